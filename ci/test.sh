@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Runs everything that decides whether a change is good: formatting, lints, licences, tests.
+#
+#   ci/test.sh              all of it
+#   ci/test.sh --no-lint    only the tests
+#   ci/test.sh --no-minilm  without the 90 MB model (about 120 MB of downloads less)
+#
+# A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
+# crates from the public registry into cargo's own cache, ONNX Runtime and the MiniLM model into `.cache`, builds into
+# `target`. Nothing is installed system-wide. The last line is the count over all test binaries; the exit status is
+# cargo's own when a test fails, and 1 when only a lint or a licence does.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+cd -- "$root"
+
+export CARGO_TERM_COLOR=never # the summary is read off cargo's output
+
+lint=yes
+minilm=yes
+for argument in "$@"; do
+  case "$argument" in
+    --no-lint) lint=no ;;
+    --no-minilm) minilm=no ;;
+    -h | --help)
+      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    *)
+      printf 'test.sh: unknown option "%s"; known are --no-lint and --no-minilm\n' "$argument" >&2
+      exit 2
+      ;;
+  esac
+done
+
+need() {
+  command -v "$1" >/dev/null || {
+    printf 'test.sh: %s is not installed; %s\n' "$1" "$2" >&2
+    exit 1
+  }
+}
+need cargo 'install Rust 1.95 or newer with rustup'
+need cc 'install a C compiler (on Debian: apt-get install gcc); aws-lc is compiled from source'
+need python3 'install Python 3.9 or newer with pip'
+
+say() { printf '\n== %s\n' "$*"; }
+failed=()       # what failed beside the tests
+not_run=()      # what did not run, and why
+step() { # step NAME COMMAND...: runs it and remembers a failure
+  local name=$1
+  shift
+  say "$name"
+  "$@" || failed+=("$name")
+}
+component() { # component NAME: makes sure that the toolchain has it
+  if ! cargo "${1#rust}" --version >/dev/null 2>&1; then
+    say "installing the toolchain component $1"
+    rustup component add "$1" || true
+  fi
+}
+
+say "$(rustc --version), $(python3 --version), $(nproc) processors; caches in .cache and target"
+
+if [[ $lint == yes ]]; then
+  component rustfmt
+  component clippy
+  step 'cargo fmt --check' cargo fmt --all --check
+  step 'licences, bans and sources' ci/licences.sh
+  not_run+=('advisories: "cargo deny --config ci/deny.toml check advisories" needs cargo-deny and the network')
+  if command -v shellcheck >/dev/null; then
+    step 'shellcheck' shellcheck ci/*.sh .ci/run
+  else
+    not_run+=('shellcheck: it is not installed')
+  fi
+else
+  not_run+=('formatting, licences, clippy: --no-lint was given')
+fi
+
+say 'ONNX Runtime'
+ci/onnxruntime.sh
+if [[ $minilm == no ]]; then
+  not_run+=('MiniLM: --no-minilm was given')
+elif ! ci/minilm.sh; then
+  not_run+=('MiniLM: ci/minilm.sh could not build the model, its message stands above')
+fi
+[[ -d ../shared/fixtures ]] ||
+  not_run+=('recorded cases of ../shared/fixtures: the folder is not there; the recorded evidence of pinned crates and forged evidence stand in')
+[[ -e /sys/kernel/config/tsm/report ]] ||
+  not_run+=('evidence from a real TEE: this machine has no /sys/kernel/config/tsm/report')
+not_run+=('tests/bench: ci/bench.sh builds and runs it')
+
+if [[ $lint == yes ]]; then
+  step 'clippy, warnings are errors' cargo clippy --locked --all-targets -- -D warnings
+fi
+
+say 'building the programs that the end-to-end tests start'
+status=0
+cargo build --locked --bins || status=$?
+
+log=$(mktemp)
+trap 'rm -f -- "$log"' EXIT
+if ((status == 0)); then
+  say 'cargo test'
+  # Tests say on a line of their own that begins with `note: ` what they ran or left out; the end repeats those lines.
+  cargo test --locked --no-fail-fast 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+fi
+
+say 'summary'
+grep -E '^test [^ ].* \.\.\. FAILED$' "$log" | sort -u || true
+grep -E '^error: ' "$log" || true
+grep -E '^note: ' "$log" | grep -v 'RUST_BACKTRACE' | sort -u || true
+grep -E '^test result: ' "$log" | grep -v ' 0 passed; 0 failed; 0 ignored' || true
+for line in "${not_run[@]}"; do printf 'not run: %s\n' "$line"; done
+for name in ${failed[@]+"${failed[@]}"}; do printf 'failed: %s\n' "$name"; done
+if ((status != 0)); then printf 'failed: cargo, exit status %d\n' "$status"; fi
+
+awk '/^test result: / { passed += $4; failed += $6; skipped += $8 }
+  END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log"
+
+if ((status == 0 && ${#failed[@]} > 0)); then status=1; fi
+exit "$status"
