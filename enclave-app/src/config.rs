@@ -1,0 +1,398 @@
+//! What the operator may choose, and nothing that could weaken confidentiality.
+//!
+//! The configuration file is not measured: whoever runs the host chooses it. So there is no key in it for an exporter, a dump, a body in a log or an
+//! attester that signs anything; every number has bounds, and the digest of the *effective* configuration (defaults filled in) stands in the manifest,
+//! where a client's policy can ask for the one it expects.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The largest configuration file that is read.
+const MAX_CONFIG_BYTES: u64 = 64 * 1024;
+
+/// Most models that one instance serves; the manifest allows no more.
+const MAX_MODELS: usize = 64;
+
+/// The effective configuration: what the file says, with every default filled in.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port of the TLS listener; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The ONNX Runtime library. Its digest is compiled in, so this path chooses a file and not its content.
+    #[serde(default = "default_onnxruntime")]
+    pub onnxruntime: PathBuf,
+    /// Where evidence comes from.
+    pub attester: AttesterConfig,
+    /// The models that this instance serves, at least one.
+    pub models: Vec<ModelConfig>,
+    /// Lifetimes of the sealing keys.
+    #[serde(default)]
+    pub epochs: Epochs,
+    /// Sizes, counts and times.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// The two sources of evidence: Confidential Containers' guest API and the kernel's own interface.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(tag = "source", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum AttesterConfig {
+    /// The Confidential Containers guest API, on the loopback interface of this pod.
+    Coco {
+        /// `http://IP:PORT`, where `IP` is a loopback address.
+        #[serde(default = "default_coco_url")]
+        coco_url: String,
+    },
+    /// The kernel's configfs-tsm, at its fixed place.
+    ConfigfsTsm {},
+}
+
+/// One model: a name and a version to ask for it by, and one ONNX file.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Name in the request path: letters, digits, `-`, `_` and `.`, at most 64.
+    pub name: String,
+    /// Version, of the same letters.
+    pub version: String,
+    /// The ONNX file; external data is refused.
+    pub path: PathBuf,
+}
+
+/// Lifetimes of the sealing keys. Shorter than the defaults is allowed, longer is not; the manifest shows the result.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Epochs {
+    /// How long clients seal to one key, 2 to 3600 s.
+    pub seconds: u64,
+    /// How long the previous key still opens, 1 to 600 s.
+    pub grace_seconds: u64,
+}
+
+/// Sizes, counts and times, each with its bounds.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Sessions, and threads, of each model: 1 to 64.
+    pub workers_per_model: usize,
+    /// Threads that one run may use: 1 to 256.
+    pub threads_per_worker: usize,
+    /// Requests that may wait for a model's workers before the answer is `busy`: 1 to 4096.
+    pub queue: usize,
+    /// A run is terminated after this many milliseconds, its time in the queue included: 10 to 600,000.
+    pub run_deadline_ms: u64,
+    /// The largest sealed request or answer in bytes: 64 KiB to 64 MiB.
+    pub sealed_body_bytes: usize,
+    /// Bytes of requests held in memory at once, over all connections: at least `sealed_body_bytes`, at most 4 GiB.
+    pub in_flight_bytes: usize,
+    /// Open connections: 1 to 4096.
+    pub connections: usize,
+    /// Requests that one key opens before only `busy` is answered: 16 to 2^20.
+    pub replay_capacity: usize,
+}
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self { seconds: 3600, grace_seconds: 600 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers_per_model: 1,
+            threads_per_worker: 1,
+            queue: 64,
+            run_deadline_ms: 30_000,
+            sealed_body_bytes: 64 << 20,
+            in_flight_bytes: 256 << 20,
+            connections: 256,
+            replay_capacity: 1 << 20,
+        }
+    }
+}
+
+fn default_onnxruntime() -> PathBuf {
+    PathBuf::from("/opt/teegate/lib/libonnxruntime.so")
+}
+
+fn default_coco_url() -> String {
+    "http://127.0.0.1:8006".to_owned()
+}
+
+impl Epochs {
+    /// Length of an epoch.
+    pub fn length(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// How long the previous epoch's key still opens.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+}
+
+impl Limits {
+    /// The time from a request's arrival in the queue to the end of its run.
+    pub fn run_deadline(&self) -> Duration {
+        Duration::from_millis(self.run_deadline_ms)
+    }
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The text is not what is described here: the message holds line and column.
+    Invalid(toml::de::Error),
+    /// A value is outside its bounds.
+    OutOfBounds {
+        /// The key, with its table.
+        key: &'static str,
+        /// What stands there.
+        actual: u64,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// A value does not have the required form.
+    Form {
+        /// The key, with its table.
+        key: &'static str,
+        /// What stands there.
+        actual: String,
+        /// What may stand there.
+        expected: &'static str,
+    },
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable { path, source } => {
+                write!(f, "configuration `{}` cannot be read: {source}", path.display())
+            }
+            Self::Invalid(source) => write!(f, "configuration is not valid: {}", source.to_string().trim_end()),
+            Self::OutOfBounds { key, actual, expected } => {
+                write!(f, "configuration: `{key}` is {actual}, expected {expected}")
+            }
+            Self::Form { key, actual, expected } => {
+                write!(f, "configuration: `{key}` is `{actual}`, expected {expected}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file, the line or the key, and what was expected there.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let read = std::io::Read::read_to_string(&mut std::io::Read::take(file, MAX_CONFIG_BYTES + 1), &mut text)
+            .map_err(unreadable)?;
+        bounds("length of the file in bytes", read as u64, 0..=MAX_CONFIG_BYTES, "at most 65536")?;
+        Self::parse(&text)
+    }
+
+    /// Parses and checks the text of a configuration.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(ConfigError::Invalid)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let l = &self.limits;
+        bounds("epochs.seconds", self.epochs.seconds, 2..=3600, "2 to 3600 seconds")?;
+        bounds("epochs.grace_seconds", self.epochs.grace_seconds, 1..=600, "1 to 600 seconds")?;
+        bounds("limits.workers_per_model", l.workers_per_model as u64, 1..=64, "1 to 64")?;
+        bounds("limits.threads_per_worker", l.threads_per_worker as u64, 1..=256, "1 to 256")?;
+        bounds("limits.queue", l.queue as u64, 1..=4096, "1 to 4096")?;
+        bounds("limits.run_deadline_ms", l.run_deadline_ms, 10..=600_000, "10 to 600000 milliseconds")?;
+        bounds(
+            "limits.sealed_body_bytes",
+            l.sealed_body_bytes as u64,
+            64 << 10..=64 << 20,
+            "65536 (64 KiB) to 67108864 (64 MiB)",
+        )?;
+        bounds(
+            "limits.in_flight_bytes",
+            l.in_flight_bytes as u64,
+            l.sealed_body_bytes as u64..=4 << 30,
+            "`limits.sealed_body_bytes` to 4294967296 (4 GiB)",
+        )?;
+        bounds("limits.connections", l.connections as u64, 1..=4096, "1 to 4096")?;
+        bounds("limits.replay_capacity", l.replay_capacity as u64, 16..=1 << 20, "16 to 1048576 (2^20)")?;
+        bounds("models (how many)", self.models.len() as u64, 1..=MAX_MODELS as u64, "1 to 64 tables `[[models]]`")?;
+        let mut seen = BTreeSet::new();
+        for model in &self.models {
+            let word = "1 to 64 letters, digits, `-`, `_` or `.`, starting with a letter or digit";
+            form("models.name", &model.name, is_word(&model.name), word)?;
+            form("models.version", &model.version, is_word(&model.version), word)?;
+            form(
+                "models.name",
+                &model.name,
+                seen.insert(&model.name),
+                "each name once: one version of a model per instance",
+            )?;
+        }
+        if let AttesterConfig::Coco { coco_url } = &self.attester {
+            form(
+                "attester.coco_url",
+                coco_url,
+                loopback(coco_url).is_some(),
+                "`http://IP:PORT` with a loopback IP, such as `http://127.0.0.1:8006`",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The effective configuration as canonical text: compact JSON, members in the order of this file, every default written out.
+    pub fn effective(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// SHA-256 of [`Config::effective`], as the manifest's `config_sha256` shows it.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.effective().as_bytes()).into()
+    }
+}
+
+/// The socket address of `http://IP:PORT` when the IP is a loopback address.
+pub(crate) fn loopback(url: &str) -> Option<SocketAddr> {
+    let authority = url.strip_prefix("http://")?;
+    let address: SocketAddr = authority.strip_suffix('/').unwrap_or(authority).parse().ok()?;
+    address.ip().is_loopback().then_some(address)
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+fn bounds(
+    key: &'static str,
+    actual: u64,
+    range: std::ops::RangeInclusive<u64>,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    if range.contains(&actual) { Ok(()) } else { Err(ConfigError::OutOfBounds { key, actual, expected }) }
+}
+
+fn form(key: &'static str, actual: &str, holds: bool, expected: &'static str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Form { key, actual: actual.to_owned(), expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        listen = "127.0.0.1:0"
+        [attester]
+        source = "coco"
+        [[models]]
+        name = "m"
+        version = "1"
+        path = "model.onnx"
+    "#;
+
+    #[test]
+    fn defaults_are_filled_in_and_the_digest_covers_them() {
+        let config = Config::parse(GOOD).unwrap();
+        assert_eq!(config.limits.sealed_body_bytes, 64 << 20);
+        let spelled_out = Config::parse(&format!("{GOOD}\n[epochs]\nseconds = 3600\ngrace_seconds = 600\n")).unwrap();
+        assert_eq!(config.digest(), spelled_out.digest());
+        let shorter = Config::parse(&format!("{GOOD}\n[epochs]\nseconds = 2\n")).unwrap();
+        assert_ne!(config.digest(), shorter.digest());
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_that_name_the_line() {
+        for extra in ["[otlp]\nendpoint = \"http://collector\"", "[limits]\nlog_bodies = true", "[epochs]\ndays = 1"] {
+            let message = Config::parse(&format!("{GOOD}\n{extra}\n")).unwrap_err().to_string();
+            assert!(message.contains("unknown field") && message.contains("line"), "{message}");
+        }
+        for extra in ["coco_url = \"http://127.0.0.1:1\"\nevidence = \"file\"", "simulate = true"] {
+            let text = GOOD.replace("source = \"coco\"", &format!("source = \"coco\"\n{extra}"));
+            let message = Config::parse(&text).unwrap_err().to_string();
+            assert!(message.contains("unknown field"), "{message}");
+        }
+        let message = Config::parse(&GOOD.replace("\"coco\"", "\"simulator\"")).unwrap_err().to_string();
+        assert!(message.contains("unknown variant `simulator`"), "{message}");
+    }
+
+    #[test]
+    fn every_number_has_bounds() {
+        for (table, key, value) in [
+            ("epochs", "seconds", 3601_u64),
+            ("epochs", "seconds", 1),
+            ("epochs", "grace_seconds", 601),
+            ("limits", "workers_per_model", 0),
+            ("limits", "threads_per_worker", 257),
+            ("limits", "queue", 0),
+            ("limits", "run_deadline_ms", 600_001),
+            ("limits", "sealed_body_bytes", (64 << 20) + 1),
+            ("limits", "in_flight_bytes", 1),
+            ("limits", "connections", 0),
+            ("limits", "replay_capacity", (1 << 20) + 1),
+        ] {
+            match Config::parse(&format!("{GOOD}\n[{table}]\n{key} = {value}\n")) {
+                Err(ConfigError::OutOfBounds { key: named, actual, .. }) => {
+                    assert_eq!((named, actual), (format!("{table}.{key}").as_str(), value));
+                }
+                other => panic!("{table}.{key} = {value}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_guest_api_is_asked_on_loopback_only() {
+        for url in [
+            "http://10.0.0.1:8006",
+            "https://127.0.0.1:8006",
+            "http://localhost:8006",
+            "http://127.0.0.1:8006/aa",
+            "http://127.0.0.1",
+        ] {
+            let text = GOOD.replace("source = \"coco\"", &format!("source = \"coco\"\ncoco_url = \"{url}\""));
+            match Config::parse(&text) {
+                Err(ConfigError::Form { key: "attester.coco_url", actual, .. }) => assert_eq!(actual, url),
+                other => panic!("{url}: {other:?}"),
+            }
+        }
+        assert_eq!(loopback("http://[::1]:8006").unwrap().port(), 8006);
+    }
+
+    #[test]
+    fn model_names_are_words_and_occur_once() {
+        for name in ["", "../x", "a/b", "é", ".hidden"] {
+            let text = GOOD.replace("name = \"m\"", &format!("name = \"{name}\""));
+            assert!(matches!(Config::parse(&text), Err(ConfigError::Form { key: "models.name", .. })), "{name}");
+        }
+        let twice = format!("{GOOD}\n[[models]]\nname = \"m\"\nversion = \"2\"\npath = \"other.onnx\"\n");
+        let message = Config::parse(&twice).unwrap_err().to_string();
+        assert!(message.contains("each name once"), "{message}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The process environment is chosen by whoever starts the process, and it reaches further than the configuration: `LD_PRELOAD` puts code into the
+//! enclave, and ONNX Runtime reads two dozen variables of its own.
+//!
+//! So `LD_*` is fatal, and everything else is dropped: the program replaces itself, once, by the same program with an environment that it chose.
+//! That is also the only way to turn ONNX Runtime's telemetry off *before* it is initialised. The library sends one event while its environment is
+//! being created, before the C interface can be asked not to; `ORT_DISABLE_TELEMETRY`, read at that moment, prevents the uploader, the device identifier
+//! and the cache file altogether (microsoft/onnxruntime, pull request 27379).
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+
+/// Read by ONNX Runtime when it is initialised: with `1` it creates no uploader, no identifier and no cache.
+const TELEMETRY_OFF: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
+/// Says that the environment was chosen here. Nothing depends on its secrecy: who sets it by hand has only spared us the work,
+/// because every other variable is looked at again.
+const CHOSEN: (&str, &str) = ("TEEGATE_ENVIRONMENT", "chosen");
+
+/// The level of the log, the one thing that an environment may say.
+const LOG_LEVEL: &str = "TEEGATE_LOG";
+
+/// Why this environment cannot be used.
+#[derive(Debug)]
+pub enum EnvironmentError {
+    /// A variable of the dynamic loader is set: other code may already run in this process.
+    LoaderVariable(String),
+    /// `TEEGATE_LOG` is none of the levels.
+    LogLevel(String),
+    /// The program could not replace itself.
+    Exec(std::io::Error),
+}
+
+impl std::fmt::Display for EnvironmentError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LoaderVariable(name) => write!(
+                f,
+                "environment: `{name}` is set, and variables of the dynamic loader can put other code into this process; start enclave-app without any `LD_*`"
+            ),
+            Self::LogLevel(value) => {
+                write!(f, "environment: `{LOG_LEVEL}` is `{value}`, expected one of error, warn, info, debug, trace")
+            }
+            Self::Exec(source) => {
+                write!(f, "enclave-app could not start itself again with a clean environment: {source}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EnvironmentError {}
+
+/// The log level that the environment asks for.
+///
+/// # Errors
+/// [`EnvironmentError::LogLevel`] for anything but the five levels.
+pub fn log_level() -> Result<tracing::Level, EnvironmentError> {
+    match std::env::var_os(LOG_LEVEL) {
+        None => Ok(tracing::Level::INFO),
+        Some(value) => match value.to_str() {
+            Some("error") => Ok(tracing::Level::ERROR),
+            Some("warn") => Ok(tracing::Level::WARN),
+            Some("info") => Ok(tracing::Level::INFO),
+            Some("debug") => Ok(tracing::Level::DEBUG),
+            Some("trace") => Ok(tracing::Level::TRACE),
+            _ => Err(EnvironmentError::LogLevel(value.to_string_lossy().into_owned())),
+        },
+    }
+}
+
+/// Returns when the environment is the one that this module chose; otherwise replaces the process by itself with that environment, and the
+/// variables in `keep`. Does not return in that case: same process id, same arguments, same descriptors.
+///
+/// # Errors
+/// [`EnvironmentError::LoaderVariable`] when any `LD_*` is set.
+pub fn enter(keep: &[&str]) -> Result<(), EnvironmentError> {
+    let present: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
+    refuse_loader_variables(&present)?;
+    let chosen = [TELEMETRY_OFF, CHOSEN];
+    let allowed =
+        |name: &OsString| chosen.iter().any(|(c, _)| name == c) || name == LOG_LEVEL || keep.iter().any(|k| name == k);
+    let clean = chosen.iter().all(|(name, value)| std::env::var_os(name).is_some_and(|v| v == *value));
+    if clean && present.iter().all(allowed) {
+        return Ok(());
+    }
+    let kept = std::env::vars_os().filter(|(name, _)| name == LOG_LEVEL || keep.iter().any(|k| name == k));
+    // `/proc/self/exe` is the very file that runs now, whatever has happened to its path.
+    let mut again = std::process::Command::new("/proc/self/exe");
+    let mut arguments = std::env::args_os();
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    Err(EnvironmentError::Exec(again.args(arguments).env_clear().envs(chosen).envs(kept).exec()))
+}
+
+/// Leaves the working directory for one that is empty and already removed, so that no relative path names anything.
+///
+/// ONNX Runtime resolves a model's relative references against the working directory even when the model came from memory.
+///
+/// # Errors
+/// The last error, when no directory could be made in any of the places tried.
+pub fn leave_working_directory() -> std::io::Result<()> {
+    let name = format!("teegate-empty-{}", std::process::id());
+    let mut last = std::io::Error::other("no place for an empty directory");
+    for parent in ["/dev/shm", "/tmp", "/run", "/var/tmp"] {
+        let empty = std::path::Path::new(parent).join(&name);
+        // `create_dir` fails on anything that already stands there, so what is entered is new and empty.
+        let entered = std::fs::create_dir(&empty).and_then(|()| {
+            let result = std::env::set_current_dir(&empty);
+            std::fs::remove_dir(&empty).and(result)
+        });
+        match entered {
+            Ok(()) => return Ok(()),
+            Err(source) => last = source,
+        }
+    }
+    Err(last)
+}
+
+/// Whether ONNX Runtime, initialised now, would keep its telemetry off.
+pub fn telemetry_is_off() -> bool {
+    std::env::var_os(TELEMETRY_OFF.0).is_some_and(|value| value == TELEMETRY_OFF.1)
+}
+
+fn refuse_loader_variables(names: &[OsString]) -> Result<(), EnvironmentError> {
+    match names.iter().find(|name| name.as_encoded_bytes().starts_with(b"LD_")) {
+        Some(name) => Err(EnvironmentError::LoaderVariable(name.to_string_lossy().into_owned())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_variable_of_the_loader_is_fatal() {
+        for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_anything"] {
+            match refuse_loader_variables(&["PATH".into(), name.into()]) {
+                Err(EnvironmentError::LoaderVariable(named)) => assert_eq!(named, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        assert!(refuse_loader_variables(&["PATH".into(), "OLD_PWD".into(), "LDFLAGS".into()]).is_ok());
+    }
+}

@@ -1,0 +1,175 @@
+//! Models in ONNX Runtime: one session for each worker, on the processor, with nothing registered that the library does not bring.
+
+use std::sync::Arc;
+
+use ort::session::builder::PrepackedWeights;
+use ort::session::{RunOptions, Session, SessionInputValue};
+use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+
+use crate::engine::{Engine, EngineError, Signature, Stop, TensorSignature};
+use crate::model::ModelFile;
+use crate::runtime::Runtime;
+use crate::tensor::{Datatype, Elements, Shape, Tensor, for_elements};
+
+/// Why a model that passed [`crate::model`] is still not served.
+#[derive(Debug)]
+pub enum LoadError {
+    /// ONNX Runtime refused it.
+    Refused(String),
+    /// An input or output is not a tensor of a plain type.
+    Unsupported {
+        /// Its name.
+        name: String,
+        /// What it is.
+        actual: String,
+    },
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(reason) => write!(f, "ONNX Runtime refused the model: {reason}"),
+            Self::Unsupported { name, actual } => write!(
+                f,
+                "model has `{name}` of type {actual}, expected tensors of a plain numeric type or BOOL; for scikit-learn models export with `zipmap: False`"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Loads `model` once for each worker.
+///
+/// # Errors
+/// [`LoadError`] says why it cannot be served.
+pub fn load(
+    runtime: &Runtime,
+    model: &ModelFile,
+    workers: usize,
+    threads: usize,
+) -> Result<Vec<Box<dyn Engine>>, LoadError> {
+    let weights = PrepackedWeights::new();
+    (0..workers)
+        .map(|_| {
+            let session = session(runtime, model, threads, &weights)
+                .map_err(|error| LoadError::Refused(error.message().to_owned()))?;
+            let signature =
+                Signature { inputs: signatures(session.inputs())?, outputs: signatures(session.outputs())? };
+            Ok(Box::new(OnnxSession { session, signature }) as Box<dyn Engine>)
+        })
+        .collect()
+}
+
+fn session(runtime: &Runtime, model: &ModelFile, threads: usize, weights: &PrepackedWeights) -> ort::Result<Session> {
+    Session::builder(runtime.environment())?
+        .with_no_environment_execution_providers()?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        .with_prepacked_weights(weights)?
+        // Without this the library guesses the format from the bytes, and what `model` walked may not be what is read.
+        .with_config_entry("session.load_model_format", "ONNX")?
+        .commit_from_memory(model.bytes())
+}
+
+fn signatures(outlets: &[Outlet]) -> Result<Vec<TensorSignature>, LoadError> {
+    outlets
+        .iter()
+        .map(|outlet| {
+            let unsupported =
+                || LoadError::Unsupported { name: outlet.name().to_owned(), actual: outlet.dtype().to_string() };
+            let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else { return Err(unsupported()) };
+            let datatype = datatype(*ty).ok_or_else(unsupported)?;
+            Ok(TensorSignature { name: outlet.name().to_owned(), datatype, shape: shape.to_vec() })
+        })
+        .collect()
+}
+
+fn datatype(element: TensorElementType) -> Option<Datatype> {
+    Some(match element {
+        TensorElementType::Bool => Datatype::Bool,
+        TensorElementType::Uint8 => Datatype::Uint8,
+        TensorElementType::Uint16 => Datatype::Uint16,
+        TensorElementType::Uint32 => Datatype::Uint32,
+        TensorElementType::Uint64 => Datatype::Uint64,
+        TensorElementType::Int8 => Datatype::Int8,
+        TensorElementType::Int16 => Datatype::Int16,
+        TensorElementType::Int32 => Datatype::Int32,
+        TensorElementType::Int64 => Datatype::Int64,
+        TensorElementType::Float32 => Datatype::Fp32,
+        TensorElementType::Float64 => Datatype::Fp64,
+        _ => return None,
+    })
+}
+
+struct OnnxSession {
+    session: Session,
+    signature: Signature,
+}
+
+impl Engine for OnnxSession {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn run(&mut self, inputs: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, EngineError> {
+        self.run_inner(inputs, stop)
+            .map_err(|words| if stop.is_stopped() { EngineError::Stopped } else { EngineError::Failed(words) })
+    }
+}
+
+impl OnnxSession {
+    fn run_inner(&mut self, inputs: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, String> {
+        let words = |error: ort::Error| error.message().to_owned();
+        let options = Arc::new(RunOptions::new().map_err(words)?);
+        let terminate = Arc::clone(&options);
+        // The library looks at the flag between two operators, loops included. Setting it cannot fail usefully: there is nobody to tell.
+        stop.on_stop(Box::new(move || drop(terminate.terminate())));
+        let inputs = inputs
+            .iter()
+            .map(|tensor| Ok((tensor.name.as_str(), borrow(tensor)?)))
+            .collect::<ort::Result<Vec<_>>>()
+            .map_err(words)?;
+        let outputs = self.session.run_with_options(inputs, &options).map_err(words)?;
+        self.signature
+            .outputs
+            .iter()
+            .map(|expected| {
+                let value =
+                    outputs.get(&expected.name).ok_or_else(|| format!("model gave no output `{}`", expected.name))?;
+                copy(value, expected)
+            })
+            .collect()
+    }
+}
+
+fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
+    let dimensions = tensor.shape.dimensions();
+    for_elements!(&tensor.elements, vector => Ok(TensorRef::from_array_view((dimensions, vector.as_slice()))?.into()))
+}
+
+fn copy(value: &ort::value::DynValue, expected: &TensorSignature) -> Result<Tensor, String> {
+    macro_rules! extract {
+        ($variant:ident) => {{
+            let (shape, elements) = value.try_extract_tensor().map_err(|error| error.message().to_owned())?;
+            (shape, Elements::$variant(elements.to_vec()))
+        }};
+    }
+    let (shape, elements) = match expected.datatype {
+        Datatype::Bool => extract!(Bool),
+        Datatype::Uint8 => extract!(Uint8),
+        Datatype::Uint16 => extract!(Uint16),
+        Datatype::Uint32 => extract!(Uint32),
+        Datatype::Uint64 => extract!(Uint64),
+        Datatype::Int8 => extract!(Int8),
+        Datatype::Int16 => extract!(Int16),
+        Datatype::Int32 => extract!(Int32),
+        Datatype::Int64 => extract!(Int64),
+        Datatype::Fp32 => extract!(Fp32),
+        Datatype::Fp64 => extract!(Fp64),
+    };
+    let shape = Shape::new(shape, expected.datatype).map_err(|error| format!("output `{}`: {error}", expected.name))?;
+    Ok(Tensor { name: expected.name.clone(), shape, elements })
+}

@@ -1,0 +1,165 @@
+//! The ONNX Runtime library: which bytes run, and that they send nothing.
+//!
+//! The library lies on a file system that the host can choose, so the path proves nothing. Its bytes are read once, compared with the digests
+//! compiled in here, written to an anonymous file that is then sealed against change, and loaded from that. `ORT_DYLIB_PATH` is not asked.
+
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use rustix::fs::{MemfdFlags, SealFlags};
+use sha2::{Digest, Sha256};
+
+use crate::environment;
+
+/// SHA-256 of `libonnxruntime.so.1.31.1` in the PyPI wheels of onnxruntime 1.31.1, by architecture.
+const LIBRARY_SHA256: &str = if cfg!(target_arch = "x86_64") {
+    "fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3"
+} else if cfg!(target_arch = "aarch64") {
+    "8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467"
+} else {
+    "no library is known for this architecture"
+};
+
+/// Well above the 30 MB of the library.
+const MAX_LIBRARY_BYTES: u64 = 256 << 20;
+
+/// Why the library was not loaded.
+#[derive(Debug)]
+pub enum RuntimeError {
+    /// The environment would let the library send telemetry.
+    TelemetryOn,
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bytes are not those of the release that this program was built for.
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// Its SHA-256, in hex.
+        actual: String,
+    },
+    /// The sealed copy could not be made.
+    Seal(std::io::Error),
+    /// The sealed copy could not be loaded.
+    Load(String),
+}
+
+impl std::fmt::Display for RuntimeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TelemetryOn => {
+                write!(f, "ONNX Runtime would send telemetry in this environment; `environment::enter` must come first")
+            }
+            Self::Unreadable { path, source } => {
+                write!(f, "ONNX Runtime library `{}` cannot be read: {source}", path.display())
+            }
+            Self::Digest { path, actual } => write!(
+                f,
+                "ONNX Runtime library `{}` has SHA-256 {actual}, expected {LIBRARY_SHA256}; take libonnxruntime.so of onnxruntime 1.31.1 from its PyPI wheel",
+                path.display()
+            ),
+            Self::Seal(source) => write!(f, "ONNX Runtime library: sealed copy in memory could not be made: {source}"),
+            Self::Load(reason) => write!(f, "ONNX Runtime library could not be loaded: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for RuntimeError {}
+
+/// ONNX Runtime, loaded and initialised: once in a process.
+#[derive(Clone)]
+pub struct Runtime {
+    environment: Environment,
+}
+
+impl Runtime {
+    /// Loads the library at `path` if its bytes are the expected ones.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] says which step failed.
+    pub fn load(path: &Path) -> Result<Self, RuntimeError> {
+        if !environment::telemetry_is_off() {
+            return Err(RuntimeError::TelemetryOn);
+        }
+        let library = sealed(&read_expected(path)?).map_err(RuntimeError::Seal)?;
+        let sealed_path = format!("/proc/self/fd/{}", library.as_raw_fd());
+        let builder = ort::init_from(sealed_path).map_err(|error| RuntimeError::Load(error.to_string()))?;
+        let environment = builder
+            .with_name("enclave-app")
+            .with_telemetry(false)
+            .with_logger(Arc::new(log_without_words))
+            .build()
+            .map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
+        environment.set_log_level(LogLevel::Warning);
+        Ok(Self { environment })
+    }
+
+    /// The environment that sessions are made in.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+}
+
+fn read_expected(path: &Path) -> Result<Vec<u8>, RuntimeError> {
+    let unreadable = |source| RuntimeError::Unreadable { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .map_err(unreadable)?
+        .take(MAX_LIBRARY_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    let actual = hex::encode(Sha256::digest(&bytes));
+    if actual == LIBRARY_SHA256 { Ok(bytes) } else { Err(RuntimeError::Digest { path: path.to_owned(), actual }) }
+}
+
+/// An anonymous file with these bytes that nobody can change any more.
+fn sealed(bytes: &[u8]) -> std::io::Result<std::fs::File> {
+    let mut file =
+        std::fs::File::from(rustix::fs::memfd_create("onnxruntime", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    file.write_all(bytes)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file)
+}
+
+/// ONNX Runtime's messages can quote values of a request, so only their severity and place in the library's source are logged.
+fn log_without_words(level: LogLevel, category: &str, _id: &str, place: &str, _message: &str) {
+    match level {
+        LogLevel::Verbose | LogLevel::Info => {}
+        LogLevel::Warning => tracing::debug!(category, place, "ONNX Runtime warns"),
+        LogLevel::Error | LogLevel::Fatal => tracing::warn!(category, place, "ONNX Runtime reports an error"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_library_is_refused_by_its_digest() {
+        let path = std::env::current_exe().unwrap();
+        let expected = hex::encode(Sha256::digest(std::fs::read(&path).unwrap()));
+        match read_expected(&path) {
+            Err(RuntimeError::Digest { actual, .. }) => assert_eq!(actual, expected),
+            other => panic!("{:?}", other.map(|bytes| bytes.len())),
+        }
+        assert!(matches!(
+            read_expected(Path::new("/nonexistent/libonnxruntime.so")),
+            Err(RuntimeError::Unreadable { .. })
+        ));
+    }
+
+    #[test]
+    fn the_sealed_copy_cannot_be_written() {
+        let mut file = sealed(b"bytes").unwrap();
+        assert_eq!(file.write(b"x").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+        assert_eq!(file.set_len(0).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+    }
+}

@@ -1,0 +1,320 @@
+//! Tensors as they pass between the Open Inference Protocol and an engine: a name, a shape, and elements of one plain type.
+//!
+//! A shape is a claim of the sender. It becomes a [`Shape`] only after rank, every dimension, the number of elements and the number of bytes were
+//! multiplied with checked arithmetic; nothing is allocated before.
+
+/// Most dimensions of a tensor.
+pub const MAX_RANK: usize = 16;
+
+/// Most elements of a tensor.
+pub const MAX_ELEMENTS: usize = 1 << 31;
+
+/// The plain element types, under the names of the Open Inference Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Datatype {
+    /// `BOOL`, one byte an element.
+    Bool,
+    /// `UINT8`.
+    Uint8,
+    /// `UINT16`.
+    Uint16,
+    /// `UINT32`.
+    Uint32,
+    /// `UINT64`.
+    Uint64,
+    /// `INT8`.
+    Int8,
+    /// `INT16`.
+    Int16,
+    /// `INT32`.
+    Int32,
+    /// `INT64`.
+    Int64,
+    /// `FP32`, IEEE 754 binary32.
+    Fp32,
+    /// `FP64`, IEEE 754 binary64.
+    Fp64,
+}
+
+impl Datatype {
+    /// All of them, for error messages and tests.
+    pub const ALL: [Self; 11] = [
+        Self::Bool,
+        Self::Uint8,
+        Self::Uint16,
+        Self::Uint32,
+        Self::Uint64,
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::Fp32,
+        Self::Fp64,
+    ];
+
+    /// The name in the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "BOOL",
+            Self::Uint8 => "UINT8",
+            Self::Uint16 => "UINT16",
+            Self::Uint32 => "UINT32",
+            Self::Uint64 => "UINT64",
+            Self::Int8 => "INT8",
+            Self::Int16 => "INT16",
+            Self::Int32 => "INT32",
+            Self::Int64 => "INT64",
+            Self::Fp32 => "FP32",
+            Self::Fp64 => "FP64",
+        }
+    }
+
+    /// The datatype with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|datatype| datatype.name() == name)
+    }
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::Bool | Self::Uint8 | Self::Int8 => 1,
+            Self::Uint16 | Self::Int16 => 2,
+            Self::Uint32 | Self::Int32 | Self::Fp32 => 4,
+            Self::Uint64 | Self::Int64 | Self::Fp64 => 8,
+        }
+    }
+}
+
+/// Why a shape is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ShapeError {
+    /// More dimensions than [`MAX_RANK`].
+    Rank(usize),
+    /// A negative dimension.
+    Negative {
+        /// Which, from 0.
+        axis: usize,
+        /// What stands there.
+        actual: i64,
+    },
+    /// More elements than [`MAX_ELEMENTS`], or more bytes than memory can address.
+    TooManyElements,
+}
+
+impl std::fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rank(rank) => write!(f, "shape has {rank} dimensions, expected at most {MAX_RANK}"),
+            Self::Negative { axis, actual } => write!(f, "shape has {actual} at axis {axis}, expected 0 or more"),
+            Self::TooManyElements => write!(f, "shape multiplies to more than {MAX_ELEMENTS} elements"),
+        }
+    }
+}
+
+/// A shape whose product is known to fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    dimensions: Vec<i64>,
+    elements: usize,
+}
+
+impl Shape {
+    /// Checks rank, sign, product and size in bytes for elements of `datatype`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] names the rule.
+    pub fn new(dimensions: &[i64], datatype: Datatype) -> Result<Self, ShapeError> {
+        if dimensions.len() > MAX_RANK {
+            return Err(ShapeError::Rank(dimensions.len()));
+        }
+        // A zero makes the product zero wherever it stands, but the other dimensions must not be absurd beside it: they are multiplied as one.
+        let (mut product, mut empty) = (1_usize, false);
+        for (axis, &actual) in dimensions.iter().enumerate() {
+            let dimension = usize::try_from(actual).map_err(|_| ShapeError::Negative { axis, actual })?;
+            empty |= dimension == 0;
+            product = product
+                .checked_mul(dimension.max(1))
+                .filter(|&p| p <= MAX_ELEMENTS)
+                .ok_or(ShapeError::TooManyElements)?;
+        }
+        product
+            .checked_mul(datatype.size())
+            .filter(|&bytes| isize::try_from(bytes).is_ok())
+            .ok_or(ShapeError::TooManyElements)?;
+        Ok(Self { dimensions: dimensions.to_vec(), elements: if empty { 0 } else { product } })
+    }
+
+    /// The dimensions, outermost first; none for a scalar.
+    pub fn dimensions(&self) -> &[i64] {
+        &self.dimensions
+    }
+
+    /// The number of elements, at most [`MAX_ELEMENTS`].
+    pub fn elements(&self) -> usize {
+        self.elements
+    }
+}
+
+/// The elements of a tensor, row-major.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each variant is the datatype of the same name")]
+pub enum Elements {
+    Bool(Vec<bool>),
+    Uint8(Vec<u8>),
+    Uint16(Vec<u16>),
+    Uint32(Vec<u32>),
+    Uint64(Vec<u64>),
+    Int8(Vec<i8>),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Fp32(Vec<f32>),
+    Fp64(Vec<f64>),
+}
+
+/// A tensor of a request or an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// The name that the model gives it.
+    pub name: String,
+    /// Its shape; the product equals the number of `elements`.
+    pub shape: Shape,
+    /// Its elements.
+    pub elements: Elements,
+}
+
+/// Expands `$body` once for each element type, with the vector bound to `$vector`.
+macro_rules! for_elements {
+    ($elements:expr, $vector:ident => $body:expr) => {
+        match $elements {
+            $crate::tensor::Elements::Bool($vector) => $body,
+            $crate::tensor::Elements::Uint8($vector) => $body,
+            $crate::tensor::Elements::Uint16($vector) => $body,
+            $crate::tensor::Elements::Uint32($vector) => $body,
+            $crate::tensor::Elements::Uint64($vector) => $body,
+            $crate::tensor::Elements::Int8($vector) => $body,
+            $crate::tensor::Elements::Int16($vector) => $body,
+            $crate::tensor::Elements::Int32($vector) => $body,
+            $crate::tensor::Elements::Int64($vector) => $body,
+            $crate::tensor::Elements::Fp32($vector) => $body,
+            $crate::tensor::Elements::Fp64($vector) => $body,
+        }
+    };
+}
+pub(crate) use for_elements;
+
+impl Elements {
+    /// The type of the elements.
+    pub fn datatype(&self) -> Datatype {
+        match self {
+            Self::Bool(_) => Datatype::Bool,
+            Self::Uint8(_) => Datatype::Uint8,
+            Self::Uint16(_) => Datatype::Uint16,
+            Self::Uint32(_) => Datatype::Uint32,
+            Self::Uint64(_) => Datatype::Uint64,
+            Self::Int8(_) => Datatype::Int8,
+            Self::Int16(_) => Datatype::Int16,
+            Self::Int32(_) => Datatype::Int32,
+            Self::Int64(_) => Datatype::Int64,
+            Self::Fp32(_) => Datatype::Fp32,
+            Self::Fp64(_) => Datatype::Fp64,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        for_elements!(self, vector => vector.len())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Raw little-endian bytes, row-major: the binary tensor extension.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Bool(vector) => vector.iter().map(|&b| u8::from(b)).collect(),
+            Self::Uint8(vector) => vector.clone(),
+            Self::Uint16(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Uint32(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Uint64(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Int8(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Int16(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Int32(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Int64(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Fp32(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Fp64(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        }
+    }
+
+    /// The inverse of [`Elements::to_le_bytes`]; `None` for a length that is no multiple of the element's, or a `BOOL` that is neither 0 nor 1.
+    pub fn from_le_bytes(datatype: Datatype, bytes: &[u8]) -> Option<Self> {
+        fn read<T, const N: usize>(bytes: &[u8], from: fn([u8; N]) -> T) -> Option<Vec<T>> {
+            let (chunks, rest) = bytes.as_chunks::<N>();
+            rest.is_empty().then(|| chunks.iter().map(|chunk| from(*chunk)).collect())
+        }
+        Some(match datatype {
+            Datatype::Bool => Self::Bool(
+                bytes
+                    .iter()
+                    .map(|b| match b {
+                        0 => Some(false),
+                        1 => Some(true),
+                        _ => None,
+                    })
+                    .collect::<Option<_>>()?,
+            ),
+            Datatype::Uint8 => Self::Uint8(bytes.to_vec()),
+            Datatype::Uint16 => Self::Uint16(read(bytes, u16::from_le_bytes)?),
+            Datatype::Uint32 => Self::Uint32(read(bytes, u32::from_le_bytes)?),
+            Datatype::Uint64 => Self::Uint64(read(bytes, u64::from_le_bytes)?),
+            Datatype::Int8 => Self::Int8(read(bytes, i8::from_le_bytes)?),
+            Datatype::Int16 => Self::Int16(read(bytes, i16::from_le_bytes)?),
+            Datatype::Int32 => Self::Int32(read(bytes, i32::from_le_bytes)?),
+            Datatype::Int64 => Self::Int64(read(bytes, i64::from_le_bytes)?),
+            Datatype::Fp32 => Self::Fp32(read(bytes, f32::from_le_bytes)?),
+            Datatype::Fp64 => Self::Fp64(read(bytes, f64::from_le_bytes)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_that_overflow_are_refused_before_anything_is_allocated() {
+        let big = 1_i64 << 62;
+        for dimensions in
+            [vec![big, 4], vec![1 << 31, 2], vec![i64::MAX], vec![0, big, big], vec![big, 0], vec![1 << 16, 1 << 16]]
+        {
+            assert_eq!(Shape::new(&dimensions, Datatype::Fp64), Err(ShapeError::TooManyElements), "{dimensions:?}");
+        }
+        assert_eq!(Shape::new(&[1; 17], Datatype::Bool), Err(ShapeError::Rank(17)));
+        assert_eq!(Shape::new(&[2, -1], Datatype::Bool), Err(ShapeError::Negative { axis: 1, actual: -1 }));
+        assert_eq!(Shape::new(&[1 << 31], Datatype::Fp64).unwrap().elements(), 1 << 31);
+        assert_eq!(Shape::new(&[1; 16], Datatype::Bool).unwrap().elements(), 1);
+        assert_eq!(Shape::new(&[], Datatype::Bool).unwrap().elements(), 1);
+        assert_eq!(Shape::new(&[3, 0, 5], Datatype::Bool).unwrap().elements(), 0);
+    }
+
+    #[test]
+    fn binary_tensors_come_back_as_they_went() {
+        for elements in [
+            Elements::Bool(vec![true, false]),
+            Elements::Uint8(vec![1, 255]),
+            Elements::Uint16(vec![1, 65535]),
+            Elements::Int32(vec![-1, 7]),
+            Elements::Int64(vec![i64::MIN, 7]),
+            Elements::Fp32(vec![1.5, f32::INFINITY]),
+            Elements::Fp64(vec![-0.0, 1e300]),
+        ] {
+            let bytes = elements.to_le_bytes();
+            assert_eq!(bytes.len(), elements.len() * elements.datatype().size());
+            assert_eq!(Elements::from_le_bytes(elements.datatype(), &bytes), Some(elements));
+        }
+        assert_eq!(Elements::from_le_bytes(Datatype::Fp32, &[0; 5]), None);
+        assert_eq!(Elements::from_le_bytes(Datatype::Bool, &[2]), None);
+    }
+}

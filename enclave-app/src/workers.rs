@@ -1,0 +1,189 @@
+//! A model's workers: threads that own one engine each, behind one bounded queue.
+//!
+//! A full queue answers at once. The deadline counts from the moment of queueing and ends the run itself, not only the waiting for it; so does a
+//! caller who goes away. A worker that loses its engine to a panic is gone, and when the last is gone the model is no longer ready.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::engine::{Engine, EngineError, Signature, Stop};
+use crate::tensor::Tensor;
+
+/// Why there are no outputs.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RunError {
+    /// The queue is full; nothing ran.
+    Busy,
+    /// The deadline passed; the run, if it had begun, was terminated.
+    Deadline,
+    /// No worker is left; nothing ran, or it is not known what ran.
+    NoWorker,
+    /// The engine refused or failed, in its own words. They belong into the sealed answer only.
+    Failed(String),
+}
+
+struct Job {
+    inputs: Vec<Tensor>,
+    stop: Arc<Stop>,
+    answer: oneshot::Sender<Result<Vec<Tensor>, EngineError>>,
+}
+
+/// The workers of one model.
+pub struct Workers {
+    signature: Signature,
+    queue: SyncSender<Job>,
+    deadline: Duration,
+}
+
+/// Ends the run when its caller is gone.
+struct StopOnDrop(Arc<Stop>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Workers {
+    /// Starts one thread for each engine. All engines must have loaded the same model; the signature is the first one's.
+    ///
+    /// # Errors
+    /// When there is no engine, or a thread cannot be started.
+    pub fn start(name: &str, engines: Vec<Box<dyn Engine>>, queue: usize, deadline: Duration) -> std::io::Result<Self> {
+        let signature = engines
+            .first()
+            .map(|engine| engine.signature().clone())
+            .ok_or_else(|| std::io::Error::other("a model without an engine"))?;
+        let (sender, receiver) = sync_channel(queue);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for engine in engines {
+            let receiver = Arc::clone(&receiver);
+            std::thread::Builder::new().name(format!("run {name}")).spawn(move || work(engine, &receiver))?;
+        }
+        Ok(Self { signature, queue: sender, deadline })
+    }
+
+    /// The model's inputs and outputs.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Queues one run and waits for it, no longer than the deadline.
+    ///
+    /// # Errors
+    /// [`RunError`] says what happened to the run.
+    pub async fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, RunError> {
+        let (answer, answered) = oneshot::channel();
+        let stop = StopOnDrop(Arc::new(Stop::default()));
+        self.queue.try_send(Job { inputs, stop: Arc::clone(&stop.0), answer }).map_err(|refused| match refused {
+            TrySendError::Full(_) => RunError::Busy,
+            TrySendError::Disconnected(_) => RunError::NoWorker,
+        })?;
+        match tokio::time::timeout(self.deadline, answered).await {
+            Ok(Ok(Ok(outputs))) => Ok(outputs),
+            Ok(Ok(Err(EngineError::Failed(words)))) => Err(RunError::Failed(words)),
+            Ok(Ok(Err(EngineError::Stopped))) | Err(_) => Err(RunError::Deadline),
+            Ok(Err(_)) => Err(RunError::NoWorker),
+        }
+    }
+}
+
+fn work(mut engine: Box<dyn Engine>, queue: &Mutex<Receiver<Job>>) {
+    loop {
+        // The guard is a temporary: it is held while waiting for a job, never while running one.
+        let Ok(job) = queue.lock().unwrap_or_else(PoisonError::into_inner).recv() else { return };
+        if job.stop.is_stopped() {
+            continue;
+        }
+        let result = engine.run(&job.inputs, &job.stop);
+        // The caller may be gone; then nobody wants the result.
+        let _ = job.answer.send(result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Blocks in every run until it is stopped, and says when a run begins and ends.
+    struct Endless {
+        signature: Signature,
+        began: mpsc::Sender<()>,
+        ended: mpsc::Sender<()>,
+    }
+
+    impl Engine for Endless {
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn run(&mut self, _: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, EngineError> {
+            let (stopped, wait) = mpsc::channel();
+            stop.on_stop(Box::new(move || stopped.send(()).unwrap()));
+            self.began.send(()).unwrap();
+            wait.recv().unwrap();
+            self.ended.send(()).unwrap();
+            Err(EngineError::Stopped)
+        }
+    }
+
+    fn endless(queue: usize, deadline: Duration) -> (Arc<Workers>, mpsc::Receiver<()>, mpsc::Receiver<()>) {
+        let (began, has_begun) = mpsc::channel();
+        let (ended, has_ended) = mpsc::channel();
+        let engine = Endless { signature: Signature { inputs: vec![], outputs: vec![] }, began, ended };
+        (Arc::new(Workers::start("endless", vec![Box::new(engine)], queue, deadline).unwrap()), has_begun, has_ended)
+    }
+
+    #[tokio::test]
+    async fn the_deadline_ends_the_run_itself() {
+        let (workers, began, ended) = endless(1, Duration::from_millis(50));
+        assert_eq!(workers.run(vec![]).await, Err(RunError::Deadline));
+        began.recv().unwrap();
+        ended.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_queue_answers_busy_and_a_caller_who_leaves_ends_the_run() {
+        let (workers, began, ended) = endless(1, Duration::from_secs(600));
+        let run = |workers: &Arc<Workers>| {
+            let workers = Arc::clone(workers);
+            tokio::spawn(async move { workers.run(vec![]).await })
+        };
+        let first = run(&workers);
+        began.recv().unwrap();
+        // The worker is taken; one more fits into the queue, and the next does not. Which of the two the queue takes is the scheduler's choice.
+        let second = run(&workers);
+        let third = run(&workers);
+        let refused = tokio::select! { r = second => r, r = third => r };
+        assert_eq!(refused.unwrap(), Err(RunError::Busy));
+        first.abort();
+        ended.recv_timeout(Duration::from_secs(10)).unwrap();
+        began.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_workers_nothing_runs() {
+        struct Panics(Signature);
+        impl Engine for Panics {
+            fn signature(&self) -> &Signature {
+                &self.0
+            }
+            fn run(&mut self, _: &[Tensor], _: &Stop) -> Result<Vec<Tensor>, EngineError> {
+                std::panic::resume_unwind(Box::new("the engine is gone"))
+            }
+        }
+        let engine = Box::new(Panics(Signature { inputs: vec![], outputs: vec![] }));
+        let workers = Workers::start("panics", vec![engine], 1, Duration::from_secs(600)).unwrap();
+        assert_eq!(workers.run(vec![]).await, Err(RunError::NoWorker));
+        // The thread drops the receiving end when it has unwound.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while workers.run(vec![]).await != Err(RunError::NoWorker) {
+            assert!(std::time::Instant::now() < deadline);
+        }
+    }
+}
