@@ -1,1 +1,19 @@
-//! Under construction in this commit series.
+//! Turns what people have into [`Evidence`](teegate_verifier::Evidence) and [`Endorsements`](teegate_verifier::Endorsements):
+//! files, folders, envelopes, hexadecimal text, each recognised by its content and never by its name.
+//!
+//! Nothing is decided here. What is recognised is handed on byte for byte; whether to believe it is the verifier's question.
+//! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
+//! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
+
+mod certificate_table;
+mod der;
+pub mod endorsements;
+mod error;
+pub mod evidence;
+mod files;
+mod json;
+mod pem;
+mod statement;
+mod wrapper;
+
+pub use error::{Defect, IntakeError};

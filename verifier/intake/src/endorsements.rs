@@ -1,0 +1,269 @@
+//! Recognises endorsements: certificates, revocation lists and Intel's signed JSON, in the containers that people keep them in.
+//!
+//! Each is known by its content. What a file says is only put on the right shelf; the verifier finds out who signed it.
+
+use std::path::{Path, PathBuf};
+
+use teegate_verifier::Endorsements;
+
+use crate::error::{Defect, IntakeError};
+use crate::json::Members;
+use crate::statement::Statement;
+use crate::{certificate_table, der, files, pem};
+
+/// What the files and folders at `paths` hold.
+///
+/// A file that was named and holds no endorsement is an error; one that lies in a named folder is passed over
+/// (see [`load`] for the list of those).
+///
+/// # Errors
+/// When a path cannot be read, is too large, or holds something that begins like an endorsement and is not well formed.
+pub fn load_paths(paths: &[PathBuf]) -> Result<Endorsements, IntakeError> {
+    load(paths).map(|loaded| loaded.endorsements)
+}
+
+/// The outcome of [`load`].
+#[derive(Debug)]
+pub struct Loaded {
+    /// Everything that was recognised.
+    pub endorsements: Endorsements,
+    /// Files in named folders that hold no endorsement, each with the reason.
+    pub ignored: Vec<IntakeError>,
+}
+
+/// As [`load_paths`], with the files that were passed over.
+///
+/// # Errors
+/// As [`load_paths`].
+pub fn load(paths: &[PathBuf]) -> Result<Loaded, IntakeError> {
+    let mut loaded = Loaded { endorsements: Endorsements::new(), ignored: Vec::new() };
+    for file in files::read_all(paths)? {
+        match recognise(&display(&file.path), &file.bytes, &mut loaded.endorsements) {
+            Err(error) if !file.named && matches!(error.defect(), Defect::Unrecognised { .. }) => {
+                loaded.ignored.push(error)
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(loaded)
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Adds what `bytes` hold to `into`; `name` is how an error will speak of them. On an error nothing is added.
+///
+/// # Errors
+/// When the content is of no known kind, or announces itself as one and is not well formed.
+pub fn recognise(name: &str, bytes: &[u8], into: &mut Endorsements) -> Result<(), IntakeError> {
+    let statements = statements(bytes).map_err(|defect| IntakeError::new(name, defect))?;
+    for statement in statements {
+        statement.add_to(into);
+    }
+    Ok(())
+}
+
+pub(crate) fn statements(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
+    if certificate_table::looks_like_table(bytes) {
+        return certificate_table::statements(bytes);
+    }
+    let text = std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}').trim_matches(BLANK)).ok();
+    match text {
+        Some("") => Err(unrecognised("an empty file")),
+        Some(text) if text.starts_with('{') => from_json(text),
+        Some(text) if pem::looks_like_pem(text) => from_pem(text),
+        // Intel's caching service hands out revocation lists as the hexadecimal of their DER.
+        Some(text) if text.starts_with("30") && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            let document = hex::decode(text).map_err(|_| unrecognised("an odd number of hexadecimal digits"))?;
+            Ok(vec![Statement::from_der(document)?])
+        }
+        _ if der::looks_like_der(bytes) => Ok(vec![Statement::from_der(bytes.to_vec())?]),
+        Some(_) => Err(unrecognised("text without a PEM block or a JSON object")),
+        None => {
+            Err(unrecognised(format!("{} bytes that begin neither like DER nor like a certificate table", bytes.len())))
+        }
+    }
+}
+
+/// Intel's services and C strings leave a NUL or a line end behind text.
+const BLANK: [char; 5] = [' ', '\t', '\r', '\n', '\0'];
+
+fn from_pem(text: &str) -> Result<Vec<Statement>, Defect> {
+    let documents = pem::documents(text)?;
+    if documents.is_empty() {
+        return Err(unrecognised("PEM blocks, none of them a `CERTIFICATE` or an `X509 CRL`"));
+    }
+    documents.into_iter().map(Statement::from_der).collect()
+}
+
+fn from_json(text: &str) -> Result<Vec<Statement>, Defect> {
+    let members = Members::parse(text)?;
+    if members.has("tcbInfo") {
+        let (body, signature) = (members.raw("tcbInfo")?.to_owned(), members.signature("signature")?);
+        Ok(vec![Statement::TcbInfo { body, signature }])
+    } else if members.has("enclaveIdentity") {
+        let (body, signature) = (members.raw("enclaveIdentity")?.to_owned(), members.signature("signature")?);
+        Ok(vec![Statement::QeIdentity { body, signature }])
+    } else if members.has("tcb_info_signature") {
+        from_collateral(&members)
+    } else if members.has("vcekCert") {
+        from_thim(&members)
+    } else {
+        Err(unrecognised("a JSON object with none of the members that are looked for"))
+    }
+}
+
+/// Collateral as the `dcap-qvl` tools write it (`QuoteCollateralV3`): chains in PEM, lists as hexadecimal of DER, and the two
+/// signed bodies as strings whose content is the signed text.
+fn from_collateral(members: &Members<'_>) -> Result<Vec<Statement>, Defect> {
+    let mut statements = vec![
+        Statement::TcbInfo { body: members.text("tcb_info")?, signature: members.signature("tcb_info_signature")? },
+        Statement::QeIdentity {
+            body: members.text("qe_identity")?,
+            signature: members.signature("qe_identity_signature")?,
+        },
+    ];
+    for list in ["root_ca_crl", "pck_crl"] {
+        statements.push(Statement::from_der(members.hex(list)?)?);
+    }
+    for chain in ["pck_crl_issuer_chain", "tcb_info_issuer_chain", "qe_identity_issuer_chain"] {
+        statements.extend(from_pem(&members.text(chain)?)?);
+    }
+    // Only evidence that carries no chain of its own needs this one; writers send it as absent, `null` or text.
+    if members.has("pck_certificate_chain") && members.raw("pck_certificate_chain")? != "null" {
+        statements.extend(from_pem(&members.text("pck_certificate_chain")?)?);
+    }
+    Ok(statements)
+}
+
+/// What Azure's host agent (THIM) answers about the processor it runs on.
+fn from_thim(members: &Members<'_>) -> Result<Vec<Statement>, Defect> {
+    let mut statements = from_pem(&members.text("vcekCert")?)?;
+    statements.extend(from_pem(&members.text("certificateChain")?)?);
+    Ok(statements)
+}
+
+fn unrecognised(found: impl Into<String>) -> Defect {
+    Defect::Unrecognised {
+        found: found.into(),
+        expected: "a certificate or CRL (DER or PEM), an SNP certificate table, Intel TCB info or QE identity with its `signature`, \
+                   `dcap-qvl` collateral, or an Azure THIM answer",
+        remedy: "leave the file out of `--endorsements`, or save the vendor's answer as it was sent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A revocation list and a certificate in shape only: shelves are what is tested here.
+    const CRL_HEX: &str = "3009300730003000180132";
+    const CERTIFICATE_PEM: &str = "-----BEGIN CERTIFICATE-----\nMA4wDKADAgECAgEHMAAwAA==\n-----END CERTIFICATE-----\n";
+
+    fn crl() -> Statement {
+        Statement::Crl(hex::decode(CRL_HEX).unwrap())
+    }
+
+    fn certificate() -> Statement {
+        Statement::Certificate(hex::decode("300e300ca003020102020107300030 00".replace(' ', "")).unwrap())
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        statements(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_signed_text_is_kept_to_the_byte() {
+        let body = r#"{ "id":"TDX" , "version": 3}"#;
+        let signature = "5a".repeat(64);
+        for (member, expected) in [
+            ("tcbInfo", Statement::TcbInfo { body: body.to_owned(), signature: [0x5A; 64] }),
+            ("enclaveIdentity", Statement::QeIdentity { body: body.to_owned(), signature: [0x5A; 64] }),
+        ] {
+            let answer = format!("\n{{\"{member}\":{body},\"signature\":\"{signature}\"}}\n\0");
+            assert_eq!(statements(answer.as_bytes()).unwrap(), [expected]);
+        }
+    }
+
+    #[test]
+    fn signed_text_without_its_signature_is_refused() {
+        assert!(message(br#"{"tcbInfo":{}}"#).contains("member `signature` is missing"));
+        assert!(message(br#"{"tcbInfo":{},"signature":"00"}"#).contains("1 bytes, a signature has 64"));
+        assert!(message(br#"{"tcbInfo":{},"tcbInfo":{},"signature":"00"}"#).contains("`tcbInfo` stands twice"));
+    }
+
+    #[test]
+    fn der_pem_and_hexadecimal_name_the_same_thing() {
+        assert_eq!(statements(&hex::decode(CRL_HEX).unwrap()).unwrap(), [crl()]);
+        assert_eq!(statements(CRL_HEX.as_bytes()).unwrap(), [crl()]);
+        let chain = CERTIFICATE_PEM.repeat(2);
+        assert_eq!(statements(chain.as_bytes()).unwrap(), [certificate(), certificate()]);
+    }
+
+    #[test]
+    fn thim_gives_leaf_and_chain() {
+        let pem = serde_json::to_string(CERTIFICATE_PEM).unwrap();
+        let answer = format!(r#"{{"vcekCert":{pem},"tcbm":"DB18","certificateChain":{pem},"cacheControl":"86400"}}"#);
+        assert_eq!(statements(answer.as_bytes()).unwrap(), [certificate(), certificate()]);
+        assert!(message(br#"{"vcekCert":""}"#).contains("none of them a `CERTIFICATE`"));
+    }
+
+    #[test]
+    fn collateral_gives_everything_it_holds() {
+        let pem = serde_json::to_string(CERTIFICATE_PEM).unwrap();
+        let signature = "01".repeat(64);
+        let collateral = format!(
+            r#"{{"pck_crl_issuer_chain":{pem},"root_ca_crl":"{CRL_HEX}","pck_crl":"{CRL_HEX}","tcb_info_issuer_chain":{pem},
+                "tcb_info":"{{\"a\": 1}}","tcb_info_signature":"{signature}","qe_identity_issuer_chain":{pem},
+                "qe_identity":"{{}}","qe_identity_signature":"{signature}","pck_certificate_chain":null}}"#
+        );
+        let expected = [
+            Statement::TcbInfo { body: r#"{"a": 1}"#.to_owned(), signature: [1; 64] },
+            Statement::QeIdentity { body: "{}".to_owned(), signature: [1; 64] },
+            crl(),
+            crl(),
+            certificate(),
+            certificate(),
+            certificate(),
+        ];
+        assert_eq!(statements(collateral.as_bytes()).unwrap(), expected);
+        let with_chain = collateral.replace("null", &pem);
+        assert_eq!(statements(with_chain.as_bytes()).unwrap().len(), expected.len() + 1);
+        assert!(message(collateral.replace("pck_crl\"", "pck\"").as_bytes()).contains("`pck_crl` is missing"));
+    }
+
+    #[test]
+    fn what_is_no_endorsement_says_what_was_expected() {
+        for (bytes, found) in [
+            (&b""[..], "an empty file"),
+            (b"hello", "text without a PEM block"),
+            (br#"{"a":1}"#, "none of the members"),
+            (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "none of them a `CERTIFICATE`"),
+            (&[2, 0, 0, 0, 0xFF], "5 bytes that begin neither"),
+        ] {
+            let message = message(bytes);
+            assert!(message.contains(found) && message.contains("expected a certificate or CRL"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_named_stranger_is_an_error_and_one_in_a_folder_is_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = folder.path().join("notes.txt");
+        std::fs::write(&notes, "hello").unwrap();
+        std::fs::write(folder.path().join("list.crl"), hex::decode(CRL_HEX).unwrap()).unwrap();
+
+        let loaded = load(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(loaded.endorsements.len(), 1);
+        let ignored: Vec<_> = loaded.ignored.iter().map(IntakeError::subject).collect();
+        assert_eq!(ignored, [notes.display().to_string()]);
+
+        let error = load_paths(std::slice::from_ref(&notes)).unwrap_err();
+        assert!(matches!(error.defect(), Defect::Unrecognised { .. }), "{error}");
+
+        std::fs::write(&notes, "-----BEGIN CERTIFICATE-----\ncut").unwrap();
+        let error = load_paths(&[folder.path().to_owned()]).unwrap_err();
+        assert!(matches!(error.defect(), Defect::Broken { kind: "PEM file", .. }), "{error}");
+    }
+}

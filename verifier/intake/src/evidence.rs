@@ -1,0 +1,292 @@
+//! Recognises evidence: the bare report or quote, its hexadecimal text, a conceptual message wrapper (CMW), a configfs-tsm folder.
+//!
+//! Recognition is generous and believes nothing. Bytes that begin like a report or a quote are handed on as one, whole, however
+//! wrong they are inside: that they are wrong is the verifier's finding, with a check id, and not a matter of file formats.
+
+use std::io;
+use std::path::Path;
+
+use teegate_verifier::{Endorsements, Evidence, Tee};
+
+use crate::error::{Defect, IntakeError};
+use crate::{certificate_table, endorsements, files, wrapper};
+
+/// Evidence of one TEE as taken in, with the endorsements that came in the same file.
+#[derive(Debug, Clone)]
+pub struct OwnedEvidence {
+    /// The platform that the bytes name.
+    pub tee: Tee,
+    /// The report or quote, exactly as received.
+    pub bytes: Vec<u8>,
+    /// What came along with it. It is as hostile as the evidence, and harmless: the verifier believes signatures, not sources.
+    pub endorsements: Endorsements,
+    /// The form that it was found in, in words.
+    pub form: &'static str,
+}
+
+impl OwnedEvidence {
+    /// The evidence as the verifier takes it, with `endorsements` to choose from. Add [`OwnedEvidence::endorsements`] to
+    /// them first, where what came along should count.
+    #[must_use]
+    pub fn as_evidence<'a>(&'a self, endorsements: &'a Endorsements) -> Evidence<'a> {
+        match self.tee {
+            Tee::SevSnp => Evidence::sev_snp(&self.bytes, endorsements),
+            Tee::Tdx => Evidence::tdx(&self.bytes, endorsements),
+        }
+    }
+}
+
+/// Reads and recognises what `path` names: a file, a configfs-tsm folder, or `-` for standard input.
+///
+/// # Errors
+/// When it cannot be read, is too large, or is not recognised.
+pub fn load(path: &Path, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
+    let name = path.display().to_string();
+    if path == Path::new("-") {
+        let bytes = files::read_bounded(io::stdin().lock()).map_err(|cause| IntakeError::unreadable(path, cause))?;
+        let limit = files::MAX_FILE_BYTES;
+        let too_large = Defect::TooLarge { unit: "bytes or more", actual: limit + 1, limit };
+        let bytes = bytes.ok_or_else(|| IntakeError::new("standard input", too_large))?;
+        return recognise(&bytes, insist).map_err(|error| error.named("standard input"));
+    }
+    if path.is_dir() {
+        return from_configfs_tsm(path, insist);
+    }
+    recognise(&files::read(path)?, insist).map_err(|error| error.named(name))
+}
+
+/// Recognises the evidence that `bytes` are. With `insist`, bytes that name no platform are taken for that one's, and bytes
+/// that name another are refused.
+///
+/// # Errors
+/// When the bytes are no evidence, or of another platform than the one insisted on.
+pub fn recognise(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
+    let evidence = recognise_any(bytes, insist).map_err(|defect| IntakeError::new("evidence", defect))?;
+    match insist {
+        Some(expected) if expected != evidence.tee => {
+            let defect = Defect::OtherTee { expected: expected.name(), actual: evidence.tee.name() };
+            Err(IntakeError::new("evidence", defect))
+        }
+        _ => Ok(evidence),
+    }
+}
+
+fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
+    if let Some(text) = std::str::from_utf8(bytes).ok().map(str::trim) {
+        if text.starts_with(['{', '[']) {
+            let found = wrapper::unwrap(text)?;
+            let mut endorsements = Endorsements::new();
+            found.endorsements.into_iter().for_each(|statement| statement.add_to(&mut endorsements));
+            return Ok(OwnedEvidence { tee: found.tee, bytes: found.bytes, endorsements, form: found.form });
+        }
+        if let Some(decoded) = from_hex_text(text) {
+            return from_raw(&decoded, insist, "hexadecimal text");
+        }
+    }
+    from_raw(bytes, insist, "raw bytes")
+}
+
+/// The bytes that hexadecimal text spells, with or without `0x` and with any line breaks.
+fn from_hex_text(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    hex::decode(digits).ok().filter(|bytes| !bytes.is_empty())
+}
+
+fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<OwnedEvidence, Defect> {
+    // What the bytes say comes first, so that insisting on the wrong platform is noticed; insisting decides what they leave open.
+    let tee = match begins_like(bytes).or(insist) {
+        Some(tee) => tee,
+        None if bytes.len() == SNP_REPORT_BYTES => Tee::SevSnp,
+        None => return Err(unrecognised(bytes)),
+    };
+    let (bytes, endorsements) = match tee {
+        Tee::SevSnp => split_certificate_table(bytes)?,
+        Tee::Tdx => (bytes, Endorsements::new()),
+    };
+    Ok(OwnedEvidence { tee, bytes: bytes.to_vec(), endorsements, form })
+}
+
+/// `ATTESTATION_REPORT`, every version. AMD 56860 rev. 1.58, table 23.
+const SNP_REPORT_BYTES: usize = 1_184;
+
+/// The platform that the first bytes name, whether or not the rest is well formed.
+fn begins_like(bytes: &[u8]) -> Option<Tee> {
+    if is_quote(bytes) {
+        return Some(Tee::Tdx);
+    }
+    // A report begins with its version, a little-endian u32. Five exist; room is left for versions that do not exist yet
+    // and for reports that were cut or extended, because the verifier refuses those by name.
+    match bytes.first_chunk::<4>() {
+        Some([1..=15, 0, 0, 0]) => Some(Tee::SevSnp),
+        _ => None,
+    }
+}
+
+/// Whether the bytes begin with the header of an Intel quote: version u16, attestation key type u16, TEE type u32, and at 12
+/// the vendor id of Intel's quoting enclave. Either of the last two is enough: the verifier says what is wrong with the other.
+fn is_quote(bytes: &[u8]) -> bool {
+    let tdx_type = matches!(bytes, [4 | 5, 0, _, _, 0x81, 0, 0, 0, ..]);
+    let vendor = bytes.get(12..28).is_some_and(|id| *id == INTEL_QE_VENDOR_ID);
+    tdx_type || vendor
+}
+
+/// 939A7233-F79C-4CA9-940A-0DB3957F0607, bytes as written.
+const INTEL_QE_VENDOR_ID: [u8; 16] = *b"\x93\x9a\x72\x33\xf7\x9c\x4c\xa9\x94\x0a\x0d\xb3\x95\x7f\x06\x07";
+
+/// An extended guest request answers the report and, behind it, the host's certificate table. Anything else behind a report
+/// stays with it, for the verifier to refuse.
+fn split_certificate_table(bytes: &[u8]) -> Result<(&[u8], Endorsements), Defect> {
+    let mut endorsements = Endorsements::new();
+    match bytes.split_at_checked(SNP_REPORT_BYTES) {
+        Some((report, table)) if certificate_table::looks_like_table(table) => {
+            certificate_table::statements(table)?.into_iter().for_each(|statement| statement.add_to(&mut endorsements));
+            Ok((report, endorsements))
+        }
+        _ => Ok((bytes, endorsements)),
+    }
+}
+
+/// The files of one request under `/sys/kernel/config/tsm/report/`: `outblob` is the evidence, `auxblob` the certificate table
+/// of an SNP host. Linux, Documentation/ABI/testing/configfs-tsm-report.
+fn from_configfs_tsm(folder: &Path, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
+    let outblob = folder.join("outblob");
+    if !outblob.exists() {
+        let defect = Defect::Unrecognised {
+            found: "a folder without `outblob`".to_owned(),
+            expected: "a configfs-tsm report folder, or a file",
+            remedy: "name the file that holds the report or quote; certificates and collateral go to `--endorsements`",
+        };
+        return Err(IntakeError::new(folder.display().to_string(), defect));
+    }
+    let bytes = files::read(&outblob)?;
+    let mut evidence = recognise(&bytes, insist).map_err(|error| error.named(outblob.display().to_string()))?;
+    evidence.form = "configfs-tsm folder";
+    let auxblob = folder.join("auxblob");
+    if auxblob.exists() {
+        let table = files::read(&auxblob)?;
+        // A host that supplies no certificates leaves it empty, or holds only the entry that ends the table.
+        if table.iter().any(|byte| *byte != 0) {
+            endorsements::recognise(&auxblob.display().to_string(), &table, &mut evidence.endorsements)?;
+        }
+    }
+    Ok(evidence)
+}
+
+fn unrecognised(bytes: &[u8]) -> Defect {
+    let found = match bytes {
+        [] => "an empty file".to_owned(),
+        _ if !endorsements::statements(bytes).unwrap_or_default().is_empty() => {
+            "an endorsement, not evidence".to_owned()
+        }
+        _ => format!("{} bytes that begin with {}", bytes.len(), hex::encode(bytes.get(..8).unwrap_or(bytes))),
+    };
+    Defect::Unrecognised {
+        found,
+        expected: "an SEV-SNP report (1,184 bytes, version 2 to 5), a TDX quote (version 4 or 5), either as hexadecimal, a CMW in \
+                   JSON, or a configfs-tsm folder",
+        remedy: "pass the evidence as the platform gave it; if you know what it is, insist with `--tee snp` or `--tee tdx`",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snp(length: usize, version: u8) -> Vec<u8> {
+        let mut bytes = vec![0xEE; length];
+        bytes[..4].copy_from_slice(&[version, 0, 0, 0]);
+        bytes
+    }
+
+    fn quote(version: u8, tee_type: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 700];
+        bytes[..8].copy_from_slice(&[version, 0, 2, 0, tee_type, 0, 0, 0]);
+        bytes[12..28].copy_from_slice(&INTEL_QE_VENDOR_ID);
+        bytes
+    }
+
+    #[test]
+    fn a_report_is_recognised_at_any_length_and_version_so_that_the_verifier_may_refuse_it() {
+        for (length, version) in [(1_184, 2), (1_184, 5), (1_185, 2), (793, 2), (1_184, 1), (1_184, 9), (4, 3)] {
+            let bytes = snp(length, version);
+            let evidence = recognise(&bytes, None).unwrap();
+            assert_eq!((evidence.tee, evidence.bytes), (Tee::SevSnp, bytes), "{length} {version}");
+        }
+        // The length of a report alone is enough too.
+        assert_eq!(recognise(&[0xEE; 1_184], None).unwrap().tee, Tee::SevSnp);
+    }
+
+    #[test]
+    fn a_quote_is_recognised_with_what_follows_it() {
+        for bytes in
+            [quote(4, 0x81), quote(5, 0x81), quote(3, 0), quote(4, 0), [quote(4, 0x81), vec![0; 3_065]].concat()]
+        {
+            let evidence = recognise(&bytes, None).unwrap();
+            assert_eq!((evidence.tee, evidence.bytes), (Tee::Tdx, bytes));
+        }
+    }
+
+    #[test]
+    fn hexadecimal_is_the_same_evidence() {
+        for bytes in [snp(1_184, 2), snp(793, 2), quote(4, 0x81)] {
+            let digits = hex::encode(&bytes);
+            let wrapped: String =
+                digits.as_bytes().chunks(64).flat_map(|line| [line, b"\n"].concat()).map(char::from).collect();
+            for text in [digits.clone(), format!("0x{digits}\n"), wrapped, digits.to_uppercase()] {
+                let evidence = recognise(text.as_bytes(), None).unwrap();
+                assert_eq!((&evidence.bytes, evidence.form), (&bytes, "hexadecimal text"));
+            }
+        }
+    }
+
+    #[test]
+    fn insisting_decides_what_the_bytes_leave_open_and_nothing_else() {
+        assert_eq!(recognise(b"\xFFno idea", Some(Tee::SevSnp)).unwrap().tee, Tee::SevSnp);
+        assert_eq!(recognise(b"\xFFno idea", Some(Tee::Tdx)).unwrap().tee, Tee::Tdx);
+        let error = recognise(&quote(4, 0x81), Some(Tee::SevSnp)).unwrap_err();
+        assert!(matches!(error.defect(), Defect::OtherTee { expected: "sev-snp", actual: "tdx" }), "{error}");
+        assert!(recognise(&quote(4, 0x81), Some(Tee::Tdx)).is_ok());
+    }
+
+    #[test]
+    fn the_table_behind_a_report_becomes_endorsements_and_other_bytes_stay() {
+        let list = hex::decode("3009300730003000180132").unwrap();
+        let crl_guid = hex::decode("92f81bc358114d3d97ffd19f88dc67ea").unwrap();
+        let table = [&crl_guid[..], &[48, 0, 0, 0, 11, 0, 0, 0], &[0; 24], &list].concat();
+        let evidence = recognise(&[snp(1_184, 3), table.clone()].concat(), None).unwrap();
+        assert_eq!((evidence.bytes.len(), evidence.endorsements.len()), (1_184, 1));
+
+        let evidence = recognise(&[snp(1_184, 3), vec![0; 24]].concat(), None).unwrap();
+        assert_eq!((evidence.bytes.len(), evidence.endorsements.len()), (1_208, 0));
+
+        let error = recognise(&[snp(1_184, 3), table[..40].to_vec()].concat(), None).unwrap_err();
+        assert!(matches!(error.defect(), Defect::Broken { kind: "SNP certificate table", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_configfs_folder_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = load(folder.path(), None).unwrap_err();
+        assert!(error.to_string().contains("a folder without `outblob`"), "{error}");
+        std::fs::write(folder.path().join("outblob"), snp(1_184, 3)).unwrap();
+        std::fs::write(folder.path().join("auxblob"), [0; 4_096]).unwrap();
+        let evidence = load(folder.path(), None).unwrap();
+        assert_eq!((evidence.form, evidence.endorsements.len()), ("configfs-tsm folder", 0));
+        std::fs::write(folder.path().join("auxblob"), hex::decode("3009300730003000180132").unwrap()).unwrap();
+        assert_eq!(load(folder.path(), None).unwrap().endorsements.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_evidence_says_what_was_found_and_expected() {
+        for (bytes, found) in [
+            (&b""[..], "an empty file"),
+            (b"\xFF\xFE\xFD", "3 bytes that begin with fffefd"),
+            (b"plain words", "11 bytes that begin with 706c61696e20776f"),
+            (&[0x30, 9, 0x30, 7, 0x30, 0, 0x30, 0, 0x18, 1, b'2'], "an endorsement, not evidence"),
+        ] {
+            let error = recognise(bytes, None).unwrap_err().to_string();
+            assert!(error.contains(found) && error.contains("expected an SEV-SNP report"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! One statement by a vendor, unparsed: what every container of endorsements comes down to.
+
+use teegate_verifier::Endorsements;
+
+use crate::der;
+use crate::error::Defect;
+
+/// One statement by a vendor, on its shelf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Statement {
+    Certificate(Vec<u8>),
+    Crl(Vec<u8>),
+    TcbInfo { body: String, signature: [u8; 64] },
+    QeIdentity { body: String, signature: [u8; 64] },
+}
+
+impl Statement {
+    /// Puts it into the pool that the verifier chooses from.
+    pub(crate) fn add_to(self, pool: &mut Endorsements) {
+        match self {
+            Self::Certificate(der) => pool.add_certificate(der),
+            Self::Crl(der) => pool.add_crl(der),
+            Self::TcbInfo { body, signature } => pool.add_tcb_info(body, signature),
+            Self::QeIdentity { body, signature } => pool.add_qe_identity(body, signature),
+        }
+    }
+
+    /// A certificate or a revocation list, whichever the DER turns out to be.
+    pub(crate) fn from_der(document: Vec<u8>) -> Result<Self, Defect> {
+        Ok(match der::kind(&document)? {
+            der::Kind::Certificate => Self::Certificate(document),
+            der::Kind::Crl => Self::Crl(document),
+        })
+    }
+}

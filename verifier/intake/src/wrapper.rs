@@ -1,0 +1,145 @@
+//! Conceptual message wrappers in JSON (CMW, RFC 9999): teegate's own envelope, a collection, and a single record of evidence.
+//!
+//! The manifest and the nonce of an envelope are not looked at here. What ties them to the evidence is the report data, and
+//! that is for whoever asked for the evidence to compare.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use teegate_protocol::evidence::{Envelope, EvidenceKind};
+use teegate_verifier::Tee;
+
+use crate::endorsements;
+use crate::error::Defect;
+use crate::json::Members;
+use crate::statement::Statement;
+
+/// What came out of a wrapper.
+#[derive(Debug)]
+pub(crate) struct Unwrapped {
+    pub(crate) tee: Tee,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) endorsements: Vec<Statement>,
+    pub(crate) form: &'static str,
+}
+
+/// Takes the evidence out of the wrapper that fills `text`.
+pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
+    if text.starts_with('[') { from_record(text) } else { from_envelope(text) }
+}
+
+fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
+    if !Members::parse(text)?.has("evidence") {
+        let known = endorsements::statements(text.as_bytes()).is_ok();
+        return Err(unrecognised(if known { "an endorsement, not evidence" } else { "a JSON object without `evidence`" }));
+    }
+    let envelope = Envelope::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;
+    let tee = tee_of(envelope.evidence.kind)?;
+    let endorsements = match envelope.endorsements {
+        Some(carried) => endorsements::statements(&carried.bytes)?,
+        None => Vec::new(),
+    };
+    Ok(Unwrapped { tee, bytes: envelope.evidence.bytes, endorsements, form: "teegate envelope (CMW collection)" })
+}
+
+/// `[type, base64url value]` or `[type, base64url value, indicator]`.
+fn from_record(text: &str) -> Result<Unwrapped, Defect> {
+    let elements: Vec<Value> = serde_json::from_str(text).map_err(|cause| broken(cause.to_string()))?;
+    let (media_type, value, indicator) = match elements.as_slice() {
+        [Value::String(media_type), Value::String(value)] => (media_type, value, None),
+        [Value::String(media_type), Value::String(value), indicator] => (media_type, value, Some(indicator)),
+        _ => return Err(unrecognised("a JSON array that is not `[type, value]` or `[type, value, indicator]`")),
+    };
+    let Some(kind) = EvidenceKind::ALL.into_iter().find(|kind| kind.media_type() == media_type) else {
+        let media_type: String = media_type.chars().take(80).collect();
+        return Err(unrecognised(format!("a CMW record of type `{}`", media_type.escape_debug())));
+    };
+    if indicator.is_some_and(|indicator| indicator.as_u64() != Some(EVIDENCE_INDICATOR)) {
+        return Err(broken(format!("the indicator is not {EVIDENCE_INDICATOR}, evidence")));
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(value).map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
+    Ok(Unwrapped { tee: tee_of(kind)?, bytes, endorsements: Vec::new(), form: "CMW record" })
+}
+
+/// Bit 2 of the conceptual message indicator.
+const EVIDENCE_INDICATOR: u64 = 1 << 2;
+
+fn tee_of(kind: EvidenceKind) -> Result<Tee, Defect> {
+    match kind {
+        EvidenceKind::SnpReport => Ok(Tee::SevSnp),
+        EvidenceKind::TdxQuote => Ok(Tee::Tdx),
+        EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm | EvidenceKind::AciSnp => {
+            Err(unrecognised(format!("evidence of type `{}`, which this release does not verify", kind.media_type())))
+        }
+    }
+}
+
+fn unrecognised(found: impl Into<String>) -> Defect {
+    Defect::Unrecognised {
+        found: found.into(),
+        expected: "a CMW that holds an SEV-SNP report or a TDX quote",
+        remedy: "pass the raw report or quote; certificates and collateral go to `--endorsements`",
+    }
+}
+
+fn broken(defect: String) -> Defect {
+    Defect::Broken { kind: "CMW", defect, remedy: "save the answer of the attester as it was sent" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use teegate_protocol::evidence::{Endorsements, EndorsementsKind, TeeEvidence};
+
+    const CERTIFICATE_PEM: &str = "-----BEGIN CERTIFICATE-----\nMA4wDKADAgECAgEHMAAwAA==\n-----END CERTIFICATE-----\n";
+
+    fn envelope(kind: EvidenceKind) -> Envelope {
+        let pem = CERTIFICATE_PEM.repeat(2).into_bytes();
+        Envelope {
+            manifest: b"{}".to_vec(),
+            evidence: TeeEvidence { kind, bytes: vec![1, 2, 3] },
+            endorsements: Some(Endorsements { kind: EndorsementsKind::PemCertificateChain, bytes: pem }),
+            event_log: None,
+            nonce: None,
+        }
+    }
+
+    fn text(envelope: &Envelope) -> String {
+        String::from_utf8(envelope.to_json().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_envelope_gives_its_evidence_and_its_endorsements() {
+        for (kind, tee) in [(EvidenceKind::SnpReport, Tee::SevSnp), (EvidenceKind::TdxQuote, Tee::Tdx)] {
+            let unwrapped = unwrap(&text(&envelope(kind))).unwrap();
+            assert_eq!((unwrapped.tee, unwrapped.bytes), (tee, vec![1, 2, 3]));
+            assert_eq!(unwrapped.endorsements.len(), 2);
+        }
+        let refused = unwrap(&text(&envelope(EvidenceKind::AciSnp))).unwrap_err().to_string();
+        assert!(refused.contains("does not verify"), "{refused}");
+    }
+
+    #[test]
+    fn an_envelope_that_is_not_well_formed_says_where() {
+        let mut broken = envelope(EvidenceKind::SnpReport);
+        broken.endorsements = Some(Endorsements { kind: EndorsementsKind::Json, bytes: b"{}".to_vec() });
+        assert!(matches!(unwrap(&text(&broken)), Err(Defect::Unrecognised { .. })));
+        let twice = text(&envelope(EvidenceKind::SnpReport)).replacen('{', "{\"evidence\":[],", 1);
+        assert!(unwrap(&twice).unwrap_err().to_string().contains("`evidence` stands twice"));
+        let other = text(&envelope(EvidenceKind::SnpReport)).replace("envelope:1", "envelope:2");
+        assert!(unwrap(&other).unwrap_err().to_string().contains("urn:teegate:envelope:2"));
+        assert!(unwrap("{}").unwrap_err().to_string().contains("a JSON object without `evidence`"));
+    }
+
+    #[test]
+    fn a_record_of_evidence_stands_alone() {
+        let record = |rest: &str| unwrap(&format!("[\"application/vnd.teegate.tdx-quote\",{rest}]"));
+        let unwrapped = record("\"-_8\"").unwrap();
+        assert_eq!((unwrapped.tee, unwrapped.bytes), (Tee::Tdx, vec![0xFB, 0xFF]));
+        assert!(record("\"-_8\",4").is_ok());
+        assert!(record("\"-_8\",2").unwrap_err().to_string().contains("the indicator is not 4"));
+        assert!(record("\"+/8=\"").unwrap_err().to_string().contains("not base64url"));
+        assert!(unwrap("[\"text/plain\",\"AA\"]").unwrap_err().to_string().contains("a CMW record of type `text/plain`"));
+        assert!(matches!(unwrap(&"[".repeat(100_000)), Err(Defect::Broken { .. })));
+    }
+}
