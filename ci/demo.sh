@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Shows the whole of teegate on this machine: verifies recorded evidence of real AMD and Intel hardware, check by check,
+# then sends one sealed inference from a client through a gateway to an attested enclave-app, then three that are
+# refused. The path stands on forged hardware, and the demonstration says so where it does.
+#
+# A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
+# crates from the public registry into cargo's own cache, ONNX Runtime into `.cache`, four programs into
+# `target/release`. Nothing is installed system-wide and nothing leaves this machine. Arguments are handed to
+# `teegate demo`.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+cd -- "$root"
+
+need() {
+  command -v "$1" >/dev/null || {
+    printf 'demo.sh: %s is not installed; %s\n' "$1" "$2" >&2
+    exit 1
+  }
+}
+need cargo 'install Rust 1.95 or newer with rustup'
+need cc 'install a C compiler (on Debian: apt-get install gcc); aws-lc is compiled from source'
+need python3 'install Python 3.9 or newer with pip'
+
+ci/onnxruntime.sh
+
+printf 'building teegate, enclave-app, teegate-gateway and forge-guest (minutes the first time)\n' >&2
+cargo build --locked --release --bins \
+  --package teegate --package teegate-enclave --package teegate-gateway --package teegate-forge
+target=$(cargo metadata --locked --no-deps --format-version 1 |
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+
+sev=$(ci/recorded.sh sev)
+dcap_qvl=$(ci/recorded.sh dcap-qvl)
+exec "$target/release/teegate" demo \
+  --sev-crate "$sev" \
+  --dcap-qvl-crate "$dcap_qvl" \
+  --onnxruntime "$root/.cache/onnxruntime/lib/libonnxruntime.so" \
+  --model "$root/enclave-app/models/breast-cancer" \
+  "$@"
