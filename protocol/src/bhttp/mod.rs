@@ -1,0 +1,298 @@
+//! Binary HTTP, RFC 9292: the one HTTP message inside a seal.
+//!
+//! Written in the known-length form; read in the known-length and the indeterminate-length form, with informational responses, truncation of
+//! empty sections at the end, and zero padding. Bounded as [`crate::limits`] says, and strict: a byte of padding that is not zero, a field
+//! that HTTP/2 would call malformed or a section that ends early refuses the message.
+
+mod decode;
+mod fields;
+
+pub use fields::{Field, Fields};
+
+use crate::limits;
+use crate::padding;
+use std::fmt;
+
+/// A request: control data, header section, content, trailer section.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// Method, as in `:method` of HTTP/2.
+    pub method: String,
+    /// Scheme, as in `:scheme`.
+    pub scheme: String,
+    /// Authority, as in `:authority`; empty if there is none.
+    pub authority: String,
+    /// Path and query, as in `:path`.
+    pub path: String,
+    /// Header section.
+    pub fields: Fields,
+    /// Content.
+    pub content: Vec<u8>,
+    /// Trailer section.
+    pub trailers: Fields,
+}
+
+impl Request {
+    /// A request for `path` of `authority` over `https`, with no fields and no content.
+    #[must_use]
+    pub fn new(method: &str, authority: &str, path: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            scheme: "https".to_owned(),
+            authority: authority.to_owned(),
+            path: path.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads a request. `max_bytes` bounds the message with its padding, and with it the content.
+    pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<Self, BhttpError> {
+        decode::request(bytes, max_bytes)
+    }
+
+    /// Writes the request, known-length.
+    pub fn encode(&self) -> Result<Vec<u8>, BhttpError> {
+        self.check_control_data()?;
+        check_fields([&self.fields, &self.trailers])?;
+        let mut bytes = vec![KNOWN_LENGTH_REQUEST];
+        for part in [&self.method, &self.scheme, &self.authority, &self.path] {
+            write_prefixed(&mut bytes, part.as_bytes());
+        }
+        write_fields(&mut bytes, &self.fields);
+        write_prefixed(&mut bytes, &self.content);
+        write_fields(&mut bytes, &self.trailers);
+        Ok(bytes)
+    }
+
+    /// Writes the request and pads it, ready to be sealed.
+    pub fn encode_padded(&self) -> Result<Vec<u8>, BhttpError> {
+        let mut bytes = self.encode()?;
+        padding::pad(&mut bytes);
+        Ok(bytes)
+    }
+
+    fn check_control_data(&self) -> Result<(), BhttpError> {
+        let Self { method, scheme, authority, path, .. } = self;
+        let length = method.len() + scheme.len() + authority.len() + path.len();
+        if length > limits::BHTTP_CONTROL_BYTES {
+            return Err(BhttpError::ControlDataTooLarge { actual: length });
+        }
+        if !fields::is_token(method.as_bytes()) {
+            return Err(BhttpError::ControlData { part: "method" });
+        }
+        let scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        if scheme.is_empty() || !scheme.bytes().all(scheme_byte) {
+            return Err(BhttpError::ControlData { part: "scheme" });
+        }
+        if !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(BhttpError::ControlData { part: "authority" });
+        }
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(BhttpError::ControlData { part: "path" });
+        }
+        Ok(())
+    }
+}
+
+/// A response: informational responses, status, header section, content, trailer section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Informational responses that came before; read and never written by us.
+    pub informational: Vec<Informational>,
+    /// Final status, 200 to 599.
+    pub status: u16,
+    /// Header section.
+    pub fields: Fields,
+    /// Content.
+    pub content: Vec<u8>,
+    /// Trailer section.
+    pub trailers: Fields,
+}
+
+/// An informational response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Informational {
+    /// Status, 100 to 199.
+    pub status: u16,
+    /// Header section.
+    pub fields: Fields,
+}
+
+impl Response {
+    /// A response with no fields and no content.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self {
+            informational: Vec::new(),
+            status,
+            fields: Fields::default(),
+            content: Vec::new(),
+            trailers: Fields::default(),
+        }
+    }
+
+    /// Reads a response. `max_bytes` bounds the message with its padding, and with it the content.
+    pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<Self, BhttpError> {
+        decode::response(bytes, max_bytes)
+    }
+
+    /// Writes the response, known-length.
+    pub fn encode(&self) -> Result<Vec<u8>, BhttpError> {
+        let informational = self.informational.iter().map(|response| &response.fields);
+        check_fields(informational.chain([&self.fields, &self.trailers]))?;
+        if self.informational.len() > limits::BHTTP_INFORMATIONAL {
+            return Err(BhttpError::TooManyInformational);
+        }
+        let mut bytes = vec![KNOWN_LENGTH_RESPONSE];
+        for Informational { status, fields } in &self.informational {
+            if !(100..=199).contains(status) {
+                return Err(BhttpError::Status { found: (*status).into() });
+            }
+            write_varint(&mut bytes, (*status).into());
+            write_fields(&mut bytes, fields);
+        }
+        if !(200..=599).contains(&self.status) {
+            return Err(BhttpError::Status { found: self.status.into() });
+        }
+        write_varint(&mut bytes, self.status.into());
+        write_fields(&mut bytes, &self.fields);
+        write_prefixed(&mut bytes, &self.content);
+        write_fields(&mut bytes, &self.trailers);
+        Ok(bytes)
+    }
+
+    /// Writes the response and pads it, ready to be sealed.
+    pub fn encode_padded(&self) -> Result<Vec<u8>, BhttpError> {
+        let mut bytes = self.encode()?;
+        padding::pad(&mut bytes);
+        Ok(bytes)
+    }
+}
+
+/// Framing indicators, RFC 9292 section 3.3.
+const KNOWN_LENGTH_REQUEST: u8 = 0;
+const KNOWN_LENGTH_RESPONSE: u8 = 1;
+const INDETERMINATE_LENGTH_REQUEST: u8 = 2;
+const INDETERMINATE_LENGTH_RESPONSE: u8 = 3;
+
+/// The bounds that the reader has hold for the writer too.
+fn check_fields<'a>(sections: impl IntoIterator<Item = &'a Fields>) -> Result<(), BhttpError> {
+    let mut budget = fields::Budget::new();
+    sections.into_iter().flat_map(Fields::iter).try_for_each(|field| budget.spend(field))
+}
+
+fn write_fields(bytes: &mut Vec<u8>, fields: &Fields) {
+    let mut section = Vec::new();
+    for field in fields.iter() {
+        write_prefixed(&mut section, field.name().as_bytes());
+        write_prefixed(&mut section, field.value());
+    }
+    write_prefixed(bytes, &section);
+}
+
+fn write_prefixed(bytes: &mut Vec<u8>, content: &[u8]) {
+    // A `usize` is at most 64 bits on every platform that Rust has.
+    write_varint(bytes, u64::try_from(content.len()).unwrap_or(u64::MAX));
+    bytes.extend_from_slice(content);
+}
+
+/// Writes a variable-length integer, RFC 9000 section 16, in the shortest form. No length in memory reaches 2^62.
+fn write_varint(bytes: &mut Vec<u8>, value: u64) {
+    let encoded = value.to_be_bytes();
+    let (length, mark) = match value {
+        0..=0x3f => (1, 0x00),
+        0x40..=0x3fff => (2, 0x40),
+        0x4000..=0x3fff_ffff => (4, 0x80),
+        _ => (8, 0xc0),
+    };
+    let start = bytes.len();
+    bytes.extend(encoded.iter().skip(8 - length));
+    if let Some(first) = bytes.get_mut(start) {
+        *first |= mark;
+    }
+}
+
+/// Why a Binary HTTP message was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BhttpError {
+    /// Longer, with its padding, than the reader takes.
+    TooLarge {
+        /// Its length in bytes.
+        actual: usize,
+        /// The longest accepted.
+        limit: usize,
+    },
+    /// The message ends inside `part`.
+    Truncated {
+        /// What was being read.
+        part: &'static str,
+    },
+    /// Another framing indicator than that of a request, or of a response, as was expected.
+    Framing {
+        /// The indicator that stands there.
+        found: u64,
+    },
+    /// A part of the request's control data that HTTP/2 would refuse, or that is not for a request like ours.
+    ControlData {
+        /// Which part.
+        part: &'static str,
+    },
+    /// Method, scheme, authority and path are too long together.
+    ControlDataTooLarge {
+        /// Their length in bytes.
+        actual: usize,
+    },
+    /// A status that may not stand there.
+    Status {
+        /// The status.
+        found: u64,
+    },
+    /// More informational responses than are accepted.
+    TooManyInformational,
+    /// A field name that is not a lower-case token.
+    FieldName,
+    /// A field value with a byte that may not stand there, or with white space around it.
+    FieldValue {
+        /// Name of the field.
+        name: String,
+    },
+    /// More fields than a message may have.
+    TooManyFields,
+    /// More bytes of fields than a message may have.
+    FieldsTooLarge,
+    /// A byte of the padding is not zero.
+    Padding,
+}
+
+impl fmt::Display for BhttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { actual, limit } => {
+                write!(f, "binary HTTP message has {actual} bytes, at most {limit} are accepted")
+            }
+            Self::Truncated { part } => write!(f, "binary HTTP message ends inside its {part}"),
+            Self::Framing { found } => write!(f, "binary HTTP message has the framing indicator {found}"),
+            Self::ControlData { part } => write!(f, "binary HTTP request has an unacceptable {part}"),
+            Self::ControlDataTooLarge { actual } => write!(
+                f,
+                "binary HTTP request has {actual} bytes of control data, at most {} are accepted",
+                limits::BHTTP_CONTROL_BYTES
+            ),
+            Self::Status { found } => write!(f, "binary HTTP response has the status {found}"),
+            Self::TooManyInformational => {
+                write!(f, "binary HTTP response has more than {} informational responses", limits::BHTTP_INFORMATIONAL)
+            }
+            Self::FieldName => f.write_str("binary HTTP message has a field name that is not a lower-case token"),
+            Self::FieldValue { name } => {
+                write!(f, "binary HTTP message has an unacceptable value in the field `{name}`")
+            }
+            Self::TooManyFields => write!(f, "binary HTTP message has more than {} fields", limits::BHTTP_FIELDS),
+            Self::FieldsTooLarge => {
+                write!(f, "binary HTTP message has more than {} bytes of fields", limits::BHTTP_FIELD_BYTES)
+            }
+            Self::Padding => f.write_str("binary HTTP message is followed by bytes that are not zero"),
+        }
+    }
+}
+
+impl std::error::Error for BhttpError {}

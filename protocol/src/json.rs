@@ -1,0 +1,408 @@
+//! The one reader for every JSON text that arrives from outside: manifests, envelopes, receipts, problems.
+//!
+//! JSON (RFC 8259) leaves open what a duplicate member means, how large a number is and how deep a text may nest; two readers that disagree
+//! are an attack. This reader takes the narrowest reading: an object at the top and nothing before it, each member once, integers only,
+//! bounded in bytes and in depth. Every member is then taken out by name, and what nobody took is refused.
+
+use crate::fixed::parse_hex;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{self, DeserializeSeed};
+use std::cell::RefCell;
+use std::fmt;
+
+/// Why a JSON text was refused. Members are named with their path, as in `models[2].sha256`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonError {
+    /// More bytes than this kind of text may have.
+    TooLarge {
+        /// The most bytes that it may have.
+        limit: usize,
+        /// How many it has.
+        actual: usize,
+    },
+    /// The first byte is not `{`: a byte order mark, white space, or another kind of value.
+    NotAnObject,
+    /// Not JSON, or not UTF-8.
+    Syntax {
+        /// Line, from 1.
+        line: usize,
+        /// Column in bytes, from 1.
+        column: usize,
+    },
+    /// Nested deeper than this kind of text may be.
+    TooDeep {
+        /// The deepest level allowed; the outermost object is level 1.
+        limit: usize,
+    },
+    /// A member stands twice in one object.
+    Duplicate {
+        /// Path of the member.
+        member: String,
+    },
+    /// A member that has to be there is not.
+    Missing {
+        /// Path of the member.
+        member: String,
+    },
+    /// A member that this version does not know.
+    Unknown {
+        /// Path of the member.
+        member: String,
+    },
+    /// A member whose value is not what stands there in this version.
+    Invalid {
+        /// Path of the member.
+        member: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit, actual } => write!(f, "{actual} bytes of JSON, at most {limit} are accepted"),
+            Self::NotAnObject => f.write_str("the first byte is not `{`"),
+            Self::Syntax { line, column } => write!(f, "not valid JSON at line {line}, column {column}"),
+            Self::TooDeep { limit } => write!(f, "nested deeper than {limit} levels"),
+            Self::Duplicate { member } => write!(f, "member `{}` stands twice", member.escape_debug()),
+            Self::Missing { member } => write!(f, "member `{member}` is missing"),
+            Self::Unknown { member } => write!(f, "member `{}` is not known in this version", member.escape_debug()),
+            Self::Invalid { member, expected } => write!(f, "member `{}` is not {expected}", member.escape_debug()),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// A value of a text that has been read; bounded by the text.
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Text(String),
+    Array(Vec<Value>),
+    Object(Object),
+}
+
+/// An object whose members are taken out one by one.
+pub(crate) struct Object {
+    /// Path of the object with its separator, empty for the outermost.
+    path: String,
+    members: Vec<(String, Value)>,
+}
+
+/// Reads one object, at most `max_bytes` long and `max_depth` deep.
+pub(crate) fn parse_object(bytes: &[u8], max_bytes: usize, max_depth: usize) -> Result<Object, JsonError> {
+    if bytes.len() > max_bytes {
+        return Err(JsonError::TooLarge { limit: max_bytes, actual: bytes.len() });
+    }
+    if bytes.first() != Some(&b'{') {
+        return Err(JsonError::NotAnObject);
+    }
+    let refusal = RefCell::new(None);
+    let seed = Strict { path: String::new(), levels_left: max_depth, max_depth, refusal: &refusal };
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    match read {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(JsonError::NotAnObject),
+        Err(error) => Err(refusal.take().unwrap_or(JsonError::Syntax { line: error.line(), column: error.column() })),
+    }
+}
+
+impl Object {
+    /// Takes `name` out if it is there.
+    pub(crate) fn take_optional(&mut self, name: &str) -> Option<Value> {
+        let position = self.members.iter().position(|(member, _)| member == name)?;
+        Some(self.members.swap_remove(position).1)
+    }
+
+    /// Takes `name` out; it has to be there.
+    pub(crate) fn take(&mut self, name: &str) -> Result<Value, JsonError> {
+        self.take_optional(name).ok_or_else(|| JsonError::Missing { member: self.path_of(name) })
+    }
+
+    pub(crate) fn object(&mut self, name: &str) -> Result<Object, JsonError> {
+        match self.take(name)? {
+            Value::Object(object) => Ok(object),
+            _ => Err(self.invalid(name, "an object")),
+        }
+    }
+
+    /// Takes an array of objects, of at most `most` of them.
+    pub(crate) fn objects(&mut self, name: &str, most: usize) -> Result<Vec<Object>, JsonError> {
+        let Value::Array(values) = self.take(name)? else { return Err(self.invalid(name, "an array")) };
+        if values.len() > most {
+            return Err(self.invalid(name, "an array of so few elements"));
+        }
+        let mut objects = Vec::with_capacity(values.len());
+        for value in values {
+            match value {
+                Value::Object(object) => objects.push(object),
+                _ => return Err(self.invalid(name, "an array of objects")),
+            }
+        }
+        Ok(objects)
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Result<String, JsonError> {
+        match self.take(name)? {
+            Value::Text(text) => Ok(text),
+            _ => Err(self.invalid(name, "a string")),
+        }
+    }
+
+    /// Takes a string, if the member is there.
+    pub(crate) fn optional_text(&mut self, name: &str) -> Result<Option<String>, JsonError> {
+        match self.take_optional(name) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(self.invalid(name, "a string")),
+        }
+    }
+
+    /// Takes a string, or `null`.
+    pub(crate) fn text_or_null(&mut self, name: &str) -> Result<Option<String>, JsonError> {
+        match self.take(name)? {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            _ => Err(self.invalid(name, "null or a string")),
+        }
+    }
+
+    pub(crate) fn unsigned(&mut self, name: &str) -> Result<u64, JsonError> {
+        match self.take(name)? {
+            Value::Integer(integer) => {
+                u64::try_from(integer).map_err(|_| self.invalid(name, "an integer from 0 to 2^64 - 1"))
+            }
+            _ => Err(self.invalid(name, "an integer")),
+        }
+    }
+
+    pub(crate) fn boolean(&mut self, name: &str) -> Result<bool, JsonError> {
+        match self.take(name)? {
+            Value::Bool(boolean) => Ok(boolean),
+            _ => Err(self.invalid(name, "a boolean")),
+        }
+    }
+
+    /// Takes `N` bytes written in lower-case hex.
+    pub(crate) fn hex<const N: usize>(&mut self, name: &str) -> Result<[u8; N], JsonError> {
+        let text = self.text(name)?;
+        parse_hex(&text).map_err(|_| self.invalid(name, "lower-case hex of the length that stands there"))
+    }
+
+    /// Takes `N` bytes written in lower-case hex, or `null`.
+    pub(crate) fn hex_or_null<const N: usize>(&mut self, name: &str) -> Result<Option<[u8; N]>, JsonError> {
+        match self.take(name)? {
+            Value::Null => Ok(None),
+            Value::Text(text) => parse_hex(&text)
+                .map(Some)
+                .map_err(|_| self.invalid(name, "null or lower-case hex of the length that stands there")),
+            _ => Err(self.invalid(name, "null or a string")),
+        }
+    }
+
+    /// Takes bytes written in base64url without padding.
+    pub(crate) fn base64url(&mut self, name: &str) -> Result<Vec<u8>, JsonError> {
+        let text = self.text(name)?;
+        from_base64url(&text).ok_or_else(|| self.invalid(name, "base64url without padding"))
+    }
+
+    /// Refuses what nobody took.
+    pub(crate) fn finish(self) -> Result<(), JsonError> {
+        match self.members.first() {
+            Some((name, _)) => Err(JsonError::Unknown { member: self.path_of(name) }),
+            None => Ok(()),
+        }
+    }
+
+    /// The error for a member of this object that is not what it has to be.
+    pub(crate) fn invalid(&self, name: &str, expected: &'static str) -> JsonError {
+        JsonError::Invalid { member: self.path_of(name), expected }
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
+    }
+}
+
+/// Base64url without padding (RFC 4648 section 5), canonical.
+pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Base64url without padding (RFC 4648 section 5).
+pub(crate) fn to_base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads one value with everything below it; `levels_left` says how many objects and arrays may still open.
+struct Strict<'a> {
+    path: String,
+    levels_left: usize,
+    max_depth: usize,
+    /// Where a refusal of ours is kept, because `serde` carries only text.
+    refusal: &'a RefCell<Option<JsonError>>,
+}
+
+impl Strict<'_> {
+    fn refuse<E: de::Error>(&self, error: JsonError) -> E {
+        let carried = E::custom(&error);
+        self.refusal.replace(Some(error));
+        carried
+    }
+
+    fn enter<E: de::Error>(&self) -> Result<usize, E> {
+        self.levels_left.checked_sub(1).ok_or_else(|| self.refuse(JsonError::TooDeep { limit: self.max_depth }))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> de::Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value without fractions")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Value, E> {
+        let member = self.path.clone();
+        Err(self.refuse(JsonError::Invalid { member, expected: "an integer of at most 64 bits" }))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Value, E> {
+        Ok(Value::Text(text))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let levels_left = self.enter()?;
+        let mut values = Vec::new();
+        loop {
+            let path = format!("{}[{}]", self.path, values.len());
+            let seed = Strict { path, levels_left, max_depth: self.max_depth, refusal: self.refusal };
+            match elements.next_element_seed(seed)? {
+                Some(value) => values.push(value),
+                None => return Ok(Value::Array(values)),
+            }
+        }
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let levels_left = self.enter()?;
+        let own_path = if self.path.is_empty() { String::new() } else { format!("{}.", self.path) };
+        let mut members: Vec<(String, Value)> = Vec::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let path = format!("{own_path}{name}");
+            if members.len() >= MAX_MEMBERS {
+                return Err(self.refuse(JsonError::Invalid { member: path, expected: "one of at most 64 members" }));
+            }
+            if members.iter().any(|(known, _)| *known == name) {
+                return Err(self.refuse(JsonError::Duplicate { member: path }));
+            }
+            let seed = Strict { path, levels_left, max_depth: self.max_depth, refusal: self.refusal };
+            let value = entries.next_value_seed(seed)?;
+            members.push((name, value));
+        }
+        Ok(Value::Object(Object { path: own_path, members }))
+    }
+}
+
+/// Most members that one object may have. No object of ours has 20; the bound keeps the search for duplicates cheap.
+const MAX_MEMBERS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> JsonError {
+        parse_object(text.as_bytes(), 4096, 4).err().expect("refused")
+    }
+
+    #[test]
+    fn reads_what_is_strict() {
+        let mut object =
+            parse_object(br#"{"a":1,"b":"x","c":[{"d":"00ff"}],"e":null,"f":true,"g":"-_8"}"#, 4096, 4).expect("read");
+        assert_eq!(object.unsigned("a"), Ok(1));
+        assert_eq!(object.text("b"), Ok("x".to_owned()));
+        let mut inner = object.objects("c", 1).expect("array").pop().expect("one");
+        assert_eq!(inner.hex::<2>("d"), Ok([0x00, 0xff]));
+        assert_eq!(object.hex_or_null::<2>("e"), Ok(None));
+        assert_eq!(object.boolean("f"), Ok(true));
+        assert_eq!(object.base64url("g"), Ok(vec![0xfb, 0xff]));
+        assert_eq!(object.finish(), Ok(()));
+    }
+
+    #[test]
+    fn refuses_with_the_reason() {
+        assert_eq!(refusal("\u{feff}{}"), JsonError::NotAnObject);
+        assert_eq!(refusal(" {}"), JsonError::NotAnObject);
+        assert_eq!(refusal("[]"), JsonError::NotAnObject);
+        assert_eq!(refusal(""), JsonError::NotAnObject);
+        assert_eq!(refusal(r#"{"a":1,"a":1}"#), JsonError::Duplicate { member: "a".into() });
+        assert_eq!(refusal(r#"{"a":{"b":1,"\u0062":1}}"#), JsonError::Duplicate { member: "a.b".into() });
+        assert_eq!(refusal(r#"{"a":[[[[1]]]]}"#), JsonError::TooDeep { limit: 4 });
+        for fraction in ["1.0", "1e3", "-0", "18446744073709551616"] {
+            let expected = "an integer of at most 64 bits";
+            assert_eq!(
+                refusal(&format!(r#"{{"a":[{fraction}]}}"#)),
+                JsonError::Invalid { member: "a[0]".into(), expected }
+            );
+        }
+        assert_eq!(refusal("{} x"), JsonError::Syntax { line: 1, column: 4 });
+        assert!(matches!(refusal(r#"{"a":01}"#), JsonError::Syntax { .. }));
+        assert!(matches!(refusal(r#"{"a":1,}"#), JsonError::Syntax { .. }));
+        assert!(matches!(parse_object(b"{\"\xff\":1}", 4096, 4), Err(JsonError::Syntax { .. })));
+        assert_eq!(parse_object(b"{}", 1, 4).err(), Some(JsonError::TooLarge { limit: 1, actual: 2 }));
+    }
+
+    #[test]
+    fn nesting_ends_at_the_bound_and_not_at_the_stack() {
+        let deep = format!(r#"{{"a":{}"#, "[".repeat(100_000));
+        assert_eq!(parse_object(deep.as_bytes(), 1 << 20, 4).err(), Some(JsonError::TooDeep { limit: 4 }));
+        let deep = r#"{"a":"#.repeat(100_000);
+        assert_eq!(parse_object(deep.as_bytes(), 1 << 20, 4).err(), Some(JsonError::TooDeep { limit: 4 }));
+    }
+
+    #[test]
+    fn names_what_is_missing_unknown_or_of_another_kind() {
+        let read = || parse_object(br#"{"a":{"b":-1},"c":"AA=="}"#, 4096, 4).expect("read");
+        assert_eq!(read().text("z"), Err(JsonError::Missing { member: "z".into() }));
+        let mut inner = read().object("a").expect("object");
+        let expected = "an integer from 0 to 2^64 - 1";
+        assert_eq!(inner.unsigned("b"), Err(JsonError::Invalid { member: "a.b".into(), expected }));
+        assert_eq!(read().text("a"), Err(JsonError::Invalid { member: "a".into(), expected: "a string" }));
+        let expected = "base64url without padding";
+        assert_eq!(read().base64url("c"), Err(JsonError::Invalid { member: "c".into(), expected }));
+        assert_eq!(read().finish(), Err(JsonError::Unknown { member: "a".into() }));
+    }
+}

@@ -1,0 +1,454 @@
+//! The manifest: what an instance says of itself for one epoch. Which keys seal to it and sign for it, which models it runs, and until when.
+//!
+//! It is UTF-8 JSON, hashed and sent as *exact bytes* and never re-serialised on the way. The TEE evidence binds those bytes
+//! ([`crate::binding`]). So the members are true if the measured code is: keys and digests are made or computed by it; `app`, model names and
+//! `limits` are merely asserted by it, and reports label them so.
+//!
+//! Parsing is strict: first byte `{`, at most 64 KiB and 4 levels, integers only, every member once, none unknown except under `ext`, which
+//! is ignored. `v` is the version: another one is [`ManifestError::Version`], whatever else stands there.
+
+use crate::fixed::hex_bytes;
+use crate::json::{JsonError, Object, Value, parse_object, to_base64url};
+use crate::limits;
+use crate::ohttp::config::{ConfigError, KeyConfig};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::time::Duration;
+
+/// The version that this crate reads and writes.
+pub const VERSION: u64 = 1;
+
+hex_bytes! {
+    /// Name of a manifest: `SHA-256("teegate/1 manifest" || 0x00 || exact bytes)`, the first half of the [binding](crate::binding).
+    pub struct ManifestDigest(32);
+}
+
+impl ManifestDigest {
+    /// Digest of the exact bytes of a manifest.
+    #[must_use]
+    pub fn of(manifest: &[u8]) -> Self {
+        Self(Sha256::new().chain_update(LABEL).chain_update(manifest).finalize().into())
+    }
+}
+
+const LABEL: &[u8] = b"teegate/1 manifest\0";
+
+hex_bytes! {
+    /// Made at boot at random; with the TLS key and the receipt key it names an instance.
+    pub struct InstanceId(16);
+}
+
+hex_bytes! {
+    /// SHA-256 of the DER SubjectPublicKeyInfo of the instance's TLS key.
+    pub struct SpkiDigest(32);
+}
+
+hex_bytes! {
+    /// Ed25519 public key that signs receipts.
+    pub struct ReceiptPublicKey(32);
+}
+
+hex_bytes! {
+    /// SHA-256 of the effective configuration of the enclave-app.
+    pub struct ConfigDigest(32);
+}
+
+hex_bytes! {
+    /// Digest of a model, over every byte that was loaded: see [`ModelDigest::of_files`].
+    pub struct ModelDigest(32);
+}
+
+/// A manifest, parsed. The exact bytes are not in it: see [`ManifestBytes`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Random name of this boot of the enclave-app.
+    pub instance_id: InstanceId,
+    /// Number of the epoch, counted from the boot.
+    pub epoch: u64,
+    /// The manifest of the epoch before, if there was one in this boot.
+    pub prev: Option<ManifestDigest>,
+    /// Unix seconds: the keys were made at this time of the enclave's clock.
+    pub not_before: u64,
+    /// Unix seconds: end of the epoch; clients seal only until then.
+    pub use_until: u64,
+    /// Unix seconds: when the keys are zeroised.
+    pub not_after: u64,
+    /// Encoded list of key configurations, byte-identical to `/.well-known/ohttp-gateway`. See [`Manifest::key_configs`].
+    pub ohttp_keys: Vec<u8>,
+    /// The instance's TLS key.
+    pub tls_spki_sha256: SpkiDigest,
+    /// The key that signs execution receipts.
+    pub receipt_key: ReceiptPublicKey,
+    /// What can be run; at least one.
+    pub models: Vec<ModelEntry>,
+    /// The effective configuration.
+    pub config_sha256: ConfigDigest,
+    /// Version of the enclave-app, asserted by it.
+    pub app_version: String,
+    /// Limits of the enclave-app, asserted by it.
+    pub limits: Limits,
+}
+
+/// A model that an instance runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelEntry {
+    /// Name under which requests ask for it, asserted by the enclave-app: 1 to 128 of `A-Z a-z 0-9 . _ -`.
+    pub name: String,
+    /// Version, likewise.
+    pub version: String,
+    /// Digest over every byte that was loaded.
+    pub sha256: ModelDigest,
+}
+
+/// Limits that an instance asserts of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Longest padded body that it opens.
+    pub sealed_body_bytes: u64,
+    /// Most dimensions of a tensor.
+    pub tensor_rank: u64,
+    /// Most elements of a tensor.
+    pub tensor_elements: u64,
+    /// Whether requests of different tenants may run in one batch.
+    pub cross_tenant_batching: bool,
+}
+
+/// One file of a model, for [`ModelDigest::of_files`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModelFile {
+    /// Name relative to the model's folder, `/` between parts.
+    pub name: String,
+    /// Length in bytes.
+    pub length: u64,
+    /// SHA-256 of the content.
+    pub sha256: [u8; 32],
+}
+
+impl ModelDigest {
+    /// Digest of a model: of a single file its SHA-256; of several the SHA-256 over `name || 0x00 || length (8 bytes, big endian) || sha256`
+    /// of each, sorted by the bytes of the name.
+    #[must_use]
+    pub fn of_files(files: &[ModelFile]) -> Self {
+        if let [only] = files {
+            return Self(only.sha256);
+        }
+        let mut sorted: Vec<&ModelFile> = files.iter().collect();
+        sorted.sort();
+        let mut hash = Sha256::new();
+        for file in sorted {
+            hash.update(file.name.as_bytes());
+            hash.update([0]);
+            hash.update(file.length.to_be_bytes());
+            hash.update(file.sha256);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// A manifest together with the exact bytes that were hashed, and so with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestBytes {
+    bytes: Vec<u8>,
+    digest: ManifestDigest,
+    manifest: Manifest,
+}
+
+impl ManifestBytes {
+    /// Parses, and keeps the bytes.
+    pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Self, ManifestError> {
+        let bytes = bytes.into();
+        let manifest = Manifest::parse(&bytes)?;
+        Ok(Self { digest: ManifestDigest::of(&bytes), bytes, manifest })
+    }
+
+    /// The exact bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their digest.
+    #[must_use]
+    pub const fn digest(&self) -> &ManifestDigest {
+        &self.digest
+    }
+
+    /// What they say.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest from its exact bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mut object = parse_object(bytes, limits::MANIFEST_BYTES, limits::MANIFEST_DEPTH)?;
+        // The version decides what everything else means, so it is judged first.
+        let version = object.unsigned("v")?;
+        if version != VERSION {
+            return Err(ManifestError::Version { found: version });
+        }
+        let manifest = Self {
+            instance_id: InstanceId(object.hex("instance_id")?),
+            epoch: object.unsigned("epoch")?,
+            prev: object.hex_or_null("prev")?.map(ManifestDigest),
+            not_before: object.unsigned("not_before")?,
+            use_until: object.unsigned("use_until")?,
+            not_after: object.unsigned("not_after")?,
+            ohttp_keys: object.base64url("ohttp_keys")?,
+            tls_spki_sha256: SpkiDigest(object.hex("tls_spki_sha256")?),
+            receipt_key: ReceiptPublicKey(object.hex("receipt_key")?),
+            models: parse_models(&mut object)?,
+            config_sha256: ConfigDigest(object.hex("config_sha256")?),
+            app_version: parse_app(&mut object)?,
+            limits: parse_limits(&mut object)?,
+        };
+        match object.take_optional("ext") {
+            None | Some(Value::Object(_)) => {}
+            Some(_) => return Err(object.invalid("ext", "an object").into()),
+        }
+        object.finish()?;
+        manifest.check_consistency()?;
+        Ok(manifest)
+    }
+
+    /// Writes the manifest, and reads it back, so that nothing is published that its readers refuse.
+    pub fn to_bytes(&self) -> Result<ManifestBytes, ManifestError> {
+        let wire = Wire {
+            v: VERSION,
+            instance_id: self.instance_id,
+            epoch: self.epoch,
+            prev: self.prev,
+            not_before: self.not_before,
+            use_until: self.use_until,
+            not_after: self.not_after,
+            ohttp_keys: to_base64url(&self.ohttp_keys),
+            tls_spki_sha256: self.tls_spki_sha256,
+            receipt_key: self.receipt_key,
+            models: &self.models,
+            config_sha256: self.config_sha256,
+            app: WireApp { version: &self.app_version },
+            limits: self.limits,
+        };
+        let bytes = serde_json::to_vec(&wire).map_err(|_| ManifestError::Encoding)?;
+        ManifestBytes::parse(bytes)
+    }
+
+    /// Whether the manifest may be relied upon at `now` (Unix seconds): `not_before - 60 s <= now < not_after`, and its life is at most
+    /// `max_life`. Whether a client may still *seal* to it is [`Manifest::may_seal`].
+    pub fn check_window(&self, now: u64, max_life: Duration) -> Result<(), ManifestError> {
+        let Self { not_before, not_after, .. } = *self;
+        let life = not_after.saturating_sub(not_before);
+        if life > max_life.as_secs() {
+            return Err(ManifestError::LifeTooLong { life, max_life: max_life.as_secs() });
+        }
+        if now < not_before.saturating_sub(limits::SKEW.as_secs()) {
+            return Err(ManifestError::NotYetValid { now, not_before });
+        }
+        if now >= not_after {
+            return Err(ManifestError::Expired { now, not_after });
+        }
+        Ok(())
+    }
+
+    /// Whether the epoch still runs at `now` (Unix seconds): after `use_until` the keys only finish what is on its way.
+    #[must_use]
+    pub const fn may_seal(&self, now: u64) -> bool {
+        now < self.use_until
+    }
+
+    /// The key configurations that this crate can seal to; the parser has made sure that there is one.
+    pub fn key_configs(&self) -> Result<Vec<KeyConfig>, ConfigError> {
+        KeyConfig::parse_list(&self.ohttp_keys)
+    }
+
+    /// The model of that name, and of that version if one is asked for.
+    #[must_use]
+    pub fn model(&self, name: &str, version: Option<&str>) -> Option<&ModelEntry> {
+        self.models.iter().find(|model| model.name == name && version.is_none_or(|wanted| wanted == model.version))
+    }
+
+    /// What no single member shows.
+    fn check_consistency(&self) -> Result<(), ManifestError> {
+        let Self { not_before, use_until, not_after, .. } = *self;
+        if !(not_before < use_until && use_until <= not_after) {
+            return Err(ManifestError::Window { not_before, use_until, not_after });
+        }
+        // A gateway admits by "every model is permitted", which holds for no model at all: so there is at least one.
+        if self.models.is_empty() {
+            return Err(ManifestError::NoModel);
+        }
+        for (index, model) in self.models.iter().enumerate() {
+            let twin = |other: &&ModelEntry| other.name == model.name && other.version == model.version;
+            if self.models.iter().take(index).find(twin).is_some() {
+                return Err(ManifestError::ModelTwice { name: model.name.clone(), version: model.version.clone() });
+            }
+        }
+        if self.key_configs().map_err(ManifestError::Keys)?.is_empty() {
+            return Err(ManifestError::Keys(ConfigError::NothingSupported));
+        }
+        Ok(())
+    }
+}
+
+fn parse_models(object: &mut Object) -> Result<Vec<ModelEntry>, JsonError> {
+    let mut models = Vec::new();
+    for mut entry in object.objects("models", limits::MODELS)? {
+        models.push(ModelEntry {
+            name: parse_label(&mut entry, "name")?,
+            version: parse_label(&mut entry, "version")?,
+            sha256: ModelDigest(entry.hex("sha256")?),
+        });
+        entry.finish()?;
+    }
+    Ok(models)
+}
+
+fn parse_app(object: &mut Object) -> Result<String, JsonError> {
+    let mut app = object.object("app")?;
+    let version = parse_label(&mut app, "version")?;
+    app.finish()?;
+    Ok(version)
+}
+
+fn parse_limits(object: &mut Object) -> Result<Limits, JsonError> {
+    let mut members = object.object("limits")?;
+    let limits = Limits {
+        sealed_body_bytes: members.unsigned("sealed_body_bytes")?,
+        tensor_rank: members.unsigned("tensor_rank")?,
+        tensor_elements: members.unsigned("tensor_elements")?,
+        cross_tenant_batching: members.boolean("cross_tenant_batching")?,
+    };
+    members.finish()?;
+    Ok(limits)
+}
+
+/// Names and versions end up in paths, logs and terminals, so their alphabet is narrow.
+fn parse_label(object: &mut Object, member: &str) -> Result<String, JsonError> {
+    let label = object.text(member)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+');
+    if (1..=128).contains(&label.len()) && label.bytes().all(allowed) {
+        Ok(label)
+    } else {
+        Err(object.invalid(member, "1 to 128 of `A-Z a-z 0-9 . _ - +`"))
+    }
+}
+
+/// The members in the order in which they are written.
+#[derive(Serialize)]
+struct Wire<'a> {
+    v: u64,
+    instance_id: InstanceId,
+    epoch: u64,
+    prev: Option<ManifestDigest>,
+    not_before: u64,
+    use_until: u64,
+    not_after: u64,
+    ohttp_keys: String,
+    tls_spki_sha256: SpkiDigest,
+    receipt_key: ReceiptPublicKey,
+    models: &'a [ModelEntry],
+    config_sha256: ConfigDigest,
+    app: WireApp<'a>,
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+struct WireApp<'a> {
+    version: &'a str,
+}
+
+/// Why a manifest was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManifestError {
+    /// Not strict JSON of the members of version 1.
+    Json(JsonError),
+    /// Another version than the one this crate reads.
+    Version {
+        /// The version that stands there.
+        found: u64,
+    },
+    /// `not_before < use_until <= not_after` does not hold.
+    Window {
+        /// Unix seconds.
+        not_before: u64,
+        /// Unix seconds.
+        use_until: u64,
+        /// Unix seconds.
+        not_after: u64,
+    },
+    /// `models` is empty.
+    NoModel,
+    /// A name and version stand twice in `models`.
+    ModelTwice {
+        /// The name.
+        name: String,
+        /// The version.
+        version: String,
+    },
+    /// `ohttp_keys` is not a list of key configurations with at least one that this crate supports.
+    Keys(ConfigError),
+    /// The manifest lives longer than the policy accepts.
+    LifeTooLong {
+        /// `not_after - not_before`, in seconds.
+        life: u64,
+        /// What is accepted, in seconds.
+        max_life: u64,
+    },
+    /// The manifest is from the future, by more than the skew.
+    NotYetValid {
+        /// Unix seconds.
+        now: u64,
+        /// Unix seconds.
+        not_before: u64,
+    },
+    /// The keys are gone.
+    Expired {
+        /// Unix seconds.
+        now: u64,
+        /// Unix seconds.
+        not_after: u64,
+    },
+    /// The manifest could not be written as JSON.
+    Encoding,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "manifest: {error}"),
+            Self::Version { found } => write!(f, "manifest: version {found}, this build reads version {VERSION}"),
+            Self::Window { not_before, use_until, not_after } => write!(
+                f,
+                "manifest: not_before {not_before} < use_until {use_until} <= not_after {not_after} does not hold"
+            ),
+            Self::NoModel => f.write_str("manifest: `models` is empty, expected at least one"),
+            Self::ModelTwice { name, version } => {
+                write!(f, "manifest: model `{name}` version `{version}` stands twice")
+            }
+            Self::Keys(error) => write!(f, "manifest: `ohttp_keys`: {error}"),
+            Self::LifeTooLong { life, max_life } => {
+                write!(f, "manifest: lives {life} s, at most {max_life} s are accepted")
+            }
+            Self::NotYetValid { now, not_before } => write!(
+                f,
+                "manifest: not valid before {not_before} (less {} s of skew), it is {now}",
+                limits::SKEW.as_secs()
+            ),
+            Self::Expired { now, not_after } => {
+                write!(f, "manifest: ended at {not_after}, it is {now}: fetch it again")
+            }
+            Self::Encoding => f.write_str("manifest: could not be written as JSON"),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+impl From<JsonError> for ManifestError {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
+    }
+}
