@@ -1,2 +1,2 @@
-//! Under construction in this commit series.
+//! placeholder while the library takes shape
 fn main() {}

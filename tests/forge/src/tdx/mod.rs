@@ -1,0 +1,484 @@
+//! A forged Intel and a forged TDX platform.
+//!
+//! The builder starts from a platform that nothing is wrong with: an up-to-date TCB in all three parts, a TD that is not a debug TD, collateral that
+//! is fresh. Every method overrides one thing; what Intel would keep in step stays in step (another FMSPC is in the PCK certificate and in the TCB
+//! info), and to break such a pair one side of it is edited.
+
+mod build;
+mod collateral;
+mod pki;
+mod qe_report;
+mod quote;
+mod sgx_extension;
+mod td_report;
+
+pub use build::TdxSet;
+pub use collateral::{IsvLevel, ModuleIdentity, ModuleSigner, QeIdentity, SignedJson, TcbInfo, TcbLevel};
+pub use pki::PckCa;
+pub use qe_report::QeReport;
+pub use quote::{INTEL_QE_VENDOR_ID, QuoteParts};
+pub use sgx_extension::{OID as SGX_EXTENSION, SgxExtension, member as sgx_member};
+pub use td_report::{TdReport, extended};
+
+use crate::certificate::Certificate;
+use crate::crl::Crl;
+use crate::edits::Edits;
+use crate::keys::Key;
+use crate::time::AT;
+
+/// Every private key of a forged Intel and its platform.
+#[derive(Clone)]
+pub struct TdxKeys {
+    /// Intel SGX Root CA.
+    pub root: Key,
+    /// Intel SGX PCK Platform CA or Processor CA.
+    pub pck_ca: Key,
+    /// The platform's PCK, which signs the QE report.
+    pub pck: Key,
+    /// The attestation key of the Quoting Enclave, which signs the quote.
+    pub attestation: Key,
+    /// Intel SGX TCB Signing.
+    pub tcb_signing: Key,
+}
+
+/// Builds one platform and what vouches for it. A clone is the same platform with the same keys.
+#[derive(Clone)]
+pub struct TdxBuilder {
+    at: u64,
+    version: u16,
+    body_type: u16,
+    ca: PckCa,
+    fmspc: [u8; 6],
+    pceid: [u8; 2],
+    auth_data: Vec<u8>,
+    keys: TdxKeys,
+    quote_signer: Option<Key>,
+    qe_report_signer: Option<Key>,
+    tcb_info_signer: Option<Key>,
+    qe_identity_signer: Option<Key>,
+    td_report: Edits<TdReport>,
+    qe_report: Edits<QeReport>,
+    parts: Edits<QuoteParts>,
+    quote_bytes: Edits<Vec<u8>>,
+    signed_quote_bytes: Edits<Vec<u8>>,
+    chain: Edits<Vec<Vec<u8>>>,
+    sgx_extension: Edits<SgxExtension>,
+    pck: Edits<Certificate>,
+    pck_ca: Edits<Certificate>,
+    root: Edits<Certificate>,
+    tcb_signing: Edits<Certificate>,
+    root_crl: Edits<Crl>,
+    pck_crl: Edits<Crl>,
+    tcb_info: Edits<TcbInfo>,
+    tcb_info_text: Edits<String>,
+    signed_tcb_info: Edits<SignedJson>,
+    qe_identity: Edits<QeIdentity>,
+    qe_identity_text: Edits<String>,
+    signed_qe_identity: Edits<SignedJson>,
+}
+
+/// Which of the certificates a CRL entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The PCK certificate, on the PCK CRL.
+    Pck,
+    /// The PCK CA, on the root's CRL.
+    PckCa,
+    /// The TCB signing certificate, on the root's CRL.
+    TcbSigning,
+}
+
+impl TdxBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            at: AT,
+            version: 4,
+            body_type: 2,
+            ca: PckCa::Platform,
+            fmspc: [0xB0, 0xC0, 0x6F, 0, 0, 0],
+            pceid: [0, 0],
+            auth_data: (0..32).collect(),
+            keys: TdxKeys {
+                root: Key::p256(),
+                pck_ca: Key::p256(),
+                pck: Key::p256(),
+                attestation: Key::p256(),
+                tcb_signing: Key::p256(),
+            },
+            quote_signer: None,
+            qe_report_signer: None,
+            tcb_info_signer: None,
+            qe_identity_signer: None,
+            td_report: Edits::default(),
+            qe_report: Edits::default(),
+            parts: Edits::default(),
+            quote_bytes: Edits::default(),
+            signed_quote_bytes: Edits::default(),
+            chain: Edits::default(),
+            sgx_extension: Edits::default(),
+            pck: Edits::default(),
+            pck_ca: Edits::default(),
+            root: Edits::default(),
+            tcb_signing: Edits::default(),
+            root_crl: Edits::default(),
+            pck_crl: Edits::default(),
+            tcb_info: Edits::default(),
+            tcb_info_text: Edits::default(),
+            signed_tcb_info: Edits::default(),
+            qe_identity: Edits::default(),
+            qe_identity_text: Edits::default(),
+            signed_qe_identity: Edits::default(),
+        }
+    }
+
+    // ---- the platform ----
+
+    /// Centres every validity window on this instant.
+    pub fn at(mut self, unix: u64) -> Self {
+        self.at = unix;
+        self
+    }
+
+    /// A version 4 quote: TD report 1.0, no body descriptor. The default.
+    pub fn version_4(mut self) -> Self {
+        (self.version, self.body_type) = (4, 2);
+        self
+    }
+
+    /// A version 5 quote with a body of this type: 2 (TD report 1.0), 3 (1.5) or 4 (1.5-EX).
+    pub fn version_5(mut self, body_type: u16) -> Self {
+        (self.version, self.body_type) = (5, body_type);
+        self
+    }
+
+    /// Who issued the PCK certificate: its names, its CRL, the members of its SGX extension.
+    pub fn pck_issuer(mut self, ca: PckCa) -> Self {
+        self.ca = ca;
+        self
+    }
+
+    /// FMSPC of the PCK certificate and of the TCB info.
+    pub fn fmspc(mut self, fmspc: [u8; 6]) -> Self {
+        self.fmspc = fmspc;
+        self
+    }
+
+    /// PCEID of the PCK certificate and of the TCB info.
+    pub fn pceid(mut self, pceid: [u8; 2]) -> Self {
+        self.pceid = pceid;
+        self
+    }
+
+    /// QE authentication data of any length, bound by the QE report.
+    pub fn auth_data(mut self, bytes: &[u8]) -> Self {
+        self.auth_data = bytes.to_vec();
+        self
+    }
+
+    /// The private keys, to sign something with the wrong one.
+    pub fn keys(&self) -> TdxKeys {
+        self.keys.clone()
+    }
+
+    /// Other private keys, in step with the certificates.
+    pub fn with_keys(mut self, edit: impl FnOnce(&mut TdxKeys)) -> Self {
+        edit(&mut self.keys);
+        self
+    }
+
+    // ---- the quote ----
+
+    /// Any change to the TD report.
+    pub fn edit_td_report(mut self, edit: impl Fn(&mut TdReport) + Send + Sync + 'static) -> Self {
+        self.td_report.push(edit);
+        self
+    }
+
+    /// Any change to the QE report, before the PCK signs it.
+    pub fn edit_qe_report(mut self, edit: impl Fn(&mut QeReport) + Send + Sync + 'static) -> Self {
+        self.qe_report.push(edit);
+        self
+    }
+
+    /// Any change to the parts of the quote, before the attestation key signs it: type words, declared lengths, keys, signatures.
+    pub fn edit_quote(mut self, edit: impl Fn(&mut QuoteParts) + Send + Sync + 'static) -> Self {
+        self.parts.push(edit);
+        self
+    }
+
+    /// Overwrites bytes of header, descriptor or body before they are signed.
+    pub fn patch_before_signing(mut self, offset: usize, bytes: &[u8]) -> Self {
+        self.quote_bytes.push(patch(offset, bytes));
+        self
+    }
+
+    /// Overwrites bytes of the finished quote.
+    pub fn patch_after_signing(mut self, offset: usize, bytes: &[u8]) -> Self {
+        self.signed_quote_bytes.push(patch(offset, bytes));
+        self
+    }
+
+    /// REPORTDATA.
+    pub fn report_data(self, report_data: [u8; 64]) -> Self {
+        self.edit_td_report(move |td| td.report_data = report_data)
+    }
+
+    /// MRTD.
+    pub fn mrtd(self, mrtd: [u8; 48]) -> Self {
+        self.edit_td_report(move |td| td.mrtd = mrtd)
+    }
+
+    /// One RTMR.
+    pub fn rtmr(self, index: usize, value: [u8; 48]) -> Self {
+        self.edit_td_report(move |td| td.rtmr[index] = value)
+    }
+
+    /// MRCONFIGID.
+    pub fn mrconfigid(self, value: [u8; 48]) -> Self {
+        self.edit_td_report(move |td| td.mrconfigid = value)
+    }
+
+    /// TDATTRIBUTES.
+    pub fn attributes(self, attributes: u64) -> Self {
+        self.edit_td_report(move |td| td.attributes = attributes)
+    }
+
+    /// TDATTRIBUTES.DEBUG (bit 0).
+    pub fn debug(self) -> Self {
+        self.edit_td_report(|td| td.attributes |= 1)
+    }
+
+    /// XFAM.
+    pub fn xfam(self, xfam: u64) -> Self {
+        self.edit_td_report(move |td| td.xfam = xfam)
+    }
+
+    /// MRSERVICETD (body types 3 and 4).
+    pub fn mrservicetd(self, value: [u8; 48]) -> Self {
+        self.edit_td_report(move |td| td.mrservicetd = value)
+    }
+
+    /// TEE_TCB_SVN: module minor, module major, last SEAM patch. TEE_TCB_SVN2 stays.
+    pub fn tee_tcb_svn(self, minor: u8, major: u8, patch: u8) -> Self {
+        self.edit_td_report(move |td| td.tee_tcb_svn[..3].copy_from_slice(&[minor, major, patch]))
+    }
+
+    /// TEE_TCB_SVN2 (body types 3 and 4).
+    pub fn tee_tcb_svn2(self, minor: u8, major: u8, patch: u8) -> Self {
+        self.edit_td_report(move |td| td.tee_tcb_svn2[..3].copy_from_slice(&[minor, major, patch]))
+    }
+
+    /// ISVSVN of the QE.
+    pub fn qe_isvsvn(self, isvsvn: u16) -> Self {
+        self.edit_qe_report(move |qe| qe.isvsvn = isvsvn)
+    }
+
+    /// Bytes behind the quote.
+    pub fn trailing(self, bytes: &[u8]) -> Self {
+        let bytes = bytes.to_vec();
+        self.edit_quote(move |quote| quote.trailing = bytes.clone())
+    }
+
+    /// Signs header and body with another key than the one in the quote.
+    pub fn quote_signed_by(mut self, key: Key) -> Self {
+        self.quote_signer = Some(key);
+        self
+    }
+
+    /// Signs the QE report with another key than the PCK.
+    pub fn qe_report_signed_by(mut self, key: Key) -> Self {
+        self.qe_report_signer = Some(key);
+        self
+    }
+
+    /// The certificates inside the quote (DER: leaf, intermediate, root), to reorder, drop or add.
+    pub fn edit_chain(mut self, edit: impl Fn(&mut Vec<Vec<u8>>) + Send + Sync + 'static) -> Self {
+        self.chain.push(edit);
+        self
+    }
+
+    /// Certification data of type 3, an encrypted PPID, instead of the PEM chain.
+    pub fn certification_data_3(self) -> Self {
+        self.edit_quote(|quote| {
+            let mut data = vec![0xEE; 384];
+            data.extend(PLATFORM_COMPONENTS);
+            data.extend(PLATFORM_PCESVN.to_le_bytes());
+            data.extend([0, 0]);
+            (quote.inner_type, quote.inner_data) = (3, data);
+        })
+    }
+
+    // ---- certificates ----
+
+    /// Any change to the SGX extension of the PCK certificate.
+    pub fn edit_sgx_extension(mut self, edit: impl Fn(&mut SgxExtension) + Send + Sync + 'static) -> Self {
+        self.sgx_extension.push(edit);
+        self
+    }
+
+    /// CPUSVN and the equal components of the PCK certificate, and its PCESVN.
+    pub fn platform_tcb(self, components: [u8; 16], pcesvn: u16) -> Self {
+        self.edit_sgx_extension(move |sgx| {
+            (sgx.components, sgx.cpusvn, sgx.pcesvn) = (components, components.to_vec(), pcesvn);
+        })
+    }
+
+    /// Any change to the PCK certificate.
+    pub fn edit_pck(mut self, edit: impl Fn(&mut Certificate) + Send + Sync + 'static) -> Self {
+        self.pck.push(edit);
+        self
+    }
+
+    /// Any change to the PCK CA's certificate.
+    pub fn edit_pck_ca(mut self, edit: impl Fn(&mut Certificate) + Send + Sync + 'static) -> Self {
+        self.pck_ca.push(edit);
+        self
+    }
+
+    /// Any change to the root certificate.
+    pub fn edit_root(mut self, edit: impl Fn(&mut Certificate) + Send + Sync + 'static) -> Self {
+        self.root.push(edit);
+        self
+    }
+
+    /// Any change to the TCB signing certificate.
+    pub fn edit_tcb_signing(mut self, edit: impl Fn(&mut Certificate) + Send + Sync + 'static) -> Self {
+        self.tcb_signing.push(edit);
+        self
+    }
+
+    // ---- revocation ----
+
+    /// Any change to the root's CRL.
+    pub fn edit_root_crl(mut self, edit: impl Fn(&mut Crl) + Send + Sync + 'static) -> Self {
+        self.root_crl.push(edit);
+        self
+    }
+
+    /// Any change to the PCK CRL.
+    pub fn edit_pck_crl(mut self, edit: impl Fn(&mut Crl) + Send + Sync + 'static) -> Self {
+        self.pck_crl.push(edit);
+        self
+    }
+
+    /// Puts a certificate on the CRL of its issuer.
+    pub fn revoke(self, which: Revoked) -> Self {
+        let key = match which {
+            Revoked::Pck => &self.keys.pck,
+            Revoked::PckCa => &self.keys.pck_ca,
+            Revoked::TcbSigning => &self.keys.tcb_signing,
+        };
+        let serial = crate::der::unsigned(&key.key_identifier());
+        match which {
+            Revoked::Pck => self.edit_pck_crl(move |crl| crl.revoke(&serial)),
+            Revoked::PckCa | Revoked::TcbSigning => self.edit_root_crl(move |crl| crl.revoke(&serial)),
+        }
+    }
+
+    // ---- collateral ----
+
+    /// Any change to the TCB info.
+    pub fn edit_tcb_info(mut self, edit: impl Fn(&mut TcbInfo) + Send + Sync + 'static) -> Self {
+        self.tcb_info.push(edit);
+        self
+    }
+
+    /// Any change to the text of the TCB info before it is signed.
+    pub fn edit_tcb_info_text(mut self, edit: impl Fn(&mut String) + Send + Sync + 'static) -> Self {
+        self.tcb_info_text.push(edit);
+        self
+    }
+
+    /// Any change to the TCB info after it was signed.
+    pub fn edit_signed_tcb_info(mut self, edit: impl Fn(&mut SignedJson) + Send + Sync + 'static) -> Self {
+        self.signed_tcb_info.push(edit);
+        self
+    }
+
+    /// Signs the TCB info with another key.
+    pub fn tcb_info_signed_by(mut self, key: Key) -> Self {
+        self.tcb_info_signer = Some(key);
+        self
+    }
+
+    /// Any change to the QE identity.
+    pub fn edit_qe_identity(mut self, edit: impl Fn(&mut QeIdentity) + Send + Sync + 'static) -> Self {
+        self.qe_identity.push(edit);
+        self
+    }
+
+    /// Any change to the text of the QE identity before it is signed.
+    pub fn edit_qe_identity_text(mut self, edit: impl Fn(&mut String) + Send + Sync + 'static) -> Self {
+        self.qe_identity_text.push(edit);
+        self
+    }
+
+    /// Any change to the QE identity after it was signed.
+    pub fn edit_signed_qe_identity(mut self, edit: impl Fn(&mut SignedJson) + Send + Sync + 'static) -> Self {
+        self.signed_qe_identity.push(edit);
+        self
+    }
+
+    /// Signs the QE identity with another key.
+    pub fn qe_identity_signed_by(mut self, key: Key) -> Self {
+        self.qe_identity_signer = Some(key);
+        self
+    }
+
+    /// issueDate and nextUpdate of the TCB info.
+    pub fn tcb_info_window(self, issue_date: u64, next_update: u64) -> Self {
+        self.edit_tcb_info(move |info| (info.issue_date, info.next_update) = (issue_date, next_update))
+    }
+
+    /// issueDate and nextUpdate of the QE identity.
+    pub fn qe_identity_window(self, issue_date: u64, next_update: u64) -> Self {
+        self.edit_qe_identity(move |identity| (identity.issue_date, identity.next_update) = (issue_date, next_update))
+    }
+
+    /// tcbEvaluationDataNumber of both.
+    pub fn evaluation_number(self, number: u32) -> Self {
+        self.edit_tcb_info(move |info| info.evaluation_number = number)
+            .edit_qe_identity(move |identity| identity.evaluation_number = number)
+    }
+
+    /// Status of the level that the platform matches.
+    pub fn platform_status(self, status: &str) -> Self {
+        let status = status.to_owned();
+        self.edit_tcb_info(move |info| info.levels[0].status.clone_from(&status))
+    }
+
+    /// Advisories of the level that the platform matches.
+    pub fn platform_advisories(self, ids: &[&str]) -> Self {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        self.edit_tcb_info(move |info| info.levels[0].advisories.clone_from(&ids))
+    }
+
+    /// Status of the level that the TDX module matches.
+    pub fn module_status(self, status: &str) -> Self {
+        let status = status.to_owned();
+        self.edit_tcb_info(move |info| {
+            let identity = info.module_identities.as_mut().and_then(|identities| identities.first_mut());
+            identity.expect("the TCB info names the module").levels[0].status.clone_from(&status);
+        })
+    }
+
+    /// Status of the level that the QE matches.
+    pub fn qe_status(self, status: &str) -> Self {
+        let status = status.to_owned();
+        self.edit_qe_identity(move |identity| identity.levels[0].status.clone_from(&status))
+    }
+}
+
+/// The SGX components of the default platform: CPUSVN, and the level that it matches.
+pub const PLATFORM_COMPONENTS: [u8; 16] = [4, 4, 2, 2, 4, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// The PCESVN of the default platform.
+pub const PLATFORM_PCESVN: u16 = 11;
+
+/// TEE_TCB_SVN of the default platform: module 1, SVN 11, SEAM patch 4.
+pub const PLATFORM_TEE_TCB_SVN: [u8; 16] = [11, 1, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+fn patch(offset: usize, bytes: &[u8]) -> impl Fn(&mut Vec<u8>) + Send + Sync + 'static {
+    let bytes = bytes.to_vec();
+    move |target| target[offset..offset + bytes.len()].copy_from_slice(&bytes)
+}
