@@ -1,5 +1,6 @@
 //! Runs ONNX models inside a TEE and holds the only keys that open a request.
 
+pub mod attester;
 pub mod config;
 pub mod engine;
 pub mod environment;

@@ -1,0 +1,201 @@
+//! The Confidential Containers guest API: `GET /aa/evidence` on the loopback interface of the pod.
+//!
+//! The 64 bytes go as URL-safe base64 without padding with `encoding=base64`. A server too old to know `encoding` would bind the text itself; the
+//! actor notices, because the evidence then reports other bytes. Only raw bytes leave this file: an SEV-SNP report is rebuilt from the agent's JSON
+//! ([`super::snp_json`]), a TDX quote is base64. The API's attestation feature must be enabled in the guest's image.
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use teegate_protocol::evidence::EvidenceKind;
+
+use super::snp_json::SnpEvidence;
+use super::{Answer, Attester, AttesterError, RawEvidence};
+
+/// The agent writes a byte as up to four characters; a report with its chain stays below 64 KiB, an event log below 1 MiB.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// An event log that is longer is left out: it is for convenience, and the envelope is bounded.
+const MAX_EVENT_LOG_BYTES: usize = 256 << 10;
+
+/// The guest API at one loopback address.
+pub struct Coco {
+    address: SocketAddr,
+}
+
+impl Coco {
+    /// The API at `http://IP:PORT`; `None` unless the IP is a loopback address.
+    pub fn new(url: &str) -> Option<Self> {
+        crate::config::loopback(url).map(|address| Self { address })
+    }
+
+    fn unreachable(&self, reason: impl ToString) -> AttesterError {
+        AttesterError::Unreachable { source: self.name(), reason: reason.to_string() }
+    }
+
+    fn name(&self) -> String {
+        format!("the CoCo guest API at {}", self.address)
+    }
+
+    async fn ask(&self, report_data: [u8; 64]) -> Result<Bytes, AttesterError> {
+        let stream = tokio::net::TcpStream::connect(self.address).await.map_err(|error| self.unreachable(error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.unreachable(error))?;
+        let path = format!("/aa/evidence?runtime_data={}&encoding=base64", URL_SAFE_NO_PAD.encode(report_data));
+        let request = http::Request::get(path)
+            .header(http::header::HOST, self.address.to_string())
+            .header(http::header::ACCEPT, "application/json")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| self.unreachable(error))?;
+        // The connection is driven here, so that it ends with this call whichever way the call ends.
+        let exchange = async {
+            let response = sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+                .collect()
+                .await
+                .map_err(|error| self.unreachable(error))?
+                .to_bytes();
+            if status == http::StatusCode::OK {
+                return Ok(body);
+            }
+            let words: String = String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(200).collect();
+            Err(AttesterError::Refused { source: self.name(), reason: format!("status {status}: {words}") })
+        };
+        tokio::pin!(connection);
+        tokio::pin!(exchange);
+        tokio::select! {
+            result = &mut exchange => result,
+            // The server may close at once; what it had sent is still to be read.
+            _ = &mut connection => exchange.await,
+        }
+    }
+}
+
+impl Attester for Coco {
+    fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
+        Box::pin(async move { parse(&self.ask(report_data).await?) })
+    }
+}
+
+/// The agent's answer for the attester `tdx`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TdxEvidence {
+    quote: String,
+    #[serde(deserialize_with = "Option::deserialize")]
+    cc_eventlog: Option<String>,
+}
+
+fn parse(json: &[u8]) -> Result<RawEvidence, AttesterError> {
+    let not_json = |error: serde_json::Error| {
+        AttesterError::malformed(
+            format!("answer of the attestation agent ({error})"),
+            "evidence of the attester `snp` or `tdx`",
+        )
+    };
+    // Which platform it is shows in one member; the rest of the object is then read by that platform's rules.
+    #[derive(Deserialize)]
+    struct Hint {
+        attestation_report: Option<serde::de::IgnoredAny>,
+        quote: Option<serde::de::IgnoredAny>,
+    }
+    let hint: Hint = serde_json::from_slice(json).map_err(not_json)?;
+    match hint {
+        Hint { attestation_report: Some(_), quote: None } => {
+            serde_json::from_slice::<SnpEvidence>(json).map_err(not_json)?.rebuild()
+        }
+        Hint { attestation_report: None, quote: Some(_) } => {
+            serde_json::from_slice::<TdxEvidence>(json).map_err(not_json)?.raw()
+        }
+        _ => Err(AttesterError::malformed(
+            "answer of the attestation agent",
+            "evidence of the attester `snp` (member `attestation_report`) or `tdx` (member `quote`); is this guest another TEE, or none?",
+        )),
+    }
+}
+
+impl TdxEvidence {
+    fn raw(self) -> Result<RawEvidence, AttesterError> {
+        let bytes = STANDARD
+            .decode(&self.quote)
+            .map_err(|_| AttesterError::malformed("`quote` of the attestation agent", "base64 with padding"))?;
+        let event_log =
+            self.cc_eventlog.and_then(|text| STANDARD.decode(text).ok()).filter(|log| log.len() <= MAX_EVENT_LOG_BYTES);
+        Ok(RawEvidence { kind: EvidenceKind::TdxQuote, bytes, endorsements: None, event_log })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// One answer of a guest API, and the head of the request that it was given for.
+    async fn exchange(status: &str, body: &str) -> (Result<RawEvidence, AttesterError>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let coco = Coco::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            // A client that has read enough may hang up first.
+            let _ = stream.write_all(answer.as_bytes()).await;
+            String::from_utf8(request).unwrap()
+        });
+        let result = coco.evidence([0xFB; 64]).await;
+        (result, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_64_bytes_go_as_url_safe_base64_and_a_quote_comes_back() {
+        let (result, request) = exchange("200 OK", r#"{"cc_eventlog":"ZXZlbnRz","quote":"cXVvdGU="}"#).await;
+        let event_log = Some(b"events".to_vec());
+        assert_eq!(
+            result,
+            Ok(RawEvidence { kind: EvidenceKind::TdxQuote, bytes: b"quote".to_vec(), endorsements: None, event_log })
+        );
+        let runtime_data = format!("{}-w", "-_v7".repeat(21));
+        assert!(
+            request.starts_with(&format!("GET /aa/evidence?runtime_data={runtime_data}&encoding=base64 HTTP/1.1\r\n")),
+            "{request}"
+        );
+    }
+
+    #[tokio::test]
+    async fn refusals_and_strange_answers_are_told_apart() {
+        match exchange("403 Forbidden", "no\n").await.0 {
+            Err(AttesterError::Refused { reason, .. }) => assert_eq!(reason, "status 403 Forbidden: no"),
+            other => panic!("{other:?}"),
+        }
+        for (body, place) in [
+            ("{}", "answer of the attestation agent"),
+            ("null", "answer of the attestation agent"),
+            (r#"{"quote":"?","cc_eventlog":null}"#, "`quote` of the attestation agent"),
+            (r#"{"quote":""}"#, "missing field `cc_eventlog`"),
+            (r#"{"quote":"","hcl_report":"","cc_eventlog":null}"#, "unknown field `hcl_report`"),
+            (r#"{"quote":"","attestation_report":{}}"#, "answer of the attestation agent"),
+        ] {
+            match exchange("200 OK", body).await.0 {
+                Err(AttesterError::Malformed { place: found, .. }) => assert!(found.contains(place), "{found}"),
+                other => panic!("{place}: {other:?}"),
+            }
+        }
+        let endless = format!("\"{}\"", "x".repeat(MAX_ANSWER_BYTES));
+        match exchange("200 OK", &endless).await.0 {
+            Err(AttesterError::Unreachable { reason, .. }) => assert_eq!(reason, "length limit exceeded"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
