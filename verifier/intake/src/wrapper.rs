@@ -31,7 +31,11 @@ pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
 fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
     if !Members::parse(text)?.has("evidence") {
         let known = endorsements::statements(text.as_bytes()).is_ok();
-        return Err(unrecognised(if known { "an endorsement, not evidence" } else { "a JSON object without `evidence`" }));
+        return Err(unrecognised(if known {
+            "an endorsement, not evidence"
+        } else {
+            "a JSON object without `evidence`"
+        }));
     }
     let envelope = Envelope::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;
     let tee = tee_of(envelope.evidence.kind)?;
@@ -57,7 +61,8 @@ fn from_record(text: &str) -> Result<Unwrapped, Defect> {
     if indicator.is_some_and(|indicator| indicator.as_u64() != Some(EVIDENCE_INDICATOR)) {
         return Err(broken(format!("the indicator is not {EVIDENCE_INDICATOR}, evidence")));
     }
-    let bytes = URL_SAFE_NO_PAD.decode(value).map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
+    let bytes =
+        URL_SAFE_NO_PAD.decode(value).map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
     Ok(Unwrapped { tee: tee_of(kind)?, bytes, endorsements: Vec::new(), form: "CMW record" })
 }
 
@@ -139,7 +144,9 @@ mod tests {
         assert!(record("\"-_8\",4").is_ok());
         assert!(record("\"-_8\",2").unwrap_err().to_string().contains("the indicator is not 4"));
         assert!(record("\"+/8=\"").unwrap_err().to_string().contains("not base64url"));
-        assert!(unwrap("[\"text/plain\",\"AA\"]").unwrap_err().to_string().contains("a CMW record of type `text/plain`"));
+        assert!(
+            unwrap("[\"text/plain\",\"AA\"]").unwrap_err().to_string().contains("a CMW record of type `text/plain`")
+        );
         assert!(matches!(unwrap(&"[".repeat(100_000)), Err(Defect::Broken { .. })));
     }
 }
