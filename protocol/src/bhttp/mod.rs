@@ -296,3 +296,6 @@ impl fmt::Display for BhttpError {
 }
 
 impl std::error::Error for BhttpError {}
+
+#[cfg(test)]
+mod tests;

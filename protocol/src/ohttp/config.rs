@@ -166,6 +166,12 @@ impl KeyPair {
         &self.config
     }
 
+    /// A key pair of known bytes: the RFC prints its secret key.
+    #[cfg(test)]
+    pub(super) const fn from_parts(config: KeyConfig, secret: SecretKey) -> Self {
+        Self { config, secret }
+    }
+
     pub(super) const fn secret(&self) -> &SecretKey {
         &self.secret
     }
@@ -219,3 +225,68 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(key_id: u8) -> KeyConfig {
+        KeyPair::generate(key_id).expect("randomness").config().clone()
+    }
+
+    fn with_length(config: &[u8]) -> Vec<u8> {
+        [&u16::try_from(config.len()).expect("short").to_be_bytes(), config].concat()
+    }
+
+    #[test]
+    fn a_list_is_read_in_its_order() {
+        let configs = [config(4), config(2)];
+        let list = KeyConfig::encode_list(&configs);
+        assert_eq!(list.len(), 2 * (2 + 1 + 2 + 32 + 2 + 8));
+        assert_eq!(KeyConfig::parse_list(&list), Ok(configs.to_vec()));
+        assert_eq!(KeyConfig::parse_list(&[]), Ok(vec![]));
+        assert_eq!(KeyConfig::parse(&configs[0].encode()), Ok(configs[0].clone()));
+    }
+
+    #[test]
+    fn what_is_not_supported_is_left_out() {
+        let known = config(4);
+        let mut other_kem = config(5).encode();
+        other_kem[1..3].copy_from_slice(&0x647a_u16.to_be_bytes());
+        other_kem.extend([0; 1184]);
+        let mut other_suites = config(6).encode();
+        other_suites[40] = 2; // AES-256-GCM
+        other_suites[42] = 2; // HKDF-SHA384
+        let list = [with_length(&other_kem), with_length(&known.encode()), with_length(&other_suites)].concat();
+        assert_eq!(KeyConfig::parse_list(&list), Ok(vec![known]));
+        assert_eq!(KeyConfig::parse(&other_kem), Err(ConfigError::NothingSupported));
+        assert_eq!(KeyConfig::parse(&other_suites), Err(ConfigError::NothingSupported));
+        other_suites[40] = 1;
+        let one = KeyConfig::parse(&other_suites).expect("one suite is left");
+        assert_eq!(one.aeads(), [Aead::Aes128Gcm]);
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        let good = config(4).encode();
+        for end in 0..good.len() {
+            let refused = KeyConfig::parse(&good[..end]);
+            assert_eq!(refused, Err(ConfigError::Truncated), "{end}");
+            assert!(end == 0 || KeyConfig::parse_list(&with_length(&good)[..end]).is_err(), "{end}");
+        }
+        assert_eq!(KeyConfig::parse(&[good.clone(), vec![0]].concat()), Err(ConfigError::TrailingBytes));
+        let suites = |length: u8, bytes: usize| {
+            let mut config = good[..37].to_vec();
+            config[36] = length;
+            config.extend(std::iter::repeat_n(0, bytes));
+            KeyConfig::parse(&config)
+        };
+        assert_eq!(suites(0, 0), Err(ConfigError::SuitesLength { actual: 0 }));
+        assert_eq!(suites(6, 6), Err(ConfigError::SuitesLength { actual: 6 }));
+        let twice = [with_length(&good), with_length(&config(4).encode())].concat();
+        assert_eq!(KeyConfig::parse_list(&twice), Err(ConfigError::KeyIdTwice { key_id: 4 }));
+        assert_eq!(KeyConfig::parse_list(&[0xff, 0xff, 1]), Err(ConfigError::Truncated));
+        let long = vec![0; limits::KEY_CONFIGS_BYTES + 1];
+        assert_eq!(KeyConfig::parse_list(&long), Err(ConfigError::TooLarge { actual: long.len() }));
+    }
+}

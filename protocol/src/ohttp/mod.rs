@@ -22,3 +22,6 @@ pub mod suite;
 pub use config::{KeyConfig, KeyPair};
 pub use request::{EncapsulatedRequest, seal};
 pub use response::{ClientContext, ServerContext};
+
+#[cfg(test)]
+mod rfc9458;

@@ -112,6 +112,13 @@ pub(super) const TAG_BYTES: usize = 16;
 /// A private key of one KEM; zeroised when dropped. It has no `Debug` and no `Clone`.
 pub(super) struct SecretKey(<X25519HkdfSha256 as HpkeKem>::PrivateKey);
 
+#[cfg(test)]
+impl SecretKey {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Deserializable::from_bytes(bytes).expect("32 bytes"))
+    }
+}
+
 /// What sealing or opening a request yields besides the text: the secret from which the response key is derived.
 pub(super) struct ResponseSecret {
     aead: Aead,
@@ -222,6 +229,11 @@ fn open_with<K: HpkeKem, A: hpke::aead::Aead>(
 }
 
 impl ResponseSecret {
+    #[cfg(test)]
+    pub(super) fn from_parts(aead: Aead, enc: &[u8], exported: &[u8]) -> Self {
+        Self { aead, enc: enc.to_vec(), exported: Zeroizing::new(exported.to_vec()) }
+    }
+
     /// Length of the nonce that stands before the sealed response.
     pub(super) fn nonce_bytes(&self) -> usize {
         self.aead.response_nonce_bytes()
