@@ -1,7 +1,7 @@
 //! The forged vendors' keys, and every signature that is made with them.
 //!
-//! An RSA-4096 key takes one to several seconds to generate, so those are generated once per process, when first needed, and shared: by role, not
-//! by product. Elliptic-curve keys take well under a millisecond and are fresh wherever they are asked for.
+//! An RSA-4096 key takes half a second to two seconds to generate, so those are generated once per process, when first needed, and shared: by role,
+//! not by product. Elliptic-curve keys take well under a millisecond and are fresh wherever they are asked for.
 
 use std::sync::{Arc, OnceLock};
 

@@ -74,8 +74,11 @@ impl SnpSet {
 impl SnpBuilder {
     /// The report and everything that vouches for it.
     pub fn build(&self) -> SnpSet {
-        let ark_key = self.resolved_ark_key();
-        let intermediate_key = self.resolved_intermediate_key();
+        // The first to need these keys generates them, side by side: a second or so each.
+        let (intermediate_key, ark_key) = std::thread::scope(|scope| {
+            let ark_key = scope.spawn(|| self.resolved_ark_key());
+            (self.resolved_intermediate_key(), ark_key.join().expect("key generation does not panic"))
+        });
         let intermediate_kind = self.resolved_intermediate_kind();
 
         let ark = self.ark.apply(pki::ark(self.product, &ark_key, self.at)).to_der();
@@ -111,6 +114,12 @@ impl SnpBuilder {
             crl,
             kind: self.kind,
         }
+    }
+
+    /// The root in PEM, without making anything else.
+    pub fn ark_pem(&self) -> String {
+        let key = self.resolved_ark_key();
+        pem::certificate(&self.ark.apply(pki::ark(self.product, &key, self.at)).to_der())
     }
 
     /// The report alone, without the cost of any RSA signature.

@@ -143,6 +143,11 @@ impl TdxBuilder {
         self.signed_quote_bytes.apply(parts.to_bytes(bytes, &signature))
     }
 
+    /// The TD report's fields as they will be written.
+    pub fn td_report_fields(&self) -> TdReport {
+        self.td_report.apply(self.td_report_template())
+    }
+
     fn quote_template(&self, chain: &[Vec<u8>]) -> QuoteParts {
         let attestation_key = self.keys.attestation.point();
         let bound = digest(&SHA256, &[&attestation_key[..], &self.auth_data].concat());
@@ -157,7 +162,7 @@ impl TdxBuilder {
             user_data: [0x1F, 0x85, 0xFC, 0xC1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 0],
             body_type: self.body_type,
             body_size: None,
-            body: self.td_report.apply(self.td_report_template()).to_bytes(self.body_type),
+            body: self.td_report_fields().to_bytes(self.body_type),
             signature_data_length: None,
             signature: None,
             attestation_key: attestation_key.try_into().expect("a P-256 point has 64 bytes"),

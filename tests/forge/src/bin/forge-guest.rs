@@ -1,2 +1,0 @@
-//! placeholder while the library takes shape
-fn main() {}

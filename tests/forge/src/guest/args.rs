@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use teegate_forge::snp::Product;
+
+pub(crate) const USAGE: &str = "\
+usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
+
+  --listen ADDRESS      loopback address and port to serve on (port 0: any)
+  --tee snp|tdx         which hardware to forge
+  --dir DIR             where roots/, endorsements/ and values.json are written
+  --product NAME        snp: milan, genoa (default), siena or turin
+  --measurement HEX     launch measurement (MEASUREMENT or MRTD), 48 bytes
+  --debug               a debug guest
+  --no-cert-chain       snp: evidence without certificates, as from a host that provides none
+  --replay              always answer with the first evidence, whatever is asked
+  --fail-after N        answer 500 after N pieces of evidence
+  --fail-when FILE      answer 500 while FILE exists
+  --hold-when FILE      answer only once FILE does not exist";
+
+/// Which hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tee {
+    Snp,
+    Tdx,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Args {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tee: Tee,
+    pub(crate) dir: PathBuf,
+    pub(crate) product: Product,
+    pub(crate) measurement: Option<[u8; 48]>,
+    pub(crate) debug: bool,
+    pub(crate) cert_chain: bool,
+    pub(crate) replay: bool,
+    pub(crate) fail_after: Option<u64>,
+    pub(crate) fail_when: Option<PathBuf>,
+    pub(crate) hold_when: Option<PathBuf>,
+}
+
+pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
+    let (mut listen, mut tee, mut dir) = (None, None, None);
+    let mut args = Args {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tee: Tee::Snp,
+        dir: PathBuf::new(),
+        product: Product::Genoa,
+        measurement: None,
+        debug: false,
+        cert_chain: true,
+        replay: false,
+        fail_after: None,
+        fail_when: None,
+        hold_when: None,
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--listen" => listen = Some(address(&value()?)?),
+            "--tee" => tee = Some(tee_of(&value()?)?),
+            "--dir" => dir = Some(PathBuf::from(value()?)),
+            "--product" => args.product = product(&value()?)?,
+            "--measurement" => args.measurement = Some(measurement(&value()?)?),
+            "--debug" => args.debug = true,
+            "--no-cert-chain" => args.cert_chain = false,
+            "--replay" => args.replay = true,
+            "--fail-after" => {
+                let text = value()?;
+                args.fail_after = Some(text.parse().map_err(|_| format!("--fail-after: `{text}` is not a count"))?);
+            }
+            "--fail-when" => args.fail_when = Some(PathBuf::from(value()?)),
+            "--hold-when" => args.hold_when = Some(PathBuf::from(value()?)),
+            other => return Err(format!("unknown argument `{other}`")),
+        }
+    }
+    args.listen = listen.ok_or("--listen is missing")?;
+    args.tee = tee.ok_or("--tee is missing")?;
+    args.dir = dir.ok_or("--dir is missing")?;
+    Ok(args)
+}
+
+/// Loopback alone, as the real API: whoever reaches it can have anything attested.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| format!("--listen: `{text}` is not an address and port"))?;
+    if !address.ip().is_loopback() {
+        return Err(format!("--listen: {address} is not a loopback address"));
+    }
+    Ok(address)
+}
+
+fn tee_of(text: &str) -> Result<Tee, String> {
+    match text {
+        "snp" => Ok(Tee::Snp),
+        "tdx" => Ok(Tee::Tdx),
+        other => Err(format!("--tee: `{other}` is neither snp nor tdx")),
+    }
+}
+
+fn product(text: &str) -> Result<Product, String> {
+    match text {
+        "milan" => Ok(Product::Milan),
+        "genoa" => Ok(Product::Genoa),
+        "siena" => Ok(Product::Siena),
+        "turin" => Ok(Product::Turin),
+        other => Err(format!("--product: `{other}` is not milan, genoa, siena or turin")),
+    }
+}
+
+fn measurement(text: &str) -> Result<[u8; 48], String> {
+    let mut bytes = [0; 48];
+    hex::decode_to_slice(text, &mut bytes)
+        .map_err(|error| format!("--measurement: expected 96 hex digits: {error}"))?;
+    Ok(bytes)
+}

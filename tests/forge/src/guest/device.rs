@@ -1,0 +1,129 @@
+//! The forged device behind the API, and what it writes for whoever is to trust it.
+
+use std::path::Path;
+use std::{fs, io};
+
+use serde_json::json;
+use teegate_forge as forge;
+use teegate_forge::snp::{Product, SnpBuilder, SnpSet};
+use teegate_forge::tdx::{TdxBuilder, TdxSet};
+
+use crate::args::{Args, Tee};
+
+/// One device; its certificates are made once, a report or quote at every request.
+#[expect(clippy::large_enum_variant, reason = "there is one device in the process")]
+pub(crate) enum Device {
+    Snp { builder: SnpBuilder, set: SnpSet, product: Product, cert_chain: bool, at: u64 },
+    Tdx { builder: TdxBuilder, set: TdxSet, at: u64 },
+}
+
+impl Device {
+    /// Makes keys, certificates and collateral, valid around `at`.
+    pub(crate) fn new(args: &Args, at: u64) -> Self {
+        match args.tee {
+            Tee::Snp => {
+                let mut builder = forge::snp().product(args.product).at(at);
+                if let Some(measurement) = args.measurement {
+                    builder = builder.measurement(measurement);
+                }
+                if args.debug {
+                    builder = builder.debug();
+                }
+                let set = builder.build();
+                Self::Snp { builder, set, product: args.product, cert_chain: args.cert_chain, at }
+            }
+            Tee::Tdx => {
+                let mut builder = forge::tdx().version_5(3).at(at);
+                if let Some(measurement) = args.measurement {
+                    builder = builder.mrtd(measurement);
+                }
+                if args.debug {
+                    builder = builder.debug();
+                }
+                let set = builder.build();
+                Self::Tdx { builder, set, at }
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Snp { .. } => "snp",
+            Self::Tdx { .. } => "tdx",
+        }
+    }
+
+    /// The evidence JSON for this report data.
+    pub(crate) fn evidence(&self, report_data: [u8; 64]) -> String {
+        match self {
+            Self::Snp { builder, set, cert_chain, .. } => {
+                let report = builder.clone().report_data(report_data).report();
+                let set = SnpSet { report, ..set.clone() };
+                if *cert_chain { set.coco_evidence() } else { set.coco_evidence_without_chain() }
+            }
+            Self::Tdx { builder, set, .. } => {
+                let quote = builder.clone().report_data(report_data).quote_under(set);
+                forge::coco::tdx_evidence(&quote)
+            }
+        }
+    }
+
+    /// `roots/amd.pem`, `roots/intel.pem`, `endorsements/*`, `values.json`.
+    ///
+    /// Both roots are written, so that one policy can pin both; the vendor that made no device still has its root.
+    pub(crate) fn write_files(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir.join("roots"))?;
+        fs::create_dir_all(dir.join("endorsements"))?;
+        let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes);
+        match self {
+            Self::Snp { set, at, .. } => {
+                write("roots/amd.pem", set.ark_pem.as_bytes())?;
+                write("roots/intel.pem", forge::tdx().at(*at).build().root_pem.as_bytes())?;
+                write("endorsements/chain.pem", set.chain_pem().as_bytes())?;
+                write("endorsements/crl.der", set.crl.as_deref().unwrap_or_default())?;
+            }
+            Self::Tdx { set, at, .. } => {
+                write("roots/amd.pem", forge::snp().at(*at).ark_pem().as_bytes())?;
+                write("roots/intel.pem", set.root_pem.as_bytes())?;
+                write("endorsements/collateral.json", set.dcap_collateral(true).as_bytes())?;
+            }
+        }
+        write("values.json", format!("{:#}\n", self.values()).as_bytes())
+    }
+
+    fn values(&self) -> serde_json::Value {
+        match self {
+            Self::Snp { builder, product, at, .. } => {
+                let report = builder.report_fields();
+                json!({
+                    "forged": true,
+                    "tee": "snp",
+                    "product": format!("{product:?}").to_lowercase(),
+                    "measurement": hex::encode(report.measurement),
+                    "host_data": hex::encode(report.host_data),
+                    "chip_id": hex::encode(report.chip_id),
+                    "reported_tcb": hex::encode(report.reported_tcb),
+                    "debug": report.policy & 1 << 19 != 0,
+                    "at": at,
+                })
+            }
+            Self::Tdx { builder, at, .. } => {
+                let td = builder.td_report_fields();
+                json!({
+                    "forged": true,
+                    "tee": "tdx",
+                    "product": null,
+                    "mrtd": hex::encode(td.mrtd),
+                    "mrconfigid": hex::encode(td.mrconfigid),
+                    "rtmr0": hex::encode(td.rtmr[0]),
+                    "rtmr1": hex::encode(td.rtmr[1]),
+                    "rtmr2": hex::encode(td.rtmr[2]),
+                    "rtmr3": hex::encode(td.rtmr[3]),
+                    "mrseam": hex::encode(td.mrseam),
+                    "debug": td.attributes & 1 != 0,
+                    "at": at,
+                })
+            }
+        }
+    }
+}
