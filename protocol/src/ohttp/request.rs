@@ -183,7 +183,7 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// A request could not be sealed: the public key is not one, or the AEAD is not offered.
+/// A request could not be sealed: the public key is not one, the AEAD is not offered, or there are no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealFailed;
 

@@ -53,10 +53,8 @@ fn request_opens() {
 
 #[test]
 fn response_key_is_derived() {
-    assert_eq!(
-        hex::encode(secret().seal(&bytes(RESPONSE_NONCE), &bytes(RESPONSE)).expect("sealed")),
-        &ENCAPSULATED_RESPONSE[32..]
-    );
+    let sealed = secret().seal(&bytes(RESPONSE_NONCE), &bytes(RESPONSE)).expect("sealed");
+    assert_eq!([RESPONSE_NONCE.to_owned(), hex::encode(sealed)].concat(), ENCAPSULATED_RESPONSE);
     let opened = ClientContext::new(secret()).open(&bytes(ENCAPSULATED_RESPONSE)).expect("opened");
     assert_eq!(hex::encode(&opened), RESPONSE);
     assert_eq!(bhttp::Response::decode(&opened, 1024), Ok(bhttp::Response::new(200)));

@@ -10,8 +10,10 @@ use chacha20poly1305::ChaCha20Poly1305;
 use hkdf::Hkdf;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
+use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem as HpkeKem, OpModeR, OpModeS, Serializable};
 use sha2::Sha256;
+use std::convert::Infallible;
 use zeroize::Zeroizing;
 
 /// Key encapsulation mechanism, IANA "HPKE KEM Identifiers".
@@ -173,13 +175,47 @@ fn seal_with<K: HpkeKem, A: hpke::aead::Aead>(
     response_label: &[u8],
 ) -> Result<(Vec<u8>, ResponseSecret), CryptoFailed> {
     let public_key = K::PublicKey::from_bytes(public_key).map_err(|_| CryptoFailed)?;
+    let mut random = SystemRandom { failed: false };
     let (enc, mut context) =
-        hpke::setup_sender::<A, HkdfSha256, K>(&OpModeS::Base, &public_key, info).map_err(|_| CryptoFailed)?;
+        hpke::setup_sender_with_rng::<A, HkdfSha256, K>(&OpModeS::Base, &public_key, info, &mut random)
+            .map_err(|_| CryptoFailed)?;
+    if random.failed {
+        return Err(CryptoFailed);
+    }
     let ciphertext = context.seal(plaintext, b"").map_err(|_| CryptoFailed)?;
     let mut exported = Zeroizing::new(vec![0; aead.response_nonce_bytes()]);
     context.export(response_label, &mut exported).map_err(|_| CryptoFailed)?;
     Ok((ciphertext, ResponseSecret { aead, enc: enc.to_bytes().to_vec(), exported }))
 }
+
+/// getrandom(2) behind the infallible trait that HPKE asks for. `hpke`'s own panics when there are no random bytes; this one remembers, and
+/// what was made from the bytes that are missing is thrown away.
+struct SystemRandom {
+    failed: bool,
+}
+
+impl TryRng for SystemRandom {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_ne_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.failed |= getrandom::fill(bytes).is_err();
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for SystemRandom {}
 
 /// Opens what [`seal`] sealed.
 pub(super) fn open(
