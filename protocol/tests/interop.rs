@@ -1,5 +1,7 @@
 //! The `ohttp` and `bhttp` crates as the other side, both directions, both AEADs; and what an attacker on the way can do to sealed bytes.
 
+#![expect(clippy::expect_used, reason = "a test that cannot make its key has nothing to say")]
+
 use bhttp::{Message, Mode};
 use ohttp::hpke::{Aead as PeerAead, Kdf, Kem};
 use ohttp::{ClientRequest, KeyConfig as PeerConfig, Server, SymmetricSuite};
