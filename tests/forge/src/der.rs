@@ -51,7 +51,11 @@ pub fn set<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
 
 /// Encoded elements, one behind the other.
 pub fn concat<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
-    parts.iter().flat_map(|part| part.as_ref().iter().copied()).collect()
+    let mut out = Vec::with_capacity(parts.iter().map(|part| part.as_ref().len()).sum());
+    for part in parts {
+        out.extend_from_slice(part.as_ref());
+    }
+    out
 }
 
 /// The content octets of a non-negative `INTEGER` with this big-endian magnitude.
