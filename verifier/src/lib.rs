@@ -1,1 +1,39 @@
-//! Under construction in this commit series.
+//! Decides whether evidence of a TEE satisfies a policy at a stated time.
+//!
+//! One call, [`verify`], is the whole security argument: *parse* says what the bytes are, *authenticate* says who
+//! vouches for them, *appraise* says whether we want them. The words are those of RFC 9334 and of the vendors.
+//!
+//! The crate is pure: no I/O, clock, randomness, threads or `unsafe`; time, policy and endorsements are arguments. The
+//! same bytes therefore give the same verdict on every machine and in every year.
+//!
+//! What a passing verdict does *not* prove is said in `LIMITATIONS.md` beside this crate.
+
+mod bytes;
+mod checks;
+mod error;
+mod evidence;
+mod facts;
+mod findings;
+mod policy;
+mod reader;
+mod reference;
+mod roots;
+mod sev_snp;
+mod signature;
+mod stage;
+mod tdx;
+mod time;
+mod verify;
+mod x509;
+
+pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
+pub use checks::{Check, Stage, Tee};
+pub use error::{Malformed, Reason, Unacceptable, Unauthentic};
+pub use evidence::{Endorsements, Evidence, SignedJson};
+pub use facts::FactValue;
+pub use findings::{Attested, BoundTo, Finding, Outcome, Rejection, Report};
+pub use policy::{Policy, PolicyError};
+pub use sev_snp::{ReportBytes, inspect as inspect_sev_snp};
+pub use tdx::inspect as inspect_tdx;
+pub use time::{TimeError, UnixTime};
+pub use verify::{Verifier, verify};

@@ -1,0 +1,535 @@
+//! The catalogue of checks: every id that a report can show, with the stage it belongs to, what it stops, where the
+//! rule is written and what to do when it fails. Code, report and documentation all read this one list.
+
+use std::fmt;
+
+/// A trusted execution environment whose evidence is understood.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Tee {
+    /// AMD SEV-SNP.
+    SevSnp,
+    /// Intel TDX.
+    Tdx,
+}
+
+impl Tee {
+    /// Its name in reports and policies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tee::SevSnp => "sev-snp",
+            Tee::Tdx => "tdx",
+        }
+    }
+}
+
+impl fmt::Display for Tee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The three steps of a verification, and of a rejection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Stage {
+    /// What the bytes are: fails as *malformed*.
+    Parse,
+    /// Who vouches for them: fails as *unauthentic*.
+    Authenticate,
+    /// Whether we want them: fails as *unacceptable*.
+    Appraise,
+}
+
+impl Stage {
+    /// The word for a rejection at this stage.
+    pub const fn rejection(self) -> &'static str {
+        match self {
+            Stage::Parse => "malformed",
+            Stage::Authenticate => "unauthentic",
+            Stage::Appraise => "unacceptable",
+        }
+    }
+}
+
+macro_rules! catalogue {
+    ($($variant:ident $id:literal $tee:ident $stage:ident {
+        stops: $stops:literal, source: $source:literal, remedy: $remedy:literal,
+    })+) => {
+        /// One check of the catalogue, under its stable id.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Check {
+            $(#[doc = concat!("`", $id, "`: ", $stops)] $variant,)+
+        }
+
+        impl Check {
+            /// Every check, in the order of the walk.
+            pub const ALL: &'static [Check] = &[$(Check::$variant,)+];
+
+            /// Its stable id, as reports show it.
+            pub const fn id(self) -> &'static str { match self { $(Check::$variant => $id,)+ } }
+            /// The TEE whose evidence it judges; `None` where it judges any.
+            pub const fn tee(self) -> Option<Tee> { match self { $(Check::$variant => catalogue!(@tee $tee),)+ } }
+            /// The stage it belongs to.
+            pub const fn stage(self) -> Stage { match self { $(Check::$variant => Stage::$stage,)+ } }
+            /// What it establishes, and which attack that stops.
+            pub const fn stops(self) -> &'static str { match self { $(Check::$variant => $stops,)+ } }
+            /// The document that the rule comes from.
+            pub const fn source(self) -> &'static str { match self { $(Check::$variant => $source,)+ } }
+            /// What to do when it fails.
+            pub const fn remedy(self) -> &'static str { match self { $(Check::$variant => $remedy,)+ } }
+        }
+    };
+    (@tee Any) => { None };
+    (@tee Loader) => { None };
+    (@tee $tee:ident) => { Some(Tee::$tee) };
+}
+
+impl Check {
+    /// The check with this id.
+    pub fn from_id(id: &str) -> Option<Check> {
+        Check::ALL.iter().copied().find(|check| check.id() == id)
+    }
+
+    /// Whether evidence of `tee` is judged by it.
+    pub(crate) fn applies_to(self, tee: Tee) -> bool {
+        // The loader's own rule has passed, or there would be no policy to appraise with.
+        self != Check::PolicyBoundWithoutCode && self.tee().is_none_or(|own| own == tee)
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+catalogue! {
+    PolicyProfile "policy.profile" Any Appraise {
+        stops: "the policy has a profile for this type of evidence; evidence that nobody wrote a rule for is never accepted",
+        source: "RFC 9334, section 8.5",
+        remedy: "add a profile for this TEE to the policy",
+    }
+
+    PolicyBoundWithoutCode "policy.bound-without-code" Loader Appraise {
+        stops: "a value that the host chooses or the guest extends counts only through the code that enforces it: a policy that expects HOST_DATA, MRCONFIGID, MROWNER, MROWNERCONFIG or a runtime register while the launch measurement is unchecked is refused when it is loaded",
+        source: "RFC 9334, section 8.5; teegate, SECURITY.md",
+        remedy: "pin the launch measurement in the same profile, or write the bound value as unchecked",
+    }
+
+    SnpBytesLength "snp.bytes.length" SevSnp Parse {
+        stops: "the report is exactly 1,184 bytes, so that no byte is outside what is judged",
+        source: "AMD 56860 rev. 1.58, table 23",
+        remedy: "pass the bare ATTESTATION_REPORT; certificates behind it go into the endorsements",
+    }
+    SnpBytesVersion "snp.bytes.version" SevSnp Parse {
+        stops: "the version is one whose layout is known (2, 3, 4 or 5), before any field that depends on it is read",
+        source: "AMD 56860 rev. 1.58, table 23",
+        remedy: "take the report from current firmware; update teegate if AMD has published a newer version",
+    }
+    SnpBytesReserved "snp.bytes.reserved" SevSnp Parse {
+        stops: "reserved fields hold what AMD says, so that a field of a newer layout is never overlooked",
+        source: "AMD 56860 rev. 1.58, table 23; guest policy",
+        remedy: "take the report again; if the firmware is newer than this release, update teegate",
+    }
+    SnpBytesSignatureAlgorithm "snp.bytes.signature-algorithm" SevSnp Parse {
+        stops: "the report says ECDSA P-384 with SHA-384, the one algorithm defined",
+        source: "AMD 56860 rev. 1.58, table 23, SIGNATURE_ALGO",
+        remedy: "take the report again from the guest device",
+    }
+    SnpBytesSigningKey "snp.bytes.signing-key" SevSnp Parse {
+        stops: "the report is signed, by a VCEK or a VLEK; 7 means that nobody signed it",
+        source: "AMD 56860 rev. 1.58, table 23, SIGNING_KEY",
+        remedy: "ask the host to enable VCEK or VLEK signing (MaskChipKey off)",
+    }
+    SnpBytesVmpl "snp.bytes.vmpl" SevSnp Parse {
+        stops: "the guest asked for this report (VMPL 0 to 3); 0xFFFFFFFF is a report that the host asked for, with REPORT_DATA of its choice",
+        source: "AMD 56860 rev. 1.58, table 23, VMPL",
+        remedy: "take the report inside the guest",
+    }
+    SnpProductKnown "snp.product.known" SevSnp Authenticate {
+        stops: "family and model are of a known product, whose TCB layout and root are then the only ones used",
+        source: "AMD 57230; CPUID Fn0000_0001",
+        remedy: "update teegate when AMD publishes roots for a new product",
+    }
+    SnpTcbLayout "snp.tcb.layout" SevSnp Authenticate {
+        stops: "the reserved bytes of every TCB version are zero in the layout of this product, so that no component is read from the wrong byte",
+        source: "AMD 56860 (TCB_VERSION)",
+        remedy: "check that the report was not rebuilt with the TCB layout of another product",
+    }
+    SnpChainPresent "snp.chain.present" SevSnp Authenticate {
+        stops: "the certificates that this report needs were supplied",
+        source: "AMD 57230",
+        remedy: "supply the VCEK or VLEK and its ASK or ASVK with --endorsements; AMD's key service (KDS) serves them",
+    }
+    SnpChainArkPinned "snp.chain.ark-pinned" SevSnp Authenticate {
+        stops: "the chain ends in an ARK that the verifier or the policy pins by key; a root that comes with the evidence proves nothing",
+        source: "AMD 57230; roots of this build",
+        remedy: "never add a root because evidence needs it: a forged chain looks just like this",
+    }
+    SnpChainPath "snp.chain.path" SevSnp Authenticate {
+        stops: "ARK signs ASK (or ASVK), which signs the VCEK (or VLEK), with RSASSA-PSS, SHA-384, MGF1-SHA-384, salt 48, under RSA-4096 keys and no other parameters",
+        source: "AMD 57230",
+        remedy: "supply the certificates of this chip from AMD's key service; these were not issued by AMD for it",
+    }
+    SnpChainNamesAndUsage "snp.chain.names-and-usage" SevSnp Authenticate {
+        stops: "names, CA flags, key usage and path lengths are those of AMD's hierarchy, and no critical extension is unknown: a leaf cannot act as an authority",
+        source: "AMD 57230, certificate profiles; RFC 5280, section 6.1",
+        remedy: "supply AMD's own certificates",
+    }
+    SnpChainLeafKind "snp.chain.leaf-kind" SevSnp Authenticate {
+        stops: "the report's SIGNING_KEY, the kind of leaf (HWID for a VCEK, CSP_ID for a VLEK) and the intermediate agree: a key shared by a provider's fleet cannot pass as one chip's",
+        source: "AMD 57230; AMD 56860 rev. 1.58, table 23",
+        remedy: "supply the VCEK for a report signed by a VCEK, and the VLEK for one signed by a VLEK",
+    }
+    SnpChainCsp "snp.chain.csp" SevSnp Authenticate {
+        stops: "a VLEK belongs to a provider that the policy names",
+        source: "AMD 57230 (CSP_ID)",
+        remedy: "name the provider in csp_ids, if you trust it",
+    }
+    SnpChainValidity "snp.chain.validity" SevSnp Authenticate {
+        stops: "every certificate is valid at the stated time",
+        source: "RFC 5280, section 4.1.2.5",
+        remedy: "fetch the certificate again: AMD re-issues it with the same key; or state the time of the recording with --at",
+    }
+    SnpChainRevocation "snp.chain.revocation" SevSnp Authenticate {
+        stops: "AMD has not revoked the intermediate: a CRL signed by the product's ARK, current at the stated time, does not list it. VCEKs and VLEKs carry serial 0 and can not be listed",
+        source: "RFC 5280, section 6.3; AMD 57230",
+        remedy: "supply AMD's current CRL for this product with --endorsements",
+    }
+    SnpLeafKey "snp.leaf.key" SevSnp Authenticate {
+        stops: "the leaf holds a P-384 key",
+        source: "AMD 57230",
+        remedy: "supply the certificate that AMD issued",
+    }
+    SnpProductChain "snp.product.chain" SevSnp Authenticate {
+        stops: "report, chain and leaf speak of the same product",
+        source: "AMD 57230 (productName)",
+        remedy: "supply the chain of this product (Bergamo and Siena use Genoa's)",
+    }
+    SnpLeafTcb "snp.leaf.tcb" SevSnp Authenticate {
+        stops: "the leaf was issued for exactly the REPORTED_TCB: a key of old, broken firmware cannot vouch for a raised TCB",
+        source: "AMD 57230 (SPL extensions)",
+        remedy: "fetch the VCEK for the reported TCB of this report",
+    }
+    SnpLeafChipId "snp.leaf.chip-id" SevSnp Authenticate {
+        stops: "the VCEK was issued for the chip that the report names",
+        source: "AMD 57230 (HWID)",
+        remedy: "fetch the VCEK of this chip; a masked CHIP_ID must be allowed by the policy",
+    }
+    SnpSignature "snp.signature" SevSnp Authenticate {
+        stops: "the report's bytes, as received, are signed by the leaf's key",
+        source: "AMD 56860 rev. 1.58, table 23 (bytes 0 to 0x29F); signature format",
+        remedy: "the bytes were altered, or another chip's certificate was supplied: take the evidence again",
+    }
+    SnpProductDenied "snp.product.denied" SevSnp Appraise {
+        stops: "the policy does not deny this product; some attacks leave a product that no TCB floor can mend",
+        source: "appraisal policy, denied_products",
+        remedy: "move the workload to another generation, or lift the denial knowingly",
+    }
+    SnpTcbMinimum "snp.tcb.minimum" SevSnp Appraise {
+        stops: "reported, committed, launch and current TCB reach the policy's minimum, component by component: known-bad firmware is refused",
+        source: "AMD 56860 (TCB_VERSION; committed and reported TCB); appraisal policy, minimum_tcb",
+        remedy: "the operator must update the platform's firmware",
+    }
+    SnpTcbOrder "snp.tcb.order" SevSnp Appraise {
+        stops: "reported and committed TCB do not exceed the current one; by policy also reported <= committed and committed == current, which refuses provisional firmware",
+        source: "AMD 56860 (TCB_VERSION; committed and reported TCB)",
+        remedy: "the operator must commit the running firmware (SNP_COMMIT)",
+    }
+    SnpFirmwareMinimum "snp.firmware.minimum" SevSnp Appraise {
+        stops: "the firmware that runs, and the one it can be rolled back to, are at least the policy's version",
+        source: "AMD 56860 rev. 1.58, table 23 (CURRENT_*, COMMITTED_*)",
+        remedy: "the operator must update the SEV firmware",
+    }
+    SnpMitigations "snp.mitigations" SevSnp Appraise {
+        stops: "the mitigation vectors of launch and of now contain the bits that the policy requires",
+        source: "AMD 56860 rev. 1.58, table 23 (LAUNCH_MIT_VECTOR, CURRENT_MIT_VECTOR)",
+        remedy: "the operator must update the firmware; reports before version 5 cannot show mitigations",
+    }
+    SnpPlatformInfo "snp.platform.info" SevSnp Appraise {
+        stops: "the platform shows what the policy requires (for example the alias check that answers BadRAM, CVE-2024-21944) and nothing it forbids",
+        source: "AMD 56860 rev. 1.58, table 23 (PLATFORM_INFO)",
+        remedy: "the operator must change the platform's configuration or firmware",
+    }
+    SnpPlatformAgrees "snp.platform.agrees" SevSnp Appraise {
+        stops: "the platform shows what the guest's own launch policy demands of it (SMT off, RAPL off, ciphertext hiding)",
+        source: "AMD 56860 rev. 1.58, table 23; guest policy",
+        remedy: "firmware must refuse such a launch: report this platform to its operator",
+    }
+    SnpPolicyDebug "snp.policy.debug" SevSnp Appraise {
+        stops: "the host may not debug, and so read, the guest",
+        source: "AMD 56860, guest policy (DEBUG, bit 19)",
+        remedy: "launch the guest with a policy whose DEBUG bit is 0; nothing secret belongs into this one",
+    }
+    SnpPolicyMigration "snp.policy.migration" SevSnp Appraise {
+        stops: "no migration agent may move the guest, with its memory, to a place of the agent's choice",
+        source: "AMD 56860, guest policy (MIGRATE_MA, bit 18)",
+        remedy: "launch the guest with MIGRATE_MA 0, or name the agent in the policy",
+    }
+    SnpPolicyFlags "snp.policy.flags" SevSnp Appraise {
+        stops: "the guest's launch policy has the flags that the appraisal policy asks for",
+        source: "AMD 56860, guest policy",
+        remedy: "launch the guest with the expected policy",
+    }
+    SnpGuestMeasurement "snp.guest.measurement" SevSnp Appraise {
+        stops: "the guest started from exactly the expected code",
+        source: "AMD 56860 rev. 1.58, table 23 (MEASUREMENT)",
+        remedy: "compare with the measurement that the release publishes; other code runs here",
+    }
+    SnpGuestHostData "snp.guest.host-data" SevSnp Appraise {
+        stops: "the host bound the expected value at launch, such as the digest of the container policy",
+        source: "AMD 56860 rev. 1.58, table 23 (HOST_DATA)",
+        remedy: "launch the guest with the expected initdata or policy",
+    }
+    SnpGuestSvn "snp.guest.guest-svn" SevSnp Appraise {
+        stops: "the guest's security version is at least the expected one",
+        source: "AMD 56860 rev. 1.58, table 23 (GUEST_SVN)",
+        remedy: "launch a current release of the guest",
+    }
+    SnpGuestFamilyId "snp.guest.family-id" SevSnp Appraise {
+        stops: "the ID block names the expected family of images",
+        source: "AMD 56860 rev. 1.58, table 23 (FAMILY_ID)",
+        remedy: "launch the guest with the expected ID block",
+    }
+    SnpGuestImageId "snp.guest.image-id" SevSnp Appraise {
+        stops: "the ID block names the expected image",
+        source: "AMD 56860 rev. 1.58, table 23 (IMAGE_ID)",
+        remedy: "launch the guest with the expected ID block",
+    }
+    SnpGuestReportIdMa "snp.guest.report-id-ma" SevSnp Appraise {
+        stops: "the guest is bound to the expected migration agent, or to none (all ones)",
+        source: "AMD 56860 rev. 1.58, table 23 (REPORT_ID_MA)",
+        remedy: "launch the guest without a migration agent, or name it",
+    }
+    SnpGuestVmpl "snp.guest.vmpl" SevSnp Appraise {
+        stops: "the report comes from the expected privilege level: what runs in a lower one cannot speak for the paravisor above it",
+        source: "AMD 56860 rev. 1.58, table 23 (VMPL)",
+        remedy: "take the report at the expected VMPL",
+    }
+    SnpGuestIdKey "snp.guest.id-key" SevSnp Appraise {
+        stops: "the ID block was signed by an expected key",
+        source: "AMD 56860 rev. 1.58, table 23 (ID_KEY_DIGEST)",
+        remedy: "launch the guest with an ID block signed by the expected key",
+    }
+    SnpGuestAuthorKey "snp.guest.author-key" SevSnp Appraise {
+        stops: "the ID key was signed by an expected author, and the digest is zero if and only if no author key is in use",
+        source: "AMD 56860 rev. 1.58, table 23 (AUTHOR_KEY_EN, AUTHOR_KEY_DIGEST)",
+        remedy: "launch the guest with the expected author key",
+    }
+    SnpGuestReportData "snp.guest.report-data" SevSnp Appraise {
+        stops: "the guest chose exactly the 64 bytes that the caller expects: this is not another's evidence, nor an old one",
+        source: "AMD 56860 rev. 1.58, table 23 (REPORT_DATA)",
+        remedy: "ask the guest for evidence over your own challenge; if it still differs, somebody relays another's evidence",
+    }
+    SnpPlatformAllowed "snp.platform.allowed" SevSnp Appraise {
+        stops: "the chip is on the policy's list: who extracts one chip's key elsewhere is still refused",
+        source: "AMD 56860 rev. 1.58, table 23 (CHIP_ID); appraisal policy, chip_ids",
+        remedy: "add the chip to chip_ids, if it is yours",
+    }
+
+    TdxBytesHeader "tdx.bytes.header" Tdx Parse {
+        stops: "the header says a TDX quote of version 4 or 5, with an ECDSA P-256 attestation key, by Intel's quoting enclave",
+        source: "Intel TDX DCAP Quote Generation Library, quote format (Quote Header)",
+        remedy: "pass a TDX quote; SGX quotes are not accepted here",
+    }
+    TdxBytesBody "tdx.bytes.body" Tdx Parse {
+        stops: "the body is of a known type and has exactly that type's size",
+        source: "Intel TDX DCAP Quote Generation Library, quote format (Quote Body Descriptor)",
+        remedy: "take the quote again; update teegate for newer TDX modules",
+    }
+    TdxBytesLengths "tdx.bytes.lengths" Tdx Parse {
+        stops: "every declared length fits into what remains and nested data ends exactly; only zero bytes may follow the quote",
+        source: "Intel TDX DCAP Quote Generation Library, quote format (Quote Signature Data)",
+        remedy: "pass the quote as the device returned it, without anything behind it",
+    }
+    TdxBytesCertificationData "tdx.bytes.certification-data" Tdx Parse {
+        stops: "the quote carries its PCK chain (type 5), or names the platform (type 3) whose PCK chain was supplied",
+        source: "Intel TDX DCAP Quote Generation Library, quote format (QE Certification Data)",
+        remedy: "configure the platform's quote provider to embed the PCK chain (type 5)",
+    }
+    TdxChainRootPinned "tdx.chain.root-pinned" Tdx Authenticate {
+        stops: "the chain ends in Intel's SGX root, pinned by key; a pre-production root bears the same name",
+        source: "Intel SGX PCK Certificate and CRL Profile; roots of this build",
+        remedy: "never add a root because evidence needs it: pre-production and forged chains look just like this",
+    }
+    TdxChainPck "tdx.chain.pck" Tdx Authenticate {
+        stops: "the PCK certificate chains to the root through the Platform or the Processor CA, with Intel's names, CA flags and usages, and everything is valid at the stated time",
+        source: "Intel SGX PCK Certificate and CRL Profile; RFC 5280, section 6.1",
+        remedy: "take the quote again; its PCK chain is not what Intel issues, or not valid at this time",
+    }
+    TdxCollateralPresent "tdx.collateral.present" Tdx Authenticate {
+        stops: "TCB info, QE identity, both CRLs and the TCB signing certificate were supplied",
+        source: "Intel PCS API v4",
+        remedy: "supply with --endorsements what is named as missing; Intel's PCS or a PCCS serves it for this FMSPC",
+    }
+    TdxChainRevocation "tdx.chain.revocation" Tdx Authenticate {
+        stops: "Intel has not revoked the PCK certificate, its CA or the TCB signing certificate: both CRLs are signed by the right issuer and current",
+        source: "Intel SGX PCK Certificate and CRL Profile; RFC 5280, section 6.3",
+        remedy: "fetch current CRLs; a platform whose PCK is revoked must not be used",
+    }
+    TdxPckExtension "tdx.pck.extension" Tdx Authenticate {
+        stops: "the PCK certificate says, without contradiction, which platform and which TCB it stands for",
+        source: "Intel SGX PCK Certificate and CRL Profile (SGX extension)",
+        remedy: "take the quote again: this certificate is not in Intel's form",
+    }
+    TdxCollateralSigner "tdx.collateral.signer" Tdx Authenticate {
+        stops: "TCB info and QE identity are signed, over the bytes as served, by Intel's TCB signing key: a PCK or anybody else's key cannot raise a TCB level",
+        source: "Intel PCS API v4, Get TDX TCB Info, Get TDX QE Identity",
+        remedy: "fetch the collateral again, unmodified",
+    }
+    TdxCollateralFresh "tdx.collateral.fresh" Tdx Authenticate {
+        stops: "TCB info and QE identity are current at the stated time, belong to the same evaluation, and that evaluation is not older than the policy asks: yesterday's collateral cannot hide today's advisory",
+        source: "Intel PCS API v4 (issueDate, nextUpdate, tcbEvaluationDataNumber)",
+        remedy: "fetch current collateral; or state the time of the recording with --at",
+    }
+    TdxTcbIdentity "tdx.tcb.identity" Tdx Authenticate {
+        stops: "the TCB info is TDX's, of version 3, for this very FMSPC and PCEID",
+        source: "Intel PCS API v4, TCB info V3",
+        remedy: "fetch the TCB info of the FMSPC that the report shows",
+    }
+    TdxQeSignature "tdx.qe.signature" Tdx Authenticate {
+        stops: "the quoting enclave's report is signed by the platform's PCK",
+        source: "Intel TDX DCAP Quote Generation Library, quote format (QE Report Signature)",
+        remedy: "the quote was altered or carries another platform's chain: take it again",
+    }
+    TdxQeBinding "tdx.qe.binding" Tdx Authenticate {
+        stops: "the quoting enclave vouches for the attestation key that signs this quote",
+        source: "Intel TDX DCAP Quote Generation Library, quote format (QE Report, report data)",
+        remedy: "the quote was altered: take it again",
+    }
+    TdxQeIdentity "tdx.qe.identity" Tdx Authenticate {
+        stops: "the enclave that vouches is Intel's TD quoting enclave, not a debug build and not somebody's own",
+        source: "Intel PCS API v4, Enclave Identity V2",
+        remedy: "the platform runs a quoting enclave that Intel does not know",
+    }
+    TdxSignature "tdx.signature" Tdx Authenticate {
+        stops: "header and body, as received, are signed by the attestation key",
+        source: "Intel TDX DCAP Quote Generation Library, quote format (Quote Signature)",
+        remedy: "the quote was altered: take it again",
+    }
+    TdxTcbLevel "tdx.tcb.level" Tdx Appraise {
+        stops: "the platform reaches a TCB level that Intel has judged; a platform below every level is refused",
+        source: "Intel PCS API v4, Get TDX TCB Info (TCB level selection)",
+        remedy: "the operator must update microcode, firmware and TDX module",
+    }
+    TdxTcbModule "tdx.tcb.module" Tdx Appraise {
+        stops: "the TDX module is signed by Intel and of a version that Intel has judged",
+        source: "Intel PCS API v4, TCB info V3 (tdxModule, tdxModuleIdentities)",
+        remedy: "the operator must load a TDX module that Intel's TCB info lists",
+    }
+    TdxQeTcb "tdx.qe.tcb" Tdx Appraise {
+        stops: "the quoting enclave's ISVSVN reaches a level that Intel has judged",
+        source: "Intel PCS API v4, Enclave Identity V2 (tcbLevels)",
+        remedy: "the operator must update the quoting enclave",
+    }
+    TdxTcbConvergence "tdx.tcb.convergence" Tdx Appraise {
+        stops: "platform, module and quoting enclave converge to one status as Intel's library does it: an up-to-date platform does not hide a revoked module",
+        source: "Intel SGX/TDX DCAP Quote Verification Library, TCB status convergence",
+        remedy: "see the statuses of platform, module and quoting enclave",
+    }
+    TdxTcbRelaunch "tdx.tcb.relaunch" Tdx Appraise {
+        stops: "for TD 1.5 the whole evaluation is repeated with TEE_TCB_SVN2, so that a TD launched on an old module is told apart from a platform that is old",
+        source: "Intel SGX/TDX DCAP Quote Verification Library, TD relaunch",
+        remedy: "launch the TD again on the updated module",
+    }
+    TdxTcbAccepted "tdx.tcb.accepted" Tdx Appraise {
+        stops: "the converged status, its date and its advisories are what the policy accepts; Revoked never is",
+        source: "appraisal policy, tcb_status; Intel PCS API v4 (tcbStatus)",
+        remedy: "the operator must update the platform; or accept the named advisories knowingly",
+    }
+    TdxTdDebug "tdx.td.debug" Tdx Appraise {
+        stops: "the TD is not under debug or profiling (TUD bits): the host cannot read it",
+        source: "Intel TDX Module ABI Specification, TDATTRIBUTES",
+        remedy: "launch the TD without DEBUG; nothing secret belongs into this one",
+    }
+    TdxTdAttributes "tdx.td.attributes" Tdx Appraise {
+        stops: "the TD's attributes are those that the policy asks for, and none that it does not know",
+        source: "Intel TDX Module ABI Specification, TDATTRIBUTES",
+        remedy: "launch the TD with the expected attributes",
+    }
+    TdxTdXfam "tdx.td.xfam" Tdx Appraise {
+        stops: "the TD uses only the processor features that the policy allows, and all that it requires",
+        source: "Intel TDX Module ABI Specification, XFAM",
+        remedy: "launch the TD with the expected features; prefer a mask to an exact value",
+    }
+    TdxTdServiceTd "tdx.td.service-td" Tdx Appraise {
+        stops: "no service TD (such as a migration TD) is bound to this TD unless the policy names it, and it was not exchanged",
+        source: "Intel TDX Module ABI Specification, MRSERVICETD",
+        remedy: "launch the TD without a service TD, or name its hash in the policy",
+    }
+    TdxTdMrtd "tdx.td.mrtd" Tdx Appraise {
+        stops: "the TD started from exactly the expected initial memory",
+        source: "Intel TDX Module ABI Specification, TDINFO (MRTD)",
+        remedy: "compare with the value that the release publishes; other code runs here",
+    }
+    TdxTdRtmr0 "tdx.td.rtmr0" Tdx Appraise {
+        stops: "firmware configuration was measured as expected",
+        source: "Intel TDX Module ABI Specification, TDINFO (RTMR)",
+        remedy: "compare with the value that the release publishes",
+    }
+    TdxTdRtmr1 "tdx.td.rtmr1" Tdx Appraise {
+        stops: "boot loader and kernel were measured as expected",
+        source: "Intel TDX Module ABI Specification, TDINFO (RTMR)",
+        remedy: "compare with the value that the release publishes",
+    }
+    TdxTdRtmr2 "tdx.td.rtmr2" Tdx Appraise {
+        stops: "command line, initrd and what the OS measures are as expected",
+        source: "Intel TDX Module ABI Specification, TDINFO (RTMR)",
+        remedy: "compare with the value that the release publishes",
+    }
+    TdxTdRtmr3 "tdx.td.rtmr3" Tdx Appraise {
+        stops: "what the guest extended at run time is as expected",
+        source: "Intel TDX Module ABI Specification, TDINFO (RTMR)",
+        remedy: "compare with the value that the release publishes",
+    }
+    TdxTdMrseam "tdx.td.mrseam" Tdx Appraise {
+        stops: "the TDX module is exactly the expected one",
+        source: "Intel TDX Module ABI Specification, TEE_TCB_INFO (MRSEAM)",
+        remedy: "compare with the digests of Intel's module releases",
+    }
+    TdxTdMrconfigid "tdx.td.mrconfigid" Tdx Appraise {
+        stops: "the host bound the expected configuration at launch",
+        source: "Intel TDX Module ABI Specification, TDINFO (MRCONFIGID)",
+        remedy: "launch the TD with the expected initdata",
+    }
+    TdxTdMrowner "tdx.td.mrowner" Tdx Appraise {
+        stops: "the TD names the expected owner",
+        source: "Intel TDX Module ABI Specification, TDINFO (MROWNER)",
+        remedy: "launch the TD with the expected owner",
+    }
+    TdxTdMrownerconfig "tdx.td.mrownerconfig" Tdx Appraise {
+        stops: "the TD names the expected owner configuration",
+        source: "Intel TDX Module ABI Specification, TDINFO (MROWNERCONFIG)",
+        remedy: "launch the TD with the expected owner configuration",
+    }
+    TdxTdReportData "tdx.td.report-data" Tdx Appraise {
+        stops: "the TD chose exactly the 64 bytes that the caller expects: this is not another's evidence, nor an old one",
+        source: "Intel TDX Module ABI Specification, REPORTDATA",
+        remedy: "ask the TD for evidence over your own challenge; if it still differs, somebody relays another's evidence",
+    }
+    TdxPlatformAllowed "tdx.platform.allowed" Tdx Appraise {
+        stops: "the platform is on the policy's list: physical attacks leave no other trace",
+        source: "Intel SGX PCK Certificate and CRL Profile (PPID); appraisal policy, ppids",
+        remedy: "add the platform to ppids, if it is yours",
+    }
+    TdxLogReplay "tdx.log.replay" Tdx Appraise {
+        stops: "an event log, where the policy rests on one, replays to the RTMRs",
+        source: "UEFI 2.10, section 38 (CCEL); TCG PC Client Platform Firmware Profile",
+        remedy: "supply the event log of this boot",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_unique_and_found_again() {
+        let ids: HashSet<_> = Check::ALL.iter().map(|check| check.id()).collect();
+        assert_eq!(ids.len(), Check::ALL.len());
+        for check in Check::ALL {
+            assert_eq!(Check::from_id(check.id()), Some(*check));
+        }
+        assert_eq!(Check::from_id("snp.signature.not"), None);
+    }
+}

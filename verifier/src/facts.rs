@@ -1,0 +1,105 @@
+//! What the bytes say, by name: every decoded field, for reports and for people. Facts carry no judgement.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::bytes::to_hex;
+
+/// The value of one fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactValue {
+    /// A word or a version.
+    Text(String),
+    /// Bytes, shown in lower-case hexadecimal.
+    Bytes(Vec<u8>),
+    /// A number.
+    Number(u64),
+    /// A bit.
+    Flag(bool),
+    /// Several words.
+    List(Vec<String>),
+    /// Not present in this evidence.
+    Absent,
+}
+
+impl Serialize for FactValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Bytes(bytes) => serializer.serialize_str(&to_hex(bytes)),
+            Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Flag(flag) => serializer.serialize_bool(*flag),
+            Self::List(list) => list.serialize(serializer),
+            Self::Absent => serializer.serialize_none(),
+        }
+    }
+}
+
+impl std::fmt::Display for FactValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Bytes(bytes) => f.write_str(&to_hex(bytes)),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::List(list) if list.is_empty() => f.write_str("none"),
+            Self::List(list) => f.write_str(&list.join(", ")),
+            Self::Absent => f.write_str("-"),
+        }
+    }
+}
+
+/// Facts in the order in which they were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts(Vec<(&'static str, FactValue)>);
+
+impl Facts {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    pub(crate) fn text(&mut self, name: &'static str, value: impl Into<String>) {
+        self.0.push((name, FactValue::Text(value.into())));
+    }
+
+    pub(crate) fn bytes(&mut self, name: &'static str, value: &[u8]) {
+        self.0.push((name, FactValue::Bytes(value.to_vec())));
+    }
+
+    pub(crate) fn number(&mut self, name: &'static str, value: impl Into<u64>) {
+        self.0.push((name, FactValue::Number(value.into())));
+    }
+
+    pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
+        self.0.push((name, FactValue::Flag(value)));
+    }
+
+    pub(crate) fn list(&mut self, name: &'static str, value: Vec<String>) {
+        self.0.push((name, FactValue::List(value)));
+    }
+
+    pub(crate) fn absent(&mut self, name: &'static str) {
+        self.0.push((name, FactValue::Absent));
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&FactValue> {
+        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &FactValue)> {
+        self.0.iter().map(|(name, value)| (*name, value))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Facts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,408 @@
+//! The total report: every check that applies to the TEE, judged or visibly not, and the verdict that follows.
+//!
+//! [`Findings`] starts with every check *not reached*. The only way to an [`Attested`] leads through
+//! [`Findings::conclude`], which refuses while any check has failed, was not reached, or was not checked without a
+//! policy's written waiver.
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use std::fmt;
+
+use crate::checks::{Check, Stage, Tee};
+use crate::error::{Comparison, Reason, Text, Unacceptable};
+use crate::facts::{FactValue, Facts};
+use crate::time::UnixTime;
+
+/// What accepted evidence is bound to, as the policy's author asserts it (SECURITY.md says what each word means).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum BoundTo {
+    /// The whole guest, with every workload in it.
+    Guest,
+    /// A measured pod, in which other code may run as well.
+    Pod,
+    /// One workload: the measured policy admits no other code.
+    Workload,
+}
+
+impl BoundTo {
+    /// Its name in reports and policies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Pod => "pod",
+            Self::Workload => "workload",
+        }
+    }
+}
+
+/// How one check ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was judged, and holds.
+    Pass,
+    /// It was judged, and does not hold.
+    Fail,
+    /// There is nothing to judge in this evidence, for the reason given.
+    NotApplicable(String),
+    /// It was not judged, because the policy says so in the field named first.
+    NotChecked {
+        /// The field of the policy that waives it.
+        waived_by: &'static str,
+        /// Why, in words.
+        why: String,
+    },
+    /// An earlier failure ended the walk before it.
+    NotReached,
+}
+
+impl Outcome {
+    /// Its name in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NotApplicable(_) => "not-applicable",
+            Self::NotChecked { .. } => "not-checked",
+            Self::NotReached => "not-reached",
+        }
+    }
+
+    /// Why it was not judged, where it was not.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::NotApplicable(why) | Self::NotChecked { why, .. } => Some(why),
+            Self::Pass | Self::Fail | Self::NotReached => None,
+        }
+    }
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    check: Check,
+    outcome: Outcome,
+    expected: Text,
+    actual: Text,
+}
+
+impl Finding {
+    /// The check.
+    pub const fn check(&self) -> Check {
+        self.check
+    }
+
+    /// How it ended.
+    pub const fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// What it asked for; empty where it was not judged.
+    pub fn expected(&self) -> &str {
+        &self.expected
+    }
+
+    /// What it found; empty where it was not judged.
+    pub fn actual(&self) -> &str {
+        &self.actual
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let judged = matches!(self.outcome, Outcome::Pass | Outcome::Fail);
+        let mut line = serializer.serialize_struct("Finding", 7)?;
+        line.serialize_field("id", self.check.id())?;
+        line.serialize_field("result", self.outcome.name())?;
+        line.serialize_field("expected", &judged.then_some(self.expected()))?;
+        line.serialize_field("actual", &judged.then_some(self.actual()))?;
+        line.serialize_field("why", &self.outcome.why())?;
+        line.serialize_field("source", self.check.source())?;
+        line.serialize_field("remedy", self.check.remedy())?;
+        line.end()
+    }
+}
+
+/// What the walk has found so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Findings {
+    tee: Tee,
+    at: UnixTime,
+    profile: Option<String>,
+    bound_to: Option<BoundTo>,
+    valid_until: Option<UnixTime>,
+    lines: Vec<Finding>,
+    failures: Vec<Unacceptable>,
+    pub(crate) facts: Facts,
+}
+
+impl Findings {
+    /// Nothing judged yet.
+    pub(crate) fn new(tee: Tee, at: UnixTime) -> Self {
+        let lines = Check::ALL
+            .iter()
+            .filter(|check| check.applies_to(tee))
+            .map(|check| Finding {
+                check: *check,
+                outcome: Outcome::NotReached,
+                expected: Text::Borrowed(""),
+                actual: Text::Borrowed(""),
+            })
+            .collect();
+        Self {
+            tee,
+            at,
+            profile: None,
+            bound_to: None,
+            valid_until: None,
+            lines,
+            failures: Vec::new(),
+            facts: Facts::with_capacity(48),
+        }
+    }
+
+    /// The profile that appraises this evidence, and what it says the evidence is bound to.
+    pub(crate) fn appraised_by(&mut self, profile: &str, bound_to: Option<BoundTo>) {
+        self.profile = Some(profile.to_owned());
+        self.bound_to = bound_to;
+    }
+
+    /// Something that the verdict rests on ends at `end`.
+    pub(crate) fn ends(&mut self, end: UnixTime) {
+        self.valid_until = Some(self.valid_until.map_or(end, |earlier| earlier.min(end)));
+    }
+
+    /// Parsing and authentication: records the comparison, and ends the walk where it does not hold.
+    pub(crate) fn require<C: Comparison>(&mut self, holds: bool, comparison: C) -> Result<(), C> {
+        self.record(holds, &comparison);
+        if holds { Ok(()) } else { Err(comparison) }
+    }
+
+    /// Appraisal: records the comparison, and goes on either way.
+    pub(crate) fn judge(&mut self, holds: bool, comparison: Unacceptable) {
+        self.record(holds, &comparison);
+        if !holds {
+            self.failures.push(comparison);
+        }
+    }
+
+    /// There is nothing to judge.
+    pub(crate) fn not_applicable(&mut self, check: Check, why: impl Into<String>) {
+        self.set(check, Outcome::NotApplicable(why.into()), Text::Borrowed(""), Text::Borrowed(""));
+    }
+
+    /// The policy's field `waived_by` says that this is not to be judged.
+    pub(crate) fn not_checked(&mut self, check: Check, waived_by: &'static str, why: impl Into<String>) {
+        self.set(check, Outcome::NotChecked { waived_by, why: why.into() }, Text::Borrowed(""), Text::Borrowed(""));
+    }
+
+    fn record(&mut self, holds: bool, comparison: &impl Comparison) {
+        let outcome = if holds { Outcome::Pass } else { Outcome::Fail };
+        self.set(comparison.check(), outcome, comparison.expected(), comparison.actual());
+    }
+
+    fn set(&mut self, check: Check, outcome: Outcome, expected: Text, actual: Text) {
+        // A failure stays: whatever is recorded for the same check afterwards cannot turn it into a pass.
+        if let Some(line) = self.lines.iter_mut().find(|line| line.check == check && line.outcome != Outcome::Fail) {
+            *line = Finding { check, outcome, expected, actual };
+        }
+    }
+
+    /// The verdict after the whole walk.
+    pub(crate) fn conclude(mut self) -> Result<Attested, Rejection> {
+        let failures = std::mem::take(&mut self.failures);
+        if !failures.is_empty() {
+            return Err(self.refuse(Reason::Unacceptable(failures)));
+        }
+        let unjudged: Vec<Check> = self
+            .lines
+            .iter()
+            .filter(|line| matches!(line.outcome, Outcome::NotReached | Outcome::Fail))
+            .map(Finding::check)
+            .collect();
+        match (unjudged.is_empty(), self.valid_until) {
+            (true, Some(valid_until)) => Ok(Attested { valid_until, report: self.report(None) }),
+            _ => Err(self.refuse(Reason::Incomplete(unjudged))),
+        }
+    }
+
+    /// The verdict when a stage ended the walk.
+    pub(crate) fn refuse(mut self, reason: Reason) -> Rejection {
+        let stage = match reason {
+            Reason::Malformed(_) => Stage::Parse,
+            Reason::Unauthentic(_) => Stage::Authenticate,
+            Reason::Unacceptable(_) | Reason::Incomplete(_) => Stage::Appraise,
+        };
+        self.valid_until = None;
+        Rejection { reason, report: Box::new(self.report(Some(stage))) }
+    }
+
+    fn report(self, stage: Option<Stage>) -> Report {
+        Report {
+            stage,
+            tee: self.tee,
+            at: self.at,
+            profile: self.profile,
+            bound_to: self.bound_to,
+            valid_until: self.valid_until,
+            lines: self.lines,
+            facts: self.facts,
+        }
+    }
+}
+
+/// The total report of one verification. Serialises to schema `teegate/report/1`.
+#[derive(Clone, Debug)]
+pub struct Report {
+    stage: Option<Stage>,
+    tee: Tee,
+    at: UnixTime,
+    profile: Option<String>,
+    bound_to: Option<BoundTo>,
+    valid_until: Option<UnixTime>,
+    lines: Vec<Finding>,
+    facts: Facts,
+}
+
+impl Report {
+    /// Whether the evidence was accepted.
+    pub const fn accepted(&self) -> bool {
+        self.stage.is_none()
+    }
+
+    /// The stage at which it was refused; `None` when it was accepted.
+    pub const fn stage(&self) -> Option<Stage> {
+        self.stage
+    }
+
+    /// The TEE whose evidence this was.
+    pub const fn tee(&self) -> Tee {
+        self.tee
+    }
+
+    /// The time that was injected.
+    pub const fn at(&self) -> UnixTime {
+        self.at
+    }
+
+    /// The profile of the policy that appraised it, if the walk came so far.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// `guest`, `pod` or `workload`, as the profile says; `None` where it makes no such claim.
+    pub const fn bound_to(&self) -> Option<BoundTo> {
+        self.bound_to
+    }
+
+    /// The earliest end of anything that an accepting verdict rests on.
+    pub const fn valid_until(&self) -> Option<UnixTime> {
+        self.valid_until
+    }
+
+    /// Every check that applies to this TEE, in the order of the walk.
+    pub fn findings(&self) -> &[Finding] {
+        &self.lines
+    }
+
+    /// The finding of one check, if it applies to this TEE.
+    pub fn finding(&self, check: Check) -> Option<&Finding> {
+        self.lines.iter().find(|line| line.check == check)
+    }
+
+    /// Every decoded field, by name; empty when parsing failed.
+    pub fn facts(&self) -> impl Iterator<Item = (&'static str, &FactValue)> {
+        self.facts.iter()
+    }
+
+    /// One decoded field.
+    pub fn fact(&self, name: &str) -> Option<&FactValue> {
+        self.facts.get(name)
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut report = serializer.serialize_struct("Report", 10)?;
+        report.serialize_field("schema", "teegate/report/1")?;
+        report.serialize_field("verdict", if self.accepted() { "accepted" } else { "rejected" })?;
+        report.serialize_field("stage", &self.stage.map(Stage::rejection))?;
+        report.serialize_field("tee", self.tee.name())?;
+        report.serialize_field("profile", &self.profile)?;
+        report.serialize_field("bound_to", &self.bound_to.map(BoundTo::name))?;
+        report.serialize_field("at", &self.at.to_string())?;
+        report.serialize_field("valid_until", &self.valid_until.map(|end| end.to_string()))?;
+        report.serialize_field("checks", &self.lines)?;
+        let facts = (!self.facts.is_empty()).then_some(&self.facts);
+        report.serialize_field("facts", &facts)?;
+        report.end()
+    }
+}
+
+/// The evidence satisfies the policy at the stated time. Made by [`crate::verify()`] alone.
+#[derive(Clone, Debug)]
+pub struct Attested {
+    valid_until: UnixTime,
+    report: Report,
+}
+
+impl Attested {
+    /// The total report.
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The earliest end of anything that this verdict rests on.
+    pub const fn valid_until(&self) -> UnixTime {
+        self.valid_until
+    }
+
+    /// What the profile says the evidence is bound to: `guest`, `pod`, `workload`, or no such claim.
+    pub const fn bound_to(&self) -> Option<BoundTo> {
+        self.report.bound_to
+    }
+}
+
+/// The evidence does not satisfy the policy at the stated time.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    reason: Reason,
+    report: Box<Report>,
+}
+
+impl Rejection {
+    /// Why, by stage.
+    pub const fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// The stage at which it was refused.
+    pub fn stage(&self) -> Stage {
+        match self.reason {
+            Reason::Malformed(_) => Stage::Parse,
+            Reason::Unauthentic(_) => Stage::Authenticate,
+            Reason::Unacceptable(_) | Reason::Incomplete(_) => Stage::Appraise,
+        }
+    }
+
+    /// The ids of the checks that failed.
+    pub fn failed_checks(&self) -> Vec<&'static str> {
+        match &self.reason {
+            Reason::Malformed(reason) => vec![reason.check().id()],
+            Reason::Unauthentic(reason) => vec![reason.check().id()],
+            Reason::Unacceptable(reasons) => reasons.iter().map(|reason| reason.check().id()).collect(),
+            Reason::Incomplete(checks) => checks.iter().map(|check| check.id()).collect(),
+        }
+    }
+
+    /// The total report.
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejection {}

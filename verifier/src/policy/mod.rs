@@ -1,0 +1,178 @@
+//! Appraisal policies (RFC 9334, section 8.5): TOML, version 1, one or more named profiles, each complete for one TEE.
+//!
+//! Every field of a profile must be written: as an expectation, or as the word `unchecked`. An unknown key, a missing
+//! field or a value of another form is an error that names the place; nothing has a default.
+
+mod rule;
+mod sev_snp;
+mod tdx;
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use rule::{Revocation, Switch, Version, Waivable};
+pub(crate) use sev_snp::{PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
+pub(crate) use tdx::{ATTRIBUTE_BITS, ServiceTd, StatusName, TdxProfile, Trailing};
+
+use crate::bytes::ReportData;
+use crate::findings::BoundTo;
+use crate::roots::TrustAnchors;
+
+/// What a relying party accepts.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    profiles: Arc<Profiles>,
+    report_data: Option<ReportData>,
+}
+
+#[derive(Debug)]
+struct Profiles {
+    name: String,
+    anchors: TrustAnchors,
+    sev_snp: Option<(String, SnpProfile)>,
+    tdx: Option<(String, TdxProfile)>,
+}
+
+/// A policy was refused by the loader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyError(String);
+
+impl PolicyError {
+    /// The id of the loader's rule that refused it, where it is one.
+    pub fn check(&self) -> Option<&'static str> {
+        self.0.starts_with(BOUND_WITHOUT_CODE).then_some(BOUND_WITHOUT_CODE)
+    }
+}
+
+const BOUND_WITHOUT_CODE: &str = "policy.bound-without-code";
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+impl Policy {
+    /// Loads a policy from TOML.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let document: Document = toml::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
+        document.load().map_err(PolicyError)
+    }
+
+    /// This policy, which now also expects exactly these 64 bytes, whatever its profiles say of report data.
+    #[must_use]
+    pub fn with_report_data(&self, report_data: ReportData) -> Self {
+        Self { profiles: self.profiles.clone(), report_data: Some(report_data) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.profiles.name
+    }
+
+    /// Whether every root is the vendor's; a policy that pins others, as for forged hardware, says so here.
+    pub fn trusts_only_vendors(&self) -> bool {
+        self.profiles.anchors.vendors
+    }
+
+    /// The weakest claim that any profile makes; `None` where one makes no claim.
+    pub fn weakest_bound_to(&self) -> Option<BoundTo> {
+        let profiles = &self.profiles;
+        let snp = profiles.sev_snp.iter().map(|(_, profile)| profile.bound_to.required().copied());
+        let tdx = profiles.tdx.iter().map(|(_, profile)| profile.bound_to.required().copied());
+        snp.chain(tdx).min().flatten()
+    }
+
+    pub(crate) fn anchors(&self) -> &TrustAnchors {
+        &self.profiles.anchors
+    }
+
+    pub(crate) fn report_data(&self) -> Option<&ReportData> {
+        self.report_data.as_ref()
+    }
+
+    pub(crate) fn sev_snp(&self) -> Option<(&str, &SnpProfile)> {
+        self.profiles.sev_snp.as_ref().map(|(name, profile)| (name.as_str(), profile))
+    }
+
+    pub(crate) fn tdx(&self) -> Option<(&str, &TdxProfile)> {
+        self.profiles.tdx.as_ref().map(|(name, profile)| (name.as_str(), profile))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    schema: u32,
+    name: String,
+    trust_anchors: Option<Anchors>,
+    #[serde(default, rename = "sev-snp")]
+    sev_snp: BTreeMap<String, SnpProfile>,
+    #[serde(default)]
+    tdx: BTreeMap<String, TdxProfile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Anchors {
+    amd: Option<Vec<String>>,
+    intel: Option<Vec<String>>,
+}
+
+impl Document {
+    fn load(self) -> Result<Policy, String> {
+        if self.schema != 1 {
+            return Err(format!("schema = {}: this release reads policies of schema 1", self.schema));
+        }
+        let anchors = match &self.trust_anchors {
+            None => TrustAnchors::vendors(),
+            Some(anchors) => TrustAnchors::pinned(anchors.amd.as_deref(), anchors.intel.as_deref())?,
+        };
+        for (name, profile) in &self.sev_snp {
+            only_with_code(&format!("sev-snp.{name}"), &profile.bound_values(), &profile.code_values())?;
+        }
+        for (name, profile) in &self.tdx {
+            let place = format!("tdx.{name}");
+            only_with_code(&place, &profile.boot_values(), &profile.firmware_values())?;
+            only_with_code(&place, &profile.bound_values(), &profile.code_values())?;
+        }
+        let profiles = Profiles {
+            name: self.name,
+            anchors,
+            sev_snp: only_profile("sev-snp", self.sev_snp)?,
+            tdx: only_profile("tdx", self.tdx)?,
+        };
+        if profiles.sev_snp.is_none() && profiles.tdx.is_none() {
+            return Err("no profile: expected a table such as [sev-snp.NAME] or [tdx.NAME]".to_owned());
+        }
+        Ok(Policy { profiles: Arc::new(profiles), report_data: None })
+    }
+}
+
+/// The type of the evidence selects the profile: two of one type would leave that to chance.
+fn only_profile<P>(tee: &str, profiles: BTreeMap<String, P>) -> Result<Option<(String, P)>, String> {
+    let mut profiles = profiles.into_iter();
+    match (profiles.next(), profiles.next()) {
+        (Some((first, _)), Some((second, _))) => Err(format!(
+            "[{tee}.{first}] and [{tee}.{second}]: expected one profile for each type of evidence; put the other into a policy of its own"
+        )),
+        (only, _) => Ok(only),
+    }
+}
+
+/// A value that the host chooses or the guest extends says nothing unless the code that enforces it is pinned too.
+fn only_with_code(place: &str, bound: &[(&str, bool)], code: &[(&str, bool)]) -> Result<(), String> {
+    let expected = bound.iter().find(|(_, pinned)| *pinned);
+    let unpinned = code.iter().find(|(_, pinned)| !*pinned);
+    match (expected, unpinned) {
+        (Some((bound, _)), Some((code, _))) => Err(format!(
+            "{BOUND_WITHOUT_CODE}: [{place}] expects `{bound}` while `{code}` is unchecked: any code could claim it; \
+             pin `{code}`, or write `{bound} = \"unchecked\"`"
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,221 @@
+//! The forms that a rule of a policy can take, beside a plain expectation.
+
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer, U64Deserializer};
+use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::bytes::{HexBytes, ReportData};
+use crate::findings::BoundTo;
+use crate::reference::UNCHECKED;
+
+/// A rule, or the written word that there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Waivable<T> {
+    Required(T),
+    Unchecked,
+}
+
+impl<T> Waivable<T> {
+    /// The rule, where there is one.
+    pub(crate) const fn required(&self) -> Option<&T> {
+        match self {
+            Self::Required(rule) => Some(rule),
+            Self::Unchecked => None,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Waivable<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WaivableVisitor(PhantomData))
+    }
+}
+
+struct WaivableVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for WaivableVisitor<T> {
+    type Value = Waivable<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a rule, or \"{UNCHECKED}\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        if text == UNCHECKED {
+            return Ok(Waivable::Unchecked);
+        }
+        let deserializer: StrDeserializer<'_, E> = text.into_deserializer();
+        T::deserialize(deserializer).map(Waivable::Required)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        let number = u64::try_from(number)
+            .map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &"a number that is not negative"))?;
+        let deserializer: U64Deserializer<E> = number.into_deserializer();
+        T::deserialize(deserializer).map(Waivable::Required)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(SeqAccessDeserializer::new(list)).map(Waivable::Required)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Waivable::Required)
+    }
+}
+
+/// Whether something dangerous is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Switch {
+    Rejected,
+    Allowed,
+}
+
+/// What becomes of bits that this release has no name for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unknown {
+    Rejected,
+    Allowed,
+}
+
+/// Whether AMD's CRL must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Revocation {
+    Required,
+    IfSupplied,
+    Unchecked,
+}
+
+/// Bits, by name, that must be or must not be set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bits {
+    pub(crate) required: Vec<String>,
+    pub(crate) forbidden: Vec<String>,
+    pub(crate) unknown: Unknown,
+}
+
+impl Bits {
+    /// Refuses names that are not in `known`.
+    pub(crate) fn only_known<E: de::Error>(self, known: &'static [(&'static str, u32)]) -> Result<Self, E> {
+        for name in self.required.iter().chain(&self.forbidden) {
+            if !known.iter().any(|(own, _)| own == name) {
+                let names: Vec<_> = known.iter().map(|(own, _)| *own).collect();
+                return Err(E::custom(format_args!("unknown bit `{name}`: expected one of {}", names.join(", "))));
+            }
+        }
+        Ok(self)
+    }
+
+    /// What in `value` is not as these bits ask, in words; `None` where everything is.
+    pub(crate) fn complaint(&self, value: u64, known: &[(&'static str, u32)]) -> Option<String> {
+        let bit = |name: &str| known.iter().find(|(own, _)| *own == name).map_or(0, |(_, bit)| 1_u64 << bit);
+        let missing = self.required.iter().filter(|name| value & bit(name) == 0).map(|name| format!("{name} is 0"));
+        let present = self.forbidden.iter().filter(|name| value & bit(name) != 0).map(|name| format!("{name} is 1"));
+        let named = known.iter().fold(0_u64, |named, (_, bit)| named | 1 << bit);
+        let unknown = (self.unknown == Unknown::Rejected && value & !named != 0)
+            .then(|| format!("unknown bits {:#x}", value & !named));
+        let complaints: Vec<_> = missing.chain(present).chain(unknown).collect();
+        (!complaints.is_empty()).then(|| complaints.join(", "))
+    }
+}
+
+impl fmt::Display for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = self.required.iter().map(|name| format!("{name} 1")).collect();
+        words.extend(self.forbidden.iter().map(|name| format!("{name} 0")));
+        if self.unknown == Unknown::Rejected {
+            words.push("no unknown bit".to_owned());
+        }
+        f.write_str(&if words.is_empty() { "any".to_owned() } else { words.join(", ") })
+    }
+}
+
+/// What is expected of the 64 bytes that the guest chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReportDataRule {
+    /// The caller says which bytes; without them nothing is accepted.
+    Caller,
+    /// Exactly these.
+    Exactly(ReportData),
+    /// Whatever they are, unless the caller says which.
+    Unchecked,
+}
+
+impl<'de> Deserialize<'de> for ReportDataRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            UNCHECKED => Ok(Self::Unchecked),
+            "caller" => Ok(Self::Caller),
+            text => ReportData::parse_hex(text).map(Self::Exactly).ok_or_else(|| {
+                de::Error::custom(format_args!("expected \"caller\", 128 hexadecimal digits, or \"{UNCHECKED}\""))
+            }),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BoundTo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "guest" => Ok(Self::Guest),
+            "pod" => Ok(Self::Pod),
+            "workload" => Ok(Self::Workload),
+            other => Err(de::Error::unknown_variant(other, &["guest", "pod", "workload", UNCHECKED])),
+        }
+    }
+}
+
+/// A 64-bit mask, written as `"0x…"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mask(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Mask {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        digits
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+            .map(Self)
+            .ok_or_else(|| de::Error::custom(format_args!("`{text}`: expected a mask such as \"0x3\"")))
+    }
+}
+
+/// A version written as `"1.55.29"`, of `N` parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version<const N: usize>(pub(crate) [u8; N]);
+
+impl<const N: usize> fmt::Display for Version<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(index, part)| write!(f, "{}{part}", if index > 0 { "." } else { "" }))
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Version<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parts: Option<Vec<u8>> = text.split('.').map(|part| part.parse().ok()).collect();
+        parts.and_then(|parts| parts.try_into().ok()).map(Self).ok_or_else(|| {
+            de::Error::custom(format_args!("`{text}`: expected a version of {N} parts such as \"1.55\" or \"1.55.29\""))
+        })
+    }
+}
+
+impl ReportDataRule {
+    /// Whether `actual` is as the rule and the caller ask, with the expectation in words; `None` where neither asks.
+    pub(crate) fn judge(&self, caller: Option<&ReportData>, actual: &ReportData) -> Option<(bool, String)> {
+        match (self, caller) {
+            (Self::Unchecked, None) => None,
+            (Self::Caller, None) => Some((false, "the 64 bytes that the caller names (none were named)".to_owned())),
+            (Self::Unchecked | Self::Caller, Some(expected)) => Some((actual == expected, expected.to_string())),
+            (Self::Exactly(expected), None) => Some((actual == expected, expected.to_string())),
+            (Self::Exactly(expected), Some(named)) => {
+                Some((actual == expected && actual == named, format!("{expected} by policy, {named} by the caller")))
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A profile for SEV-SNP reports.
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+use std::collections::BTreeMap;
+
+use super::rule::{Bits, Mask, ReportDataRule, Revocation, Switch, Version, Waivable};
+use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
+use crate::findings::BoundTo;
+use crate::reference::Expect;
+
+/// Every expectation of an SEV-SNP report. All fields must be written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnpProfile {
+    /// How the platform carries the report; raw is the one that this release knows.
+    #[expect(dead_code, reason = "the loader insists on the word; later wrappings select their profile by it")]
+    pub(crate) wrapping: Wrapping,
+    pub(crate) bound_to: Waivable<BoundTo>,
+    pub(crate) products: Vec<ProductName>,
+    /// Products that are refused, with the reason that the report shows.
+    pub(crate) denied_products: BTreeMap<ProductName, String>,
+    pub(crate) signing_keys: Vec<SigningKeyName>,
+    pub(crate) csp_ids: Waivable<Vec<String>>,
+    pub(crate) masked_chip_id: Switch,
+    pub(crate) chip_ids: Waivable<Vec<ChipIdText>>,
+    pub(crate) revocation: Revocation,
+    pub(crate) minimum_tcb: Waivable<BTreeMap<ProductName, SnpTcbMinimum>>,
+    /// Also reported <= committed, and committed == current.
+    pub(crate) committed_firmware: Waivable<Committed>,
+    pub(crate) minimum_firmware: Waivable<Version<3>>,
+    pub(crate) mitigations: Waivable<Mask>,
+    #[serde(deserialize_with = "platform_bits")]
+    pub(crate) platform_info: Waivable<Bits>,
+    pub(crate) debug: Switch,
+    pub(crate) migration_agent: Switch,
+    #[serde(deserialize_with = "policy_bits")]
+    pub(crate) policy_flags: Waivable<Bits>,
+    pub(crate) minimum_abi: Waivable<Version<2>>,
+    pub(crate) measurement: Expect<Measurement>,
+    pub(crate) host_data: Expect<HostData>,
+    pub(crate) guest_svn: Expect<u32>,
+    pub(crate) family_id: Expect<BlockId>,
+    pub(crate) image_id: Expect<BlockId>,
+    pub(crate) report_id_ma: Expect<ReportId>,
+    pub(crate) vmpl: Expect<u32>,
+    pub(crate) id_key: Expect<Mr>,
+    pub(crate) author_key: Expect<Mr>,
+    pub(crate) report_data: ReportDataRule,
+}
+
+impl SnpProfile {
+    /// What the host chooses, and claims about the workload that rest on it.
+    pub(super) fn bound_values(&self) -> [(&'static str, bool); 2] {
+        [("host_data", self.host_data.is_pinned()), ("bound_to", self.bound_to.required().is_some())]
+    }
+
+    /// What pins the code.
+    pub(super) fn code_values(&self) -> [(&'static str, bool); 1] {
+        [("measurement", self.measurement.is_pinned())]
+    }
+}
+
+/// How a platform carries its evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Wrapping {
+    /// As the device returns it.
+    None,
+}
+
+/// A product as policies name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ProductName {
+    Milan,
+    Genoa,
+    Turin,
+}
+
+/// A signing key as policies name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SigningKeyName {
+    Vcek,
+    Vlek,
+}
+
+/// The one stricter order that a policy can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Committed {
+    Required,
+}
+
+/// The least security patch level of each component. `fmc` belongs to Turin alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnpTcbMinimum {
+    pub(crate) fmc: Option<u8>,
+    pub(crate) bootloader: u8,
+    pub(crate) tee: u8,
+    pub(crate) snp: u8,
+    pub(crate) microcode: u8,
+}
+
+/// A chip id of 64 bytes, or Turin's 8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChipIdText(pub(crate) ChipId);
+
+impl<'de> Deserialize<'de> for ChipIdText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = crate::bytes::from_hex(&text).filter(|bytes| bytes.len() == 64 || bytes.len() == 8);
+        let Some(bytes) = bytes else {
+            return Err(serde::de::Error::custom(format_args!(
+                "`{text}`: expected a chip id of 128 hexadecimal digits (Turin: also 16)"
+            )));
+        };
+        let mut id = [0; 64];
+        for (to, from) in id.iter_mut().zip(bytes) {
+            *to = from;
+        }
+        Ok(Self(ChipId(id)))
+    }
+}
+
+/// PLATFORM_INFO, AMD 56860 rev. 1.58, table 23; bit 6 as newer firmware and libraries name it.
+pub(crate) const PLATFORM_BITS: &[(&str, u32)] = &[
+    ("smt", 0),
+    ("tsme", 1),
+    ("ecc", 2),
+    ("rapl-disabled", 3),
+    ("ciphertext-hiding", 4),
+    ("alias-check-complete", 5),
+    ("iommu-write-safe", 6),
+    ("tio", 7),
+];
+
+/// The flags of the guest's launch policy that describe its platform; versions, DEBUG and MIGRATE_MA have rules of their own.
+pub(crate) const POLICY_BITS: &[(&str, u32)] = &[
+    ("smt", 16),
+    ("single-socket", 20),
+    ("cxl", 21),
+    ("aes-256-xts", 22),
+    ("rapl-disabled", 23),
+    ("ciphertext-hiding", 24),
+    ("page-swap-disabled", 25),
+];
+
+fn platform_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
+    only_known(deserializer, PLATFORM_BITS)
+}
+
+fn policy_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
+    only_known(deserializer, POLICY_BITS)
+}
+
+/// A rule about bits, all of whose names are known.
+pub(super) fn only_known<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    known: &'static [(&'static str, u32)],
+) -> Result<Waivable<Bits>, D::Error> {
+    match Waivable::<Bits>::deserialize(deserializer)? {
+        Waivable::Required(bits) => bits.only_known(known).map(Waivable::Required),
+        Waivable::Unchecked => Ok(Waivable::Unchecked),
+    }
+}

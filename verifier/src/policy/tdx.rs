@@ -1,0 +1,172 @@
+//! A profile for TDX quotes.
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+use std::fmt;
+
+use super::rule::{Bits, Mask, ReportDataRule, Switch, Waivable};
+use super::sev_snp::{Wrapping, only_known};
+use crate::bytes::{HexBytes, Mr, Ppid};
+use crate::findings::BoundTo;
+use crate::reference::{Expect, Scalar};
+use crate::time::UnixTime;
+
+/// Every expectation of a TDX quote. All fields must be written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TdxProfile {
+    #[expect(dead_code, reason = "the loader insists on the word; later wrappings select their profile by it")]
+    pub(crate) wrapping: Wrapping,
+    pub(crate) bound_to: Waivable<BoundTo>,
+    /// What may stand behind the quote.
+    pub(crate) trailing_bytes: Trailing,
+    pub(crate) ppids: Waivable<Vec<PpidText>>,
+    pub(crate) minimum_evaluation_number: Waivable<u32>,
+    /// Statuses that are accepted; `unchecked` accepts all but Revoked.
+    pub(crate) tcb_status: Waivable<Vec<StatusName>>,
+    /// The only advisories that an accepted platform may be open to.
+    pub(crate) allowed_advisories: Waivable<Vec<String>>,
+    pub(crate) denied_advisories: Waivable<Vec<String>>,
+    pub(crate) minimum_tcb_date: Waivable<Date>,
+    pub(crate) debug: Switch,
+    #[serde(deserialize_with = "attribute_bits")]
+    pub(crate) attributes: Waivable<Bits>,
+    pub(crate) xfam: Waivable<XfamRule>,
+    pub(crate) service_td: Expect<ServiceTd>,
+    pub(crate) mrtd: Expect<Mr>,
+    pub(crate) rtmr0: Expect<Mr>,
+    pub(crate) rtmr1: Expect<Mr>,
+    pub(crate) rtmr2: Expect<Mr>,
+    pub(crate) rtmr3: Expect<Mr>,
+    pub(crate) mrseam: Expect<Mr>,
+    pub(crate) mrconfigid: Expect<Mr>,
+    pub(crate) mrowner: Expect<Mr>,
+    pub(crate) mrownerconfig: Expect<Mr>,
+    #[expect(dead_code, reason = "the loader insists on the word; this release reads no event log")]
+    pub(crate) event_log: EventLog,
+    pub(crate) report_data: ReportDataRule,
+}
+
+impl TdxProfile {
+    /// What the host chooses or the guest extends, and claims about the workload that rest on it.
+    pub(super) fn bound_values(&self) -> [(&'static str, bool); 5] {
+        [
+            ("mrconfigid", self.mrconfigid.is_pinned()),
+            ("mrowner", self.mrowner.is_pinned()),
+            ("mrownerconfig", self.mrownerconfig.is_pinned()),
+            ("rtmr3", self.rtmr3.is_pinned()),
+            ("bound_to", self.bound_to.required().is_some()),
+        ]
+    }
+
+    /// What the firmware extends at boot, and what pins the firmware.
+    pub(super) fn boot_values(&self) -> [(&'static str, bool); 3] {
+        [("rtmr0", self.rtmr0.is_pinned()), ("rtmr1", self.rtmr1.is_pinned()), ("rtmr2", self.rtmr2.is_pinned())]
+    }
+
+    /// What pins the firmware.
+    pub(super) fn firmware_values(&self) -> [(&'static str, bool); 1] {
+        [("mrtd", self.mrtd.is_pinned())]
+    }
+
+    /// What pins the code: MRTD is the firmware alone; kernel, command line and initrd are in RTMR1 and RTMR2.
+    pub(super) fn code_values(&self) -> [(&'static str, bool); 3] {
+        [("mrtd", self.mrtd.is_pinned()), ("rtmr1", self.rtmr1.is_pinned()), ("rtmr2", self.rtmr2.is_pinned())]
+    }
+}
+
+/// What may stand behind the quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Trailing {
+    Zero,
+    Any,
+}
+
+/// Event logs are not read by this release: to rest on one is refused by the loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EventLog {
+    Unchecked,
+}
+
+/// A TCB status that can be accepted. Revoked cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum StatusName {
+    UpToDate,
+    SWHardeningNeeded,
+    ConfigurationNeeded,
+    ConfigurationAndSWHardeningNeeded,
+    OutOfDate,
+    OutOfDateConfigurationNeeded,
+    TDRelaunchAdvised,
+    TDRelaunchAdvisedConfigurationNeeded,
+}
+
+/// XFAM by mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct XfamRule {
+    /// Bits that must be 1.
+    pub(crate) required: Mask,
+    /// Bits that may be 1.
+    pub(crate) allowed: Mask,
+}
+
+/// MRSERVICETD: `"none"` for zero, or the hash of the service TDs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceTd(pub(crate) Mr);
+
+impl PartialOrd for ServiceTd {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.0.partial_cmp(&other.0)
+    }
+}
+
+impl fmt::Display for ServiceTd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.0 == [0; 48] { f.write_str("none") } else { self.0.fmt(f) }
+    }
+}
+
+impl Scalar for ServiceTd {
+    const ORDERED: bool = false;
+    fn form() -> String {
+        "\"none\" or 96 hexadecimal digits".to_owned()
+    }
+    fn from_text(text: &str) -> Option<Self> {
+        if text == "none" { Some(Self(Mr([0; 48]))) } else { Mr::parse_hex(text).map(Self) }
+    }
+}
+
+/// A platform provisioning id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PpidText(pub(crate) Ppid);
+
+impl<'de> Deserialize<'de> for PpidText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ppid::parse_hex(&text)
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("`{text}`: expected a PPID of 32 hexadecimal digits")))
+    }
+}
+
+/// An instant, written in RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Date(pub(crate) UnixTime);
+
+impl<'de> Deserialize<'de> for Date {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        UnixTime::parse(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// TDATTRIBUTES other than the TUD bits (7:0), which `debug` rules. Intel TDX Module ABI Specification.
+pub(crate) const ATTRIBUTE_BITS: &[(&str, u32)] =
+    &[("lass", 27), ("sept-ve-disable", 28), ("migratable", 29), ("pks", 30), ("kl", 31), ("tpa", 62), ("perfmon", 63)];
+
+fn attribute_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
+    only_known(deserializer, ATTRIBUTE_BITS)
+}

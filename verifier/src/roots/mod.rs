@@ -1,0 +1,111 @@
+//! The vendors' roots that this build pins, and those that a policy pins instead.
+//!
+//! The bytes are the vendors' own publications: AMD's ARKs as its key service serves them (`/vcek/v1/PRODUCT/cert_chain`),
+//! Intel's root as its PCS serves it (`IntelSGXRootCA.der`). What is compared is the *key*: Intel has published two
+//! certificates of the same root key. A test holds each file against the fingerprints below.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::signature::Signatures;
+use crate::x509::certificate::Certificate;
+use crate::x509::pem;
+
+/// Roots that a chain may end in.
+#[derive(Clone, Debug)]
+pub(crate) struct TrustAnchors {
+    /// ARKs, DER.
+    pub(crate) amd: Arc<[Vec<u8>]>,
+    /// SGX root CAs, DER.
+    pub(crate) intel: Arc<[Vec<u8>]>,
+    /// Whether both lists are the vendors'; a report says so when they are not.
+    pub(crate) vendors: bool,
+}
+
+static AMD: LazyLock<Arc<[Vec<u8>]>> = LazyLock::new(|| {
+    [&include_bytes!("amd-ark-milan.der")[..], include_bytes!("amd-ark-genoa.der"), include_bytes!("amd-ark-turin.der")]
+        .map(<[u8]>::to_vec)
+        .into()
+});
+static INTEL: LazyLock<Arc<[Vec<u8>]>> = LazyLock::new(|| [include_bytes!("intel-sgx-root-ca.der").to_vec()].into());
+
+impl TrustAnchors {
+    /// The vendors' roots.
+    pub(crate) fn vendors() -> Self {
+        Self { amd: AMD.clone(), intel: INTEL.clone(), vendors: true }
+    }
+
+    /// The roots that a policy pins, PEM, each in place of the vendor's where given.
+    pub(crate) fn pinned(amd: Option<&[String]>, intel: Option<&[String]>) -> Result<Self, String> {
+        Ok(Self {
+            amd: amd.map_or_else(|| Ok(AMD.clone()), |list| load("amd", list))?,
+            intel: intel.map_or_else(|| Ok(INTEL.clone()), |list| load("intel", list))?,
+            vendors: amd.is_none() && intel.is_none(),
+        })
+    }
+}
+
+fn load(field: &str, list: &[String]) -> Result<Arc<[Vec<u8>]>, String> {
+    let mut anchors = Vec::new();
+    for text in list {
+        let ders = pem::certificates(text.as_bytes())
+            .filter(|ders| !ders.is_empty())
+            .ok_or_else(|| format!("trust_anchors.{field}: expected certificates in PEM"))?;
+        for der in ders {
+            let root = Certificate::parse(&der)
+                .map_err(|error| format!("trust_anchors.{field}: not a certificate: {}", error.0))?;
+            if root.issuer != root.subject || !root.is_signed_by(&root.key, &mut Signatures::stateless()) {
+                return Err(format!(
+                    "trust_anchors.{field}: `{}` is not self-signed: expected a root",
+                    root.common_name().unwrap_or("?")
+                ));
+            }
+            anchors.push(der);
+        }
+    }
+    Ok(anchors.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::to_hex;
+    use crate::signature::sha256;
+
+    /// SHA-256 of certificate and of key, as two independent sources give them.
+    const FINGERPRINTS: [(&str, &str, &str); 4] = [
+        (
+            "ARK-Milan",
+            "69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd",
+            "9f056bee44377e29308cb5ffa895bdfb62d18881fa6bed8d6f075b0204089cb9",
+        ),
+        (
+            "ARK-Genoa",
+            "4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1",
+            "429a69c9422aa258ee4d8db5fcda9c6470ef15f8cd5a9cebd6cbc7d90b863831",
+        ),
+        (
+            "ARK-Turin",
+            "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a",
+            "4f125410563a2ab9a50356f9243f6fe0b6f73de98603f53f90339c70e9d7ad08",
+        ),
+        (
+            "Intel SGX Root CA",
+            "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3",
+            "a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e",
+        ),
+    ];
+
+    #[test]
+    fn the_embedded_roots_are_the_vendors_and_sign_themselves() {
+        let anchors = TrustAnchors::vendors();
+        let ders: Vec<_> = anchors.amd.iter().chain(anchors.intel.iter()).collect();
+        assert_eq!(ders.len(), FINGERPRINTS.len());
+        for (der, (name, certificate, key)) in ders.into_iter().zip(FINGERPRINTS) {
+            let root = Certificate::parse(der).unwrap();
+            assert_eq!(root.common_name(), Some(name));
+            assert_eq!(to_hex(&sha256(&[der])), certificate);
+            assert_eq!(to_hex(&sha256(&[root.spki])), key);
+            assert!(root.is_signed_by(&root.key, &mut Signatures::stateless()));
+        }
+    }
+}

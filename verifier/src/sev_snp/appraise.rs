@@ -1,0 +1,319 @@
+//! Whether an authentic report is wanted. Every rule is judged; every failure is shown.
+
+use super::authenticate::Vouched;
+use super::report::Report;
+use super::tcb::Product;
+use crate::bytes::{Mr, to_hex};
+use crate::checks::Check;
+use crate::error::{Text, Unacceptable};
+use crate::findings::Findings;
+use crate::policy::{Policy, ProductName, SnpProfile, Switch, Version, Waivable};
+use crate::reference::Expect;
+
+/// Judges every rule of `profile`.
+pub(crate) fn appraise(vouched: &Vouched<'_>, profile: &SnpProfile, policy: &Policy, findings: &mut Findings) {
+    let report = vouched.report.get();
+    judge_product(vouched, profile, findings);
+    judge_tcb(vouched, profile, findings);
+    judge_firmware(report, profile, findings);
+    judge_platform(report, profile, findings);
+    judge_launch_policy(report, profile, findings);
+    judge_guest(report, profile, findings);
+    judge_keys(report, profile, findings);
+    match profile.report_data.judge(policy.report_data(), &report.report_data) {
+        None => findings.not_checked(
+            Check::SnpGuestReportData,
+            "report_data",
+            "neither the policy nor the caller says which 64 bytes to expect",
+        ),
+        Some((holds, expected)) => findings
+            .judge(holds, Unacceptable::SnpGuestReportData { expected: expected.into(), actual: report.report_data }),
+    }
+}
+
+const fn policy_name(product: Product) -> ProductName {
+    match product {
+        Product::Milan => ProductName::Milan,
+        Product::Genoa => ProductName::Genoa,
+        Product::Turin => ProductName::Turin,
+    }
+}
+
+fn judge_product(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let product = policy_name(vouched.product);
+    let denial = profile.denied_products.get(&product);
+    let allowed = profile.products.contains(&product);
+    let actual = match (denial, allowed) {
+        (Some(reason), _) => format!("{}, denied: {reason}", vouched.product.name()),
+        (None, false) => format!("{}, which the policy does not name", vouched.product.name()),
+        (None, true) => vouched.product.name().to_owned(),
+    };
+    let expected = "a product that the policy names and does not deny".into();
+    findings.judge(denial.is_none() && allowed, Unacceptable::SnpProductDenied { expected, actual: actual.into() });
+
+    let chip = &vouched.report.get().chip_id;
+    match &profile.chip_ids {
+        Waivable::Unchecked => findings.not_checked(Check::SnpPlatformAllowed, "chip_ids", "the policy takes any chip"),
+        Waivable::Required(chips) => {
+            let holds = chips.iter().any(|allowed| allowed.0 == *chip);
+            let expected = format!("one of {} chips", chips.len());
+            findings.judge(
+                holds,
+                Unacceptable::SnpPlatformAllowed { expected: expected.into(), actual: chip.to_string().into() },
+            );
+        }
+    }
+}
+
+fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let tcb = &vouched.tcb;
+    let all =
+        [("reported", tcb.reported), ("committed", tcb.committed), ("launch", tcb.launch), ("current", tcb.current)];
+    match &profile.minimum_tcb {
+        Waivable::Unchecked => findings.not_checked(
+            Check::SnpTcbMinimum,
+            "minimum_tcb",
+            format!("the policy names no minimum; reported is {}", tcb.reported),
+        ),
+        Waivable::Required(minima) => {
+            let (holds, expected, actual) = match minima.get(&policy_name(vouched.product)) {
+                None => (false, format!("a minimum for {} in the policy", vouched.product.name()), "none".to_owned()),
+                Some(least) => {
+                    let below = all.iter().find(|(_, tcb)| !tcb.reaches(least));
+                    let fmc = least.fmc.map_or_else(String::new, |fmc| format!("fmc {fmc} "));
+                    let expected = format!(
+                        "at least {fmc}bootloader {} tee {} snp {} microcode {}",
+                        least.bootloader, least.tee, least.snp, least.microcode
+                    );
+                    (
+                        below.is_none(),
+                        expected,
+                        below.map_or_else(
+                            || format!("reported {}", tcb.reported),
+                            |(name, tcb)| format!("{name} {tcb}"),
+                        ),
+                    )
+                }
+            };
+            findings.judge(holds, Unacceptable::SnpTcbMinimum { expected: expected.into(), actual: actual.into() });
+        }
+    }
+
+    let mut complaint = if !tcb.current.at_least(&tcb.reported) {
+        Some("reported exceeds current")
+    } else if !tcb.current.at_least(&tcb.committed) {
+        Some("committed exceeds current")
+    } else {
+        None
+    };
+    let strict = profile.committed_firmware.required().is_some();
+    if strict && complaint.is_none() {
+        complaint = if !tcb.committed.at_least(&tcb.reported) {
+            Some("reported exceeds committed")
+        } else if tcb.committed != tcb.current {
+            Some("current is not committed")
+        } else {
+            None
+        };
+    }
+    let expected =
+        if strict { "reported <= committed == current" } else { "reported <= current, committed <= current" };
+    findings.judge(
+        complaint.is_none(),
+        Unacceptable::SnpTcbOrder { expected: expected.into(), actual: complaint.unwrap_or("in order").into() },
+    );
+}
+
+fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let (current, committed) = (report.current_firmware, report.committed_firmware);
+    match &profile.minimum_firmware {
+        Waivable::Unchecked => findings.not_checked(
+            Check::SnpFirmwareMinimum,
+            "minimum_firmware",
+            format!("the policy names no minimum; current is {current}, committed {committed}"),
+        ),
+        Waivable::Required(least) => {
+            let holds = [current, committed]
+                .iter()
+                .all(|version| Version([version.major, version.minor, version.build]) >= *least);
+            let actual = format!("current {current}, committed {committed}");
+            findings.judge(
+                holds,
+                Unacceptable::SnpFirmwareMinimum {
+                    expected: format!("at least {least}").into(),
+                    actual: actual.into(),
+                },
+            );
+        }
+    }
+
+    match (&profile.mitigations, report.mitigations) {
+        (Waivable::Unchecked, _) => {
+            findings.not_checked(Check::SnpMitigations, "mitigations", "the policy requires no mitigation bits")
+        }
+        (Waivable::Required(mask), vectors) => {
+            let holds =
+                vectors.is_some_and(|[launch, current]| launch & mask.0 == mask.0 && current & mask.0 == mask.0);
+            let actual = vectors.map_or_else(
+                || format!("none: a report of version {} has no mitigation vectors", report.version),
+                |[launch, current]| format!("launch {launch:#x}, current {current:#x}"),
+            );
+            findings.judge(
+                holds,
+                Unacceptable::SnpMitigations {
+                    expected: format!("{:#x} in both", mask.0).into(),
+                    actual: actual.into(),
+                },
+            );
+        }
+    }
+}
+
+fn judge_platform(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let info = report.platform_info;
+    match &profile.platform_info {
+        Waivable::Unchecked => findings.not_checked(
+            Check::SnpPlatformInfo,
+            "platform_info",
+            format!("the policy asks nothing of it; it is {info:#x}"),
+        ),
+        Waivable::Required(bits) => {
+            let complaint = bits.complaint(info, crate::policy::PLATFORM_BITS);
+            let actual = complaint.clone().unwrap_or_else(|| format!("{info:#x}"));
+            findings.judge(
+                complaint.is_none(),
+                Unacceptable::SnpPlatformInfo { expected: bits.to_string().into(), actual: actual.into() },
+            );
+        }
+    }
+
+    let shows = |bit: u32| info >> bit & 1 != 0;
+    let complaint = if !report.policy_bit(16) && shows(0) {
+        Some("SMT is on, which the launch policy forbids")
+    } else if report.policy_bit(23) && !shows(3) {
+        Some("RAPL is on, which the launch policy forbids")
+    } else if report.policy_bit(24) && !shows(4) {
+        Some("ciphertext hiding is off, which the launch policy demands")
+    } else {
+        None
+    };
+    let expected = "the platform that the launch policy demands".into();
+    findings.judge(
+        complaint.is_none(),
+        Unacceptable::SnpPlatformAgrees { expected, actual: complaint.unwrap_or("as demanded").into() },
+    );
+}
+
+fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let (debug, migration) = (report.policy_bit(19), report.policy_bit(18));
+    let may = |switch: Switch, name: &str| {
+        Text::from(if switch == Switch::Allowed {
+            format!("{name} 0 or 1, as the policy allows")
+        } else {
+            format!("{name} 0")
+        })
+    };
+    findings.judge(
+        !debug || profile.debug == Switch::Allowed,
+        Unacceptable::SnpPolicyDebug { expected: may(profile.debug, "DEBUG"), debug },
+    );
+    findings.judge(
+        !migration || profile.migration_agent == Switch::Allowed,
+        Unacceptable::SnpPolicyMigration { expected: may(profile.migration_agent, "MIGRATE_MA"), migration },
+    );
+
+    // ABI version, the constant bit 17, MIGRATE_MA and DEBUG are judged elsewhere: what is left are the flags.
+    let flags = report.policy & !(0xFFFF | 1 << 17 | 1 << 18 | 1 << 19);
+    let [minor, major, ..] = report.policy.to_le_bytes();
+    let abi = Version([major, minor]);
+    let mut expected = Vec::new();
+    let mut complaints = Vec::new();
+    if let Waivable::Required(bits) = &profile.policy_flags {
+        expected.push(bits.to_string());
+        complaints.extend(bits.complaint(flags, crate::policy::POLICY_BITS));
+    }
+    if let Waivable::Required(least) = &profile.minimum_abi {
+        expected.push(format!("ABI at least {least}"));
+        if abi < *least {
+            complaints.push(format!("ABI {abi}"));
+        }
+    }
+    if expected.is_empty() {
+        findings.not_checked(
+            Check::SnpPolicyFlags,
+            "policy_flags",
+            format!("the policy asks nothing of the launch policy's flags; they are {:#x}", report.policy),
+        );
+        return;
+    }
+    let actual = if complaints.is_empty() { format!("{:#x}", report.policy) } else { complaints.join(", ") };
+    findings.judge(
+        complaints.is_empty(),
+        Unacceptable::SnpPolicyFlags { expected: expected.join(", ").into(), actual: actual.into() },
+    );
+}
+
+/// One value against its expectation.
+macro_rules! judge {
+    ($findings:ident, $variant:ident, $field:literal, $rule:expr, $actual:expr, $shown:expr) => {
+        match $rule.is_met_by($actual) {
+            None => $findings.not_checked(Check::$variant, $field, "the policy expects no particular value"),
+            Some(holds) => {
+                $findings.judge(holds, Unacceptable::$variant { expected: $rule.to_string().into(), actual: $shown })
+            }
+        }
+    };
+}
+
+fn judge_guest(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    judge!(findings, SnpGuestMeasurement, "measurement", profile.measurement, &report.measurement, report.measurement);
+    judge!(findings, SnpGuestHostData, "host_data", profile.host_data, &report.host_data, report.host_data);
+    judge!(findings, SnpGuestSvn, "guest_svn", profile.guest_svn, &report.guest_svn, report.guest_svn);
+    judge!(
+        findings,
+        SnpGuestFamilyId,
+        "family_id",
+        profile.family_id,
+        &report.family_id,
+        report.family_id.to_string().into()
+    );
+    judge!(
+        findings,
+        SnpGuestImageId,
+        "image_id",
+        profile.image_id,
+        &report.image_id,
+        report.image_id.to_string().into()
+    );
+    judge!(
+        findings,
+        SnpGuestReportIdMa,
+        "report_id_ma",
+        profile.report_id_ma,
+        &report.report_id_ma,
+        report.report_id_ma.to_string().into()
+    );
+    judge!(findings, SnpGuestVmpl, "vmpl", profile.vmpl, &report.vmpl, report.vmpl);
+    judge!(
+        findings,
+        SnpGuestIdKey,
+        "id_key",
+        profile.id_key,
+        &report.id_key_digest,
+        report.id_key_digest.to_string().into()
+    );
+}
+
+/// An author key digest that is set while no author key is in use, or the reverse, is refused even if none is expected.
+fn judge_keys(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let digest: &Mr = &report.author_key_digest;
+    let consistent = report.author_key_enabled() == (digest.0 != [0; 48]);
+    let met = profile.author_key.is_met_by(digest).unwrap_or(true);
+    let expected = match &profile.author_key {
+        Expect::Unchecked => "zero if and only if AUTHOR_KEY_EN is 0".to_owned(),
+        expected => format!("{expected}; zero if and only if AUTHOR_KEY_EN is 0"),
+    };
+    let actual = format!("{}, AUTHOR_KEY_EN {}", to_hex(&digest.0), u8::from(report.author_key_enabled()));
+    findings
+        .judge(consistent && met, Unacceptable::SnpGuestAuthorKey { expected: expected.into(), actual: actual.into() });
+}

@@ -1,0 +1,483 @@
+//! Who vouches for a report: ARK -> ASK -> VCEK, or ARK -> ASVK -> VLEK (AMD 57230), then the report's own signature.
+
+use super::leaf;
+use super::report::{Report, SigningKey};
+use super::tcb::{Product, TcbVersion};
+use crate::bytes::to_hex;
+use crate::checks::Check;
+use crate::error::{Text, Unauthentic};
+use crate::evidence::Endorsements;
+use crate::findings::Findings;
+use crate::policy::{Revocation, SnpProfile, Switch, Waivable};
+use crate::roots::TrustAnchors;
+use crate::signature::Signatures;
+use crate::stage::{Authentic, Unverified};
+use crate::time::UnixTime;
+use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};
+use crate::x509::crl::Crl;
+
+/// A report that AMD's hierarchy vouches for.
+pub(crate) struct Vouched<'a> {
+    pub(crate) report: Authentic<Report<'a>>,
+    pub(crate) product: Product,
+    pub(crate) tcb: TcbVersions,
+}
+
+/// The four TCB versions of a report, in the layout of its product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TcbVersions {
+    pub(crate) reported: TcbVersion,
+    pub(crate) current: TcbVersion,
+    pub(crate) committed: TcbVersion,
+    pub(crate) launch: TcbVersion,
+}
+
+/// What authentication is given, beside the report.
+pub(crate) struct Given<'g, 'm> {
+    pub(crate) endorsements: &'g Endorsements,
+    pub(crate) anchors: &'g TrustAnchors,
+    pub(crate) profile: &'g SnpProfile,
+    pub(crate) now: UnixTime,
+    pub(crate) signatures: Signatures<'m>,
+}
+
+/// The certificates that vouch for one report.
+struct Chain<'c> {
+    ark: Certificate<'c>,
+    intermediate: Certificate<'c>,
+    leaf: Certificate<'c>,
+}
+
+/// Unverified -> vouched for. Ends at the first check that fails.
+pub(crate) fn authenticate<'a>(
+    report: Unverified<Report<'a>>,
+    mut given: Given<'_, '_>,
+    findings: &mut Findings,
+) -> Result<Vouched<'a>, Unauthentic> {
+    let claimed = claimed_product(report.hints(), findings)?;
+    let pool = parse_pool(given.endorsements);
+    let chain = choose_chain(report.hints(), &pool, &mut given, findings)?;
+    let product = check_path(&chain, &mut given.signatures, findings)?;
+    check_leaf_kind(report.hints(), &chain, given.profile, findings)?;
+    check_validity(&chain, given.now, findings)?;
+    check_revocation(&chain, &mut given, findings)?;
+    let product = agree_on_product(claimed, product, &chain, findings)?;
+    let tcb = read_tcb(report.hints(), product, findings)?;
+    check_leaf(report.hints(), &chain, product, tcb.reported, given.profile, findings)?;
+
+    let PublicKey::P384(key) = chain.leaf.key else {
+        return Err(Unauthentic::SnpLeafKey { actual: chain.leaf.key.kind().into() });
+    };
+    let signed = report.authenticated_by(key);
+    findings.require(signed.is_some(), Unauthentic::SnpSignature { valid: signed.is_some() })?;
+    signed.map(|report| Vouched { report, product, tcb }).ok_or(Unauthentic::SnpSignature { valid: false })
+}
+
+/// From version 3 on the report names its product by CPUID; before, only the chain does.
+fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Option<Product>, Unauthentic> {
+    let Some([family, model, _]) = report.cpuid else { return Ok(None) };
+    let product = Product::from_cpuid(family, model);
+    let actual = format!("{} (family {family:02X}h, model {model:02X}h)", product.map_or("unknown", Product::name));
+    findings.require(product.is_some(), Unauthentic::SnpProductKnown { actual: actual.into() })?;
+    Ok(product)
+}
+
+/// Whatever in the pool is a certificate; what is not is none of this report's business.
+fn parse_pool(endorsements: &Endorsements) -> Vec<Certificate<'_>> {
+    endorsements.certificates.iter().filter_map(|der| Certificate::parse(der).ok()).collect()
+}
+
+/// Picks leaf, intermediate and anchor by what they say; whether they say the truth is judged afterwards.
+fn choose_chain<'c>(
+    report: &Report<'_>,
+    pool: &[Certificate<'c>],
+    given: &mut Given<'c, '_>,
+    findings: &mut Findings,
+) -> Result<Chain<'c>, Unauthentic> {
+    let (wanted, other) = match report.signing_key {
+        SigningKey::Vcek => ("SEV-VCEK", "SEV-VLEK"),
+        SigningKey::Vlek => ("SEV-VLEK", "SEV-VCEK"),
+    };
+    let named = |name: &'static str| pool.iter().filter(move |certificate| certificate.common_name() == Some(name));
+    let Some(leaf) = named(wanted).max_by_key(|leaf| suitability(report, leaf, given.now)) else {
+        if named(other).next().is_some() {
+            let mismatch = Unauthentic::SnpChainLeafKind {
+                expected: format!("a {wanted} certificate").into(),
+                actual: format!("only a {other} certificate").into(),
+            };
+            findings.require(false, mismatch)?;
+        }
+        return missing(wanted, findings);
+    };
+    let issuer = leaf.issuer_name().unwrap_or("an issuer without a name");
+    // AMD has issued an intermediate again under the same name: the one whose key signed this leaf is meant, the newest first.
+    let mut issuers: Vec<_> = pool.iter().filter(|certificate| certificate.subject == leaf.issuer).collect();
+    issuers.sort_by_key(|issuer| std::cmp::Reverse(issuer.not_before));
+    issuers.truncate(MAX_ISSUERS);
+    let Some(first) = issuers.first().copied() else { return missing(issuer, findings) };
+    let signer = if issuers.len() == 1 {
+        None
+    } else {
+        issuers.iter().copied().find(|issuer| leaf.is_signed_by(&issuer.key, &mut given.signatures))
+    };
+    let intermediate = signer.unwrap_or(first);
+    let supplied = "leaf and intermediate";
+    findings.require(
+        true,
+        Unauthentic::SnpChainPresent { expected: supplied.into(), actual: format!("{wanted} and {issuer}").into() },
+    )?;
+
+    let anchors: Vec<_> = given.anchors.amd.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let root_name = intermediate.issuer_name().unwrap_or("a root without a name");
+    let ark = anchors.iter().find(|ark| ark.subject == intermediate.issuer);
+    let source = if given.anchors.vendors { "pinned by this build" } else { "pinned by the policy, not AMD's" };
+    let expected: Text = anchors.iter().filter_map(Certificate::common_name).collect::<Vec<_>>().join(", ").into();
+    let Some(ark) = ark else {
+        findings.require(
+            false,
+            Unauthentic::SnpChainArkPinned { expected: expected.clone(), actual: root_name.to_owned().into() },
+        )?;
+        return Err(Unauthentic::SnpChainArkPinned { expected, actual: root_name.to_owned().into() });
+    };
+    // A supplied root is never used. One that borrows the pinned name for another key is a forgery, and named as one.
+    let mut namesakes = pool.iter().filter(|certificate| certificate.subject == ark.subject).peekable();
+    let forged = namesakes.peek().is_some() && namesakes.all(|certificate| certificate.spki != ark.spki);
+    let actual =
+        if forged { format!("another key under the name {root_name}") } else { format!("{root_name}, {source}") };
+    findings.require(!forged, Unauthentic::SnpChainArkPinned { expected, actual: actual.into() })?;
+    Ok(Chain { ark: ark.clone(), intermediate: intermediate.clone(), leaf: leaf.clone() })
+}
+
+/// Enough for every generation of an intermediate, and a bound on the signatures tried.
+const MAX_ISSUERS: usize = 4;
+
+fn missing<T>(name: &str, findings: &mut Findings) -> Result<T, Unauthentic> {
+    let missing = Unauthentic::SnpChainPresent {
+        expected: format!("a certificate of {name}").into(),
+        actual: "none was supplied".into(),
+    };
+    findings.require(false, missing.clone())?;
+    Err(missing)
+}
+
+/// How well a leaf suits the report, by what it says: chip, TCB, validity, then the latest.
+fn suitability(report: &Report<'_>, leaf: &Certificate<'_>, now: UnixTime) -> (bool, bool, bool, UnixTime) {
+    let (hwid, _) = leaf::identity(leaf);
+    let chip = hwid.is_some_and(|hwid| report.chip_id.0.starts_with(hwid));
+    let product = leaf::product_name(leaf).and_then(Product::from_name);
+    let tcb = product.is_some_and(|product| {
+        TcbVersion::read(report.reported_tcb, product)
+            .is_some_and(|tcb| leaf::tcb(leaf, product).is_ok_and(|own| own == tcb))
+    });
+    (chip, tcb, leaf.is_valid_at(now), leaf.not_after)
+}
+
+/// Signatures, then names and powers. Gives the product that the chain stands for.
+fn check_path(
+    chain: &Chain<'_>,
+    signatures: &mut Signatures<'_>,
+    findings: &mut Findings,
+) -> Result<Product, Unauthentic> {
+    let Chain { ark, intermediate, leaf } = chain;
+    let (issuer, kind) =
+        (intermediate.common_name().unwrap_or("the intermediate"), leaf.common_name().unwrap_or("the leaf"));
+    let complaint = [(ark, "the root"), (intermediate, issuer)]
+        .into_iter()
+        .find(|(authority, _)| !matches!(authority.key, PublicKey::Rsa { bits: 4096, .. }))
+        .map(|(authority, name)| format!("{name} has {}", authority.key.kind()))
+        .or_else(|| {
+            [(intermediate, issuer), (leaf, kind)]
+                .into_iter()
+                .find(|(certificate, _)| certificate.algorithm != SignatureAlgorithm::RsaPssSha384)
+                .map(|(_, name)| format!("{name} is signed with another algorithm or other parameters"))
+        })
+        .or_else(|| {
+            (!intermediate.is_signed_by(&ark.key, signatures))
+                .then(|| format!("{issuer} is not signed by the pinned root"))
+        })
+        .or_else(|| {
+            (!leaf.is_signed_by(&intermediate.key, signatures)).then(|| format!("{kind} is not signed by {issuer}"))
+        });
+    let actual = complaint.clone().unwrap_or_else(|| "every signature holds".to_owned());
+    let expected = Text::Borrowed("RSASSA-PSS, SHA-384, salt 48, from RSA-4096 keys, up to the pinned root");
+    findings.require(complaint.is_none(), Unauthentic::SnpChainPath { expected, actual: actual.into() })?;
+
+    let (product, complaint) = match product_of(ark.common_name(), issuer) {
+        Some(product) => (product, names_and_usage_complaint(chain)),
+        None => (Product::Milan, Some(format!("{issuer} under {}", ark.common_name().unwrap_or("?")))),
+    };
+    let actual = complaint.clone().unwrap_or_else(|| format!("{kind} under {issuer} under ARK-{}", product.name()));
+    let expected =
+        Text::Borrowed("AMD's names, authorities that may issue, a leaf that may not, no unknown critical extension");
+    findings.require(complaint.is_none(), Unauthentic::SnpChainNamesAndUsage { expected, actual: actual.into() })?;
+    Ok(product)
+}
+
+/// The product whose root and intermediate bear these names.
+fn product_of(root: Option<&str>, intermediate: &str) -> Option<Product> {
+    let product = Product::from_name(root?.strip_prefix("ARK-")?)
+        .filter(|product| root == Some(&format!("ARK-{}", product.name())))?;
+    let name = product.name();
+    (intermediate == format!("SEV-{name}") || intermediate == format!("SEV-VLEK-{name}")).then_some(product)
+}
+
+fn names_and_usage_complaint(chain: &Chain<'_>) -> Option<String> {
+    let Chain { ark, intermediate, leaf } = chain;
+    let critical = [ark, intermediate, leaf].into_iter().find(|certificate| certificate.unknown_critical().is_some());
+    if let Some(certificate) = critical {
+        return Some(format!("an unknown critical extension in {}", certificate.common_name().unwrap_or("?")));
+    }
+    match (ark.powers(), intermediate.powers(), leaf.powers()) {
+        (Ok(root), _, _) if !root.may_issue(1) || !root.may_revoke() => {
+            Some("the root may not issue or revoke".to_owned())
+        }
+        (_, Ok(issuer), _) if !issuer.may_issue(0) => Some("the intermediate may not issue".to_owned()),
+        (_, _, Ok(leaf)) if leaf.ca || leaf.path_length.is_some() || leaf.usage.is_some() => {
+            Some("the leaf claims the powers of an authority".to_owned())
+        }
+        (Ok(_), Ok(_), Ok(_)) => None,
+        _ => Some("basic constraints or key usage that cannot be read".to_owned()),
+    }
+}
+
+/// SIGNING_KEY, the leaf's identity and the intermediate tell the same story; a VLEK's provider is one that is wanted.
+fn check_leaf_kind(
+    report: &Report<'_>,
+    chain: &Chain<'_>,
+    profile: &SnpProfile,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let (hwid, csp_id) = leaf::identity(&chain.leaf);
+    let under_asvk = chain.intermediate.common_name().is_some_and(|name| name.starts_with("SEV-VLEK-"));
+    let leaf = match (hwid, csp_id, under_asvk) {
+        (Some(_), None, false) => Some(SigningKey::Vcek),
+        (None, Some(_), true) => Some(SigningKey::Vlek),
+        _ => None,
+    };
+    let name = |key| match key {
+        SigningKey::Vcek => "vcek",
+        SigningKey::Vlek => "vlek",
+    };
+    let wanted =
+        profile.signing_keys.iter().any(|key| format!("{key:?}").eq_ignore_ascii_case(name(report.signing_key)));
+    let expected = format!(
+        "a {} (HWID under the ASK, or CSP_ID under the ASVK), which the policy allows",
+        name(report.signing_key)
+    );
+    let actual = match leaf {
+        Some(key) if wanted => name(key).to_owned(),
+        Some(key) => format!("{}, which the policy does not allow", name(key)),
+        None => format!(
+            "HWID {}, CSP_ID {}, under {}",
+            present(hwid.is_some()),
+            present(csp_id.is_some()),
+            if under_asvk { "the ASVK" } else { "the ASK" }
+        ),
+    };
+    let holds = leaf == Some(report.signing_key) && wanted;
+    findings.require(holds, Unauthentic::SnpChainLeafKind { expected: expected.into(), actual: actual.into() })?;
+
+    match (csp_id, &profile.csp_ids) {
+        (None, _) => findings.not_applicable(Check::SnpChainCsp, "a VCEK names no provider"),
+        (Some(csp_id), Waivable::Unchecked) => findings.not_checked(
+            Check::SnpChainCsp,
+            "csp_ids",
+            format!("the policy takes any provider; this is {csp_id}"),
+        ),
+        (Some(csp_id), Waivable::Required(wanted)) => {
+            let holds = wanted.iter().any(|wanted| wanted == csp_id);
+            findings.require(
+                holds,
+                Unauthentic::SnpChainCsp { expected: wanted.join(", ").into(), actual: csp_id.to_owned().into() },
+            )?;
+        }
+    }
+    if let Some(csp_id) = csp_id {
+        findings.facts.text("csp_id", csp_id);
+    }
+    Ok(())
+}
+
+const fn present(present: bool) -> &'static str {
+    if present { "present" } else { "absent" }
+}
+
+fn check_validity(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let Chain { ark, intermediate, leaf } = chain;
+    for (certificate, name) in [(ark, "the ARK"), (intermediate, "the intermediate"), (leaf, "the leaf")] {
+        let (not_before, not_after) = (certificate.not_before, certificate.not_after);
+        let validity = Unauthentic::SnpChainValidity { certificate: name, not_before, not_after, now };
+        findings.require(certificate.is_valid_at(now), validity)?;
+        findings.ends(not_after);
+    }
+    Ok(())
+}
+
+/// The ARK's CRL lists intermediates. Leaves carry serial 0 and another issuer: they cannot be on it.
+fn check_revocation(chain: &Chain<'_>, given: &mut Given<'_, '_>, findings: &mut Findings) -> Result<(), Unauthentic> {
+    if given.profile.revocation == Revocation::Unchecked {
+        findings.not_checked(Check::SnpChainRevocation, "revocation", "the policy does not ask for revocation");
+        return Ok(());
+    }
+    let lists = given
+        .endorsements
+        .crls
+        .iter()
+        .filter_map(|der| Crl::parse(der).ok())
+        .filter(|crl| crl.issuer == chain.ark.subject);
+    let newest = lists.max_by_key(|crl| (crl.is_current_at(given.now), crl.this_update));
+    let expected = format!(
+        "a CRL of {}, current at {}, that does not list the intermediate",
+        chain.ark.common_name().unwrap_or("the ARK"),
+        given.now
+    );
+    let complaint = match &newest {
+        None if given.profile.revocation == Revocation::IfSupplied => {
+            findings.not_checked(
+                Check::SnpChainRevocation,
+                "revocation",
+                "no CRL of this product was supplied, and the policy does not insist",
+            );
+            return Ok(());
+        }
+        None => Some("none was supplied".to_owned()),
+        Some(crl) if !crl.is_signed_by(&chain.ark.key, &mut given.signatures) => {
+            Some("a CRL that the ARK did not sign".to_owned())
+        }
+        Some(crl) if !crl.is_current_at(given.now) => Some(match crl.next_update {
+            Some(next) => format!("a CRL for {} to {next}", crl.this_update),
+            None => "a CRL without nextUpdate".to_owned(),
+        }),
+        Some(crl) => match crl.lists(chain.intermediate.serial) {
+            Ok(false) => None,
+            Ok(true) => Some(format!("the intermediate (serial {}) is revoked", to_hex(chain.intermediate.serial))),
+            Err(error) => Some(format!("a CRL that cannot be read: {}", error.0)),
+        },
+    };
+    let actual = complaint.clone().unwrap_or_else(|| "not listed; the leaf bears serial 0 and cannot be".to_owned());
+    findings.require(
+        complaint.is_none(),
+        Unauthentic::SnpChainRevocation { expected: expected.into(), actual: actual.into() },
+    )?;
+    if let Some(crl) = newest {
+        findings.facts.text("crl_this_update", crl.this_update.to_string());
+        if let Some(next) = crl.next_update {
+            findings.ends(next);
+        }
+    }
+    Ok(())
+}
+
+/// Report, chain and leaf name one product. A report of version 2 has none of its own to name.
+fn agree_on_product(
+    claimed: Option<Product>,
+    chained: Product,
+    chain: &Chain<'_>,
+    findings: &mut Findings,
+) -> Result<Product, Unauthentic> {
+    if claimed.is_none() {
+        findings.require(
+            true,
+            Unauthentic::SnpProductKnown { actual: format!("{} (by the authenticated chain)", chained.name()).into() },
+        )?;
+    }
+    let named = leaf::product_name(&chain.leaf);
+    let holds = claimed.is_none_or(|claimed| claimed == chained) && named.and_then(Product::from_name) == Some(chained);
+    let actual = format!(
+        "report {}, chain {}, leaf {}",
+        claimed.map_or("(none)", Product::name),
+        chained.name(),
+        named.unwrap_or("(none)")
+    );
+    findings.require(holds, Unauthentic::SnpProductChain { expected: "one product".into(), actual: actual.into() })?;
+    findings.facts.text("product", chained.name().to_ascii_lowercase());
+    Ok(chained)
+}
+
+fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> Result<TcbVersions, Unauthentic> {
+    let read = |bytes| TcbVersion::read(bytes, product);
+    let all = [
+        ("reported", report.reported_tcb),
+        ("current", report.current_tcb),
+        ("committed", report.committed_tcb),
+        ("launch", report.launch_tcb),
+    ];
+    let wrong = all.iter().find(|(_, bytes)| read(bytes).is_none());
+    let expected = Text::from(format!("the layout of {}, reserved bytes zero", product.name()));
+    let layout = Unauthentic::SnpTcbLayout {
+        expected,
+        actual: wrong
+            .map_or(Text::Borrowed("as expected"), |(name, bytes)| format!("{name} TCB {}", to_hex(*bytes)).into()),
+    };
+    findings.require(wrong.is_none(), layout.clone())?;
+    match (read(report.reported_tcb), read(report.current_tcb), read(report.committed_tcb), read(report.launch_tcb)) {
+        (Some(reported), Some(current), Some(committed), Some(launch)) => {
+            for (name, tcb) in [
+                ("reported_tcb_version", reported),
+                ("current_tcb_version", current),
+                ("committed_tcb_version", committed),
+                ("launch_tcb_version", launch),
+            ] {
+                findings.facts.text(name, tcb.to_string());
+            }
+            Ok(TcbVersions { reported, current, committed, launch })
+        }
+        _ => Err(layout),
+    }
+}
+
+/// The leaf's key is for this TCB and this chip.
+fn check_leaf(
+    report: &Report<'_>,
+    chain: &Chain<'_>,
+    product: Product,
+    reported: TcbVersion,
+    profile: &SnpProfile,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let leaf = &chain.leaf;
+    findings
+        .require(matches!(leaf.key, PublicKey::P384(_)), Unauthentic::SnpLeafKey { actual: leaf.key.kind().into() })?;
+
+    let issued = leaf::tcb(leaf, product);
+    let holds = issued == Ok(reported);
+    let actual = match issued {
+        Ok(tcb) => format!("issued for {tcb}"),
+        Err(complaint) => complaint,
+    };
+    findings
+        .require(holds, Unauthentic::SnpLeafTcb { expected: reported.to_string().into(), actual: actual.into() })?;
+
+    let (hwid, _) = leaf::identity(leaf);
+    match hwid {
+        None => findings.not_applicable(Check::SnpLeafChipId, "a VLEK is a provider's, not one chip's"),
+        Some(_) if report.has_masked_chip_id() && profile.masked_chip_id == Switch::Allowed => {
+            findings.not_checked(
+                Check::SnpLeafChipId,
+                "masked_chip_id",
+                "the report's CHIP_ID is masked, and the policy allows that",
+            );
+        }
+        Some(hwid) => {
+            let length = if product == Product::Turin { 8 } else { 64 };
+            let rest_is_zero = report.chip_id.0.iter().skip(length).all(|byte| *byte == 0);
+            let holds = hwid.len() == length
+                && report.chip_id.0.starts_with(hwid)
+                && rest_is_zero
+                && !report.has_masked_chip_id();
+            let expected = if report.has_masked_chip_id() {
+                "a CHIP_ID that is not masked".to_owned()
+            } else {
+                format!("HWID {}", to_hex(report.chip_id.0.get(..length).unwrap_or(&[])))
+            };
+            findings.require(
+                holds,
+                Unauthentic::SnpLeafChipId {
+                    expected: expected.into(),
+                    actual: format!("HWID {}", to_hex(hwid)).into(),
+                },
+            )?;
+        }
+    }
+    Ok(())
+}

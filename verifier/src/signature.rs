@@ -1,0 +1,127 @@
+//! Signatures, and the one file that names the cryptographic library (aws-lc-rs).
+//!
+//! A public-key operation costs some hundred times what everything around it costs. [`Memo`] therefore remembers which
+//! exact endorsements were authenticated under which exact key; evidence itself is never remembered.
+
+use std::collections::HashSet;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, ParsedPublicKey,
+    RSA_PSS_2048_8192_SHA384, VerificationAlgorithm,
+};
+
+/// SHA-256 of `parts`, one after the other.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut value = [0; 32];
+    for (to, from) in value.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    value
+}
+
+/// A signature scheme that the vendors use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scheme {
+    /// ECDSA P-256 with SHA-256, DER (X.509).
+    EcdsaP256Der,
+    /// ECDSA P-256 with SHA-256, r and s of 32 bytes, big-endian (quotes, collateral).
+    EcdsaP256Fixed,
+    /// ECDSA P-384 with SHA-384, DER (X.509).
+    EcdsaP384Der,
+    /// ECDSA P-384 with SHA-384, r and s of 48 bytes, big-endian (reports, once turned round).
+    EcdsaP384Fixed,
+    /// RSASSA-PSS with SHA-384, MGF1 with SHA-384, salt of 48 bytes (X.509 of AMD).
+    RsaPssSha384,
+}
+
+impl Scheme {
+    fn algorithm(self) -> &'static dyn VerificationAlgorithm {
+        match self {
+            Self::EcdsaP256Der => &ECDSA_P256_SHA256_ASN1,
+            Self::EcdsaP256Fixed => &ECDSA_P256_SHA256_FIXED,
+            Self::EcdsaP384Der => &ECDSA_P384_SHA384_ASN1,
+            Self::EcdsaP384Fixed => &ECDSA_P384_SHA384_FIXED,
+            Self::RsaPssSha384 => &RSA_PSS_2048_8192_SHA384,
+        }
+    }
+}
+
+/// Authenticated endorsements, by SHA-256 of scheme, key, message and signature. Bounded: when full it starts afresh.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memo(HashSet<[u8; 32]>);
+
+/// What a memo holds at the most; a fleet of a thousand platforms needs about ten entries each.
+const MEMO_CAPACITY: usize = 16_384;
+
+/// Verifies signatures, with or without a memory.
+pub(crate) struct Signatures<'m> {
+    memo: Option<&'m mut Memo>,
+}
+
+impl<'m> Signatures<'m> {
+    /// Every signature is verified.
+    pub(crate) fn stateless() -> Self {
+        Self { memo: None }
+    }
+
+    /// An endorsement whose exact bytes were authenticated before, under the same key, is not authenticated again.
+    pub(crate) fn remembering(memo: &'m mut Memo) -> Self {
+        Self { memo: Some(memo) }
+    }
+
+    /// Whether `key` signed `message`, for statements of a vendor that many evidences share.
+    pub(crate) fn endorsement_holds(&mut self, scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        let Some(memo) = &mut self.memo else {
+            return holds(scheme, key, message, signature);
+        };
+        // Lengths stand before the parts, so that no two inputs share a name.
+        let lengths = [key.len(), message.len(), signature.len()]
+            .map(|length| u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
+        let name = sha256(&[&[scheme as u8], lengths.as_flattened(), key, message, signature]);
+        if memo.0.contains(&name) {
+            return true;
+        }
+        let holds = holds(scheme, key, message, signature);
+        if holds {
+            if memo.0.len() >= MEMO_CAPACITY {
+                memo.0.clear();
+            }
+            memo.0.insert(name);
+        }
+        holds
+    }
+}
+
+/// Whether `key` signed `message`. `key` is an uncompressed point (EC) or an `RSAPublicKey` (RSA).
+///
+/// The library checks that a point is on its curve, and that 0 < r, s < n.
+pub(crate) fn holds(scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    ParsedPublicKey::new(scheme.algorithm(), key).is_ok_and(|key| key.verify_sig(message, signature).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+
+    #[test]
+    fn a_memo_answers_only_for_the_very_same_bytes() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+        let key = pair.public_key().as_ref();
+        let signature = pair.sign(&SystemRandom::new(), b"message").unwrap();
+        let mut memo = Memo::default();
+        let mut signatures = Signatures::remembering(&mut memo);
+        for _ in 0..2 {
+            assert!(signatures.endorsement_holds(Scheme::EcdsaP384Fixed, key, b"message", signature.as_ref()));
+            assert!(!signatures.endorsement_holds(Scheme::EcdsaP384Fixed, key, b"massage", signature.as_ref()));
+            assert!(!signatures.endorsement_holds(Scheme::EcdsaP384Der, key, b"message", signature.as_ref()));
+        }
+        assert_eq!(memo.0.len(), 1, "only what holds is remembered");
+    }
+}

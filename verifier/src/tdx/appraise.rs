@@ -1,0 +1,312 @@
+//! Whether an authentic quote is wanted. Every rule is judged; every failure is shown.
+
+use super::authenticate::Vouched;
+use super::quote::{Body, Quote};
+use super::tcb::{self, Evaluation, NoEvaluation, TcbStatus};
+use crate::bytes::Mr;
+use crate::checks::Check;
+use crate::error::{Text, Unacceptable};
+use crate::findings::Findings;
+use crate::policy::{ATTRIBUTE_BITS, Policy, ServiceTd, StatusName, Switch, TdxProfile, Waivable};
+
+/// Judges every rule of `profile`.
+pub(crate) fn appraise(vouched: &Vouched<'_, '_>, profile: &TdxProfile, policy: &Policy, findings: &mut Findings) {
+    let quote = vouched.quote.get();
+    judge_tcb(vouched, profile, findings);
+    judge_attributes(&quote.body, profile, findings);
+    judge_service_td(&quote.body, profile, findings);
+    judge_measurements(&quote.body, profile, findings);
+    match profile.report_data.judge(policy.report_data(), &quote.body.report_data) {
+        None => findings.not_checked(
+            Check::TdxTdReportData,
+            "report_data",
+            "neither the policy nor the caller says which 64 bytes to expect",
+        ),
+        Some((holds, expected)) => findings
+            .judge(holds, Unacceptable::TdxTdReportData { expected: expected.into(), actual: quote.body.report_data }),
+    }
+    match &profile.ppids {
+        Waivable::Unchecked => {
+            findings.not_checked(Check::TdxPlatformAllowed, "ppids", "the policy takes any platform")
+        }
+        Waivable::Required(ppids) => {
+            let holds = ppids.iter().any(|allowed| allowed.0 == vouched.pck.ppid);
+            let expected = format!("one of {} platforms", ppids.len());
+            findings.judge(
+                holds,
+                Unacceptable::TdxPlatformAllowed {
+                    expected: expected.into(),
+                    actual: vouched.pck.ppid.to_string().into(),
+                },
+            );
+        }
+    }
+    findings.not_checked(Check::TdxLogReplay, "event_log", "the policy rests on no event log");
+}
+
+/// Level match, module, quoting enclave, convergence, relaunch, and then whether the outcome is accepted.
+fn judge_tcb(vouched: &Vouched<'_, '_>, profile: &TdxProfile, findings: &mut Findings) {
+    let quote = vouched.quote.get();
+    let evaluate =
+        |svn: &[u8; 16]| tcb::evaluate(&vouched.tcb_info, &vouched.qe_identity, quote.qe.isvsvn, &vouched.pck, svn);
+    let signer = tcb::module_complaint(&vouched.tcb_info, &quote.body);
+    let launch = evaluate(quote.body.tee_tcb_svn);
+    judge_parts(quote, &signer, &launch, profile, findings);
+
+    let Ok(launch) = launch else { return };
+    let parts = format!("platform {}, module {}, QE {}", launch.platform, shown(launch.module), launch.qe);
+    let converged = format!("{parts}: {}", launch.converged);
+    findings.judge(
+        true,
+        Unacceptable::TdxTcbConvergence {
+            expected: "one status, as Intel's library converges them".into(),
+            actual: converged.into(),
+        },
+    );
+
+    let status = match &quote.body.td15 {
+        None => {
+            findings.not_applicable(Check::TdxTcbRelaunch, "a TD 1.0 report has no TEE_TCB_SVN2");
+            Some(launch.converged)
+        }
+        Some(td15) => judge_relaunch(&launch, evaluate(td15.tee_tcb_svn2), findings),
+    };
+    if let Some(status) = status {
+        state(&launch, status, findings);
+        judge_accepted(&launch, status, profile, findings);
+    }
+}
+
+fn shown(module: Option<TcbStatus>) -> String {
+    module.map_or_else(|| "not evaluated".to_owned(), |status| status.to_string())
+}
+
+/// Module identity, platform level and QE level. The evaluation stops at its first failure; so does what is judged here.
+fn judge_parts(
+    quote: &Quote<'_>,
+    signer: &Result<Option<String>, String>,
+    launch: &Result<Evaluation, NoEvaluation>,
+    profile: &TdxProfile,
+    findings: &mut Findings,
+) {
+    let module = match (signer, launch) {
+        (Ok(Some(complaint)) | Err(complaint), _) | (Ok(None), Err(NoEvaluation::Module(complaint))) => {
+            Some(complaint.clone())
+        }
+        (Ok(None), _) => None,
+    };
+    let [svn, version, ..] = *quote.body.tee_tcb_svn;
+    let holds = module.is_none();
+    let actual = module.unwrap_or_else(|| format!("Intel's signer, version {version}, SVN {svn}"));
+    let expected = "a TDX module of Intel's signer, with a level in the TCB info".into();
+    findings.judge(holds, Unacceptable::TdxTcbModule { expected, actual: actual.into() });
+
+    let expected = Text::Borrowed("a TCB level that the platform reaches in every component");
+    match launch {
+        Ok(evaluation) => {
+            findings.judge(true, Unacceptable::TdxTcbLevel { expected, actual: evaluation.platform.to_string().into() })
+        }
+        Err(NoEvaluation::Platform(why)) => {
+            findings.judge(false, Unacceptable::TdxTcbLevel { expected, actual: format!("none: {why}").into() })
+        }
+        Err(NoEvaluation::Status(why)) => findings.judge(
+            false,
+            Unacceptable::TdxTcbAccepted { expected: "a status that is known".into(), actual: why.clone().into() },
+        ),
+        Err(NoEvaluation::Module(_) | NoEvaluation::Qe(_)) => {}
+    }
+
+    let expected = Text::Borrowed("a level that the quoting enclave's ISVSVN reaches");
+    match launch {
+        // Intel's convergence passes over a QE that needs configuration; here it counts as what it says.
+        Ok(evaluation) => {
+            let wanted = !evaluation.qe.needs_configuration()
+                || profile.tcb_status.required().is_none_or(|statuses| accepts(statuses, evaluation.qe));
+            findings.judge(wanted, Unacceptable::TdxQeTcb { expected, actual: evaluation.qe.to_string().into() });
+        }
+        Err(NoEvaluation::Qe(why)) => {
+            findings.judge(false, Unacceptable::TdxQeTcb { expected, actual: why.clone().into() })
+        }
+        Err(_) => {}
+    }
+}
+
+/// The whole evaluation again, for the module that runs now. Its failure rejects.
+fn judge_relaunch(
+    launch: &Evaluation,
+    current: Result<Evaluation, NoEvaluation>,
+    findings: &mut Findings,
+) -> Option<TcbStatus> {
+    let expected = Text::Borrowed("an evaluation for TEE_TCB_SVN2 as well");
+    match current {
+        Ok(current) => {
+            let status = tcb::relaunch(launch.converged, current.converged);
+            let actual = format!("launched {}, now {}: {status}", launch.converged, current.converged);
+            findings.judge(true, Unacceptable::TdxTcbRelaunch { expected, actual: actual.into() });
+            findings.facts.text("tcb_status_current", current.converged.to_string());
+            findings.facts.text("tcb_date_current", current.date.to_string());
+            findings.facts.list("advisories_current", current.advisories.into_iter().collect());
+            Some(status)
+        }
+        Err(
+            NoEvaluation::Platform(why) | NoEvaluation::Module(why) | NoEvaluation::Qe(why) | NoEvaluation::Status(why),
+        ) => {
+            findings.judge(false, Unacceptable::TdxTcbRelaunch { expected, actual: why.into() });
+            None
+        }
+    }
+}
+
+fn state(launch: &Evaluation, status: TcbStatus, findings: &mut Findings) {
+    let facts = &mut findings.facts;
+    facts.text("tcb_status", status.to_string());
+    facts.text("tcb_date", launch.date.to_string());
+    facts.list("advisories", launch.advisories.iter().cloned().collect());
+    facts.text("tcb_status_platform", launch.platform.to_string());
+    match launch.module {
+        Some(module) => facts.text("tcb_status_module", module.to_string()),
+        None => facts.absent("tcb_status_module"),
+    }
+    facts.text("tcb_status_qe", launch.qe.to_string());
+}
+
+fn accepts(statuses: &[StatusName], status: TcbStatus) -> bool {
+    // Policies spell a status as Intel does, and both enums derive that spelling from their variants.
+    statuses.iter().any(|accepted| format!("{accepted:?}") == status.to_string())
+}
+
+/// Revoked is never accepted, whatever the policy waives.
+fn judge_accepted(launch: &Evaluation, status: TcbStatus, profile: &TdxProfile, findings: &mut Findings) {
+    let mut expected = Vec::new();
+    let mut complaint = (status == TcbStatus::Revoked).then(|| "Revoked".to_owned());
+    match &profile.tcb_status {
+        Waivable::Unchecked => expected.push("any status but Revoked".to_owned()),
+        Waivable::Required(statuses) => {
+            expected.push(format!("one of {statuses:?}"));
+            complaint = complaint.or_else(|| (!accepts(statuses, status)).then(|| status.to_string()));
+        }
+    }
+    if let Waivable::Required(allowed) = &profile.allowed_advisories {
+        expected.push(format!("no advisory but {}", allowed.join(", ")));
+        complaint = complaint.or_else(|| launch.advisories.iter().find(|id| !allowed.contains(id)).cloned());
+    }
+    if let Waivable::Required(denied) = &profile.denied_advisories {
+        expected.push(format!("none of {}", denied.join(", ")));
+        complaint = complaint.or_else(|| denied.iter().find(|id| launch.advisories.contains(*id)).cloned());
+    }
+    if let Waivable::Required(floor) = &profile.minimum_tcb_date {
+        expected.push(format!("a TCB date of {} or later", floor.0));
+        complaint = complaint.or_else(|| (launch.date < floor.0).then(|| format!("TCB date {}", launch.date)));
+    }
+    let actual = complaint.clone().unwrap_or_else(|| status.to_string());
+    findings.judge(
+        complaint.is_none(),
+        Unacceptable::TdxTcbAccepted { expected: expected.join(", ").into(), actual: actual.into() },
+    );
+}
+
+/// TUD, bits 7:0: DEBUG, and bits that newer modules use for profiling.
+const TUD: u64 = 0xFF;
+
+fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
+    let tud = body.td_attributes & TUD;
+    let names: Vec<_> = [
+        (0x01, "DEBUG"),
+        (0x10, "HGS_PLUS_PROF"),
+        (0x20, "PERF_PROF"),
+        (0x40, "PMT_PROF"),
+        (0x8E, "a reserved TUD bit"),
+    ]
+    .into_iter()
+    .filter(|(bits, _)| tud & bits != 0)
+    .map(|(_, name)| name)
+    .collect();
+    let actual = if names.is_empty() { "TUD 0".to_owned() } else { names.join(", ") };
+    let allowed = profile.debug == Switch::Allowed;
+    let expected = if allowed { "any TUD, as the policy allows" } else { "TUD 0 (no debug, no profiling)" };
+    findings.judge(tud == 0 || allowed, Unacceptable::TdxTdDebug { expected: expected.into(), actual: actual.into() });
+
+    let attributes = body.td_attributes & !TUD;
+    match &profile.attributes {
+        Waivable::Unchecked => findings.not_checked(
+            Check::TdxTdAttributes,
+            "attributes",
+            format!("the policy asks nothing of them; they are {:#x}", body.td_attributes),
+        ),
+        Waivable::Required(bits) => {
+            let complaint = bits.complaint(attributes, ATTRIBUTE_BITS);
+            let actual = complaint.clone().unwrap_or_else(|| format!("{:#x}", body.td_attributes));
+            findings.judge(
+                complaint.is_none(),
+                Unacceptable::TdxTdAttributes { expected: bits.to_string().into(), actual: actual.into() },
+            );
+        }
+    }
+    match &profile.xfam {
+        Waivable::Unchecked => findings.not_checked(
+            Check::TdxTdXfam,
+            "xfam",
+            format!("the policy asks nothing of it; it is {:#x}", body.xfam),
+        ),
+        Waivable::Required(rule) => {
+            let holds = body.xfam & rule.required.0 == rule.required.0 && body.xfam & !rule.allowed.0 == 0;
+            let expected = format!("{:#x} and nothing outside {:#x}", rule.required.0, rule.allowed.0);
+            findings.judge(
+                holds,
+                Unacceptable::TdxTdXfam { expected: expected.into(), actual: format!("{:#x}", body.xfam).into() },
+            );
+        }
+    }
+}
+
+fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
+    let Some(td15) = &body.td15 else {
+        findings.not_applicable(Check::TdxTdServiceTd, "a TD 1.0 report names no service TD");
+        return;
+    };
+    let exchanged = td15.service_td_hashes.filter(|[initial, current]| initial != current);
+    match (profile.service_td.is_met_by(&ServiceTd(td15.mrservicetd)), exchanged) {
+        (None, _) => findings.not_checked(
+            Check::TdxTdServiceTd,
+            "service_td",
+            format!("the policy takes any service TD; it is {}", ServiceTd(td15.mrservicetd)),
+        ),
+        (Some(holds), exchanged) => {
+            let expected = format!("{}, the same now as initially", profile.service_td);
+            let actual = match exchanged {
+                Some([initial, current]) => format!("initially {initial}, now {current}"),
+                None => ServiceTd(td15.mrservicetd).to_string(),
+            };
+            findings.judge(
+                holds && exchanged.is_none(),
+                Unacceptable::TdxTdServiceTd { expected: expected.into(), actual: actual.into() },
+            );
+        }
+    }
+}
+
+/// One register against its expectation.
+macro_rules! judge {
+    ($findings:ident, $profile:ident, $($variant:ident $field:ident $actual:expr;)+) => {$(
+        let actual: &Mr = $actual;
+        match $profile.$field.is_met_by(actual) {
+            None => $findings.not_checked(Check::$variant, stringify!($field), "the policy expects no particular value"),
+            Some(holds) => $findings.judge(holds, Unacceptable::$variant { expected: $profile.$field.to_string().into(), actual: actual.to_string().into() }),
+        }
+    )+};
+}
+
+fn judge_measurements(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
+    let [rtmr0, rtmr1, rtmr2, rtmr3] = &body.rtmrs;
+    judge! { findings, profile,
+        TdxTdMrtd mrtd &body.mrtd;
+        TdxTdRtmr0 rtmr0 rtmr0;
+        TdxTdRtmr1 rtmr1 rtmr1;
+        TdxTdRtmr2 rtmr2 rtmr2;
+        TdxTdRtmr3 rtmr3 rtmr3;
+        TdxTdMrseam mrseam &body.mrseam;
+        TdxTdMrconfigid mrconfigid &body.mrconfigid;
+        TdxTdMrowner mrowner &body.mrowner;
+        TdxTdMrownerconfig mrownerconfig &body.mrownerconfig;
+    }
+}

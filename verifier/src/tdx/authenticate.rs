@@ -1,0 +1,535 @@
+//! Who vouches for a quote: Intel's root -> PCK CA -> PCK -> quoting enclave -> attestation key -> header and body; and
+//! root -> TCB signing -> TCB info and QE identity. In that order, ending at the first check that fails.
+
+use super::collateral::{QeIdentity, QeIdentityHint, TcbInfo, TcbInfoHint};
+use super::pck::{self, Pck};
+use super::quote::{Certification, Quote};
+use crate::bytes::{Fmspc, to_hex};
+use crate::error::{Text, Unauthentic};
+use crate::evidence::{Endorsements, SignedJson};
+use crate::findings::Findings;
+use crate::policy::TdxProfile;
+use crate::roots::TrustAnchors;
+use crate::signature::{Scheme, Signatures, holds, sha256};
+use crate::stage::{Authentic, Unverified};
+use crate::time::UnixTime;
+use crate::x509::certificate::{Certificate, PublicKey};
+use crate::x509::crl::Crl;
+use crate::x509::pem;
+
+/// A quote that Intel's hierarchy vouches for, with the collateral to judge it by.
+pub(crate) struct Vouched<'a, 'g> {
+    pub(crate) quote: Authentic<Quote<'a>>,
+    pub(crate) pck: Pck,
+    pub(crate) tcb_info: TcbInfo<'g>,
+    pub(crate) qe_identity: QeIdentity<'g>,
+}
+
+/// What authentication is given, beside the quote.
+pub(crate) struct Given<'g, 'm> {
+    pub(crate) endorsements: &'g Endorsements,
+    pub(crate) anchors: &'g TrustAnchors,
+    pub(crate) profile: &'g TdxProfile,
+    pub(crate) now: UnixTime,
+    pub(crate) signatures: Signatures<'m>,
+}
+
+/// What of the pool this quote needs.
+struct Collateral<'g> {
+    tcb_info: &'g SignedJson,
+    qe_identity: &'g SignedJson,
+    root_crl: Crl<'g>,
+    pck_crl: Crl<'g>,
+    tcb_signing: Certificate<'g>,
+}
+
+const PCK_NAME: &str = "Intel SGX PCK Certificate";
+const PCK_CA_NAMES: [&str; 2] = ["Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA"];
+const TCB_SIGNING_NAME: &str = "Intel SGX TCB Signing";
+
+/// Unverified -> vouched for.
+pub(crate) fn authenticate<'a, 'g>(
+    quote: Unverified<Quote<'a>>,
+    mut given: Given<'g, '_>,
+    findings: &mut Findings,
+) -> Result<Vouched<'a, 'g>, Unauthentic> {
+    let hints = quote.hints();
+    let pool: Vec<Certificate<'g>> =
+        given.endorsements.certificates.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let carried = match hints.certification {
+        Certification::Chain(text) => pem::certificates(text),
+        Certification::Platform { .. } => Some(Vec::new()),
+    };
+    let carried: Option<Vec<Certificate<'_>>> =
+        carried.as_ref().and_then(|ders| ders.iter().map(|der| Certificate::parse(der).ok()).collect());
+    let Some(carried) = carried else {
+        return Err(not_a_chain("a PCK chain of certificates that can be read", findings));
+    };
+
+    let (leaf, ca) = choose_pck(hints, &carried, &pool, findings)?;
+    let anchors: Vec<Certificate<'_>> =
+        given.anchors.intel.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let root = check_root(&ca, &carried, &anchors, given.anchors.vendors, findings)?;
+    check_pck_chain(&leaf, &ca, root, given.now, &mut given.signatures, findings)?;
+    let pck = pck::parse(&leaf);
+    let fmspc = pck.as_ref().map(|pck| pck.fmspc).ok();
+    let collateral = choose_collateral(&pool, root, &ca, fmspc, &given, findings)?;
+    check_revocation(&leaf, &ca, root, &collateral, &mut given, findings)?;
+
+    let actual = match &pck {
+        Ok(pck) => format!("FMSPC {}, PCESVN {}, CPUSVN {}", pck.fmspc, pck.pce_svn, to_hex(&pck.cpu_svn)),
+        Err(error) => error.0.to_owned(),
+    };
+    let extension = Unauthentic::TdxPckExtension {
+        expected: "a complete SGX extension without contradiction".into(),
+        actual: actual.into(),
+    };
+    findings.require(pck.is_ok(), extension.clone())?;
+    let pck = pck.map_err(|_| extension)?;
+    state(&pck, &ca, findings);
+
+    let (tcb_info, qe_identity) = check_collateral(&collateral, root, &mut given, findings)?;
+    check_fresh(&tcb_info, &qe_identity, &given, findings)?;
+    check_tcb_identity(&tcb_info, &pck, findings)?;
+    check_qe(hints, &leaf, &qe_identity, findings)?;
+
+    let signed = quote.authenticated_by(());
+    findings.require(signed.is_some(), Unauthentic::TdxSignature { valid: signed.is_some() })?;
+    signed.map(|quote| Vouched { quote, pck, tcb_info, qe_identity }).ok_or(Unauthentic::TdxSignature { valid: false })
+}
+
+fn fail(failure: Unauthentic, findings: &mut Findings) -> Unauthentic {
+    findings.require(false, failure.clone()).err().unwrap_or(failure)
+}
+
+fn not_a_chain(expected: &'static str, findings: &mut Findings) -> Unauthentic {
+    fail(Unauthentic::TdxChainPck { expected: expected.into(), actual: "none".into() }, findings)
+}
+
+/// Leaf and CA, by name, from the quote's own chain in whatever order, or from the pool for certification data of type 3.
+fn choose_pck<'c>(
+    quote: &Quote<'_>,
+    carried: &[Certificate<'c>],
+    pool: &[Certificate<'c>],
+    findings: &mut Findings,
+) -> Result<(Certificate<'c>, Certificate<'c>), Unauthentic> {
+    let leaf = match &quote.certification {
+        Certification::Chain(_) => match carried.iter().find(|certificate| certificate.common_name() == Some(PCK_NAME))
+        {
+            Some(leaf) => leaf,
+            None => {
+                return Err(not_a_chain(
+                    "a certificate named `Intel SGX PCK Certificate` in the quote's chain",
+                    findings,
+                ));
+            }
+        },
+        Certification::Platform { cpu_svn, pce_svn, pce_id } => {
+            let is_platforms = |certificate: &&Certificate<'_>| {
+                certificate.common_name() == Some(PCK_NAME)
+                    && pck::parse(certificate)
+                        .is_ok_and(|pck| pck.cpu_svn == **cpu_svn && pck.pce_svn == *pce_svn && pck.pce_id == **pce_id)
+            };
+            // Several platforms share a TCB: the one whose key signed the QE report is meant.
+            let mut candidates = pool.iter().filter(is_platforms);
+            let signed = |leaf: &&Certificate<'_>| matches!(leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
+            match candidates.clone().take(MAX_CANDIDATES).find(signed).or_else(|| candidates.next()) {
+                Some(leaf) => leaf,
+                None => {
+                    return Err(missing(
+                        &["the PCK certificate of this platform and TCB (the quote carries none)"],
+                        findings,
+                    ));
+                }
+            }
+        }
+    };
+    let ca = carried.iter().chain(pool).find(|certificate| certificate.subject == leaf.issuer);
+    match ca {
+        Some(ca) => Ok((leaf.clone(), ca.clone())),
+        None => Err(not_a_chain("the CA that issued the PCK certificate, in the quote's chain or supplied", findings)),
+    }
+}
+
+/// A bound on the signatures tried.
+const MAX_CANDIDATES: usize = 16;
+
+fn missing(names: &[&str], findings: &mut Findings) -> Unauthentic {
+    fail(
+        Unauthentic::TdxCollateralPresent { expected: names.join(", ").into(), actual: "not supplied".into() },
+        findings,
+    )
+}
+
+/// The anchor that issued the CA. A root that comes with the quote is compared with it, and never used.
+fn check_root<'c, 'r>(
+    ca: &Certificate<'_>,
+    carried: &[Certificate<'_>],
+    anchors: &'r [Certificate<'c>],
+    vendors: bool,
+    findings: &mut Findings,
+) -> Result<&'r Certificate<'c>, Unauthentic> {
+    let expected: Text = anchors
+        .iter()
+        .map(|root| format!("{} (key {})", root.common_name().unwrap_or("?"), short_digest(root)))
+        .collect::<Vec<_>>()
+        .join(", ")
+        .into();
+    let root = anchors.iter().find(|root| root.subject == ca.issuer);
+    let forged = carried
+        .iter()
+        .find(|certificate| certificate.subject == ca.issuer && root.is_some_and(|root| root.spki != certificate.spki));
+    let actual = match (root, forged) {
+        (None, _) => ca.issuer_name().unwrap_or("a root without a name").to_owned(),
+        (Some(_), Some(other)) => format!("another key {} under that name", short_digest(other)),
+        (Some(root), None) => format!(
+            "{}, pinned by {}",
+            root.common_name().unwrap_or("?"),
+            if vendors { "this build" } else { "the policy" }
+        ),
+    };
+    let pinned = Unauthentic::TdxChainRootPinned { expected, actual: actual.into() };
+    findings.require(root.is_some() && forged.is_none(), pinned.clone())?;
+    root.ok_or(pinned)
+}
+
+fn short_digest(certificate: &Certificate<'_>) -> String {
+    to_hex(sha256(&[certificate.spki]).first_chunk::<8>().unwrap_or(&[0; 8]))
+}
+
+fn check_pck_chain(
+    leaf: &Certificate<'_>,
+    ca: &Certificate<'_>,
+    root: &Certificate<'_>,
+    now: UnixTime,
+    signatures: &mut Signatures<'_>,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let ca_name = ca.common_name().unwrap_or("a CA without a name");
+    let complaint = if !PCK_CA_NAMES.contains(&ca_name) {
+        Some(format!("the CA is `{ca_name}`"))
+    } else if let Some(complaint) =
+        authority_complaint(root, "the root", 1).or_else(|| authority_complaint(ca, ca_name, 0))
+    {
+        Some(complaint)
+    } else if !leaf.powers().is_ok_and(|powers| !powers.ca) {
+        Some("the PCK certificate claims the powers of an authority".to_owned())
+    } else if [leaf, ca, root].iter().any(|certificate| certificate.unknown_critical().is_some()) {
+        Some("an unknown critical extension".to_owned())
+    } else if let Some(certificate) = [leaf, ca, root].iter().find(|certificate| !certificate.is_valid_at(now)) {
+        Some(format!(
+            "{} is valid from {} to {}, not at {now}",
+            certificate.common_name().unwrap_or("?"),
+            certificate.not_before,
+            certificate.not_after
+        ))
+    } else if !ca.is_signed_by(&root.key, signatures) {
+        Some(format!("{ca_name} is not signed by the pinned root"))
+    } else if !leaf.is_signed_by(&ca.key, signatures) {
+        Some(format!("the PCK certificate is not signed by {ca_name}"))
+    } else {
+        None
+    };
+    let actual = complaint.clone().unwrap_or_else(|| format!("{PCK_NAME} under {ca_name}"));
+    let expected = format!("{PCK_NAME} under Platform or Processor CA under the pinned root, valid at {now}");
+    findings
+        .require(complaint.is_none(), Unauthentic::TdxChainPck { expected: expected.into(), actual: actual.into() })?;
+    [leaf, ca, root].iter().for_each(|certificate| findings.ends(certificate.not_after));
+    Ok(())
+}
+
+fn authority_complaint(authority: &Certificate<'_>, name: &str, below: u32) -> Option<String> {
+    match authority.powers() {
+        Ok(powers) if powers.may_issue(below) && powers.may_revoke() => None,
+        Ok(_) => Some(format!("{name} may not issue or revoke")),
+        Err(error) => Some(format!("{name}: {}", error.0)),
+    }
+}
+
+/// Picks from the pool what this platform needs; what of it is missing is named, all at once.
+fn choose_collateral<'g>(
+    pool: &[Certificate<'g>],
+    root: &Certificate<'_>,
+    ca: &Certificate<'_>,
+    fmspc: Option<Fmspc>,
+    given: &Given<'g, '_>,
+    findings: &mut Findings,
+) -> Result<Collateral<'g>, Unauthentic> {
+    let now = given.now;
+    let current = |issue: UnixTime, next: UnixTime| issue <= now && now < next;
+    // Unsigned hints choose among what was supplied: TDX before SGX, this FMSPC, current, then the latest.
+    let tcb_info = given.endorsements.tcb_infos.iter().max_by_key(|json| {
+        serde_json::from_str::<TcbInfoHint<'_>>(&json.body)
+            .map(|hint| {
+                (
+                    hint.id == "TDX",
+                    fmspc.is_some_and(|fmspc| hint.is_for(&fmspc)),
+                    current(hint.issue_date.0, hint.next_update.0),
+                    Some(hint.issue_date),
+                )
+            })
+            .unwrap_or((false, false, false, None))
+    });
+    let qe_identity = given.endorsements.qe_identities.iter().max_by_key(|json| {
+        serde_json::from_str::<QeIdentityHint<'_>>(&json.body)
+            .map(|hint| (hint.id == "TD_QE", current(hint.issue_date.0, hint.next_update.0), Some(hint.issue_date)))
+            .unwrap_or((false, false, None))
+    });
+    let crls: Vec<_> = given.endorsements.crls.iter().filter_map(|der| Crl::parse(der).ok()).collect();
+    let newest_crl = |issuer: &[u8]| {
+        crls.iter().filter(|crl| crl.issuer == issuer).max_by_key(|crl| (crl.is_current_at(now), crl.this_update))
+    };
+    let root_crl = newest_crl(root.subject);
+    let pck_crl = newest_crl(ca.subject);
+    let signing = pool.iter().filter(|certificate| certificate.common_name() == Some(TCB_SIGNING_NAME));
+    let tcb_signing = signing.max_by_key(|certificate| {
+        (certificate.issuer == root.subject, certificate.is_valid_at(now), certificate.not_after)
+    });
+
+    let fmspc = fmspc.map_or_else(|| "unknown".to_owned(), |fmspc| fmspc.to_string());
+    let names = [
+        (tcb_info.is_none(), format!("TCB info (TDX, FMSPC {fmspc})")),
+        (qe_identity.is_none(), "QE identity (TD_QE)".to_owned()),
+        (root_crl.is_none(), "CRL of Intel SGX Root CA".to_owned()),
+        (pck_crl.is_none(), format!("CRL of {}", ca.common_name().unwrap_or("the PCK CA"))),
+        (tcb_signing.is_none(), format!("certificate `{TCB_SIGNING_NAME}`")),
+    ];
+    match (tcb_info, qe_identity, root_crl, pck_crl, tcb_signing) {
+        (Some(tcb_info), Some(qe_identity), Some(root_crl), Some(pck_crl), Some(tcb_signing)) => {
+            let all = Unauthentic::TdxCollateralPresent {
+                expected: "TCB info, QE identity, two CRLs, TCB signing certificate".into(),
+                actual: "all supplied".into(),
+            };
+            findings.require(true, all)?;
+            Ok(Collateral {
+                tcb_info,
+                qe_identity,
+                root_crl: root_crl.clone(),
+                pck_crl: pck_crl.clone(),
+                tcb_signing: tcb_signing.clone(),
+            })
+        }
+        _ => {
+            let names: Vec<_> = names.iter().filter(|(absent, _)| *absent).map(|(_, name)| name.as_str()).collect();
+            Err(missing(&names, findings))
+        }
+    }
+}
+
+fn check_revocation(
+    leaf: &Certificate<'_>,
+    ca: &Certificate<'_>,
+    root: &Certificate<'_>,
+    collateral: &Collateral<'_>,
+    given: &mut Given<'_, '_>,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let now = given.now;
+    let lists = [
+        (
+            &collateral.root_crl,
+            root,
+            &[(ca, "the PCK CA"), (&collateral.tcb_signing, "the TCB signing certificate")][..],
+        ),
+        (&collateral.pck_crl, ca, &[(leaf, "the PCK certificate")][..]),
+    ];
+    let mut complaint = None;
+    for (crl, issuer, subjects) in lists {
+        let name = issuer.common_name().unwrap_or("?");
+        complaint = complaint.or_else(|| crl_complaint(crl, issuer, name, subjects, now, &mut given.signatures));
+    }
+    let actual = complaint.clone().unwrap_or_else(|| "nothing of this chain is listed".to_owned());
+    let expected = format!("CRLs of the root and of the PCK CA, current at {now}, that list nothing of this chain");
+    findings.require(
+        complaint.is_none(),
+        Unauthentic::TdxChainRevocation { expected: expected.into(), actual: actual.into() },
+    )?;
+    for (name, crl) in [("root_crl_this_update", &collateral.root_crl), ("pck_crl_this_update", &collateral.pck_crl)] {
+        findings.facts.text(name, crl.this_update.to_string());
+        if let Some(next) = crl.next_update {
+            findings.ends(next);
+        }
+    }
+    Ok(())
+}
+
+fn crl_complaint(
+    crl: &Crl<'_>,
+    issuer: &Certificate<'_>,
+    name: &str,
+    subjects: &[(&Certificate<'_>, &str)],
+    now: UnixTime,
+    signatures: &mut Signatures<'_>,
+) -> Option<String> {
+    if !crl.is_signed_by(&issuer.key, signatures) {
+        return Some(format!("the CRL of {name} is not signed by it"));
+    }
+    if !crl.is_current_at(now) {
+        let next = crl.next_update.map_or_else(|| "no end".to_owned(), |next| next.to_string());
+        return Some(format!("the CRL of {name} is for {} to {next}, not for {now}", crl.this_update));
+    }
+    subjects.iter().find_map(|(subject, what)| match crl.lists(subject.serial) {
+        // A serial is unique only within its issuer.
+        Ok(listed) => (listed && subject.issuer == crl.issuer).then(|| format!("{what} is revoked")),
+        Err(error) => Some(format!("the CRL of {name} cannot be read: {}", error.0)),
+    })
+}
+
+/// TCB info and QE identity are signed, as served, by a TCB signing certificate under the same root.
+fn check_collateral<'g>(
+    collateral: &Collateral<'g>,
+    root: &Certificate<'_>,
+    given: &mut Given<'g, '_>,
+    findings: &mut Findings,
+) -> Result<(TcbInfo<'g>, QeIdentity<'g>), Unauthentic> {
+    let signer = &collateral.tcb_signing;
+    let now = given.now;
+    let expected = Text::Borrowed(
+        "TCB info and QE identity signed by `Intel SGX TCB Signing` under the pinned root, valid at the stated time",
+    );
+    let mut signed = |json: &SignedJson| matches!(signer.key, PublicKey::P256(key) if given.signatures.endorsement_holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature));
+    let (tcb_info_signed, qe_identity_signed) = (signed(collateral.tcb_info), signed(collateral.qe_identity));
+    let powers = signer.powers().ok();
+    let complaint = if signer.issuer != root.subject || !signer.is_signed_by(&root.key, &mut given.signatures) {
+        Some("the TCB signing certificate is not signed by the pinned root".to_owned())
+    } else if !signer.is_valid_at(now) {
+        Some(format!("the TCB signing certificate is valid from {} to {}", signer.not_before, signer.not_after))
+    } else if powers.is_none_or(|powers| powers.ca) || signer.unknown_critical().is_some() {
+        Some("the TCB signing certificate claims other powers".to_owned())
+    } else if !tcb_info_signed {
+        Some("TCB info without its signature".to_owned())
+    } else if !qe_identity_signed {
+        Some("QE identity without its signature".to_owned())
+    } else {
+        None
+    };
+    let actual = complaint.clone().unwrap_or_else(|| "both signed".to_owned());
+    findings.require(
+        complaint.is_none(),
+        Unauthentic::TdxCollateralSigner { expected: expected.clone(), actual: actual.into() },
+    )?;
+    findings.ends(signer.not_after);
+    // Only now is the text read: its signature holds over these exact bytes.
+    let read = TcbInfo::parse(&collateral.tcb_info.body)
+        .and_then(|info| Ok((info, QeIdentity::parse(&collateral.qe_identity.body)?)));
+    read.map_err(|error| fail(Unauthentic::TdxCollateralSigner { expected, actual: error.into() }, findings))
+}
+
+/// Stricter than Intel's library, which accepts now == nextUpdate and does not look at issueDate.
+fn check_fresh(
+    info: &TcbInfo<'_>,
+    qe: &QeIdentity<'_>,
+    given: &Given<'_, '_>,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let now = given.now;
+    let window = |what: &str, issue: UnixTime, next: UnixTime| {
+        (now < issue || now >= next).then(|| format!("{what} is for {issue} to {next}, not for {now}"))
+    };
+    let floor = given.profile.minimum_evaluation_number.required();
+    let complaint = window("TCB info", info.issue_date.0, info.next_update.0)
+        .or_else(|| window("QE identity", qe.issue_date.0, qe.next_update.0))
+        .or_else(|| {
+            let floor = floor?;
+            let (tcb, enclave) = (info.evaluation_number, qe.evaluation_number);
+            (tcb < *floor || tcb != enclave).then(|| format!("evaluation {tcb} of TCB info, {enclave} of QE identity"))
+        });
+    let numbers = format!(
+        "evaluation {} and {}, until {} and {}",
+        info.evaluation_number, qe.evaluation_number, info.next_update, qe.next_update
+    );
+    let expected = match floor {
+        None => format!("issueDate <= {now} < nextUpdate"),
+        Some(floor) => format!("issueDate <= {now} < nextUpdate, one evaluation, at least {floor}"),
+    };
+    findings.require(
+        complaint.is_none(),
+        Unauthentic::TdxCollateralFresh {
+            expected: expected.into(),
+            actual: complaint.clone().unwrap_or(numbers).into(),
+        },
+    )?;
+    findings.facts.number("tcb_evaluation_number", info.evaluation_number);
+    findings.facts.number("qe_evaluation_number", qe.evaluation_number);
+    findings.ends(info.next_update.0);
+    findings.ends(qe.next_update.0);
+    Ok(())
+}
+
+fn check_tcb_identity(info: &TcbInfo<'_>, pck: &Pck, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let holds = info.id == "TDX" && info.version == 3 && info.fmspc.0 == pck.fmspc.0 && info.pce_id.0 == pck.pce_id;
+    let expected = format!("TDX, version 3, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
+    let actual = format!(
+        "{}, version {}, FMSPC {}, PCEID {}",
+        info.id,
+        info.version,
+        to_hex(&info.fmspc.0),
+        to_hex(&info.pce_id.0)
+    );
+    findings.require(holds, Unauthentic::TdxTcbIdentity { expected: expected.into(), actual: actual.into() })
+}
+
+/// The PCK signed the QE report, which binds the attestation key and is Intel's TD quoting enclave.
+fn check_qe(
+    quote: &Quote<'_>,
+    leaf: &Certificate<'_>,
+    identity: &QeIdentity<'_>,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let valid = matches!(leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
+    findings.require(valid, Unauthentic::TdxQeSignature { valid })?;
+
+    let digest = sha256(&[quote.attestation_key, quote.qe_auth_data]);
+    let bound = quote.qe.report_data.strip_prefix(&digest).is_some_and(|upper| upper.iter().all(|byte| *byte == 0));
+    let expected = format!("{} and 32 zero bytes", to_hex(&digest));
+    findings.require(
+        bound,
+        Unauthentic::TdxQeBinding { expected: expected.into(), actual: to_hex(quote.qe.report_data).into() },
+    )?;
+
+    let qe = &quote.qe;
+    let masked = |own: &[u8], mask: &[u8], wanted: &[u8]| {
+        own.len() == wanted.len() && own.iter().zip(mask).zip(wanted).all(|((own, mask), wanted)| own & mask == *wanted)
+    };
+    let complaint = if identity.id != "TD_QE" || identity.version != 2 {
+        Some(format!("the identity is of `{}`, version {}", identity.id, identity.version))
+    } else if *qe.mrsigner != identity.mrsigner.0 {
+        Some(format!("MRSIGNER {}", to_hex(qe.mrsigner)))
+    } else if qe.isvprodid != identity.isvprodid {
+        Some(format!("ISVPRODID {}", qe.isvprodid))
+    } else if !masked(qe.miscselect, &identity.miscselect_mask.0, &identity.miscselect.0) {
+        Some(format!("MISCSELECT {}", to_hex(qe.miscselect)))
+    } else if !masked(qe.attributes, &identity.attributes_mask.0, &identity.attributes.0) {
+        Some(format!("ATTRIBUTES {}", to_hex(qe.attributes)))
+    } else {
+        None
+    };
+    let actual = complaint
+        .clone()
+        .unwrap_or_else(|| format!("TD_QE, MRSIGNER {}, ISVPRODID {}", to_hex(qe.mrsigner), qe.isvprodid));
+    let expected =
+        Text::Borrowed("TD_QE, version 2: MRSIGNER, ISVPRODID, masked MISCSELECT and ATTRIBUTES as Intel signed them");
+    findings.require(complaint.is_none(), Unauthentic::TdxQeIdentity { expected, actual: actual.into() })
+}
+
+fn state(pck: &Pck, ca: &Certificate<'_>, findings: &mut Findings) {
+    let facts = &mut findings.facts;
+    facts.bytes("fmspc", &pck.fmspc.0);
+    facts.bytes("ppid", &pck.ppid.0);
+    facts.bytes("pce_id", &pck.pce_id);
+    facts.number("pce_svn", pck.pce_svn);
+    facts.bytes("cpu_svn", &pck.cpu_svn);
+    facts.number("sgx_type", pck.sgx_type);
+    facts.text("pck_ca", ca.common_name().unwrap_or("?"));
+    match &pck.platform {
+        Some(platform) => {
+            facts.bytes("platform_instance_id", &platform.id);
+            facts.flag("dynamic_platform", platform.dynamic_platform);
+            facts.flag("cached_keys", platform.cached_keys);
+            facts.flag("smt_enabled", platform.smt_enabled);
+        }
+        None => ["platform_instance_id", "dynamic_platform", "cached_keys", "smt_enabled"]
+            .into_iter()
+            .for_each(|name| facts.absent(name)),
+    }
+}

@@ -1,0 +1,424 @@
+//! The quote: Intel TDX DCAP Quote Generation Library, quote format; versions 4 and 5, TEE type TDX.
+
+use crate::bytes::{Mr, ReportData, to_hex};
+use crate::error::{Malformed, Text};
+use crate::findings::Findings;
+use crate::policy::Trailing;
+use crate::reader::{OutOfBounds, Reader};
+use crate::signature::{Scheme, holds};
+use crate::stage::Signed;
+
+/// Id of Intel's quoting enclave: 939A7233-F79C-4CA9-940A-0DB3957F0607, bytes as written.
+const INTEL_QE_VENDOR: [u8; 16] =
+    [0x93, 0x9A, 0x72, 0x33, 0xF7, 0x9C, 0x4C, 0xA9, 0x94, 0x0A, 0x0D, 0xB3, 0x95, 0x7F, 0x06, 0x07];
+const TEE_TYPE_TDX: u32 = 0x81;
+const ECDSA_P256: u16 = 2;
+const HEADER_BYTES: usize = 48;
+
+/// A parsed quote.
+#[derive(Clone, Debug)]
+pub(crate) struct Quote<'a> {
+    pub(crate) version: u16,
+    pub(crate) body_type: u16,
+    /// Header, descriptor (version 5) and body: what the attestation key signs.
+    signed: &'a [u8],
+    pub(crate) body: Body<'a>,
+    signature: &'a [u8; 64],
+    /// x and y, big-endian.
+    pub(crate) attestation_key: &'a [u8; 64],
+    pub(crate) qe: QeReport<'a>,
+    pub(crate) qe_signature: &'a [u8; 64],
+    pub(crate) qe_auth_data: &'a [u8],
+    pub(crate) certification: Certification<'a>,
+    /// Bytes behind the quote.
+    pub(crate) trailing: &'a [u8],
+}
+
+/// TD report body. Intel TDX Module ABI Specification, TEE_TCB_INFO and TDINFO.
+#[derive(Clone, Debug)]
+pub(crate) struct Body<'a> {
+    pub(crate) tee_tcb_svn: &'a [u8; 16],
+    pub(crate) mrseam: Mr,
+    pub(crate) mrsignerseam: Mr,
+    pub(crate) seam_attributes: &'a [u8; 8],
+    pub(crate) td_attributes: u64,
+    pub(crate) xfam: u64,
+    pub(crate) mrtd: Mr,
+    pub(crate) mrconfigid: Mr,
+    pub(crate) mrowner: Mr,
+    pub(crate) mrownerconfig: Mr,
+    pub(crate) rtmrs: [Mr; 4],
+    pub(crate) report_data: ReportData,
+    /// TD 1.5 and later.
+    pub(crate) td15: Option<Td15<'a>>,
+}
+
+/// What TD 1.5 adds.
+#[derive(Clone, Debug)]
+pub(crate) struct Td15<'a> {
+    /// SVNs of the module that runs now; TEE_TCB_SVN are those of the launch.
+    pub(crate) tee_tcb_svn2: &'a [u8; 16],
+    pub(crate) mrservicetd: Mr,
+    /// Initial and current hash of the service TDs (TD 1.5-EX).
+    pub(crate) service_td_hashes: Option<[Mr; 2]>,
+}
+
+/// The quoting enclave's report: an SGX REPORT body, of which these fields matter.
+#[derive(Clone, Debug)]
+pub(crate) struct QeReport<'a> {
+    pub(crate) bytes: &'a [u8; 384],
+    pub(crate) miscselect: &'a [u8; 4],
+    pub(crate) attributes: &'a [u8; 16],
+    pub(crate) mrsigner: &'a [u8; 32],
+    pub(crate) isvprodid: u16,
+    pub(crate) isvsvn: u16,
+    pub(crate) report_data: &'a [u8; 64],
+}
+
+/// Where the PCK certificate is.
+#[derive(Clone, Debug)]
+pub(crate) enum Certification<'a> {
+    /// Type 5: the PEM chain itself.
+    Chain(&'a [u8]),
+    /// Type 3: encrypted PPID, CPUSVN, PCESVN, PCEID; the chain must be supplied.
+    Platform { cpu_svn: &'a [u8; 16], pce_svn: u16, pce_id: &'a [u8; 2] },
+}
+
+impl Signed for Quote<'_> {
+    /// The quote brings its attestation key along; whoever asks has seen the QE, signed by the PCK, vouch for it.
+    type Key<'k> = ();
+
+    fn is_signed_by(&self, (): ()) -> bool {
+        holds(Scheme::EcdsaP256Fixed, &point(self.attestation_key), self.signed, self.signature)
+    }
+}
+
+/// An uncompressed point from x and y.
+fn point(key: &[u8; 64]) -> [u8; 65] {
+    let mut point = [4; 65];
+    for (to, from) in point.iter_mut().skip(1).zip(key) {
+        *to = *from;
+    }
+    point
+}
+
+/// Bytes -> quote. Every rule here is about the encoding.
+pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Findings) -> Result<Quote<'a>, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let version = read_header(&mut reader, findings)?;
+    let (body_type, body_size) = read_body_type(&mut reader, version, findings)?;
+    let body_bytes = reader.bytes(body_size).map_err(|end| short("body", end, findings))?;
+    let body = read_body(body_bytes, body_type).map_err(|end| short("body", end, findings))?;
+    let signed_length = bytes.len() - reader.rest().len();
+    let signed = bytes.get(..signed_length).unwrap_or(bytes);
+
+    let declared = reader.u32_le().map_err(|end| short("signature data", end, findings))?;
+    let length = usize::try_from(declared).unwrap_or(usize::MAX);
+    let signature_data = reader.bytes(length).map_err(|end| short("signature data", end, findings))?;
+    let quote_parts = read_signature_data(signature_data).map_err(|(field, end)| short(field, end, findings))?;
+    let certification = read_certification(quote_parts.certification_type, quote_parts.certification_data, findings)?;
+
+    let behind = reader.rest();
+    let zero = behind.iter().all(|byte| *byte == 0);
+    let (expected, actual) = match (behind.len(), zero) {
+        (0, _) => ("zero bytes or nothing", "nothing".to_owned()),
+        (length, true) => ("zero bytes or nothing", format!("{length} zero bytes")),
+        (length, false) => (
+            if trailing == Trailing::Any { "anything, as the policy allows" } else { "zero bytes or nothing" },
+            format!("{length} bytes, not all zero"),
+        ),
+    };
+    let comparison =
+        Malformed::TdxBytesLengths { field: "behind the quote", expected: expected.into(), actual: actual.into() };
+    findings.require(zero || trailing == Trailing::Any, comparison)?;
+
+    let QuoteParts { signature, attestation_key, qe, qe_signature, qe_auth_data, .. } = quote_parts;
+    Ok(Quote {
+        version,
+        body_type,
+        signed,
+        body,
+        signature,
+        attestation_key,
+        qe,
+        qe_signature,
+        qe_auth_data,
+        certification,
+        trailing: behind,
+    })
+}
+
+/// Fewer bytes than a length needs, or more than it allows.
+fn short(field: &'static str, end: OutOfBounds, findings: &mut Findings) -> Malformed {
+    let expected = if end.wanted == 0 {
+        "the end of the data".to_owned()
+    } else {
+        format!("{} bytes at offset {}", end.wanted, end.offset)
+    };
+    let malformed = Malformed::TdxBytesLengths {
+        field,
+        expected: expected.into(),
+        actual: format!("{} bytes left", end.left).into(),
+    };
+    match findings.require(false, malformed.clone()) {
+        Ok(()) => malformed,
+        Err(malformed) => malformed,
+    }
+}
+
+fn read_header(reader: &mut Reader<'_>, findings: &mut Findings) -> Result<u16, Malformed> {
+    let header = (|| -> Result<_, OutOfBounds> {
+        let version = reader.u16_le()?;
+        let key_type = reader.u16_le()?;
+        let tee_type = reader.u32_le()?;
+        reader.bytes(4)?;
+        let vendor: &[u8; 16] = reader.array()?;
+        reader.bytes(20)?;
+        Ok((version, key_type, tee_type, *vendor))
+    })();
+    let (version, key_type, tee_type, vendor) = header.map_err(|end| {
+        let actual = Text::from(format!("{} bytes", end.offset.saturating_add(end.left)));
+        let malformed = Malformed::TdxBytesHeader { field: "header", expected: "48 bytes".into(), actual };
+        findings.require(false, malformed.clone()).err().unwrap_or(malformed)
+    })?;
+    let rules = [
+        ("version", matches!(version, 4 | 5), "4 or 5", version.to_string()),
+        ("TEE type", tee_type == TEE_TYPE_TDX, "0x81 (TDX)", format!("{tee_type:#x}")),
+        ("attestation key type", key_type == ECDSA_P256, "2 (ECDSA P-256)", key_type.to_string()),
+        ("QE vendor", vendor == INTEL_QE_VENDOR, "Intel's (939a7233…)", to_hex(&vendor)),
+    ];
+    for (field, holds, expected, actual) in rules {
+        findings
+            .require(holds, Malformed::TdxBytesHeader { field, expected: expected.into(), actual: actual.into() })?;
+    }
+    let actual = format!("version {version}, TDX, ECDSA P-256, Intel's QE");
+    findings.require(
+        true,
+        Malformed::TdxBytesHeader { field: "header", expected: "a TDX quote".into(), actual: actual.into() },
+    )?;
+    debug_assert_eq!(HEADER_BYTES, 2 + 2 + 4 + 4 + 16 + 20);
+    Ok(version)
+}
+
+/// Version 4 has no descriptor, and always the body of TD 1.0.
+fn read_body_type(reader: &mut Reader<'_>, version: u16, findings: &mut Findings) -> Result<(u16, usize), Malformed> {
+    let (body_type, declared) = if version == 4 {
+        (2, 584)
+    } else {
+        let descriptor = reader.u16_le().and_then(|body_type| Ok((body_type, reader.u32_le()?)));
+        descriptor.map_err(|end| short("body descriptor", end, findings))?
+    };
+    let size = match body_type {
+        2 => Some(584),
+        3 => Some(648),
+        4 => Some(885),
+        _ => None,
+    };
+    let expected = size.map_or_else(
+        || "type 2 (584 bytes), 3 (648) or 4 (885)".to_owned(),
+        |size| format!("{size} bytes for type {body_type}"),
+    );
+    let comparison = Malformed::TdxBytesBody {
+        expected: expected.into(),
+        actual: format!("type {body_type}, {declared} bytes").into(),
+    };
+    let declared = usize::try_from(declared).ok();
+    findings.require(size.is_some() && size == declared, comparison.clone())?;
+    size.map(|size| (body_type, size)).ok_or(comparison)
+}
+
+fn read_body(bytes: &[u8], body_type: u16) -> Result<Body<'_>, OutOfBounds> {
+    let mut reader = Reader::new(bytes);
+    let tee_tcb_svn = reader.array()?; // 0
+    let mrseam = Mr(*reader.array()?); // 16
+    let mrsignerseam = Mr(*reader.array()?); // 64
+    let seam_attributes = reader.array()?; // 112
+    let td_attributes = reader.u64_le()?; // 120
+    let xfam = reader.u64_le()?; // 128
+    let mrtd = Mr(*reader.array()?); // 136
+    let mrconfigid = Mr(*reader.array()?); // 184
+    let mrowner = Mr(*reader.array()?); // 232
+    let mrownerconfig = Mr(*reader.array()?); // 280
+    let rtmrs = [Mr(*reader.array()?), Mr(*reader.array()?), Mr(*reader.array()?), Mr(*reader.array()?)]; // 328, 376, 424, 472
+    let report_data = ReportData(*reader.array()?); // 520
+    let td15 = if body_type >= 3 {
+        let tee_tcb_svn2 = reader.array()?; // 584
+        let mrservicetd = Mr(*reader.array()?); // 600
+        let service_td_hashes = if body_type == 4 {
+            reader.bytes(1 + 32 + 48)?; // 648 VMID, 649 TD id, 681 device information
+            let initial = Mr(*reader.array()?); // 729
+            reader.bytes(8 + 16 + 16 + 12)?; // 777 attributes, 785 CPUSVN, 801 TEE_TCB_SVN, 817 FMSPC, all initial
+            let current = Mr(*reader.array()?); // 829
+            reader.bytes(8)?; // 877 current attributes
+            Some([initial, current])
+        } else {
+            None
+        };
+        Some(Td15 { tee_tcb_svn2, mrservicetd, service_td_hashes })
+    } else {
+        None
+    };
+    reader.end()?;
+    Ok(Body {
+        tee_tcb_svn,
+        mrseam,
+        mrsignerseam,
+        seam_attributes,
+        td_attributes,
+        xfam,
+        mrtd,
+        mrconfigid,
+        mrowner,
+        mrownerconfig,
+        rtmrs,
+        report_data,
+        td15,
+    })
+}
+
+struct QuoteParts<'a> {
+    signature: &'a [u8; 64],
+    attestation_key: &'a [u8; 64],
+    qe: QeReport<'a>,
+    qe_signature: &'a [u8; 64],
+    qe_auth_data: &'a [u8],
+    certification_type: u16,
+    certification_data: &'a [u8],
+}
+
+/// Signature, attestation key, and certification data of type 6, which nests the rest; each nesting ends exactly.
+fn read_signature_data(bytes: &[u8]) -> Result<QuoteParts<'_>, (&'static str, OutOfBounds)> {
+    let at = |field: &'static str| move |end: OutOfBounds| (field, end);
+    let mut reader = Reader::new(bytes);
+    let signature = reader.array().map_err(at("quote signature"))?;
+    let attestation_key = reader.array().map_err(at("attestation key"))?;
+    let outer_type = reader.u16_le().map_err(at("certification data"))?;
+    let outer = read_sized(&mut reader).map_err(at("certification data"))?;
+    reader.end().map_err(at("signature data"))?;
+    if outer_type != 6 {
+        // Shown as certification data of that type, which the caller refuses: nothing of it is read.
+        return Ok(QuoteParts {
+            signature,
+            attestation_key,
+            qe: read_qe_report(&[0; 384]).map_err(at("QE report"))?,
+            qe_signature: &[0; 64],
+            qe_auth_data: &[],
+            certification_type: NOT_SIX,
+            certification_data: &[],
+        });
+    }
+    let mut reader = Reader::new(outer);
+    let qe = read_qe_report(reader.array().map_err(at("QE report"))?).map_err(at("QE report"))?;
+    let qe_signature = reader.array().map_err(at("QE report signature"))?;
+    let auth_length = reader.u16_le().map_err(at("QE authentication data"))?;
+    let qe_auth_data = reader.bytes(usize::from(auth_length)).map_err(at("QE authentication data"))?;
+    let certification_type = reader.u16_le().map_err(at("QE certification data"))?;
+    let certification_data = read_sized(&mut reader).map_err(at("QE certification data"))?;
+    reader.end().map_err(at("QE certification data"))?;
+    Ok(QuoteParts {
+        signature,
+        attestation_key,
+        qe,
+        qe_signature,
+        qe_auth_data,
+        certification_type,
+        certification_data,
+    })
+}
+
+/// Stands for an outer type other than 6; no inner type has this number.
+const NOT_SIX: u16 = 6;
+
+/// A length of 32 bits, then so many bytes.
+fn read_sized<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], OutOfBounds> {
+    let length = reader.u32_le()?;
+    reader.bytes(usize::try_from(length).unwrap_or(usize::MAX))
+}
+
+fn read_qe_report(bytes: &[u8; 384]) -> Result<QeReport<'_>, OutOfBounds> {
+    let mut reader = Reader::new(bytes);
+    reader.bytes(16)?; // 0 CPUSVN
+    let miscselect = reader.array()?; // 16
+    reader.bytes(28)?; // 20
+    let attributes = reader.array()?; // 48
+    reader.bytes(32 + 32)?; // 64 MRENCLAVE, 96
+    let mrsigner = reader.array()?; // 128
+    reader.bytes(96)?; // 160
+    let isvprodid = reader.u16_le()?; // 256
+    let isvsvn = reader.u16_le()?; // 258
+    reader.bytes(60)?; // 260
+    let report_data = reader.array()?; // 320
+    reader.end()?;
+    Ok(QeReport { bytes, miscselect, attributes, mrsigner, isvprodid, isvsvn, report_data })
+}
+
+fn read_certification<'a>(kind: u16, data: &'a [u8], findings: &mut Findings) -> Result<Certification<'a>, Malformed> {
+    let certification = match kind {
+        5 => Some(Certification::Chain(data)),
+        3 => {
+            let mut reader = Reader::new(data);
+            let platform = (|| -> Result<_, OutOfBounds> {
+                reader.bytes(384)?; // PPID, encrypted to Intel
+                let platform = Certification::Platform {
+                    cpu_svn: reader.array()?,
+                    pce_svn: reader.u16_le()?,
+                    pce_id: reader.array()?,
+                };
+                reader.end()?;
+                Ok(platform)
+            })();
+            platform.ok()
+        }
+        _ => None,
+    };
+    let actual = match kind {
+        NOT_SIX => "outer certification data that is not of type 6".to_owned(),
+        kind => format!("type {kind}, {} bytes", data.len()),
+    };
+    let expected = Text::Borrowed("type 6 holding type 5 (PEM chain), or type 3 (404 bytes)");
+    let comparison = Malformed::TdxBytesCertificationData { expected, actual: actual.into() };
+    findings.require(certification.is_some(), comparison.clone())?;
+    certification.ok_or(comparison)
+}
+
+/// Every field by name, for the report.
+pub(crate) fn state(quote: &Quote<'_>, findings: &mut Findings) {
+    let Body { report_data, rtmrs, td15, .. } = &quote.body;
+    let body = &quote.body;
+    let facts = &mut findings.facts;
+    facts.number("version", quote.version);
+    facts.number("body_type", quote.body_type);
+    facts.bytes("mrtd", &body.mrtd.0);
+    facts.bytes("report_data", &report_data.0);
+    for (name, rtmr) in ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].into_iter().zip(rtmrs) {
+        facts.bytes(name, &rtmr.0);
+    }
+    facts.flag("debug", body.td_attributes & 1 != 0);
+    facts.bytes("td_attributes", &body.td_attributes.to_le_bytes());
+    facts.bytes("xfam", &body.xfam.to_le_bytes());
+    facts.bytes("mrconfigid", &body.mrconfigid.0);
+    facts.bytes("mrowner", &body.mrowner.0);
+    facts.bytes("mrownerconfig", &body.mrownerconfig.0);
+    facts.bytes("tee_tcb_svn", body.tee_tcb_svn);
+    facts.bytes("mrseam", &body.mrseam.0);
+    facts.bytes("mrsignerseam", &body.mrsignerseam.0);
+    facts.bytes("seam_attributes", body.seam_attributes);
+    match td15 {
+        Some(td15) => {
+            facts.bytes("tee_tcb_svn2", td15.tee_tcb_svn2);
+            facts.bytes("mrservicetd", &td15.mrservicetd.0);
+        }
+        None => ["tee_tcb_svn2", "mrservicetd"].into_iter().for_each(|name| facts.absent(name)),
+    }
+    facts.bytes("qe_mrsigner", quote.qe.mrsigner);
+    facts.number("qe_isvprodid", quote.qe.isvprodid);
+    facts.number("qe_isvsvn", quote.qe.isvsvn);
+    facts.text(
+        "certification_data",
+        match quote.certification {
+            Certification::Chain(_) => "type 5 (PEM chain)",
+            Certification::Platform { .. } => "type 3 (encrypted PPID)",
+        },
+    );
+    facts.number("trailing_bytes", u64::try_from(quote.trailing.len()).unwrap_or(u64::MAX));
+}

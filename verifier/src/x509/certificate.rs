@@ -1,0 +1,357 @@
+//! X.509 certificates (RFC 5280, section 4), borrowed from the bytes that the signature covers.
+
+use super::der::{
+    self, BIT_STRING, Der, DerError, IA5_STRING, INTEGER, NULL, OCTET_STRING, OID, PRINTABLE_STRING, SEQUENCE, SET,
+    UTF8_STRING, context,
+};
+use crate::signature::{Scheme, Signatures};
+use crate::time::UnixTime;
+
+/// An algorithm of a certificate's signature; every other is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SignatureAlgorithm {
+    EcdsaSha256,
+    EcdsaSha384,
+    RsaPssSha384,
+    /// Anything else, with other parameters or of another kind.
+    Other,
+}
+
+/// The subject's public key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PublicKey<'a> {
+    /// An uncompressed point, 65 bytes.
+    P256(&'a [u8]),
+    /// An uncompressed point, 97 bytes.
+    P384(&'a [u8]),
+    /// An `RSAPublicKey`, with the bits of its modulus.
+    Rsa { key: &'a [u8], bits: usize },
+    /// Anything else.
+    Other,
+}
+
+impl PublicKey<'_> {
+    /// What kind of key this is, for reports.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::P256(_) => "a P-256 key".to_owned(),
+            Self::P384(_) => "a P-384 key".to_owned(),
+            Self::Rsa { bits, .. } => format!("an RSA key of {bits} bits"),
+            Self::Other => "a key of another kind".to_owned(),
+        }
+    }
+
+    /// Whether this key signed `message`, in the form that X.509 gives signatures.
+    pub(crate) fn signed(
+        &self,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+        signatures: &mut Signatures<'_>,
+    ) -> bool {
+        match (self, algorithm) {
+            (Self::P256(point), SignatureAlgorithm::EcdsaSha256) => {
+                signatures.endorsement_holds(Scheme::EcdsaP256Der, point, message, signature)
+            }
+            (Self::P384(point), SignatureAlgorithm::EcdsaSha384) => {
+                signatures.endorsement_holds(Scheme::EcdsaP384Der, point, message, signature)
+            }
+            (Self::Rsa { key, .. }, SignatureAlgorithm::RsaPssSha384) => {
+                signatures.endorsement_holds(Scheme::RsaPssSha384, key, message, signature)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// One extension, undecoded.
+#[derive(Clone, Copy)]
+pub(crate) struct Extension<'a> {
+    pub(crate) oid: &'a [u8],
+    pub(crate) critical: bool,
+    pub(crate) value: &'a [u8],
+}
+
+/// A parsed certificate.
+#[derive(Clone)]
+pub(crate) struct Certificate<'a> {
+    tbs: &'a [u8],
+    pub(crate) serial: &'a [u8],
+    pub(crate) issuer: &'a [u8],
+    pub(crate) subject: &'a [u8],
+    pub(crate) not_before: UnixTime,
+    pub(crate) not_after: UnixTime,
+    pub(crate) spki: &'a [u8],
+    pub(crate) key: PublicKey<'a>,
+    pub(crate) extensions: Vec<Extension<'a>>,
+    pub(crate) algorithm: SignatureAlgorithm,
+    signature: &'a [u8],
+}
+
+/// No certificate of AMD or Intel has more than sixteen.
+const MAX_EXTENSIONS: usize = 32;
+
+impl<'a> Certificate<'a> {
+    /// Parses one certificate, which must fill `input`.
+    pub(crate) fn parse(input: &'a [u8]) -> der::Result<Self> {
+        let mut outer = Der::new(input);
+        let mut certificate = outer.nested(SEQUENCE)?;
+        outer.end()?;
+        let tbs = certificate.element(SEQUENCE)?;
+        let algorithm = certificate.element(SEQUENCE)?;
+        let signature = certificate.bit_string()?;
+        certificate.end()?;
+
+        let mut fields = Der::new(tbs.content);
+        let mut version = fields.nested(context(0))?;
+        if version.unsigned(INTEGER)? != 2 {
+            return Err(DerError("a certificate that is not of version 3"));
+        }
+        version.end()?;
+        let serial = fields.integer()?;
+        if fields.element(SEQUENCE)?.whole != algorithm.whole {
+            return Err(DerError("two different signature algorithms in one certificate"));
+        }
+        let issuer = fields.element(SEQUENCE)?.whole;
+        let mut validity = fields.nested(SEQUENCE)?;
+        let (not_before, not_after) = (validity.time()?, validity.time()?);
+        validity.end()?;
+        let subject = fields.element(SEQUENCE)?.whole;
+        let spki = fields.element(SEQUENCE)?;
+        let key = parse_key(spki.content)?;
+        let extensions = match fields.peek() {
+            Some(_) => parse_extensions(fields.nested(context(3))?)?,
+            None => Vec::new(),
+        };
+        fields.end()?;
+        Ok(Self {
+            tbs: tbs.whole,
+            serial,
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            spki: spki.whole,
+            key,
+            extensions,
+            algorithm: parse_algorithm(algorithm.content)?,
+            signature,
+        })
+    }
+
+    /// Whether `issuer` signed this certificate.
+    pub(crate) fn is_signed_by(&self, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
+        issuer.signed(self.algorithm, self.tbs, self.signature, signatures)
+    }
+
+    /// Whether it is valid at `now`, both ends included.
+    pub(crate) fn is_valid_at(&self, now: UnixTime) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+
+    /// The value of an extension.
+    pub(crate) fn extension(&self, oid: &[u8]) -> Option<&'a [u8]> {
+        self.extensions.iter().find(|extension| extension.oid == oid).map(|extension| extension.value)
+    }
+
+    /// The subject's common name.
+    pub(crate) fn common_name(&self) -> Option<&'a str> {
+        common_name(self.subject)
+    }
+
+    /// The issuer's common name.
+    pub(crate) fn issuer_name(&self) -> Option<&'a str> {
+        common_name(self.issuer)
+    }
+
+    /// What the basic constraints and key usage allow the subject to do.
+    pub(crate) fn powers(&self) -> der::Result<Powers> {
+        let (ca, path_length) = match self.extension(BASIC_CONSTRAINTS) {
+            Some(value) => parse_basic_constraints(value)?,
+            None => (false, None),
+        };
+        let usage = self.extension(KEY_USAGE).map(parse_key_usage).transpose()?;
+        Ok(Powers { ca, path_length, usage })
+    }
+
+    /// An extension that is critical and that this library does not process (RFC 5280, section 4.2).
+    pub(crate) fn unknown_critical(&self) -> Option<&Extension<'a>> {
+        self.extensions
+            .iter()
+            .find(|extension| extension.critical && ![BASIC_CONSTRAINTS, KEY_USAGE].contains(&extension.oid))
+    }
+}
+
+/// What a certificate allows its subject to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Powers {
+    pub(crate) ca: bool,
+    pub(crate) path_length: Option<u32>,
+    /// Key usage, bit 0 (digitalSignature) highest; `None` where the extension is absent.
+    pub(crate) usage: Option<u16>,
+}
+
+impl Powers {
+    /// May issue certificates, with at most `below` intermediates beneath it.
+    pub(crate) fn may_issue(&self, below: u32) -> bool {
+        self.ca
+            && self.path_length.is_none_or(|length| length >= below)
+            && self.usage.is_some_and(|usage| usage & KEY_CERT_SIGN != 0)
+    }
+
+    /// May sign CRLs.
+    pub(crate) fn may_revoke(&self) -> bool {
+        self.usage.is_some_and(|usage| usage & CRL_SIGN != 0)
+    }
+}
+
+const KEY_CERT_SIGN: u16 = 0x8000 >> 5;
+const CRL_SIGN: u16 = 0x8000 >> 6;
+
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1D, 0x13]; // 2.5.29.19
+const KEY_USAGE: &[u8] = &[0x55, 0x1D, 0x0F]; // 2.5.29.15
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03]; // 2.5.4.3
+
+const ECDSA_WITH_SHA256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02]; // 1.2.840.10045.4.3.2
+const ECDSA_WITH_SHA384: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x03]; // 1.2.840.10045.4.3.3
+const RSASSA_PSS: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0A]; // 1.2.840.113549.1.1.10
+const RSA_ENCRYPTION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01]; // 1.2.840.113549.1.1.1
+const MGF1: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x08]; // 1.2.840.113549.1.1.8
+const SHA384: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02]; // 2.16.840.1.101.3.4.2.2
+const EC_PUBLIC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01]; // 1.2.840.10045.2.1
+const PRIME256V1: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07]; // 1.2.840.10045.3.1.7
+const SECP384R1: &[u8] = &[0x2B, 0x81, 0x04, 0x00, 0x22]; // 1.3.132.0.34
+
+/// The algorithm that an `AlgorithmIdentifier` names (its content); shared with CRLs.
+pub(super) fn parse_algorithm(content: &[u8]) -> der::Result<SignatureAlgorithm> {
+    let mut fields = Der::new(content);
+    let oid = fields.content(OID)?;
+    Ok(match oid {
+        ECDSA_WITH_SHA256 if fields.is_empty() => SignatureAlgorithm::EcdsaSha256,
+        ECDSA_WITH_SHA384 if fields.is_empty() => SignatureAlgorithm::EcdsaSha384,
+        RSASSA_PSS if is_pss_sha384(fields).unwrap_or(false) => SignatureAlgorithm::RsaPssSha384,
+        _ => SignatureAlgorithm::Other,
+    })
+}
+
+/// Whether the parameters say SHA-384, MGF1 with SHA-384, salt 48 and trailer 1, and nothing else.
+///
+/// AMD writes the default trailerField in some certificates and leaves it out in others; strict DER would leave it out.
+fn is_pss_sha384(mut fields: Der<'_>) -> der::Result<bool> {
+    let mut parameters = fields.nested(SEQUENCE)?;
+    fields.end()?;
+    let hash = is_sha384(&mut parameters.nested(context(0))?)?;
+    let mut mask = parameters.nested(context(1))?;
+    let mut mask = mask.nested(SEQUENCE)?;
+    let mask = mask.content(OID)? == MGF1 && is_sha384(&mut mask)?;
+    let salt = parameters.nested(context(2))?.unsigned(INTEGER)? == 48;
+    let trailer = match parameters.peek() {
+        None => true,
+        Some(_) => parameters.nested(context(3))?.unsigned(INTEGER)? == 1,
+    };
+    parameters.end()?;
+    Ok(hash && mask && salt && trailer)
+}
+
+fn is_sha384(fields: &mut Der<'_>) -> der::Result<bool> {
+    let mut algorithm = fields.nested(SEQUENCE)?;
+    fields.end()?;
+    let named = algorithm.content(OID)? == SHA384;
+    if !algorithm.is_empty() {
+        algorithm.content(NULL)?;
+    }
+    algorithm.end()?;
+    Ok(named)
+}
+
+fn parse_key(spki: &[u8]) -> der::Result<PublicKey<'_>> {
+    let mut fields = Der::new(spki);
+    let mut algorithm = fields.nested(SEQUENCE)?;
+    let key = fields.bit_string()?;
+    fields.end()?;
+    Ok(match algorithm.content(OID)? {
+        EC_PUBLIC_KEY => match (algorithm.content(OID)?, key) {
+            (PRIME256V1, [4, ..]) if key.len() == 65 => PublicKey::P256(key),
+            (SECP384R1, [4, ..]) if key.len() == 97 => PublicKey::P384(key),
+            _ => PublicKey::Other,
+        },
+        RSA_ENCRYPTION => PublicKey::Rsa { key, bits: modulus_bits(key)? },
+        _ => PublicKey::Other,
+    })
+}
+
+fn modulus_bits(key: &[u8]) -> der::Result<usize> {
+    let modulus = Der::new(key).nested(SEQUENCE)?.integer()?;
+    let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+    let leading = modulus.first().map_or(0, |byte| byte.leading_zeros());
+    Ok(modulus.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(0)))
+}
+
+fn parse_extensions(mut wrapper: Der<'_>) -> der::Result<Vec<Extension<'_>>> {
+    let mut list = wrapper.nested(SEQUENCE)?;
+    wrapper.end()?;
+    let mut extensions: Vec<Extension<'_>> = Vec::with_capacity(16);
+    while !list.is_empty() {
+        let extension = parse_extension(&mut list)?;
+        if extensions.iter().any(|earlier| earlier.oid == extension.oid) {
+            return Err(DerError("the same extension twice"));
+        }
+        if extensions.len() == MAX_EXTENSIONS {
+            return Err(DerError("more than 32 extensions"));
+        }
+        extensions.push(extension);
+    }
+    Ok(extensions)
+}
+
+/// One `Extension`; shared with CRLs.
+pub(super) fn parse_extension<'a>(list: &mut Der<'a>) -> der::Result<Extension<'a>> {
+    let mut fields = list.nested(SEQUENCE)?;
+    let oid = fields.content(OID)?;
+    let critical = fields.peek() == Some(der::BOOLEAN) && fields.boolean()?;
+    let value = fields.content(OCTET_STRING)?;
+    fields.end()?;
+    Ok(Extension { oid, critical, value })
+}
+
+fn parse_basic_constraints(value: &[u8]) -> der::Result<(bool, Option<u32>)> {
+    let mut outer = Der::new(value);
+    let mut fields = outer.nested(SEQUENCE)?;
+    outer.end()?;
+    let ca = fields.peek() == Some(der::BOOLEAN) && fields.boolean()?;
+    let path_length = if fields.is_empty() { None } else { Some(fields.unsigned(INTEGER)?) };
+    fields.end()?;
+    Ok((ca, path_length))
+}
+
+fn parse_key_usage(value: &[u8]) -> der::Result<u16> {
+    let mut outer = Der::new(value);
+    let bits = outer.content(BIT_STRING)?;
+    outer.end()?;
+    match bits {
+        [0..=7, first] => Ok(u16::from_be_bytes([*first, 0])),
+        [0..=7, first, second] => Ok(u16::from_be_bytes([*first, *second])),
+        _ => Err(DerError("a key usage that is not one or two bytes")),
+    }
+}
+
+/// The common name in a `Name`, all of its bytes given; `None` unless there is exactly one.
+pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
+    let mut sets = Der::new(name).nested(SEQUENCE).ok()?;
+    let mut found = None;
+    while !sets.is_empty() {
+        let mut set = sets.nested(SET).ok()?;
+        while !set.is_empty() {
+            let mut attribute = set.nested(SEQUENCE).ok()?;
+            let oid = attribute.content(OID).ok()?;
+            let value = attribute.any().ok()?;
+            if oid == COMMON_NAME {
+                if found.is_some() || ![UTF8_STRING, PRINTABLE_STRING, IA5_STRING].contains(&value.tag) {
+                    return None;
+                }
+                found = Some(std::str::from_utf8(value.content).ok()?);
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,95 @@
+//! X.509 certificate revocation lists (RFC 5280, section 5): looked through in place, whatever their size.
+
+use super::certificate::{PublicKey, SignatureAlgorithm, parse_algorithm, parse_extension};
+use super::der::{self, Der, DerError, INTEGER, SEQUENCE, context};
+use crate::signature::Signatures;
+use crate::time::UnixTime;
+
+/// A parsed list. Entries are read when a serial is looked up, and not kept.
+#[derive(Clone)]
+pub(crate) struct Crl<'a> {
+    tbs: &'a [u8],
+    pub(crate) issuer: &'a [u8],
+    pub(crate) this_update: UnixTime,
+    /// Absent in a list that never ends, which is refused where a list is required.
+    pub(crate) next_update: Option<UnixTime>,
+    entries: &'a [u8],
+    algorithm: SignatureAlgorithm,
+    signature: &'a [u8],
+}
+
+impl<'a> Crl<'a> {
+    /// Parses one list, which must fill `input`.
+    pub(crate) fn parse(input: &'a [u8]) -> der::Result<Self> {
+        let mut outer = Der::new(input);
+        let mut list = outer.nested(SEQUENCE)?;
+        outer.end()?;
+        let tbs = list.element(SEQUENCE)?;
+        let algorithm = list.element(SEQUENCE)?;
+        let signature = list.bit_string()?;
+        list.end()?;
+
+        let mut fields = Der::new(tbs.content);
+        if fields.unsigned(INTEGER)? != 1 {
+            return Err(DerError("a CRL that is not of version 2"));
+        }
+        if fields.element(SEQUENCE)?.whole != algorithm.whole {
+            return Err(DerError("two different signature algorithms in one CRL"));
+        }
+        let issuer = fields.element(SEQUENCE)?.whole;
+        let this_update = fields.time()?;
+        let next_update = match fields.peek() {
+            Some(der::UTC_TIME | der::GENERALIZED_TIME) => Some(fields.time()?),
+            _ => None,
+        };
+        let entries = match fields.peek() {
+            Some(SEQUENCE) => fields.content(SEQUENCE)?,
+            _ => &[],
+        };
+        if fields.peek() == Some(context(0)) {
+            let mut wrapper = fields.nested(context(0))?;
+            let mut extensions = wrapper.nested(SEQUENCE)?;
+            wrapper.end()?;
+            while !extensions.is_empty() {
+                // A delta or an indirect list says so in a critical extension, and is no complete list of its issuer.
+                if parse_extension(&mut extensions)?.critical {
+                    return Err(DerError("a critical extension in a CRL"));
+                }
+            }
+        }
+        fields.end()?;
+        let algorithm = parse_algorithm(algorithm.content)?;
+        Ok(Self { tbs: tbs.whole, issuer, this_update, next_update, entries, algorithm, signature })
+    }
+
+    /// Whether `issuer` signed this list.
+    pub(crate) fn is_signed_by(&self, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
+        issuer.signed(self.algorithm, self.tbs, self.signature, signatures)
+    }
+
+    /// Whether it is current at `now`: thisUpdate <= now < nextUpdate. A list without nextUpdate never is.
+    pub(crate) fn is_current_at(&self, now: UnixTime) -> bool {
+        self.this_update <= now && self.next_update.is_some_and(|next| now < next)
+    }
+
+    /// Whether it lists `serial` (an INTEGER's content); every entry must be well formed.
+    pub(crate) fn lists(&self, serial: &[u8]) -> der::Result<bool> {
+        let mut entries = Der::new(self.entries);
+        let mut listed = false;
+        while !entries.is_empty() {
+            let mut entry = entries.nested(SEQUENCE)?;
+            listed |= entry.integer()? == serial;
+            entry.time()?;
+            if !entry.is_empty() {
+                let mut extensions = entry.nested(SEQUENCE)?;
+                while !extensions.is_empty() {
+                    if parse_extension(&mut extensions)?.critical {
+                        return Err(DerError("a critical extension in a CRL entry"));
+                    }
+                }
+            }
+            entry.end()?;
+        }
+        Ok(listed)
+    }
+}
