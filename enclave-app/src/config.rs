@@ -71,7 +71,7 @@ pub struct ModelConfig {
 pub struct Epochs {
     /// How long clients seal to one key, 2 to 3600 s.
     pub seconds: u64,
-    /// How long the previous key still opens, 1 to 600 s.
+    /// How long the previous key still opens, 1 to 600 s and no longer than an epoch, so that there are never more than two keys.
     pub grace_seconds: u64,
 }
 
@@ -224,7 +224,12 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let l = &self.limits;
         bounds("epochs.seconds", self.epochs.seconds, 2..=3600, "2 to 3600 seconds")?;
-        bounds("epochs.grace_seconds", self.epochs.grace_seconds, 1..=600, "1 to 600 seconds")?;
+        bounds(
+            "epochs.grace_seconds",
+            self.epochs.grace_seconds,
+            1..=self.epochs.seconds.min(600),
+            "1 to 600 seconds, and no more than `epochs.seconds`",
+        )?;
         bounds("limits.workers_per_model", l.workers_per_model as u64, 1..=64, "1 to 64")?;
         bounds("limits.threads_per_worker", l.threads_per_worker as u64, 1..=256, "1 to 256")?;
         bounds("limits.queue", l.queue as u64, 1..=4096, "1 to 4096")?;
@@ -324,7 +329,7 @@ mod tests {
         assert_eq!(config.limits.sealed_body_bytes, 64 << 20);
         let spelled_out = Config::parse(&format!("{GOOD}\n[epochs]\nseconds = 3600\ngrace_seconds = 600\n")).unwrap();
         assert_eq!(config.digest(), spelled_out.digest());
-        let shorter = Config::parse(&format!("{GOOD}\n[epochs]\nseconds = 2\n")).unwrap();
+        let shorter = Config::parse(&format!("{GOOD}\n[epochs]\nseconds = 2\ngrace_seconds = 1\n")).unwrap();
         assert_ne!(config.digest(), shorter.digest());
     }
 

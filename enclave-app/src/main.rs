@@ -1,2 +1,150 @@
-//! Under construction in this commit series.
-fn main() {}
+//! Starts the enclave in the order of the argument: configuration, models loaded and digested, keys, manifest, evidence, listener.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use teegate_enclave::attester::Attester;
+use teegate_enclave::attester::actor::EvidenceActor;
+use teegate_enclave::attester::coco::Coco;
+use teegate_enclave::attester::configfs_tsm::ConfigfsTsm;
+use teegate_enclave::config::{AttesterConfig, Config};
+use teegate_enclave::environment;
+use teegate_enclave::epoch::{Constants, Epochs};
+use teegate_enclave::identity::Identity;
+use teegate_enclave::model::ModelFile;
+use teegate_enclave::onnx;
+use teegate_enclave::open::{Model, Opener};
+use teegate_enclave::runtime::Runtime;
+use teegate_enclave::server::{Service, tls};
+use teegate_enclave::tensor::{MAX_ELEMENTS, MAX_RANK};
+use teegate_enclave::workers::Workers;
+use teegate_protocol::manifest::{ConfigDigest, Limits, ModelDigest, ModelEntry};
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: &str = "usage: enclave-app --config FILE
+       enclave-app --config FILE --print-config    the effective configuration and its SHA-256, as the manifest shows it
+       enclave-app --version
+";
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    // Before anything else: what follows runs in an environment that nobody outside chose.
+    match environment::enter(&[]).map_err(Error::from).and_then(|()| command()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("enclave-app: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<(), Error> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
+    match words.as_slice() {
+        ["--config", _] => run(Config::load(&path(&arguments))?),
+        ["--config", _, "--print-config"] => {
+            let config = Config::load(&path(&arguments))?;
+            println!("{}\n{}", config.effective(), hex::encode(config.digest()));
+            Ok(())
+        }
+        ["--version"] => {
+            println!("enclave-app {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        ["--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("arguments are not understood\n{USAGE}").into()),
+    }
+}
+
+/// The argument after `--config`.
+fn path(arguments: &[std::ffi::OsString]) -> PathBuf {
+    arguments.get(1).map(PathBuf::from).unwrap_or_default()
+}
+
+fn run(config: Config) -> Result<(), Error> {
+    tracing_subscriber::fmt()
+        .with_max_level(environment::log_level()?)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+
+    let models = load_models(&config)?;
+
+    // No core dump and no debugger of the same user, before there is a secret.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    let identity = Arc::new(Identity::generate()?);
+
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, models, identity))
+}
+
+/// Every file is read, digested and checked before ONNX Runtime is loaded, and no relative path names anything afterwards.
+fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
+    let named = |name: &str, error: &dyn std::fmt::Display| format!("model `{name}`: {error}");
+    let mut files = Vec::new();
+    for model in &config.models {
+        files.push(ModelFile::load(&model.path).map_err(|error| named(&model.name, &error))?);
+    }
+    let library = std::path::absolute(&config.onnxruntime)?;
+    environment::leave_working_directory()
+        .map_err(|error| format!("working directory: no empty one could be entered: {error}"))?;
+    let runtime = Runtime::load(&library)?;
+    let limits = &config.limits;
+    let mut models = Vec::new();
+    for (model, file) in config.models.iter().zip(files) {
+        let engines = onnx::load(&runtime, &file, limits.workers_per_model, limits.threads_per_worker)
+            .map_err(|error| named(&model.name, &error))?;
+        let entry =
+            ModelEntry { name: model.name.clone(), version: model.version.clone(), sha256: ModelDigest(file.sha256()) };
+        tracing::info!(model = entry.name, version = entry.version, sha256 = %entry.sha256, workers = limits.workers_per_model, "model loaded");
+        models
+            .push(Model { entry, workers: Workers::start(&model.name, engines, limits.queue, limits.run_deadline())? });
+    }
+    Ok(models)
+}
+
+async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> Result<(), Error> {
+    let attester: Box<dyn Attester> = match &config.attester {
+        AttesterConfig::Coco { coco_url } => {
+            Box::new(Coco::new(coco_url).ok_or("attester.coco_url is not a loopback address")?)
+        }
+        AttesterConfig::ConfigfsTsm {} => Box::new(ConfigfsTsm::new()),
+    };
+    let constants = Constants {
+        models: models.iter().map(|model| model.entry.clone()).collect(),
+        config_sha256: ConfigDigest(config.digest()),
+        limits: Limits {
+            sealed_body_bytes: config.limits.sealed_body_bytes as u64,
+            tensor_rank: MAX_RANK as u64,
+            tensor_elements: MAX_ELEMENTS as u64,
+            cross_tenant_batching: false,
+        },
+        length: config.epochs.length(),
+        grace: config.epochs.grace(),
+        replay_capacity: config.limits.replay_capacity,
+    };
+    let epochs = Epochs::start(Arc::clone(&identity), EvidenceActor::start(attester), constants).await?;
+    tokio::spawn(Arc::clone(&epochs).rotate());
+
+    let acceptor = tls(&identity)?;
+    let opener = Opener::new(Arc::clone(&epochs), identity, models, config.limits.sealed_body_bytes);
+    let service = Service::new(epochs, opener, &config.limits);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let end = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("listen = `{}`: {error}", config.listen))?;
+    println!("{}", serde_json::json!({ "listening": listener.local_addr()?.to_string() }));
+    service.serve(listener, acceptor, end).await;
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! Epochs: the keys that open requests, each for a short time, and the manifest and evidence that speak of them.
+//!
+//! Time here is the boot clock, which the host cannot set; the wall clock only writes the dates into the manifest. The next epoch's key, manifest and
+//! evidence are ready before its time comes; then it becomes the current one, the previous key still opens for the grace period, and is dropped, which zeroises
+//! it. When the replay memory of a key is three quarters full the next epoch begins early.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
+use teegate_protocol::binding::{self, Exporter, Nonce};
+use teegate_protocol::evidence::{Envelope, TeeEvidence};
+use teegate_protocol::manifest::{ConfigDigest, Limits, Manifest, ManifestBytes, ManifestDigest, ModelEntry};
+use teegate_protocol::ohttp::{KeyConfig, KeyPair};
+use tokio::sync::Notify;
+
+use crate::attester::actor::{EvidenceActor, Purpose};
+use crate::attester::{AttesterError, RawEvidence};
+use crate::identity::Identity;
+use crate::replay::Replay;
+
+/// Evidence for the next epoch is taken so long before it begins, or a quarter of the epoch if that is shorter.
+const LEAD: Duration = Duration::from_secs(60);
+
+/// The pause after an epoch could not be made.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The longest sleep: what has to be dropped is dropped no later than this after its time.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Time since boot, suspended time included.
+fn boot_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
+
+/// Seconds of the wall clock, which the host sets.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// One epoch: a key, and what is published about it.
+pub struct Epoch {
+    key: KeyPair,
+    manifest: ManifestBytes,
+    evidence: RawEvidence,
+    envelope: Bytes,
+    replay: Replay,
+    /// Boot time at which the next epoch begins.
+    ends: Duration,
+    /// Boot time from which this key opens nothing.
+    dies: Duration,
+}
+
+impl Epoch {
+    /// The key that opens requests.
+    pub fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
+    /// The manifest, as exact bytes.
+    pub fn manifest(&self) -> &ManifestBytes {
+        &self.manifest
+    }
+
+    /// The requests that arrived under this key.
+    pub fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
+    /// The envelope with the epoch's evidence.
+    pub fn envelope(&self) -> Bytes {
+        self.envelope.clone()
+    }
+
+    /// The body of `/.well-known/ohttp-gateway`, as the manifest has it.
+    pub fn key_configs(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.manifest.manifest().ohttp_keys)
+    }
+}
+
+/// What every manifest of this boot says.
+pub struct Constants {
+    /// Models and their digests.
+    pub models: Vec<ModelEntry>,
+    /// Digest of the effective configuration.
+    pub config_sha256: ConfigDigest,
+    /// Asserted limits.
+    pub limits: Limits,
+    /// Length of an epoch.
+    pub length: Duration,
+    /// How long a key opens after its epoch.
+    pub grace: Duration,
+    /// Requests that one key opens.
+    pub replay_capacity: usize,
+}
+
+/// Why an epoch could not be made, or evidence not be given.
+#[derive(Debug)]
+pub enum EpochError {
+    /// No random bytes for the key.
+    NoRandomness,
+    /// The manifest would not be accepted by its readers.
+    Manifest(teegate_protocol::manifest::ManifestError),
+    /// The platform gave no evidence.
+    Evidence(AttesterError),
+    /// The envelope would not be accepted by its readers.
+    Envelope(teegate_protocol::evidence::EnvelopeError),
+    /// There is no current epoch.
+    None,
+}
+
+impl std::fmt::Display for EpochError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoRandomness => f.write_str("epoch: the system gave no random bytes"),
+            Self::Manifest(source) => write!(f, "epoch: {source}"),
+            Self::Evidence(source) => source.fmt(f),
+            Self::Envelope(source) => write!(f, "epoch: {source}"),
+            Self::None => {
+                f.write_str("epoch: there is no current key, because no evidence could be taken for the next one")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EpochError {}
+
+/// The current epoch and the one before.
+pub struct Epochs {
+    identity: Arc<Identity>,
+    actor: EvidenceActor,
+    constants: Constants,
+    living: RwLock<Living>,
+    early: Notify,
+}
+
+#[derive(Default)]
+struct Living {
+    current: Option<Arc<Epoch>>,
+    previous: Option<Arc<Epoch>>,
+    /// Number and manifest of the last epoch that began, which outlive its key.
+    last: Option<(u64, ManifestDigest)>,
+}
+
+/// What the next epoch follows from.
+#[derive(Default)]
+struct Origin {
+    number: u64,
+    prev: Option<ManifestDigest>,
+    /// Boot time at which it begins; now, if that is past or absent.
+    begins: Option<Duration>,
+}
+
+impl Epochs {
+    /// Makes the first epoch, with its evidence.
+    ///
+    /// # Errors
+    /// [`EpochError`] when there is no evidence: without it nothing should listen.
+    pub async fn start(
+        identity: Arc<Identity>,
+        actor: EvidenceActor,
+        constants: Constants,
+    ) -> Result<Arc<Self>, EpochError> {
+        let epochs = Self { identity, actor, constants, living: RwLock::default(), early: Notify::new() };
+        let first = epochs.make(Origin::default()).await?;
+        epochs.begin(first);
+        Ok(Arc::new(epochs))
+    }
+
+    /// Keeps epochs coming. Never returns.
+    pub async fn rotate(self: Arc<Self>) {
+        let lead = LEAD.min(self.constants.length / 4);
+        let mut next: Option<Epoch> = None;
+        loop {
+            self.forget_the_dead();
+            let current = self.current();
+            let ends = current.as_ref().map_or(Duration::ZERO, |epoch| epoch.ends);
+            let early = current.as_ref().is_none_or(|epoch| epoch.replay.is_crowded());
+            let now = boot_time();
+            match next.take() {
+                Some(ready) if early || now >= ends => self.begin(ready),
+                Some(ready) => {
+                    next = Some(ready);
+                    self.sleep(ends.saturating_sub(now)).await;
+                }
+                None if early || now + lead >= ends => {
+                    // Taking evidence may last; keys end on time all the same.
+                    let made = tokio::select! {
+                        made = self.make(self.origin((!early).then_some(ends))) => made,
+                        never = self.keep_forgetting() => never,
+                    };
+                    match made {
+                        Ok(ready) => next = Some(ready),
+                        Err(error) => {
+                            tracing::error!(%error, "the next epoch cannot begin yet");
+                            tokio::time::sleep(RETRY.min(self.constants.length / 4)).await;
+                        }
+                    }
+                }
+                None => self.sleep(ends.saturating_sub(now + lead)).await,
+            }
+        }
+    }
+
+    /// The epoch that clients should seal to.
+    pub fn current(&self) -> Option<Arc<Epoch>> {
+        let current = self.living().current.clone();
+        current.filter(|epoch| boot_time() < epoch.dies)
+    }
+
+    /// The epoch whose key has this id, if it still opens.
+    pub fn by_key_id(&self, key_id: u8) -> Option<Arc<Epoch>> {
+        let living = self.living();
+        let known = [&living.current, &living.previous]
+            .into_iter()
+            .flatten()
+            .find(|epoch| epoch.key.config().key_id() == key_id)?;
+        (boot_time() < known.dies).then(|| Arc::clone(known))
+    }
+
+    /// Begins the next epoch soon if `epoch` is crowded.
+    pub fn relieve(&self, epoch: &Epoch) {
+        if epoch.replay.is_crowded() {
+            self.early.notify_one();
+        }
+    }
+
+    /// An envelope that answers a client's own challenge.
+    ///
+    /// # Errors
+    /// [`EpochError`] when there is no evidence.
+    pub async fn fresh(&self, nonce: &Nonce) -> Result<Bytes, EpochError> {
+        let epoch = self.current().ok_or(EpochError::None)?;
+        let report_data = binding::fresh(epoch.manifest.digest(), nonce);
+        self.challenged(&epoch, Purpose::Nonce, nonce, report_data).await
+    }
+
+    /// An envelope that answers a gateway's challenge over the connection with this exporter.
+    ///
+    /// # Errors
+    /// [`EpochError`] when there is no evidence.
+    pub async fn channel(&self, nonce: &Nonce, exporter: &Exporter) -> Result<Bytes, EpochError> {
+        let epoch = self.current().ok_or(EpochError::None)?;
+        let report_data = binding::channel(epoch.manifest.digest(), nonce, exporter);
+        self.challenged(&epoch, Purpose::Channel, nonce, report_data).await
+    }
+
+    async fn challenged(
+        &self,
+        epoch: &Epoch,
+        purpose: Purpose,
+        nonce: &Nonce,
+        report_data: [u8; 64],
+    ) -> Result<Bytes, EpochError> {
+        let evidence = self.actor.evidence(purpose, report_data).await.map_err(EpochError::Evidence)?;
+        envelope(&epoch.manifest, evidence, Some(nonce.clone()))
+    }
+
+    async fn make(&self, origin: Origin) -> Result<Epoch, EpochError> {
+        let constants = &self.constants;
+        // `key_id = (2 · epoch + k) mod 256`, k = 0 for X25519.
+        let key_id = origin.number.wrapping_mul(2).to_le_bytes().first().copied().unwrap_or_default();
+        let key = KeyPair::generate(key_id).map_err(|_| EpochError::NoRandomness)?;
+        let (now, not_before) = (boot_time(), unix_time());
+        let ends = origin.begins.unwrap_or(now).max(now) + constants.length;
+        let use_until = not_before + (ends - now).as_secs();
+        let manifest = Manifest {
+            instance_id: self.identity.instance_id(),
+            epoch: origin.number,
+            prev: origin.prev,
+            not_before,
+            use_until,
+            not_after: use_until + constants.grace.as_secs(),
+            ohttp_keys: KeyConfig::encode_list([key.config()]),
+            tls_spki_sha256: self.identity.tls_spki_sha256(),
+            receipt_key: self.identity.receipt_key().public(),
+            models: constants.models.clone(),
+            config_sha256: constants.config_sha256,
+            app_version: env!("CARGO_PKG_VERSION").to_owned(),
+            limits: constants.limits,
+        };
+        let manifest = manifest.to_bytes().map_err(EpochError::Manifest)?;
+        let evidence = self
+            .actor
+            .evidence(Purpose::Epoch, binding::epoch(manifest.digest()))
+            .await
+            .map_err(EpochError::Evidence)?;
+        let envelope = envelope(&manifest, evidence.clone(), None)?;
+        Ok(Epoch {
+            key,
+            manifest,
+            evidence,
+            envelope,
+            replay: Replay::new(constants.replay_capacity),
+            ends,
+            dies: ends + constants.grace,
+        })
+    }
+
+    fn begin(&self, next: Epoch) {
+        let manifest = next.manifest.manifest();
+        tracing::info!(epoch = manifest.epoch, manifest = %next.manifest.digest(), evidence = next.evidence.kind.media_type(), "epoch begins");
+        let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
+        living.last = Some((manifest.epoch, *next.manifest.digest()));
+        living.previous = living.current.replace(Arc::new(next));
+    }
+
+    /// Drops the keys whose time has passed, which zeroises them.
+    fn forget_the_dead(&self) {
+        let now = boot_time();
+        let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
+        let Living { current, previous, .. } = &mut *living;
+        for slot in [current, previous] {
+            if slot.as_ref().is_some_and(|epoch| now >= epoch.dies) {
+                *slot = None;
+            }
+        }
+    }
+
+    async fn keep_forgetting(&self) -> ! {
+        loop {
+            self.forget_the_dead();
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn sleep(&self, wanted: Duration) {
+        // Asking again after a tick costs nothing, and the boot clock can jump ahead when the guest was paused.
+        let _ = tokio::time::timeout(wanted.min(TICK), self.early.notified()).await;
+    }
+
+    fn origin(&self, begins: Option<Duration>) -> Origin {
+        let last = self.living().last;
+        last.map_or_else(Origin::default, |(number, manifest)| Origin {
+            number: number + 1,
+            prev: Some(manifest),
+            begins,
+        })
+    }
+
+    fn living(&self) -> std::sync::RwLockReadGuard<'_, Living> {
+        self.living.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn envelope(manifest: &ManifestBytes, evidence: RawEvidence, nonce: Option<Nonce>) -> Result<Bytes, EpochError> {
+    let RawEvidence { kind, bytes, endorsements, event_log } = evidence;
+    let envelope = Envelope {
+        manifest: manifest.as_bytes().to_vec(),
+        evidence: TeeEvidence { kind, bytes },
+        endorsements,
+        event_log,
+        nonce,
+    };
+    envelope.to_json().map(Bytes::from).map_err(EpochError::Envelope)
+}

@@ -1,0 +1,381 @@
+//! From ciphertext to sealed answer: the only way into this program.
+//!
+//! ```text
+//! outer bytes -> key of that id -> place reserved -> opened -> place taken -> binary HTTP, padding checked -> conditions -> Open Inference Protocol
+//!             -> answer, signed by the receipt key where a model ran -> padded -> sealed
+//! ```
+//!
+//! Until a request has opened there is nobody to trust and nothing to say but which keys there are. After that everything goes back sealed, refusals too.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use teegate_protocol::bhttp::{BhttpError, Fields, Request, Response};
+use teegate_protocol::headers::{
+    PROBLEM_JSON, SEALED_MANIFEST, SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID,
+};
+use teegate_protocol::manifest::{ManifestDigest, ModelDigest, ModelEntry};
+use teegate_protocol::ohttp::request::OpenError;
+use teegate_protocol::ohttp::{EncapsulatedRequest, ServerContext};
+use teegate_protocol::problem::{Problem, ProblemKind};
+use teegate_protocol::receipt::{Execution, Salt, check_request_id};
+
+use crate::epoch::{Epoch, Epochs, unix_time};
+use crate::identity::Identity;
+use crate::oip::infer::Inference;
+use crate::oip::{self, Call, ModelName, OipError};
+use crate::replay::Arrival;
+use crate::workers::{RunError, Workers};
+
+/// Bytes that encapsulation adds to a padded message: header, encapsulated key of the largest KEM, tag; rounded up.
+pub const ENCAPSULATION_BYTES: usize = 2048;
+
+/// From here on opening and sealing is handed to a thread that may block: it takes a millisecond and more.
+const LONG_BYTES: usize = 512 << 10;
+
+/// A model and its workers.
+pub struct Model {
+    /// Name, version and digest, as in the manifest.
+    pub entry: ModelEntry,
+    /// What runs it.
+    pub workers: Workers,
+}
+
+/// Answers encapsulated requests.
+pub struct Opener {
+    epochs: Arc<Epochs>,
+    identity: Arc<Identity>,
+    models: Vec<Model>,
+    sealed_body_bytes: usize,
+}
+
+/// What goes back to whoever brought the ciphertext.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The encapsulated answer; only the client can read whether it is a success.
+    Sealed(Vec<u8>),
+    /// The request asks for a key that is not there, or no longer.
+    UnknownKey(OpenError),
+    /// The bytes are no encapsulated request, or do not open. More is not said.
+    Refused,
+    /// The answer could not be sealed, because the system gave no random bytes.
+    NotSealed,
+}
+
+/// The inside of an answer before it is padded and sealed.
+struct Inside {
+    status: u16,
+    fields: Vec<(&'static str, String)>,
+    content: Vec<u8>,
+}
+
+impl Inside {
+    fn json(status: u16, content: Vec<u8>) -> Self {
+        Self { status, fields: vec![(CONTENT_TYPE, JSON.to_owned())], content }
+    }
+}
+
+const CONTENT_TYPE: &str = "content-type";
+const JSON: &str = "application/json";
+
+impl From<Problem> for Inside {
+    fn from(problem: Problem) -> Self {
+        let mut fields = vec![(CONTENT_TYPE, PROBLEM_JSON.to_owned())];
+        fields.extend(problem.retry_after.map(|seconds| ("retry-after", seconds.to_string())));
+        Self { status: problem.status(), fields, content: problem.to_json() }
+    }
+}
+
+impl From<OipError> for Inside {
+    fn from(error: OipError) -> Self {
+        Self::json(error.status, error.body())
+    }
+}
+
+/// A request that has opened for the first time.
+struct Opened {
+    plaintext: Vec<u8>,
+    context: ServerContext,
+}
+
+enum Unsealed {
+    First(Opened),
+    /// Opened, and will not be executed: the answer says why.
+    Answer(ServerContext, Problem),
+    Outcome(Outcome),
+}
+
+impl Opener {
+    /// Answers requests to these models.
+    pub fn new(epochs: Arc<Epochs>, identity: Arc<Identity>, models: Vec<Model>, sealed_body_bytes: usize) -> Self {
+        Self { epochs, identity, models, sealed_body_bytes }
+    }
+
+    /// Answers one encapsulated request.
+    pub async fn answer(&self, body: Bytes) -> Outcome {
+        let epoch = match self.epoch(&body) {
+            Ok(epoch) => epoch,
+            Err(outcome) => return outcome,
+        };
+        let length = body.len();
+        let unsealed = {
+            let (epoch, body) = (Arc::clone(&epoch), body);
+            apart(length, move || unseal(&epoch, &body)).await
+        };
+        self.epochs.relieve(&epoch);
+        let (context, inside) = match unsealed {
+            Unsealed::Outcome(outcome) => return outcome,
+            Unsealed::Answer(context, problem) => (context, problem.into()),
+            Unsealed::First(Opened { plaintext, context }) => (context, self.inside(&epoch, &plaintext).await),
+        };
+        let limit = self.sealed_body_bytes;
+        apart(inside.content.len(), move || seal(context, inside, limit)).await
+    }
+
+    fn epoch(&self, body: &[u8]) -> Result<Arc<Epoch>, Outcome> {
+        let request = EncapsulatedRequest::parse(body).map_err(refusal)?;
+        let key_id = request.key_id();
+        self.epochs.by_key_id(key_id).ok_or(Outcome::UnknownKey(OpenError::UnknownKeyId { key_id }))
+    }
+
+    async fn inside(&self, epoch: &Epoch, plaintext: &[u8]) -> Inside {
+        match self.respond(epoch, plaintext).await {
+            Ok(inside) | Err(inside) => inside,
+        }
+    }
+
+    async fn respond(&self, epoch: &Epoch, plaintext: &[u8]) -> Result<Inside, Inside> {
+        let request = Request::decode(plaintext, self.sealed_body_bytes).map_err(|error| match error {
+            BhttpError::TooLarge { .. } => Problem::new(ProblemKind::TooLarge).with_detail(error),
+            _ => bad_request(error),
+        })?;
+        let conditions = Conditions::read(&request.fields)?;
+        if let Some(wanted) = conditions.manifest.filter(|wanted| wanted != epoch.manifest().digest()) {
+            let detail = format!(
+                "`{SEALED_MANIFEST}` is {wanted}, but the key that opened the request stands in manifest {}",
+                epoch.manifest().digest()
+            );
+            return Err(bad_request(detail).into());
+        }
+        let call = oip::route(&request.method, &request.path)?;
+        let (Call::Model(name) | Call::ModelReady(name) | Call::Infer(name)) = call else {
+            if conditions.model.is_some() {
+                return Err(
+                    bad_request(format!("`{SEALED_MODEL_SHA256}` is given, but the path names no model")).into()
+                );
+            }
+            return Ok(self.about_the_server(&call));
+        };
+        let model = self.model(name)?;
+        if let Some(wanted) = conditions.model.filter(|wanted| *wanted != model.entry.sha256) {
+            let detail = format!(
+                "`{SEALED_MODEL_SHA256}` is {wanted}, but model `{}` has {}",
+                model.entry.name, model.entry.sha256
+            );
+            return Err(bad_request(detail).into());
+        }
+        let ModelEntry { name, version, .. } = &model.entry;
+        match call {
+            Call::Infer(_) => self.infer(epoch, plaintext, &request, conditions.request_id, model).await,
+            Call::ModelReady(_) => Ok(Inside::json(200, oip::model_ready(name, true))),
+            _ => Ok(Inside::json(200, oip::model_metadata(name, version, model.workers.signature()))),
+        }
+    }
+
+    fn about_the_server(&self, call: &Call<'_>) -> Inside {
+        Inside::json(
+            200,
+            match call {
+                Call::Live => oip::health("live", true),
+                // Models are loaded before the listener opens.
+                Call::Ready => oip::health("ready", true),
+                _ => oip::server_metadata(),
+            },
+        )
+    }
+
+    fn model(&self, asked: ModelName<'_>) -> Result<&Model, OipError> {
+        let known = self.models.iter().find(|model| model.entry.name == asked.name);
+        let known = known
+            .ok_or_else(|| OipError::not_found("no such model; the manifest lists the models of this instance"))?;
+        match asked.version {
+            Some(version) if version != known.entry.version => Err(OipError::not_found(format!(
+                "model `{}` has version `{}` here",
+                known.entry.name, known.entry.version
+            ))),
+            _ => Ok(known),
+        }
+    }
+
+    async fn infer(
+        &self,
+        epoch: &Epoch,
+        plaintext: &[u8],
+        request: &Request,
+        request_id: Option<String>,
+        model: &Model,
+    ) -> Result<Inside, Inside> {
+        let json_length = json_length(&request.fields)?;
+        let mut inference = Inference::parse(&request.content, json_length, model.workers.signature())?;
+        let inputs = std::mem::take(&mut inference.inputs);
+        let outputs = model.workers.run(inputs).await.map_err(|error| match error {
+            RunError::Busy => {
+                Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("the queue of the model is full").into()
+            }
+            RunError::Deadline => {
+                Inside::from(OipError { status: 504, message: "the run was terminated at its deadline".to_owned() })
+            }
+            RunError::NoWorker => OipError { status: 503, message: "the model has no worker left".to_owned() }.into(),
+            RunError::Failed(words) => OipError { status: 500, message: format!("ONNX Runtime: {words}") }.into(),
+        })?;
+        let answer = inference.answer(&model.entry.name, &model.entry.version, &outputs)?;
+        let content_type = if answer.json_length.is_some() { "application/octet-stream" } else { JSON };
+        let mut inside =
+            Inside { status: 200, fields: vec![(CONTENT_TYPE, content_type.to_owned())], content: answer.body };
+        inside.fields.extend(answer.json_length.map(|length| (oip::HEADER_LENGTH, length.to_string())));
+        inside.fields.extend(self.receipt(epoch, plaintext, request_id, model, &inside.content)?);
+        Ok(inside)
+    }
+
+    /// The execution receipt and its salt.
+    fn receipt(
+        &self,
+        epoch: &Epoch,
+        plaintext: &[u8],
+        request_id: Option<String>,
+        model: &Model,
+        output: &[u8],
+    ) -> Result<[(&'static str, String); 2], OipError> {
+        let unsigned = |error: &dyn std::fmt::Display| OipError {
+            status: 500,
+            message: format!("execution receipt could not be made: {error}"),
+        };
+        let salt = Salt::generate().map_err(|error| unsigned(&error))?;
+        let execution = Execution {
+            manifest: *epoch.manifest().digest(),
+            request_id,
+            request: salt.digest(plaintext),
+            output: salt.digest(output),
+            model: model.entry.sha256,
+            claimed_time: unix_time(),
+        };
+        let signed = execution.sign(self.identity.receipt_key()).map_err(|error| unsigned(&error))?;
+        Ok([(SEALED_RECEIPT, signed.to_header()), (SEALED_RECEIPT_SALT, salt.to_header())])
+    }
+}
+
+/// What the client asks to be true, inside the seal.
+struct Conditions {
+    manifest: Option<ManifestDigest>,
+    model: Option<ModelDigest>,
+    request_id: Option<String>,
+}
+
+impl Conditions {
+    fn read(fields: &Fields) -> Result<Self, Problem> {
+        let digest = "64 digits of lower-case hex";
+        let request_id = once(fields, SEALED_REQUEST_ID)?.map(str::to_owned);
+        check_request_id(request_id.as_deref()).map_err(bad_request)?;
+        Ok(Self {
+            manifest: once(fields, SEALED_MANIFEST)?
+                .map(|value| value.parse().map_err(|_| unreadable(SEALED_MANIFEST, digest)))
+                .transpose()?,
+            model: once(fields, SEALED_MODEL_SHA256)?
+                .map(|value| value.parse().map_err(|_| unreadable(SEALED_MODEL_SHA256, digest)))
+                .transpose()?,
+            request_id,
+        })
+    }
+}
+
+fn json_length(fields: &Fields) -> Result<Option<usize>, Problem> {
+    let number =
+        |value: &str| value.parse().map_err(|_| unreadable(oip::HEADER_LENGTH, "the number of bytes of the JSON part"));
+    once(fields, oip::HEADER_LENGTH)?.map(number).transpose()
+}
+
+/// The value of a field that may stand there once.
+fn once<'a>(fields: &'a Fields, name: &'static str) -> Result<Option<&'a str>, Problem> {
+    match fields.get_all(name).count() {
+        0 => Ok(None),
+        _ => fields.get(name).map(Some).ok_or_else(|| unreadable(name, "one value")),
+    }
+}
+
+fn unreadable(name: &str, expected: &str) -> Problem {
+    bad_request(format!("field `{name}`: expected {expected}"))
+}
+
+fn bad_request(detail: impl std::fmt::Display) -> Problem {
+    Problem::new(ProblemKind::BadRequest).with_detail(detail)
+}
+
+/// Reserves, opens, and takes the place: see [`crate::replay`].
+fn unseal(epoch: &Epoch, body: &[u8]) -> Unsealed {
+    let request = match EncapsulatedRequest::parse(body) {
+        Ok(request) => request,
+        Err(error) => return Unsealed::Outcome(refusal(error)),
+    };
+    let reservation = epoch.replay().reserve(request.replay_key());
+    let (plaintext, context) = match request.open(epoch.key()) {
+        Ok(opened) => opened,
+        Err(error) => return Unsealed::Outcome(refusal(error)),
+    };
+    match reservation.map(crate::replay::Reservation::take) {
+        Some(Arrival::First) => Unsealed::First(Opened { plaintext, context }),
+        Some(Arrival::Again) => Unsealed::Answer(context, Problem::new(ProblemKind::Replay)),
+        // Opened only to be able to say so; there is no room to remember it, so it is not executed.
+        None => Unsealed::Answer(
+            context,
+            Problem::new(ProblemKind::Busy)
+                .with_retry_after(5)
+                .with_detail("this key has opened as many requests as it may"),
+        ),
+    }
+}
+
+fn refusal(error: OpenError) -> Outcome {
+    if error.is_key_problem() { Outcome::UnknownKey(error) } else { Outcome::Refused }
+}
+
+fn seal(context: ServerContext, inside: Inside, limit: usize) -> Outcome {
+    let padded = padded(inside).and_then(|bytes| {
+        if bytes.len() <= limit {
+            return Ok(bytes);
+        }
+        let message = format!(
+            "answer has {} padded bytes, at most {limit} can be sealed; ask for fewer outputs or smaller batches",
+            bytes.len()
+        );
+        padded(OipError { status: 500, message }.into())
+    });
+    match padded.map(|bytes| context.seal(&bytes)) {
+        Ok(Ok(sealed)) => Outcome::Sealed(sealed),
+        // The fields are made here, so this is the random number generator.
+        Ok(Err(_)) | Err(_) => Outcome::NotSealed,
+    }
+}
+
+fn padded(inside: Inside) -> Result<Vec<u8>, BhttpError> {
+    let mut response = Response::new(inside.status);
+    for (name, value) in inside.fields {
+        response.fields.push(name, value)?;
+    }
+    response.content = inside.content;
+    response.encode_padded()
+}
+
+/// Runs what is long on a thread that may block.
+async fn apart<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes < LONG_BYTES {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // Only a panic, or the end of the runtime, which ends this future too.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
