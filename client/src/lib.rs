@@ -1,1 +1,46 @@
-//! Under construction in this commit series.
+//! Verify before you send: a client proves to itself what hardware and what code will open its request, seals the request to
+//! a key that only that code holds, and hands the ciphertext to a gateway that cannot read it.
+//!
+//! The walk of one request, downwards through the files:
+//!
+//! 1. [`candidates`](self): what the gateway offers, every byte hostile.
+//! 2. [`instance`](Instance): envelope, manifest, evidence, binding, verdict. Only this makes an [`Instance`].
+//! 3. [`seal`]: the request is sealed to the key of a verified instance, padded.
+//! 4. [`link`](Gateway): the ciphertext goes to the gateway, with a deadline and size limits.
+//! 5. [`answer`](Reply): an unsealed success is an error; the sealed answer opens or is refused; its execution receipt is
+//!    held against the verified manifest.
+//!
+//! Nothing is ever sent unsealed, no error leads to a weaker key, and at most two automatic re-seals, each to a freshly
+//! verified manifest, follow when the gateway says that an instance is gone.
+//!
+//! ```no_run
+//! # async fn example(policy: teegate_verifier::Policy) -> Result<(), Box<dyn std::error::Error>> {
+//! use teegate_client::oip::{Tensor, TensorData};
+//! use teegate_client::{Client, Gateway, Settings};
+//!
+//! let gateway = Gateway::parse("http://gateway.example:8080")?;
+//! let client = Client::connect(gateway, "breast-cancer", policy, Default::default(), Settings::default()).await?;
+//! let features = Tensor { name: "features".into(), shape: vec![1, 30], data: TensorData::Fp32(vec![0.0; 30]) };
+//! let (inference, reply) = client.infer(&[features]).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod candidates;
+mod client;
+mod error;
+mod instance;
+mod link;
+pub mod oip;
+mod remote;
+pub mod seal;
+
+pub use answer::{ReleaseCheck, Reply};
+pub use client::{Client, Settings};
+pub use error::{AnswerError, Error, RequestError};
+pub use instance::{Freshness, Instance, Refused, Trust};
+pub use link::{AddressError, Gateway, LinkError};
+pub use remote::RemoteProblem;
+pub use teegate_protocol::bhttp::{Request, Response};
+pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};

@@ -1,0 +1,95 @@
+//! What the gateway offers: `GET /v1/instances`. A list of envelopes, every byte of it hostile.
+//!
+//! A gateway may offer only some instances, or none, and may lie about why; it cannot make an instance acceptable. So this
+//! file only bounds what is read; [`crate::instance`] decides.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use teegate_protocol::headers::INSTANCES_PATH;
+use teegate_protocol::limits;
+
+use crate::Error;
+use crate::link::Gateway;
+use crate::remote;
+
+/// A gateway offers at most so many instances; what is beyond is not looked at.
+const MAX_OFFERED: usize = 3;
+/// Time for the answer itself, beside the time for which the gateway was asked to wait.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// The envelopes that the gateway offers for `model`, waiting at most `wait` until there is one.
+pub(crate) async fn fetch(gateway: &Gateway, model: &str, wait: Duration) -> Result<Vec<Vec<u8>>, Error> {
+    let wait = wait.min(Duration::from_secs(limits::WAIT_SECONDS.most));
+    let path = format!("{INSTANCES_PATH}?model={}&wait={}", query_value(model), wait.as_secs());
+    let request = Request::get(path)
+        .body(Full::<Bytes>::default())
+        .map_err(|e| Error::Listing(format!("the request for instances cannot be written: {e}")))?;
+    let limit = limits::ENVELOPE_BYTES.saturating_mul(MAX_OFFERED.saturating_add(1));
+    let answer = gateway.exchange(request, wait.saturating_add(ANSWER_WITHIN), limit).await.map_err(Error::Unlisted)?;
+    if answer.status() != StatusCode::OK {
+        return Err(Error::NotOffered(remote::unsealed(&answer)));
+    }
+    let envelopes = read(answer.body()).map_err(Error::Listing)?;
+    tracing::debug!(offered = envelopes.len(), "instances offered");
+    Ok(envelopes)
+}
+
+fn read(body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    #[derive(Deserialize)]
+    struct Offer<'a> {
+        #[serde(borrow)]
+        envelope: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct List<'a> {
+        #[serde(borrow)]
+        instances: Vec<Offer<'a>>,
+    }
+    let list: List<'_> = serde_json::from_slice(body)
+        .map_err(|e| format!("the gateway's list of instances is not the JSON that was expected: {e}"))?;
+    Ok(list.instances.iter().take(MAX_OFFERED).map(|offer| offer.envelope.get().as_bytes().to_vec()).collect())
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986.
+fn query_value(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_most_three_envelopes_are_taken_byte_for_byte() {
+        let one = r#"{"envelope":{ "a" : 1 },"manifest":"00"}"#;
+        let body = format!(r#"{{"v":1,"instances":[{one},{one},{one},{one}],"policy_version":7}}"#);
+        let read = read(body.as_bytes()).unwrap();
+        assert_eq!(read.len(), 3);
+        assert_eq!(read[0], br#"{ "a" : 1 }"#);
+        assert!(super::read(br#"{"instances":[]}"#).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for body in [&b""[..], b"[]", br#"{"instances":[{}]}"#, br#"{"instances":[],"instances":[]}"#] {
+            assert!(read(body).unwrap_err().contains("list of instances"), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_name_cannot_add_to_the_query() {
+        assert_eq!(query_value("a&wait=0 ü"), "a%26wait%3D0%20%C3%BC");
+    }
+}

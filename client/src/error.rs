@@ -1,0 +1,168 @@
+//! Everything that can keep a request from its answer, and what is then known of its fate.
+
+use std::fmt;
+
+use teegate_protocol::problem::Executed;
+use teegate_protocol::receipt::ReceiptError;
+
+use crate::instance::Refused;
+use crate::link::LinkError;
+use crate::oip::TensorError;
+use crate::remote::RemoteProblem;
+use crate::seal::{OpenError, SealError};
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// The request cannot be sent as it is. Nothing was sealed.
+    Request(RequestError),
+    /// The gateway could not be asked for instances. Nothing was sealed.
+    Unlisted(LinkError),
+    /// The gateway's list of instances cannot be read. Nothing was sealed.
+    Listing(String),
+    /// The gateway offers no instance, and says why. Nothing was sealed.
+    NotOffered(RemoteProblem),
+    /// No instance that the gateway offers is acceptable. Nothing was sealed.
+    NoCandidate {
+        /// Why, candidate by candidate; empty if the gateway offered none.
+        refused: Vec<Refused>,
+    },
+    /// The exchange that carried the sealed request failed.
+    Relay(LinkError),
+    /// The gateway or the enclave reports a problem.
+    Remote(RemoteProblem),
+    /// Something answered, and the answer cannot be accepted.
+    Answer(AnswerError),
+}
+
+impl Error {
+    /// What is known of the request's fate. `No` on the word of a gateway is no more than its word.
+    pub fn executed(&self) -> Executed {
+        match self {
+            Self::Request(_)
+            | Self::Unlisted(_)
+            | Self::Listing(_)
+            | Self::NotOffered(_)
+            | Self::NoCandidate { .. } => Executed::No,
+            Self::Relay(error) if !error.sent() => Executed::No,
+            Self::Relay(_) | Self::Answer(_) => Executed::Unknown,
+            Self::Remote(problem) => problem.executed(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(e) => e.fmt(f),
+            Self::Unlisted(e) => e.fmt(f),
+            Self::Listing(e) => f.write_str(e),
+            Self::NotOffered(problem) => {
+                write!(f, "no instance was offered; nothing was sealed and nothing was sent ({problem})")
+            }
+            Self::NoCandidate { refused } if refused.is_empty() => {
+                f.write_str("the gateway offers no instance; nothing was sealed and nothing was sent")
+            }
+            Self::NoCandidate { refused } => {
+                let plural = if refused.len() == 1 { "instance was" } else { "instances were" };
+                write!(
+                    f,
+                    "{} {plural} offered and none is acceptable; nothing was sealed and nothing was sent",
+                    refused.len()
+                )
+            }
+            Self::Relay(e) if !e.sent() => write!(f, "{e}; not executed"),
+            Self::Relay(e) => write!(f, "{e}; whether the request was executed is unknown"),
+            Self::Remote(problem) => problem.fmt(f),
+            Self::Answer(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Why a request cannot be sent as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// Its tensors, or its body.
+    Tensors(TensorError),
+    /// It cannot be sealed.
+    Seal(SealError),
+    /// A field that this crate sets itself, or that cannot be sent.
+    Field {
+        /// The field's name.
+        name: String,
+    },
+    /// The system gave no random bytes.
+    NoRandomness,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tensors(e) => e.fmt(f),
+            Self::Seal(e) => e.fmt(f),
+            Self::Field { name } => {
+                write!(f, "the field `{name}` cannot be set by a caller: the client sets it itself")
+            }
+            Self::NoRandomness => f.write_str("the system gave no random bytes, so nothing can be sealed"),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Why an answer cannot be accepted. Whether the request was executed is unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerError {
+    /// A success without a seal: whoever said it, it was not shown to be the enclave.
+    Unsealed {
+        /// The status.
+        status: u16,
+    },
+    /// It does not open.
+    Open(OpenError),
+    /// The enclave declined, sealed, in words of the Open Inference Protocol.
+    Declined {
+        /// The status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+    /// There is no execution receipt where there has to be one.
+    NoReceipt,
+    /// The execution receipt cannot be read, or its signature does not hold under the manifest's key.
+    Receipt(ReceiptError),
+    /// The execution receipt is about something else.
+    ReceiptOf {
+        /// What differs.
+        what: &'static str,
+    },
+    /// The gateway's release receipt, under the key that the caller pinned, is missing or about something else.
+    Release {
+        /// What is wrong.
+        what: String,
+    },
+    /// Its tensors cannot be read.
+    Tensors(TensorError),
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsealed { status } => write!(
+                f,
+                "the answer is an unsealed success (status {status}): it did not come from the enclave and was not read"
+            ),
+            Self::Open(e) => e.fmt(f),
+            Self::Declined { status, message } => write!(f, "the enclave declined (status {status}): {message}"),
+            Self::NoReceipt => f.write_str("the sealed answer carries no execution receipt"),
+            Self::Receipt(e) => write!(f, "the execution receipt of the answer: {e}"),
+            Self::ReceiptOf { what } => write!(f, "the execution receipt is about another {what}"),
+            Self::Release { what } => write!(f, "the gateway's release receipt: {what}"),
+            Self::Tensors(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AnswerError {}
