@@ -1,2 +1,192 @@
-//! Under construction in this commit series.
-fn main() {}
+//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens.
+//!
+//! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP reads policy,
+//! endorsements and the list of instances again; SIGTERM and SIGINT finish what is in flight and leave.
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use teegate_gateway::clock::Clock;
+use teegate_gateway::config::{Address, Config};
+use teegate_gateway::fleet::Fleet;
+use teegate_gateway::hold::Hold;
+use teegate_gateway::metrics::Metrics;
+use teegate_gateway::proxy::ForwardLimits;
+use teegate_gateway::route::{Gateway, RouteLimits};
+use teegate_gateway::server::{ServerLimits, serve_clients, serve_operator, tls_acceptor};
+use teegate_gateway::trust::{Lifetimes, LinkSettings};
+use teegate_gateway::watch::{WatchSettings, watch};
+use teegate_protocol::receipt::ReceiptKey;
+use teegate_verifier::{BoundTo, Endorsements, Policy};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+const USAGE: &str = "usage: teegate-gateway --config FILE";
+
+/// Why the gateway does not run: a sentence for the operator.
+struct Failure(String);
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("TEEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().init();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let path = match arguments.as_slice() {
+        [flag, path] if flag == "--config" => PathBuf::from(path),
+        [flag] if flag == "--help" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ran = tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(run(&path)));
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(why)) => {
+            eprintln!("teegate-gateway: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(path: &Path) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    let (policy, endorsements) = load_policy(&config)?;
+    let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
+    let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+    let listener = bind(&config.listen).await?;
+    let operator = bind(&config.operator_listen).await?;
+
+    let metrics = Arc::new(Metrics::default());
+    let fleet =
+        Arc::new(Fleet::new(&config.instances, policy, endorsements, Clock::system(), config.breaker, Arc::clone(&metrics)));
+    let watching = WatchSettings {
+        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?,
+        lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },
+        reattest: config.reattest,
+        retry: config.retry,
+        drain: config.drain_timeout,
+    };
+    watch_all(config.instances.clone(), &fleet, &watching, &metrics);
+
+    let gateway = Arc::new(Gateway {
+        fleet: Arc::clone(&fleet),
+        hold: Arc::new(Hold::new(config.hold_limits)),
+        metrics: Arc::clone(&metrics),
+        receipt_key,
+        limits: RouteLimits {
+            max_sealed_bytes: config.max_sealed_bytes,
+            hold: config.hold,
+            max_hold: config.max_hold,
+            forward: ForwardLimits {
+                body_idle: config.body_idle_timeout,
+                answer: config.answer_timeout,
+                max_answer_bytes: config.max_sealed_bytes,
+            },
+        },
+        is_draining: AtomicBool::new(false),
+    });
+    let limits =
+        ServerLimits { connections: config.max_connections, streams: config.max_streams, header_read: config.header_read_timeout };
+    let (shutdown, is_shutdown) = tokio::sync::watch::channel(false);
+    let (stop_operator, is_operator_stopped) = tokio::sync::watch::channel(false);
+    announce(&listener, &operator, &gateway)?;
+    let clients = tokio::spawn(serve_clients(listener, tls, Arc::clone(&gateway), limits, is_shutdown));
+    tokio::spawn(serve_operator(operator, Arc::clone(&gateway), limits, is_operator_stopped));
+
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(path, &fleet, &watching, &metrics).await,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("shutting down: finishing what is in flight");
+    gateway.is_draining.store(true, Ordering::Release);
+    shutdown.send_replace(true);
+    if tokio::time::timeout(config.drain_timeout, clients).await.is_err() {
+        tracing::warn!("some requests did not finish within {} s", config.drain_timeout.as_secs());
+    }
+    stop_operator.send_replace(true);
+    Ok(())
+}
+
+fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
+    for address in addresses {
+        tokio::spawn(watch(address, Arc::clone(fleet), settings.clone(), Arc::clone(metrics)));
+    }
+}
+
+/// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
+async fn reload(path: &Path, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
+    let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
+        let (policy, endorsements) = load_policy(&config)?;
+        Ok((config.instances, policy, endorsements))
+    });
+    match loaded {
+        Ok((instances, policy, endorsements)) => {
+            let added = fleet.set_addresses(&instances);
+            watch_all(added, fleet, settings, metrics);
+            fleet.set_policy(policy, endorsements).await;
+        }
+        Err(Failure(why)) => tracing::error!("reload refused, everything stays as it was: {why}"),
+    }
+}
+
+fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
+    let path = &config.policy;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
+    let policy = Policy::parse(&text).map_err(|error| format!("policy `{}`: {error}", path.display()))?;
+    if policy.weakest_bound_to() != Some(BoundTo::Workload) {
+        tracing::warn!("this policy admits evidence that is not bound to a workload: other code in the guest may hold the keys");
+    }
+    if !policy.trusts_only_vendors() {
+        tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
+    }
+    let endorsements = teegate_intake::endorsements::load_paths(&config.endorsements)?;
+    Ok((policy, endorsements))
+}
+
+/// The seed as 64 hexadecimal digits, or a key that lives as long as this process.
+fn load_receipt_key(path: Option<&Path>) -> Result<ReceiptKey, Failure> {
+    let Some(path) = path else { return Ok(ReceiptKey::generate()?) };
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read the receipt key `{name}`: {error}"))?;
+    let mut seed = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut seed)
+        .map_err(|_| format!("the receipt key `{name}` is not understood: expected 64 hexadecimal digits"))?;
+    Ok(ReceiptKey::from_seed(&seed))
+}
+
+async fn bind(address: &str) -> Result<TcpListener, Failure> {
+    Ok(TcpListener::bind(address).await.map_err(|error| format!("cannot listen on `{address}`: {error}"))?)
+}
+
+/// Tells whoever started this process where it listens, in one line of JSON.
+fn announce(listener: &TcpListener, operator: &TcpListener, gateway: &Gateway) -> Result<(), Failure> {
+    let line = serde_json::json!({
+        "listening": listener.local_addr()?.to_string(),
+        "operator": operator.local_addr()?.to_string(),
+        "receipt_key": gateway.receipt_key.public().to_string(),
+    });
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{line}")?;
+    output.flush()?;
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! The configuration: one TOML file, one table of defaults and bounds, unknown keys refused.
+//!
+//! Nothing in it can weaken confidentiality: the gateway only ever holds ciphertext, and what it may release, and to whom,
+//! is said by the policy, not here. Relative paths start from the folder of the configuration file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use teegate_protocol::limits::{self, Limit};
+
+use crate::breaker::BreakerLimits;
+use crate::hold::HoldLimits;
+
+/// One number that the configuration may set: its key, its default and the range that is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// The key, dotted where it stands in a table.
+    pub key: &'static str,
+    /// What holds when the key is absent.
+    pub default: u64,
+    /// The smallest value accepted.
+    pub least: u64,
+    /// The largest value accepted.
+    pub most: u64,
+}
+
+const fn bound(key: &'static str, default: u64, least: u64, most: u64) -> Bound {
+    Bound { key, default, least, most }
+}
+
+/// A number that the protocol bounds.
+const fn shared(key: &'static str, limit: Limit) -> Bound {
+    bound(key, limit.default, limit.least, limit.most)
+}
+
+const REATTEST: Bound = shared("reattest_seconds", limits::REATTEST_SECONDS);
+const CHANNEL_AGE: Bound = shared("channel_age_seconds", limits::CHANNEL_AGE_SECONDS);
+const RETRY: Bound = bound("retry_seconds", 5, 1, 300);
+const MANIFEST_LIFE: Bound = shared("max_manifest_life_seconds", limits::MANIFEST_LIFE_SECONDS);
+const HOLD: Bound = shared("hold.seconds", limits::HOLD_SECONDS);
+const MAX_HOLD: Bound = bound("hold.max_seconds", limits::HOLD_SECONDS.most, 0, limits::HOLD_SECONDS.most);
+const TENANT_REQUESTS: Bound = shared("hold.tenant_requests", limits::HELD_REQUESTS_PER_TENANT);
+const TENANT_BYTES: Bound = shared("hold.tenant_bytes", limits::HELD_BYTES_PER_TENANT);
+const TOTAL_BYTES: Bound = shared("hold.total_bytes", limits::HELD_BYTES);
+const SEALED_BODY: Bound = shared("limits.sealed_body_bytes", limits::SEALED_BODY_BYTES);
+const CONNECTIONS: Bound = bound("limits.connections", 1_024, 1, 65_536);
+const STREAMS: Bound = bound("limits.streams_per_connection", 128, 1, 65_536);
+const CONNECT: Bound = bound("timeouts.connect_seconds", 5, 1, 60);
+const ATTEST: Bound = bound("timeouts.attest_seconds", 30, 1, 120);
+const HEADER_READ: Bound = bound("timeouts.header_read_seconds", 10, 1, 120);
+const BODY_IDLE: Bound = bound("timeouts.body_idle_seconds", 15, 1, 300);
+const ANSWER: Bound = bound("timeouts.answer_seconds", 120, 1, 3_600);
+const DRAIN: Bound = bound("timeouts.drain_seconds", 30, 0, 600);
+const BREAKER_FAILURES: Bound = bound("breaker.failures", 5, 1, 1_000);
+const BREAKER_OPEN: Bound = bound("breaker.open_seconds", 10, 1, 600);
+
+/// Every number of the configuration, for documentation and tests.
+pub const BOUNDS: &[Bound] = &[
+    REATTEST,
+    CHANNEL_AGE,
+    RETRY,
+    MANIFEST_LIFE,
+    HOLD,
+    MAX_HOLD,
+    TENANT_REQUESTS,
+    TENANT_BYTES,
+    TOTAL_BYTES,
+    SEALED_BODY,
+    CONNECTIONS,
+    STREAMS,
+    CONNECT,
+    ATTEST,
+    HEADER_READ,
+    BODY_IDLE,
+    ANSWER,
+    DRAIN,
+    BREAKER_FAILURES,
+    BREAKER_OPEN,
+];
+
+/// At most so many addresses of instances.
+const MAX_INSTANCES: usize = 1_024;
+
+/// The configuration, checked and complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect: `address:port`.
+    pub listen: String,
+    /// Where the operator's tools connect: `address:port`.
+    pub operator_listen: String,
+    /// TLS on the clients' listener; without it the listener speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The appraisal policy.
+    pub policy: PathBuf,
+    /// Files and folders of endorsements, beside what evidence carries itself.
+    pub endorsements: Vec<PathBuf>,
+    /// The addresses of the instances, `host:port`.
+    pub instances: Vec<Address>,
+    /// Ed25519 seed of the key that signs release receipts, 64 hexadecimal digits; without it a new key is made at every start.
+    pub receipt_key: Option<PathBuf>,
+    /// Between two channel checks of one address.
+    pub reattest: Duration,
+    /// How long a channel check counts.
+    pub channel_age: Duration,
+    /// Before an address that did not answer, or was rejected, is tried again.
+    pub retry: Duration,
+    /// The longest manifest life that is accepted.
+    pub max_manifest_life: Duration,
+    /// How long a request is held when it does not say.
+    pub hold: Duration,
+    /// The longest hold that a request may ask for.
+    pub max_hold: Duration,
+    /// How much may be held.
+    pub hold_limits: HoldLimits,
+    /// The largest sealed request, and the largest sealed answer.
+    pub max_sealed_bytes: u64,
+    /// Clients' connections at a time.
+    pub max_connections: u64,
+    /// Requests at a time on one HTTP/2 connection of a client.
+    pub max_streams: u64,
+    /// TCP, TLS and HTTP/2 set-up towards an instance.
+    pub connect_timeout: Duration,
+    /// One answer with evidence.
+    pub attest_timeout: Duration,
+    /// A client's request head, and its TLS handshake.
+    pub header_read_timeout: Duration,
+    /// Between two pieces of a client's body.
+    pub body_idle_timeout: Duration,
+    /// From the last byte released to the end of the answer.
+    pub answer_timeout: Duration,
+    /// For requests in flight after SIGTERM.
+    pub drain_timeout: Duration,
+    /// The circuit breaker of an instance.
+    pub breaker: BreakerLimits,
+}
+
+/// Certificate chain and private key of the clients' listener, both PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The address of an instance, `host:port`. It is where to look, never who is there.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Address(String);
+
+impl Address {
+    /// Checks the form `host:port`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        (!host.is_empty() && text.len() <= 255 && host.chars().all(is_plain) && port.parse::<u16>().is_ok())
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// As it was configured.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// A file that it needs cannot be read.
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// It is not TOML, or not of the expected shape; the message names line and key.
+    Shape(toml::de::Error),
+    /// A number is outside its range.
+    OutOfBounds {
+        /// Which, and what is accepted.
+        bound: Bound,
+        /// What was given.
+        given: u64,
+    },
+    /// An address of an instance is not `host:port`.
+    Address(String),
+    /// The same address stands twice.
+    AddressTwice(Address),
+    /// There are too many addresses, or none.
+    InstanceCount(usize),
+    /// Two numbers contradict each other.
+    Contradiction(&'static str),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, error } => write!(f, "cannot read `{}`: {error}", path.display()),
+            Self::Shape(error) => write!(f, "the configuration is not understood: {error}"),
+            Self::OutOfBounds { bound: Bound { key, least, most, .. }, given } => {
+                write!(f, "`{key} = {given}` is out of bounds: expected {least} to {most}")
+            }
+            Self::Address(text) => write!(f, "instance `{text}` is not an address: expected `host:port`, for example `10.0.0.7:8443`"),
+            Self::AddressTwice(address) => write!(f, "instance `{address}` is listed twice: remove one"),
+            Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
+            Self::Contradiction(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Checks `text`; relative paths start from `folder`.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(ConfigError::Shape)?;
+        let mut instances = Vec::with_capacity(file.instances.len().min(MAX_INSTANCES));
+        if file.instances.is_empty() || file.instances.len() > MAX_INSTANCES {
+            return Err(ConfigError::InstanceCount(file.instances.len()));
+        }
+        for text in file.instances {
+            let address = Address::parse(&text).ok_or(ConfigError::Address(text))?;
+            if instances.contains(&address) {
+                return Err(ConfigError::AddressTwice(address));
+            }
+            instances.push(address);
+        }
+        let seconds = |bound: Bound, given| take(bound, given).map(Duration::from_secs);
+        let config = Self {
+            listen: file.listen,
+            operator_listen: file.operator_listen,
+            tls: file.tls.map(|tls| TlsFiles { certificate: folder.join(tls.certificate), key: folder.join(tls.key) }),
+            policy: folder.join(file.policy),
+            endorsements: file.endorsements.iter().map(|path| folder.join(path)).collect(),
+            instances,
+            receipt_key: file.receipt_key.map(|path| folder.join(path)),
+            reattest: seconds(REATTEST, file.reattest_seconds)?,
+            channel_age: seconds(CHANNEL_AGE, file.channel_age_seconds)?,
+            retry: seconds(RETRY, file.retry_seconds)?,
+            max_manifest_life: seconds(MANIFEST_LIFE, file.max_manifest_life_seconds)?,
+            hold: seconds(HOLD, file.hold.seconds)?,
+            max_hold: seconds(MAX_HOLD, file.hold.max_seconds)?,
+            hold_limits: HoldLimits {
+                tenant_requests: take(TENANT_REQUESTS, file.hold.tenant_requests)?,
+                tenant_bytes: take(TENANT_BYTES, file.hold.tenant_bytes)?,
+                total_bytes: take(TOTAL_BYTES, file.hold.total_bytes)?,
+            },
+            max_sealed_bytes: take(SEALED_BODY, file.limits.sealed_body_bytes)?,
+            max_connections: take(CONNECTIONS, file.limits.connections)?,
+            max_streams: take(STREAMS, file.limits.streams_per_connection)?,
+            connect_timeout: seconds(CONNECT, file.timeouts.connect_seconds)?,
+            attest_timeout: seconds(ATTEST, file.timeouts.attest_seconds)?,
+            header_read_timeout: seconds(HEADER_READ, file.timeouts.header_read_seconds)?,
+            body_idle_timeout: seconds(BODY_IDLE, file.timeouts.body_idle_seconds)?,
+            answer_timeout: seconds(ANSWER, file.timeouts.answer_seconds)?,
+            drain_timeout: seconds(DRAIN, file.timeouts.drain_seconds)?,
+            breaker: BreakerLimits {
+                failures: take(BREAKER_FAILURES, file.breaker.failures)?,
+                open: seconds(BREAKER_OPEN, file.breaker.open_seconds)?,
+            },
+        };
+        if config.reattest > config.channel_age {
+            return Err(ConfigError::Contradiction(
+                "`reattest_seconds` is more than `channel_age_seconds`: every channel check would lapse before the next one",
+            ));
+        }
+        if config.hold > config.max_hold {
+            return Err(ConfigError::Contradiction("`hold.seconds` is more than `hold.max_seconds`: the default must be allowed"));
+        }
+        Ok(config)
+    }
+}
+
+fn take(bound: Bound, given: Option<u64>) -> Result<u64, ConfigError> {
+    let value = given.unwrap_or(bound.default);
+    if (bound.least..=bound.most).contains(&value) { Ok(value) } else { Err(ConfigError::OutOfBounds { bound, given: value }) }
+}
+
+/// The file as written: what is absent takes its default from the table above.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: String,
+    operator_listen: String,
+    tls: Option<TlsFiles>,
+    policy: PathBuf,
+    #[serde(default)]
+    endorsements: Vec<PathBuf>,
+    instances: Vec<String>,
+    receipt_key: Option<PathBuf>,
+    reattest_seconds: Option<u64>,
+    channel_age_seconds: Option<u64>,
+    retry_seconds: Option<u64>,
+    max_manifest_life_seconds: Option<u64>,
+    #[serde(default)]
+    hold: HoldTable,
+    #[serde(default)]
+    limits: LimitsTable,
+    #[serde(default)]
+    timeouts: TimeoutsTable,
+    #[serde(default)]
+    breaker: BreakerTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HoldTable {
+    seconds: Option<u64>,
+    max_seconds: Option<u64>,
+    tenant_requests: Option<u64>,
+    tenant_bytes: Option<u64>,
+    total_bytes: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LimitsTable {
+    sealed_body_bytes: Option<u64>,
+    connections: Option<u64>,
+    streams_per_connection: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TimeoutsTable {
+    connect_seconds: Option<u64>,
+    attest_seconds: Option<u64>,
+    header_read_seconds: Option<u64>,
+    body_idle_seconds: Option<u64>,
+    answer_seconds: Option<u64>,
+    drain_seconds: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BreakerTable {
+    failures: Option<u64>,
+    open_seconds: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\ninstances = ['a:1']\n";
+
+    fn error_of(text: &str) -> String {
+        Config::parse(text, Path::new("")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_smallest_configuration_has_the_defaults_of_the_table() {
+        let config = Config::parse(SMALLEST, Path::new("/etc/teegate")).unwrap();
+        assert_eq!(config.reattest, Duration::from_secs(120));
+        assert_eq!(config.channel_age, Duration::from_secs(300));
+        assert_eq!(config.hold_limits.tenant_requests, 256);
+        assert_eq!(config.policy, Path::new("/etc/teegate/p.toml"));
+        assert!(BOUNDS.iter().all(|bound| (bound.least..=bound.most).contains(&bound.default)));
+    }
+
+    #[test]
+    fn every_bound_is_kept_at_both_ends() {
+        for bound in BOUNDS {
+            for (value, is_accepted) in [(bound.least, true), (bound.most, true), (bound.most + 1, false)] {
+                let given = take(*bound, Some(value));
+                assert_eq!(given.is_ok(), is_accepted, "{} = {value}", bound.key);
+            }
+            if let Some(below) = bound.least.checked_sub(1) {
+                assert!(matches!(take(*bound, Some(below)), Err(ConfigError::OutOfBounds { .. })), "{}", bound.key);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (line, said) in [
+            ("reattest_second = 3\n", "unknown field `reattest_second`"),
+            ("reattest_seconds = 3601\n", "`reattest_seconds = 3601` is out of bounds: expected 1 to 3600"),
+            ("reattest_seconds = 60\nchannel_age_seconds = 30\n", "`reattest_seconds` is more than `channel_age_seconds`"),
+            ("[hold]\nsecond = 1\n", "unknown field `second`"),
+            ("[hold]\nseconds = 121\n", "`hold.seconds = 121` is out of bounds: expected 0 to 120"),
+            ("[hold]\nmax_seconds = 5\n", "`hold.seconds` is more than `hold.max_seconds`"),
+        ] {
+            let message = error_of(&format!("{SMALLEST}{line}"));
+            assert!(message.contains(said), "{message}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        for (list, said) in [
+            ("[]", "0 instances are listed"),
+            ("['a']", "instance `a` is not an address"),
+            ("['a:99999']", "instance `a:99999` is not an address"),
+            ("['a b:1']", "instance `a b:1` is not an address"),
+            ("['a:1', 'a:1']", "instance `a:1` is listed twice"),
+        ] {
+            let message = error_of(&SMALLEST.replace("['a:1']", list));
+            assert!(message.contains(said), "{message}");
+        }
+        assert_eq!(Address::parse("[::1]:8443").unwrap().as_str(), "[::1]:8443");
+    }
+}

@@ -1,0 +1,441 @@
+//! The fleet: which addresses there are, who was proven to be there, and until when (DESIGN section 4).
+//!
+//! An address goes `pending -> attested(until) -> draining -> gone`, or is `rejected` with the checks that failed. A failed
+//! check rejects at once; silence lets the last proof lapse. An address says nothing about identity: only its channel check
+//! does, so two addresses that prove the same TLS key and `instance_id` are two routes to one instance, and one identity
+//! proven under two TLS keys is a conflict that rejects everyone who takes part in it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use teegate_protocol::manifest::{InstanceId, ManifestBytes, ManifestDigest, SpkiDigest};
+use teegate_verifier::{Endorsements, Policy};
+use tokio::sync::{mpsc, watch};
+
+use crate::breaker::{Breaker, BreakerLimits};
+use crate::clock::{Clock, Now};
+use crate::config::Address;
+use crate::metrics::Metrics;
+use crate::trust::{Appraisal, Backend, Distrust, Offer, Trusted};
+
+/// The check that fails when two parties claim one identity.
+pub const CONFLICT: &str = "identity.conflict";
+
+/// How many manifests of the past are remembered, so that a client is told what became of its own.
+const FORMER_MANIFESTS: usize = 4_096;
+
+/// All addresses, and what was proven about each.
+#[derive(Debug)]
+pub struct Fleet {
+    clock: Clock,
+    breaker_limits: BreakerLimits,
+    metrics: Arc<Metrics>,
+    changes: watch::Sender<u64>,
+    state: RwLock<State>,
+}
+
+/// What the fleet knows at one moment.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) appraisal: Arc<Appraisal>,
+    pub(crate) routes: BTreeMap<Address, Route>,
+    breakers: HashMap<Identity, Arc<Breaker>>,
+    former: VecDeque<(ManifestDigest, Former)>,
+    permits: Permits,
+}
+
+/// Who an instance is: what it proved, not where it is. The receipt key belongs to it; another one is a conflict.
+pub(crate) type Identity = (SpkiDigest, InstanceId);
+
+/// What became of a manifest that is no longer releasable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Former {
+    /// Its epoch is over, or its instance skipped it.
+    Past,
+    /// Its instance is gone.
+    Gone,
+}
+
+/// One address.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    verdict: Verdict,
+    claim: Option<Claim>,
+    offer: Option<Arc<Trusted<Offer>>>,
+    is_draining: bool,
+    is_conflicted: bool,
+}
+
+#[derive(Debug, Default)]
+enum Verdict {
+    #[default]
+    None,
+    Attested(Arc<Trusted<Backend>>),
+    Rejected(Vec<&'static str>),
+}
+
+/// Where an address stands at one moment.
+#[derive(Debug)]
+pub(crate) enum Standing<'a> {
+    Pending,
+    Attested(&'a Arc<Trusted<Backend>>),
+    Draining(&'a Arc<Trusted<Backend>>),
+    Rejected(&'a [&'static str]),
+}
+
+/// The identity that an address proved last, with the manifests of it that may be released: the newest first, then the one
+/// that the newest names as its predecessor. It outlives the proof, so that a conflict is not forgotten when one party lapses.
+#[derive(Debug)]
+struct Claim {
+    manifests: Vec<Arc<ManifestBytes>>,
+}
+
+impl Claim {
+    fn newest(&self) -> Option<&Arc<ManifestBytes>> {
+        self.manifests.first()
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        self.newest().map(|manifest| identity(manifest))
+    }
+}
+
+pub(crate) fn identity(manifest: &ManifestBytes) -> Identity {
+    (manifest.manifest().tls_spki_sha256, manifest.manifest().instance_id)
+}
+
+/// Every permit holds a clone of the sender, so the receiver sees the end of the last one.
+#[derive(Debug)]
+struct Permits {
+    sender: mpsc::Sender<Infallible>,
+    receiver: mpsc::Receiver<Infallible>,
+}
+
+impl Permits {
+    fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        Self { sender, receiver }
+    }
+}
+
+impl Route {
+    /// Where it stands at `now`, under policy `version`.
+    pub(crate) fn standing(&self, now: &Now, version: u64) -> Standing<'_> {
+        if self.is_conflicted {
+            return Standing::Rejected(&[CONFLICT]);
+        }
+        match &self.verdict {
+            Verdict::Rejected(checks) => Standing::Rejected(checks),
+            Verdict::Attested(backend)
+                if backend.policy_version() == version && backend.at(now).is_ok_and(|backend| !backend.is_closed()) =>
+            {
+                if self.is_draining { Standing::Draining(backend) } else { Standing::Attested(backend) }
+            }
+            Verdict::Attested(_) | Verdict::None => Standing::Pending,
+        }
+    }
+
+    /// The manifest with `digest`, if this address proved it and it is not a thing of the past.
+    pub(crate) fn manifest(&self, digest: &ManifestDigest) -> Option<&Arc<ManifestBytes>> {
+        self.claim.as_ref()?.manifests.iter().find(|manifest| manifest.digest() == digest)
+    }
+}
+
+impl State {
+    /// The circuit breaker of an instance.
+    pub(crate) fn breaker(&self, identity: &Identity) -> Option<&Arc<Breaker>> {
+        self.breakers.get(identity)
+    }
+
+    /// What became of a manifest that no address shows any more.
+    pub(crate) fn former(&self, digest: &ManifestDigest) -> Option<Former> {
+        self.former.iter().rev().find(|(former, _)| former == digest).map(|(_, what)| *what)
+    }
+
+    /// A token that lives as long as a permit of the current policy version.
+    pub(crate) fn permit_token(&self) -> mpsc::Sender<Infallible> {
+        self.permits.sender.clone()
+    }
+
+    /// Every address where it stands at `now`.
+    pub(crate) fn standings(&self, now: &Now) -> impl Iterator<Item = (&Address, Standing<'_>)> {
+        let (now, version) = (*now, self.appraisal.version);
+        self.routes.iter().map(move |(address, route)| (address, route.standing(&now, version)))
+    }
+
+    fn remember(&mut self, manifest: &ManifestBytes, what: Former) {
+        if self.former.len() >= FORMER_MANIFESTS {
+            self.former.pop_front();
+        }
+        self.former.push_back((*manifest.digest(), what));
+    }
+
+    /// Forgets the claim of a route; a manifest that no other route shows is gone.
+    fn depart(&mut self, claim: Claim, what: Former) {
+        for manifest in claim.manifests {
+            if self.routes.values().all(|route| route.manifest(manifest.digest()).is_none()) {
+                self.remember(&manifest, what);
+            }
+        }
+    }
+
+    /// Judges anew who shares an identity with whom. True when someone is newly in conflict.
+    fn judge_conflicts(&mut self, now: &Now) -> bool {
+        let parties = conflicting(self.routes.iter().filter_map(|(address, route)| {
+            let newest = route.claim.as_ref()?.newest()?;
+            (now.wall.seconds() < newest.manifest().not_after).then_some((address.clone(), Arc::clone(newest)))
+        }));
+        let mut is_new = false;
+        for (address, route) in &mut self.routes {
+            let is_conflicted = parties.contains(address);
+            is_new |= is_conflicted && !route.is_conflicted;
+            route.is_conflicted = is_conflicted;
+        }
+        is_new
+    }
+}
+
+/// The addresses that share an `instance_id`, a receipt key or an OHTTP key under different TLS keys, or that prove different
+/// receipt keys for one instance.
+fn conflicting(claims: impl Iterator<Item = (Address, Arc<ManifestBytes>)>) -> Vec<Address> {
+    let mut owners: HashMap<(&'static str, Vec<u8>), Vec<(Vec<u8>, Address)>> = HashMap::new();
+    for (address, claimed) in claims {
+        let manifest = claimed.manifest();
+        let spki = manifest.tls_spki_sha256.as_bytes().to_vec();
+        let mut own = |what, mark: Vec<u8>, owner: &[u8]| {
+            owners.entry((what, mark)).or_default().push((owner.to_vec(), address.clone()));
+        };
+        own("instance_id", manifest.instance_id.as_bytes().to_vec(), &spki);
+        own("receipt_key", manifest.receipt_key.as_bytes().to_vec(), &spki);
+        // The manifest's parser has read these keys before: none of them is left out here.
+        for key in manifest.key_configs().unwrap_or_default() {
+            own("ohttp_key", key.public_key().to_vec(), &spki);
+        }
+        let instance = [spki.as_slice(), manifest.instance_id.as_bytes()].concat();
+        own("instance", instance, manifest.receipt_key.as_bytes());
+    }
+    let is_shared = |parties: &Vec<(Vec<u8>, Address)>| parties.iter().any(|(owner, _)| Some(owner) != parties.first().map(|(first, _)| first));
+    owners.into_values().filter(is_shared).flatten().map(|(_, address)| address).collect()
+}
+
+impl Fleet {
+    /// A fleet of `addresses`, of which nothing is known yet, under its first policy.
+    pub fn new(
+        addresses: &[Address],
+        policy: Policy,
+        endorsements: Endorsements,
+        clock: Clock,
+        breaker_limits: BreakerLimits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let state = State {
+            appraisal: Arc::new(Appraisal { version: 1, policy, endorsements }),
+            routes: addresses.iter().map(|address| (address.clone(), Route::default())).collect(),
+            breakers: HashMap::new(),
+            former: VecDeque::new(),
+            permits: Permits::new(),
+        };
+        Self { clock, breaker_limits, metrics, changes: watch::Sender::new(0), state: RwLock::new(state) }
+    }
+
+    /// The clocks by which everything here is judged.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Wakes after every change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The policy and endorsements of now.
+    pub fn appraisal(&self) -> Arc<Appraisal> {
+        Arc::clone(&self.read().appraisal)
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells everyone who waits to judge again.
+    pub(crate) fn announce(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Takes a new policy into force. When this returns, no permit of an older version exists, so none can write again.
+    /// Every address has to prove itself under the new policy.
+    pub async fn set_policy(&self, policy: Policy, endorsements: Endorsements) -> u64 {
+        let (version, old) = {
+            // Whoever is writing under a permit holds the other side of this lock.
+            let mut state = self.write();
+            let version = state.appraisal.version.saturating_add(1);
+            state.appraisal = Arc::new(Appraisal { version, policy, endorsements });
+            for route in state.routes.values_mut() {
+                route.verdict = Verdict::None;
+                route.offer = None;
+            }
+            (version, std::mem::replace(&mut state.permits, Permits::new()))
+        };
+        self.announce();
+        let Permits { sender, mut receiver } = old;
+        drop(sender);
+        while receiver.recv().await.is_some() {}
+        tracing::info!(target: "audit", policy_version = version, "policy in force");
+        version
+    }
+
+    /// An address passed its channel check.
+    pub fn accept(&self, address: &Address, backend: Trusted<Backend>) {
+        let now = self.clock.now();
+        let is_conflict_new = {
+            let mut state = self.write();
+            if backend.policy_version() != state.appraisal.version {
+                return;
+            }
+            let Some(mut route) = state.routes.remove(address) else { return };
+            let newest = Arc::clone(backend.once().manifest());
+            let (claim, departed) = succeed(route.claim.take(), newest.clone());
+            route.claim = Some(claim);
+            route.offer = route.offer.filter(|offer| offer.once().manifest().digest() == newest.digest());
+            route.verdict = Verdict::Attested(Arc::new(backend));
+            state.routes.insert(address.clone(), route);
+            for (claim, what) in departed {
+                state.depart(claim, what);
+            }
+            let limits = self.breaker_limits;
+            state.breakers.entry(identity(&newest)).or_insert_with(|| Arc::new(Breaker::new(limits)));
+            let claimed: Vec<Identity> = state.routes.values().filter_map(|route| route.claim.as_ref()?.identity()).collect();
+            state.breakers.retain(|identity, _| claimed.contains(identity));
+            state.judge_conflicts(&now)
+        };
+        if is_conflict_new {
+            self.metrics.conflicted();
+            self.metrics.failed_check(CONFLICT);
+            tracing::error!(
+                target: "audit",
+                %address,
+                "identity conflict: an instance id, receipt key or OHTTP key is held under two TLS keys; every party is rejected"
+            );
+        }
+        self.announce();
+    }
+
+    /// An address showed epoch evidence that clients may be given.
+    pub fn accept_offer(&self, address: &Address, offer: Trusted<Offer>) {
+        let mut state = self.write();
+        if offer.policy_version() != state.appraisal.version {
+            return;
+        }
+        if let Some(route) = state.routes.get_mut(address) {
+            route.offer = Some(Arc::new(offer));
+        }
+        drop(state);
+        self.announce();
+    }
+
+    /// The evidence of an address was refused under policy `version`: it is rejected at once, and so is every other route to
+    /// the peer that showed it.
+    pub fn reject(&self, address: &Address, distrust: &Distrust, version: u64) {
+        {
+            let mut state = self.write();
+            if version != state.appraisal.version {
+                return;
+            }
+            for (other, route) in &mut state.routes {
+                let spki = route.claim.as_ref().and_then(Claim::identity).map(|(spki, _)| spki);
+                if other == address || spki == Some(distrust.tls_spki) {
+                    route.verdict = Verdict::Rejected(distrust.checks.clone());
+                    route.offer = None;
+                }
+            }
+        }
+        for check in &distrust.checks {
+            self.metrics.failed_check(check);
+        }
+        self.announce();
+    }
+
+    /// Takes the addresses of a new list: what is new is pending, what is missing drains. Returns what is new.
+    pub fn set_addresses(&self, addresses: &[Address]) -> Vec<Address> {
+        let mut added = Vec::new();
+        {
+            let mut state = self.write();
+            for (address, route) in &mut state.routes {
+                route.is_draining = !addresses.contains(address);
+            }
+            for address in addresses {
+                if !state.routes.contains_key(address) {
+                    state.routes.insert(address.clone(), Route::default());
+                    added.push(address.clone());
+                }
+            }
+        }
+        self.announce();
+        added
+    }
+
+    /// Whether an address is to be left.
+    pub fn is_draining(&self, address: &Address) -> bool {
+        self.read().routes.get(address).is_none_or(|route| route.is_draining)
+    }
+
+    /// A drained address is gone.
+    pub fn remove(&self, address: &Address) {
+        {
+            let mut state = self.write();
+            let Some(route) = state.routes.remove(address) else { return };
+            if let Some(claim) = route.claim {
+                state.depart(claim, Former::Gone);
+            }
+            let now = self.clock.now();
+            state.judge_conflicts(&now);
+        }
+        self.announce();
+    }
+
+    /// Up to one offer for each attested instance that runs `model`, or any model, and that clients may seal to now.
+    pub fn offers(&self, model: Option<&str>) -> Vec<Arc<Trusted<Offer>>> {
+        let now = self.clock.now();
+        let state = self.read();
+        let mut offers: Vec<(Identity, Arc<Trusted<Offer>>)> = Vec::new();
+        for route in state.routes.values() {
+            let (Standing::Attested(_), Some(offer)) = (route.standing(&now, state.appraisal.version), &route.offer) else { continue };
+            let Ok(offered) = offer.at(&now) else { continue };
+            let manifest = offered.manifest();
+            let runs = model.is_none_or(|name| manifest.manifest().model(name, None).is_some());
+            if runs && manifest.manifest().may_seal(now.wall.seconds()) && offers.iter().all(|(known, _)| *known != identity(manifest)) {
+                offers.push((identity(manifest), Arc::clone(offer)));
+            }
+        }
+        offers.into_iter().map(|(_, offer)| offer).collect()
+    }
+}
+
+/// The claim after `newest` was proven, and what departs with it: two manifests of an instance are releasable at once if the
+/// newer names the older in `prev`, with the next epoch.
+fn succeed(old: Option<Claim>, newest: Arc<ManifestBytes>) -> (Claim, Vec<(Claim, Former)>) {
+    let Some(mut old) = old else { return (Claim { manifests: vec![newest] }, Vec::new()) };
+    let Some(previous) = old.newest().cloned() else { return (Claim { manifests: vec![newest] }, Vec::new()) };
+    if previous.digest() == newest.digest() {
+        return (old, Vec::new());
+    }
+    let is_same = identity(&previous) == identity(&newest) && previous.manifest().receipt_key == newest.manifest().receipt_key;
+    if !is_same {
+        return (Claim { manifests: vec![newest] }, vec![(old, Former::Gone)]);
+    }
+    let follows = newest.manifest().prev == Some(*previous.digest())
+        && previous.manifest().epoch.checked_add(1) == Some(newest.manifest().epoch);
+    if follows {
+        let past = Claim { manifests: old.manifests.split_off(1) };
+        return (Claim { manifests: vec![newest, previous] }, vec![(past, Former::Past)]);
+    }
+    (Claim { manifests: vec![newest] }, vec![(old, Former::Past)])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! The hold: sealed requests that may not be released yet wait here, bounded in number and bytes, per tenant and in all,
+//! until the release predicate holds or their time is over (DESIGN section 4). Nothing of a held request has been sent.
+//!
+//! Waiting is woken by changes of the fleet, never by polling.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// In whose name a request is held, limited and counted. Version 1 has one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Tenant(&'static str);
+
+impl Tenant {
+    /// Everyone, as long as requests carry no admission credential.
+    pub const DEFAULT: Self = Self("default");
+
+    /// Its name, as metrics and the audit trail show it.
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct HoldLimits {
+    /// Requests of one tenant.
+    pub tenant_requests: u64,
+    /// Sealed bytes of one tenant.
+    pub tenant_bytes: u64,
+    /// Sealed bytes of all tenants.
+    pub total_bytes: u64,
+}
+
+/// There is no room for another request, or for more bytes of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// The bookkeeping of everything that waits.
+#[derive(Debug)]
+pub struct Hold {
+    limits: HoldLimits,
+    used: Mutex<Used>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    bytes: u64,
+    tenants: HashMap<Tenant, Share>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    requests: u64,
+    bytes: u64,
+}
+
+impl Hold {
+    /// An empty hold.
+    pub fn new(limits: HoldLimits) -> Self {
+        Self { limits, used: Mutex::default() }
+    }
+
+    /// Takes a place for a request that announces `bytes`; dropping the place gives it back.
+    pub fn enter(self: &Arc<Self>, tenant: Tenant, bytes: u64) -> Result<Place, Full> {
+        {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let share = used.tenants.entry(tenant).or_default();
+            if share.requests >= self.limits.tenant_requests {
+                return Err(Full);
+            }
+            share.requests += 1;
+        }
+        let mut place = Place { hold: Arc::clone(self), tenant, bytes: 0 };
+        place.grow_to(bytes)?;
+        Ok(place)
+    }
+
+    /// Requests and bytes that wait now.
+    pub fn usage(&self) -> (u64, u64) {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        (used.tenants.values().map(|share| share.requests).sum(), used.bytes)
+    }
+}
+
+/// A place in the hold.
+#[derive(Debug)]
+pub struct Place {
+    hold: Arc<Hold>,
+    tenant: Tenant,
+    bytes: u64,
+}
+
+impl Place {
+    /// Makes room for `bytes` in all, if the request turns out larger than it announced.
+    pub fn grow_to(&mut self, bytes: u64) -> Result<(), Full> {
+        let more = bytes.saturating_sub(self.bytes);
+        let mut used = self.hold.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.bytes.saturating_add(more) > self.hold.limits.total_bytes {
+            return Err(Full);
+        }
+        let share = used.tenants.entry(self.tenant).or_default();
+        if share.bytes.saturating_add(more) > self.hold.limits.tenant_bytes {
+            return Err(Full);
+        }
+        share.bytes = share.bytes.saturating_add(more);
+        used.bytes = used.bytes.saturating_add(more);
+        self.bytes = self.bytes.saturating_add(more);
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut used = self.hold.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.bytes = used.bytes.saturating_sub(self.bytes);
+        let Some(share) = used.tenants.get_mut(&self.tenant) else { return };
+        share.bytes = share.bytes.saturating_sub(self.bytes);
+        share.requests = share.requests.saturating_sub(1);
+        if share.requests == 0 {
+            used.tenants.remove(&self.tenant);
+        }
+    }
+}
+
+/// Waits until `judge` has an answer, asking it again after every change; `None` once `deadline` has passed without one.
+pub async fn wait_until<T>(
+    changes: &mut watch::Receiver<u64>,
+    deadline: Instant,
+    mut judge: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    loop {
+        // What changes from here on wakes the wait below, so nothing is missed between judging and waiting.
+        changes.borrow_and_update();
+        if let Some(answer) = judge() {
+            return Some(answer);
+        }
+        match timeout_at(deadline, changes.changed()).await {
+            Ok(Ok(())) => {}
+            // The fleet is gone or the time is over: nothing can change the answer any more.
+            Ok(Err(_)) | Err(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn hold() -> Arc<Hold> {
+        Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100, total_bytes: 150 }))
+    }
+
+    #[test]
+    fn number_and_bytes_are_bounded_and_given_back() {
+        let hold = hold();
+        let first = hold.enter(Tenant::DEFAULT, 60).unwrap();
+        assert_eq!(hold.enter(Tenant::DEFAULT, 41).unwrap_err(), Full, "bytes of the tenant");
+        assert_eq!(hold.usage(), (1, 60), "a refused request leaves no trace");
+        let mut second = hold.enter(Tenant::DEFAULT, 0).unwrap();
+        assert_eq!(hold.enter(Tenant::DEFAULT, 0).unwrap_err(), Full, "number of the tenant");
+        assert_eq!(second.grow_to(41), Err(Full));
+        assert_eq!(second.grow_to(40), Ok(()));
+        let other = Tenant("other");
+        assert_eq!(hold.enter(other, 51).unwrap_err(), Full, "bytes in all");
+        let third = hold.enter(other, 50).unwrap();
+        drop((first, second, third));
+        assert_eq!(hold.usage(), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_with_the_change_that_makes_the_predicate_hold() {
+        let (sender, mut changes) = watch::channel(0_u64);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let watched = sender.subscribe();
+        let waiting = tokio::spawn(async move {
+            let mut asked = 0;
+            let answer = wait_until(&mut changes, deadline, || {
+                asked += 1;
+                (*watched.borrow() == 2).then_some("released")
+            })
+            .await;
+            (answer, asked)
+        });
+        tokio::task::yield_now().await;
+        sender.send(1).unwrap();
+        tokio::task::yield_now().await;
+        sender.send(2).unwrap();
+        assert_eq!(waiting.await.unwrap(), (Some("released"), 3), "asked once a change, not on a timer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_at_the_deadline() {
+        let (_sender, mut changes) = watch::channel(0_u64);
+        let start = Instant::now();
+        let deadline = start + Duration::from_secs(30);
+        assert_eq!(wait_until(&mut changes, deadline, || None::<()>).await, None);
+        assert_eq!(start.elapsed(), Duration::from_secs(30));
+    }
+}

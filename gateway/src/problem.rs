@@ -1,0 +1,176 @@
+//! From error to answer: one exhaustive match. An unsealed problem is a diagnostic, never truth; it says whether the request may
+//! have been executed, so that nobody sends again what may have happened already (DESIGN section 3).
+
+use std::time::Duration;
+
+use teegate_protocol::problem::{Problem, ProblemKind};
+
+use crate::hold::Full;
+use crate::proxy::NotForwarded;
+use crate::release::Refusal;
+use crate::trust::NotOpened;
+use crate::upload::UploadError;
+
+/// Why a request to the gateway has no answer of an enclave.
+#[derive(Debug)]
+pub enum RouteError {
+    /// The release predicate did not hold in time, or cannot.
+    Refused(Refusal),
+    /// No room to hold it.
+    Full(Full),
+    /// It could not be received while it was held.
+    Held(UploadError),
+    /// Forwarding failed.
+    NotForwarded(NotForwarded),
+    /// The request announces more than is accepted.
+    TooLarge(UploadError),
+    /// The request is not what this endpoint takes.
+    Malformed(&'static str),
+    /// The content type is not the one of a sealed request.
+    MediaType,
+    /// No such path.
+    NotFound,
+    /// The path exists, the method does not.
+    Method(&'static str),
+    /// The gateway is shutting down.
+    Draining,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub enum Said {
+    /// A problem of the protocol.
+    Problem(Problem),
+    /// A mistake in the use of HTTP itself: RFC 9457's `about:blank`. Nothing was sent.
+    Plain {
+        /// The status.
+        status: u16,
+        /// The outcome, as metrics and the audit trail show it.
+        name: &'static str,
+        /// What was expected.
+        detail: &'static str,
+        /// The value of `Allow`, where the method is wrong.
+        allow: Option<&'static str>,
+    },
+}
+
+impl Said {
+    /// The outcome, as metrics and the audit trail show it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Problem(problem) => problem.kind.name(),
+            Self::Plain { name, .. } => name,
+        }
+    }
+}
+
+/// The answer to `error`.
+pub fn say(error: &RouteError) -> Said {
+    let plain = |status, name, detail| Said::Plain { status, name, detail, allow: None };
+    Said::Problem(match error {
+        RouteError::Refused(refusal) => refused(refusal),
+        RouteError::Full(Full) => busy("the hold is full", Duration::from_secs(1)),
+        RouteError::Held(error) | RouteError::TooLarge(error) => undelivered(*error, false),
+        RouteError::NotForwarded(NotForwarded::Empty) => return plain(400, "malformed", "the sealed request is empty"),
+        RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lapsed | NotOpened::Lost(_))) => {
+            Problem::new(ProblemKind::NoAttestedInstance).with_detail("the connection to the instance was lost; nothing was sent")
+        }
+        RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left }) => {
+            let detail = "the instance is not attested any more under the policy in force";
+            outcome(Problem::new(ProblemKind::PolicyChanged).with_detail(detail), *bytes_left)
+        }
+        RouteError::NotForwarded(NotForwarded::Lost(_)) => {
+            Problem::new(ProblemKind::UpstreamLost).with_detail("the connection to the instance was lost after bytes had left")
+        }
+        RouteError::NotForwarded(NotForwarded::Deadline { bytes_left }) => {
+            outcome(Problem::new(ProblemKind::Deadline).with_detail("the instance did not answer in time"), *bytes_left)
+        }
+        RouteError::NotForwarded(NotForwarded::Idle { bytes_left }) => {
+            let detail = "the rest of the request did not arrive in time";
+            outcome(Problem::new(ProblemKind::Deadline).with_detail(detail), *bytes_left)
+        }
+        RouteError::NotForwarded(NotForwarded::Upload { error, bytes_left }) => undelivered(*error, *bytes_left),
+        RouteError::Draining => busy("this gateway is shutting down", Duration::from_secs(1)),
+        RouteError::Malformed(detail) => return plain(400, "malformed", detail),
+        RouteError::MediaType => {
+            return plain(415, "media-type", "expected one header field `content-type: message/ohttp-req`");
+        }
+        RouteError::NotFound => return plain(404, "not-found", "no such path"),
+        RouteError::Method(allowed) => {
+            return Said::Plain { status: 405, name: "method", detail: "that method does not exist here", allow: Some(allowed) };
+        }
+    })
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    let problem = |kind| Problem::new(kind).with_detail(refusal);
+    match refusal {
+        Refusal::Stale => problem(ProblemKind::StaleManifest),
+        Refusal::Reseal => problem(ProblemKind::Reseal),
+        Refusal::NoInstance => problem(ProblemKind::NoAttestedInstance).with_retry_after(1),
+        Refusal::Rejected(checks) => problem(ProblemKind::EvidenceRejected).with_checks(checks.iter().copied()),
+        Refusal::Resting(time) => busy("the instance has failed repeatedly and rests", *time),
+    }
+}
+
+/// A sealed request is opened only when its last byte has arrived, so one that did not arrive was not executed; `deadline`
+/// leaves the question open all the same where bytes have left.
+fn undelivered(error: UploadError, bytes_left: bool) -> Problem {
+    match error {
+        UploadError::TooLarge { .. } => Problem::new(ProblemKind::TooLarge).with_detail(error),
+        UploadError::Broken => outcome(Problem::new(ProblemKind::Deadline).with_detail(error), bytes_left),
+        UploadError::Full => busy("the hold is full", Duration::from_secs(1)),
+    }
+}
+
+fn outcome(problem: Problem, bytes_left: bool) -> Problem {
+    if bytes_left { problem.unknown_outcome() } else { problem }
+}
+
+fn busy(detail: &'static str, retry_after: Duration) -> Problem {
+    let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).max(1);
+    Problem::new(ProblemKind::Busy).with_detail(detail).with_retry_after(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use teegate_protocol::problem::Executed;
+
+    use super::*;
+
+    fn problem(error: RouteError) -> Problem {
+        match say(&error) {
+            Said::Problem(problem) => problem,
+            Said::Plain { status, .. } => panic!("a plain {status}"),
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_that_is_the_gateways() {
+        let lost = || h2::Error::from(h2::Reason::CANCEL);
+        for (error, name, status, executed) in [
+            (RouteError::Refused(Refusal::Stale), "stale-manifest", 409, Executed::No),
+            (RouteError::Refused(Refusal::Reseal), "reseal", 409, Executed::No),
+            (RouteError::Refused(Refusal::NoInstance), "no-attested-instance", 503, Executed::No),
+            (RouteError::Refused(Refusal::Rejected(vec!["snp.policy.debug"])), "evidence-rejected", 503, Executed::No),
+            (RouteError::Refused(Refusal::Resting(Duration::from_secs(9))), "busy", 503, Executed::No),
+            (RouteError::Full(Full), "busy", 503, Executed::No),
+            (RouteError::TooLarge(UploadError::TooLarge { most: 1 }), "too-large", 413, Executed::No),
+            (RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left: false }), "policy-changed", 409, Executed::No),
+            (RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left: true }), "policy-changed", 409, Executed::Unknown),
+            (RouteError::NotForwarded(NotForwarded::Deadline { bytes_left: false }), "deadline", 504, Executed::No),
+            (RouteError::NotForwarded(NotForwarded::Deadline { bytes_left: true }), "deadline", 504, Executed::Unknown),
+            (RouteError::NotForwarded(NotForwarded::Lost(lost())), "upstream-lost", 502, Executed::Unknown),
+            (RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lost(lost()))), "no-attested-instance", 503, Executed::No),
+        ] {
+            let problem = problem(error);
+            assert_eq!((problem.kind.name(), problem.status(), problem.executed), (name, status, executed));
+        }
+    }
+
+    #[test]
+    fn failed_checks_are_named() {
+        let problem = problem(RouteError::Refused(Refusal::Rejected(vec!["snp.policy.debug", "identity.conflict"])));
+        assert_eq!(problem.checks, ["snp.policy.debug", "identity.conflict"]);
+    }
+}

@@ -1,0 +1,227 @@
+//! The release predicate: whether one sealed request may go to the instance that it is sealed to, now (DESIGN section 4).
+//!
+//! > An instance with that manifest digest is attested under the current policy version, its channel check and manifest are
+//! > within their time, no identity conflict.
+//!
+//! [`admit`] judges it once; what it hands out is a [`Permit`], which judges it again before every piece of the request that
+//! is written, under the lock that a policy change has to take. The model's name is sealed, so admission is by manifest.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use teegate_protocol::manifest::ManifestDigest;
+use tokio::sync::{mpsc, watch};
+
+use crate::breaker::Breaker;
+use crate::clock::Now;
+use crate::config::Address;
+use crate::fleet::{Fleet, Former, Standing, State, identity};
+use crate::trust::{Backend, Trusted};
+
+/// What is to become of a request now.
+#[derive(Debug)]
+pub enum Admission {
+    /// It may go.
+    Release(Release),
+    /// The predicate does not hold, but it may: hold the request. If its time ends like this, the reason is this one.
+    Wait(Refusal),
+    /// Waiting cannot help.
+    Refuse(Refusal),
+}
+
+/// A route to the instance, and the permit to use it.
+#[derive(Debug)]
+pub struct Release {
+    /// Where it goes.
+    pub address: Address,
+    /// The proof on which that rests.
+    pub backend: Arc<Trusted<Backend>>,
+    /// To be shown before every piece.
+    pub permit: Permit,
+    /// To be told how it went.
+    pub breaker: Option<Arc<Breaker>>,
+}
+
+/// Why a request was not released. Nothing of it was sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The manifest is past, or unknown.
+    Stale,
+    /// Its instance is gone or refused, and others are attested.
+    Reseal,
+    /// No instance is attested.
+    NoInstance,
+    /// Its instance is rejected by these checks, and no other is attested.
+    Rejected(Vec<&'static str>),
+    /// Its instance has failed several times and is left alone for so long.
+    Resting(Duration),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stale => f.write_str("the manifest is past or unknown: fetch the instances again"),
+            Self::Reseal => f.write_str("the instance is not attested any more, others are: seal to one of them"),
+            Self::NoInstance => f.write_str("no instance is attested"),
+            Self::Rejected(checks) => write!(f, "the evidence was rejected by {}", checks.join(", ")),
+            Self::Resting(time) => write!(f, "the instance has failed repeatedly and rests for {} s", time.as_secs()),
+        }
+    }
+}
+
+/// Judges the predicate for the manifest with `digest`.
+pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
+    let now = fleet.clock().now();
+    let state = fleet.read();
+    let version = state.appraisal.version;
+    let mut rejected: Option<Vec<&'static str>> = None;
+    let mut resting: Option<Duration> = None;
+    let (mut is_known, mut is_draining, mut is_pending) = (false, false, false);
+    for (address, route) in &state.routes {
+        let Some(manifest) = route.manifest(digest) else { continue };
+        if now.wall.seconds() >= manifest.manifest().not_after {
+            return Admission::Refuse(Refusal::Stale);
+        }
+        is_known = true;
+        match route.standing(&now, version) {
+            Standing::Attested(backend) => {
+                let breaker = state.breaker(&identity(manifest)).cloned();
+                match breaker.as_ref().map_or(Ok(()), |breaker| breaker.admit(now.mono)) {
+                    Ok(()) => {
+                        let permit = Permit {
+                            fleet: Arc::clone(fleet),
+                            changes: fleet.changes(),
+                            address: address.clone(),
+                            link: backend.once().link_id(),
+                            digest: *digest,
+                            version,
+                            _token: state.permit_token(),
+                        };
+                        return Admission::Release(Release { address: address.clone(), backend: Arc::clone(backend), permit, breaker });
+                    }
+                    Err(time) => resting = Some(time),
+                }
+            }
+            Standing::Draining(_) => is_draining = true,
+            Standing::Pending => is_pending = true,
+            Standing::Rejected(checks) => rejected = Some(checks.to_vec()),
+        }
+    }
+    if let Some(time) = resting {
+        return Admission::Refuse(Refusal::Resting(time));
+    }
+    let others = Others::of(&state, &now);
+    match (is_known, state.former(digest)) {
+        (false, Some(Former::Past)) => Admission::Refuse(Refusal::Stale),
+        // A key that died with its instance does not come back, but the client can be told only where to go instead.
+        (false, Some(Former::Gone)) => others.refuse_or_wait(Refusal::Reseal),
+        (false, None) => others.refuse_or_wait(Refusal::Stale),
+        // Its connection was lost or its proof has lapsed: the next check may be a moment away.
+        (true, _) if is_pending => Admission::Wait(if others.any_attested { Refusal::Reseal } else { others.none() }),
+        (true, _) => match rejected {
+            Some(_) if others.any_attested => Admission::Refuse(Refusal::Reseal),
+            Some(checks) => Admission::Wait(Refusal::Rejected(checks)),
+            None if is_draining && others.any_attested => Admission::Refuse(Refusal::Reseal),
+            None => Admission::Wait(others.none()),
+        },
+    }
+}
+
+/// What the rest of the fleet offers.
+struct Others {
+    any_attested: bool,
+    any_pending: bool,
+    rejected: Vec<&'static str>,
+}
+
+impl Others {
+    fn of(state: &State, now: &Now) -> Self {
+        let mut others = Self { any_attested: false, any_pending: false, rejected: Vec::new() };
+        for (_, standing) in state.standings(now) {
+            match standing {
+                Standing::Attested(_) => others.any_attested = true,
+                Standing::Pending | Standing::Draining(_) => others.any_pending = true,
+                Standing::Rejected(checks) => {
+                    for check in checks {
+                        if !others.rejected.contains(check) {
+                            others.rejected.push(check);
+                        }
+                    }
+                }
+            }
+        }
+        others
+    }
+
+    /// Somebody is attested: say where the client stands. Nobody is: what it asks for may be among those to come.
+    fn refuse_or_wait(&self, refusal: Refusal) -> Admission {
+        if self.any_attested { Admission::Refuse(refusal) } else { Admission::Wait(self.none()) }
+    }
+
+    /// Why nobody is attested.
+    fn none(&self) -> Refusal {
+        if self.rejected.is_empty() || self.any_pending { Refusal::NoInstance } else { Refusal::Rejected(self.rejected.clone()) }
+    }
+}
+
+/// Why there is no instance that could be offered to a client, when there is none.
+pub fn why_none(fleet: &Fleet) -> Refusal {
+    let now = fleet.clock().now();
+    Others::of(&fleet.read(), &now).none()
+}
+
+/// The right to write one request to one connection, as long as the predicate holds.
+pub struct Permit {
+    fleet: Arc<Fleet>,
+    changes: watch::Receiver<u64>,
+    address: Address,
+    link: u64,
+    digest: ManifestDigest,
+    version: u64,
+    _token: mpsc::Sender<Infallible>,
+}
+
+/// The predicate does not hold any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Withdrawn;
+
+impl Permit {
+    /// Runs `write` if the predicate holds, and keeps it from falling meanwhile.
+    pub fn exercise<T>(&self, write: impl FnOnce() -> T) -> Result<T, Withdrawn> {
+        let state = self.fleet.read();
+        if self.holds(&state) { Ok(write()) } else { Err(Withdrawn) }
+    }
+
+    /// Resolves when a change of the fleet has made the predicate fall. That its time has run out is seen by
+    /// [`exercise`](Self::exercise).
+    pub async fn withdrawn(&mut self) {
+        loop {
+            self.changes.borrow_and_update();
+            let holds = self.holds(&self.fleet.read());
+            if !holds || self.changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn holds(&self, state: &State) -> bool {
+        let now = self.fleet.clock().now();
+        if state.appraisal.version != self.version {
+            return false;
+        }
+        let Some(route) = state.routes.get(&self.address) else { return false };
+        let in_time = route.manifest(&self.digest).is_some_and(|manifest| now.wall.seconds() < manifest.manifest().not_after);
+        match route.standing(&now, self.version) {
+            Standing::Attested(backend) | Standing::Draining(backend) => in_time && backend.once().link_id() == self.link,
+            Standing::Pending | Standing::Rejected(_) => false,
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("address", &self.address).field("digest", &self.digest).field("version", &self.version).finish()
+    }
+}

@@ -1,0 +1,171 @@
+//! What tests of other modules need: instances at the other end of an in-memory connection, and proofs about them that
+//! nobody made. Compiled for tests alone.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use teegate_protocol::binding::Exporter;
+use teegate_protocol::manifest::{
+    ConfigDigest, InstanceId, Limits, Manifest, ManifestDigest, ModelDigest, ModelEntry, ReceiptPublicKey,
+};
+use teegate_protocol::ohttp::config::{KeyConfig, KeyPair};
+use tokio::sync::mpsc;
+
+use super::*;
+
+/// The clocks of a test; its wall clock starts at 2026-06-01T00:00:00Z.
+pub(crate) fn clock() -> Clock {
+    set_wall(START);
+    Clock::reading_wall_from(wall)
+}
+
+thread_local! { static WALL: Cell<u64> = const { Cell::new(START) }; }
+
+pub(crate) const START: u64 = 1_780_272_000;
+
+fn wall() -> UnixTime {
+    UnixTime::from_seconds(WALL.get())
+}
+
+/// Moves the wall clock of this test.
+pub(crate) fn set_wall(seconds: u64) {
+    WALL.set(seconds);
+}
+
+/// A policy over forged hardware: this root, this launch measurement.
+pub(crate) fn policy(ark_pem: &str, measurement: [u8; 48]) -> Policy {
+    let text = format!(
+        r#"
+        schema = 1
+        name = "test"
+        [trust_anchors]
+        amd = ["""{ark_pem}"""]
+        [sev-snp.test]
+        wrapping = "none"
+        bound_to = "workload"
+        products = ["genoa"]
+        denied_products = {{}}
+        signing_keys = ["vcek"]
+        csp_ids = "unchecked"
+        masked_chip_id = "rejected"
+        chip_ids = "unchecked"
+        revocation = "required"
+        minimum_tcb = "unchecked"
+        committed_firmware = "unchecked"
+        minimum_firmware = "unchecked"
+        mitigations = "unchecked"
+        platform_info = "unchecked"
+        debug = "rejected"
+        migration_agent = "rejected"
+        policy_flags = "unchecked"
+        minimum_abi = "unchecked"
+        measurement = "{}"
+        host_data = "unchecked"
+        guest_svn = "unchecked"
+        family_id = "unchecked"
+        image_id = "unchecked"
+        report_id_ma = "unchecked"
+        vmpl = "unchecked"
+        id_key = "unchecked"
+        author_key = "unchecked"
+        report_data = "caller"
+        "#,
+        hex::encode(measurement)
+    );
+    Policy::parse(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A policy that accepts something, for tests in which nothing is verified.
+pub(crate) fn any_policy() -> Policy {
+    policy(&teegate_forge::snp().ark_pem(), [1; 48])
+}
+
+/// Who an instance of a test is.
+#[derive(Clone)]
+pub(crate) struct Who {
+    pub(crate) tls_spki: SpkiDigest,
+    pub(crate) instance: u8,
+    pub(crate) receipt: u8,
+    pub(crate) key: KeyConfig,
+}
+
+impl Who {
+    /// An instance that shares nothing with one of another number.
+    pub(crate) fn new(number: u8) -> Self {
+        let key = KeyPair::generate(0).unwrap().config().clone();
+        Self { tls_spki: SpkiDigest([number; 32]), instance: number, receipt: number, key }
+    }
+
+    /// Its manifest of one epoch, current for an hour from `START`.
+    pub(crate) fn manifest(&self, epoch: u64, prev: Option<&ManifestDigest>) -> Arc<ManifestBytes> {
+        let manifest = Manifest {
+            instance_id: InstanceId([self.instance; 16]),
+            epoch,
+            prev: prev.copied(),
+            not_before: START,
+            use_until: START + 3_600,
+            not_after: START + 4_200,
+            ohttp_keys: KeyConfig::encode_list([&self.key]),
+            tls_spki_sha256: self.tls_spki,
+            receipt_key: ReceiptPublicKey([self.receipt; 32]),
+            models: vec![ModelEntry { name: "model".into(), version: "1".into(), sha256: ModelDigest([0; 32]) }],
+            config_sha256: ConfigDigest([0; 32]),
+            app_version: "1".into(),
+            limits: Limits { sealed_body_bytes: 1 << 20, tensor_rank: 4, tensor_elements: 4, cross_tenant_batching: false },
+        };
+        Arc::new(manifest.to_bytes().unwrap())
+    }
+}
+
+/// One connection to an instance, and the requests that arrive at its other end.
+pub(crate) struct Wire {
+    link: Arc<Link>,
+    /// What arrives.
+    pub(crate) arrived: mpsc::Receiver<(http::Request<RecvStream>, SendResponse<Bytes>)>,
+}
+
+impl Wire {
+    /// Connects in memory.
+    pub(crate) async fn connect() -> Self {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let (arrive, arrived) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let Ok(mut server) = h2::server::handshake(far).await else { return };
+            while let Some(Ok(next)) = server.accept().await {
+                if arrive.send(next).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let exporter = Exporter::from_bytes([0; 32]);
+        let link = Link::speak(near, exporter, SpkiDigest([0; 32]), Duration::from_secs(5)).await.unwrap();
+        Self { link: Arc::new(link), arrived }
+    }
+
+    /// A proof about its other end that lasts `fresh` and says `manifest`.
+    pub(crate) fn trusted(&self, manifest: &Arc<ManifestBytes>, version: u64, fresh: Duration) -> Trusted<Backend> {
+        let evidence_digest = EvidenceDigest([7; 32]);
+        let now = Instant::now();
+        Trusted {
+            subject: Backend { link: Arc::clone(&self.link), manifest: Arc::clone(manifest), evidence_digest },
+            policy_version: version,
+            checked_at: now,
+            fresh_until: now + fresh,
+            valid_until: UnixTime::from_seconds(manifest.manifest().not_after),
+        }
+    }
+}
+
+/// An offer that nobody verified.
+pub(crate) fn offer(manifest: &Arc<ManifestBytes>, version: u64) -> Trusted<Offer> {
+    let now = Instant::now();
+    Trusted {
+        subject: Offer { manifest: Arc::clone(manifest), envelope: "{}".into() },
+        policy_version: version,
+        checked_at: now,
+        fresh_until: now + Duration::from_secs(300),
+        valid_until: UnixTime::from_seconds(manifest.manifest().not_after),
+    }
+}
