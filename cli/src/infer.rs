@@ -1,0 +1,284 @@
+//! `teegate infer`: verify an enclave, seal one inference request to it, send it, open the answer.
+//!
+//! Thin: everything that decides is in `teegate-client`. Exit status: 0 answered, 1 could not run, 2/3/4 no instance was
+//! acceptable (malformed, unauthentic, unacceptable: the furthest stage that any candidate reached), 5 something failed
+//! after the request had been sealed; then the message says whether it was executed.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use teegate_client::oip::{self, Inference, Tensor, TensorData};
+use teegate_client::{AnswerError, Client, Error, Gateway, ReleaseCheck, Reply, Settings};
+use teegate_intake::endorsements::load_paths;
+use teegate_protocol::manifest::ReceiptPublicKey;
+use teegate_verifier::Stage;
+
+use crate::exit;
+use crate::output::{finish, note, plain};
+use crate::policy;
+
+/// The largest request file, after which sealing would be refused anyway.
+const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest CA file.
+const MAX_CA_BYTES: u64 = 1024 * 1024;
+/// How many elements of a tensor the text output shows.
+const SHOWN_ELEMENTS: usize = 64;
+
+/// Exit status: a problem after the request had been sealed.
+const REMOTE_PROBLEM: u8 = 5;
+
+/// Verify an enclave, seal one inference request to it, send it, open the answer.
+///
+/// Exit status: 0 answered; 1 could not run; 2, 3, 4 no instance was acceptable (evidence malformed, unauthentic,
+/// unacceptable); 5 a problem after the request had been sealed.
+#[derive(Args, Debug)]
+pub(crate) struct InferArgs {
+    /// The gateway: `http://HOST:PORT`, or `https://…` with `--gateway-ca`
+    #[arg(long, value_name = "URL")]
+    gateway: String,
+    /// CA certificates (PEM) by which an https gateway is recognised; this version carries no web roots
+    #[arg(long, value_name = "FILE")]
+    gateway_ca: Option<PathBuf>,
+    /// The model to ask
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    /// The request: Open Inference Protocol v2, JSON
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// The policy that an instance must satisfy: a file, `genuine` or `strict`
+    #[arg(long, value_name = "FILE")]
+    policy: String,
+    /// Certificates, CRLs and collateral for verifying: files or folders
+    #[arg(long, value_name = "PATH")]
+    endorsements: Vec<PathBuf>,
+    /// How many seconds the gateway may wait for an attested instance, and hold the request for it
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=120))]
+    wait: u64,
+    /// Never seal the request a second time, whatever the gateway asks for
+    #[arg(long)]
+    once: bool,
+    /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for this release
+    #[arg(long, value_name = "HEX", value_parser = receipt_key)]
+    gateway_receipt_key: Option<ReceiptPublicKey>,
+    /// Write the verification report of the instance that answered to this file (JSON)
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// `text`: the tensors, readable; `json`: the Open Inference Protocol answer and nothing else
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: InferArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("error: cannot start: {e}"), exit::COULD_NOT_RUN),
+    };
+    match runtime.block_on(infer(&args)) {
+        Ok(output) => finish(&output, exit::ACCEPTED),
+        Err(Failure::Input(message)) => fail(&format!("error: {message}"), exit::COULD_NOT_RUN),
+        Err(Failure::Client(error)) => fail(&explain(&error), exit_status(&error)),
+    }
+}
+
+enum Failure {
+    Input(String),
+    Client(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+fn fail(message: &str, status: u8) -> ExitCode {
+    for line in message.lines() {
+        eprintln!("{}", plain(line));
+    }
+    ExitCode::from(status)
+}
+
+async fn infer(args: &InferArgs) -> Result<String, Failure> {
+    let body = read(&args.input, MAX_INPUT_BYTES).map_err(Failure::Input)?;
+    oip::check_request(&body).map_err(|e| Failure::Input(format!("{}: {e}", args.input.display())))?;
+    let policy = policy::read(&args.policy).map_err(Failure::Input)?;
+    let endorsements = load_paths(&args.endorsements).map_err(|e| Failure::Input(e.to_string()))?;
+    let mut gateway = Gateway::parse(&args.gateway).map_err(|e| Failure::Input(e.to_string()))?;
+    if let Some(path) = &args.gateway_ca {
+        let pem = read(path, MAX_CA_BYTES).map_err(Failure::Input)?;
+        gateway = gateway.with_pinned_ca(&pem).map_err(|e| Failure::Input(e.to_string()))?;
+    }
+    let settings = Settings {
+        wait: Duration::from_secs(args.wait.min(30)),
+        hold: Duration::from_secs(args.wait),
+        once: args.once,
+        gateway_receipt_key: args.gateway_receipt_key,
+        ..Settings::default()
+    };
+    if !policy.trusts_only_vendors() {
+        note("this policy pins roots of its own: what it accepts need not be hardware of AMD or Intel");
+    }
+    // Opened first: an answer must not be lost because its report has nowhere to go.
+    let mut report = args.report.as_deref().map(create).transpose().map_err(Failure::Input)?;
+    let client = Client::connect(gateway, &args.model, policy, endorsements, settings).await?;
+    let reply = client.infer_json(body).await?;
+    if let Some(report) = &mut report {
+        serde_json::to_writer_pretty(report, reply.instance.attested().report())
+            .map_err(|e| Failure::Input(format!("the report cannot be written: {e}")))?;
+    }
+    match args.format {
+        Format::Json => {
+            serde_json::from_slice::<serde::de::IgnoredAny>(&reply.response.content)
+                .map_err(|e| Failure::Client(Error::Answer(AnswerError::Tensors(e.into()))))?;
+            let mut text = String::from_utf8_lossy(&reply.response.content).into_owned();
+            text.push('\n');
+            Ok(text)
+        }
+        Format::Text => {
+            let inference = oip::answer(&reply.response.content)
+                .map_err(|e| Failure::Client(Error::Answer(AnswerError::Tensors(e))))?;
+            Ok(describe(&reply, &inference))
+        }
+    }
+}
+
+fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {
+    text.parse().map_err(|_| "expected 64 hexadecimal digits in lower case, as the gateway prints its `receipt_key`".to_owned())
+}
+
+fn create(path: &Path) -> Result<std::fs::File, String> {
+    std::fs::File::create(path).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let cannot = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
+    if u64::try_from(bytes.len()).is_ok_and(|n| n <= limit) {
+        return Ok(bytes);
+    }
+    Err(format!("{} has more than {limit} bytes, which is more than is read", path.display()))
+}
+
+fn describe(reply: &Reply, inference: &Inference) -> String {
+    let mut text = String::new();
+    let instance = &reply.instance;
+    // Writing to a `String` cannot fail.
+    let _ok = writeln!(
+        text,
+        "verified   instance {} ({}), manifest {}",
+        instance.manifest().instance_id,
+        instance.bound_to_words(),
+        instance.digest()
+    );
+    let _ok = writeln!(
+        text,
+        "sealed     {} bytes, to a key that only this instance holds; opened {} bytes",
+        reply.sealed_bytes, reply.answer_bytes
+    );
+    let version = inference.model_version.as_deref().map(|v| format!(" version {}", plain(v))).unwrap_or_default();
+    let _ok = writeln!(text, "answered   by model {}{version}; execution receipt verified", plain(&inference.model_name));
+    let release = match reply.release {
+        ReleaseCheck::Verified(_) => "verified",
+        ReleaseCheck::NotChecked => "not checked: no key of the gateway was given (--gateway-receipt-key)",
+    };
+    let _ok = writeln!(text, "released   by the gateway; release receipt {release}");
+    for tensor in &inference.outputs {
+        text.push('\n');
+        text.push_str(&show(tensor));
+    }
+    text
+}
+
+/// A tensor as text: one line of name, data type and shape, then one line for each row of the last axis.
+fn show(tensor: &Tensor) -> String {
+    let mut text = format!("{}  {} {:?}\n", plain(&tensor.name), tensor.data.datatype(), tensor.shape);
+    let elements = elements(&tensor.data);
+    let row = tensor.shape.last().and_then(|n| usize::try_from(*n).ok()).filter(|n| *n > 0).unwrap_or(1);
+    for chunk in elements.chunks(row) {
+        text.push_str("  ");
+        text.push_str(&chunk.join(" "));
+        text.push('\n');
+    }
+    if tensor.data.len() > elements.len() {
+        let _ok = writeln!(text, "  … {} of {} elements shown", elements.len(), tensor.data.len());
+    }
+    text
+}
+
+fn elements(data: &TensorData) -> Vec<String> {
+    fn shown<T: ToString>(values: &[T]) -> Vec<String> {
+        values.iter().take(SHOWN_ELEMENTS).map(ToString::to_string).collect()
+    }
+    match data {
+        TensorData::Bool(v) => shown(v),
+        TensorData::Uint8(v) => shown(v),
+        TensorData::Uint16(v) => shown(v),
+        TensorData::Uint32(v) => shown(v),
+        TensorData::Uint64(v) => shown(v),
+        TensorData::Int8(v) => shown(v),
+        TensorData::Int16(v) => shown(v),
+        TensorData::Int32(v) => shown(v),
+        TensorData::Int64(v) => shown(v),
+        TensorData::Fp32(v) => shown(v),
+        TensorData::Fp64(v) => shown(v),
+    }
+}
+
+/// The error, and for each refused candidate why it was refused.
+fn explain(error: &Error) -> String {
+    let mut text = format!("error: {error}");
+    if let Error::NoCandidate { refused } = error {
+        for candidate in refused {
+            let _ok = write!(text, "\n  refused: {candidate}");
+        }
+        text.push_str("\nnothing was sealed and nothing was sent");
+    }
+    text
+}
+
+fn exit_status(error: &Error) -> u8 {
+    match error {
+        Error::Request(_) | Error::Unlisted(_) | Error::Listing(_) => exit::COULD_NOT_RUN,
+        // The gateway says that it would not release to any instance: what it names is an unmet policy.
+        Error::NotOffered(_) => exit::of_rejection(Stage::Appraise),
+        Error::NoCandidate { refused } => {
+            exit::of_rejection(refused.iter().map(|r| r.stage).max().unwrap_or(Stage::Appraise))
+        }
+        Error::Relay(_) | Error::Remote { .. } | Error::Answer(_) => REMOTE_PROBLEM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_is_shown_row_by_row() {
+        let tensor = Tensor {
+            name: "probability".to_owned(),
+            shape: vec![2, 2],
+            data: TensorData::Fp32(vec![0.25, 0.75, 1.0, 0.0]),
+        };
+        assert_eq!(show(&tensor), "probability  FP32 [2, 2]\n  0.25 0.75\n  1 0\n");
+    }
+
+    #[test]
+    fn a_long_tensor_is_cut_and_says_so() {
+        let tensor = Tensor { name: "y".to_owned(), shape: vec![100], data: TensorData::Int32(vec![7; 100]) };
+        let text = show(&tensor);
+        assert!(text.ends_with("  … 64 of 100 elements shown\n"), "{text}");
+    }
+}
