@@ -94,12 +94,11 @@ mod tests {
     async fn small_steps_add_up() {
         WALL.set(1_000_000);
         let clock = Clock::reading_wall_from(wall);
-        for _ in 0..2 {
+        for is_set_back in [false, true] {
+            // The monotonic clock goes on, the wall clock does not.
             tokio::time::advance(Duration::from_secs(40)).await;
-            assert!(!clock.now().is_set_back || WALL.get() < 1_000_000);
+            assert_eq!(clock.now().is_set_back, is_set_back);
         }
-        // 80 s went by on the monotonic clock, none on the wall clock.
-        assert!(clock.now().is_set_back);
         // A step forward is the operator's business: it is believed, and measured from.
         WALL.set(2_000_000);
         assert!(!clock.now().is_set_back);

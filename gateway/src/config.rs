@@ -208,7 +208,9 @@ impl fmt::Display for ConfigError {
             Self::OutOfBounds { bound: Bound { key, least, most, .. }, given } => {
                 write!(f, "`{key} = {given}` is out of bounds: expected {least} to {most}")
             }
-            Self::Address(text) => write!(f, "instance `{text}` is not an address: expected `host:port`, for example `10.0.0.7:8443`"),
+            Self::Address(text) => {
+                write!(f, "instance `{text}` is not an address: expected `host:port`, for example `10.0.0.7:8443`")
+            }
             Self::AddressTwice(address) => write!(f, "instance `{address}` is listed twice: remove one"),
             Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
             Self::Contradiction(what) => f.write_str(what),
@@ -221,7 +223,8 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")))
     }
 
@@ -279,7 +282,9 @@ impl Config {
             ));
         }
         if config.hold > config.max_hold {
-            return Err(ConfigError::Contradiction("`hold.seconds` is more than `hold.max_seconds`: the default must be allowed"));
+            return Err(ConfigError::Contradiction(
+                "`hold.seconds` is more than `hold.max_seconds`: the default must be allowed",
+            ));
         }
         Ok(config)
     }
@@ -287,7 +292,11 @@ impl Config {
 
 fn take(bound: Bound, given: Option<u64>) -> Result<u64, ConfigError> {
     let value = given.unwrap_or(bound.default);
-    if (bound.least..=bound.most).contains(&value) { Ok(value) } else { Err(ConfigError::OutOfBounds { bound, given: value }) }
+    if (bound.least..=bound.most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigError::OutOfBounds { bound, given: value })
+    }
 }
 
 /// The file as written: what is absent takes its default from the table above.
@@ -356,7 +365,8 @@ struct BreakerTable {
 mod tests {
     use super::*;
 
-    const SMALLEST: &str = "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\ninstances = ['a:1']\n";
+    const SMALLEST: &str =
+        "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\ninstances = ['a:1']\n";
 
     fn error_of(text: &str) -> String {
         Config::parse(text, Path::new("")).unwrap_err().to_string()
@@ -390,7 +400,10 @@ mod tests {
         for (line, said) in [
             ("reattest_second = 3\n", "unknown field `reattest_second`"),
             ("reattest_seconds = 3601\n", "`reattest_seconds = 3601` is out of bounds: expected 1 to 3600"),
-            ("reattest_seconds = 60\nchannel_age_seconds = 30\n", "`reattest_seconds` is more than `channel_age_seconds`"),
+            (
+                "reattest_seconds = 60\nchannel_age_seconds = 30\n",
+                "`reattest_seconds` is more than `channel_age_seconds`",
+            ),
             ("[hold]\nsecond = 1\n", "unknown field `second`"),
             ("[hold]\nseconds = 121\n", "`hold.seconds = 121` is out of bounds: expected 0 to 120"),
             ("[hold]\nmax_seconds = 5\n", "`hold.seconds` is more than `hold.max_seconds`"),

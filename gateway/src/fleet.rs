@@ -130,7 +130,11 @@ impl Route {
             Verdict::Attested(backend)
                 if backend.policy_version() == version && backend.at(now).is_ok_and(|backend| !backend.is_closed()) =>
             {
-                if self.is_draining { Standing::Draining(backend) } else { Standing::Attested(backend) }
+                if self.is_draining {
+                    Standing::Draining(backend)
+                } else {
+                    Standing::Attested(backend)
+                }
             }
             Verdict::Attested(_) | Verdict::None => Standing::Pending,
         }
@@ -215,7 +219,9 @@ fn conflicting(claims: impl Iterator<Item = (Address, Arc<ManifestBytes>)>) -> V
         let instance = [spki.as_slice(), manifest.instance_id.as_bytes()].concat();
         own("instance", instance, manifest.receipt_key.as_bytes());
     }
-    let is_shared = |parties: &Vec<(Vec<u8>, Address)>| parties.iter().any(|(owner, _)| Some(owner) != parties.first().map(|(first, _)| first));
+    let is_shared = |parties: &Vec<(Vec<u8>, Address)>| {
+        parties.iter().any(|(owner, _)| Some(owner) != parties.first().map(|(first, _)| first))
+    };
     owners.into_values().filter(is_shared).flatten().map(|(_, address)| address).collect()
 }
 
@@ -309,7 +315,8 @@ impl Fleet {
             }
             let limits = self.breaker_limits;
             state.breakers.entry(identity(&newest)).or_insert_with(|| Arc::new(Breaker::new(limits)));
-            let claimed: Vec<Identity> = state.routes.values().filter_map(|route| route.claim.as_ref()?.identity()).collect();
+            let claimed: Vec<Identity> =
+                state.routes.values().filter_map(|route| route.claim.as_ref()?.identity()).collect();
             state.breakers.retain(|identity, _| claimed.contains(identity));
             state.judge_conflicts(&now)
         };
@@ -404,11 +411,17 @@ impl Fleet {
         let state = self.read();
         let mut offers: Vec<(Identity, Arc<Trusted<Offer>>)> = Vec::new();
         for route in state.routes.values() {
-            let (Standing::Attested(_), Some(offer)) = (route.standing(&now, state.appraisal.version), &route.offer) else { continue };
+            let (Standing::Attested(_), Some(offer)) = (route.standing(&now, state.appraisal.version), &route.offer)
+            else {
+                continue;
+            };
             let Ok(offered) = offer.at(&now) else { continue };
             let manifest = offered.manifest();
             let runs = model.is_none_or(|name| manifest.manifest().model(name, None).is_some());
-            if runs && manifest.manifest().may_seal(now.wall.seconds()) && offers.iter().all(|(known, _)| *known != identity(manifest)) {
+            if runs
+                && manifest.manifest().may_seal(now.wall.seconds())
+                && offers.iter().all(|(known, _)| *known != identity(manifest))
+            {
                 offers.push((identity(manifest), Arc::clone(offer)));
             }
         }
@@ -424,7 +437,8 @@ fn succeed(old: Option<Claim>, newest: Arc<ManifestBytes>) -> (Claim, Vec<(Claim
     if previous.digest() == newest.digest() {
         return (old, Vec::new());
     }
-    let is_same = identity(&previous) == identity(&newest) && previous.manifest().receipt_key == newest.manifest().receipt_key;
+    let is_same =
+        identity(&previous) == identity(&newest) && previous.manifest().receipt_key == newest.manifest().receipt_key;
     if !is_same {
         return (Claim { manifests: vec![newest] }, vec![(old, Former::Gone)]);
     }

@@ -71,8 +71,14 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let operator = bind(&config.operator_listen).await?;
 
     let metrics = Arc::new(Metrics::default());
-    let fleet =
-        Arc::new(Fleet::new(&config.instances, policy, endorsements, Clock::system(), config.breaker, Arc::clone(&metrics)));
+    let fleet = Arc::new(Fleet::new(
+        &config.instances,
+        policy,
+        endorsements,
+        Clock::system(),
+        config.breaker,
+        Arc::clone(&metrics),
+    ));
     let watching = WatchSettings {
         link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?,
         lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },
@@ -99,8 +105,11 @@ async fn run(path: &Path) -> Result<(), Failure> {
         },
         is_draining: AtomicBool::new(false),
     });
-    let limits =
-        ServerLimits { connections: config.max_connections, streams: config.max_streams, header_read: config.header_read_timeout };
+    let limits = ServerLimits {
+        connections: config.max_connections,
+        streams: config.max_streams,
+        header_read: config.header_read_timeout,
+    };
     let (shutdown, is_shutdown) = tokio::sync::watch::channel(false);
     let (stop_operator, is_operator_stopped) = tokio::sync::watch::channel(false);
     announce(&listener, &operator, &gateway)?;
@@ -151,10 +160,13 @@ async fn reload(path: &Path, fleet: &Arc<Fleet>, settings: &WatchSettings, metri
 
 fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
     let path = &config.policy;
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
     let policy = Policy::parse(&text).map_err(|error| format!("policy `{}`: {error}", path.display()))?;
     if policy.weakest_bound_to() != Some(BoundTo::Workload) {
-        tracing::warn!("this policy admits evidence that is not bound to a workload: other code in the guest may hold the keys");
+        tracing::warn!(
+            "this policy admits evidence that is not bound to a workload: other code in the guest may hold the keys"
+        );
     }
     if !policy.trusts_only_vendors() {
         tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
@@ -167,7 +179,8 @@ fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
 fn load_receipt_key(path: Option<&Path>) -> Result<ReceiptKey, Failure> {
     let Some(path) = path else { return Ok(ReceiptKey::generate()?) };
     let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read the receipt key `{name}`: {error}"))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read the receipt key `{name}`: {error}"))?;
     let mut seed = [0; 32];
     hex::decode_to_slice(text.trim(), &mut seed)
         .map_err(|_| format!("the receipt key `{name}` is not understood: expected 64 hexadecimal digits"))?;

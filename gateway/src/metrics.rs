@@ -104,12 +104,20 @@ impl Metrics {
                 line(&mut text, gauge.name, labels, *value);
             }
         }
-        counters(&mut text, "teegate_gateway_relay_total", "relay requests by outcome", &self.relays, |(tenant, outcome)| {
-            labels(&[("tenant", tenant), ("outcome", outcome)])
-        });
-        counters(&mut text, "teegate_gateway_channel_check_total", "channel checks by verdict", &self.checks, |(address, verdict)| {
-            labels(&[("address", address.as_str()), ("verdict", verdict)])
-        });
+        counters(
+            &mut text,
+            "teegate_gateway_relay_total",
+            "relay requests by outcome",
+            &self.relays,
+            |(tenant, outcome)| labels(&[("tenant", tenant), ("outcome", outcome)]),
+        );
+        counters(
+            &mut text,
+            "teegate_gateway_channel_check_total",
+            "channel checks by verdict",
+            &self.checks,
+            |(address, verdict)| labels(&[("address", address.as_str()), ("verdict", verdict)]),
+        );
         counters(
             &mut text,
             "teegate_gateway_failed_check_total",
@@ -117,9 +125,13 @@ impl Metrics {
             &self.failed_checks,
             |check| labels(&[("check", check)]),
         );
-        counters(&mut text, "teegate_gateway_upstream_total", "released requests by what came back", &self.upstream, |(address, outcome)| {
-            labels(&[("address", address.as_str()), ("outcome", outcome)])
-        });
+        counters(
+            &mut text,
+            "teegate_gateway_upstream_total",
+            "released requests by what came back",
+            &self.upstream,
+            |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
+        );
         for (name, help, value) in [
             ("teegate_gateway_released_bytes_total", "sealed bytes sent to instances", &self.sealed_in),
             ("teegate_gateway_answered_bytes_total", "sealed bytes passed back to clients", &self.sealed_out),
@@ -189,7 +201,13 @@ fn add<K: Ord>(family: &Mutex<BTreeMap<K, u64>>, key: K, more: u64) {
     *count = count.saturating_add(more);
 }
 
-fn counters<K: Ord>(text: &mut String, name: &str, help: &str, family: &Mutex<BTreeMap<K, u64>>, labels: impl Fn(&K) -> String) {
+fn counters<K: Ord>(
+    text: &mut String,
+    name: &str,
+    help: &str,
+    family: &Mutex<BTreeMap<K, u64>>,
+    labels: impl Fn(&K) -> String,
+) {
     head(text, name, "counter", help);
     for (key, value) in family.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         line(text, name, &labels(key), *value);
@@ -201,7 +219,8 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) {
 }
 
 fn line(text: &mut String, name: &str, labels: &str, value: u64) {
-    let _ = if labels.is_empty() { writeln!(text, "{name} {value}") } else { writeln!(text, "{name}{{{labels}}} {value}") };
+    let _ =
+        if labels.is_empty() { writeln!(text, "{name} {value}") } else { writeln!(text, "{name}{{{labels}}} {value}") };
 }
 
 #[cfg(test)]

@@ -73,15 +73,15 @@ pub fn say(error: &RouteError) -> Said {
         RouteError::Held(error) | RouteError::TooLarge(error) => undelivered(*error, false),
         RouteError::NotForwarded(NotForwarded::Empty) => return plain(400, "malformed", "the sealed request is empty"),
         RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lapsed | NotOpened::Lost(_))) => {
-            Problem::new(ProblemKind::NoAttestedInstance).with_detail("the connection to the instance was lost; nothing was sent")
+            Problem::new(ProblemKind::NoAttestedInstance)
+                .with_detail("the connection to the instance was lost; nothing was sent")
         }
         RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left }) => {
             let detail = "the instance is not attested any more under the policy in force";
             outcome(Problem::new(ProblemKind::PolicyChanged).with_detail(detail), *bytes_left)
         }
-        RouteError::NotForwarded(NotForwarded::Lost(_)) => {
-            Problem::new(ProblemKind::UpstreamLost).with_detail("the connection to the instance was lost after bytes had left")
-        }
+        RouteError::NotForwarded(NotForwarded::Lost(_)) => Problem::new(ProblemKind::UpstreamLost)
+            .with_detail("the connection to the instance was lost after bytes had left"),
         RouteError::NotForwarded(NotForwarded::Deadline { bytes_left }) => {
             outcome(Problem::new(ProblemKind::Deadline).with_detail("the instance did not answer in time"), *bytes_left)
         }
@@ -97,7 +97,12 @@ pub fn say(error: &RouteError) -> Said {
         }
         RouteError::NotFound => return plain(404, "not-found", "no such path"),
         RouteError::Method(allowed) => {
-            return Said::Plain { status: 405, name: "method", detail: "that method does not exist here", allow: Some(allowed) };
+            return Said::Plain {
+                status: 405,
+                name: "method",
+                detail: "that method does not exist here",
+                allow: Some(allowed),
+            };
         }
     })
 }
@@ -156,12 +161,27 @@ mod tests {
             (RouteError::Refused(Refusal::Resting(Duration::from_secs(9))), "busy", 503, Executed::No),
             (RouteError::Full(Full), "busy", 503, Executed::No),
             (RouteError::TooLarge(UploadError::TooLarge { most: 1 }), "too-large", 413, Executed::No),
-            (RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left: false }), "policy-changed", 409, Executed::No),
-            (RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left: true }), "policy-changed", 409, Executed::Unknown),
+            (
+                RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left: false }),
+                "policy-changed",
+                409,
+                Executed::No,
+            ),
+            (
+                RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left: true }),
+                "policy-changed",
+                409,
+                Executed::Unknown,
+            ),
             (RouteError::NotForwarded(NotForwarded::Deadline { bytes_left: false }), "deadline", 504, Executed::No),
             (RouteError::NotForwarded(NotForwarded::Deadline { bytes_left: true }), "deadline", 504, Executed::Unknown),
             (RouteError::NotForwarded(NotForwarded::Lost(lost())), "upstream-lost", 502, Executed::Unknown),
-            (RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lost(lost()))), "no-attested-instance", 503, Executed::No),
+            (
+                RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lost(lost()))),
+                "no-attested-instance",
+                503,
+                Executed::No,
+            ),
         ] {
             let problem = problem(error);
             assert_eq!((problem.kind.name(), problem.status(), problem.executed), (name, status, executed));

@@ -198,7 +198,11 @@ struct Unfinished {
 }
 
 impl Outgoing {
-    async fn send<B: Body<Data = Bytes> + Unpin>(&mut self, upload: &mut Upload<B>, idle: Duration) -> Result<(), NotForwarded> {
+    async fn send<B: Body<Data = Bytes> + Unpin>(
+        &mut self,
+        upload: &mut Upload<B>,
+        idle: Duration,
+    ) -> Result<(), NotForwarded> {
         loop {
             let bytes_left = self.bytes > 0;
             let piece = tokio::select! {

@@ -99,7 +99,12 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
                             version,
                             _token: state.permit_token(),
                         };
-                        return Admission::Release(Release { address: address.clone(), backend: Arc::clone(backend), permit, breaker });
+                        return Admission::Release(Release {
+                            address: address.clone(),
+                            backend: Arc::clone(backend),
+                            permit,
+                            breaker,
+                        });
                     }
                     Err(time) => resting = Some(time),
                 }
@@ -162,7 +167,11 @@ impl Others {
 
     /// Why nobody is attested.
     fn none(&self) -> Refusal {
-        if self.rejected.is_empty() || self.any_pending { Refusal::NoInstance } else { Refusal::Rejected(self.rejected.clone()) }
+        if self.rejected.is_empty() || self.any_pending {
+            Refusal::NoInstance
+        } else {
+            Refusal::Rejected(self.rejected.clone())
+        }
     }
 }
 
@@ -212,9 +221,12 @@ impl Permit {
             return false;
         }
         let Some(route) = state.routes.get(&self.address) else { return false };
-        let in_time = route.manifest(&self.digest).is_some_and(|manifest| now.wall.seconds() < manifest.manifest().not_after);
+        let in_time =
+            route.manifest(&self.digest).is_some_and(|manifest| now.wall.seconds() < manifest.manifest().not_after);
         match route.standing(&now, self.version) {
-            Standing::Attested(backend) | Standing::Draining(backend) => in_time && backend.once().link_id() == self.link,
+            Standing::Attested(backend) | Standing::Draining(backend) => {
+                in_time && backend.once().link_id() == self.link
+            }
             Standing::Pending | Standing::Rejected(_) => false,
         }
     }
@@ -222,6 +234,10 @@ impl Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("address", &self.address).field("digest", &self.digest).field("version", &self.version).finish()
+        f.debug_struct("Permit")
+            .field("address", &self.address)
+            .field("digest", &self.digest)
+            .field("version", &self.version)
+            .finish()
     }
 }

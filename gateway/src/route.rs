@@ -20,7 +20,7 @@ use teegate_protocol::headers::{
 };
 use teegate_protocol::limits;
 use teegate_protocol::manifest::ManifestDigest;
-use teegate_protocol::receipt::{Release as ReleaseReceipt, ReceiptKey};
+use teegate_protocol::receipt::{ReceiptKey, Release as ReleaseReceipt};
 
 use crate::fleet::{Fleet, Standing};
 use crate::hold::{Hold, Tenant, wait_until};
@@ -140,7 +140,11 @@ impl Gateway {
         drop(state);
         let states = states.iter().map(|(state, count)| (labels(&[("state", state)]), *count)).collect();
         vec![
-            Gauge::single("teegate_gateway_ready", "1 when a request could be released", u64::from(self.unready().is_none())),
+            Gauge::single(
+                "teegate_gateway_ready",
+                "1 when a request could be released",
+                u64::from(self.unready().is_none()),
+            ),
             Gauge::single("teegate_gateway_policy_version", "policies taken into force by this process", version),
             Gauge::single("teegate_gateway_held_requests", "requests that wait for release", held_requests),
             Gauge::single("teegate_gateway_held_bytes", "sealed bytes that wait for release", held_bytes),
@@ -259,7 +263,9 @@ impl Gateway {
             account.held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
             let release = match admission {
                 Some(Admission::Release(release)) => release,
-                Some(Admission::Refuse(refusal) | Admission::Wait(refusal)) => return Err(RouteError::Refused(refusal)),
+                Some(Admission::Refuse(refusal) | Admission::Wait(refusal)) => {
+                    return Err(RouteError::Refused(refusal));
+                }
                 None => return Err(RouteError::Refused(self.why_not(&digest))),
             };
             self.metrics.held(held);
@@ -378,7 +384,9 @@ impl SealedHead {
                 seconds.parse().map_or(limits.hold, Duration::from_secs).min(limits.max_hold)
             }
             Ok(Some(_)) | Err(()) => {
-                return Err(RouteError::Malformed("expected at most one header field `teegate-hold`, a number of whole seconds"));
+                return Err(RouteError::Malformed(
+                    "expected at most one header field `teegate-hold`, a number of whole seconds",
+                ));
             }
         };
         Ok(Self { manifest, hold })
@@ -394,7 +402,9 @@ struct InstanceQuery<'a> {
 
 impl<'a> InstanceQuery<'a> {
     fn parse(query: &'a str) -> Result<Self, RouteError> {
-        let malformed = RouteError::Malformed("expected `?model=NAME&wait=SECONDS`, both optional, `wait` at most 30, names of `A-Z a-z 0-9 . _ -`");
+        let malformed = RouteError::Malformed(
+            "expected `?model=NAME&wait=SECONDS`, both optional, `wait` at most 30, names of `A-Z a-z 0-9 . _ -`",
+        );
         let (mut model, mut wait) = (None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -442,7 +452,8 @@ pub fn respond(said: &Said) -> Response<AnswerStream> {
     let (status, body, retry_after, allow) = match said {
         Said::Problem(problem) => (problem.status(), problem.to_json(), problem.retry_after, None),
         Said::Plain { status, detail, allow, .. } => {
-            let body = serde_json::json!({ "type": "about:blank", "status": status, "detail": detail, "executed": "no" });
+            let body =
+                serde_json::json!({ "type": "about:blank", "status": status, "detail": detail, "executed": "no" });
             (*status, body.to_string().into_bytes(), None, *allow)
         }
     };

@@ -105,7 +105,12 @@ pub async fn serve_clients(
 }
 
 /// Serves the operator's tools until `shutdown` turns true.
-pub async fn serve_operator(listener: TcpListener, gateway: Arc<Gateway>, limits: ServerLimits, shutdown: watch::Receiver<bool>) {
+pub async fn serve_operator(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    limits: ServerLimits,
+    shutdown: watch::Receiver<bool>,
+) {
     accept(listener, limits, shutdown, move |tcp, shutdown, alive| {
         let gateway = Arc::clone(&gateway);
         async move {
@@ -164,7 +169,10 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
     )
 }
 
@@ -174,8 +182,12 @@ async fn serve_connection<S, F>(
     limits: ServerLimits,
     mut shutdown: watch::Receiver<bool>,
 ) where
-    S: hyper::service::Service<http::Request<Incoming>, Response = Response<AnswerStream>, Error = std::convert::Infallible, Future = F>
-        + Send
+    S: hyper::service::Service<
+            http::Request<Incoming>,
+            Response = Response<AnswerStream>,
+            Error = std::convert::Infallible,
+            Future = F,
+        > + Send
         + 'static,
     F: Future<Output = Result<Response<AnswerStream>, std::convert::Infallible>> + Send + 'static,
 {

@@ -30,8 +30,8 @@ use teegate_protocol::receipt::EvidenceDigest;
 use teegate_verifier::{Endorsements, Evidence, Policy, Rejection, ReportData, UnixTime, verify};
 use tokio::time::Instant;
 
-pub use self::link::{LinkSettings, NoAnswer};
 use self::link::Link;
+pub use self::link::{LinkSettings, NoAnswer};
 use crate::clock::{Clock, Now};
 use crate::config::Address;
 
@@ -141,7 +141,11 @@ pub enum NotOpened {
 
 impl Trusted<Backend> {
     /// Opens a stream for one sealed request: the only way by which one can reach an enclave.
-    pub(crate) async fn open(&self, now: &Now, request: Request<()>) -> Result<(ResponseFuture, SendStream<Bytes>), NotOpened> {
+    pub(crate) async fn open(
+        &self,
+        now: &Now,
+        request: Request<()>,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), NotOpened> {
         let backend = self.at(now).map_err(|Lapsed| NotOpened::Lapsed)?;
         backend.link.open(request, false).await.map_err(NotOpened::Lost)
     }
@@ -190,7 +194,9 @@ impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAnswer(error) => error.fmt(f),
-            Self::Distrust(distrust) => write!(f, "rejected by {}: {}", distrust.checks.join(", "), distrust.explanation),
+            Self::Distrust(distrust) => {
+                write!(f, "rejected by {}: {}", distrust.checks.join(", "), distrust.explanation)
+            }
         }
     }
 }
@@ -218,8 +224,14 @@ impl Candidate {
     }
 
     /// The channel check: a fresh challenge, answered on this very connection.
-    pub async fn prove(&self, appraisal: &Arc<Appraisal>, lives: Lifetimes, clock: &Clock) -> Result<Trusted<Backend>, Doubt> {
-        let nonce = Nonce::generate().map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?;
+    pub async fn prove(
+        &self,
+        appraisal: &Arc<Appraisal>,
+        lives: Lifetimes,
+        clock: &Clock,
+    ) -> Result<Trusted<Backend>, Doubt> {
+        let nonce =
+            Nonce::generate().map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?;
         // The age counts from here: what is proven is that the peer was alive after this instant.
         let checked_at = clock.now().mono;
         let question = Bytes::from(nonce.to_string());
@@ -240,7 +252,12 @@ impl Candidate {
     }
 
     /// Fetches the epoch evidence that clients verify themselves, and verifies it first.
-    pub async fn epoch_evidence(&self, appraisal: &Arc<Appraisal>, lives: Lifetimes, clock: &Clock) -> Result<Trusted<Offer>, Doubt> {
+    pub async fn epoch_evidence(
+        &self,
+        appraisal: &Arc<Appraisal>,
+        lives: Lifetimes,
+        clock: &Clock,
+    ) -> Result<Trusted<Offer>, Doubt> {
         let checked_at = clock.now().mono;
         let envelope = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await.map_err(Doubt::NoAnswer)?;
         let judged = self.judge(envelope, Expected::Epoch, appraisal, lives, clock).await?;
@@ -301,7 +318,9 @@ fn judge(
     window.map_err(|error| refuse("manifest.window", &error))?;
     let named = manifest.manifest().tls_spki_sha256;
     if named != tls_spki {
-        let why = format!("the manifest names the TLS key {named}, the peer of the connection holds {tls_spki}: is something in between?");
+        let why = format!(
+            "the manifest names the TLS key {named}, the peer of the connection holds {tls_spki}: is something in between?"
+        );
         return Err(refuse("channel.tls-spki", &why));
     }
     let report_data = match expected {

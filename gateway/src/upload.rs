@@ -57,7 +57,11 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
 
     /// How long it will be in all, if that was announced.
     pub fn announced(&self) -> Option<u64> {
-        if self.is_complete { Some(self.received) } else { self.body.size_hint().exact().map(|rest| rest.saturating_add(self.received)) }
+        if self.is_complete {
+            Some(self.received)
+        } else {
+            self.body.size_hint().exact().map(|rest| rest.saturating_add(self.received))
+        }
     }
 
     /// The next piece, of at most [`PIECE_BYTES`]; `None` at the end. Dropping the future loses nothing.

@@ -125,7 +125,13 @@ async fn check(
 
 /// Waits until the next round is due: at the end of the pause, when the connection ends, or under a new policy. False when the
 /// address is to be left.
-async fn rest(address: &Address, pause: Duration, version: u64, candidate: Option<&Candidate>, fleet: &Arc<Fleet>) -> bool {
+async fn rest(
+    address: &Address,
+    pause: Duration,
+    version: u64,
+    candidate: Option<&Candidate>,
+    fleet: &Arc<Fleet>,
+) -> bool {
     let mut changes = fleet.changes();
     let closed = async {
         match candidate {

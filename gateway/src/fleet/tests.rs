@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::release::{Admission, Refusal, Withdrawn, admit};
-use crate::trust::testing::{START, Wire, Who, any_policy, clock, offer, set_wall};
+use crate::trust::testing::{START, Who, Wire, any_policy, clock, offer, set_wall};
 
 const FRESH: Duration = Duration::from_secs(300);
 

@@ -1,1 +1,413 @@
-//! Requests through the endpoints, against instances in memory.
+//! Requests through the endpoints, against instances in memory: what arrives at an enclave, and what does not.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use h2::RecvStream;
+use h2::server::SendResponse;
+use hyper::body::Frame;
+use teegate_protocol::problem::{Executed, Problem, ProblemKind};
+use teegate_protocol::receipt::{CiphertextDigest, Signed};
+use teegate_verifier::Endorsements;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::*;
+use crate::breaker::BreakerLimits;
+use crate::config::Address;
+use crate::hold::HoldLimits;
+use crate::trust::testing::{Who, Wire, any_policy, clock, offer};
+
+const FRESH: Duration = Duration::from_secs(300);
+const SEALED: &[u8] = b"ciphertext";
+
+fn address() -> Address {
+    Address::parse("enclave:1").unwrap()
+}
+
+fn gateway() -> Arc<Gateway> {
+    let metrics = Arc::new(Metrics::default());
+    let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
+    let fleet = Fleet::new(&[address()], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));
+    let hold = HoldLimits { tenant_requests: 2, tenant_bytes: 100_000, total_bytes: 100_000 };
+    Arc::new(Gateway {
+        fleet: Arc::new(fleet),
+        hold: Arc::new(Hold::new(hold)),
+        metrics,
+        receipt_key: ReceiptKey::generate().unwrap(),
+        limits: RouteLimits {
+            max_sealed_bytes: 200_000,
+            hold: Duration::from_secs(30),
+            max_hold: Duration::from_secs(120),
+            forward: ForwardLimits {
+                body_idle: Duration::from_secs(15),
+                answer: Duration::from_secs(60),
+                max_answer_bytes: 1_000,
+            },
+        },
+        is_draining: AtomicBool::new(false),
+    })
+}
+
+fn sealed<B>(manifest: &ManifestDigest, body: B) -> Request<B> {
+    Request::post(RELAY_PATH)
+        .header(CONTENT_TYPE, OHTTP_REQUEST)
+        .header(TEEGATE_MANIFEST, manifest.to_string())
+        .header("x-client", "secret of the client")
+        .body(body)
+        .unwrap()
+}
+
+/// A body whose pieces a test hands over one by one.
+struct Slow(mpsc::Receiver<Bytes>);
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+fn answer(respond: &mut SendResponse<Bytes>, status: u16, body: &'static [u8]) {
+    let head = Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "message/ohttp-res")
+        .header("x-enclave", "1")
+        .body(())
+        .unwrap();
+    respond.send_response(head, false).unwrap().send_data(Bytes::from_static(body), true).unwrap();
+}
+
+async fn body_of(response: Response<AnswerStream>) -> Vec<u8> {
+    response.into_body().collect().await.unwrap().to_bytes().to_vec()
+}
+
+async fn problem_of(response: Response<AnswerStream>) -> Problem {
+    assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
+    let status = response.status().as_u16();
+    let problem = Problem::parse(&body_of(response).await).unwrap();
+    assert_eq!(problem.status(), status);
+    problem
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_arrives_built_from_nothing_and_its_answer_comes_back() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let enclave = tokio::spawn(async move {
+        let (request, mut respond) = wire.arrived.recv().await.unwrap();
+        let (head, body) = request.into_parts();
+        let body = read(body).await.unwrap();
+        answer(&mut respond, 200, b"sealed answer");
+        (head, body, wire)
+    });
+    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    let (head, body, _wire) = enclave.await.unwrap();
+    assert_eq!((head.method.as_str(), head.uri.path(), body.as_slice()), ("POST", "/ohttp", SEALED));
+    let mut fields: Vec<_> =
+        head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, [("content-length", "10"), ("content-type", OHTTP_REQUEST)], "nothing of the client's head");
+
+    assert_eq!(
+        (response.status(), &response.headers()[CONTENT_TYPE]),
+        (StatusCode::OK, &HeaderValue::from_static("message/ohttp-res"))
+    );
+    assert!(!response.headers().contains_key("x-enclave"));
+    let receipt = Signed::parse_header(response.headers()[TEEGATE_RELEASE].to_str().unwrap()).unwrap();
+    let receipt = ReleaseReceipt::verify(&receipt, &gateway.receipt_key.public()).unwrap();
+    assert_eq!(
+        (receipt.ciphertext, receipt.manifest, receipt.policy_version),
+        (CiphertextDigest::of(SEALED), *manifest.digest(), 1)
+    );
+    assert_eq!(body_of(response).await, b"sealed answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_request_is_released_when_its_instance_becomes_attested() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    let waiting = {
+        let (gateway, request) =
+            (Arc::clone(&gateway), sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED))));
+        tokio::spawn(async move { gateway.serve(request).await })
+    };
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(gateway.hold.usage(), (1, 10));
+    assert!(wire.arrived.try_recv().is_err(), "nothing was sent");
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let (request, mut respond) = wire.arrived.recv().await.unwrap();
+    assert_eq!(read(request.into_body()).await.unwrap(), SEALED);
+    answer(&mut respond, 200, b"sealed answer");
+    assert_eq!(waiting.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(gateway.hold.usage(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_request_ends_with_its_time() {
+    let gateway = gateway();
+    let manifest = Who::new(1).manifest(0, None);
+    for (hold, seconds) in [(None, 30), (Some("0"), 0), (Some("7"), 7), (Some("9999"), 120)] {
+        let mut request = sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)));
+        if let Some(hold) = hold {
+            request.headers_mut().insert(TEEGATE_HOLD, HeaderValue::from_static(hold));
+        }
+        let start = Instant::now();
+        let problem = problem_of(gateway.serve(request).await).await;
+        assert_eq!((problem.kind, problem.executed), (ProblemKind::NoAttestedInstance, Executed::No));
+        assert_eq!(start.elapsed().as_secs(), seconds, "{hold:?}");
+    }
+    assert_eq!(gateway.hold.usage(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hold_is_bounded() {
+    let gateway = gateway();
+    let manifest = Who::new(1).manifest(0, None);
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let (gateway, request) =
+            (Arc::clone(&gateway), sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED))));
+        waiting.push(tokio::spawn(async move { gateway.serve(request).await }));
+        tokio::task::yield_now().await;
+    }
+    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    assert_eq!(response.headers()[RETRY_AFTER], "1");
+    assert_eq!(problem_of(response).await.kind, ProblemKind::Busy);
+    for waiting in waiting {
+        waiting.abort();
+        let _ = waiting.await;
+    }
+    assert_eq!(gateway.hold.usage(), (0, 0), "a client that goes gives its place back");
+    let large = sealed(manifest.digest(), Full::new(Bytes::from(vec![0; 100_001])));
+    assert_eq!(problem_of(gateway.serve(large).await).await.kind, ProblemKind::Busy, "bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_change_stops_a_request_between_two_pieces() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let (pieces, body) = mpsc::channel(1);
+    let relaying = {
+        let (gateway, request) = (Arc::clone(&gateway), sealed(manifest.digest(), Slow(body)));
+        tokio::spawn(async move { gateway.serve(request).await })
+    };
+    pieces.send(Bytes::from_static(b"first")).await.unwrap();
+    let (request, _respond) = wire.arrived.recv().await.unwrap();
+    let mut arriving = request.into_body();
+    assert_eq!(arriving.data().await.unwrap().unwrap(), "first");
+    assert_eq!(gateway.fleet.set_policy(any_policy(), Endorsements::new()).await, 2);
+    // The client may still hand over its second piece; nobody takes it.
+    let _ = pieces.try_send(Bytes::from_static(b"second"));
+    let problem = problem_of(relaying.await.unwrap()).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::PolicyChanged, Executed::Unknown));
+    let cut = arriving.data().await.unwrap().unwrap_err();
+    assert_eq!(cut.reason(), Some(h2::Reason::CANCEL));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_change_before_the_first_byte_only_delays() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let (pieces, body) = mpsc::channel(1);
+    let relaying = {
+        let (gateway, request) = (Arc::clone(&gateway), sealed(manifest.digest(), Slow(body)));
+        tokio::spawn(async move { gateway.serve(request).await })
+    };
+    tokio::task::yield_now().await;
+    assert_eq!(gateway.fleet.set_policy(any_policy(), Endorsements::new()).await, 2);
+    pieces.send(Bytes::from_static(SEALED)).await.unwrap();
+    drop(pieces);
+    assert!(wire.arrived.try_recv().is_err());
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 2, FRESH));
+    let (request, mut respond) = wire.arrived.recv().await.unwrap();
+    assert_eq!(read(request.into_body()).await.unwrap(), SEALED);
+    answer(&mut respond, 200, b"");
+    assert_eq!(relaying.await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_dies_with_the_request_is_one_clear_error() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    tokio::spawn(async move {
+        let (request, mut respond) = wire.arrived.recv().await.unwrap();
+        read(request.into_body()).await.unwrap();
+        respond.send_reset(h2::Reason::INTERNAL_ERROR);
+    });
+    let problem =
+        problem_of(gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::UpstreamLost, Executed::Unknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_silent_is_left_after_its_time() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let enclave = tokio::spawn(async move { (wire.arrived.recv().await, wire) });
+    let start = Instant::now();
+    let problem =
+        problem_of(gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::Unknown));
+    assert_eq!(start.elapsed().as_secs(), 60);
+    drop(enclave.await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_before_the_end_of_the_request_is_passed_on() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let (pieces, body) = mpsc::channel(1);
+    pieces.send(Bytes::from_static(SEALED)).await.unwrap();
+    tokio::spawn(async move {
+        let (_request, mut respond) = wire.arrived.recv().await.unwrap();
+        answer(&mut respond, 503, b"busy");
+        std::future::pending::<()>().await;
+    });
+    let response = gateway.serve(sealed(manifest.digest(), Slow(body))).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!response.headers().contains_key(TEEGATE_RELEASE), "not all of it was released");
+    assert_eq!(body_of(response).await, b"busy");
+    drop(pieces);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_answer_is_cut_off() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    tokio::spawn(async move {
+        let (request, mut respond) = wire.arrived.recv().await.unwrap();
+        read(request.into_body()).await.unwrap();
+        answer(&mut respond, 200, &[0; 1_001]);
+        std::future::pending::<()>().await;
+    });
+    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    assert!(matches!(response.into_body().collect().await, Err(BrokenAnswer::TooLong)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_sealed_request_is_told_what_was_expected() {
+    let gateway = gateway();
+    let digest = ManifestDigest([1; 32]);
+    let changed = |name: &'static str, value: Option<&'static str>| {
+        let mut request = sealed(&digest, Full::new(Bytes::from_static(SEALED)));
+        match value {
+            Some(value) => drop(request.headers_mut().insert(name, HeaderValue::from_static(value))),
+            None => drop(request.headers_mut().remove(name)),
+        }
+        request
+    };
+    for (name, value, status) in [
+        ("content-type", None, 415),
+        ("content-type", Some("application/json"), 415),
+        ("teegate-manifest", None, 400),
+        ("teegate-manifest", Some("00"), 400),
+        ("teegate-hold", Some("-1"), 400),
+        ("teegate-hold", Some("soon"), 400),
+        ("teegate-hold", Some("99999999999999999999"), 400),
+    ] {
+        let response = gateway.serve(changed(name, value)).await;
+        assert_eq!(response.status().as_u16(), status, "{name}: {value:?}");
+        let body: serde_json::Value = serde_json::from_slice(&body_of(response).await).unwrap();
+        assert_eq!((&body["type"], &body["executed"]), (&"about:blank".into(), &"no".into()));
+    }
+    let mut twice = sealed(&digest, Full::new(Bytes::new()));
+    twice.headers_mut().append(TEEGATE_MANIFEST, HeaderValue::from_static("00"));
+    assert_eq!(gateway.serve(twice).await.status().as_u16(), 400);
+    for (method, path, status, allow) in
+        [("GET", RELAY_PATH, 405, Some("POST")), ("POST", INSTANCES_PATH, 405, Some("GET")), ("GET", "/", 404, None)]
+    {
+        let request = Request::builder().method(method).uri(path).body(Full::new(Bytes::new())).unwrap();
+        let response = gateway.serve(request).await;
+        let allowed = response.headers().get(ALLOW).map(|value| value.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), allowed), (status, allow), "{method} {path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_is_refused_by_what_it_announces_and_by_what_it_is() {
+    let gateway = gateway();
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let announced = sealed(manifest.digest(), Full::new(Bytes::from(vec![0; 200_001])));
+    assert_eq!(problem_of(gateway.serve(announced).await).await.kind, ProblemKind::TooLarge);
+    let (pieces, body) = mpsc::channel(1);
+    pieces.send(Bytes::from(vec![0; 200_001])).await.unwrap();
+    let unannounced = gateway.serve(sealed(manifest.digest(), Slow(body))).await;
+    assert_eq!(problem_of(unannounced).await.kind, ProblemKind::TooLarge);
+    let empty = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::new()))).await;
+    assert_eq!(empty.status().as_u16(), 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_are_listed_when_there_are_some_and_waited_for_when_not() {
+    let gateway = gateway();
+    let list = |query: &'static str| {
+        let gateway = Arc::clone(&gateway);
+        let request = Request::get(format!("{INSTANCES_PATH}{query}")).body(Full::new(Bytes::new())).unwrap();
+        async move { gateway.serve(request).await }
+    };
+    let start = Instant::now();
+    assert_eq!(problem_of(list("").await).await.kind, ProblemKind::NoAttestedInstance);
+    assert_eq!(start.elapsed().as_secs(), 0, "nobody asked to wait");
+    let waiting = tokio::spawn(list("?model=model&wait=30"));
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "without its epoch evidence it is not shown");
+    gateway.fleet.accept_offer(&address(), offer(&manifest, 1));
+    let response = waiting.await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let listing: serde_json::Value = serde_json::from_slice(&body_of(response).await).unwrap();
+    let expected = serde_json::json!({ "instances": [{ "manifest": manifest.digest().to_string(), "envelope": {} }] });
+    assert_eq!(listing, expected);
+    assert_eq!(problem_of(list("?model=other").await).await.kind, ProblemKind::NoAttestedInstance);
+    for query in ["?model=a%20b", "?model=", "?wait=x", "?wait=1&wait=2", "?nonce=1"] {
+        assert_eq!(list(query).await.status().as_u16(), 400, "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_means_that_something_could_be_released() {
+    let gateway = gateway();
+    let get = |path: &str| gateway.serve_operator(&Method::GET, path);
+    assert_eq!(get(READY_PATH).status(), StatusCode::SERVICE_UNAVAILABLE);
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    assert_eq!(get(READY_PATH).status(), StatusCode::OK);
+    let metrics = String::from_utf8(body_of(get("/metrics")).await).unwrap();
+    for line in [
+        "teegate_gateway_ready 1",
+        "teegate_gateway_addresses{state=\"attested\"} 1",
+        "teegate_gateway_attested_seconds{address=\"enclave:1\"} 300",
+        "teegate_gateway_policy_version 1",
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "{line} is not in:\n{metrics}");
+    }
+    gateway.is_draining.store(true, Ordering::Release);
+    assert_eq!(get(READY_PATH).status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(get("/v1/relay").status(), StatusCode::NOT_FOUND);
+}

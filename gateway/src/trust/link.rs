@@ -82,7 +82,9 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(error) => write!(f, "unreachable: {error}"),
-            Self::NotHttp2 => f.write_str("does not speak HTTP/2 over TLS 1.3 (ALPN `h2`): is something else listening there?"),
+            Self::NotHttp2 => {
+                f.write_str("does not speak HTTP/2 over TLS 1.3 (ALPN `h2`): is something else listening there?")
+            }
             Self::NoExporter(error) => write!(f, "the TLS connection has no exporter (RFC 9266): {error}"),
             Self::NoPeerKey => f.write_str("the peer showed no certificate with a readable public key"),
             Self::Http2(error) => write!(f, "HTTP/2 failed: {error}"),
@@ -118,12 +120,14 @@ impl Link {
         tcp.set_nodelay(true).map_err(NoAnswer::Unreachable)?;
         // The name is not sent (no SNI) and not checked.
         let name = ServerName::try_from("enclave.invalid").map_err(|_| NoAnswer::NotHttp2)?;
-        let tls = TlsConnector::from(Arc::clone(&settings.tls)).connect(name, tcp).await.map_err(NoAnswer::Unreachable)?;
+        let tls =
+            TlsConnector::from(Arc::clone(&settings.tls)).connect(name, tcp).await.map_err(NoAnswer::Unreachable)?;
         let (_, connection) = tls.get_ref();
         if connection.alpn_protocol() != Some(b"h2") {
             return Err(NoAnswer::NotHttp2);
         }
-        let exporter = connection.export_keying_material([0; 32], Exporter::LABEL, None).map_err(NoAnswer::NoExporter)?;
+        let exporter =
+            connection.export_keying_material([0; 32], Exporter::LABEL, None).map_err(NoAnswer::NoExporter)?;
         let tls_spki_sha256 = peer_spki_sha256(connection).ok_or(NoAnswer::NoPeerKey)?;
         Self::speak(tls, Exporter::from_bytes(exporter), tls_spki_sha256, settings.answer_timeout).await
     }
@@ -236,7 +240,11 @@ impl Link {
     }
 
     /// Opens a stream. The parent module lends this only to what has passed its channel check.
-    pub(super) async fn open(&self, request: Request<()>, is_whole: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+    pub(super) async fn open(
+        &self,
+        request: Request<()>,
+        is_whole: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         let mut requests = self.requests.clone();
         poll_fn(|context| requests.poll_ready(context)).await?;
         requests.send_request(request, is_whole)
@@ -246,7 +254,10 @@ impl Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The exporter is a secret of the connection.
-        f.debug_struct("Link").field("id", &self.id).field("tls_spki_sha256", &self.tls_spki_sha256).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("id", &self.id)
+            .field("tls_spki_sha256", &self.tls_spki_sha256)
+            .finish_non_exhaustive()
     }
 }
 

@@ -21,17 +21,18 @@ pub(crate) fn clock() -> Clock {
     Clock::reading_wall_from(wall)
 }
 
-thread_local! { static WALL: Cell<u64> = const { Cell::new(START) }; }
+thread_local! { static WALL: Cell<(u64, Option<Instant>)> = const { Cell::new((START, None)) }; }
 
 pub(crate) const START: u64 = 1_780_272_000;
 
 fn wall() -> UnixTime {
-    UnixTime::from_seconds(WALL.get())
+    let (seconds, since) = WALL.get();
+    UnixTime::from_seconds(seconds + since.map_or(0, |since| since.elapsed().as_secs()))
 }
 
-/// Moves the wall clock of this test.
+/// Sets the wall clock of this test; from there it goes with the monotonic one.
 pub(crate) fn set_wall(seconds: u64) {
-    WALL.set(seconds);
+    WALL.set((seconds, Some(Instant::now())));
 }
 
 /// A policy over forged hardware: this root, this launch measurement.
@@ -113,7 +114,12 @@ impl Who {
             models: vec![ModelEntry { name: "model".into(), version: "1".into(), sha256: ModelDigest([0; 32]) }],
             config_sha256: ConfigDigest([0; 32]),
             app_version: "1".into(),
-            limits: Limits { sealed_body_bytes: 1 << 20, tensor_rank: 4, tensor_elements: 4, cross_tenant_batching: false },
+            limits: Limits {
+                sealed_body_bytes: 1 << 20,
+                tensor_rank: 4,
+                tensor_elements: 4,
+                cross_tenant_batching: false,
+            },
         };
         Arc::new(manifest.to_bytes().unwrap())
     }

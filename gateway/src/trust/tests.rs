@@ -19,7 +19,8 @@ use super::testing::{START, Who, clock, policy};
 use super::*;
 
 const MEASUREMENT: [u8; 48] = [0x5e; 48];
-const LIVES: Lifetimes = Lifetimes { channel_age: Duration::from_secs(300), max_manifest_life: Duration::from_secs(7_200) };
+const LIVES: Lifetimes =
+    Lifetimes { channel_age: Duration::from_secs(300), max_manifest_life: Duration::from_secs(7_200) };
 
 /// The platform under every test: nothing is wrong with it.
 fn platform() -> SnpBuilder {
@@ -54,7 +55,10 @@ fn envelope(manifest: &ManifestBytes, platform: &SnpBuilder) -> Vec<u8> {
     let envelope = Envelope {
         manifest: manifest.as_bytes().to_vec(),
         evidence: TeeEvidence { kind: EvidenceKind::SnpReport, bytes: set.report.clone() },
-        endorsements: Some(Carried { kind: EndorsementsKind::PemCertificateChain, bytes: set.chain_pem().into_bytes() }),
+        endorsements: Some(Carried {
+            kind: EndorsementsKind::PemCertificateChain,
+            bytes: set.chain_pem().into_bytes(),
+        }),
         event_log: None,
         nonce: None,
     };
