@@ -78,9 +78,9 @@ fn verify_one(case: &Case, folder: &Path, policy: &Policy, at: Option<UnixTime>)
     println!("--- {}, from the crate {}: {}\n", case.title, case.package, case.evidence);
     let style = Style::of_stdout();
     match verify(&evidence.as_evidence(&endorsements), policy, now) {
-        Ok(attested) => println!("{}", show::report(attested.report(), "genuine", style)),
+        Ok(attested) => println!("{}", show::report(attested.report(), policy, "genuine", style)),
         Err(rejection) => {
-            println!("{}", show::report(rejection.report(), "genuine", style));
+            println!("{}", show::report(rejection.report(), policy, "genuine", style));
             // At a time of the user's choice any verdict is an answer; at ours, only one is.
             if at.is_none() {
                 return Err(format!("{}: recorded evidence of real hardware was rejected: {rejection}", case.title));
