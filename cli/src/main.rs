@@ -1,2 +1,56 @@
-//! Under construction in this commit series.
-fn main() {}
+//! The `teegate` command. Thin: it reads arguments, calls a library, shows the result. One file a verb.
+
+mod demo;
+mod exit;
+mod explain;
+mod infer;
+mod inspect;
+mod instant;
+mod output;
+mod policy;
+mod show;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Verify before you send: whether evidence of a TEE is genuine, what it proves and what it does not.
+#[derive(Parser)]
+#[command(name = "teegate", version, after_help = exit::EXPLANATION, max_term_width = 120)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Decide whether evidence satisfies a policy, and say why or why not
+    Verify(verify::VerifyArgs),
+    /// Show what evidence says, without verifying any of it
+    Inspect(inspect::InspectArgs),
+    /// Verify an enclave, seal a request to it, send it, open the answer
+    Infer(infer::InferArgs),
+    /// Walk the whole path on this machine, on forged hardware and with a real model
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(message) => {
+            // `--help` and `--version` arrive here too; they are answers, not errors.
+            let status = if message.use_stderr() { exit::COULD_NOT_RUN } else { exit::ACCEPTED };
+            return match message.print() {
+                Ok(()) => ExitCode::from(status),
+                Err(_closed) => ExitCode::from(exit::COULD_NOT_RUN),
+            };
+        }
+    };
+    match command.verb {
+        Verb::Verify(args) => verify::run(&args),
+        Verb::Inspect(args) => inspect::run(&args),
+        Verb::Infer(args) => infer::run(args),
+        Verb::Demo(args) => demo::run(args),
+    }
+}

@@ -1,0 +1,127 @@
+//! `teegate inspect`: what evidence says. Nothing is verified, and the first words of the output say so.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use teegate_intake::evidence::{self, OwnedEvidence};
+use teegate_verifier::{FactValue, Malformed, Stage, Tee, inspect_sev_snp, inspect_tdx};
+
+use crate::exit;
+use crate::output::{self, Style, Tone, plain};
+use crate::verify::{Format, TeeName};
+
+/// Show what evidence says, without verifying any of it.
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// SEV-SNP report or TDX quote (raw or hexadecimal), CMW in JSON, configfs-tsm folder, `-` for standard input
+    #[arg(value_name = "EVIDENCE")]
+    evidence: PathBuf,
+
+    /// Insist that the evidence is of this platform
+    #[arg(long, value_enum)]
+    tee: Option<TeeName>,
+
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &InspectArgs) -> ExitCode {
+    let evidence = match evidence::load(&args.evidence, args.tee.map(Tee::from)) {
+        Ok(evidence) => evidence,
+        Err(error) => return output::fail(&error.to_string()),
+    };
+    let facts = match evidence.tee {
+        Tee::SevSnp => inspect_sev_snp(&evidence.bytes),
+        Tee::Tdx => inspect_tdx(&evidence.bytes),
+    };
+    let status = if facts.is_ok() { exit::ACCEPTED } else { exit::of_rejection(Stage::Parse) };
+    match args.format {
+        Format::Text => output::finish(&text(&evidence, &facts, Style::of_stdout()), status),
+        Format::Json => match serde_json::to_string_pretty(&Inspection::of(&evidence, &facts)) {
+            Ok(json) => output::finish(&format!("{json}\n"), status),
+            Err(error) => output::fail(&format!("the inspection cannot be written: {error}")),
+        },
+    }
+}
+
+type Facts = Result<Vec<(&'static str, FactValue)>, Malformed>;
+
+fn text(evidence: &OwnedEvidence, facts: &Facts, style: Style) -> String {
+    let warning = style.paint(Tone::Caution, "NOT VERIFIED.");
+    let (kind, length) = (evidence.tee.name(), evidence.bytes.len());
+    let carried = match evidence.endorsements.len() {
+        0 => String::new(),
+        number => format!(", with {number} certificates or other endorsements beside it"),
+    };
+    let mut text = format!(
+        "{warning} This is what the bytes say, and anybody can write such bytes. No signature was checked.\n\
+         To find out whether to believe them: `teegate verify`.\n\n  {kind} evidence, {length} bytes, found as {}{carried}\n\n",
+        evidence.form
+    );
+    match facts {
+        Ok(facts) => {
+            for (name, value) in facts {
+                text.push_str(&format!("  {name:<26}  {}\n", plain(&value.to_string())));
+            }
+        }
+        Err(malformed) => {
+            let word = style.paint(Tone::Bad, "malformed");
+            text.push_str(&format!(
+                "  {word}: {}\n  to do: {}\n",
+                plain(&malformed.to_string()),
+                malformed.check().remedy()
+            ));
+        }
+    }
+    text
+}
+
+/// Schema `teegate/inspection/1`. `facts` is null when the bytes are not well formed, and `malformed` then says why.
+#[derive(Serialize)]
+struct Inspection<'a> {
+    schema: &'static str,
+    verified: bool,
+    tee: &'static str,
+    form: &'static str,
+    bytes: usize,
+    malformed: Option<Defect>,
+    facts: Option<InOrder<'a>>,
+}
+
+#[derive(Serialize)]
+struct Defect {
+    id: &'static str,
+    message: String,
+}
+
+impl<'a> Inspection<'a> {
+    fn of(evidence: &OwnedEvidence, facts: &'a Facts) -> Self {
+        Self {
+            schema: "teegate/inspection/1",
+            verified: false,
+            tee: evidence.tee.name(),
+            form: evidence.form,
+            bytes: evidence.bytes.len(),
+            malformed: facts.as_ref().err().map(|error| Defect { id: error.check().id(), message: error.to_string() }),
+            facts: facts.as_ref().ok().map(|facts| InOrder(facts)),
+        }
+    }
+}
+
+/// Facts as an object, in the order of the bytes.
+struct InOrder<'a>(&'a [(&'static str, FactValue)]);
+
+impl Serialize for InOrder<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,105 @@
+//! Where words go: results to standard output, errors and notes to standard error, colour only to a terminal that wants it.
+
+use std::env;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::exit;
+
+/// Writes a whole result and ends with `status`. A reader that has gone away (`| head`) changes nothing about the verdict.
+pub(crate) fn finish(text: &str, status: u8) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(&format!("the result cannot be written: {error}")),
+        _ => ExitCode::from(status),
+    }
+}
+
+/// Says why there is no result.
+pub(crate) fn fail(message: &str) -> ExitCode {
+    say("error", message);
+    ExitCode::from(exit::COULD_NOT_RUN)
+}
+
+/// Says something that the user should know and that changes no result.
+pub(crate) fn note(message: &str) {
+    say("note", message);
+}
+
+fn say(kind: &str, message: &str) {
+    let lines: Vec<_> = message.lines().map(plain).collect();
+    // With standard error closed there is nobody left to tell; the exit status still speaks.
+    let _closed = writeln!(io::stderr().lock(), "{kind}: {}", lines.join("\n"));
+}
+
+/// Text that may come from hostile bytes, made safe for a terminal: no control characters, nothing that reorders what is read.
+pub(crate) fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let reorders =
+            matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
+        if c.is_control() || reorders {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Whether results are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Plain,
+    Coloured,
+}
+
+/// A meaning, which a terminal may show as a colour. The words say the same without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Bad,
+    Caution,
+    Quiet,
+}
+
+impl Style {
+    /// Coloured on a terminal, unless `NO_COLOR` is set (no-color.org) or the terminal is dumb.
+    pub(crate) fn of_stdout() -> Self {
+        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
+        if io::stdout().is_terminal() && !refused && !dumb { Self::Coloured } else { Self::Plain }
+    }
+
+    /// `text` in the colour of `tone`.
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "1;31",
+            Tone::Caution => "33",
+            Tone::Quiet => "2",
+        };
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_cannot_move_the_cursor_or_turn_a_line_around() {
+        assert_eq!(plain("cc-us\u{1b}[2Jx\n"), "cc-us\\u{1b}[2Jx\\u{a}");
+        assert_eq!(plain("a\u{202E}b"), "a\\u{202e}b");
+        assert_eq!(plain("straße ✓"), "straße ✓");
+    }
+
+    #[test]
+    fn colour_adds_and_changes_no_word() {
+        assert_eq!(Style::Plain.paint(Tone::Bad, "FAIL"), "FAIL");
+        assert_eq!(Style::Coloured.paint(Tone::Bad, "FAIL"), "\u{1b}[1;31mFAIL\u{1b}[0m");
+    }
+}

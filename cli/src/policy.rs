@@ -1,0 +1,34 @@
+//! The policy that the user names: one of the two that are built in, or a file.
+
+use std::fs::File;
+use std::io::Read;
+
+use teegate_verifier::Policy;
+
+/// Reference values of a large fleet fit many times over.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads the policy called `name`. The names `genuine` and `strict` are taken; a file of that name is `./genuine`.
+pub(crate) fn read(name: &str) -> Result<Policy, String> {
+    match name {
+        "genuine" => Policy::parse(teegate_measurements::GENUINE).map_err(|error| format!("policy `genuine`: {error}")),
+        "strict" => Policy::parse(teegate_measurements::STRICT).map_err(|error| {
+            format!(
+                "policy `strict` is a template: put your reference values into a copy of `measurements/policy/strict.toml` \
+                 and name the copy; it stops at: {error}"
+            )
+        }),
+        path => Policy::parse(&read_file(path)?).map_err(|error| format!("policy `{path}`: {error}")),
+    }
+}
+
+fn read_file(path: &str) -> Result<String, String> {
+    let failed = |what: String| format!("policy `{path}`: {what}; expected a TOML file, `genuine` or `strict`");
+    let file = File::open(path).map_err(|cause| failed(format!("cannot be read: {cause}")))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| failed(format!("cannot be read: {cause}")))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
+        return Err(failed(format!("more than {MAX_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| failed("is not UTF-8 text".to_owned()))
+}

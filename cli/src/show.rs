@@ -1,0 +1,319 @@
+//! A verification report in words, for a person who has never seen an attestation report: what was proven, what was not, and
+//! why evidence was refused. First the verdict, then what failed, then one line a check in the order of the walk; at the end,
+//! where a terminal stops scrolling, what failed once more and a summary in one line.
+
+use teegate_verifier::{BoundTo, Check, FactValue, Finding, Outcome, Policy, Report, Stage, Tee};
+
+use crate::exit;
+use crate::output::{Style, Tone, plain};
+
+/// The whole text. `named` is the policy as the user named it.
+pub(crate) fn report(report: &Report, policy: &Policy, named: &str, style: Style) -> String {
+    let page = Page { report, policy, named, style };
+    let mut text = page.verdict();
+    text.push_str(&page.essentials());
+    text.push_str(&page.caution());
+    text.push_str(&page.failures_in_full());
+    for stage in [Stage::Parse, Stage::Authenticate, Stage::Appraise] {
+        text.push_str(&page.stage(stage));
+    }
+    text.push_str(&page.failures_again());
+    text.push_str(&page.summary());
+    text
+}
+
+struct Page<'a> {
+    report: &'a Report,
+    policy: &'a Policy,
+    named: &'a str,
+    style: Style,
+}
+
+impl Page<'_> {
+    fn verdict(&self) -> String {
+        let policy = plain(self.named);
+        let at = self.report.at();
+        match self.report.stage() {
+            None => {
+                let word = self.style.paint(Tone::Good, "ACCEPTED");
+                format!("{word}: this evidence satisfies the policy `{policy}` at {at}.\n")
+            }
+            Some(stage) => {
+                let word = self.style.paint(Tone::Bad, &format!("REJECTED as {}", stage.rejection()));
+                let meaning = match stage {
+                    Stage::Parse => "the bytes are not well-formed evidence, so nothing in them was believed",
+                    Stage::Authenticate => "it is not shown that the maker of the hardware vouches for this evidence",
+                    Stage::Appraise => "the evidence is authentic, and it is not what the policy asks for",
+                };
+                format!("{word}: {meaning}.\nPolicy `{policy}`, at {at}. Do not send anything to what presented it.\n")
+            }
+        }
+    }
+
+    /// The few facts by which a reader recognises what this is about.
+    fn essentials(&self) -> String {
+        let mut lines = vec![("platform", self.platform()), ("vouched for", self.voucher())];
+        if self.report.stage() != Some(Stage::Parse) {
+            let (measurement, measured) = match self.report.tee() {
+                Tee::SevSnp => ("measurement", Check::SnpGuestMeasurement),
+                Tee::Tdx => ("mrtd", Check::TdxTdMrtd),
+            };
+            lines.push(("code", self.compared(measurement, measured)));
+            let asked = match self.report.tee() {
+                Tee::SevSnp => Check::SnpGuestReportData,
+                Tee::Tdx => Check::TdxTdReportData,
+            };
+            lines.push(("report data", self.compared("report_data", asked)));
+            if let Some(status) = self.report.fact("tcb_status") {
+                let advisories =
+                    self.report.fact("advisories").map_or_else(|| "unknown".to_owned(), ToString::to_string);
+                lines.push(("TCB status", format!("{status}; advisories: {advisories}")));
+            }
+        }
+        if self.report.accepted() {
+            lines.push(("bound to", bound_to(self.report.bound_to()).to_owned()));
+        }
+        if let Some(end) = self.report.valid_until() {
+            lines.push(("valid until", format!("{end}, when the first thing that this verdict rests on ends")));
+        }
+        let lines = lines.iter().map(|(name, value)| format!("  {name:<12}  {}\n", plain(value)));
+        format!("\n{}", lines.collect::<String>())
+    }
+
+    fn platform(&self) -> String {
+        let tee = match self.report.tee() {
+            Tee::SevSnp => "AMD SEV-SNP",
+            Tee::Tdx => "Intel TDX",
+        };
+        match self.report.fact("product") {
+            Some(FactValue::Text(product)) => format!("{tee}, {product}"),
+            _ => tee.to_owned(),
+        }
+    }
+
+    fn voucher(&self) -> String {
+        let (vendor, root, signature) = match self.report.tee() {
+            Tee::SevSnp => ("AMD", Check::SnpChainArkPinned, Check::SnpSignature),
+            Tee::Tdx => ("Intel", Check::TdxChainRootPinned, Check::TdxSignature),
+        };
+        let passed = |check| self.report.finding(check).filter(|finding| *finding.outcome() == Outcome::Pass);
+        match (self.report.stage(), passed(root), passed(signature)) {
+            (None | Some(Stage::Appraise), Some(root), Some(_)) if self.policy.trusts_only_vendors() => {
+                format!(
+                    "{vendor}: the chain from its root ends in the key that signed this evidence ({})",
+                    root.actual()
+                )
+            }
+            (None | Some(Stage::Appraise), Some(root), Some(_)) => {
+                format!("a root that this policy pins itself, which need not be {vendor}'s ({})", root.actual())
+            }
+            _ => format!("nobody, as far as was shown: not {vendor}, nor a root that the policy pins"),
+        }
+    }
+
+    /// A decoded value, with what became of its comparison.
+    fn compared(&self, fact: &str, check: Check) -> String {
+        let value = self.report.fact(fact).map_or_else(|| "-".to_owned(), ToString::to_string);
+        let judged = match self.report.finding(check).map(Finding::outcome) {
+            Some(Outcome::Pass) => "as expected",
+            Some(Outcome::Fail) => "NOT AS EXPECTED",
+            Some(Outcome::NotChecked { .. }) => "not compared with anything",
+            Some(Outcome::NotApplicable(_)) => "nothing to compare",
+            Some(Outcome::NotReached) | None => "not reached",
+        };
+        format!("{judged}: {value}")
+    }
+
+    /// What an acceptance does not say. Weak acceptances must not look like strong ones.
+    fn caution(&self) -> String {
+        if !self.report.accepted() {
+            return String::new();
+        }
+        let mut text = String::new();
+        let waived =
+            |check| matches!(self.report.finding(check).map(Finding::outcome), Some(Outcome::NotChecked { .. }));
+        let code = waived(Check::SnpGuestMeasurement) || waived(Check::TdxTdMrtd);
+        let data = waived(Check::SnpGuestReportData) || waived(Check::TdxTdReportData);
+        if code {
+            text.push_str(GENUINE_IS_NOT_SAFE);
+        } else if data {
+            text.push_str(NOT_FRESH);
+        }
+        if self.report.bound_to() == Some(BoundTo::Guest) {
+            text.push_str(GUEST_IS_NOT_WORKLOAD);
+        }
+        if text.is_empty() { text } else { format!("\n{}", self.style.paint(Tone::Caution, text.trim_end())) + "\n" }
+    }
+
+    fn failures(&self) -> impl Iterator<Item = &Finding> {
+        self.report.findings().iter().filter(|finding| *finding.outcome() == Outcome::Fail)
+    }
+
+    fn failures_in_full(&self) -> String {
+        let blocks: String = self
+            .failures()
+            .map(|finding| {
+                let check = finding.check();
+                format!(
+                    "  {} {}\n      expected   {}\n      found      {}\n      it says    {}\n      to do      {}\n      source     {}\n",
+                    self.style.paint(Tone::Bad, "✗"),
+                    check.id(),
+                    plain(finding.expected()),
+                    plain(finding.actual()),
+                    check.stops(),
+                    check.remedy(),
+                    check.source(),
+                )
+            })
+            .collect();
+        if blocks.is_empty() { blocks } else { format!("\nWhat failed\n{blocks}") }
+    }
+
+    fn stage(&self, stage: Stage) -> String {
+        let title = match stage {
+            Stage::Parse => "What the bytes are",
+            Stage::Authenticate => "Who vouches for them",
+            Stage::Appraise => "Whether they are wanted",
+        };
+        let lines = self.report.findings().iter().filter(|finding| finding.check().stage() == stage);
+        format!("\n{title}\n{}", lines.map(|finding| self.line(finding)).collect::<String>())
+    }
+
+    fn line(&self, finding: &Finding) -> String {
+        let id = finding.check().id();
+        let (mark, tone, words) = match finding.outcome() {
+            Outcome::Pass => ("✓", Tone::Good, shortened(&plain(finding.actual()))),
+            Outcome::Fail => ("✗", Tone::Bad, "FAILED: see \"What failed\"".to_owned()),
+            Outcome::NotChecked { waived_by, why } => {
+                ("!", Tone::Caution, format!("not checked: {} (policy: `{waived_by}`)", plain(why)))
+            }
+            Outcome::NotApplicable(why) => ("·", Tone::Quiet, format!("not applicable: {}", plain(why))),
+            Outcome::NotReached => ("·", Tone::Quiet, "not reached".to_owned()),
+        };
+        format!("  {} {id:<30}  {words}\n", self.style.paint(tone, mark))
+    }
+
+    fn failures_again(&self) -> String {
+        let lines: String = self
+            .failures()
+            .map(|finding| {
+                let (id, remedy) = (finding.check().id(), finding.check().remedy());
+                format!("  {} {id:<30}  {remedy}\n", self.style.paint(Tone::Bad, "✗"))
+            })
+            .collect();
+        if lines.is_empty() { lines } else { format!("\nWhat to do\n{lines}") }
+    }
+
+    fn summary(&self) -> String {
+        let count =
+            |name: &str| self.report.findings().iter().filter(|finding| finding.outcome().name() == name).count();
+        let counts = format!(
+            "{} passed, {} failed, {} not checked, {} not applicable, {} not reached",
+            count("pass"),
+            count("fail"),
+            count("not-checked"),
+            count("not-applicable"),
+            count("not-reached"),
+        );
+        match self.report.stage() {
+            None => format!("\n{}: {counts}\n", self.style.paint(Tone::Good, "accepted")),
+            Some(stage) => {
+                let failed: Vec<_> = self.failures().map(|finding| finding.check().id()).collect();
+                let status = exit::of_rejection(stage);
+                let verdict = self.style.paint(Tone::Bad, &format!("rejected, {}", stage.rejection()));
+                format!("\n{verdict}: {}; {counts}; exit status {status}\n", failed.join(", "))
+            }
+        }
+    }
+}
+
+const GENUINE_IS_NOT_SAFE: &str = "\
+Genuine is not safe to send to. This verdict says that real hardware signed this evidence. The policy did not ask which code
+runs in the guest, and anybody can run any code in a genuine guest. Before you send anything, verify with a policy that names
+the measurement, and with the report data that you expect.
+";
+
+const NOT_FRESH: &str = "\
+The report data was not compared: nothing shows that this evidence was made now, or for you. Give `--report-data`.
+";
+
+const GUEST_IS_NOT_WORKLOAD: &str = "\
+Bound to the guest: everything that runs in that machine can read what is sent to it. This is not end-to-end.
+";
+
+const fn bound_to(claim: Option<BoundTo>) -> &'static str {
+    match claim {
+        Some(BoundTo::Workload) => "workload, as the policy says: its measured code admits no other",
+        Some(BoundTo::Pod) => "pod, as the policy says: it is measured, and other code may be started in it",
+        Some(BoundTo::Guest) => "guest, as the policy says: the whole machine, whatever runs in it",
+        None => "nothing: the policy makes no claim about which code the evidence speaks for",
+    }
+}
+
+/// The value of a check that passed, cut to what helps to read a line. Failures and `--format json` show values in full.
+fn shortened(value: &str) -> String {
+    const SHOWN: usize = 72;
+    if value.chars().count() <= SHOWN {
+        return value.to_owned();
+    }
+    value.chars().take(SHOWN).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use teegate_verifier::{Endorsements, Evidence, UnixTime, verify};
+
+    fn refused(bytes: &[u8], style: Style) -> String {
+        let policy = crate::policy::read("genuine").unwrap();
+        let rejection =
+            verify(&Evidence::sev_snp(bytes, &Endorsements::new()), &policy, UnixTime::from_seconds(0)).unwrap_err();
+        report(rejection.report(), &policy, "gen\u{1b}uine", style)
+    }
+
+    #[test]
+    fn a_refusal_is_said_first_explained_and_said_last() {
+        let text = refused(&[2, 0, 0, 0], Style::Plain);
+        assert!(text.starts_with("REJECTED as malformed: the bytes are not well-formed evidence"), "{text}");
+        assert!(
+            text.contains(
+                "\nWhat failed\n  ✗ snp.bytes.length\n      expected   1184 bytes\n      found      4 bytes\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("\n  · snp.signature                   not reached\n"), "{text}");
+        let last = text.lines().last().unwrap();
+        assert!(
+            last.starts_with("rejected, malformed: snp.bytes.length; ") && last.ends_with("; exit status 2"),
+            "{last}"
+        );
+        assert!(!text.contains('\u{1b}'), "neither colour nor what the caller wrote reaches the terminal raw");
+    }
+
+    #[test]
+    fn every_check_has_one_line_in_its_stage() {
+        let text = refused(&[], Style::Plain);
+        for check in Check::ALL.iter().filter(|check| check.tee() == Some(Tee::SevSnp)) {
+            let lines = text.lines().filter(|line| line.split_whitespace().nth(1) == Some(check.id())).count();
+            let expected = if *check == Check::SnpBytesLength { 3 } else { 1 };
+            assert_eq!(lines, expected, "{check}");
+        }
+    }
+
+    #[test]
+    fn colour_is_only_around_the_words() {
+        let (plain, coloured) = (refused(&[], Style::Plain), refused(&[], Style::Coloured));
+        assert_ne!(plain, coloured);
+        let mut stripped = coloured;
+        for code in ["\u{1b}[32m", "\u{1b}[1;31m", "\u{1b}[33m", "\u{1b}[2m", "\u{1b}[0m"] {
+            stripped = stripped.replace(code, "");
+        }
+        assert_eq!(stripped, plain);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_visibly() {
+        assert_eq!(shortened(&"a".repeat(72)), "a".repeat(72));
+        assert_eq!(shortened(&"a".repeat(73)), format!("{}…", "a".repeat(72)));
+    }
+}

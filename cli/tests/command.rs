@@ -1,0 +1,280 @@
+//! The `teegate` command from outside: exit status, standard output, standard error, on evidence that published crates carry
+//! (`sev` 8.0.0 and `dcap-qvl` 0.7.1, found with `cargo metadata`). Where they have not been fetched, the tests that need them
+//! say so and check nothing.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up its input should fail where it stands"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const MILAN_AT: &str = "2025-06-01T00:00:00Z";
+const TDX_AT: &str = "2025-07-01T00:00:00Z";
+
+fn teegate(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_teegate"));
+    command.args(args).stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The folder of a published crate, if it has been fetched.
+fn published(name: &str, version: &str) -> Option<PathBuf> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let metadata = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--manifest-path", manifest])
+        .output()
+        .ok()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).ok()?;
+    let package = metadata["packages"].as_array()?.iter().find(|p| p["name"] == name && p["version"] == version)?;
+    Some(Path::new(package["manifest_path"].as_str()?).parent()?.to_owned())
+}
+
+/// `report` and `endorsements` of a Milan guest, and `quote` and `collateral` of a TD, as arguments.
+fn milan() -> Option<[String; 3]> {
+    let folder = published("sev", "8.0.0").map(|folder| folder.join("tests/certs_data"));
+    let files = folder
+        .map(|f| ["report_milan.hex", "vcek_milan.der", "cert_chain_milan"].map(|n| f.join(n).display().to_string()));
+    skip_visibly(files, "sev 8.0.0")
+}
+
+fn tdx() -> Option<[String; 2]> {
+    let folder = published("dcap-qvl", "0.7.1").map(|folder| folder.join("sample"));
+    let files = folder.map(|f| ["tdx_quote", "tdx_quote_collateral.json"].map(|n| f.join(n).display().to_string()));
+    skip_visibly(files, "dcap-qvl 0.7.1")
+}
+
+fn skip_visibly<const N: usize>(files: Option<[String; N]>, from: &str) -> Option<[String; N]> {
+    let files = files.filter(|files| files.iter().all(|file| Path::new(file).is_file()));
+    if files.is_none() {
+        eprintln!("NOT RUN: the evidence of {from} is not on this machine (`cargo fetch` brings it)");
+    }
+    files
+}
+
+fn verify_milan<'a>(files: &'a [String; 3], more: &[&'a str]) -> Output {
+    let [report, vcek, chain] = files;
+    let mut args = vec!["verify", report, "--endorsements", vcek, "--endorsements", chain, "--at", MILAN_AT];
+    args.extend(more);
+    teegate(&args)
+}
+
+#[test]
+fn genuine_evidence_is_accepted_and_not_called_safe() {
+    let Some(files) = milan() else { return };
+    let output = verify_milan(&files, &["--policy", "genuine"]);
+    let text = stdout(&output);
+    assert_eq!(status(&output), 0, "{text}");
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("ACCEPTED: this evidence satisfies the policy `genuine` at 2025-06-01T00:00:00Z."));
+    assert!(text.contains("\nGenuine is not safe to send to. "), "{text}");
+    assert!(text.contains("\n  ✓ snp.signature "), "{text}");
+    assert!(text.contains("\n  ! snp.guest.measurement "), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("accepted: "), "{text}");
+    assert!(!text.contains('\u{1b}'), "colour without a terminal");
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_quote_with_its_collateral_is_accepted_until_the_collateral_ends() {
+    let Some([quote, collateral]) = tdx() else { return };
+    let at = |time| teegate(&["verify", &quote, "--endorsements", &collateral, "--policy", "genuine", "--at", time]);
+    let output = at(TDX_AT);
+    assert_eq!(status(&output), 0, "{}", stdout(&output));
+    assert!(stdout(&output).contains("\n  TCB status    "), "{}", stdout(&output));
+    // 2025-08-01, in seconds: after the nextUpdate of everything that has one; the CRLs are looked at first.
+    let output = at("1754006400");
+    assert_eq!(status(&output), 3, "{}", stdout(&output));
+    assert!(stdout(&output).contains("\n  ✗ tdx.chain.revocation\n"), "{}", stdout(&output));
+}
+
+#[test]
+fn each_kind_of_rejection_has_its_status_its_check_and_its_remedy() {
+    let Some(files) = milan() else { return };
+    let folder = tempfile::tempdir().unwrap();
+
+    // Malformed: the report is cut by one byte.
+    let cut = folder.path().join("cut.hex");
+    let digits = fs::read_to_string(&files[0]).unwrap();
+    fs::write(&cut, digits.trim().strip_suffix(|_| true).unwrap().strip_suffix(|_| true).unwrap()).unwrap();
+    let output = teegate(&["verify", cut.to_str().unwrap(), "--policy", "genuine", "--at", MILAN_AT]);
+    let text = stdout(&output);
+    assert_eq!(status(&output), 2, "{text}");
+    assert!(text.starts_with("REJECTED as malformed: "), "{text}");
+    assert!(
+        text.contains("  ✗ snp.bytes.length\n      expected   1184 bytes\n      found      1183 bytes\n"),
+        "{text}"
+    );
+    assert!(text.lines().last().unwrap().starts_with("rejected, malformed: snp.bytes.length; "), "{text}");
+
+    // Unauthentic: nothing vouches for it.
+    let output = teegate(&["verify", &files[0], "--policy", "genuine", "--at", MILAN_AT]);
+    let text = stdout(&output);
+    assert_eq!(status(&output), 3, "{text}");
+    assert!(text.starts_with("REJECTED as unauthentic: "), "{text}");
+    assert!(text.contains("\n  ✗ snp.chain.present\n") && text.contains("; exit status 3\n"), "{text}");
+
+    // Unacceptable: authentic, and made for somebody else.
+    let output = verify_milan(&files, &["--policy", "genuine", "--report-data", &"00".repeat(64)]);
+    let text = stdout(&output);
+    assert_eq!(status(&output), 4, "{text}");
+    assert!(text.starts_with("REJECTED as unacceptable: "), "{text}");
+    assert!(text.contains("\n  report data   NOT AS EXPECTED: "), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("rejected, unacceptable: snp.guest.report-data; "), "{text}");
+}
+
+#[test]
+fn json_is_the_report_and_nothing_else() {
+    let Some(files) = milan() else { return };
+    let output = verify_milan(&files, &["--policy", "genuine", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["schema"], "teegate/report/1");
+    assert_eq!(report["verdict"], "accepted");
+    assert_eq!(report["at"], MILAN_AT);
+    assert_eq!(report["facts"]["measurement"].as_str().unwrap().len(), 96);
+}
+
+#[test]
+fn inspecting_says_first_that_nothing_was_verified() {
+    let Some(files) = milan() else { return };
+    let output = teegate(&["inspect", &files[0]]);
+    let text = stdout(&output);
+    assert_eq!(status(&output), 0, "{text}{}", stderr(&output));
+    assert!(text.starts_with("NOT VERIFIED. "), "{text}");
+    assert!(text.contains("\n  measurement "), "{text}");
+
+    let output = teegate(&["inspect", &files[0], "--format", "json"]);
+    let inspection: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(inspection["verified"], false);
+    assert_eq!(inspection["facts"]["measurement"].as_str().unwrap().len(), 96);
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_verdict() {
+    let Some(files) = milan() else { return };
+    let mut child = command(&["verify", &files[0], "--policy", "genuine", "--at", MILAN_AT])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn what_cannot_run_is_status_1_with_the_reason_on_standard_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let quote = path("quote.bin");
+    fs::write(&quote, [&[4, 0, 2, 0, 0x81, 0, 0, 0][..], &[0; 700]].concat()).unwrap();
+    let text = path("notes.txt");
+    fs::write(&text, "hello").unwrap();
+    let huge = path("huge");
+    fs::File::create(&huge).unwrap().set_len(1 << 30).unwrap();
+
+    for (args, expected) in [
+        (vec!["verify", "no/such/file", "--policy", "genuine"], "error: `no/such/file`: cannot be read: ".to_owned()),
+        (
+            vec!["verify", &text, "--policy", "genuine"],
+            format!("error: `{text}`: not recognised: found 5 bytes that begin with 68656c6c6f, expected "),
+        ),
+        (
+            vec!["verify", &huge, "--policy", "genuine"],
+            format!("error: `{huge}`: too large: 1073741824 bytes, at most 1048576 are read; "),
+        ),
+        (
+            vec!["verify", &quote, "--policy", "genuine", "--endorsements", &huge],
+            format!("error: `{huge}`: too large: "),
+        ),
+        (
+            vec!["verify", &quote, "--policy", "genuine", "--endorsements", &text],
+            format!("error: `{text}`: not recognised: found text without "),
+        ),
+        (
+            vec!["verify", &quote, "--policy", "genuine", "--tee", "snp"],
+            format!("error: `{quote}`: is tdx evidence, sev-snp was insisted on; "),
+        ),
+        (
+            vec!["verify", &quote],
+            "error: no policy given, so there is nothing to hold the evidence against; ".to_owned(),
+        ),
+        (vec!["verify", &quote, "--policy", "strict"], "error: policy `strict` is a template: ".to_owned()),
+        (vec!["verify", &quote, "--policy", &text], format!("error: policy `{text}`: ")),
+        (vec!["verify", "--explain", "nonsense"], "error: `nonsense` is not a check; expected one of ".to_owned()),
+        (vec!["inspect", &text], format!("error: `{text}`: not recognised: ")),
+        (vec!["verify"], "error: ".to_owned()),
+        (
+            vec!["verify", &quote, "--at", "yesterday"],
+            "error: invalid value 'yesterday' for '--at <TIME>': expected RFC 3339".to_owned(),
+        ),
+        (
+            vec!["verify", &quote, "--report-data", "00"],
+            "error: invalid value '00' for '--report-data <HEX>': expected 128".to_owned(),
+        ),
+        (vec!["certify"], "error: unrecognized subcommand".to_owned()),
+        (vec![], String::new()),
+    ] {
+        let output = teegate(&args);
+        assert_eq!(status(&output), 1, "{args:?}");
+        assert!(stderr(&output).starts_with(&expected), "{args:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn help_version_and_explanations_are_answers() {
+    for args in [&["--help"][..], &["--version"], &["verify", "--help"], &["verify", "--explain", "snp.signature"]] {
+        let output = teegate(args);
+        assert_eq!((status(&output), stderr(&output)), (0, String::new()), "{args:?}");
+        assert_ne!(stdout(&output), "");
+    }
+    assert!(stdout(&teegate(&["--help"])).contains("rejected as 2 malformed, 3 unauthentic, 4 unacceptable"));
+    assert!(
+        stdout(&teegate(&["verify", "--explain", "snp.signature"])).starts_with("snp.signature\n\n  establishes   ")
+    );
+}
+
+#[test]
+fn strangers_in_a_folder_are_passed_over_aloud() {
+    let Some([quote, collateral]) = tdx() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(collateral, folder.path().join("collateral.json")).unwrap();
+    fs::write(folder.path().join("README"), "what this is").unwrap();
+    let output = teegate(&[
+        "verify",
+        &quote,
+        "--endorsements",
+        folder.path().to_str().unwrap(),
+        "--policy",
+        "genuine",
+        "--at",
+        TDX_AT,
+    ]);
+    assert_eq!(status(&output), 0, "{}", stdout(&output));
+    let readme = folder.path().join("README").display().to_string();
+    assert!(
+        stderr(&output).starts_with(&format!("note: passed over `{readme}`: not recognised: ")),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stderr(&output).lines().count(), 1);
+}
