@@ -186,10 +186,12 @@ impl State {
 
     /// Judges anew who shares an identity with whom. True when someone is newly in conflict.
     fn judge_conflicts(&mut self, now: &Now) -> bool {
-        let parties = conflicting(self.routes.iter().filter_map(|(address, route)| {
-            let newest = route.claim.as_ref()?.newest()?;
-            (now.wall.seconds() < newest.manifest().not_after).then_some((address.clone(), Arc::clone(newest)))
-        }));
+        let claims = self.routes.iter().flat_map(|(address, route)| {
+            let manifests = route.claim.iter().flat_map(|claim| &claim.manifests);
+            let current = manifests.filter(|manifest| now.wall.seconds() < manifest.manifest().not_after);
+            current.map(|manifest| (address.clone(), Arc::clone(manifest)))
+        });
+        let parties = conflicting(claims);
         let mut is_new = false;
         for (address, route) in &mut self.routes {
             let is_conflicted = parties.contains(address);
@@ -200,29 +202,36 @@ impl State {
     }
 }
 
+/// What belongs to one owner alone: what it is, and its bytes.
+type Mark = (&'static str, Vec<u8>);
+
 /// The addresses that share an `instance_id`, a receipt key or an OHTTP key under different TLS keys, or that prove different
 /// receipt keys for one instance.
 fn conflicting(claims: impl Iterator<Item = (Address, Arc<ManifestBytes>)>) -> Vec<Address> {
-    let mut owners: HashMap<(&'static str, Vec<u8>), Vec<(Vec<u8>, Address)>> = HashMap::new();
+    let mut shown: HashMap<Mark, Vec<(Vec<u8>, Address)>> = HashMap::new();
     for (address, claimed) in claims {
         let manifest = claimed.manifest();
-        let spki = manifest.tls_spki_sha256.as_bytes().to_vec();
-        let mut own = |what, mark: Vec<u8>, owner: &[u8]| {
-            owners.entry((what, mark)).or_default().push((owner.to_vec(), address.clone()));
-        };
-        own("instance_id", manifest.instance_id.as_bytes().to_vec(), &spki);
-        own("receipt_key", manifest.receipt_key.as_bytes().to_vec(), &spki);
+        let tls_key = manifest.tls_spki_sha256.as_bytes().to_vec();
+        let receipt_key = manifest.receipt_key.as_bytes().to_vec();
+        let instance_id = manifest.instance_id.as_bytes().to_vec();
+        let mut marks = vec![
+            (("instance", [tls_key.as_slice(), &instance_id].concat()), receipt_key.clone()),
+            (("instance_id", instance_id), tls_key.clone()),
+            (("receipt_key", receipt_key), tls_key.clone()),
+        ];
         // The manifest's parser has read these keys before: none of them is left out here.
         for key in manifest.key_configs().unwrap_or_default() {
-            own("ohttp_key", key.public_key().to_vec(), &spki);
+            marks.push((("ohttp_key", key.public_key().to_vec()), tls_key.clone()));
         }
-        let instance = [spki.as_slice(), manifest.instance_id.as_bytes()].concat();
-        own("instance", instance, manifest.receipt_key.as_bytes());
+        for (mark, owner) in marks {
+            shown.entry(mark).or_default().push((owner, address.clone()));
+        }
     }
-    let is_shared = |parties: &Vec<(Vec<u8>, Address)>| {
-        parties.iter().any(|(owner, _)| Some(owner) != parties.first().map(|(first, _)| first))
+    let has_two_owners = |parties: &[(Vec<u8>, Address)]| {
+        let first = parties.first().map(|(owner, _)| owner);
+        parties.iter().any(|(owner, _)| Some(owner) != first)
     };
-    owners.into_values().filter(is_shared).flatten().map(|(_, address)| address).collect()
+    shown.into_values().filter(|parties| has_two_owners(parties)).flatten().map(|(_, address)| address).collect()
 }
 
 impl Fleet {

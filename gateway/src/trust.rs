@@ -359,6 +359,8 @@ fn refused_by(rejection: &Rejection) -> Refused {
 }
 
 #[cfg(test)]
+pub(crate) mod forged;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -163,3 +163,114 @@ fn jittered(pause: Duration) -> Duration {
     let random = getrandom::u32().unwrap_or(0) % 100;
     pause.saturating_sub(pause.saturating_mul(random) / 1_000)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use teegate_verifier::Endorsements;
+
+    use super::*;
+    use crate::breaker::BreakerLimits;
+    use crate::fleet::Standing;
+    use crate::hold::wait_until;
+    use crate::release::{Admission, Refusal, admit};
+    use crate::trust::forged::{Enclave, LIVES, appraisal, honest, platform};
+    use crate::trust::testing::clock;
+
+    /// Far more than anything here takes; whatever is waited for is an event.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn settings() -> WatchSettings {
+        WatchSettings {
+            link: LinkSettings::new(PATIENCE, PATIENCE).unwrap(),
+            lives: LIVES,
+            reattest: Duration::from_millis(20),
+            retry: Duration::from_millis(20),
+            drain: Duration::ZERO,
+        }
+    }
+
+    fn watched(enclave: &Enclave) -> Arc<Fleet> {
+        let (metrics, appraisal) = (Arc::new(Metrics::default()), appraisal());
+        let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
+        let addresses = [enclave.address.clone()];
+        let (policy, endorsements) = (appraisal.policy.clone(), appraisal.endorsements.clone());
+        let fleet = Arc::new(Fleet::new(&addresses, policy, endorsements, clock(), breaker, Arc::clone(&metrics)));
+        tokio::spawn(watch(enclave.address.clone(), Arc::clone(&fleet), settings(), metrics));
+        fleet
+    }
+
+    /// Waits until `condition` holds for the fleet.
+    async fn until(fleet: &Arc<Fleet>, what: &str, condition: impl Fn() -> bool) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let reached = wait_until(&mut fleet.changes(), deadline, || condition().then_some(())).await;
+        assert!(reached.is_some(), "{what}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_instance_that_fails_its_next_check_is_rejected_at_once_and_may_come_back() {
+        let is_debug = Arc::new(AtomicBool::new(false));
+        let enclave = {
+            let is_debug = Arc::clone(&is_debug);
+            Enclave::start(move |who, challenge| {
+                let platform = if is_debug.load(Ordering::SeqCst) { platform().debug() } else { platform() };
+                honest(who, &platform, challenge)
+            })
+            .await
+        };
+        let fleet = watched(&enclave);
+        until(&fleet, "offered", || !fleet.offers(None).is_empty()).await;
+        let digest = *enclave.who.manifest(0, None).digest();
+        let Admission::Release(release) = admit(&fleet, &digest) else { panic!("attested") };
+        let mut permit = release.permit;
+        is_debug.store(true, Ordering::SeqCst);
+        permit.withdrawn().await;
+        match admit(&fleet, &digest) {
+            Admission::Wait(refusal) => assert_eq!(refusal, Refusal::Rejected(vec!["snp.policy.debug"])),
+            other => panic!("{other:?}"),
+        }
+        assert!(fleet.offers(None).is_empty());
+        is_debug.store(false, Ordering::SeqCst);
+        until(&fleet, "attested again", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
+        assert!(permit.exercise(|| ()).is_err(), "over a connection of its own: the old permit stays withdrawn");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_policy_is_proven_again_and_a_drained_address_goes() {
+        let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+        let fleet = watched(&enclave);
+        let digest = *enclave.who.manifest(0, None).digest();
+        until(&fleet, "attested", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
+        let other = crate::trust::testing::policy(&platform().ark_pem(), [0; 48]);
+        fleet.set_policy(other, appraisal().endorsements.clone()).await;
+        let rejected = || {
+            let now = fleet.clock().now();
+            fleet
+                .read()
+                .standings(&now)
+                .any(|(_, standing)| matches!(standing, Standing::Rejected(&["snp.guest.measurement"])))
+        };
+        until(&fleet, "rejected under the new policy", rejected).await;
+        fleet.set_policy(appraisal().policy.clone(), Endorsements::new()).await;
+        let unauthentic = || {
+            let now = fleet.clock().now();
+            fleet
+                .read()
+                .standings(&now)
+                .any(|(_, standing)| matches!(standing, Standing::Rejected(checks) if !checks.is_empty()))
+        };
+        until(&fleet, "without its CRL", unauthentic).await;
+        fleet.set_addresses(&[]);
+        until(&fleet, "gone", || fleet.read().routes.is_empty()).await;
+    }
+
+    #[test]
+    fn the_jitter_takes_at_most_a_tenth() {
+        let pause = Duration::from_secs(100);
+        for _ in 0..1_000 {
+            let jittered = jittered(pause);
+            assert!(jittered <= pause && jittered > Duration::from_secs(90), "{jittered:?}");
+        }
+    }
+}

@@ -131,7 +131,8 @@ async fn a_second_connection_is_worth_nothing_to_a_permit_of_the_first() {
 #[tokio::test(start_paused = true)]
 async fn an_identity_under_two_tls_keys_rejects_every_party() {
     let base = Who::new(1);
-    let shares: [(&str, fn(&Who, &mut Who)); 3] = [
+    type Share = fn(&Who, &mut Who);
+    let shares: [(&str, Share); 3] = [
         ("instance id", |one, other| other.instance = one.instance),
         ("receipt key", |one, other| other.receipt = one.receipt),
         ("OHTTP key", |one, other| other.key = one.key.clone()),
