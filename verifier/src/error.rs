@@ -108,7 +108,7 @@ reasons! {
 
     /// The evidence is authentic, and the policy does not want it.
     Unacceptable {
-        PolicyProfile { tee: &'static str } => format!("a profile for {tee}"), "none";
+        PolicyProfile { tee: &'static str, profile: Option<String> } => format!("a profile for {tee}"), profile.clone().unwrap_or_else(|| "none".to_owned());
         SnpProductDenied { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpTcbMinimum { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpTcbOrder { expected: Text, actual: Text } => expected.clone(), actual.clone();

@@ -69,7 +69,7 @@ fn sev_snp(
         Err(malformed) => return Err(findings.refuse(malformed.into())),
     };
     let Some((name, profile)) = policy.sev_snp() else { return Err(no_profile(Tee::SevSnp, findings)) };
-    findings.judge(true, Unacceptable::PolicyProfile { tee: Tee::SevSnp.name() });
+    findings.judge(true, Unacceptable::PolicyProfile { tee: Tee::SevSnp.name(), profile: Some(name.to_owned()) });
     findings.appraised_by(name, profile.bound_to.required().copied());
     let given = sev_snp::Given { endorsements, anchors: policy.anchors(), profile, now, signatures };
     let vouched = match sev_snp::authenticate(unverified, given, &mut findings) {
@@ -94,7 +94,7 @@ fn tdx(
         Err(malformed) => return Err(findings.refuse(malformed.into())),
     };
     let Some((name, profile)) = policy.tdx() else { return Err(no_profile(Tee::Tdx, findings)) };
-    findings.judge(true, Unacceptable::PolicyProfile { tee: Tee::Tdx.name() });
+    findings.judge(true, Unacceptable::PolicyProfile { tee: Tee::Tdx.name(), profile: Some(name.to_owned()) });
     findings.appraised_by(name, profile.bound_to.required().copied());
     let given = tdx::Given { endorsements, anchors: policy.anchors(), profile, now, signatures };
     let vouched = match tdx::authenticate(unverified, given, &mut findings) {
@@ -106,7 +106,7 @@ fn tdx(
 }
 
 fn no_profile(tee: Tee, mut findings: Findings) -> Rejection {
-    let missing = Unacceptable::PolicyProfile { tee: tee.name() };
+    let missing = Unacceptable::PolicyProfile { tee: tee.name(), profile: None };
     findings.judge(false, missing.clone());
     findings.refuse(Reason::Unacceptable(vec![missing]))
 }

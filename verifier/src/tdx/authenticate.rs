@@ -457,12 +457,13 @@ fn check_fresh(
 }
 
 fn check_tcb_identity(info: &TcbInfo<'_>, pck: &Pck, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let holds = info.id == "TDX" && info.version == 3 && info.fmspc.0 == pck.fmspc.0 && info.pce_id.0 == pck.pce_id;
-    let expected = format!("TDX, version 3, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
+    let holds = info.id == "TDX" && info.version == 3 && info.tcb_type == 0 && info.fmspc.0 == pck.fmspc.0 && info.pce_id.0 == pck.pce_id;
+    let expected = format!("TDX, version 3, type 0, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
     let actual = format!(
-        "{}, version {}, FMSPC {}, PCEID {}",
+        "{}, version {}, type {}, FMSPC {}, PCEID {}",
         info.id,
         info.version,
+        info.tcb_type,
         to_hex(&info.fmspc.0),
         to_hex(&info.pce_id.0)
     );

@@ -20,6 +20,9 @@ pub(crate) struct TcbInfo<'a> {
     pub(crate) fmspc: Hex<6>,
     #[serde(rename = "pceId")]
     pub(crate) pce_id: Hex<2>,
+    /// How the components are to be compared; 0 is the one way that is defined.
+    #[serde(rename = "tcbType")]
+    pub(crate) tcb_type: u32,
     #[serde(rename = "tcbEvaluationDataNumber")]
     pub(crate) evaluation_number: u32,
     #[serde(rename = "tdxModule")]
