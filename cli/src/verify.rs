@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use teegate_intake::{endorsements, evidence};
+use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::{Policy, Report, ReportData, Tee, UnixTime};
 
 use crate::output::{self, Style};
@@ -96,7 +96,11 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     let evidence = evidence::load(path, args.tee.map(Tee::from)).map_err(|error| error.to_string())?;
     let loaded = endorsements::load(&args.endorsements).map_err(|error| error.to_string())?;
     for ignored in &loaded.ignored {
-        output::note(&format!("passed over {ignored}"));
+        let found = match ignored.defect() {
+            Defect::Unrecognised { found, .. } => found.clone(),
+            other => other.to_string(),
+        };
+        output::note(&format!("`{}` holds no endorsement and is passed over: {found}", ignored.subject()));
     }
     let mut endorsements = loaded.endorsements;
     endorsements.extend(&evidence.endorsements);

@@ -1,4 +1,5 @@
-//! Recognises evidence: the bare report or quote, its hexadecimal text, a conceptual message wrapper (CMW), a configfs-tsm folder.
+//! Recognises evidence: the bare report or quote, its hexadecimal text, a firmware response, a conceptual message wrapper (CMW),
+//! a configfs-tsm folder.
 //!
 //! Recognition is generous and believes nothing. Bytes that begin like a report or a quote are handed on as one, whole, however
 //! wrong they are inside: that they are wrong is the verifier's finding, with a check id, and not a matter of file formats.
@@ -94,6 +95,9 @@ fn from_hex_text(text: &str) -> Option<Vec<u8>> {
 }
 
 fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<OwnedEvidence, Defect> {
+    if let Some(report) = from_firmware_response(bytes) {
+        return from_raw(report, insist, "firmware response (MSG_REPORT_RSP)");
+    }
     // What the bytes say comes first, so that insisting on the wrong platform is noticed; insisting decides what they leave open.
     let tee = match begins_like(bytes).or(insist) {
         Some(tee) => tee,
@@ -109,6 +113,19 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
 
 /// `ATTESTATION_REPORT`, every version. AMD 56860 rev. 1.58, table 23.
 const SNP_REPORT_BYTES: usize = 1_184;
+
+/// What the guest device answers: status u32 (0), length u32 of the report, 24 reserved bytes, the report, and a buffer's zeros
+/// behind it. AMD 56860 rev. 1.58, MSG_REPORT_RSP. The report is taken out of it only when nothing else is in it.
+fn from_firmware_response(bytes: &[u8]) -> Option<&[u8]> {
+    const HEADER: [u8; 32] = {
+        let mut header = [0; 32];
+        let [_, _, _, _, low, high, ..] = &mut header;
+        (*low, *high) = (0xA0, 0x04);
+        header
+    };
+    let (report, padding) = bytes.strip_prefix(&HEADER)?.split_at_checked(SNP_REPORT_BYTES)?;
+    padding.iter().all(|byte| *byte == 0).then_some(report)
+}
 
 /// The platform that the first bytes name, whether or not the rest is well formed.
 fn begins_like(bytes: &[u8]) -> Option<Tee> {
@@ -262,6 +279,20 @@ mod tests {
 
         let error = recognise(&[snp(1_184, 3), table[..40].to_vec()].concat(), None).unwrap_err();
         assert!(matches!(error.defect(), Defect::Broken { kind: "SNP certificate table", .. }), "{error}");
+    }
+
+    #[test]
+    fn the_report_is_taken_out_of_a_firmware_response_that_holds_nothing_else() {
+        let report = snp(1_184, 2);
+        let response = [&[0, 0, 0, 0, 0xA0, 4, 0, 0][..], &[0; 24], &report, &[0; 2_784]].concat();
+        let evidence = recognise(&response, None).unwrap();
+        assert_eq!((evidence.bytes, evidence.form), (report, "firmware response (MSG_REPORT_RSP)"));
+        // A failed request, another length, a filled reserved byte, something behind the report: not taken apart.
+        for position in [0, 4, 8, 3_999] {
+            let mut other = response.clone();
+            other[position] ^= 0x10;
+            assert!(matches!(recognise(&other, None).unwrap_err().defect(), Defect::Unrecognised { .. }), "{position}");
+        }
     }
 
     #[test]
