@@ -4,7 +4,16 @@
 //! stand on forged hardware: the real programs, the real protocol and a real model, under a root that is pinned for one run.
 //! They prove the plumbing and not the silicon, and the output says so.
 
+/// Writes a line to standard output. A reader that has gone away (`| head`) ends nothing: the demo runs on and cleans up.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        let line = format!($($words)*);
+        let _closed = std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes());
+    }};
+}
+
 mod child;
+mod exchange;
 mod path;
 mod policy;
 mod recorded;
@@ -66,8 +75,8 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     recorded::run(args.sev_crate.as_deref(), args.dcap_qvl_crate.as_deref(), args.at)?;
 
     heading("Part 2 of 3: FORGED hardware. One inference, sealed from client to enclave");
-    println!("This machine needs no TEE for what follows: the reports below are signed by a forged AMD, whose root the policy");
-    println!("pins for this one run. It shows the plumbing, that every byte goes where it should. It shows nothing about silicon.\n");
+    say!("This machine needs no TEE for what follows: the reports below are signed by a forged AMD, whose root the policy");
+    say!("pins for this one run. It shows the plumbing, that every byte goes where it should. It shows nothing about silicon.\n");
     let scratch = tempfile::Builder::new()
         .prefix("teegate-demo-")
         .tempdir()
@@ -84,13 +93,13 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     genuine.end().await;
 
     heading("Done");
-    println!("Real hardware stood behind part 1 alone: signatures by AMD and Intel over recorded evidence, as of a stated time.");
-    println!("Parts 2 and 3 ran the shipped programs unmodified on forged hardware: plumbing, not silicon.");
+    say!("Real hardware stood behind part 1 alone: signatures by AMD and Intel over recorded evidence, as of a stated time.");
+    say!("Parts 2 and 3 ran the shipped programs unmodified on forged hardware: plumbing, not silicon.");
     Ok(())
 }
 
 fn heading(text: &str) {
-    println!("\n=== {text} ===\n");
+    say!("\n=== {text} ===\n");
 }
 
 /// The absolute path of a file that has to be there: the programs run in another folder.

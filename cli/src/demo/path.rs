@@ -3,6 +3,8 @@
 use teegate_client::oip::{self, TensorData};
 use teegate_client::{Client, Error};
 
+use super::child::Child;
+use super::exchange::get;
 use super::policy::Debug;
 use super::stage::{Instance, MODEL, Place};
 use super::swap::KeySwapper;
@@ -10,6 +12,8 @@ use super::tap::Tap;
 
 /// The largest difference between the sealed and the unsealed answer: the digits in which processors may differ.
 const TOLERANCE: f32 = 1e-5;
+/// What a gateway counts that has sent nothing to any instance.
+const NOTHING_RELEASED: &str = "teegate_gateway_released_bytes_total 0";
 /// How many bytes of ciphertext are shown.
 const SHOWN_BYTES: usize = 64;
 
@@ -20,34 +24,34 @@ pub(super) async fn one_sealed_inference(place: &Place) -> Result<Instance, Stri
     let gateway = instance.gateway(place, "gateway", &policy).await?;
     let tap = Tap::in_front_of(&gateway.address("listening")?).await?;
     let (guest_id, enclave_id) = instance.processes();
-    println!("started    forge-guest (process {guest_id}): FORGED hardware, it signs whatever it is asked to");
-    println!("           enclave-app (process {enclave_id}): holds the only keys; runs the model in ONNX Runtime");
-    println!("           teegate-gateway (process {}): lets ciphertext through, and cannot read it", gateway.id());
-    println!("           a tap between client and gateway, which keeps what an onlooker sees\n");
+    say!("started    forge-guest (process {guest_id}): FORGED hardware, it signs whatever it is asked to");
+    say!("           enclave-app (process {enclave_id}): holds the only keys; runs the model in ONNX Runtime");
+    say!("           teegate-gateway (process {}): lets ciphertext through, and cannot read it", gateway.id());
+    say!("           a tap between client and gateway, which keeps what an onlooker sees\n");
 
     let client = connected(instance.client(&tap.address, &policy).await?)?;
     let verified = client.instance().await.map_err(|e| e.to_string())?;
-    println!("verified   instance {}, {}", verified.manifest().instance_id, verified.bound_to_words());
-    println!("           measurement {}", instance.forged.measurement());
-    println!("           manifest    {}", verified.digest());
+    say!("verified   instance {}, {}", verified.manifest().instance_id, verified.bound_to_words());
+    say!("           measurement {}", instance.forged.measurement());
+    say!("           manifest    {}", verified.digest());
 
     let sample = read(place, "sample.json")?;
     let reply = client.infer_json(sample.clone()).await.map_err(|e| e.to_string())?;
-    println!("sealed     {} bytes of request into {} bytes of ciphertext", sample.len(), reply.sealed_bytes);
-    println!("answered   {} bytes of ciphertext, opened; execution receipt verified\n", reply.answer_bytes);
+    say!("sealed     {} bytes of request into {} bytes of ciphertext", sample.len(), reply.sealed_bytes);
+    say!("answered   {} bytes of ciphertext, opened; execution receipt verified\n", reply.answer_bytes);
 
     let sealed = probabilities(&reply.response.content)?;
     let unsealed = probabilities(&read(place, "expected.json")?)?;
-    println!("           probability of      malignant     benign");
-    println!("           sealed, through     {:.7}     {:.7}", sealed.0, sealed.1);
-    println!("           unsealed, direct    {:.7}     {:.7}", unsealed.0, unsealed.1);
+    say!("           probability of      malignant     benign");
+    say!("           sealed, through     {:.7}     {:.7}", sealed.0, sealed.1);
+    say!("           unsealed, direct    {:.7}     {:.7}", unsealed.0, unsealed.1);
     if (sealed.0 - unsealed.0).abs() > TOLERANCE || (sealed.1 - unsealed.1).abs() > TOLERANCE {
         return Err(format!(
             "the sealed answer differs from the unsealed one in {}; was the model retrained without its expected.json?",
             place.model.display()
         ));
     }
-    println!("           (a demonstration model, not a medical device)\n");
+    say!("           (a demonstration model, not a medical device)\n");
 
     let wire = tap.sent();
     show_what_was_seen(&wire, &sample)?;
@@ -58,29 +62,29 @@ pub(super) async fn one_sealed_inference(place: &Place) -> Result<Instance, Stri
 
 /// Three requests that are refused, each before anything of it leaves the client.
 pub(super) async fn three_refusals(place: &Place, genuine: &Instance) -> Result<(), String> {
-    println!("1. A debug guest. Its operator can read its memory. This gateway is careless and lets it in; the client is not.");
+    say!("1. A debug guest. Its operator can read its memory. This gateway is careless and lets it in; the client is not.");
     let debug = Instance::start(place, "debug", &["--debug"]).await?;
     let careless = debug.gateway(place, "careless-gateway", &debug.forged.policy(Debug::Allowed)).await?;
     let tap = Tap::in_front_of(&careless.address("listening")?).await?;
     let refused = debug.client(&tap.address, &debug.forged.policy(Debug::Rejected)).await?;
-    expect_refusal(refused, "snp.policy.debug", &tap.sent())?;
+    expect_refusal(refused, "snp.policy.debug", &tap.sent(), &careless).await?;
     careless.end().await;
     debug.end().await;
 
     let policy = genuine.forged.policy(Debug::Rejected);
-    println!("2. A swapped key. Somebody between client and gateway puts his own key into the manifest.");
+    say!("2. A swapped key. Somebody between client and gateway puts his own key into the manifest.");
     let gateway = genuine.gateway(place, "swapped-gateway", &policy).await?;
     let swapper = KeySwapper::in_front_of(&gateway.address("listening")?).await?;
     let refused = genuine.client(&swapper.address, &policy).await?;
-    expect_refusal(refused, "snp.guest.report-data", &swapper.received())?;
+    expect_refusal(refused, "snp.guest.report-data", &swapper.received(), &gateway).await?;
     gateway.end().await;
 
-    println!("3. Other code. The measurement of the instance is not the one in the policy; the gateway does not even offer it.");
+    say!("3. Other code. The measurement of the instance is not the one in the policy; the gateway does not even offer it.");
     let other = genuine.forged.with_other_measurement().policy(Debug::Rejected);
     let gateway = genuine.gateway(place, "strict-gateway", &other).await?;
     let tap = Tap::in_front_of(&gateway.address("listening")?).await?;
     let refused = genuine.client(&tap.address, &other).await?;
-    expect_refusal(refused, "snp.guest.measurement", &tap.sent())?;
+    expect_refusal(refused, "snp.guest.measurement", &tap.sent(), &gateway).await?;
     gateway.end().await;
     Ok(())
 }
@@ -96,7 +100,12 @@ fn connected(client: Result<Client, Error>) -> Result<Client, String> {
 }
 
 /// Makes sure that the client was refused by `check`, and that all it ever sent was the question for instances.
-fn expect_refusal(client: Result<Client, Error>, check: &str, sent: &[u8]) -> Result<(), String> {
+async fn expect_refusal(
+    client: Result<Client, Error>,
+    check: &str,
+    sent: &[u8],
+    gateway: &Child,
+) -> Result<(), String> {
     let (who, checks) = match client {
         Ok(_) => return Err(format!("an instance was accepted that `{check}` had to refuse")),
         Err(Error::NoCandidate { refused }) => {
@@ -114,12 +123,16 @@ fn expect_refusal(client: Result<Client, Error>, check: &str, sent: &[u8]) -> Re
     if requests == 0 || !sent.starts_with(b"GET /v1/instances?") || count(sent, b"POST ") != 0 || requests != count(sent, b"GET ") {
         return Err("something other than the question for instances left the client".to_owned());
     }
-    println!("   REFUSED by {who}: {}", checks.join(", "));
-    println!(
+    let metrics = get(&gateway.address("operator")?, "/metrics").await.map_err(|e| format!("the gateway's metrics: {e}"))?;
+    if !String::from_utf8_lossy(&metrics).lines().any(|line| line == NOTHING_RELEASED) {
+        return Err(format!("the gateway's metrics do not say `{NOTHING_RELEASED}`"));
+    }
+    say!("   REFUSED by {who}: {}", checks.join(", "));
+    say!(
         "   On the wire: {} bytes, the question \"which instances run {MODEL}?\". Nothing was sealed, nothing was posted:",
         sent.len()
     );
-    println!("   not one byte of the request reached the instance.\n");
+    say!("   not one byte of the request reached the instance. The gateway's own count: {NOTHING_RELEASED}\n");
     Ok(())
 }
 
@@ -129,20 +142,20 @@ fn show_what_was_seen(wire: &[u8], sample: &[u8]) -> Result<(), String> {
     let relayed = wire.get(at..).unwrap_or_default();
     let body_at = relayed.windows(4).position(|w| w == b"\r\n\r\n").ok_or("the relayed request has no end of header")?;
     let (head, body) = relayed.split_at_checked(body_at.saturating_add(4)).ok_or("the relayed request has no body")?;
-    println!("what the gateway saw of the request ({} bytes in all):", relayed.len());
+    say!("what the gateway saw of the request ({} bytes in all):", relayed.len());
     for line in String::from_utf8_lossy(head).lines().filter(|line| !line.is_empty()) {
-        println!("    {line}");
+        say!("    {line}");
     }
-    println!("    ({} bytes of ciphertext, the first {SHOWN_BYTES}:)", body.len());
+    say!("    ({} bytes of ciphertext, the first {SHOWN_BYTES}:)", body.len());
     for row in body.get(..SHOWN_BYTES).unwrap_or(body).chunks(16) {
         let bytes: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("    {}", bytes.join(" "));
+        say!("    {}", bytes.join(" "));
     }
     // Every run of 12 bytes of the request, so that no piece of it that means anything could hide.
     if sample.windows(12).any(|piece| count(wire, piece) != 0) {
         return Err("a piece of the request stands readable on the wire between client and gateway".to_owned());
     }
-    println!("    no 12 bytes of the request stand anywhere in it\n");
+    say!("    no 12 bytes of the request stand anywhere in it\n");
     Ok(())
 }
 

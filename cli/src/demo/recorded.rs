@@ -75,12 +75,12 @@ fn verify_one(case: &Case, folder: &Path, policy: &Policy, at: Option<UnixTime>)
         Some(at) => at,
         None => UnixTime::parse(case.at).map_err(|e| e.to_string())?,
     };
-    println!("--- {}, from the crate {}: {}\n", case.title, case.package, case.evidence);
+    say!("--- {}, from the crate {}: {}\n", case.title, case.package, case.evidence);
     let style = Style::of_stdout();
     match verify(&evidence.as_evidence(&endorsements), policy, now) {
-        Ok(attested) => println!("{}", show::report(attested.report(), policy, "genuine", style)),
+        Ok(attested) => say!("{}", show::report(attested.report(), policy, "genuine", style)),
         Err(rejection) => {
-            println!("{}", show::report(rejection.report(), policy, "genuine", style));
+            say!("{}", show::report(rejection.report(), policy, "genuine", style));
             // At a time of the user's choice any verdict is an answer; at ours, only one is.
             if at.is_none() {
                 return Err(format!("{}: recorded evidence of real hardware was rejected: {rejection}", case.title));

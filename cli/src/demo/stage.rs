@@ -2,9 +2,9 @@
 //! loopback, configured as an operator would.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use teegate_client::{Client, Error, Gateway, Settings};
+use teegate_client::{Client, Error, Gateway, ProblemKind, RemoteProblem, Settings};
 use teegate_intake::endorsements::load_paths;
 use teegate_verifier::Policy;
 
@@ -13,6 +13,9 @@ use super::policy::ForgedGuest;
 
 /// The model of the demo, as the enclave-app serves it.
 pub(super) const MODEL: &str = "breast-cancer";
+
+/// How long a gateway may take until it has attested, or rejected, its instance.
+const ATTESTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where everything lies that the demo needs.
 pub(super) struct Place {
@@ -82,8 +85,17 @@ impl Instance {
         let policy = Policy::parse(policy).map_err(|e| format!("the demo's own policy: {e}"))?;
         let endorsements = load_paths(&[self.endorsements()]).map_err(|e| e.to_string())?;
         let gateway = Gateway::parse(&format!("http://{address}")).map_err(|e| e.to_string())?;
-        let settings = Settings { wait: Duration::from_secs(30), ..Settings::default() };
-        Ok(Client::connect(gateway, MODEL, policy, endorsements, settings).await)
+        // Asked in short waits: a gateway that has rejected its instance says so at the end of one.
+        let settings = Settings { wait: Duration::from_secs(1), ..Settings::default() };
+        let give_up = Instant::now() + ATTESTED_WITHIN;
+        loop {
+            let connected =
+                Client::connect(gateway.clone(), MODEL, policy.clone(), endorsements.clone(), settings.clone()).await;
+            match &connected {
+                Err(Error::NotOffered(remote)) if is_none_yet(remote) && Instant::now() < give_up => {}
+                _ => return Ok(connected),
+            }
+        }
     }
 
     /// The process ids, for people.
@@ -100,6 +112,11 @@ impl Instance {
     fn endorsements(&self) -> PathBuf {
         self.folder.join("endorsements")
     }
+}
+
+/// Whether the gateway only says that it has attested no instance so far.
+fn is_none_yet(remote: &RemoteProblem) -> bool {
+    remote.problem.as_ref().is_some_and(|problem| problem.kind == ProblemKind::NoAttestedInstance)
 }
 
 /// Lines `key = "value"`. Debug formatting of text is a TOML basic string for every path that people have.

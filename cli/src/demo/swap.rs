@@ -13,8 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// The largest message that it handles; a list of instances is a few kilobytes.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+use super::exchange::get;
 
 /// A listener on loopback that swaps keys. Dropping it closes it.
 pub(super) struct KeySwapper {
@@ -70,14 +69,8 @@ async fn serve(mut client: TcpStream, behind: &str, keys: &str, keep: &Mutex<Vec
     let head = String::from_utf8_lossy(&head);
     let target = head.split(' ').nth(1).unwrap_or("/");
 
-    // HTTP/1.0, so that the answer is one piece that ends with the connection.
-    let mut gateway = TcpStream::connect(behind).await?;
-    gateway.write_all(format!("GET {target} HTTP/1.0\r\nhost: {behind}\r\n\r\n").as_bytes()).await?;
-    let mut answer = Vec::new();
-    gateway.take(MAX_BYTES).read_to_end(&mut answer).await?;
-    let body_at = answer.windows(4).position(|w| w == b"\r\n\r\n").map_or(answer.len(), |at| at.saturating_add(4));
-    let body = answer.get(body_at..).unwrap_or_default();
-    let body = swap_keys(body, keys).unwrap_or_else(|| body.to_vec());
+    let body = get(behind, target).await?;
+    let body = swap_keys(&body, keys).unwrap_or(body);
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
     client.write_all(head.as_bytes()).await?;
     client.write_all(&body).await
