@@ -1,0 +1,342 @@
+//! The real programs as separate processes on loopback, and what a test needs around them.
+//!
+//! Every program that [`Program`] starts is killed when it goes out of scope. Nothing here sleeps for a fixed time: what
+//! happens in another process is awaited by its first line, by a long poll, or by [`eventually`] asking again until a
+//! deadline.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::http::{Answer, plain, tls};
+
+/// How long anything may take that has to happen.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+/// The model that every enclave of the tests serves.
+pub const MODEL: &str = "breast-cancer";
+
+/// A temporary folder for one test, with everything that its programs write.
+pub struct Scratch {
+    folder: TempDir,
+}
+
+impl Scratch {
+    /// An empty folder.
+    #[expect(clippy::new_without_default, reason = "it touches the file system")]
+    pub fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("teegate-test-").tempdir().expect("a temporary folder") }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into it and returns its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("a file in the scratch folder");
+        path.display().to_string()
+    }
+
+    /// Everything that the programs of this test have said so far, on either stream.
+    pub fn said(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(self.path()).expect("the scratch folder").flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|ending| ending == "log") {
+                all.extend(std::fs::read(path).expect("a log"));
+            }
+        }
+        all
+    }
+}
+
+/// A running program of ours.
+pub struct Program {
+    child: Child,
+    /// Its first line: where it listens.
+    pub ready: Value,
+    // Held open: a program that wrote to a closed pipe would be stopped by it.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// Starts `name` and waits for its first line. What it says goes to `LABEL.log`, at the most verbose level.
+    pub async fn start(scratch: &Scratch, label: &str, name: &str, arguments: &[&str]) -> Self {
+        let log_path = scratch.path().join(format!("{label}.log"));
+        let log = std::fs::File::create(&log_path).expect("a log file");
+        let mut child = Command::new(binary(name))
+            .args(arguments)
+            .env_clear() // cargo sets LD_LIBRARY_PATH for tests, and enclave-app refuses to start under it
+            .env("TEEGATE_LOG", "trace")
+            .current_dir(scratch.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        let said = tokio::time::timeout(DEADLINE, (&mut stdout).take(64 * 1024).read_line(&mut line)).await;
+        let ready = serde_json::from_str(&line).unwrap_or_else(|e| {
+            let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+            panic!("{label} was not ready ({said:?}, {e}); it said {line:?} and\n{log}")
+        });
+        Self { child, ready, _stdout: stdout }
+    }
+
+    /// The address that its first line gives under `member`.
+    pub fn address(&self, member: &str) -> String {
+        self.ready[member].as_str().unwrap_or_else(|| panic!("no `{member}` in {}", self.ready)).to_owned()
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("the process was running");
+    }
+}
+
+/// A forged guest and what it wrote about itself.
+pub struct Guest {
+    /// The process.
+    pub program: Program,
+    /// Its folder: roots, endorsements, values.
+    pub folder: PathBuf,
+    values: Value,
+}
+
+impl Guest {
+    /// A forged SEV-SNP guest.
+    pub async fn start(scratch: &Scratch, label: &str, options: &[&str]) -> Self {
+        Self::start_at(scratch, label, "127.0.0.1:0", options).await
+    }
+
+    /// The same, at an address of one's own choice.
+    pub async fn start_at(scratch: &Scratch, label: &str, listen: &str, options: &[&str]) -> Self {
+        let folder = scratch.path().join(format!("{label}-files"));
+        let directory = folder.display().to_string();
+        let mut arguments = vec!["--listen", listen, "--dir", &directory];
+        if !options.contains(&"--tee") {
+            arguments.extend(["--tee", "snp"]);
+        }
+        arguments.extend_from_slice(options);
+        let program = Program::start(scratch, label, "forge-guest", &arguments).await;
+        let values = std::fs::read(folder.join("values.json")).expect("values.json");
+        let values = serde_json::from_slice(&values).expect("JSON in values.json");
+        Self { program, folder, values }
+    }
+
+    /// Its endorsements, for a gateway or a client.
+    pub fn endorsements(&self) -> PathBuf {
+        self.folder.join("endorsements")
+    }
+
+    /// A policy that accepts this guest, and this guest only.
+    pub fn policy(&self) -> String {
+        let root = |name: &str| std::fs::read_to_string(self.folder.join("roots").join(name)).expect("a root");
+        let value = |name: &str| self.values[name].as_str().unwrap_or_else(|| panic!("no `{name}` in values.json"));
+        let anchors = format!("[trust_anchors]\namd = ['''\n{}''']\nintel = ['''\n{}''']\n", root("amd.pem"), root("intel.pem"));
+        let profile = if value("tee") == "tdx" {
+            TDX_PROFILE
+                .replace("{mrtd}", value("mrtd"))
+                .replace("{rtmr1}", value("rtmr1"))
+                .replace("{rtmr2}", value("rtmr2"))
+        } else {
+            SNP_PROFILE
+                .replace("{product}", value("product"))
+                .replace("{measurement}", value("measurement"))
+                .replace("{host_data}", value("host_data"))
+        };
+        format!("schema = 1\nname = \"test\"\n{anchors}{profile}")
+    }
+}
+
+const SNP_PROFILE: &str = r#"
+[sev-snp.forged]
+wrapping = "none"
+bound_to = "workload"
+products = ["{product}"]
+denied_products = {}
+signing_keys = ["vcek"]
+csp_ids = "unchecked"
+masked_chip_id = "rejected"
+chip_ids = "unchecked"
+revocation = "required"
+minimum_tcb = "unchecked"
+committed_firmware = "unchecked"
+minimum_firmware = "unchecked"
+mitigations = "unchecked"
+platform_info = "unchecked"
+debug = "rejected"
+migration_agent = "rejected"
+policy_flags = "unchecked"
+minimum_abi = "unchecked"
+measurement = "{measurement}"
+host_data = "{host_data}"
+guest_svn = "unchecked"
+family_id = "unchecked"
+image_id = "unchecked"
+report_id_ma = "unchecked"
+vmpl = 0
+id_key = "unchecked"
+author_key = "unchecked"
+report_data = "caller"
+"#;
+
+const TDX_PROFILE: &str = r#"
+[tdx.forged]
+wrapping = "none"
+bound_to = "workload"
+trailing_bytes = "zero"
+ppids = "unchecked"
+minimum_evaluation_number = "unchecked"
+tcb_status = ["UpToDate"]
+allowed_advisories = "unchecked"
+denied_advisories = "unchecked"
+minimum_tcb_date = "unchecked"
+debug = "rejected"
+attributes = "unchecked"
+xfam = "unchecked"
+service_td = "unchecked"
+mrtd = "{mrtd}"
+rtmr0 = "unchecked"
+rtmr1 = "{rtmr1}"
+rtmr2 = "{rtmr2}"
+rtmr3 = "unchecked"
+mrseam = "unchecked"
+mrconfigid = "unchecked"
+mrowner = "unchecked"
+mrownerconfig = "unchecked"
+event_log = "unchecked"
+report_data = "caller"
+"#;
+
+/// A running enclave-app.
+pub struct Enclave {
+    /// The process.
+    pub program: Program,
+    /// Where its TLS listener is.
+    pub address: String,
+}
+
+impl Enclave {
+    /// An enclave-app in front of `guest`, with the demonstration model.
+    pub async fn start(scratch: &Scratch, label: &str, guest: &Guest) -> Self {
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\nonnxruntime = {:?}\n[attester]\nsource = \"coco\"\ncoco_url = \"http://{}\"\n\
+             [[models]]\nname = \"{MODEL}\"\nversion = \"1\"\npath = {:?}\n",
+            onnxruntime(),
+            guest.program.address("listening"),
+            model_folder().join("model.onnx"),
+        );
+        let path = scratch.write(&format!("{label}.toml"), &config);
+        let program = Program::start(scratch, label, "enclave-app", &["--config", &path]).await;
+        let address = program.address("listening");
+        Self { program, address }
+    }
+
+    /// Asks the enclave itself, over TLS and without any gateway.
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        tls(&self.address, method, path, headers, body).await
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    /// The process.
+    pub program: Program,
+    /// Where clients connect.
+    pub address: String,
+}
+
+impl Gateway {
+    /// A gateway that looks for instances at `instances`. It checks often, so that tests need not wait; `more` adds to its
+    /// configuration.
+    pub async fn start(scratch: &Scratch, label: &str, guest: &Guest, policy: &str, instances: &[&str], more: &str) -> Self {
+        let policy = scratch.write(&format!("{label}-policy.toml"), policy);
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\noperator_listen = \"127.0.0.1:0\"\npolicy = {policy:?}\nendorsements = [{:?}]\n\
+             instances = {instances:?}\nreattest_seconds = 1\nretry_seconds = 1\n{more}",
+            guest.endorsements(),
+        );
+        let path = scratch.write(&format!("{label}.toml"), &config);
+        let program = Program::start(scratch, label, "teegate-gateway", &["--config", &path]).await;
+        let address = program.address("listening");
+        Self { program, address }
+    }
+
+    /// Asks as a client.
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        plain(&self.address, method, path, headers, body).await
+    }
+
+    /// Its metrics.
+    pub async fn metrics(&self) -> String {
+        let answer = plain(&self.program.address("operator"), "GET", "/metrics", &[], b"").await;
+        String::from_utf8(answer.body).expect("metrics are text")
+    }
+
+    /// One metric without labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).parse().expect("a number")
+    }
+
+    /// Waits until an instance is attested.
+    pub async fn attested(&self) {
+        let answer = self.ask("GET", &format!("/v1/instances?model={MODEL}&wait=30"), &[], b"").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+/// Asks again until there is an answer. Panics with `what` when the deadline has passed.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(start.elapsed() < DEADLINE, "within {} s: {what}", DEADLINE.as_secs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The demonstration model's folder.
+pub fn model_folder() -> PathBuf {
+    root().join("enclave-app/models/breast-cancer")
+}
+
+/// The ONNX Runtime library that `ci/onnxruntime.sh` installs.
+pub fn onnxruntime() -> PathBuf {
+    let path = root().join(".cache/onnxruntime/lib/libonnxruntime.so");
+    assert!(path.is_file(), "{} is not there: run ci/onnxruntime.sh", path.display());
+    path
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
+}
+
+/// The program `name` in the folder where cargo puts what it builds; built if it is not there.
+pub fn binary(name: &str) -> PathBuf {
+    // A test runs as TARGET/PROFILE/deps/NAME-HASH.
+    let own = std::env::current_exe().expect("the path of this test");
+    let folder = own.ancestors().nth(2).expect("TARGET/PROFILE");
+    let path = folder.join(name);
+    if !path.is_file() {
+        let release = folder.ends_with("release");
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.current_dir(root()).args(["build", "--bin", name]).args(release.then_some("--release"));
+        let status = cargo.status().expect("cargo runs");
+        assert!(status.success() && path.is_file(), "cargo build --bin {name} made no {}", path.display());
+    }
+    path
+}
