@@ -264,14 +264,16 @@ mod tests {
     /// One length-delimited field.
     fn field(number: u8, content: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut key = u32::from(number) << 3 | 2;
-        let mut length = u32::try_from(content.len()).unwrap();
-        for value in [&mut key, &mut length] {
-            while *value >= 0x80 {
-                out.push((*value & 0x7f) as u8 | 0x80);
-                *value >>= 7;
+        for mut value in [usize::from(number) << 3 | 2, content.len()] {
+            loop {
+                let [low, ..] = value.to_le_bytes();
+                value >>= 7;
+                if value == 0 {
+                    out.push(low & 0x7f);
+                    break;
+                }
+                out.push(low | 0x80);
             }
-            out.push(*value as u8);
         }
         out.extend_from_slice(content);
         out

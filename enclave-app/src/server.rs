@@ -41,6 +41,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_PAUSE: Duration = Duration::from_secs(15);
 /// The longest body in time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(180);
+/// What is read of a body that was refused, so that the refusal arrives.
+const DISCARD_BYTES: usize = 1 << 20;
+/// And for how long.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// An HTTP/2 peer that is silent is asked after this time, and has the same time to answer.
 const PING: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection.
@@ -271,46 +275,43 @@ impl Service {
 
     /// Reads a body of at most `limit` bytes, inside the memory that all bodies share.
     async fn read(&self, request: Request<Incoming>, limit: usize) -> Result<Held, Box<Response<Full<Bytes>>>> {
-        let too_large = || {
-            Box::new(problem(
-                &Problem::new(ProblemKind::TooLarge).with_detail(format!("at most {limit} bytes are accepted")),
-            ))
-        };
-        let busy = || {
-            Box::new(problem(
-                &Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"),
-            ))
-        };
-        let late = || Box::new(plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"));
         let mut body = request.into_body();
-        let announced = body.size_hint().lower();
-        if announced > limit as u64 {
-            return Err(too_large());
+        let read = self.collect(&mut body, limit).await;
+        if read.is_err() {
+            discard(body).await;
         }
+        read.map_err(Box::new)
+    }
+
+    async fn collect(&self, body: &mut Incoming, limit: usize) -> Result<Held, Response<Full<Bytes>>> {
+        let too_large =
+            || problem(&Problem::new(ProblemKind::TooLarge).with_detail(format!("at most {limit} bytes are accepted")));
+        let busy = || {
+            problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"))
+        };
         // The announced length is reserved before the first byte is read, so that requests do not starve each other half-way.
-        let announced = usize::try_from(announced).map_err(|_| too_large())?;
-        let mut held = Held { bytes: Bytes::new(), permit: self.reserve(announced).ok_or_else(busy)? };
+        let announced =
+            usize::try_from(body.size_hint().lower()).ok().filter(|bytes| *bytes <= limit).ok_or_else(too_large)?;
+        let mut permit = self.reserve(announced).ok_or_else(busy)?;
         let mut bytes = BytesMut::new();
         let end = Instant::now() + BODY_TIMEOUT;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let Ok(frame) = tokio::time::timeout(left.min(BODY_PAUSE), body.frame()).await else { return Err(late()) };
-            let data = match frame {
-                None => break,
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-                Some(Err(_)) => return Err(Box::new(plain(StatusCode::BAD_REQUEST, "the body ended early\n"))),
+            let data = match tokio::time::timeout(left.min(BODY_PAUSE), body.frame()).await {
+                Ok(None) => return Ok(Held { bytes: bytes.freeze(), _permit: permit }),
+                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+                Ok(Some(Err(_))) => return Err(plain(StatusCode::BAD_REQUEST, "the body ended early\n")),
+                Err(_) => return Err(plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n")),
             };
             let length = bytes.len() + data.len();
             if length > limit {
                 return Err(too_large());
             }
-            if let Some(more) = length.checked_sub(held.permit.num_permits()).filter(|more| *more > 0) {
-                held.permit.merge(self.reserve(more).ok_or_else(busy)?);
+            if let Some(more) = length.checked_sub(permit.num_permits()).filter(|more| *more > 0) {
+                permit.merge(self.reserve(more).ok_or_else(busy)?);
             }
             bytes.extend_from_slice(&data);
         }
-        held.bytes = bytes.freeze();
-        Ok(held)
     }
 
     fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -321,7 +322,19 @@ impl Service {
 /// A body, and its share of the memory for bodies, given back together.
 struct Held {
     bytes: Bytes,
-    permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Reads on for a moment without keeping anything. Over HTTP/1.1 a client that is still writing when the connection closes would never see why.
+async fn discard(mut body: Incoming) {
+    let read = async {
+        let mut left = DISCARD_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            left = rest;
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
 /// Resolves when the process is to end.

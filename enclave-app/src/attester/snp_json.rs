@@ -299,7 +299,7 @@ mod tests {
     fn sample(version: u32, family: u8) -> (Vec<u8>, Value) {
         let mut report = vec![0_u8; 0x4A0];
         let mut fill = |offset: usize, length: usize, seed: u8| -> Vec<u8> {
-            let bytes: Vec<u8> = (0..length).map(|i| seed.wrapping_add(i as u8)).collect();
+            let bytes: Vec<u8> = (0..=u8::MAX).map(|i| seed.wrapping_add(i)).take(length).collect();
             report[offset..offset + length].copy_from_slice(&bytes);
             bytes
         };

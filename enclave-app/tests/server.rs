@@ -1,0 +1,590 @@
+//! The program from outside: a process, a real TLS connection, and what the wire shows.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what a test expects and does not find should end it, in its helper functions too"
+)]
+
+#[path = "support/enclave.rs"]
+mod enclave;
+#[path = "support/library.rs"]
+mod library;
+#[path = "support/models.rs"]
+mod models;
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use enclave::{
+    Connection, Enclave, Folder, Guest, client_config, config, demonstration, encapsulate, program, unseal, until,
+};
+use sha2::{Digest, Sha256};
+use teegate_protocol::bhttp::{Request, Response};
+use teegate_protocol::binding::{self, Nonce};
+use teegate_protocol::evidence::{Envelope, EvidenceKind};
+use teegate_protocol::headers::{
+    ATTEST_PATH, HEALTH_PATH, OHTTP_KEYS, OHTTP_KEYS_PATH, OHTTP_PATH, OHTTP_REQUEST, SEALED_MANIFEST,
+    SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID,
+};
+use teegate_protocol::manifest::ManifestBytes;
+use teegate_protocol::problem::{Executed, Problem, ProblemKind};
+use teegate_protocol::receipt::{Execution, Salt, Signed};
+
+/// The demonstration model in a running enclave; `None`, said aloud, without the library.
+async fn demonstration_enclave(extra: &str) -> Option<(Enclave, Guest)> {
+    let library = library::library()?;
+    let guest = Guest::start().await;
+    Some((Enclave::start(&library, &guest, &demonstration(), extra), guest))
+}
+
+fn infer(body: &[u8]) -> Request {
+    let mut request = Request::new("POST", "enclave.invalid", "/v2/models/m/infer");
+    request.fields.push("content-type", "application/json").unwrap();
+    request.content = body.to_vec();
+    request
+}
+
+fn sample() -> Vec<u8> {
+    std::fs::read(demonstration().with_file_name("sample.json")).unwrap()
+}
+
+fn get(path: &str) -> Request {
+    Request::new("GET", "enclave.invalid", path)
+}
+
+fn problem(response: &Response) -> Problem {
+    assert_eq!(response.fields.get("content-type"), Some("application/problem+json"), "{response:?}");
+    let problem = Problem::parse(&response.content).unwrap();
+    assert_eq!(problem.status(), response.status);
+    problem
+}
+
+fn oip_error(response: &Response) -> String {
+    let json: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
+    json["error"].as_str().unwrap_or_else(|| panic!("{json}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifest_names_what_the_listener_shows() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (envelope, manifest) = connection.envelope().await;
+    assert_eq!(envelope.evidence.kind, EvidenceKind::TdxQuote);
+    assert_eq!(envelope.evidence.bytes[568..632], binding::epoch(manifest.digest()));
+    assert_eq!(envelope.nonce, None);
+    let said = manifest.manifest();
+    // The key of the certificate is the one that the manifest names: its SubjectPublicKeyInfo stands in it, whole.
+    let spki = connection
+        .certificate
+        .windows(91)
+        .filter(|window| window.starts_with(&[0x30, 0x59, 0x30, 0x13]))
+        .map(Sha256::digest)
+        .next()
+        .unwrap();
+    assert_eq!(said.tls_spki_sha256.as_bytes()[..], spki[..]);
+    assert_eq!((said.epoch, said.prev, said.models.len()), (0, None, 1));
+    assert_eq!(said.models[0].sha256.as_bytes()[..], Sha256::digest(std::fs::read(demonstration()).unwrap())[..]);
+    assert_eq!((said.use_until - said.not_before, said.not_after - said.use_until), (3600, 600));
+    let keys = connection.get(OHTTP_KEYS_PATH).await;
+    assert_eq!((keys.status, keys.headers["content-type"].to_str().unwrap()), (200, OHTTP_KEYS));
+    assert_eq!(keys.body, said.ohttp_keys);
+    assert_eq!(said.key_configs().unwrap()[0].key_id(), 0);
+    assert_eq!(connection.get(HEALTH_PATH).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_inference_comes_back_sealed_with_a_receipt() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    for alpn in ["h2", "http/1.1"] {
+        let mut connection = Connection::open(&enclave.address, alpn).await;
+        let (_, manifest) = connection.envelope().await;
+        let mut request = infer(&sample());
+        request.fields.push(SEALED_REQUEST_ID, "request-1").unwrap();
+        request.fields.push(SEALED_MANIFEST, manifest.digest().to_string()).unwrap();
+        request.fields.push(SEALED_MODEL_SHA256, manifest.manifest().models[0].sha256.to_string()).unwrap();
+        let response = connection.sealed(&manifest, &request).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        let answer: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
+        let expected: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(demonstration().with_file_name("expected.json")).unwrap()).unwrap();
+        for column in 0..2 {
+            let value = |json: &serde_json::Value| json["outputs"][0]["data"][column].as_f64().unwrap();
+            assert!((value(&answer) - value(&expected)).abs() < 1e-6, "{answer}");
+        }
+        let signed = Signed::parse_header(response.fields.get(SEALED_RECEIPT).unwrap()).unwrap();
+        let salt = Salt::parse_header(response.fields.get(SEALED_RECEIPT_SALT).unwrap()).unwrap();
+        let receipt = Execution::verify(&signed, &manifest.manifest().receipt_key).unwrap();
+        assert_eq!(receipt.manifest, *manifest.digest());
+        assert_eq!(receipt.request_id.as_deref(), Some("request-1"));
+        assert_eq!(receipt.model, manifest.manifest().models[0].sha256);
+        assert_eq!(receipt.request, salt.digest(&request.encode_padded().unwrap()));
+        assert_eq!(receipt.output, salt.digest(&response.content));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_open_inference_protocol_lives_inside_the_seal_only() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    for (path, member, value) in [
+        ("/v2", "name", serde_json::json!("enclave-app")),
+        ("/v2/health/live", "live", serde_json::json!(true)),
+        ("/v2/health/ready", "ready", serde_json::json!(true)),
+        ("/v2/models/m", "inputs", serde_json::json!([{"name": "features", "datatype": "FP32", "shape": [-1, 30]}])),
+        ("/v2/models/m/versions/1", "versions", serde_json::json!(["1"])),
+        ("/v2/models/m/ready", "ready", serde_json::json!(true)),
+    ] {
+        assert_eq!(connection.get(path).await.status, 404, "{path}");
+        let response = connection.sealed(&manifest, &get(path)).await;
+        let json: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
+        assert_eq!((response.status, &json[member]), (200, &value), "{path}");
+    }
+    let mut binary = infer(&[]);
+    let json = r#"{"inputs":[{"name":"features","shape":[1,30],"datatype":"FP32","parameters":{"binary_data_size":120}}],"parameters":{"binary_data_output":true}}"#;
+    binary.content = [json.as_bytes(), &[0; 120]].concat();
+    binary.fields.push("inference-header-content-length", json.len().to_string()).unwrap();
+    let response = connection.sealed(&manifest, &binary).await;
+    let length: usize = response.fields.get("inference-header-content-length").unwrap().parse().unwrap();
+    assert_eq!((response.status, response.content.len() - length), (200, 8));
+
+    for (request, status, reason) in [
+        (get("/v2/models/other"), 404, "no such model"),
+        (get("/v2/models/m/versions/2"), 404, "model `m` has version `1` here"),
+        (get("/v3"), 404, "path is none of the Open Inference Protocol"),
+        (get("/v2/models/m/infer"), 405, "method is not POST"),
+        (infer(b"{"), 400, "inference request: EOF"),
+        (
+            infer(br#"{"inputs":[{"name":"features","shape":[1,29],"datatype":"FP32","data":[]}]}"#),
+            400,
+            "input `features`: shape is [1, 29], expected [-1, 30]",
+        ),
+        (
+            infer(br#"{"inputs":[{"name":"features","shape":[4611686018427387904,30],"datatype":"FP32","data":[]}]}"#),
+            400,
+            "more than 2147483648 elements",
+        ),
+    ] {
+        let response = connection.sealed(&manifest, &request).await;
+        assert_eq!(response.status, status, "{reason}");
+        assert!(oip_error(&response).contains(reason), "{reason}: {response:?}");
+        assert_eq!(response.fields.get(SEALED_RECEIPT), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditions_inside_the_seal_must_hold() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let other = "ab".repeat(32);
+    let long = "x".repeat(129);
+    for (fields, reason) in [
+        (vec![(SEALED_MANIFEST, other.as_str())], "but the key that opened the request stands in manifest"),
+        (vec![(SEALED_MANIFEST, "AB")], "field `teegate-manifest`: expected 64 digits"),
+        (
+            vec![(SEALED_MANIFEST, other.as_str()), (SEALED_MANIFEST, other.as_str())],
+            "field `teegate-manifest`: expected one value",
+        ),
+        (vec![(SEALED_MODEL_SHA256, other.as_str())], "but model `m` has"),
+        (vec![(SEALED_REQUEST_ID, long.as_str())], "request id is not 1 to 128"),
+        (vec![("inference-header-content-length", "-1")], "field `inference-header-content-length`"),
+    ] {
+        let mut request = infer(&sample());
+        for (name, value) in fields {
+            request.fields.push(name, value).unwrap();
+        }
+        let problem = problem(&connection.sealed(&manifest, &request).await);
+        assert_eq!((problem.kind, problem.executed), (ProblemKind::BadRequest, Executed::No));
+        assert!(problem.detail.as_deref().unwrap().contains(reason), "{problem}");
+    }
+    let mut request = get("/v2");
+    request.fields.push(SEALED_MODEL_SHA256, other.as_str()).unwrap();
+    assert!(problem(&connection.sealed(&manifest, &request).await).detail.unwrap().contains("the path names no model"));
+
+    // What opens and is no binary HTTP, or has padding that is not zero, is refused inside the seal.
+    let key = &manifest.manifest().key_configs().unwrap()[0];
+    for (plaintext, reason) in [
+        (b"nonsense".to_vec(), "binary HTTP message"),
+        ([get("/v2").encode().unwrap(), vec![0, 0, 1]].concat(), "followed by bytes that are not zero"),
+    ] {
+        let (ciphertext, context) = teegate_protocol::ohttp::seal(key, &plaintext).unwrap();
+        let problem = problem(&unseal(context, &connection.ohttp(&ciphertext).await));
+        assert_eq!(problem.kind, ProblemKind::BadRequest);
+        assert!(problem.detail.as_deref().unwrap().contains(reason), "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ciphertext_runs_once() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let plaintext = infer(&sample()).encode_padded().unwrap();
+    let key = &manifest.manifest().key_configs().unwrap()[0];
+    let (ciphertext, context) = teegate_protocol::ohttp::seal(key, &plaintext).unwrap();
+
+    // A damaged copy that arrives first is told nothing, and spends nothing.
+    let mut damaged = ciphertext.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let answer = connection.ohttp(&damaged).await;
+    assert_eq!((answer.status, answer.body.len()), (400, 0), "{answer:?}");
+
+    let first = connection.ohttp(&ciphertext).await;
+    let second = connection.ohttp(&ciphertext).await;
+    assert_eq!(unseal(context, &first).status, 200);
+    assert_eq!((second.status, second.headers["content-type"].to_str().unwrap()), (200, "message/ohttp-res"));
+
+    let answer = connection.ohttp(&damaged).await;
+    assert_eq!((answer.status, answer.body.len()), (400, 0), "{answer:?}");
+
+    // A key id that is not there is said openly: the client has to fetch the keys again.
+    let mut unknown = ciphertext.clone();
+    unknown[0] = 99;
+    let answer = connection.ohttp(&unknown).await;
+    let said = Problem::parse(&answer.body).unwrap();
+    assert_eq!((answer.status, said.kind, said.executed), (400, ProblemKind::OhttpKey, Executed::No));
+    for short in [&[][..], &ciphertext[..7], &ciphertext[..50]] {
+        assert_eq!(connection.ohttp(short).await.status, 400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_is_answered_sealed_with_its_outcome_unknown() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let (ciphertext, context) = encapsulate(&manifest, &get("/v2/health/live"));
+    // The first answer is lost on the way; the context is still there for the second.
+    assert_eq!(connection.ohttp(&ciphertext).await.status, 200);
+    let problem = problem(&unseal(context, &connection.ohttp(&ciphertext).await));
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Replay, Executed::Unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fresh_evidence_answers_the_nonce_and_is_rate_limited() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    for bad in
+        ["?nonce=", "?nonce=AAAA", "?nonce", "?", "?nonce=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&x=1", "?other=1"]
+    {
+        assert_eq!(connection.get(&format!("/.well-known/teegate{bad}")).await.status, 400, "{bad}");
+    }
+    let nonce = Nonce::generate().unwrap();
+    let path = format!("/.well-known/teegate?nonce={nonce}");
+    let answer = connection.get(&path).await;
+    let envelope = Envelope::parse(&answer.body).unwrap();
+    assert_eq!(envelope.evidence.bytes[568..632], binding::fresh(manifest.digest(), &nonce));
+    assert_eq!(envelope.nonce, Some(nonce));
+    let mut refused = None;
+    for _ in 0..8 {
+        let answer = connection.get(&path).await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status, 200);
+    }
+    let refused = refused.expect("eight at once are more than a burst of four");
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(Problem::parse(&refused.body).unwrap().kind, ProblemKind::RateLimited);
+    // The cached evidence is not limited.
+    connection.envelope().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channel_evidence_is_bound_to_the_connection_it_was_asked_on() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut first = Connection::open(&enclave.address, "h2").await;
+    let mut second = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = first.envelope().await;
+    let nonce = Nonce::generate().unwrap();
+    let mut asked = Vec::new();
+    for connection in [&mut first, &mut second] {
+        let answer = connection.call("POST", ATTEST_PATH, None, nonce.to_string()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let report_data = Envelope::parse(&answer.body).unwrap().evidence.bytes[568..632].to_vec();
+        assert_eq!(report_data, binding::channel(manifest.digest(), &nonce, &connection.exporter));
+        asked.push(report_data);
+    }
+    assert_ne!(asked[0], asked[1]);
+    for (body, status) in
+        [(String::new(), 400), ("A".repeat(44), 400), ("A".repeat(65), 413), (format!("{nonce}\n"), 400)]
+    {
+        assert_eq!(first.call("POST", ATTEST_PATH, None, body.clone()).await.status, status, "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_the_seal_there_is_nothing_else() {
+    let Some((enclave, _guest)) =
+        demonstration_enclave("[limits]\nsealed_body_bytes = 65536\nin_flight_bytes = 100000").await
+    else {
+        return;
+    };
+    for alpn in ["h2", "http/1.1"] {
+        let mut connection = Connection::open(&enclave.address, alpn).await;
+        for path in ["/", "/metrics", "/v2", "/v2/models/m/infer", "/ohttp/", "/.well-known/teegate/"] {
+            assert_eq!(connection.get(path).await.status, 404, "{path}");
+        }
+        for (method, path, allow) in [
+            ("GET", OHTTP_PATH, "POST"),
+            ("GET", ATTEST_PATH, "POST"),
+            ("POST", HEALTH_PATH, "GET"),
+            ("PUT", OHTTP_KEYS_PATH, "GET"),
+        ] {
+            let answer = connection.call(method, path, None, "").await;
+            assert_eq!((answer.status, answer.headers["allow"].to_str().unwrap()), (405, allow), "{path}");
+        }
+        for media_type in [None, Some("message/ohttp-chunked-req"), Some("application/json")] {
+            assert_eq!(connection.call("POST", OHTTP_PATH, media_type, "").await.status, 415, "{media_type:?}");
+        }
+    }
+    let mut connection = Connection::open(&enclave.address, "http/1.1").await;
+    let answer = connection.call("POST", OHTTP_PATH, Some(OHTTP_REQUEST), vec![0; 65536 + 2049]).await;
+    assert_eq!((answer.status, Problem::parse(&answer.body).unwrap().kind), (413, ProblemKind::TooLarge));
+    // A message of exactly the limit passes, and one more step of padding does not.
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let mut request = infer(&vec![b' '; 60_000]);
+    assert!(oip_error(&connection.sealed(&manifest, &request).await).contains("inference request"));
+    request.content = vec![b' '; 66_000];
+    let (ciphertext, _) = encapsulate(&manifest, &request);
+    assert_eq!(connection.ohttp(&ciphertext).await.status, 413);
+    // Between the two lies what encapsulation may add: such a message opens, and is then too large.
+    let key = &manifest.manifest().key_configs().unwrap()[0];
+    let (ciphertext, context) = teegate_protocol::ohttp::seal(key, &vec![0; 65_537]).unwrap();
+    assert_eq!(problem(&unseal(context, &connection.ohttp(&ciphertext).await)).kind, ProblemKind::TooLarge);
+    // A header block beyond 16 KiB ends the request.
+    let long = format!("/{}", "x".repeat(17 << 10));
+    let mut connection = Connection::open(&enclave.address, "http/1.1").await;
+    assert!(matches!(connection.get(&long).await.status, 414 | 431));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_is_ever_resumed() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let config = client_config("h2");
+    for _ in 0..3 {
+        let mut connection = Connection::open_with(&enclave.address, "h2", &config).await;
+        // A ticket would have come with the first answer at the latest.
+        connection.envelope().await;
+        assert_ne!(connection.handshake, rustls::HandshakeKind::Resumed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_follows_the_other_and_the_old_key_dies() {
+    let Some((enclave, _guest)) = demonstration_enclave("[epochs]\nseconds = 2\ngrace_seconds = 2").await else {
+        return;
+    };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, old) = connection.envelope().await;
+    let request = get("/v2/health/live");
+    let address = enclave.address.as_str();
+    let new: ManifestBytes = until("the next epoch", || async {
+        let (envelope, manifest) = Connection::open(address, "h2").await.envelope().await;
+        assert_eq!(envelope.evidence.bytes[568..632], binding::epoch(manifest.digest()));
+        (manifest.digest() != old.digest()).then_some(manifest)
+    })
+    .await;
+    assert_eq!((new.manifest().epoch, new.manifest().prev), (old.manifest().epoch + 1, Some(*old.digest())));
+    assert_eq!(new.manifest().instance_id, old.manifest().instance_id);
+    assert_eq!(
+        new.manifest().key_configs().unwrap()[0].key_id(),
+        old.manifest().key_configs().unwrap()[0].key_id() + 2
+    );
+    // During the grace both open; afterwards the old one is unknown.
+    assert_eq!(connection.sealed(&old, &request).await.status, 200);
+    assert_eq!(connection.sealed(&new, &request).await.status, 200);
+    until("the end of the old key", || async {
+        let (ciphertext, _) = encapsulate(&old, &get("/v2/health/live"));
+        let answer = Connection::open(address, "h2").await.ohttp(&ciphertext).await;
+        (answer.status == 400).then(|| assert_eq!(Problem::parse(&answer.body).unwrap().kind, ProblemKind::OhttpKey))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowded_key_gives_way_early_and_a_full_one_is_busy() {
+    let Some((enclave, guest)) = demonstration_enclave("[limits]\nreplay_capacity = 16").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    assert_eq!(guest.asked.load(Ordering::SeqCst), 1);
+    guest.silent.store(true, Ordering::SeqCst);
+    for n in 0..16 {
+        assert_eq!(connection.sealed(&manifest, &get("/v2/health/live")).await.status, 200, "{n}");
+    }
+    let problem = problem(&connection.sealed(&manifest, &get("/v2/health/live")).await);
+    assert_eq!((problem.kind, problem.executed, problem.retry_after), (ProblemKind::Busy, Executed::No, Some(5)));
+    guest.silent.store(false, Ordering::SeqCst);
+    let address = enclave.address.as_str();
+    let next = until("the early epoch", || async {
+        let (_, manifest) = Connection::open(address, "h2").await.envelope().await;
+        (manifest.manifest().epoch == 1).then_some(manifest)
+    })
+    .await;
+    assert_eq!(next.manifest().prev, Some(*manifest.digest()));
+    assert_eq!(connection.sealed(&next, &get("/v2/health/live")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_end_is_answered_at_the_deadline_and_a_full_queue_at_once() {
+    let Some(library) = library::library() else { return };
+    let (folder, guest) = (Folder::new(), Guest::start().await);
+    let model = folder.write("endless.onnx", models::endless());
+    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 1500\nqueue = 1");
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let request = || infer(br#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}"#);
+    let address = enclave.address.clone();
+    let mut runs = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (address, manifest, request) = (address.clone(), manifest.clone(), request());
+        runs.spawn(async move { Connection::open(&address, "h2").await.sealed(&manifest, &request).await });
+    }
+    let (mut ended, mut busy) = (0, 0);
+    while let Some(response) = runs.join_next().await {
+        let response = response.unwrap();
+        if response.status == 504 {
+            assert!(oip_error(&response).contains("terminated at its deadline"));
+            ended += 1;
+        } else {
+            assert_eq!(problem(&response).kind, ProblemKind::Busy);
+            busy += 1;
+        }
+    }
+    // One runs and one waits; when they arrive a moment apart, one more finds the place in the queue.
+    assert!(ended >= 1 && busy >= 1 && ended + busy == 4, "{ended} {busy}");
+    assert_eq!(connection.sealed(&manifest, &request()).await.status, 504);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_request_is_written_anywhere_and_the_end_is_orderly() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let canary = "canary-7f3a";
+    let mut request = infer(format!("{{\"id\":\"{canary}\",\"inputs\":[{{\"name\":\"{canary}\"").as_bytes());
+    request.fields.push(SEALED_REQUEST_ID, canary).unwrap();
+    assert_eq!(connection.sealed(&manifest, &request).await.status, 400);
+    let mut request =
+        infer(&String::from_utf8(sample()).unwrap().replacen('{', &format!("{{\"id\":\"{canary}\","), 1).into_bytes());
+    request.fields.push("x-canary", canary).unwrap();
+    assert_eq!(connection.sealed(&manifest, &request).await.status, 200);
+    let nonce = Nonce::generate().unwrap().to_string();
+    assert_eq!(connection.get(&format!("/.well-known/teegate?nonce={nonce}")).await.status, 200);
+    assert_eq!(connection.call("POST", ATTEST_PATH, None, nonce.clone()).await.status, 200);
+    assert_eq!(connection.get(&format!("/{canary}")).await.status, 404);
+    drop(connection);
+    let (code, output) = enclave.terminate();
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("model loaded") && output.contains("ending"), "{output}");
+    for secret in [canary, nonce.as_str(), "24.63"] {
+        assert!(!output.contains(secret), "{output}");
+    }
+}
+
+/// Runs the program, which must refuse to start, and returns what it says.
+fn refused(edit: impl FnOnce(&mut std::process::Command), text: &str) -> String {
+    let folder = Folder::new();
+    let mut command = program(&folder.write("config.toml", text));
+    edit(&mut command);
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn what_is_wrong_at_the_start_is_named() {
+    let nowhere = PathBuf::from("/nonexistent/libonnxruntime.so");
+    let good = config(&nowhere, "http://127.0.0.1:1", &demonstration(), "");
+    let none = |_: &mut std::process::Command| {};
+    for (words, reason) in [
+        (
+            refused(
+                |command| {
+                    command.env("LD_PRELOAD", "");
+                },
+                &good,
+            ),
+            "environment: `LD_PRELOAD` is set",
+        ),
+        (
+            refused(
+                |command| {
+                    command.env("LD_LIBRARY_PATH", "/x");
+                },
+                &good,
+            ),
+            "environment: `LD_LIBRARY_PATH` is set",
+        ),
+        (
+            refused(
+                |command| {
+                    command.env("TEEGATE_LOG", "bodies");
+                },
+                &good,
+            ),
+            "`TEEGATE_LOG` is `bodies`, expected one of error, warn, info, debug, trace",
+        ),
+        (
+            refused(
+                |command| {
+                    command.arg("--trust-me");
+                },
+                &good,
+            ),
+            "arguments are not understood",
+        ),
+        (refused(none, &format!("{good}\n[otlp]\nendpoint = \"x\"")), "unknown field `otlp`"),
+        (refused(none, &good.replace("model.onnx", "none.onnx")), "model `m`: model file"),
+        (refused(none, &good), "ONNX Runtime library `/nonexistent/libonnxruntime.so` cannot be read"),
+        (
+            refused(none, &good.replace("/nonexistent/libonnxruntime.so", env!("CARGO_BIN_EXE_enclave-app"))),
+            "expected fc44112f",
+        ),
+    ] {
+        assert!(words.contains(reason), "{reason}: {words}");
+    }
+    let folder = Folder::new();
+    let external = folder.write("external.onnx", models::add_external());
+    let words = refused(none, &config(&nowhere, "http://127.0.0.1:1", &external, ""));
+    assert!(words.contains("model `m`: model keeps the data of tensor `w` in another file"), "{words}");
+}
+
+#[test]
+fn without_evidence_nothing_listens() {
+    let Some(library) = library::library() else { return };
+    let words = refused(|_| {}, &config(&library, "http://127.0.0.1:1", &demonstration(), ""));
+    assert!(words.contains("evidence: the CoCo guest API at 127.0.0.1:1 could not be asked"), "{words}");
+    let text = config(&library, "", &demonstration(), "")
+        .replace("source = \"coco\"\ncoco_url = \"\"", "source = \"configfs-tsm\"");
+    if !std::path::Path::new("/sys/kernel/config/tsm/report").exists() {
+        assert!(
+            refused(|_| {}, &text)
+                .contains("evidence: configfs-tsm (/sys/kernel/config/tsm/report) could not be asked")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifest_shows_the_digest_of_the_effective_configuration() {
+    let Some((enclave, guest)) = demonstration_enclave("").await else { return };
+    let (_, manifest) = Connection::open(&enclave.address, "h2").await.envelope().await;
+    let folder = Folder::new();
+    let path = folder.write(
+        "config.toml",
+        config(&library::library().unwrap(), &guest.url, &demonstration(), "[limits]\nqueue = 64"),
+    );
+    let output = program(&path).arg("--print-config").output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let (text, digest) = lines.trim_end().split_once('\n').unwrap();
+    assert_eq!(hex::encode(Sha256::digest(text)), digest);
+    assert_eq!(manifest.manifest().config_sha256.to_string(), digest);
+}

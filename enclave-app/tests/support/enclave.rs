@@ -1,0 +1,336 @@
+//! The real program as a process, the guest API that it asks, and a client that speaks to it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use teegate_protocol::bhttp::{Request, Response};
+use teegate_protocol::binding::Exporter;
+use teegate_protocol::evidence::Envelope;
+use teegate_protocol::headers::{ENVELOPE_PATH, OHTTP_PATH, OHTTP_REQUEST, OHTTP_RESPONSE};
+use teegate_protocol::manifest::ManifestBytes;
+use teegate_protocol::ohttp::{ClientContext, KeyConfig, seal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Answers `GET /aa/evidence` with an unsigned quote over the bytes asked for: enclave-app asks and does not verify, so this is enough to see what it
+/// does with the answer, and nothing that any verifier would accept.
+pub(crate) struct Guest {
+    pub(crate) url: String,
+    pub(crate) asked: Arc<AtomicUsize>,
+    /// While set, questions are left without an answer.
+    pub(crate) silent: Arc<AtomicBool>,
+}
+
+impl Guest {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (asked, silent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, hold) = (Arc::clone(&asked), Arc::clone(&silent));
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let (count, hold) = (Arc::clone(&count), Arc::clone(&hold));
+                tokio::spawn(async move {
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"\r\n\r\n") {
+                        request.push(stream.read_u8().await.unwrap());
+                    }
+                    count.fetch_add(1, Ordering::SeqCst);
+                    while hold.load(Ordering::SeqCst) {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    let request = String::from_utf8(request).unwrap();
+                    let data = request.split("runtime_data=").nth(1).unwrap().split('&').next().unwrap();
+                    let data = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(data).unwrap();
+                    let mut quote = vec![0; 1000];
+                    quote[0] = 4;
+                    quote[568..632].copy_from_slice(&data);
+                    let quote = base64::engine::general_purpose::STANDARD.encode(quote);
+                    let body = format!("{{\"cc_eventlog\":null,\"quote\":\"{quote}\"}}");
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        Self { url, asked, silent }
+    }
+}
+
+/// A folder of its own for each test, removed at the end.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let path = std::env::temp_dir().join(format!(
+            "teegate-enclave-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::SeqCst)
+        ));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The configuration for one model.
+pub(crate) fn config(library: &Path, guest: &str, model: &Path, extra: &str) -> String {
+    format!(
+        "listen = \"127.0.0.1:0\"\nonnxruntime = {library:?}\n[attester]\nsource = \"coco\"\ncoco_url = \"{guest}\"\n\
+         [[models]]\nname = \"m\"\nversion = \"1\"\npath = {model:?}\n{extra}\n"
+    )
+}
+
+/// The demonstration model.
+pub(crate) fn demonstration() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/breast-cancer/model.onnx")
+}
+
+/// The program, with an environment that has nothing of cargo's.
+pub(crate) fn program(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_enclave-app"));
+    command.env_clear().env("TEEGATE_LOG", "trace").arg("--config").arg(config);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running enclave-app.
+pub(crate) struct Enclave {
+    child: Child,
+    folder: Folder,
+    pub(crate) address: String,
+}
+
+impl Enclave {
+    /// Starts the program and waits until it listens.
+    pub(crate) fn start(library: &Path, guest: &Guest, model: &Path, extra: &str) -> Self {
+        let folder = Folder::new();
+        let path = folder.write("config.toml", config(library, &guest.url, model, extra));
+        let log = std::fs::File::create(folder.0.join("log")).unwrap();
+        let mut child = program(&path).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let Ok(announced) = serde_json::from_str::<serde_json::Value>(&line) else {
+            panic!("enclave-app did not start: {}", std::fs::read_to_string(folder.0.join("log")).unwrap())
+        };
+        Self { child, folder, address: announced["listening"].as_str().unwrap().to_owned() }
+    }
+
+    /// Ends the program as Kubernetes does, and returns its exit code and everything that it wrote.
+    pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
+        let killed = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        let status = self.child.wait().unwrap();
+        let mut output = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        output.push_str(&std::fs::read_to_string(self.folder.0.join("log")).unwrap());
+        (status.code(), output)
+    }
+}
+
+impl Drop for Enclave {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One TLS connection.
+pub(crate) struct Connection {
+    sender: Sender,
+    pub(crate) exporter: Exporter,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) handshake: rustls::HandshakeKind,
+}
+
+enum Sender {
+    Http1(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
+    Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
+}
+
+/// An answer outside the seal.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: &str, alpn: &str) -> Self {
+        Self::open_with(address, alpn, &client_config(alpn)).await
+    }
+
+    pub(crate) async fn open_with(address: &str, alpn: &str, config: &Arc<rustls::ClientConfig>) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("enclave.invalid").unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await.unwrap();
+        let connection = stream.get_ref().1;
+        assert_eq!(connection.alpn_protocol(), Some(alpn.as_bytes()));
+        assert_eq!(connection.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+        let exporter = Exporter::from_bytes(
+            connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).unwrap(),
+        );
+        let certificate = connection.peer_certificates().unwrap()[0].to_vec();
+        let handshake = connection.handshake_kind().unwrap();
+        let io = TokioIo::new(stream);
+        let sender = if alpn == "h2" {
+            let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        } else {
+            let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            Sender::Http1(sender)
+        };
+        Self { sender, exporter, certificate, handshake }
+    }
+
+    pub(crate) async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        media_type: Option<&str>,
+        body: impl Into<Bytes>,
+    ) -> Plain {
+        let mut request = http::Request::builder().method(method);
+        if let Some(media_type) = media_type {
+            request = request.header("content-type", media_type);
+        }
+        let body = Full::new(body.into());
+        let response = match &mut self.sender {
+            Sender::Http1(sender) => {
+                let request = request.uri(path).header("host", "enclave.invalid").body(body).unwrap();
+                sender.ready().await.unwrap();
+                sender.send_request(request).await.unwrap()
+            }
+            Sender::Http2(sender) => {
+                let request = request.uri(format!("https://enclave.invalid{path}")).body(body).unwrap();
+                sender.clone().send_request(request).await.unwrap()
+            }
+        };
+        let (parts, body) = response.into_parts();
+        Plain { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Plain {
+        self.call("GET", path, None, Bytes::new()).await
+    }
+
+    /// The epoch's envelope and manifest.
+    pub(crate) async fn envelope(&mut self) -> (Envelope, ManifestBytes) {
+        let answer = self.get(ENVELOPE_PATH).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let envelope = Envelope::parse(&answer.body).unwrap();
+        let manifest = ManifestBytes::parse(envelope.manifest.clone()).unwrap();
+        (envelope, manifest)
+    }
+
+    /// Sends ciphertext.
+    pub(crate) async fn ohttp(&mut self, ciphertext: &[u8]) -> Plain {
+        self.call("POST", OHTTP_PATH, Some(OHTTP_REQUEST), ciphertext.to_vec()).await
+    }
+
+    /// Seals, sends, opens.
+    pub(crate) async fn sealed(&mut self, manifest: &ManifestBytes, request: &Request) -> Response {
+        let (ciphertext, context) = encapsulate(manifest, request);
+        unseal(context, &self.ohttp(&ciphertext).await)
+    }
+}
+
+pub(crate) fn encapsulate(manifest: &ManifestBytes, request: &Request) -> (Vec<u8>, ClientContext) {
+    let keys: Vec<KeyConfig> = manifest.manifest().key_configs().unwrap();
+    seal(&keys[0], &request.encode_padded().unwrap()).unwrap()
+}
+
+pub(crate) fn unseal(context: ClientContext, answer: &Plain) -> Response {
+    assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, OHTTP_RESPONSE), "{answer:?}");
+    let plaintext = context.open(&answer.body).unwrap();
+    assert_eq!(plaintext.len(), teegate_protocol::padding::padded_len(plaintext.len()), "answer is padded");
+    Response::decode(&plaintext, 64 << 20).unwrap()
+}
+
+/// A client that takes any certificate, as a gateway does, and verifies the signature of the handshake, as a gateway does.
+pub(crate) fn client_config(alpn: &str) -> Arc<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyName(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.into()];
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct AnyName(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.3 only".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Asks until the answer is there, for a bounded time.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = ask().await {
+            return value;
+        }
+        assert!(Instant::now() < end, "{what} did not happen in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! ONNX models of a few bytes, written by hand in the Protocol Buffers encoding of onnx.proto3 (IR 9, opset 18).
+
+#![allow(dead_code, reason = "each test binary uses some of them")]
+
+/// A field that holds bytes or a message.
+fn bytes(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = varint(u64::from(number << 3 | 2));
+    out.extend(varint(content.len() as u64));
+    out.extend_from_slice(content);
+    out
+}
+
+/// A field that holds a number.
+fn number(field: u32, value: u64) -> Vec<u8> {
+    [varint(u64::from(field << 3)), varint(value)].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+const FLOAT: u64 = 1;
+const INT64: u64 = 7;
+const STRING: u64 = 8;
+const BOOL: u64 = 9;
+
+/// `ValueInfoProto`: a tensor of this type; -1 is an open dimension.
+fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
+    let dimensions: Vec<u8> =
+        shape.iter().flat_map(|&d| bytes(1, &if d < 0 { bytes(2, b"n") } else { number(1, d as u64) })).collect();
+    let tensor = [number(1, element), bytes(2, &dimensions)].concat();
+    [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+}
+
+/// `TensorProto` with its bytes inside.
+fn tensor(name: &str, element: u64, shape: &[i64], raw: &[u8]) -> Vec<u8> {
+    let dimensions: Vec<u8> = shape.iter().flat_map(|&d| number(1, d as u64)).collect();
+    [dimensions, number(2, element), bytes(8, name.as_bytes()), bytes(9, raw)].concat()
+}
+
+/// `NodeProto`.
+fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Vec<u8> {
+    let mut out: Vec<u8> = inputs.iter().flat_map(|name| bytes(1, name.as_bytes())).collect();
+    out.extend(outputs.iter().flat_map(|name| bytes(2, name.as_bytes())));
+    out.extend(bytes(4, operator.as_bytes()));
+    out.extend(attributes.iter().flat_map(|attribute| bytes(5, attribute)));
+    out
+}
+
+/// `AttributeProto` that holds a graph.
+fn graph_attribute(name: &str, graph: &[u8]) -> Vec<u8> {
+    [bytes(1, name.as_bytes()), bytes(6, graph), number(20, 5)].concat()
+}
+
+/// `AttributeProto` that holds an integer.
+fn integer_attribute(name: &str, value: u64) -> Vec<u8> {
+    [bytes(1, name.as_bytes()), number(3, value), number(20, 2)].concat()
+}
+
+/// `GraphProto`.
+fn graph(nodes: &[Vec<u8>], initialisers: &[Vec<u8>], inputs: &[Vec<u8>], outputs: &[Vec<u8>]) -> Vec<u8> {
+    let mut out: Vec<u8> = nodes.iter().flat_map(|n| bytes(1, n)).collect();
+    out.extend(bytes(2, b"g"));
+    out.extend(initialisers.iter().flat_map(|t| bytes(5, t)));
+    out.extend(inputs.iter().flat_map(|v| bytes(11, v)));
+    out.extend(outputs.iter().flat_map(|v| bytes(12, v)));
+    out
+}
+
+/// `ModelProto`.
+fn model(graph: &[u8]) -> Vec<u8> {
+    [number(1, 9), bytes(7, graph), bytes(8, &[bytes(1, b""), number(2, 18)].concat())].concat()
+}
+
+/// `y = x + w`, `f32[2]`; `w` is `[1, 10]`.
+pub(crate) fn add() -> Vec<u8> {
+    let w: Vec<u8> = [1.0_f32, 10.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    add_with(&tensor("w", FLOAT, &[2], &w))
+}
+
+/// The same with `w` in a file beside it, as `onnx.save` with external data writes it.
+pub(crate) fn add_external() -> Vec<u8> {
+    let entry = |key: &str, value: &str| bytes(13, &[bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat());
+    let w = [
+        number(1, 2),
+        number(2, FLOAT),
+        bytes(8, b"w"),
+        entry("location", "w.bin"),
+        entry("length", "8"),
+        number(14, 1),
+    ]
+    .concat();
+    add_with(&w)
+}
+
+fn add_with(w: &[u8]) -> Vec<u8> {
+    let nodes = [node("Add", &["x", "w"], &["y"], &[])];
+    model(&graph(&nodes, &[w.to_vec()], &[value("x", FLOAT, &[2])], &[value("y", FLOAT, &[2])]))
+}
+
+/// A loop of 2^62 rounds that hands `x` on: it never ends by itself.
+pub(crate) fn endless() -> Vec<u8> {
+    let body = graph(
+        &[node("Identity", &["go_on"], &["still"], &[]), node("Identity", &["before"], &["after"], &[])],
+        &[],
+        &[value("round", INT64, &[]), value("go_on", BOOL, &[]), value("before", FLOAT, &[1])],
+        &[value("still", BOOL, &[]), value("after", FLOAT, &[1])],
+    );
+    let initialisers = [tensor("rounds", INT64, &[], &(1_i64 << 62).to_le_bytes()), tensor("yes", BOOL, &[], &[1])];
+    let nodes = [node("Loop", &["rounds", "yes", "x"], &["y"], &[graph_attribute("body", &body)])];
+    model(&graph(&nodes, &initialisers, &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])]))
+}
+
+/// `y = zeros(shape)`: asks for as much memory as its input says.
+pub(crate) fn zeros() -> Vec<u8> {
+    let nodes = [node("ConstantOfShape", &["shape"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("shape", INT64, &[1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// `y = x[i]`: an index outside is an error of the request.
+pub(crate) fn gather() -> Vec<u8> {
+    let nodes = [node("Gather", &["x", "i"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[3]), value("i", INT64, &[1])], &[value("y", FLOAT, &[1])]))
+}
+
+/// One tensor of every plain type goes in and comes out again.
+pub(crate) fn identities() -> Vec<u8> {
+    let types = [FLOAT, 11, 9, 2, 4, 12, 13, 3, 5, 6, 7];
+    let name = |prefix: &str, t: &u64| format!("{prefix}{t}");
+    let nodes: Vec<_> = types.iter().map(|t| node("Identity", &[&name("x", t)], &[&name("y", t)], &[])).collect();
+    let values = |prefix: &str| -> Vec<_> { types.iter().map(|t| value(&name(prefix, t), *t, &[-1])).collect() };
+    model(&graph(&nodes, &[], &values("x"), &values("y")))
+}
+
+/// An output of strings, which this program does not carry.
+pub(crate) fn strings() -> Vec<u8> {
+    let nodes = [node("Cast", &["x"], &["y"], &[integer_attribute("to", STRING)])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[1])], &[value("y", STRING, &[1])]))
+}
+
+/// An operator of a domain that nobody registered.
+pub(crate) fn custom_operator() -> Vec<u8> {
+    let mut custom = node("Add", &["x", "x"], &["y"], &[]);
+    custom.extend(bytes(7, b"com.example.custom"));
+    let import = bytes(8, &[bytes(1, b"com.example.custom"), number(2, 1)].concat());
+    [model(&graph(&[custom], &[], &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])])), import].concat()
+}
