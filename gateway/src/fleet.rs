@@ -63,6 +63,7 @@ pub(crate) struct Route {
     verdict: Verdict,
     claim: Option<Claim>,
     offer: Option<Arc<Trusted<Offer>>>,
+    is_silent: bool,
     is_draining: bool,
     is_conflicted: bool,
 }
@@ -138,6 +139,11 @@ impl Route {
             }
             Verdict::Attested(_) | Verdict::None => Standing::Pending,
         }
+    }
+
+    /// Whether it did not answer when it was asked last.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.is_silent
     }
 
     /// The manifest with `digest`, if this address proved it and it is not a thing of the past.
@@ -318,6 +324,7 @@ impl Fleet {
             route.claim = Some(claim);
             route.offer = route.offer.filter(|offer| offer.once().manifest().digest() == newest.digest());
             route.verdict = Verdict::Attested(Arc::new(backend));
+            route.is_silent = false;
             state.routes.insert(address.clone(), route);
             for (claim, what) in departed {
                 state.depart(claim, what);
@@ -366,12 +373,21 @@ impl Fleet {
                 let spki = route.claim.as_ref().and_then(Claim::identity).map(|(spki, _)| spki);
                 if other == address || spki == Some(distrust.tls_spki) {
                     route.verdict = Verdict::Rejected(distrust.checks.clone());
+                    route.is_silent = false;
                     route.offer = None;
                 }
             }
         }
         for check in &distrust.checks {
             self.metrics.failed_check(check);
+        }
+        self.announce();
+    }
+
+    /// An address did not answer. Its last proof, if there is one, lapses by itself.
+    pub fn silent(&self, address: &Address) {
+        if let Some(route) = self.write().routes.get_mut(address) {
+            route.is_silent = true;
         }
         self.announce();
     }

@@ -78,7 +78,7 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
     let version = state.appraisal.version;
     let mut rejected: Option<Vec<&'static str>> = None;
     let mut resting: Option<Duration> = None;
-    let (mut is_known, mut is_draining, mut is_pending) = (false, false, false);
+    let (mut is_known, mut is_draining, mut is_pending, mut is_silent) = (false, false, false, true);
     for (address, route) in &state.routes {
         let Some(manifest) = route.manifest(digest) else { continue };
         if now.wall.seconds() >= manifest.manifest().not_after {
@@ -110,19 +110,24 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
                 }
             }
             Standing::Draining(_) => is_draining = true,
-            Standing::Pending => is_pending = true,
+            Standing::Pending => {
+                is_pending = true;
+                is_silent &= route.is_silent();
+            }
             Standing::Rejected(checks) => rejected = Some(checks.to_vec()),
         }
     }
+    let others = Others::of(&state, &now, digest);
     if let Some(time) = resting {
-        return Admission::Refuse(Refusal::Resting(time));
+        return Admission::Refuse(if others.any_attested { Refusal::Reseal } else { Refusal::Resting(time) });
     }
-    let others = Others::of(&state, &now);
     match (is_known, state.former(digest)) {
         (false, Some(Former::Past)) => Admission::Refuse(Refusal::Stale),
         // A key that died with its instance does not come back, but the client can be told only where to go instead.
         (false, Some(Former::Gone)) => others.refuse_or_wait(Refusal::Reseal),
         (false, None) => others.refuse_or_wait(Refusal::Stale),
+        // It has been asked and does not answer: whoever can should go elsewhere.
+        (true, _) if is_pending && is_silent && others.any_attested => Admission::Refuse(Refusal::Reseal),
         // Its connection was lost or its proof has lapsed: the next check may be a moment away.
         (true, _) if is_pending => Admission::Wait(if others.any_attested { Refusal::Reseal } else { others.none() }),
         (true, _) => match rejected {
@@ -134,7 +139,7 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
     }
 }
 
-/// What the rest of the fleet offers.
+/// What the fleet offers beside the instance with one manifest, and why it offers nothing where it does not.
 struct Others {
     any_attested: bool,
     any_pending: bool,
@@ -142,11 +147,11 @@ struct Others {
 }
 
 impl Others {
-    fn of(state: &State, now: &Now) -> Self {
+    fn of(state: &State, now: &Now, digest: &ManifestDigest) -> Self {
         let mut others = Self { any_attested: false, any_pending: false, rejected: Vec::new() };
-        for (_, standing) in state.standings(now) {
-            match standing {
-                Standing::Attested(_) => others.any_attested = true,
+        for route in state.routes.values() {
+            match route.standing(now, state.appraisal.version) {
+                Standing::Attested(_) => others.any_attested |= route.manifest(digest).is_none(),
                 Standing::Pending | Standing::Draining(_) => others.any_pending = true,
                 Standing::Rejected(checks) => {
                     for check in checks {
@@ -178,7 +183,7 @@ impl Others {
 /// Why there is no instance that could be offered to a client, when there is none.
 pub fn why_none(fleet: &Fleet) -> Refusal {
     let now = fleet.clock().now();
-    Others::of(&fleet.read(), &now).none()
+    Others::of(&fleet.read(), &now, &ManifestDigest([0; 32])).none()
 }
 
 /// The right to write one request to one connection, as long as the predicate holds.

@@ -57,9 +57,8 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
                 if silent_for == 0 {
                     tracing::warn!(target: "audit", %address, "no answer: {doubt}");
                 }
-                // The last proof, if there is one, lapses by itself.
                 candidate = candidate.filter(|candidate| !candidate.is_closed());
-                fleet.announce();
+                fleet.silent(address);
                 let pause = FIRST_RETRY.saturating_mul(1 << silent_for.min(10)).min(settings.retry);
                 silent_for = silent_for.saturating_add(1);
                 pause

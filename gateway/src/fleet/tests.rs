@@ -270,3 +270,18 @@ async fn a_failing_instance_rests() {
     breaker.failed(fleet.clock().now().mono);
     assert_refused(&fleet, manifest.digest(), &Refusal::Resting(Duration::from_secs(10)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_answer_is_waited_for_only_while_nobody_else_is_there() {
+    let fleet = fleet(&[1, 2]);
+    let (first, second) = (Who::new(1).manifest(0, None), Who::new(2).manifest(0, None));
+    let wire = Wire::connect().await;
+    fleet.accept(&address(1), wire.trusted(&first, 1, Duration::ZERO));
+    assert_waits(&fleet, first.digest(), &Refusal::NoInstance);
+    fleet.silent(&address(1));
+    assert_waits(&fleet, first.digest(), &Refusal::NoInstance);
+    fleet.accept(&address(2), wire.trusted(&second, 1, FRESH));
+    assert_refused(&fleet, first.digest(), &Refusal::Reseal);
+    fleet.accept(&address(1), wire.trusted(&first, 1, Duration::ZERO));
+    assert_waits(&fleet, first.digest(), &Refusal::Reseal);
+}
