@@ -258,22 +258,14 @@ fn choose_collateral<'g>(
     let now = given.now;
     let current = |issue: UnixTime, next: UnixTime| issue <= now && now < next;
     // Unsigned hints choose among what was supplied: TDX before SGX, this FMSPC, current, then the latest.
-    let tcb_info = given.endorsements.tcb_infos.iter().max_by_key(|json| {
-        serde_json::from_str::<TcbInfoHint<'_>>(&json.body)
-            .map(|hint| {
-                (
-                    hint.id == "TDX",
-                    fmspc.is_some_and(|fmspc| hint.is_for(&fmspc)),
-                    current(hint.issue_date.0, hint.next_update.0),
-                    Some(hint.issue_date),
-                )
-            })
-            .unwrap_or((false, false, false, None))
+    let tcb_info = choose(&given.endorsements.tcb_infos, |body| {
+        let hint: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
+        let is_current = current(hint.issue_date.0, hint.next_update.0);
+        Some((hint.id == "TDX", fmspc.is_some_and(|fmspc| hint.is_for(&fmspc)), is_current, hint.issue_date))
     });
-    let qe_identity = given.endorsements.qe_identities.iter().max_by_key(|json| {
-        serde_json::from_str::<QeIdentityHint<'_>>(&json.body)
-            .map(|hint| (hint.id == "TD_QE", current(hint.issue_date.0, hint.next_update.0), Some(hint.issue_date)))
-            .unwrap_or((false, false, None))
+    let qe_identity = choose(&given.endorsements.qe_identities, |body| {
+        let hint: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
+        Some((hint.id == "TD_QE", current(hint.issue_date.0, hint.next_update.0), hint.issue_date))
     });
     let crls: Vec<_> = given.endorsements.crls.iter().filter_map(|der| Crl::parse(der).ok()).collect();
     let newest_crl = |issuer: &[u8]| {
@@ -313,6 +305,14 @@ fn choose_collateral<'g>(
             let names: Vec<_> = names.iter().filter(|(absent, _)| *absent).map(|(_, name)| name.as_str()).collect();
             Err(missing(&names, findings))
         }
+    }
+}
+
+/// The text whose hint is greatest. Reading a hint is skipped where there is nothing to choose.
+fn choose<H: Ord>(texts: &[SignedJson], hint: impl Fn(&str) -> Option<H>) -> Option<&SignedJson> {
+    match texts {
+        [only] => Some(only),
+        texts => texts.iter().max_by_key(|json| hint(&json.body)),
     }
 }
 
@@ -457,7 +457,11 @@ fn check_fresh(
 }
 
 fn check_tcb_identity(info: &TcbInfo<'_>, pck: &Pck, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let holds = info.id == "TDX" && info.version == 3 && info.tcb_type == 0 && info.fmspc.0 == pck.fmspc.0 && info.pce_id.0 == pck.pce_id;
+    let holds = info.id == "TDX"
+        && info.version == 3
+        && info.tcb_type == 0
+        && info.fmspc.0 == pck.fmspc.0
+        && info.pce_id.0 == pck.pce_id;
     let expected = format!("TDX, version 3, type 0, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
     let actual = format!(
         "{}, version {}, type {}, FMSPC {}, PCEID {}",
