@@ -4,7 +4,6 @@
 #
 #   tdx-cold teegate 1.18 dcap-qvl 1.40
 #
-# Arguments are handed to the benchmark.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,4 +14,6 @@ command -v cargo >/dev/null || {
 }
 printf 'building tests/bench in release, with its peers, into target/release\n' >&2
 cargo build --locked --release --package teegate-bench >&2
-exec cargo run --locked --release --quiet --package teegate-bench -- "$@"
+sev=$(ci/recorded.sh sev)
+dcap_qvl=$(ci/recorded.sh dcap-qvl)
+exec cargo run --locked --release --quiet --package teegate-bench -- "$sev" "$dcap_qvl"
