@@ -39,7 +39,7 @@ pub enum Freshness<'a> {
 }
 
 /// An instance that was verified: its manifest, its verdict, and the key that requests to it are sealed to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Instance {
     manifest: ManifestBytes,
     attested: Attested,
@@ -140,6 +140,12 @@ impl Instance {
     /// The key to which requests are sealed.
     pub(crate) fn key(&self) -> &KeyConfig {
         &self.key
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Instance({})", self.digest())
     }
 }
 

@@ -1,0 +1,258 @@
+//! A forged instance with its keys in the hands of the test, and a scripted gateway in front of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use teegate_client::{Client, Error, Gateway, Problem, Response, Settings, Trust};
+use teegate_forge::snp::SnpSet;
+use teegate_forge::time::AT;
+use teegate_protocol::bhttp::Request;
+use teegate_protocol::binding;
+use teegate_protocol::evidence::{Endorsements, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
+use teegate_protocol::headers::{SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID};
+use teegate_protocol::manifest::{
+    ConfigDigest, InstanceId, Limits, Manifest, ManifestBytes, ModelDigest, ModelEntry, SpkiDigest,
+};
+use teegate_protocol::ohttp::{EncapsulatedRequest, KeyConfig, KeyPair};
+use teegate_protocol::receipt::{Execution, ReceiptKey, Salt};
+use teegate_verifier::{Policy, UnixTime};
+use tokio::net::TcpListener;
+
+pub(crate) const MODEL: &str = "m";
+const LIMIT: usize = 1 << 20;
+const MEASUREMENT: [u8; 48] = [0x4d; 48];
+
+/// An instance: its keys, its manifest, and a forged device that vouches for both.
+pub(crate) struct Fake {
+    pub(crate) key: KeyPair,
+    pub(crate) receipt_key: ReceiptKey,
+    pub(crate) manifest: ManifestBytes,
+    device: SnpSet,
+}
+
+impl Fake {
+    /// An instance that nothing is wrong with at [`AT`].
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// The same with another manifest.
+    pub(crate) fn with(change: impl FnOnce(&mut Manifest)) -> Self {
+        let (key, receipt_key) = (KeyPair::generate(2).unwrap(), ReceiptKey::generate().unwrap());
+        let mut manifest = Manifest {
+            instance_id: InstanceId([1; 16]),
+            epoch: 1,
+            prev: None,
+            not_before: AT,
+            use_until: AT + 3600,
+            not_after: AT + 4200,
+            ohttp_keys: KeyConfig::encode_list([key.config()]),
+            tls_spki_sha256: SpkiDigest([2; 32]),
+            receipt_key: receipt_key.public(),
+            models: vec![ModelEntry { name: MODEL.to_owned(), version: "1".to_owned(), sha256: ModelDigest([3; 32]) }],
+            config_sha256: ConfigDigest([4; 32]),
+            app_version: "0.1.0".to_owned(),
+            limits: Limits {
+                sealed_body_bytes: 1 << 20,
+                tensor_rank: 16,
+                tensor_elements: 1 << 31,
+                cross_tenant_batching: false,
+            },
+        };
+        change(&mut manifest);
+        let manifest = manifest.to_bytes().unwrap();
+        let device =
+            teegate_forge::snp().at(AT).measurement(MEASUREMENT).report_data(binding::epoch(manifest.digest())).build();
+        Self { key, receipt_key, manifest, device }
+    }
+
+    /// Its envelope with epoch evidence and everything that a verifier needs beside the policy.
+    pub(crate) fn envelope(&self) -> Envelope {
+        Envelope {
+            manifest: self.manifest.as_bytes().to_vec(),
+            evidence: TeeEvidence { kind: EvidenceKind::SnpReport, bytes: self.device.report.clone() },
+            endorsements: Some(Endorsements {
+                kind: EndorsementsKind::PemCertificateChain,
+                bytes: self.device.chain_pem().into_bytes(),
+            }),
+            event_log: None,
+            nonce: None,
+        }
+    }
+
+    /// A policy that expects this device, this measurement, and a workload.
+    pub(crate) fn trust(&self) -> Trust {
+        let measurement = hex::encode(MEASUREMENT);
+        self.trust_by(|genuine| {
+            genuine.replacen("bound_to = \"unchecked\"", "bound_to = \"workload\"", 1).replacen(
+                "measurement = \"unchecked\"",
+                &format!("measurement = \"{measurement}\""),
+                1,
+            )
+        })
+    }
+
+    /// The shipped policy `genuine` with the forged root pinned, and changed.
+    pub(crate) fn trust_by(&self, change: impl FnOnce(&str) -> String) -> Trust {
+        let (snp, _tdx) = teegate_measurements::GENUINE.split_once("[tdx.").unwrap();
+        let policy = format!("{}\n[trust_anchors]\namd = ['''\n{}''']\n", change(snp), self.device.ark_pem);
+        let policy = Policy::parse(&policy).unwrap_or_else(|e| panic!("{e}\n{policy}"));
+        Trust { policy, endorsements: Default::default(), max_manifest_life: Duration::from_secs(7200) }
+    }
+
+    /// Opens a request and answers it as an enclave does, with `spoil` having the last word on the answer.
+    fn answer(&self, sealed: &[u8], spoil: Spoil) -> Vec<u8> {
+        let (plaintext, context) = EncapsulatedRequest::parse(sealed).unwrap().open(&self.key).unwrap();
+        let request = Request::decode(&plaintext, LIMIT).unwrap();
+        let mut response = Response::new(200);
+        response.content =
+            br#"{"model_name":"m","outputs":[{"name":"y","shape":[1],"datatype":"FP32","data":[0.5]}]}"#.to_vec();
+        let salt = Salt::generate().unwrap();
+        let mut receipt = Execution {
+            manifest: *self.manifest.digest(),
+            request_id: request.fields.get(SEALED_REQUEST_ID).map(str::to_owned),
+            request: salt.digest(&plaintext),
+            output: salt.digest(&response.content),
+            model: ModelDigest([3; 32]),
+            claimed_time: AT,
+        };
+        let mut key = &self.receipt_key;
+        let other_key = ReceiptKey::generate().unwrap();
+        match spoil {
+            Spoil::Nothing | Spoil::NoReceipt => {}
+            Spoil::Receipt(change) => change(&mut receipt),
+            Spoil::OtherKey => key = &other_key,
+            Spoil::Refusal(change) => change(&mut response),
+        }
+        if !matches!(spoil, Spoil::NoReceipt | Spoil::Refusal(_)) {
+            response.fields.push(SEALED_RECEIPT, receipt.sign(key).unwrap().to_header()).unwrap();
+            response.fields.push(SEALED_RECEIPT_SALT, salt.to_header()).unwrap();
+        }
+        context.seal(&response.encode_padded().unwrap()).unwrap()
+    }
+}
+
+/// What is wrong with a sealed answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Spoil {
+    Nothing,
+    NoReceipt,
+    OtherKey,
+    Receipt(fn(&mut Execution)),
+    /// A sealed answer that is no success: nothing ran that a receipt could be about.
+    Refusal(fn(&mut Response)),
+}
+
+/// What the gateway does with a sealed request.
+pub(crate) enum Act {
+    Answer(Spoil),
+    /// The sealed answer, with one bit flipped on the way.
+    Altered,
+    Problem(Problem),
+    /// A success that nobody sealed.
+    Unsealed(&'static str),
+    HangUp,
+}
+
+/// A gateway that offers what it is told and acts by its script; after the script it answers.
+pub(crate) struct Script {
+    pub(crate) fake: Fake,
+    pub(crate) offers: Mutex<Vec<Envelope>>,
+    acts: Mutex<VecDeque<Act>>,
+    seen: Mutex<Seen>,
+}
+
+/// What the gateway saw.
+#[derive(Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) lists: usize,
+    pub(crate) relayed: Vec<Vec<u8>>,
+    pub(crate) every_byte: Vec<u8>,
+}
+
+impl Script {
+    pub(crate) fn new(fake: Fake, acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
+        let offers = Mutex::new(vec![fake.envelope()]);
+        Arc::new(Self { fake, offers, acts: Mutex::new(acts.into_iter().collect()), seen: Mutex::default() })
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Runs the gateway and connects a client to it.
+    pub(crate) async fn connect(self: &Arc<Self>, settings: Settings) -> Result<Client, Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let script = Arc::clone(self);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let script = Arc::clone(&script);
+                let service = service_fn(move |request| {
+                    let script = Arc::clone(&script);
+                    async move { script.act(request).await }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        let trust = self.fake.trust();
+        Client::connect(gateway, MODEL, trust.policy, trust.endorsements, settings).await
+    }
+
+    async fn act(
+        &self,
+        request: http::Request<hyper::body::Incoming>,
+    ) -> Result<http::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes().to_vec();
+        let mut seen = self.seen.lock().unwrap();
+        seen.every_byte.extend(format!("{head:?}").into_bytes());
+        seen.every_byte.extend(&body);
+        if head.uri.path() == "/v1/instances" {
+            seen.lists += 1;
+            return Ok(self.list());
+        }
+        seen.relayed.push(body.clone());
+        let act = self.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer(Spoil::Nothing));
+        let sealed = |bytes: Vec<u8>| answer(200, "message/ohttp-res", bytes);
+        Ok(match act {
+            Act::Answer(spoil) => sealed(self.fake.answer(&body, spoil)),
+            Act::Altered => {
+                let mut bytes = self.fake.answer(&body, Spoil::Nothing);
+                *bytes.last_mut().unwrap() ^= 1;
+                sealed(bytes)
+            }
+            Act::Problem(problem) => answer(problem.status(), "application/problem+json", problem.to_json()),
+            Act::Unsealed(media_type) => answer(200, media_type, br#"{"outputs":[]}"#.to_vec()),
+            Act::HangUp => return Err("hang up".into()),
+        })
+    }
+
+    fn list(&self) -> http::Response<Full<Bytes>> {
+        let offers: Vec<serde_json::Value> = self
+            .offers
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|envelope| serde_json::json!({ "envelope": serde_json::from_slice::<serde_json::Value>(&envelope.to_json().unwrap()).unwrap() }))
+            .collect();
+        answer(200, "application/json", serde_json::json!({ "instances": offers }).to_string().into_bytes())
+    }
+}
+
+fn answer(status: u16, media_type: &str, body: Vec<u8>) -> http::Response<Full<Bytes>> {
+    let response = http::Response::builder().status(status).header("content-type", media_type);
+    response.body(Full::new(Bytes::from(body))).unwrap()
+}
+
+/// Settings with the clock at which the forged hardware is valid.
+pub(crate) fn settings() -> Settings {
+    Settings { wait: Duration::ZERO, clock: || UnixTime::from_seconds(AT), ..Settings::default() }
+}

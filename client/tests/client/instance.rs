@@ -1,0 +1,127 @@
+//! From envelope to instance: every way to be refused, beside the one to be accepted.
+
+use teegate_client::{Freshness, Instance, Refused, Trust};
+use teegate_forge::time::AT;
+use teegate_protocol::binding::Nonce;
+use teegate_protocol::evidence::{Endorsements, EndorsementsKind, Envelope, EvidenceKind};
+use teegate_protocol::ohttp::{KeyConfig, KeyPair};
+use teegate_verifier::{BoundTo, Policy, Stage, UnixTime, Verifier};
+
+use crate::fake::Fake;
+
+fn verify_at(envelope: &Envelope, freshness: Freshness<'_>, trust: &Trust, at: u64) -> Result<Instance, Refused> {
+    let bytes = envelope.to_json().unwrap();
+    Instance::verify(&bytes, freshness, trust, &mut Verifier::new(), UnixTime::from_seconds(at))
+}
+
+fn verify(envelope: &Envelope, trust: &Trust) -> Result<Instance, Refused> {
+    verify_at(envelope, Freshness::Epoch, trust, AT)
+}
+
+#[track_caller]
+fn assert_refused(result: Result<Instance, Refused>, stage: Stage, check: &str) {
+    let refused = result.expect_err("refused");
+    assert_eq!((refused.stage, refused.checks.as_slice()), (stage, &[check][..]), "{refused}");
+}
+
+#[test]
+fn a_genuine_envelope_becomes_an_instance() {
+    let fake = Fake::new();
+    let instance = verify(&fake.envelope(), &fake.trust()).unwrap();
+    assert_eq!(instance.digest(), fake.manifest.digest());
+    assert_eq!(instance.attested().bound_to(), Some(BoundTo::Workload));
+    assert!(instance.may_seal(UnixTime::from_seconds(AT + 3599)));
+    assert!(!instance.may_seal(UnixTime::from_seconds(AT + 3600)), "the epoch is over");
+}
+
+#[test]
+fn a_swapped_key_is_refused_whatever_else_is_genuine() {
+    let fake = Fake::new();
+    let mut envelope = fake.envelope();
+    let own_key = KeyPair::generate(2).unwrap();
+    let mut manifest = fake.manifest.manifest().clone();
+    manifest.ohttp_keys = KeyConfig::encode_list([own_key.config()]);
+    envelope.manifest = manifest.to_bytes().unwrap().as_bytes().to_vec();
+    assert_refused(verify(&envelope, &fake.trust()), Stage::Appraise, "snp.guest.report-data");
+}
+
+#[test]
+fn one_byte_of_white_space_in_the_manifest_is_another_manifest() {
+    let fake = Fake::new();
+    let mut envelope = fake.envelope();
+    envelope.manifest.push(b' ');
+    assert_refused(verify(&envelope, &fake.trust()), Stage::Appraise, "snp.guest.report-data");
+}
+
+#[test]
+fn epoch_evidence_does_not_answer_a_challenge() {
+    let fake = Fake::new();
+    let nonce = Nonce::generate().unwrap();
+    let refused = verify_at(&fake.envelope(), Freshness::Challenge(&nonce), &fake.trust(), AT);
+    assert_refused(refused, Stage::Appraise, "snp.guest.report-data");
+}
+
+#[test]
+fn a_manifest_is_refused_outside_its_window() {
+    let fake = Fake::new();
+    let at = |at| verify_at(&fake.envelope(), Freshness::Epoch, &fake.trust(), at);
+    assert!(at(AT - 60).is_ok(), "within the skew");
+    assert!(at(AT + 3599).is_ok());
+    for outside in [AT - 61, AT + 3600, AT + 4200] {
+        assert_refused(at(outside), Stage::Authenticate, "client.manifest-window");
+    }
+    let mut impatient = fake.trust();
+    impatient.max_manifest_life = std::time::Duration::from_secs(4199);
+    assert_refused(verify(&fake.envelope(), &impatient), Stage::Authenticate, "client.manifest-window");
+}
+
+#[test]
+fn other_code_and_other_hardware_are_refused() {
+    let fake = Fake::new();
+    let other_code = fake.trust_by(|genuine| {
+        genuine.replacen("bound_to = \"unchecked\"", "bound_to = \"workload\"", 1).replacen(
+            "measurement = \"unchecked\"",
+            &format!("measurement = \"{}\"", "00".repeat(48)),
+            1,
+        )
+    });
+    assert_refused(verify(&fake.envelope(), &other_code), Stage::Appraise, "snp.guest.measurement");
+    let vendors_hardware = Trust { policy: Policy::parse(teegate_measurements::GENUINE).unwrap(), ..fake.trust() };
+    assert_refused(verify(&fake.envelope(), &vendors_hardware), Stage::Authenticate, "snp.chain.ark-pinned");
+}
+
+#[test]
+fn a_policy_that_is_about_hardware_only_does_not_decide_about_sending() {
+    let fake = Fake::new();
+    let genuine = fake.trust_by(str::to_owned);
+    assert_refused(verify(&fake.envelope(), &genuine), Stage::Appraise, "client.bound-to");
+}
+
+#[test]
+fn evidence_under_another_label_is_refused() {
+    let fake = Fake::new();
+    let mut envelope = fake.envelope();
+    envelope.evidence.kind = EvidenceKind::AciSnp;
+    assert_refused(verify(&envelope, &fake.trust()), Stage::Parse, "client.evidence-type");
+    envelope.evidence.kind = EvidenceKind::TdxQuote;
+    let refused = verify(&envelope, &fake.trust()).unwrap_err();
+    assert_eq!(refused.stage, Stage::Parse, "{refused}");
+    assert!(refused.checks.iter().all(|check| check.starts_with("tdx.bytes.")), "{refused}");
+}
+
+#[test]
+fn malformed_parts_are_named() {
+    let fake = Fake::new();
+    let trust = fake.trust();
+    let bytes = Instance::verify(b"{}", Freshness::Epoch, &trust, &mut Verifier::new(), UnixTime::from_seconds(AT));
+    assert_refused(bytes, Stage::Parse, "client.envelope");
+    let mut envelope = fake.envelope();
+    envelope.manifest = b"{}".to_vec();
+    assert_refused(verify(&envelope, &trust), Stage::Parse, "client.manifest");
+    let mut envelope = fake.envelope();
+    envelope.endorsements =
+        Some(Endorsements { kind: EndorsementsKind::PemCertificateChain, bytes: b"no certificate".to_vec() });
+    assert_refused(verify(&envelope, &trust), Stage::Parse, "client.endorsements");
+    envelope.endorsements = None;
+    assert_refused(verify(&envelope, &trust), Stage::Authenticate, "snp.chain.present");
+}

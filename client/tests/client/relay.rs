@@ -1,0 +1,183 @@
+//! What happens to a sealed request: answered, refused, sealed again, and never sent twice when it may have run.
+
+use teegate_client::oip::{Tensor, TensorData};
+use teegate_client::{AnswerError, Error, Executed, LinkError, Problem, ProblemKind, Request, RequestError, Settings};
+use teegate_protocol::manifest::{ManifestDigest, ModelDigest};
+use teegate_protocol::receipt::{Salt, SaltedDigest};
+
+use crate::fake::{Act, Fake, Script, Spoil, settings};
+
+const SECRET: &str = "0.123456789";
+
+fn input() -> Vec<Tensor> {
+    vec![Tensor { name: "x".to_owned(), shape: vec![1], data: TensorData::Fp64(vec![0.123_456_789]) }]
+}
+
+async fn infer(acts: Vec<Act>, settings: Settings) -> (Result<f32, Error>, crate::fake::Seen) {
+    let script = Script::new(Fake::new(), acts);
+    let client = script.connect(settings).await.unwrap();
+    let answer = client.infer(&input()).await.map(|(inference, _)| match inference.outputs[0].data {
+        TensorData::Fp32(ref values) => values[0],
+        ref other => panic!("{other:?}"),
+    });
+    (answer, script.seen())
+}
+
+async fn refused(act: Act) -> AnswerError {
+    let (answer, seen) = infer(vec![act], settings()).await;
+    assert_eq!(seen.relayed.len(), 1, "an answer that cannot be accepted is not asked for again");
+    let error = answer.unwrap_err();
+    assert_eq!(error.executed(), Executed::Unknown, "{error}");
+    match error {
+        Error::Answer(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+fn no(kind: ProblemKind) -> Act {
+    Act::Problem(Problem::new(kind))
+}
+
+#[tokio::test]
+async fn an_answer_with_its_receipt_is_accepted_and_nothing_of_the_request_was_readable() {
+    let (answer, seen) = infer(vec![], settings()).await;
+    assert_eq!(answer.unwrap(), 0.5);
+    assert_eq!((seen.lists, seen.relayed.len()), (1, 1));
+    assert!(!String::from_utf8_lossy(&seen.every_byte).contains(SECRET));
+}
+
+#[tokio::test]
+async fn at_most_two_reseals_each_after_a_fresh_verification() {
+    use ProblemKind::{OhttpKey, PolicyChanged, Reseal, StaleManifest};
+    for kind in [Reseal, StaleManifest, OhttpKey, PolicyChanged] {
+        let (answer, seen) = infer(vec![no(kind), no(kind)], settings()).await;
+        assert_eq!(answer.unwrap(), 0.5, "{}", kind.name());
+        assert_eq!((seen.lists, seen.relayed.len()), (3, 3));
+        assert!(seen.relayed[0] != seen.relayed[1] && seen.relayed[1] != seen.relayed[2], "sealed anew each time");
+
+        let (answer, seen) = infer(vec![no(kind), no(kind), no(kind)], settings()).await;
+        let error = answer.unwrap_err();
+        assert!(matches!(&error, Error::Remote(remote) if remote.problem.as_ref().is_some_and(|p| p.kind == kind)));
+        assert_eq!(seen.relayed.len(), 3, "never a fourth time");
+    }
+}
+
+#[tokio::test]
+async fn once_means_once() {
+    let once = Settings { once: true, ..settings() };
+    let (answer, seen) = infer(vec![no(ProblemKind::Reseal)], once).await;
+    assert!(matches!(answer.unwrap_err(), Error::Remote(_)));
+    assert_eq!(seen.relayed.len(), 1);
+}
+
+#[tokio::test]
+async fn what_may_have_run_is_never_sent_again() {
+    for problem in [
+        Problem::new(ProblemKind::PolicyChanged).unknown_outcome(),
+        Problem::new(ProblemKind::UpstreamLost),
+        Problem::new(ProblemKind::Deadline).unknown_outcome(),
+    ] {
+        let (answer, seen) = infer(vec![Act::Problem(problem)], settings()).await;
+        assert_eq!(answer.unwrap_err().executed(), Executed::Unknown);
+        assert_eq!(seen.relayed.len(), 1);
+    }
+    let (answer, seen) = infer(vec![Act::HangUp], settings()).await;
+    let error = answer.unwrap_err();
+    assert!(matches!(error, Error::Relay(LinkError::Lost { .. })), "{error}");
+    assert_eq!((error.executed(), seen.relayed.len()), (Executed::Unknown, 1));
+}
+
+#[tokio::test]
+async fn a_sealed_replay_is_told_and_not_sent_again() {
+    fn replay(response: &mut teegate_client::Response) {
+        let problem = Problem::new(ProblemKind::Replay);
+        response.status = problem.status();
+        response.content = problem.to_json();
+        response.fields.push("content-type", "application/problem+json").unwrap();
+    }
+    let (answer, seen) = infer(vec![Act::Answer(Spoil::Refusal(replay))], settings()).await;
+    let error = answer.unwrap_err();
+    assert!(matches!(&error, Error::Remote(remote) if remote.sealed), "{error}");
+    assert_eq!((error.executed(), seen.relayed.len()), (Executed::Unknown, 1));
+}
+
+#[tokio::test]
+async fn an_unsealed_success_is_an_error_whatever_it_calls_itself() {
+    assert_eq!(refused(Act::Unsealed("application/json")).await, AnswerError::Unsealed { status: 200 });
+    assert!(matches!(refused(Act::Unsealed("message/ohttp-res")).await, AnswerError::Open(_)));
+    assert!(matches!(refused(Act::Altered).await, AnswerError::Open(_)));
+}
+
+#[tokio::test]
+async fn a_receipt_has_to_be_there_and_to_speak_of_this_request() {
+    assert_eq!(refused(Act::Answer(Spoil::NoReceipt)).await, AnswerError::NoReceipt);
+    assert!(matches!(refused(Act::Answer(Spoil::OtherKey)).await, AnswerError::Receipt(_)));
+    let other = |change| async move { refused(Act::Answer(Spoil::Receipt(change))).await };
+    let about = |what| AnswerError::ReceiptOf { what };
+    assert_eq!(other(|r| r.manifest = ManifestDigest([0; 32])).await, about("manifest"));
+    assert_eq!(other(|r| r.request_id = Some("another".to_owned())).await, about("request id"));
+    assert_eq!(other(|r| r.request_id = None).await, about("request id"));
+    assert_eq!(other(|r| r.request = Salt::generate().unwrap().digest(b"another")).await, about("request"));
+    assert_eq!(other(|r| r.output = SaltedDigest([0; 32])).await, about("output"));
+    assert_eq!(other(|r| r.model = ModelDigest([0; 32])).await, about("model"));
+}
+
+#[tokio::test]
+async fn the_enclave_may_decline() {
+    fn decline(response: &mut teegate_client::Response) {
+        response.status = 404;
+        response.content = br#"{"error":"no such model"}"#.to_vec();
+    }
+    let script = Script::new(Fake::new(), [Act::Answer(Spoil::Refusal(decline))]);
+    let client = script.connect(settings()).await.unwrap();
+    let error = client.infer(&input()).await.unwrap_err();
+    let Error::Answer(AnswerError::Declined { status: 404, message }) = &error else { panic!("{error}") };
+    assert_eq!(message, r#"{"error":"no such model"}"#);
+}
+
+#[tokio::test]
+async fn candidates_are_refused_one_by_one_until_one_is_acceptable() {
+    let script = Script::new(Fake::new(), []);
+    let mut tampered = script.fake.envelope();
+    tampered.manifest.push(b' ');
+    *script.offers.lock().unwrap() = vec![tampered.clone(), script.fake.envelope()];
+    let client = script.connect(settings()).await.unwrap();
+    assert_eq!(client.instance().await.unwrap().digest(), script.fake.manifest.digest());
+
+    *script.offers.lock().unwrap() = vec![tampered.clone(), tampered];
+    let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
+    let checks: Vec<_> = refused.iter().map(|r| r.checks.clone()).collect();
+    assert_eq!(checks, [["snp.guest.report-data"], ["snp.guest.report-data"]]);
+    assert!(script.seen().relayed.is_empty());
+}
+
+#[tokio::test]
+async fn an_instance_without_the_model_is_refused() {
+    let fake = Fake::with(|manifest| manifest.models[0].name = "another".to_owned());
+    let script = Script::new(fake, []);
+    let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
+    assert_eq!(refused[0].checks, ["client.model"]);
+}
+
+#[tokio::test]
+async fn a_request_larger_than_the_instance_opens_is_not_sent() {
+    let fake = Fake::with(|manifest| manifest.limits.sealed_body_bytes = 512);
+    let script = Script::new(fake, []);
+    let client = script.connect(settings()).await.unwrap();
+    let error = client.infer(&input()).await.unwrap_err();
+    assert!(matches!(error, Error::Request(RequestError::Seal(_))), "{error}");
+    assert_eq!(error.executed(), Executed::No);
+    assert!(script.seen().relayed.is_empty());
+}
+
+#[tokio::test]
+async fn fields_of_the_protocol_are_not_the_callers_to_set() {
+    let script = Script::new(Fake::new(), []);
+    let client = script.connect(settings()).await.unwrap();
+    let mut request = Request::new("GET", "enclave", "/v2");
+    client.send(request.clone()).await.expect("the passing twin");
+    request.fields.push("teegate-request-id", "mine").unwrap();
+    let error = client.send(request).await.unwrap_err();
+    assert!(matches!(error, Error::Request(RequestError::Field { .. })), "{error}");
+    assert_eq!(script.seen().relayed.len(), 1);
+}
