@@ -4,17 +4,14 @@
 //! So `LD_*` is fatal, and everything else is dropped: the program replaces itself, once, by the same program with an environment that it chose.
 //! That is also the only way to turn ONNX Runtime's telemetry off *before* it is initialised. The library sends one event while its environment is
 //! being created, before the C interface can be asked not to; `ORT_DISABLE_TELEMETRY`, read at that moment, prevents the uploader, the device identifier
-//! and the cache file altogether (microsoft/onnxruntime, pull request 27379).
+//! and the cache file altogether (microsoft/onnxruntime, pull request 27379). Seen with 1.31.1 in a namespace without a network: creating an environment
+//! without the variable starts a thread and writes a device identifier and a database below the cache folder; with it, neither.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 
 /// Read by ONNX Runtime when it is initialised: with `1` it creates no uploader, no identifier and no cache.
 const TELEMETRY_OFF: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
-
-/// Says that the environment was chosen here. Nothing depends on its secrecy: who sets it by hand has only spared us the work,
-/// because every other variable is looked at again.
-const CHOSEN: (&str, &str) = ("TEEGATE_ENVIRONMENT", "chosen");
 
 /// The level of the log, the one thing that an environment may say.
 const LOG_LEVEL: &str = "TEEGATE_LOG";
@@ -67,29 +64,29 @@ pub fn log_level() -> Result<tracing::Level, EnvironmentError> {
     }
 }
 
-/// Returns when the environment is the one that this module chose; otherwise replaces the process by itself with that environment, and the
-/// variables in `keep`. Does not return in that case: same process id, same arguments, same descriptors.
+/// Returns when the environment is the one that this module chose; otherwise replaces the process by itself with that environment.
+/// Does not return in that case: same process id, same arguments, same descriptors.
 ///
 /// # Errors
 /// [`EnvironmentError::LoaderVariable`] when any `LD_*` is set.
-pub fn enter(keep: &[&str]) -> Result<(), EnvironmentError> {
+pub fn enter() -> Result<(), EnvironmentError> {
     let present: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
     refuse_loader_variables(&present)?;
-    let chosen = [TELEMETRY_OFF, CHOSEN];
-    let allowed =
-        |name: &OsString| chosen.iter().any(|(c, _)| name == c) || name == LOG_LEVEL || keep.iter().any(|k| name == k);
-    let clean = chosen.iter().all(|(name, value)| std::env::var_os(name).is_some_and(|v| v == *value));
-    if clean && present.iter().all(allowed) {
+    if telemetry_is_off() && present.iter().all(|name| name == TELEMETRY_OFF.0 || name == LOG_LEVEL) {
         return Ok(());
     }
-    let kept = std::env::vars_os().filter(|(name, _)| name == LOG_LEVEL || keep.iter().any(|k| name == k));
     // `/proc/self/exe` is the very file that runs now, whatever has happened to its path.
     let mut again = std::process::Command::new("/proc/self/exe");
     let mut arguments = std::env::args_os();
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }
-    Err(EnvironmentError::Exec(again.args(arguments).env_clear().envs(chosen).envs(kept).exec()))
+    again
+        .args(arguments)
+        .env_clear()
+        .envs([TELEMETRY_OFF])
+        .envs(std::env::vars_os().filter(|(name, _)| name == LOG_LEVEL));
+    Err(EnvironmentError::Exec(again.exec()))
 }
 
 /// Leaves the working directory for one that is empty and already removed, so that no relative path names anything.

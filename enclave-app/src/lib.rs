@@ -8,6 +8,7 @@
 
 pub mod attester;
 pub mod config;
+mod connection;
 pub mod engine;
 pub mod environment;
 pub mod epoch;

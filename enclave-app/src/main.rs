@@ -31,7 +31,7 @@ type Error = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     // Before anything else: what follows runs in an environment that nobody outside chose.
-    match environment::enter(&[]).map_err(Error::from).and_then(|()| command()) {
+    match environment::enter().map_err(Error::from).and_then(|()| command()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("enclave-app: {error}");

@@ -28,6 +28,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::attester::AttesterError;
 use crate::config::Limits;
+use crate::connection::{Activity, STALL, Unstalled, drive};
 use crate::epoch::{EpochError, Epochs};
 use crate::identity::Identity;
 use crate::limiter::Limiter;
@@ -151,11 +152,17 @@ impl Service {
             return;
         };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let activity = Activity::new();
+        let asked = Arc::clone(&activity);
         let service = hyper::service::service_fn(move |request| {
-            let (this, exporter) = (Arc::clone(&self), exporter.clone());
-            async move { Ok::<_, Infallible>(this.respond(request, &exporter).await) }
+            let (this, exporter, busy) = (Arc::clone(&self), exporter.clone(), asked.begin());
+            async move {
+                let response = this.respond(request, &exporter).await;
+                drop(busy);
+                Ok::<_, Infallible>(response)
+            }
         });
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(Unstalled::new(stream, STALL));
         let result = if is_http2 {
             let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             builder
@@ -166,27 +173,11 @@ impl Service {
                 .initial_connection_window_size(WINDOW_BYTES)
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(PING);
-            let connection = builder.serve_connection(io, service);
-            tokio::pin!(connection);
-            tokio::select! {
-                result = connection.as_mut() => result,
-                () = is_over(ended) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+            drive(builder.serve_connection(io, service), activity, ended).await
         } else {
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_header_size(HEADER_BLOCK_BYTES);
-            let connection = builder.serve_connection(io, service);
-            tokio::pin!(connection);
-            tokio::select! {
-                result = connection.as_mut() => result,
-                () = is_over(ended) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+            drive(builder.serve_connection(io, service), activity, ended).await
         };
         if let Err(error) = result {
             tracing::debug!(%error, "a connection ended early");
@@ -335,12 +326,6 @@ async fn discard(mut body: Incoming) {
         }
     };
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
-}
-
-/// Resolves when the process is to end.
-async fn is_over(mut ended: watch::Receiver<()>) {
-    // Nothing is ever sent; the sender goes away.
-    let _ = ended.changed().await;
 }
 
 /// RFC 9266: the exporter of this very connection.

@@ -429,4 +429,21 @@ mod tests {
         json["cert_chain"] = json!([{"cert_type": "ROOT", "data": [0x30]}]);
         assert!(rebuild(&json).unwrap_err().contains("unknown variant `ROOT`"));
     }
+
+    #[test]
+    fn no_damaged_answer_gets_further_than_an_error() {
+        let (_, good) = sample(3, 0x19);
+        let text = good.to_string();
+        for end in 0..text.len() {
+            assert!(serde_json::from_slice::<SnpEvidence>(&text.as_bytes()[..end]).is_err(), "{end}");
+        }
+        for position in (0..text.len()).step_by(7) {
+            for byte in [b'9', b'-', b'"', b'[', b'n'] {
+                let mut damaged = text.clone().into_bytes();
+                damaged[position] = byte;
+                // A changed number is another report, which the signature will not cover; what matters here is that nothing worse happens.
+                let _ = serde_json::from_slice::<SnpEvidence>(&damaged).map(SnpEvidence::rebuild);
+            }
+        }
+    }
 }

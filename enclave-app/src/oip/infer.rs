@@ -448,4 +448,20 @@ mod tests {
         let error = parse(GOOD).unwrap().answer("m", "3", &outputs(vec![f32::NAN])).unwrap_err();
         assert!(error.message.starts_with("output `y` holds an infinity or NaN"), "{}", error.message);
     }
+
+    #[test]
+    fn no_damaged_request_gets_further_than_an_error() {
+        let mut refused = 0;
+        for position in 0..GOOD.len() {
+            for byte in [0_u8, b'"', b'[', b'{', b'}', b']', b'9', b'-', b',', 0xFF] {
+                let mut damaged = GOOD.as_bytes().to_vec();
+                damaged[position] = byte;
+                for json_length in [None, Some(position), Some(usize::MAX)] {
+                    refused += usize::from(Inference::parse(&damaged, json_length, &signature()).is_err());
+                }
+            }
+            assert!(Inference::parse(&GOOD.as_bytes()[..position], None, &signature()).is_err(), "{position}");
+        }
+        assert!(refused > GOOD.len() * 20, "{refused}");
+    }
 }
