@@ -51,6 +51,7 @@ const CONNECT: Bound = bound("timeouts.connect_seconds", 5, 1, 60);
 const ATTEST: Bound = bound("timeouts.attest_seconds", 30, 1, 120);
 const HEADER_READ: Bound = bound("timeouts.header_read_seconds", 10, 1, 120);
 const BODY_IDLE: Bound = bound("timeouts.body_idle_seconds", 15, 1, 300);
+const UPLOAD: Bound = bound("timeouts.upload_seconds", 120, 1, 3_600);
 const ANSWER: Bound = bound("timeouts.answer_seconds", 120, 1, 3_600);
 const DRAIN: Bound = bound("timeouts.drain_seconds", 30, 0, 600);
 const BREAKER_FAILURES: Bound = bound("breaker.failures", 5, 1, 1_000);
@@ -74,6 +75,7 @@ pub const BOUNDS: &[Bound] = &[
     ATTEST,
     HEADER_READ,
     BODY_IDLE,
+    UPLOAD,
     ANSWER,
     DRAIN,
     BREAKER_FAILURES,
@@ -128,6 +130,8 @@ pub struct Config {
     pub header_read_timeout: Duration,
     /// Between two pieces of a client's body.
     pub body_idle_timeout: Duration,
+    /// From the release of a request to its last byte.
+    pub upload_timeout: Duration,
     /// From the last byte released to the end of the answer.
     pub answer_timeout: Duration,
     /// For requests in flight after SIGTERM.
@@ -269,6 +273,7 @@ impl Config {
             attest_timeout: seconds(ATTEST, file.timeouts.attest_seconds)?,
             header_read_timeout: seconds(HEADER_READ, file.timeouts.header_read_seconds)?,
             body_idle_timeout: seconds(BODY_IDLE, file.timeouts.body_idle_seconds)?,
+            upload_timeout: seconds(UPLOAD, file.timeouts.upload_seconds)?,
             answer_timeout: seconds(ANSWER, file.timeouts.answer_seconds)?,
             drain_timeout: seconds(DRAIN, file.timeouts.drain_seconds)?,
             breaker: BreakerLimits {
@@ -350,6 +355,7 @@ struct TimeoutsTable {
     attest_seconds: Option<u64>,
     header_read_seconds: Option<u64>,
     body_idle_seconds: Option<u64>,
+    upload_seconds: Option<u64>,
     answer_seconds: Option<u64>,
     drain_seconds: Option<u64>,
 }

@@ -99,6 +99,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
             max_hold: config.max_hold,
             forward: ForwardLimits {
                 body_idle: config.body_idle_timeout,
+                upload: config.upload_timeout,
                 answer: config.answer_timeout,
                 max_answer_bytes: config.max_sealed_bytes,
             },

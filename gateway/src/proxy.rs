@@ -19,12 +19,13 @@ use http::{HeaderValue, Request, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use teegate_protocol::headers::{OHTTP_PATH, OHTTP_REQUEST};
 use teegate_protocol::receipt::CiphertextDigest;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::release::{Permit, Withdrawn};
-use crate::trust::{Backend, NotOpened, Trusted};
+use crate::trust::{Backend, NotOpened, Opened, Trusted};
 use crate::upload::{Upload, UploadError};
 
 /// How long a forwarded request may take.
@@ -32,6 +33,8 @@ use crate::upload::{Upload, UploadError};
 pub struct ForwardLimits {
     /// Between two pieces of the client's body, and for the instance to take one.
     pub body_idle: Duration,
+    /// From the release of a request to its last byte.
+    pub upload: Duration,
     /// From the last byte released to the end of the answer.
     pub answer: Duration,
     /// The longest answer.
@@ -96,17 +99,17 @@ pub async fn forward<B: Body<Data = Bytes> + Unpin>(
     limits: ForwardLimits,
     metrics: &Arc<Metrics>,
 ) -> Result<Answer, NotForwarded> {
-    // No stream is opened for a client that has nothing to send yet.
-    let first = tokio::select! {
+    // No stream is opened for a client that is still about to send: most requests are complete before they take one.
+    let begun = tokio::select! {
         biased;
         () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
-        first = timeout(limits.body_idle, upload.next_piece()) => first,
+        begun = timeout(limits.body_idle, upload.begin()) => begun,
     };
-    match first {
+    match begun {
         Err(_) => return Err(NotForwarded::Idle { bytes_left: false }),
         Ok(Err(error)) => return Err(NotForwarded::Upload { error, bytes_left: false }),
-        Ok(Ok(None)) => return Err(NotForwarded::Empty),
-        Ok(Ok(Some(piece))) => upload.put_back(piece),
+        Ok(Ok(true)) => return Err(NotForwarded::Empty),
+        Ok(Ok(false)) => {}
     }
     let now = clock.now();
     let opened = tokio::select! {
@@ -114,27 +117,30 @@ pub async fn forward<B: Body<Data = Bytes> + Unpin>(
         () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
         opened = timeout(limits.answer, trusted.open(&now, inner_head(upload.announced()))) => opened,
     };
-    let (mut answer, stream) = match opened {
+    let Opened { mut answer, stream, place } = match opened {
         Err(_) => return Err(NotForwarded::Deadline { bytes_left: false }),
         Ok(Err(error)) => return Err(NotForwarded::NotOpened(error)),
         Ok(Ok(opened)) => opened,
     };
     let start = clock.now().mono;
     let stream = Unfinished { stream, is_finished: false };
-    let mut outgoing = Outgoing { stream, permit, digest: Digest::new(&SHA256), bytes: 0 };
+    let mut outgoing =
+        Outgoing { stream, permit, digest: Digest::new(&SHA256), bytes: 0, metrics: Arc::clone(metrics) };
     let early = tokio::select! {
         biased;
         // An answer before the end of the request is a refusal: the rest need not be sent.
         head = &mut answer => Some(head),
-        sent = outgoing.send(upload, limits.body_idle) => {
-            sent?;
-            None
-        }
+        sent = timeout(limits.upload, outgoing.send(upload, limits.body_idle)) => match sent {
+            Ok(sent) => {
+                sent?;
+                None
+            }
+            Err(_) => return Err(NotForwarded::Idle { bytes_left: outgoing.bytes > 0 }),
+        },
     };
     // From here on nothing more is written, so the permit goes back.
-    let Outgoing { stream: rest, permit, digest, bytes: released_bytes } = outgoing;
+    let Outgoing { stream: rest, permit, digest, bytes: released_bytes, .. } = outgoing;
     drop(permit);
-    metrics.released_bytes(released_bytes);
     let released = if rest.is_finished { digest.finish().as_ref().try_into().ok().map(CiphertextDigest) } else { None };
     let deadline = Instant::now() + limits.answer;
     let head = match early {
@@ -159,6 +165,7 @@ pub async fn forward<B: Body<Data = Bytes> + Unpin>(
             deadline: Box::pin(sleep_until(deadline)),
             metrics: Arc::clone(metrics),
             _rest: rest,
+            _place: place,
         },
         released,
         released_bytes,
@@ -189,6 +196,7 @@ struct Outgoing {
     permit: Permit,
     digest: Digest,
     bytes: u64,
+    metrics: Arc<Metrics>,
 }
 
 /// The sending half of a stream. Unless it was finished, dropping it takes back what the connection has not written yet.
@@ -255,6 +263,7 @@ impl Outgoing {
         let written = written.map_err(|Withdrawn| NotForwarded::Withdrawn { bytes_left: self.bytes > 0 })?;
         written.map_err(|error| lost(error, self.bytes))?;
         self.bytes = self.bytes.saturating_add(length);
+        self.metrics.released_bytes(length);
         Ok(())
     }
 }
@@ -281,6 +290,7 @@ pub struct AnswerBody {
     metrics: Arc<Metrics>,
     /// If the answer came before the end of the request, resetting the stream would cut the answer off, too.
     _rest: Unfinished,
+    _place: OwnedSemaphorePermit,
 }
 
 /// The answer broke off; the client sees an incomplete body.

@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 use crate::breaker::Breaker;
 use crate::clock::Now;
 use crate::config::Address;
-use crate::fleet::{Fleet, Former, Standing, State, identity};
+use crate::fleet::{Fleet, Standing, State};
+use crate::identity::{Former, identity};
 use crate::trust::{Backend, Trusted};
 
 /// What is to become of a request now.

@@ -9,20 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body;
 use serde_json::value::RawValue;
-use teegate_protocol::headers::{
-    HEALTH_PATH, INSTANCES_PATH, OHTTP_REQUEST, PROBLEM_JSON, READY_PATH, RELAY_PATH, TEEGATE_HOLD, TEEGATE_MANIFEST,
-    TEEGATE_RELEASE,
-};
-use teegate_protocol::limits;
+use teegate_protocol::headers::{HEALTH_PATH, INSTANCES_PATH, PROBLEM_JSON, READY_PATH, RELAY_PATH, TEEGATE_RELEASE};
 use teegate_protocol::manifest::ManifestDigest;
 use teegate_protocol::receipt::{ReceiptKey, Release as ReleaseReceipt};
 
 use crate::fleet::{Fleet, Standing};
+use crate::head::{InstanceQuery, SealedHead};
 use crate::hold::{Hold, Tenant, wait_until};
 use crate::metrics::{Gauge, Metrics, labels};
 use crate::problem::{RouteError, Said, say};
@@ -222,7 +219,7 @@ impl Gateway {
         account: &mut Account,
     ) -> Result<Answer, RouteError> {
         let (head, body) = request.into_parts();
-        let digest = SealedHead::parse(&head.headers, &self.limits)?;
+        let digest = SealedHead::parse(&head.headers, self.limits.hold, self.limits.max_hold)?;
         let (digest, hold) = (digest.manifest, digest.hold);
         account.manifest = Some(digest);
         let mut upload = Upload::new(body, self.limits.max_sealed_bytes).map_err(RouteError::TooLarge)?;
@@ -354,75 +351,6 @@ impl Account {
     fn manifest(&self) -> String {
         self.manifest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())
     }
-}
-
-/// What stands outside the seal, and all that is read of it.
-struct SealedHead {
-    manifest: ManifestDigest,
-    hold: Duration,
-}
-
-impl SealedHead {
-    fn parse(headers: &HeaderMap, limits: &RouteLimits) -> Result<Self, RouteError> {
-        let only = |name: &str| {
-            let mut values = headers.get_all(name).iter();
-            match (values.next(), values.next()) {
-                (first, None) => first.map(|value| value.to_str().map(str::trim)).transpose().map_err(|_| ()),
-                _ => Err(()),
-            }
-        };
-        match only(CONTENT_TYPE.as_str()) {
-            Ok(Some(kind)) if kind.eq_ignore_ascii_case(OHTTP_REQUEST) => {}
-            _ => return Err(RouteError::MediaType),
-        }
-        let manifest = only(TEEGATE_MANIFEST).ok().flatten().and_then(|digest| digest.parse().ok()).ok_or(RouteError::Malformed(
-            "expected one header field `teegate-manifest` with the digest of the manifest, 64 lower-case hexadecimal digits",
-        ))?;
-        let hold = match only(TEEGATE_HOLD) {
-            Ok(None) => limits.hold,
-            Ok(Some(seconds)) if seconds.len() <= 6 && seconds.bytes().all(|digit| digit.is_ascii_digit()) => {
-                seconds.parse().map_or(limits.hold, Duration::from_secs).min(limits.max_hold)
-            }
-            Ok(Some(_)) | Err(()) => {
-                return Err(RouteError::Malformed(
-                    "expected at most one header field `teegate-hold`, a number of whole seconds",
-                ));
-            }
-        };
-        Ok(Self { manifest, hold })
-    }
-}
-
-/// `?model=NAME&wait=SECONDS`, each at most once.
-#[derive(PartialEq, Eq, Debug)]
-struct InstanceQuery<'a> {
-    model: Option<&'a str>,
-    wait: Duration,
-}
-
-impl<'a> InstanceQuery<'a> {
-    fn parse(query: &'a str) -> Result<Self, RouteError> {
-        let malformed = RouteError::Malformed(
-            "expected `?model=NAME&wait=SECONDS`, both optional, `wait` at most 30, names of `A-Z a-z 0-9 . _ -`",
-        );
-        let (mut model, mut wait) = (None, None);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                // The alphabet of model names in manifests needs no escaping in a query.
-                Some(("model", name)) if model.is_none() && is_model_name(name) => model = Some(name),
-                Some(("wait", seconds)) if wait.is_none() && seconds.len() <= 6 => match seconds.parse::<u64>() {
-                    Ok(seconds) => wait = Some(seconds.min(limits::WAIT_SECONDS.most)),
-                    Err(_) => return Err(malformed),
-                },
-                _ => return Err(malformed),
-            }
-        }
-        Ok(Self { model, wait: Duration::from_secs(wait.unwrap_or(limits::WAIT_SECONDS.default)) })
-    }
-}
-
-fn is_model_name(name: &str) -> bool {
-    (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 #[derive(serde::Serialize)]

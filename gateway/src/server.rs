@@ -262,7 +262,7 @@ mod tests {
                 max_sealed_bytes: 1,
                 hold: time,
                 max_hold: time,
-                forward: ForwardLimits { body_idle: time, answer: time, max_answer_bytes: 1 },
+                forward: ForwardLimits { body_idle: time, upload: time, answer: time, max_answer_bytes: 1 },
             },
             is_draining: AtomicBool::new(false),
         };

@@ -19,8 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::SendStream;
-use h2::client::ResponseFuture;
 use http::{Method, Request};
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Envelope, EvidenceKind};
@@ -31,7 +29,7 @@ use teegate_verifier::{Endorsements, Evidence, Policy, Rejection, ReportData, Un
 use tokio::time::Instant;
 
 use self::link::Link;
-pub use self::link::{LinkSettings, NoAnswer};
+pub use self::link::{LinkSettings, NoAnswer, Opened};
 use crate::clock::{Clock, Now};
 use crate::config::Address;
 
@@ -141,13 +139,9 @@ pub enum NotOpened {
 
 impl Trusted<Backend> {
     /// Opens a stream for one sealed request: the only way by which one can reach an enclave.
-    pub(crate) async fn open(
-        &self,
-        now: &Now,
-        request: Request<()>,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), NotOpened> {
+    pub(crate) async fn open(&self, now: &Now, request: Request<()>) -> Result<Opened, NotOpened> {
         let backend = self.at(now).map_err(|Lapsed| NotOpened::Lapsed)?;
-        backend.link.open(request, false).await.map_err(NotOpened::Lost)
+        backend.link.open_request(request).await.map_err(NotOpened::Lost)
     }
 }
 

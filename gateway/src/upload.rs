@@ -81,14 +81,12 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         }
     }
 
-    /// Puts back the piece that was taken last.
-    pub fn put_back(&mut self, piece: Bytes) {
-        self.kept.push_front(piece);
-    }
-
-    /// Whether everything has been handed on.
-    pub fn is_spent(&self) -> bool {
-        self.is_complete && self.kept.is_empty()
+    /// Waits until a full piece, or all of it, is there. True when there is nothing at all.
+    pub async fn begin(&mut self) -> Result<bool, UploadError> {
+        while !self.is_complete && self.kept.iter().map(Bytes::len).sum::<usize>() < PIECE_BYTES {
+            self.receive().await?;
+        }
+        Ok(self.kept.is_empty())
     }
 
     /// Reads on into `place` while the request is held; resolves only if that fails.
@@ -140,16 +138,14 @@ mod tests {
         let bytes: Vec<u8> = (0..40_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let mut upload = Upload::new(Whole::new(Bytes::from(bytes.clone())), 40_000).unwrap();
         assert_eq!(upload.announced(), Some(40_000));
-        let first = upload.next_piece().await.unwrap().unwrap();
-        assert_eq!(first.len(), PIECE_BYTES);
-        upload.put_back(first);
+        assert_eq!(upload.begin().await, Ok(false));
         let mut seen = Vec::new();
         while let Some(piece) = upload.next_piece().await.unwrap() {
             assert!(piece.len() <= PIECE_BYTES);
             seen.extend_from_slice(&piece);
         }
         assert_eq!(seen, bytes);
-        assert!(upload.is_spent());
+        assert_eq!(upload.begin().await, Ok(true), "all of it was handed on");
     }
 
     #[test]

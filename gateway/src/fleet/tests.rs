@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use teegate_protocol::manifest::SpkiDigest;
+
 use super::*;
 use crate::release::{Admission, Refusal, Withdrawn, admit};
 use crate::trust::testing::{START, Who, Wire, any_policy, clock, offer, set_wall};

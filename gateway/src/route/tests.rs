@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use h2::RecvStream;
 use h2::server::SendResponse;
 use hyper::body::Frame;
+use teegate_protocol::headers::{OHTTP_REQUEST, TEEGATE_HOLD, TEEGATE_MANIFEST};
 use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 use teegate_protocol::receipt::{CiphertextDigest, Signed};
 use teegate_verifier::Endorsements;
@@ -41,6 +42,7 @@ fn gateway() -> Arc<Gateway> {
             max_hold: Duration::from_secs(120),
             forward: ForwardLimits {
                 body_idle: Duration::from_secs(15),
+                upload: Duration::from_secs(40),
                 answer: Duration::from_secs(60),
                 max_answer_bytes: 1_000,
             },
@@ -209,10 +211,14 @@ async fn a_policy_change_stops_a_request_between_two_pieces() {
         let (gateway, request) = (Arc::clone(&gateway), sealed(manifest.digest(), Slow(body)));
         tokio::spawn(async move { gateway.serve(request).await })
     };
-    pieces.send(Bytes::from_static(b"first")).await.unwrap();
+    let first = Bytes::from(vec![1; crate::upload::PIECE_BYTES]);
+    pieces.send(first.clone()).await.unwrap();
     let (request, _respond) = wire.arrived.recv().await.unwrap();
     let mut arriving = request.into_body();
-    assert_eq!(arriving.data().await.unwrap().unwrap(), "first");
+    let mut seen = 0;
+    while seen < first.len() {
+        seen += arriving.data().await.unwrap().unwrap().len();
+    }
     assert_eq!(gateway.fleet.set_policy(any_policy(), Endorsements::new()).await, 2);
     // The client may still hand over its second piece; nobody takes it.
     let _ = pieces.try_send(Bytes::from_static(b"second"));
@@ -220,6 +226,8 @@ async fn a_policy_change_stops_a_request_between_two_pieces() {
     assert_eq!((problem.kind, problem.executed), (ProblemKind::PolicyChanged, Executed::Unknown));
     let cut = arriving.data().await.unwrap().unwrap_err();
     assert_eq!(cut.reason(), Some(h2::Reason::CANCEL));
+    let metrics = gateway.metrics.render(&[]);
+    assert!(metrics.contains("\nteegate_gateway_released_bytes_total 16384\n"), "what has left is counted: {metrics}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +287,7 @@ async fn an_answer_before_the_end_of_the_request_is_passed_on() {
     let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
     let (pieces, body) = mpsc::channel(1);
-    pieces.send(Bytes::from_static(SEALED)).await.unwrap();
+    pieces.send(Bytes::from(vec![0; crate::upload::PIECE_BYTES])).await.unwrap();
     tokio::spawn(async move {
         let (_request, mut respond) = wire.arrived.recv().await.unwrap();
         answer(&mut respond, 503, b"busy");
@@ -410,4 +418,33 @@ async fn ready_means_that_something_could_be_released() {
     gateway.is_draining.store(true, Ordering::Release);
     assert_eq!(get(READY_PATH).status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(get("/v1/relay").status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_does_not_occupy_an_instance() {
+    let gateway = gateway();
+    let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let relay = |body| {
+        let (gateway, request) = (Arc::clone(&gateway), sealed(manifest.digest(), Slow(body)));
+        tokio::spawn(async move { gateway.serve(request).await })
+    };
+    // Before its first full piece nothing is opened for it.
+    let (pieces, body) = mpsc::channel(1);
+    let trickling = relay(body);
+    pieces.send(Bytes::from_static(b"x")).await.unwrap();
+    let problem = problem_of(trickling.await.unwrap()).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::No));
+    assert!(wire.arrived.try_recv().is_err());
+    // Afterwards its time is limited, however regularly a little comes.
+    let (pieces, body) = mpsc::channel(1);
+    let (start, trickling) = (Instant::now(), relay(body));
+    let mut piece = Bytes::from(vec![0; crate::upload::PIECE_BYTES]);
+    while pieces.send(piece).await.is_ok() {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        piece = Bytes::from_static(b"x");
+    }
+    let problem = problem_of(trickling.await.unwrap()).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::Unknown));
+    assert!((40..48).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }

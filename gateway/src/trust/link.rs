@@ -29,7 +29,7 @@ use teegate_protocol::limits;
 use teegate_protocol::manifest::SpkiDigest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -37,7 +37,12 @@ use crate::config::Address;
 
 /// What h2 may keep of one request before the socket has taken it. A permit that is withdrawn takes that back, too.
 const SEND_BUFFER_BYTES: usize = 16 << 10;
-const RECEIVE_WINDOW_BYTES: u32 = 1 << 20;
+/// What an instance may send of one answer before the client has taken it. The window of the connection is no limit beside it:
+/// otherwise a few slow clients could fill that, and keep out the answers to challenges.
+const RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
+/// RFC 9113 section 6.5.2 recommends that a peer permit no fewer than 100 streams at a time: requests leave room for challenges.
+const REQUEST_STREAMS: usize = 96;
 const HEADER_LIST_BYTES: u32 = 16 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,6 +108,7 @@ pub(super) struct Link {
     exporter: Exporter,
     tls_spki_sha256: SpkiDigest,
     requests: SendRequest<Bytes>,
+    places: Arc<Semaphore>,
     is_closed: watch::Receiver<bool>,
     answer_timeout: Duration,
 }
@@ -144,7 +150,7 @@ impl Link {
             .enable_push(false)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
             .initial_window_size(RECEIVE_WINDOW_BYTES)
-            .initial_connection_window_size(RECEIVE_WINDOW_BYTES.saturating_mul(4))
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(HEADER_LIST_BYTES)
             .handshake::<_, Bytes>(io)
             .await
@@ -173,6 +179,7 @@ impl Link {
             exporter,
             tls_spki_sha256,
             requests,
+            places: Arc::new(Semaphore::new(REQUEST_STREAMS)),
             is_closed,
             answer_timeout,
         })
@@ -239,8 +246,15 @@ impl Link {
         Ok(bytes)
     }
 
-    /// Opens a stream. The parent module lends this only to what has passed its channel check.
-    pub(super) async fn open(
+    /// Opens a stream for a request. The parent module lends this only to what has passed its channel check.
+    pub(super) async fn open_request(&self, request: Request<()>) -> Result<Opened, h2::Error> {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| h2::Error::from(h2::Reason::CANCEL))?;
+        let (answer, stream) = self.open(request, false).await?;
+        Ok(Opened { answer, stream, place })
+    }
+
+    async fn open(
         &self,
         request: Request<()>,
         is_whole: bool,
@@ -249,6 +263,16 @@ impl Link {
         poll_fn(|context| requests.poll_ready(context)).await?;
         requests.send_request(request, is_whole)
     }
+}
+
+/// A stream for one request.
+pub struct Opened {
+    /// The answer to come.
+    pub answer: ResponseFuture,
+    /// Where the request goes.
+    pub stream: SendStream<Bytes>,
+    /// To be given back when the answer has been read.
+    pub place: OwnedSemaphorePermit,
 }
 
 impl fmt::Debug for Link {
