@@ -1,8 +1,9 @@
 //! What the operator may choose, and nothing that could weaken confidentiality.
 //!
-//! The configuration file is not measured: whoever runs the host chooses it. So there is no key in it for an exporter, a dump, a body in a log or an
-//! attester that signs anything; every number has bounds, and the digest of the *effective* configuration (defaults filled in) stands in the manifest,
-//! where a client's policy can ask for the one it expects.
+//! The configuration file is not measured: whoever runs the host chooses it. So there is no key in it for an exporter,
+//! a dump, a body in a log or an attester that signs anything; every number has bounds, and the digest of the
+//! *effective* configuration (defaults filled in) stands in the manifest, where a client's policy can ask for the one
+//! it expects.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -71,7 +72,8 @@ pub struct ModelConfig {
 pub struct Epochs {
     /// How long clients seal to one key, 2 to 3600 s.
     pub seconds: u64,
-    /// How long the previous key still opens, 1 to 600 s and no longer than an epoch, so that there are never more than two keys.
+    /// How long the previous key still opens, 1 to 600 s and no longer than an epoch, so that there are never more than
+    /// two keys.
     pub grace_seconds: u64,
 }
 
@@ -272,7 +274,8 @@ impl Config {
         Ok(())
     }
 
-    /// The effective configuration as canonical text: compact JSON, members in the order of this file, every default written out.
+    /// The effective configuration as canonical text: compact JSON, members in the order of this file, every default
+    /// written out.
     pub fn effective(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
@@ -399,5 +402,17 @@ mod tests {
         let twice = format!("{GOOD}\n[[models]]\nname = \"m\"\nversion = \"2\"\npath = \"other.onnx\"\n");
         let message = Config::parse(&twice).unwrap_err().to_string();
         assert!(message.contains("each name once"), "{message}");
+    }
+
+    #[test]
+    fn the_readme_shows_every_key_with_its_default() {
+        let readme = include_str!("../README.md");
+        let text = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let shown = Config::parse(text).unwrap();
+        let mut bare = Config::parse(GOOD).unwrap();
+        (bare.listen, bare.models) = (shown.listen, shown.models.clone());
+        assert_eq!(shown.effective(), bare.effective());
+        let effective = bare.effective();
+        assert_eq!(effective.split('"').skip(1).step_by(2).find(|key| !text.contains(key)), None);
     }
 }

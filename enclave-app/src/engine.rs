@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::tensor::{Datatype, Tensor};
 
-/// One loaded model, ready to run. A worker thread owns it; nothing is shared between two of them but what the implementation shares itself.
+/// One loaded model, ready to run. A worker thread owns it; nothing is shared between two of them but what the
+/// implementation shares itself.
 pub trait Engine: Send {
     /// Names, types and shapes of the model's inputs and outputs.
     fn signature(&self) -> &Signature;
@@ -43,7 +44,8 @@ pub struct TensorSignature {
 pub enum EngineError {
     /// The run was stopped from outside.
     Stopped,
-    /// The engine refused or failed. Its words may speak of the values of this request: they belong into the sealed answer and into no log.
+    /// The engine refused or failed. Its words may speak of the values of this request: they belong into the sealed
+    /// answer and into no log.
     Failed(String),
 }
 
@@ -73,7 +75,8 @@ impl Stop {
         matches!(*self.state(), State::Stopped)
     }
 
-    /// Has `call` called when the end is announced: at once if it already was. A later registration replaces an earlier one.
+    /// Has `call` called when the end is announced: at once if it already was. A later registration replaces an earlier
+    /// one.
     pub fn on_stop(&self, call: Box<dyn FnOnce() + Send>) {
         let mut state = self.state();
         if matches!(*state, State::Stopped) {

@@ -1,11 +1,13 @@
-//! The process environment is chosen by whoever starts the process, and it reaches further than the configuration: `LD_PRELOAD` puts code into the
-//! enclave, and ONNX Runtime reads two dozen variables of its own.
+//! The process environment is chosen by whoever starts the process, and it reaches further than the configuration:
+//! `LD_PRELOAD` puts code into the enclave, and ONNX Runtime reads two dozen variables of its own.
 //!
-//! So `LD_*` is fatal, and everything else is dropped: the program replaces itself, once, by the same program with an environment that it chose.
-//! That is also the only way to turn ONNX Runtime's telemetry off *before* it is initialised. The library sends one event while its environment is
-//! being created, before the C interface can be asked not to; `ORT_DISABLE_TELEMETRY`, read at that moment, prevents the uploader, the device identifier
-//! and the cache file altogether (microsoft/onnxruntime, pull request 27379). Seen with 1.31.1 in a namespace without a network: creating an environment
-//! without the variable starts a thread and writes a device identifier and a database below the cache folder; with it, neither.
+//! So `LD_*` is fatal, and everything else is dropped: the program replaces itself, once, by the same program with an
+//! environment that it chose. That is also the only way to turn ONNX Runtime's telemetry off *before* it is
+//! initialised. The library sends one event while its environment is being created, before the C interface can be asked
+//! not to; `ORT_DISABLE_TELEMETRY`, read at that moment, prevents the uploader, the device identifier and the cache
+//! file altogether (microsoft/onnxruntime, pull request 27379). Seen with 1.31.1 in a namespace without a network:
+//! creating an environment without the variable starts a thread and writes a device identifier and a database below the
+//! cache folder; with it, neither.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -64,8 +66,8 @@ pub fn log_level() -> Result<tracing::Level, EnvironmentError> {
     }
 }
 
-/// Returns when the environment is the one that this module chose; otherwise replaces the process by itself with that environment.
-/// Does not return in that case: same process id, same arguments, same descriptors.
+/// Returns when the environment is the one that this module chose; otherwise replaces the process by itself with that
+/// environment. Does not return in that case: same process id, same arguments, same descriptors.
 ///
 /// # Errors
 /// [`EnvironmentError::LoaderVariable`] when any `LD_*` is set.
@@ -91,15 +93,16 @@ pub fn enter() -> Result<(), EnvironmentError> {
 
 /// Leaves the working directory for one that is empty and already removed, so that no relative path names anything.
 ///
-/// ONNX Runtime resolves a model's relative references against the working directory even when the model came from memory.
+/// ONNX Runtime resolves a model's relative references against the working directory even when the model came from
+/// memory.
 ///
 /// # Errors
 /// The last error, when no directory could be made in any of the places tried.
 pub fn leave_working_directory() -> std::io::Result<()> {
     let name = format!("teegate-empty-{}", std::process::id());
     let mut last = std::io::Error::other("no place for an empty directory");
-    for parent in ["/dev/shm", "/tmp", "/run", "/var/tmp"] {
-        let empty = std::path::Path::new(parent).join(&name);
+    for parent in [std::env::temp_dir(), "/dev/shm".into(), "/run".into()] {
+        let empty = parent.join(&name);
         // `create_dir` fails on anything that already stands there, so what is entered is new and empty.
         let entered = std::fs::create_dir(&empty).and_then(|()| {
             let result = std::env::set_current_dir(&empty);

@@ -1,8 +1,9 @@
 //! Epochs: the keys that open requests, each for a short time, and the manifest and evidence that speak of them.
 //!
-//! Time here is the boot clock, which the host cannot set; the wall clock only writes the dates into the manifest. The next epoch's key, manifest and
-//! evidence are ready before its time comes; then it becomes the current one, the previous key still opens for the grace period, and is dropped, which zeroises
-//! it. When the replay memory of a key is three quarters full the next epoch begins early.
+//! Time here is the boot clock, which the host cannot set; the wall clock only writes the dates into the manifest. The
+//! next epoch's key, manifest and evidence are ready before its time comes; then it becomes the current one, the
+//! previous key still opens for the grace period, and is dropped, which zeroises it. When the replay memory of a key is
+//! three quarters full the next epoch begins early.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

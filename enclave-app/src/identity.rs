@@ -1,7 +1,9 @@
-//! The keys of one boot, all made here, after the kernel's random number generator is ready, and never leaving the process.
+//! The keys of one boot, all made here, after the kernel's random number generator is ready, and never leaving the
+//! process.
 //!
-//! The TLS key and the receipt key live as long as the process; the keys that open requests live an epoch ([`crate::epoch`]). Each stands in the manifest,
-//! and the manifest in the evidence, so that the three together name an instance.
+//! The TLS key and the receipt key live as long as the process; the keys that open requests live an epoch
+//! ([`crate::epoch`]). Each stands in the manifest, and the manifest in the evidence, so that the three together name
+//! an instance.
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};

@@ -1,10 +1,12 @@
 //! Runs ONNX models inside a TEE and holds the only keys that open a request.
 //!
-//! A request walks [`server`] -> [`open`] -> [`oip`] -> [`workers`] -> [`engine`] and back; evidence walks [`attester`] -> [`epoch`] -> [`server`]
-//! beside it, on a timer. What is loaded at start: [`config`], [`model`], [`runtime`], [`identity`].
+//! A request walks [`server`] -> [`open`] -> [`oip`] -> [`workers`] -> [`engine`] and back; evidence walks [`attester`]
+//! -> [`epoch`] -> [`server`] beside it, on a timer. What is loaded at start: [`config`], [`model`], [`runtime`],
+//! [`identity`].
 //!
-//! Everything that is not measured is chosen by the host: configuration, environment, paths, wall clock. So nothing in them can weaken
-//! confidentiality, and what they say is in the manifest. No simulator lives here, and no switch that would accept one.
+//! Everything that is not measured is chosen by the host: configuration, environment, paths, wall clock. So nothing in
+//! them can weaken confidentiality, and what they say is in the manifest. No simulator lives here, and no switch that
+//! would accept one.
 
 pub mod attester;
 pub mod config;

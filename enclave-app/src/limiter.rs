@@ -9,7 +9,8 @@ const BURST: u32 = 4;
 /// Time after which one more may be asked for.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Limits how often fresh evidence is taken: the platform serialises it, and an epoch's must not wait behind strangers'.
+/// Limits how often fresh evidence is taken: the platform serialises it, and an epoch's must not wait behind
+/// strangers'.
 pub struct Limiter {
     /// The instant at which the bucket will be full again.
     full_at: Mutex<Instant>,

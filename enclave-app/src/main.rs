@@ -1,4 +1,5 @@
-//! Starts the enclave in the order of the argument: configuration, models loaded and digested, keys, manifest, evidence, listener.
+//! Starts the enclave in the order of the argument: configuration, models loaded and digested, keys, manifest,
+//! evidence, listener.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,11 +69,7 @@ fn path(arguments: &[std::ffi::OsString]) -> PathBuf {
 }
 
 fn run(config: Config) -> Result<(), Error> {
-    tracing_subscriber::fmt()
-        .with_max_level(environment::log_level()?)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    log(environment::log_level()?);
 
     let models = load_models(&config)?;
 
@@ -83,7 +80,19 @@ fn run(config: Config) -> Result<(), Error> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, models, identity))
 }
 
-/// Every file is read, digested and checked before ONNX Runtime is loaded, and no relative path names anything afterwards.
+/// Only this crate's own lines are written, at every level: what other crates would say about the traffic they carry is
+/// not ours to judge. A panic says where, and not with which value.
+fn log(level: tracing::Level) {
+    let filter = format!("off,teegate_enclave={level},enclave_app={level}");
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a thread panicked");
+    }));
+}
+
+/// Every file is read, digested and checked before ONNX Runtime is loaded, and no relative path names anything
+/// afterwards.
 fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let named = |name: &str, error: &dyn std::fmt::Display| format!("model `{name}`: {error}");
     let mut files = Vec::new();

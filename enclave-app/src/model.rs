@@ -1,9 +1,10 @@
 //! A model is untrusted input, and its digest must cover every byte that is loaded.
 //!
-//! ONNX lets a tensor keep its bytes in another file (`TensorProto.data_location = EXTERNAL`), and ONNX Runtime follows such a reference from the working
-//! directory even when the model itself came from memory. This module reads a model file once, digests it, and walks the Protocol Buffers
-//! encoding (onnx.proto3 of ONNX 1.21) for any tensor that points outside: in initialisers, sparse initialisers, attributes, subgraphs, functions and
-//! training graphs. Finding one refuses the model before ONNX Runtime sees it.
+//! ONNX lets a tensor keep its bytes in another file (`TensorProto.data_location = EXTERNAL`), and ONNX Runtime follows
+//! such a reference from the working directory even when the model itself came from memory. This module reads a model
+//! file once, digests it, and walks the Protocol Buffers encoding (onnx.proto3 of ONNX 1.21) for any tensor that points
+//! outside: in initialisers, sparse initialisers, attributes, subgraphs, functions and training graphs. Finding one
+//! refuses the model before ONNX Runtime sees it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

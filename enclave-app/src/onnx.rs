@@ -1,4 +1,5 @@
-//! Models in ONNX Runtime: one session for each worker, on the processor, with nothing registered that the library does not bring.
+//! Models in ONNX Runtime: one session for each worker, on the processor, with nothing registered that the library does
+//! not bring.
 
 use std::sync::Arc;
 
@@ -125,7 +126,8 @@ impl OnnxSession {
         let words = |error: ort::Error| error.message().to_owned();
         let options = Arc::new(RunOptions::new().map_err(words)?);
         let terminate = Arc::clone(&options);
-        // The library looks at the flag between two operators, loops included. Setting it cannot fail usefully: there is nobody to tell.
+        // The library looks at the flag between two operators, loops included. Setting it cannot fail usefully: there
+        // is nobody to tell.
         stop.on_stop(Box::new(move || drop(terminate.terminate())));
         let inputs = inputs
             .iter()

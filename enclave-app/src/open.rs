@@ -1,11 +1,12 @@
 //! From ciphertext to sealed answer: the only way into this program.
 //!
 //! ```text
-//! outer bytes -> key of that id -> place reserved -> opened -> place taken -> binary HTTP, padding checked -> conditions -> Open Inference Protocol
-//!             -> answer, signed by the receipt key where a model ran -> padded -> sealed
+//! outer bytes -> key of that id -> place reserved -> opened -> place taken -> binary HTTP, padding checked
+//!             -> conditions -> Open Inference Protocol -> answer, signed where a model ran -> padded -> sealed
 //! ```
 //!
-//! Until a request has opened there is nobody to trust and nothing to say but which keys there are. After that everything goes back sealed, refusals too.
+//! Until a request has opened there is nobody to trust and nothing to say but which keys there are. After that
+//! everything goes back sealed, refusals too.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! The ONNX Runtime library: which bytes run, and that they send nothing.
 //!
-//! The library lies on a file system that the host can choose, so the path proves nothing. Its bytes are read once, compared with the digests
-//! compiled in here, written to an anonymous file that is then sealed against change, and loaded from that. `ORT_DYLIB_PATH` is not asked.
+//! The library lies on a file system that the host can choose, so the path proves nothing. Its bytes are read once,
+//! compared with the digests compiled in here, written to an anonymous file that is then sealed against change, and
+//! loaded from that. `ORT_DYLIB_PATH` is not asked.
 
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -129,7 +130,8 @@ fn sealed(bytes: &[u8]) -> std::io::Result<std::fs::File> {
     Ok(file)
 }
 
-/// ONNX Runtime's messages can quote values of a request, so only their severity and place in the library's source are logged.
+/// ONNX Runtime's messages can quote values of a request, so only their severity and place in the library's source are
+/// logged.
 fn log_without_words(level: LogLevel, category: &str, _id: &str, place: &str, _message: &str) {
     match level {
         LogLevel::Verbose | LogLevel::Info => {}

@@ -1,8 +1,9 @@
 //! The listener: TLS 1.3 with our own key, and the five paths that exist outside the seal.
 //!
-//! There are no tickets, no resumption and no early data, so that every connection has its own handshake under the key that the manifest names, and its
-//! own exporter. `POST /attest` binds evidence to the exporter of the connection *it arrived on*; a hop that terminates TLS in between has another one, and cannot work.
-//! Nothing about a request is trusted out here: headers choose nothing, sizes are checked before memory is used, and every wait has an end.
+//! There are no tickets, no resumption and no early data, so that every connection has its own handshake under the key
+//! that the manifest names, and its own exporter. `POST /attest` binds evidence to the exporter of the connection *it
+//! arrived on*; a hop that terminates TLS in between has another one, and cannot work. Nothing about a request is
+//! trusted out here: headers choose nothing, sizes are checked before memory is used, and every wait has an end.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -280,7 +281,8 @@ impl Service {
         let busy = || {
             problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"))
         };
-        // The announced length is reserved before the first byte is read, so that requests do not starve each other half-way.
+        // The announced length is reserved before the first byte is read, so that requests do not starve each other
+        // half-way.
         let announced =
             usize::try_from(body.size_hint().lower()).ok().filter(|bytes| *bytes <= limit).ok_or_else(too_large)?;
         let mut permit = self.reserve(announced).ok_or_else(busy)?;
@@ -316,7 +318,8 @@ struct Held {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Reads on for a moment without keeping anything. Over HTTP/1.1 a client that is still writing when the connection closes would never see why.
+/// Reads on for a moment without keeping anything. Over HTTP/1.1 a client that is still writing when the connection
+/// closes would never see why.
 async fn discard(mut body: Incoming) {
     let read = async {
         let mut left = DISCARD_BYTES;

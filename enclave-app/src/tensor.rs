@@ -1,7 +1,8 @@
-//! Tensors as they pass between the Open Inference Protocol and an engine: a name, a shape, and elements of one plain type.
+//! Tensors as they pass between the Open Inference Protocol and an engine: a name, a shape, and elements of one plain
+//! type.
 //!
-//! A shape is a claim of the sender. It becomes a [`Shape`] only after rank, every dimension, the number of elements and the number of bytes were
-//! multiplied with checked arithmetic; nothing is allocated before.
+//! A shape is a claim of the sender. It becomes a [`Shape`] only after rank, every dimension, the number of elements
+//! and the number of bytes were multiplied with checked arithmetic; nothing is allocated before.
 
 /// Most dimensions of a tensor.
 pub const MAX_RANK: usize = 16;
@@ -127,7 +128,8 @@ impl Shape {
         if dimensions.len() > MAX_RANK {
             return Err(ShapeError::Rank(dimensions.len()));
         }
-        // A zero makes the product zero wherever it stands, but the other dimensions must not be absurd beside it: they are multiplied as one.
+        // A zero makes the product zero wherever it stands, but the other dimensions must not be absurd beside it: they
+        // are multiplied as one.
         let (mut product, mut empty) = (1_usize, false);
         for (axis, &actual) in dimensions.iter().enumerate() {
             let dimension = usize::try_from(actual).map_err(|_| ShapeError::Negative { axis, actual })?;
@@ -248,7 +250,8 @@ impl Elements {
         }
     }
 
-    /// The inverse of [`Elements::to_le_bytes`]; `None` for a length that is no multiple of the element's, or a `BOOL` that is neither 0 nor 1.
+    /// The inverse of [`Elements::to_le_bytes`]; `None` for a length that is no multiple of the element's, or a `BOOL`
+    /// that is neither 0 nor 1.
     pub fn from_le_bytes(datatype: Datatype, bytes: &[u8]) -> Option<Self> {
         fn read<T, const N: usize>(bytes: &[u8], from: fn([u8; N]) -> T) -> Option<Vec<T>> {
             let (chunks, rest) = bytes.as_chunks::<N>();

@@ -1,7 +1,8 @@
 //! A model's workers: threads that own one engine each, behind one bounded queue.
 //!
-//! A full queue answers at once. The deadline counts from the moment of queueing and ends the run itself, not only the waiting for it; so does a
-//! caller who goes away. A worker that loses its engine to a panic is gone, and when the last is gone the model is no longer ready.
+//! A full queue answers at once. The deadline counts from the moment of queueing and ends the run itself, not only the
+//! waiting for it; so does a caller who goes away. A worker that loses its engine to a panic is gone, and when the last
+//! is gone the model is no longer ready.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +49,8 @@ impl Drop for StopOnDrop {
 }
 
 impl Workers {
-    /// Starts one thread for each engine. All engines must have loaded the same model; the signature is the first one's.
+    /// Starts one thread for each engine. All engines must have loaded the same model; the signature is the first
+    /// one's.
     ///
     /// # Errors
     /// When there is no engine, or a thread cannot be started.
@@ -156,7 +158,8 @@ mod tests {
         };
         let first = run(&workers);
         began.recv().unwrap();
-        // The worker is taken; one more fits into the queue, and the next does not. Which of the two the queue takes is the scheduler's choice.
+        // The worker is taken; one more fits into the queue, and the next does not. Which of the two the queue takes is
+        // the scheduler's choice.
         let second = run(&workers);
         let third = run(&workers);
         let refused = tokio::select! { r = second => r, r = third => r };

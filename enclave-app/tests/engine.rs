@@ -1,7 +1,8 @@
-//! ONNX Runtime as enclave-app loads it: what runs, what is refused, what is ended, and that nothing leaves the process.
+//! ONNX Runtime as enclave-app loads it: what runs, what is refused, what is ended, and that nothing leaves the
+//! process.
 //!
-//! The library reads its environment when it is initialised, so the test binary replaces itself once by itself with an environment like the one that
-//! enclave-app makes (cargo's own has `LD_LIBRARY_PATH`, which enclave-app would refuse).
+//! The library reads its environment when it is initialised, so the test binary replaces itself once by itself with an
+//! environment like the one that enclave-app makes (cargo's own has `LD_LIBRARY_PATH`, which enclave-app would refuse).
 
 #![allow(
     clippy::unwrap_used,
@@ -204,7 +205,8 @@ fn the_library_runs_from_sealed_memory_and_leaves_no_trace_outside() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     assert!(maps.contains("/memfd:onnxruntime (deleted)"));
     assert!(!maps.contains("libonnxruntime.so"));
-    // No uploader: no socket that could reach anybody, no device identifier, no cache file. (The test runner's own runtime has a pair of Unix sockets.)
+    // No uploader: no socket that could reach anybody, no device identifier, no cache file. (The test runner's own
+    // runtime has a pair of Unix sockets.)
     let inodes: Vec<String> = ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"]
         .iter()
         .flat_map(|family| std::fs::read_to_string(format!("/proc/self/net/{family}")))

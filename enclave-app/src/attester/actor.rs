@@ -1,8 +1,9 @@
 //! One actor asks for evidence, so that the platform is asked one question at a time.
 //!
-//! A TDX quote takes tens of milliseconds and a vTPM seconds, and both serialise. So orders wait in bounded queues, an epoch's before a gateway's
-//! channel check, and that before a client's own challenge; only one is under way. What comes back must report the bytes that were asked for: two
-//! processes of one guest can share the source, and some interfaces answer the question that was written last.
+//! A TDX quote takes tens of milliseconds and a vTPM seconds, and both serialise. So orders wait in bounded queues, an
+//! epoch's before a gateway's channel check, and that before a client's own challenge; only one is under way. What
+//! comes back must report the bytes that were asked for: two processes of one guest can share the source, and some
+//! interfaces answer the question that was written last.
 
 use std::time::Duration;
 

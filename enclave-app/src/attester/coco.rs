@@ -1,8 +1,9 @@
 //! The Confidential Containers guest API: `GET /aa/evidence` on the loopback interface of the pod.
 //!
-//! The 64 bytes go as URL-safe base64 without padding with `encoding=base64`. A server too old to know `encoding` would bind the text itself; the
-//! actor notices, because the evidence then reports other bytes. Only raw bytes leave this file: an SEV-SNP report is rebuilt from the agent's JSON
-//! ([`super::snp_json`]), a TDX quote is base64. The API's attestation feature must be enabled in the guest's image.
+//! The 64 bytes go as URL-safe base64 without padding with `encoding=base64`. A server too old to know `encoding` would
+//! bind the text itself; the actor notices, because the evidence then reports other bytes. Only raw bytes leave this
+//! file: an SEV-SNP report is rebuilt from the agent's JSON ([`super::snp_json`]), a TDX quote is base64. The API's
+//! attestation feature must be enabled in the guest's image.
 
 use std::net::SocketAddr;
 
@@ -17,7 +18,8 @@ use teegate_protocol::evidence::EvidenceKind;
 use super::snp_json::SnpEvidence;
 use super::{Answer, Attester, AttesterError, RawEvidence};
 
-/// The agent writes a byte as up to four characters; a report with its chain stays below 64 KiB, an event log below 1 MiB.
+/// The agent writes a byte as up to four characters; a report with its chain stays below 64 KiB, an event log below 1
+/// MiB.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// An event log that is longer is left out: it is for convenience, and the envelope is bounded.

@@ -1,11 +1,14 @@
-//! The kernel's own interface: configfs-tsm, `/sys/kernel/config/tsm/report` (Linux, `Documentation/ABI/testing/configfs-tsm-report`).
+//! The kernel's own interface: configfs-tsm, `/sys/kernel/config/tsm/report` (Linux,
+//! `Documentation/ABI/testing/configfs-tsm-report`).
 //!
-//! A directory is made for each order, the 64 bytes are written to `inblob`, and `outblob` then holds the report or quote. `generation` counts writes:
-//! anything but 1 afterwards means that somebody else wrote to the same directory. `auxblob` may hold certificates, in the table of the GHCB
-//! specification. The directory is removed again whatever happens.
+//! A directory is made for each order, the 64 bytes are written to `inblob`, and `outblob` then holds the report or
+//! quote. `generation` counts writes: anything but 1 afterwards means that somebody else wrote to the same directory.
+//! `auxblob` may hold certificates, in the table of the GHCB specification. The directory is removed again whatever
+//! happens.
 //!
-//! configfs has rules that an ordinary directory does not have: attributes appear with `mkdir` and go with `rmdir`. So what is done to it stands behind a small
-//! trait, and the tests run the logic on an imitation in memory. The kernel itself was not exercised by them.
+//! configfs has rules that an ordinary directory does not have: attributes appear with `mkdir` and go with `rmdir`. So
+//! what is done to it stands behind a small trait, and the tests run the logic on an imitation in memory. The kernel
+//! itself was not exercised by them.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -57,7 +60,8 @@ impl Default for ConfigfsTsm {
 impl Attester for ConfigfsTsm {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
         let tsm = Arc::clone(&self.tsm);
-        // The kernel blocks while the quote is made, and a thread that is never waited for again still removes its directory.
+        // The kernel blocks while the quote is made, and a thread that is never waited for again still removes its
+        // directory.
         Box::pin(async move {
             tokio::task::spawn_blocking(move || report(tsm.as_ref(), &report_data))
                 .await
@@ -211,7 +215,8 @@ mod tests {
 
     use super::*;
 
-    /// An imitation of configfs-tsm in memory: a report of sixty-four bytes and a little more, no signature, nothing that any policy accepts.
+    /// An imitation of configfs-tsm in memory: a report of sixty-four bytes and a little more, no signature, nothing
+    /// that any policy accepts.
     struct Imitation {
         directories: Mutex<BTreeMap<String, Vec<u8>>>,
         provider: &'static str,

@@ -1,7 +1,7 @@
 //! Where evidence comes from: one trait, one file for each source, and one actor in front of them.
 //!
-//! An attester is asked for evidence over 64 bytes and hands out what the platform says, as raw bytes of a kind that a verifier knows. Nothing here
-//! signs, and nothing here can be told to: there is no simulator in this crate.
+//! An attester is asked for evidence over 64 bytes and hands out what the platform says, as raw bytes of a kind that a
+//! verifier knows. Nothing here signs, and nothing here can be told to: there is no simulator in this crate.
 
 pub mod actor;
 pub mod coco;
@@ -38,7 +38,8 @@ pub struct RawEvidence {
 
 /// `REPORT_DATA` of an SEV-SNP report: 64 bytes at 0x50 (AMD 56860, table 23).
 const SNP_REPORT_DATA: usize = 0x50;
-/// `REPORTDATA` of a TDX quote: 520 bytes into the TD report body, which begins at 48 in version 4 and at 54 in version 5.
+/// `REPORTDATA` of a TDX quote: 520 bytes into the TD report body, which begins at 48 in version 4 and at 54 in version
+/// 5.
 const TDX_REPORT_DATA: usize = 520;
 
 impl RawEvidence {
@@ -123,7 +124,8 @@ fn pem_chain<'a>(
     use base64::Engine as _;
     let mut pem = String::new();
     for (label, der) in parts {
-        // A certificate or CRL is a SEQUENCE; anything else would be refused by every reader further on, and with less to say.
+        // A certificate or CRL is a SEQUENCE; anything else would be refused by every reader further on, and with less
+        // to say.
         if der.first() != Some(&0x30) {
             return Err(AttesterError::malformed(format!("{label} in the certificate chain"), "DER"));
         }

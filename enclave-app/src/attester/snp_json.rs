@@ -1,9 +1,10 @@
 //! Rebuilds the 1,184 bytes of an SEV-SNP report from the JSON of the CoCo attestation agent.
 //!
-//! The agent decodes the report with the `sev` crate and serialises the structure: numbers, arrays of byte numbers, `null` for what the report's version does not
-//! have. A verifier needs the bytes that the processor signed, so they are put together again (AMD 56860 rev. 1.58, table 23; reserved bytes zero).
-//! A member that is unknown or missing means that the agent knows a field that this layout does not, so it is refused. Whether the result is right
-//! needs no trust in this file: the signature covers it.
+//! The agent decodes the report with the `sev` crate and serialises the structure: numbers, arrays of byte numbers,
+//! `null` for what the report's version does not have. A verifier needs the bytes that the processor signed, so they
+//! are put together again (AMD 56860 rev. 1.58, table 23; reserved bytes zero). A member that is unknown or missing
+//! means that the agent knows a field that this layout does not, so it is refused. Whether the result is right needs no
+//! trust in this file: the signature covers it.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -68,7 +69,8 @@ impl CertType {
     }
 }
 
-/// `AttestationReport` of the `sev` crate. `Option` is for `null`; the members of version 5 may be missing in what older agents write.
+/// `AttestationReport` of the `sev` crate. `Option` is for `null`; the members of version 5 may be missing in what
+/// older agents write.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Report {
@@ -295,7 +297,8 @@ mod tests {
 
     use super::*;
 
-    /// A report in which no two neighbouring fields hold the same bytes, and its JSON as the agent would write it: two independent spellings of table 23.
+    /// A report in which no two neighbouring fields hold the same bytes, and its JSON as the agent would write it: two
+    /// independent spellings of table 23.
     fn sample(version: u32, family: u8) -> (Vec<u8>, Value) {
         let mut report = vec![0_u8; 0x4A0];
         let mut fill = |offset: usize, length: usize, seed: u8| -> Vec<u8> {
@@ -441,7 +444,8 @@ mod tests {
             for byte in [b'9', b'-', b'"', b'[', b'n'] {
                 let mut damaged = text.clone().into_bytes();
                 damaged[position] = byte;
-                // A changed number is another report, which the signature will not cover; what matters here is that nothing worse happens.
+                // A changed number is another report, which the signature will not cover; what matters here is that
+                // nothing worse happens.
                 let _ = serde_json::from_slice::<SnpEvidence>(&damaged).map(SnpEvidence::rebuild);
             }
         }

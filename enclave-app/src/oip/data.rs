@@ -1,7 +1,7 @@
 //! The `data` member of a tensor in JSON: one flat array, or arrays nested as the shape is.
 //!
-//! It is read straight into a vector of the announced type. The vector grows with the elements that are really there and never beyond the number that the
-//! shape announces; nothing is allocated on the word of the shape alone.
+//! It is read straight into a vector of the announced type. The vector grows with the elements that are really there
+//! and never beyond the number that the shape announces; nothing is allocated on the word of the shape alone.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -143,7 +143,8 @@ impl<'de, T: Element> Visitor<'de> for Item<'_, '_, T> {
         while items.next_element_seed(Item { state: &mut *state, depth: depth + 1 })?.is_some() {
             count += 1;
         }
-        // A flat array is measured at the end, by the number of elements; so is an empty one, which may stand for any empty shape.
+        // A flat array is measured at the end, by the number of elements; so is an empty one, which may stand for any
+        // empty shape.
         let by_elements = depth == 0 && (state.form != Form::Nested || dimensions.len() < 2);
         match dimensions.get(depth) {
             Some(&expected) if !by_elements && count != expected => Err(A::Error::custom(format!(

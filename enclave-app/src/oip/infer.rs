@@ -1,4 +1,5 @@
-//! One inference: the request's JSON and raw tensors become inputs that fit the model, the model's outputs become the answer.
+//! One inference: the request's JSON and raw tensors become inputs that fit the model, the model's outputs become the
+//! answer.
 
 use std::borrow::Cow;
 
@@ -118,7 +119,8 @@ impl<'de> Deserialize<'de> for Dimensions {
 }
 
 impl Inference {
-    /// Reads a request for a model with this signature. `json_length` is the value of `Inference-Header-Content-Length`, when the header is there.
+    /// Reads a request for a model with this signature. `json_length` is the value of
+    /// `Inference-Header-Content-Length`, when the header is there.
     ///
     /// # Errors
     /// 400 with the name of the tensor and the place.

@@ -1,6 +1,8 @@
-//! The Open Inference Protocol, version 2, over HTTP and JSON with the binary tensor extension (kserve/open-inference-protocol, `inference_rest.md`).
+//! The Open Inference Protocol, version 2, over HTTP and JSON with the binary tensor extension
+//! (kserve/open-inference-protocol, `inference_rest.md`).
 //!
-//! It exists only inside the seal: no listener speaks it. Every error is `{"error": "..."}` and says what was wrong, where, and what was expected.
+//! It exists only inside the seal: no listener speaks it. Every error is `{"error": "..."}` and says what was wrong,
+//! where, and what was expected.
 
 pub mod data;
 pub mod infer;

@@ -22,8 +22,8 @@ use teegate_protocol::ohttp::{ClientContext, KeyConfig, seal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Answers `GET /aa/evidence` with an unsigned quote over the bytes asked for: enclave-app asks and does not verify, so this is enough to see what it
-/// does with the answer, and nothing that any verifier would accept.
+/// Answers `GET /aa/evidence` with an unsigned quote over the bytes asked for: enclave-app asks and does not verify, so
+/// this is enough to see what it does with the answer, and nothing that any verifier would accept.
 pub(crate) struct Guest {
     pub(crate) url: String,
     pub(crate) asked: Arc<AtomicUsize>,
@@ -272,7 +272,8 @@ pub(crate) fn unseal(context: ClientContext, answer: &Plain) -> Response {
     Response::decode(&plaintext, 64 << 20).unwrap()
 }
 
-/// A client that takes any certificate, as a gateway does, and verifies the signature of the handshake, as a gateway does.
+/// A client that takes any certificate, as a gateway does, and verifies the signature of the handshake, as a gateway
+/// does.
 pub(crate) fn client_config(alpn: &str) -> Arc<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
