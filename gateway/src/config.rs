@@ -389,6 +389,24 @@ mod tests {
     }
 
     #[test]
+    fn the_example_shows_every_key_with_its_default() {
+        let example: toml::Table = include_str!("../example.toml").parse().unwrap();
+        for bound in BOUNDS {
+            let shown = match bound.key.split_once('.') {
+                Some((table, key)) => &example[table][key],
+                None => &example[bound.key],
+            };
+            assert_eq!(
+                shown.as_integer().and_then(|shown| u64::try_from(shown).ok()),
+                Some(bound.default),
+                "{}",
+                bound.key
+            );
+        }
+        Config::parse(include_str!("../example.toml"), Path::new("")).unwrap();
+    }
+
+    #[test]
     fn every_bound_is_kept_at_both_ends() {
         for bound in BOUNDS {
             for (value, is_accepted) in [(bound.least, true), (bound.most, true), (bound.most + 1, false)] {

@@ -1,0 +1,134 @@
+//! The program as an operator sees it: one line when it listens, signals, errors that name the place.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with a policy and a configuration whose one instance is not there.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        std::fs::write(folder.path("policy.toml"), policy()).unwrap();
+        folder.configure("instances = ['127.0.0.1:1']");
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn configure(&self, more: &str) {
+        let text = format!("listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\n{more}\n");
+        std::fs::write(self.path("gateway.toml"), text).unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_teegate-gateway"));
+        command.arg("--config").arg(self.path("gateway.toml")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+fn policy() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../measurements/policy/genuine.toml")).unwrap()
+}
+
+struct Running {
+    process: Child,
+    ready: serde_json::Value,
+}
+
+impl Running {
+    fn start(folder: &Folder) -> Self {
+        let mut process = folder.command().stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { process, ready: serde_json::from_str(&line).unwrap() }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn get(&self, listener: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.ready[listener].as_str().unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Asks until `line` is among the metrics.
+    fn await_metric(&self, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.get("operator", "/metrics").lines().any(|own| own == line) {
+            assert!(Instant::now() < deadline, "{line}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn failure_of(folder: &Folder) -> String {
+    let output = folder.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn it_listens_reloads_and_leaves_when_told() {
+    let folder = Folder::new();
+    let mut running = Running::start(&folder);
+    assert_eq!(running.ready["receipt_key"].as_str().map(str::len), Some(64));
+    assert!(running.get("listening", "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(running.get("listening", "/readyz").contains("no instance is attested"));
+    assert!(running.get("listening", "/metrics").starts_with("HTTP/1.1 404 "), "metrics are the operator's");
+    running.await_metric("teegate_gateway_policy_version 1");
+    running.await_metric("teegate_gateway_addresses{state=\"pending\"} 1");
+
+    // A policy that cannot be read changes nothing; the next one is taken, and the new list of instances with it.
+    std::fs::write(folder.path("policy.toml"), "schema = 1").unwrap();
+    running.signal("HUP");
+    std::fs::write(folder.path("policy.toml"), policy()).unwrap();
+    folder.configure("instances = ['127.0.0.1:1', '127.0.0.1:2']");
+    running.signal("HUP");
+    running.await_metric("teegate_gateway_addresses{state=\"pending\"} 2");
+
+    running.signal("TERM");
+    assert_eq!(running.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let folder = Folder::new();
+    folder.configure("instance = []");
+    assert!(failure_of(&folder).contains("unknown field `instance`"));
+    folder.configure("instances = ['127.0.0.1:1']\nendorsements = ['missing']");
+    assert!(failure_of(&folder).contains("missing"));
+    folder.configure("instances = ['127.0.0.1:1']\nreceipt_key = 'policy.toml'");
+    assert!(failure_of(&folder).contains("expected 64 hexadecimal digits"));
+    folder.configure("instances = ['127.0.0.1:1']");
+    std::fs::write(folder.path("policy.toml"), "schema = 1").unwrap();
+    assert!(failure_of(&folder).contains("missing field"));
+    std::fs::remove_file(folder.path("policy.toml")).unwrap();
+    assert!(failure_of(&folder).contains("cannot read the policy"));
+    let usage = Command::new(env!("CARGO_BIN_EXE_teegate-gateway")).output().unwrap();
+    assert_eq!(usage.status.code(), Some(1));
+    assert!(String::from_utf8(usage.stderr).unwrap().contains("usage: teegate-gateway --config FILE"));
+}
