@@ -153,7 +153,8 @@ async fn infer(args: &InferArgs) -> Result<String, Failure> {
 }
 
 fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {
-    text.parse().map_err(|_| "expected 64 hexadecimal digits in lower case, as the gateway prints its `receipt_key`".to_owned())
+    text.parse()
+        .map_err(|_| "expected 64 hexadecimal digits in lower case, as the gateway prints its `receipt_key`".to_owned())
 }
 
 fn create(path: &Path) -> Result<std::fs::File, String> {
@@ -189,7 +190,8 @@ fn describe(reply: &Reply, inference: &Inference) -> String {
         reply.sealed_bytes, reply.answer_bytes
     );
     let version = inference.model_version.as_deref().map(|v| format!(" version {}", plain(v))).unwrap_or_default();
-    let _ok = writeln!(text, "answered   by model {}{version}; execution receipt verified", plain(&inference.model_name));
+    let _ok =
+        writeln!(text, "answered   by model {}{version}; execution receipt verified", plain(&inference.model_name));
     let release = match reply.release {
         ReleaseCheck::Verified(_) => "verified",
         ReleaseCheck::NotChecked => "not checked: no key of the gateway was given (--gateway-receipt-key)",

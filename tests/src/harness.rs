@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use crate::http::{Answer, plain, tls};
 
@@ -62,8 +63,8 @@ pub struct Program {
     child: Child,
     /// Its first line: where it listens.
     pub ready: Value,
-    // Held open: a program that wrote to a closed pipe would be stopped by it.
-    _stdout: BufReader<ChildStdout>,
+    // Whatever it says after its first line, on standard output too, is kept.
+    listening: JoinHandle<()>,
 }
 
 impl Program {
@@ -89,7 +90,12 @@ impl Program {
             let log = std::fs::read_to_string(&log_path).unwrap_or_default();
             panic!("{label} was not ready ({said:?}, {e}); it said {line:?} and\n{log}")
         });
-        Self { child, ready, _stdout: stdout }
+        let rest = scratch.path().join(format!("{label}-stdout.log"));
+        let listening = tokio::spawn(async move {
+            let mut kept = tokio::fs::File::create(rest).await.expect("a log file");
+            tokio::io::copy(&mut stdout, &mut kept).await.expect("a log file");
+        });
+        Self { child, ready, listening }
     }
 
     /// The address that its first line gives under `member`.
@@ -100,6 +106,12 @@ impl Program {
     /// SIGKILL, and waits until the process is gone.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("the process was running");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.listening.abort();
     }
 }
 
@@ -142,7 +154,8 @@ impl Guest {
     pub fn policy(&self) -> String {
         let root = |name: &str| std::fs::read_to_string(self.folder.join("roots").join(name)).expect("a root");
         let value = |name: &str| self.values[name].as_str().unwrap_or_else(|| panic!("no `{name}` in values.json"));
-        let anchors = format!("[trust_anchors]\namd = ['''\n{}''']\nintel = ['''\n{}''']\n", root("amd.pem"), root("intel.pem"));
+        let anchors =
+            format!("[trust_anchors]\namd = ['''\n{}''']\nintel = ['''\n{}''']\n", root("amd.pem"), root("intel.pem"));
         let profile = if value("tee") == "tdx" {
             TDX_PROFILE
                 .replace("{mrtd}", value("mrtd"))
@@ -259,7 +272,14 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway that looks for instances at `instances`. It checks often, so that tests need not wait; `more` adds to its
     /// configuration.
-    pub async fn start(scratch: &Scratch, label: &str, guest: &Guest, policy: &str, instances: &[&str], more: &str) -> Self {
+    pub async fn start(
+        scratch: &Scratch,
+        label: &str,
+        guest: &Guest,
+        policy: &str,
+        instances: &[&str],
+        more: &str,
+    ) -> Self {
         let policy = scratch.write(&format!("{label}-policy.toml"), policy);
         let config = format!(
             "listen = \"127.0.0.1:0\"\noperator_listen = \"127.0.0.1:0\"\npolicy = {policy:?}\nendorsements = [{:?}]\n\
@@ -321,7 +341,8 @@ pub fn onnxruntime() -> PathBuf {
     path
 }
 
-fn root() -> PathBuf {
+/// The repository.
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
 }
 

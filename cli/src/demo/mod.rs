@@ -75,8 +75,12 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     recorded::run(args.sev_crate.as_deref(), args.dcap_qvl_crate.as_deref(), args.at)?;
 
     heading("Part 2 of 3: FORGED hardware. One inference, sealed from client to enclave");
-    say!("This machine needs no TEE for what follows: the reports below are signed by a forged AMD, whose root the policy");
-    say!("pins for this one run. It shows the plumbing, that every byte goes where it should. It shows nothing about silicon.\n");
+    say!(
+        "This machine needs no TEE for what follows: the reports below are signed by a forged AMD, whose root the policy"
+    );
+    say!(
+        "pins for this one run. It shows the plumbing, that every byte goes where it should. It shows nothing about silicon.\n"
+    );
     let scratch = tempfile::Builder::new()
         .prefix("teegate-demo-")
         .tempdir()
@@ -93,7 +97,9 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     genuine.end().await;
 
     heading("Done");
-    say!("Real hardware stood behind part 1 alone: signatures by AMD and Intel over recorded evidence, as of a stated time.");
+    say!(
+        "Real hardware stood behind part 1 alone: signatures by AMD and Intel over recorded evidence, as of a stated time."
+    );
     say!("Parts 2 and 3 ran the shipped programs unmodified on forged hardware: plumbing, not silicon.");
     Ok(())
 }

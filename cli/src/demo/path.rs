@@ -62,7 +62,9 @@ pub(super) async fn one_sealed_inference(place: &Place) -> Result<Instance, Stri
 
 /// Three requests that are refused, each before anything of it leaves the client.
 pub(super) async fn three_refusals(place: &Place, genuine: &Instance) -> Result<(), String> {
-    say!("1. A debug guest. Its operator can read its memory. This gateway is careless and lets it in; the client is not.");
+    say!(
+        "1. A debug guest. Its operator can read its memory. This gateway is careless and lets it in; the client is not."
+    );
     let debug = Instance::start(place, "debug", &["--debug"]).await?;
     let careless = debug.gateway(place, "careless-gateway", &debug.forged.policy(Debug::Allowed)).await?;
     let tap = Tap::in_front_of(&careless.address("listening")?).await?;
@@ -79,7 +81,9 @@ pub(super) async fn three_refusals(place: &Place, genuine: &Instance) -> Result<
     expect_refusal(refused, "snp.guest.report-data", &swapper.received(), &gateway).await?;
     gateway.end().await;
 
-    say!("3. Other code. The measurement of the instance is not the one in the policy; the gateway does not even offer it.");
+    say!(
+        "3. Other code. The measurement of the instance is not the one in the policy; the gateway does not even offer it."
+    );
     let other = genuine.forged.with_other_measurement().policy(Debug::Rejected);
     let gateway = genuine.gateway(place, "strict-gateway", &other).await?;
     let tap = Tap::in_front_of(&gateway.address("listening")?).await?;
@@ -120,10 +124,15 @@ async fn expect_refusal(
         return Err(format!("expected a refusal by `{check}`, got one by {}", checks.join(", ")));
     }
     let requests = count(sent, b" HTTP/1.1\r\n");
-    if requests == 0 || !sent.starts_with(b"GET /v1/instances?") || count(sent, b"POST ") != 0 || requests != count(sent, b"GET ") {
+    if requests == 0
+        || !sent.starts_with(b"GET /v1/instances?")
+        || count(sent, b"POST ") != 0
+        || requests != count(sent, b"GET ")
+    {
         return Err("something other than the question for instances left the client".to_owned());
     }
-    let metrics = get(&gateway.address("operator")?, "/metrics").await.map_err(|e| format!("the gateway's metrics: {e}"))?;
+    let metrics =
+        get(&gateway.address("operator")?, "/metrics").await.map_err(|e| format!("the gateway's metrics: {e}"))?;
     if !String::from_utf8_lossy(&metrics).lines().any(|line| line == NOTHING_RELEASED) {
         return Err(format!("the gateway's metrics do not say `{NOTHING_RELEASED}`"));
     }
@@ -140,7 +149,8 @@ async fn expect_refusal(
 fn show_what_was_seen(wire: &[u8], sample: &[u8]) -> Result<(), String> {
     let at = wire.windows(14).position(|w| w == b"POST /v1/relay").ok_or("the tap saw no relayed request")?;
     let relayed = wire.get(at..).unwrap_or_default();
-    let body_at = relayed.windows(4).position(|w| w == b"\r\n\r\n").ok_or("the relayed request has no end of header")?;
+    let body_at =
+        relayed.windows(4).position(|w| w == b"\r\n\r\n").ok_or("the relayed request has no end of header")?;
     let (head, body) = relayed.split_at_checked(body_at.saturating_add(4)).ok_or("the relayed request has no body")?;
     say!("what the gateway saw of the request ({} bytes in all):", relayed.len());
     for line in String::from_utf8_lossy(head).lines().filter(|line| !line.is_empty()) {

@@ -51,7 +51,8 @@ const CASES: [Case; 3] = [
 
 /// Verifies every recorded case and prints what was checked. With `at`, at that time, and then any verdict will do.
 pub(super) fn run(sev_crate: Option<&Path>, dcap_qvl_crate: Option<&Path>, at: Option<UnixTime>) -> Result<(), String> {
-    let policy = Policy::parse(teegate_measurements::GENUINE).map_err(|e| format!("the shipped policy `genuine`: {e}"))?;
+    let policy =
+        Policy::parse(teegate_measurements::GENUINE).map_err(|e| format!("the shipped policy `genuine`: {e}"))?;
     for case in &CASES {
         let given = if case.package.starts_with("sev-") { sev_crate } else { dcap_qvl_crate };
         let folder = match given {
@@ -66,7 +67,11 @@ pub(super) fn run(sev_crate: Option<&Path>, dcap_qvl_crate: Option<&Path>, at: O
 fn verify_one(case: &Case, folder: &Path, policy: &Policy, at: Option<UnixTime>) -> Result<(), String> {
     let path = folder.join(case.evidence);
     let bytes = std::fs::read(&path).map_err(|e| {
-        format!("cannot read {}: {e}; point --sev-crate or --dcap-qvl-crate at the source of {}", path.display(), case.package)
+        format!(
+            "cannot read {}: {e}; point --sev-crate or --dcap-qvl-crate at the source of {}",
+            path.display(),
+            case.package
+        )
     })?;
     let evidence = recognise(&bytes, Some(case.tee)).map_err(|e| format!("{}: {e}", path.display()))?;
     let paths: Vec<PathBuf> = case.endorsements.iter().map(|name| folder.join(name)).collect();

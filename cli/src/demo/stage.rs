@@ -47,10 +47,8 @@ impl Instance {
         let guest = Child::start("forge-guest", &arguments, &place.scratch, &format!("{label}-guest")).await?;
         let forged = ForgedGuest::read(&folder)?;
 
-        let config = toml_text(&[
-            ("listen", "127.0.0.1:0"),
-            ("onnxruntime", &place.onnxruntime.display().to_string()),
-        ]) + "[attester]\n"
+        let config = toml_text(&[("listen", "127.0.0.1:0"), ("onnxruntime", &place.onnxruntime.display().to_string())])
+            + "[attester]\n"
             + &toml_text(&[("source", "coco"), ("coco_url", &format!("http://{}", guest.address("listening")?))])
             + "[[models]]\n"
             + &toml_text(&[
@@ -60,22 +58,20 @@ impl Instance {
             ]);
         let config_path = write(&folder, "enclave.toml", &config)?;
         let enclave =
-            Child::start("enclave-app", &["--config", &config_path], &place.scratch, &format!("{label}-enclave")).await?;
+            Child::start("enclave-app", &["--config", &config_path], &place.scratch, &format!("{label}-enclave"))
+                .await?;
         Ok(Self { guest, enclave, folder, forged })
     }
 
     /// Starts a gateway that releases to this instance alone, under `policy`.
     pub(super) async fn gateway(&self, place: &Place, label: &str, policy: &str) -> Result<Child, String> {
         let policy = write(&place.scratch, &format!("{label}-policy.toml"), policy)?;
-        let config = toml_text(&[
-            ("listen", "127.0.0.1:0"),
-            ("operator_listen", "127.0.0.1:0"),
-            ("policy", &policy),
-        ]) + &format!(
-            "endorsements = [{:?}]\ninstances = [{:?}]\nreattest_seconds = 30\n",
-            self.endorsements(),
-            self.enclave.address("listening")?
-        );
+        let config = toml_text(&[("listen", "127.0.0.1:0"), ("operator_listen", "127.0.0.1:0"), ("policy", &policy)])
+            + &format!(
+                "endorsements = [{:?}]\ninstances = [{:?}]\nreattest_seconds = 30\n",
+                self.endorsements(),
+                self.enclave.address("listening")?
+            );
         let config = write(&place.scratch, &format!("{label}.toml"), &config)?;
         Child::start("teegate-gateway", &["--config", &config], &place.scratch, label).await
     }

@@ -1,6 +1,10 @@
 //! The client against an instance whose hardware is forged and a gateway that does as it is told: what is refused, what is
 //! sealed again, what is never sent twice.
 
+// The attribute tells clippy that these are tests throughout, their helpers too.
+#[cfg(test)]
 mod fake;
+#[cfg(test)]
 mod instance;
+#[cfg(test)]
 mod relay;
