@@ -254,6 +254,34 @@ async fn a_ciphertext_runs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stock_client_needs_nothing_of_ours() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "http/1.1").await;
+    let keys = connection.get(OHTTP_KEYS_PATH).await.body;
+    for mode in [bhttp::Mode::KnownLength, bhttp::Mode::IndeterminateLength] {
+        let mut message = bhttp::Message::request(
+            b"POST".to_vec(),
+            b"https".to_vec(),
+            b"any".to_vec(),
+            b"/v2/models/m/infer".to_vec(),
+        );
+        message.put_header("content-type", "application/json");
+        message.write_content(sample());
+        let mut plaintext = Vec::new();
+        message.write_bhttp(mode, &mut plaintext).unwrap();
+        let request = ohttp::ClientRequest::from_encoded_config_list(&keys).unwrap();
+        let (ciphertext, response) = request.encapsulate(&plaintext).unwrap();
+        let answer = connection.ohttp(&ciphertext).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let opened = response.decapsulate(&answer.body).unwrap();
+        let opened = bhttp::Message::read_bhttp(&mut std::io::Cursor::new(opened)).unwrap();
+        assert_eq!(opened.control().status().unwrap().code(), 200);
+        let json: serde_json::Value = serde_json::from_slice(opened.content()).unwrap();
+        assert!(json["outputs"][0]["data"][0].as_f64().unwrap() > 0.99, "{json}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_is_answered_sealed_with_its_outcome_unknown() {
     let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
     let mut connection = Connection::open(&enclave.address, "h2").await;
@@ -380,7 +408,7 @@ async fn no_session_is_ever_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_follows_the_other_and_the_old_key_dies() {
-    let Some((enclave, _guest)) = demonstration_enclave("[epochs]\nseconds = 2\ngrace_seconds = 2").await else {
+    let Some((enclave, _guest)) = demonstration_enclave("[epochs]\nseconds = 3\ngrace_seconds = 3").await else {
         return;
     };
     let mut connection = Connection::open(&enclave.address, "h2").await;
@@ -438,15 +466,19 @@ async fn a_run_without_end_is_answered_at_the_deadline_and_a_full_queue_at_once(
     let Some(library) = library::library() else { return };
     let (folder, guest) = (Folder::new(), Guest::start().await);
     let model = folder.write("endless.onnx", models::endless());
-    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 1500\nqueue = 1");
+    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 2000\nqueue = 1");
     let mut connection = Connection::open(&enclave.address, "h2").await;
     let (_, manifest) = connection.envelope().await;
     let request = || infer(br#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}"#);
-    let address = enclave.address.clone();
-    let mut runs = tokio::task::JoinSet::new();
+    // Connected before, so that the requests arrive together.
+    let mut connections = Vec::new();
     for _ in 0..4 {
-        let (address, manifest, request) = (address.clone(), manifest.clone(), request());
-        runs.spawn(async move { Connection::open(&address, "h2").await.sealed(&manifest, &request).await });
+        connections.push(Connection::open(&enclave.address, "h2").await);
+    }
+    let mut runs = tokio::task::JoinSet::new();
+    for mut connection in connections {
+        let (manifest, request) = (manifest.clone(), request());
+        runs.spawn(async move { connection.sealed(&manifest, &request).await });
     }
     let (mut ended, mut busy) = (0, 0);
     while let Some(response) = runs.join_next().await {
