@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use teegate_protocol::manifest::ManifestDigest;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::breaker::Breaker;
 use crate::clock::Now;
@@ -138,6 +139,14 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
             None => Admission::Wait(others.none()),
         },
     }
+}
+
+/// When holding a request for the manifest with `digest` becomes pointless, as far as that is known: its keys are gone then.
+pub fn pointless_after(fleet: &Fleet, digest: &ManifestDigest) -> Option<Instant> {
+    let now = fleet.clock().now();
+    let state = fleet.read();
+    let manifest = state.routes.values().find_map(|route| route.manifest(digest))?;
+    Some(now.mono + Duration::from_secs(manifest.manifest().not_after.saturating_sub(now.wall.seconds())))
 }
 
 /// What the fleet offers beside the instance with one manifest, and why it offers nothing where it does not.

@@ -24,7 +24,7 @@ use crate::hold::{Hold, Tenant, wait_until};
 use crate::metrics::{Gauge, Metrics, labels};
 use crate::problem::{RouteError, Said, say};
 use crate::proxy::{Answer, BrokenAnswer, ForwardLimits, NotForwarded, forward};
-use crate::release::{Admission, Refusal, Release, admit, why_none};
+use crate::release::{Admission, Refusal, Release, admit, pointless_after, why_none};
 use crate::trust::NotOpened;
 use crate::upload::Upload;
 
@@ -249,6 +249,7 @@ impl Gateway {
                         }
                     };
                     let mut changes = self.fleet.changes();
+                    let deadline = pointless_after(&self.fleet, &digest).map_or(deadline, |end| end.min(deadline));
                     tokio::select! {
                         biased;
                         decided = wait_until(&mut changes, deadline, judge) => decided,

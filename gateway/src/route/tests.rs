@@ -17,7 +17,7 @@ use super::*;
 use crate::breaker::BreakerLimits;
 use crate::config::Address;
 use crate::hold::HoldLimits;
-use crate::trust::testing::{Who, Wire, any_policy, clock, offer};
+use crate::trust::testing::{Who, Wire, any_policy, clock, offer, set_wall};
 
 const FRESH: Duration = Duration::from_secs(300);
 const SEALED: &[u8] = b"ciphertext";
@@ -176,6 +176,18 @@ async fn a_held_request_ends_with_its_time() {
         assert_eq!(start.elapsed().as_secs(), seconds, "{hold:?}");
     }
     assert_eq!(gateway.hold.usage(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_beyond_the_end_of_its_manifest() {
+    let gateway = gateway();
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, Duration::ZERO));
+    set_wall(manifest.manifest().not_after - 5);
+    let start = Instant::now();
+    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    assert_eq!(problem_of(response).await.kind, ProblemKind::StaleManifest);
+    assert_eq!(start.elapsed().as_secs(), 5);
 }
 
 #[tokio::test(start_paused = true)]
