@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use teegate_client::oip::{self, Inference, Tensor, TensorData};
-use teegate_client::{AnswerError, Client, Error, Gateway, ReleaseCheck, Reply, Settings};
+use teegate_client::{AnswerError, Client, Error, Gateway, Memory, ReleaseCheck, Reply, Settings};
 use teegate_intake::endorsements::load_paths;
 use teegate_protocol::manifest::ReceiptPublicKey;
 use teegate_verifier::Stage;
@@ -22,8 +22,8 @@ use crate::policy;
 
 /// The largest request file, after which sealing would be refused anyway.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
-/// The largest CA file.
-const MAX_CA_BYTES: u64 = 1024 * 1024;
+/// The largest CA file, and the largest memory.
+const MAX_SMALL_BYTES: u64 = 1024 * 1024;
 /// How many elements of a tensor the text output shows.
 const SHOWN_ELEMENTS: usize = 64;
 
@@ -63,6 +63,9 @@ pub(crate) struct InferArgs {
     /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for this release
     #[arg(long, value_name = "HEX", value_parser = receipt_key)]
     gateway_receipt_key: Option<ReceiptPublicKey>,
+    /// Keep in this file what was seen, and refuse CRLs and collateral that are older than what it holds (JSON)
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
     /// Write the verification report of the instance that answered to this file (JSON)
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -115,14 +118,16 @@ async fn infer(args: &InferArgs) -> Result<String, Failure> {
     let endorsements = load_paths(&args.endorsements).map_err(|e| Failure::Input(e.to_string()))?;
     let mut gateway = Gateway::parse(&args.gateway).map_err(|e| Failure::Input(e.to_string()))?;
     if let Some(path) = &args.gateway_ca {
-        let pem = read(path, MAX_CA_BYTES).map_err(Failure::Input)?;
+        let pem = read(path, MAX_SMALL_BYTES).map_err(Failure::Input)?;
         gateway = gateway.with_pinned_ca(&pem).map_err(|e| Failure::Input(e.to_string()))?;
     }
+    let memory = args.memory.as_deref().map(remembered).transpose().map_err(Failure::Input)?.unwrap_or_default();
     let settings = Settings {
         wait: Duration::from_secs(args.wait.min(30)),
         hold: Duration::from_secs(args.wait),
         once: args.once,
         gateway_receipt_key: args.gateway_receipt_key,
+        memory,
         ..Settings::default()
     };
     if !policy.trusts_only_vendors() {
@@ -131,6 +136,9 @@ async fn infer(args: &InferArgs) -> Result<String, Failure> {
     // Opened first: an answer must not be lost because its report has nowhere to go.
     let mut report = args.report.as_deref().map(create).transpose().map_err(Failure::Input)?;
     let client = Client::connect(gateway, &args.model, policy, endorsements, settings).await?;
+    if let Some(path) = &args.memory {
+        remember(path, &client.memory()).map_err(Failure::Input)?;
+    }
     let reply = client.infer_json(body).await?;
     if let Some(report) = &mut report {
         serde_json::to_writer_pretty(report, reply.instance.attested().report())
@@ -150,6 +158,25 @@ async fn infer(args: &InferArgs) -> Result<String, Failure> {
             Ok(describe(&reply, &inference))
         }
     }
+}
+
+/// What earlier runs have seen; nothing, if this is the first.
+fn remembered(path: &Path) -> Result<Memory, String> {
+    if !path.exists() {
+        return Ok(Memory::default());
+    }
+    let bytes = read(path, MAX_SMALL_BYTES)?;
+    serde_json::from_slice(&bytes).map_err(|e| format!("{} is not the memory of an earlier run: {e}", path.display()))
+}
+
+/// Written beside the old one and renamed over it, so that no reader ever sees half of it.
+fn remember(path: &Path, memory: &Memory) -> Result<(), String> {
+    let cannot = |e: std::io::Error| format!("cannot write {}: {e}; nothing was sent", path.display());
+    let bytes = serde_json::to_vec_pretty(memory).map_err(|e| cannot(e.into()))?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    std::fs::write(&beside, bytes).map_err(cannot)?;
+    std::fs::rename(&beside, path).map_err(cannot)
 }
 
 fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {

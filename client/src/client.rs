@@ -20,6 +20,7 @@ use crate::candidates;
 use crate::error::{AnswerError, Error, RequestError};
 use crate::instance::{Freshness, Instance, Refused, Trust};
 use crate::link::Gateway;
+use crate::memory::Memory;
 use crate::oip::{self, Inference, Tensor};
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub once: bool,
     /// The gateway's receipt key; without it, release receipts are not checked, and [`Reply::release`] says so.
     pub gateway_receipt_key: Option<ReceiptPublicKey>,
+    /// What was seen in earlier runs, against roll-back. See [`Client::memory`].
+    pub memory: Memory,
     /// The clock. Everything else about time is an argument.
     pub clock: fn() -> UnixTime,
 }
@@ -54,6 +57,7 @@ impl Default for Settings {
             max_manifest_life: Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default),
             once: false,
             gateway_receipt_key: None,
+            memory: Memory::default(),
             clock: system_clock,
         }
     }
@@ -77,6 +81,7 @@ pub struct Client {
 struct State {
     verifier: Verifier,
     current: Option<Arc<Instance>>,
+    memory: Memory,
 }
 
 impl Client {
@@ -89,7 +94,7 @@ impl Client {
         settings: Settings,
     ) -> Result<Self, Error> {
         let trust = Trust { policy, endorsements, max_manifest_life: settings.max_manifest_life };
-        let state = Mutex::new(State { verifier: Verifier::new(), current: None });
+        let state = Mutex::new(State { verifier: Verifier::new(), current: None, memory: settings.memory.clone() });
         let client = Self { gateway, model: model.to_owned(), trust, settings, state };
         client.instance().await?;
         Ok(client)
@@ -120,6 +125,11 @@ impl Client {
             }
         }
         Err(Error::NoCandidate { refused })
+    }
+
+    /// What this client has seen so far, for [`Settings::memory`] of the next one.
+    pub fn memory(&self) -> Memory {
+        self.with_state(|state| state.memory.clone())
     }
 
     /// Runs the model on `inputs`, and returns its outputs with the answer that they came in.
@@ -226,12 +236,16 @@ impl Client {
     }
 
     fn verify(&self, envelope: &[u8], now: UnixTime) -> Result<Instance, Refused> {
-        let instance = self
-            .with_state(|state| Instance::verify(envelope, Freshness::Epoch, &self.trust, &mut state.verifier, now))?;
-        if instance.manifest().model(&self.model, None).is_none() {
-            return Err(Refused::model_missing(instance.digest(), &self.model));
-        }
-        Ok(instance)
+        self.with_state(|state| {
+            let instance = Instance::verify(envelope, Freshness::Epoch, &self.trust, &mut state.verifier, now)?;
+            if instance.manifest().model(&self.model, None).is_none() {
+                return Err(Refused::model_missing(instance.digest(), &self.model));
+            }
+            // Last, so that only what was accepted is remembered.
+            let remembered = state.memory.advance(instance.attested().report());
+            remembered.map_err(|why| Refused::rolled_back(instance.digest(), why))?;
+            Ok(instance)
+        })
     }
 
     fn model_of<'a>(&self, instance: &'a Instance) -> Result<&'a ModelEntry, Error> {

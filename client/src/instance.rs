@@ -201,6 +201,10 @@ impl Refused {
         }
     }
 
+    pub(crate) fn rolled_back(manifest: &ManifestDigest, why: String) -> Self {
+        Self::own(Some(*manifest), Stage::Authenticate, "client.rollback", why)
+    }
+
     pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Self {
         let reason = format!("its manifest does not name the model `{model}`");
         Self::own(Some(*manifest), Stage::Appraise, "client.model", reason)

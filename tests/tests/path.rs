@@ -454,6 +454,20 @@ async fn the_infer_command_answers_in_words_and_in_json() {
     assert!(out.contains("probabilities  FP32 [1, 2]\n  0.9999"), "{out}");
     assert!(err.contains("pins roots of its own"), "{err}");
 
+    let memory = stage.scratch.path().join("memory.json").display().to_string();
+    for _first_and_again in 0..2 {
+        let (status, _, err) = infer_command(&stage, &url, &policy, &sample(), &["--memory", &memory]).await;
+        assert_eq!(status, 0, "{err}");
+    }
+    let future = std::fs::read_to_string(&memory).unwrap().replacen(": 1", ": 9", 2).replacen(
+        "\"schema\": 9",
+        "\"schema\": 1",
+        1,
+    );
+    std::fs::write(&memory, future).unwrap();
+    let (status, _, err) = infer_command(&stage, &url, &policy, &sample(), &["--memory", &memory]).await;
+    assert!(status == 3 && err.contains("client.rollback"), "{status} {err}");
+
     let report = stage.scratch.path().join("report.json").display().to_string();
     let (status, out, err) =
         infer_command(&stage, &url, &policy, &sample(), &["--format", "json", "--report", &report]).await;

@@ -85,6 +85,18 @@ impl Fake {
         }
     }
 
+    /// Endorsements that include the CRL of the forged root.
+    pub(crate) fn endorsements_with_crl(&self) -> Endorsements {
+        use base64::Engine as _;
+        let crl = base64::engine::general_purpose::STANDARD.encode(self.device.crl.as_deref().unwrap());
+        let lines: Vec<&str> = crl.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let crl = format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", lines.join("\n"));
+        Endorsements {
+            kind: EndorsementsKind::PemCertificateChain,
+            bytes: (self.device.chain_pem() + &crl).into_bytes(),
+        }
+    }
+
     /// A policy that expects this device, this measurement, and a workload.
     pub(crate) fn trust(&self) -> Trust {
         let measurement = hex::encode(MEASUREMENT);

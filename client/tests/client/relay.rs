@@ -181,3 +181,19 @@ async fn fields_of_the_protocol_are_not_the_callers_to_set() {
     assert!(matches!(error, Error::Request(RequestError::Field { .. })), "{error}");
     assert_eq!(script.seen().relayed.len(), 1);
 }
+
+#[tokio::test]
+async fn a_client_that_remembers_refuses_an_older_crl_or_none() {
+    let script = Script::new(Fake::new(), []);
+    let mut with_crl = script.fake.envelope();
+    with_crl.endorsements = Some(script.fake.endorsements_with_crl());
+    *script.offers.lock().unwrap() = vec![with_crl];
+    let memory = script.connect(settings()).await.unwrap().memory();
+
+    *script.offers.lock().unwrap() = vec![script.fake.envelope()];
+    script.connect(settings()).await.expect("the passing twin: without a memory, no CRL is needed");
+    let Err(Error::NoCandidate { refused }) = script.connect(Settings { memory, ..settings() }).await else {
+        panic!("accepted")
+    };
+    assert_eq!(refused[0].checks, ["client.rollback"]);
+}
