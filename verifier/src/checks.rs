@@ -191,9 +191,14 @@ catalogue! {
         remedy: "fetch the certificate again: AMD re-issues it with the same key; or state the time of the recording with --at",
     }
     SnpChainRevocation "snp.chain.revocation" SevSnp Authenticate {
-        stops: "AMD has not revoked the intermediate: a CRL signed by the product's ARK, current at the stated time, does not list it. VCEKs and VLEKs carry serial 0 and can not be listed",
+        stops: "AMD has not revoked the intermediate: a CRL signed by the product's ARK, current at the stated time, does not list it",
         source: "RFC 5280, section 6.3; AMD 57230",
         remedy: "supply AMD's current CRL for this product with --endorsements",
+    }
+    SnpChainLeafRevocation "snp.chain.leaf-revocation" SevSnp Authenticate {
+        stops: "nothing: no list could name a VCEK or VLEK. The line stands here so that nobody takes the look-up of the intermediate for one of the leaf",
+        source: "AMD 57230; RFC 5280, section 6.3",
+        remedy: "answer a leaked leaf key with chip_ids, csp_ids or a higher minimum_tcb",
     }
     SnpLeafKey "snp.leaf.key" SevSnp Authenticate {
         stops: "the leaf holds a P-384 key",

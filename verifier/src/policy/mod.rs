@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
 pub(crate) use sev_snp::{PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
-pub(crate) use tdx::{ATTRIBUTE_BITS, ServiceTd, StatusName, TdxProfile, Trailing};
+pub(crate) use tdx::{ATTRIBUTE_BITS, Advisory, ServiceTd, StatusName, TdxProfile, Trailing};
 
 use crate::bytes::ReportData;
 use crate::findings::BoundTo;
@@ -76,7 +76,7 @@ impl Policy {
 
     /// Whether every root is the vendor's; a policy that pins others, as for forged hardware, says so here.
     pub fn trusts_only_vendors(&self) -> bool {
-        self.profiles.anchors.vendors
+        self.profiles.anchors.amd_is_vendors && self.profiles.anchors.intel_is_vendors
     }
 
     /// The weakest claim that any profile makes; `None` where one makes no claim.
@@ -133,7 +133,12 @@ impl Document {
             Some(anchors) => TrustAnchors::pinned(anchors.amd.as_deref(), anchors.intel.as_deref())?,
         };
         for (name, profile) in &self.sev_snp {
-            only_with_code(&format!("sev-snp.{name}"), &profile.bound_values(), &profile.code_values())?;
+            let place = format!("sev-snp.{name}");
+            only_with_code(&place, &profile.bound_values(), &profile.code_values())?;
+            only_with_code(&place, &profile.id_block_values(), &profile.id_block_keys())?;
+            if let Some(contradiction) = profile.contradiction() {
+                return Err(format!("[{place}] {contradiction}"));
+            }
         }
         for (name, profile) in &self.tdx {
             let place = format!("tdx.{name}");
@@ -170,8 +175,8 @@ fn only_with_code(place: &str, bound: &[(&str, bool)], code: &[(&str, bool)]) ->
     let unpinned = code.iter().find(|(_, pinned)| !*pinned);
     match (expected, unpinned) {
         (Some((bound, _)), Some((code, _))) => Err(format!(
-            "{BOUND_WITHOUT_CODE}: [{place}] expects `{bound}` while `{code}` is unchecked: any code could claim it; \
-             pin `{code}`, or write `{bound} = \"unchecked\"`"
+            "{BOUND_WITHOUT_CODE}: [{place}] expects `{bound}` while `{code}` does not pin who enforces it: anybody could claim it; \
+             pin `{code}` (or reject it, for debug), or write `{bound} = \"unchecked\"`"
         )),
         _ => Ok(()),
     }

@@ -27,7 +27,46 @@ impl<T> Waivable<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Waivable<T> {
+/// How a rule is written, and whether it says anything at all.
+pub(crate) trait Form {
+    /// Whether it is written as a list; a table's fields may not be given by position.
+    const LIST: bool = false;
+    /// Whether the rule accepts everything. That has a word of its own, so that a report can show it.
+    fn says_nothing(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Form for Vec<T> {
+    const LIST: bool = true;
+    fn says_nothing(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<K, V> Form for std::collections::BTreeMap<K, V> {
+    fn says_nothing(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Form for u32 {
+    fn says_nothing(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Form for BoundTo {}
+
+/// The rule, unless it says nothing.
+fn meaningful<T: Form, E: de::Error>(rule: T) -> Result<Waivable<T>, E> {
+    if rule.says_nothing() {
+        return Err(E::custom(format_args!("a rule that accepts or refuses nothing: write \"{UNCHECKED}\" instead")));
+    }
+    Ok(Waivable::Required(rule))
+}
+
+impl<'de, T: Deserialize<'de> + Form> Deserialize<'de> for Waivable<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WaivableVisitor(PhantomData))
     }
@@ -35,7 +74,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Waivable<T> {
 
 struct WaivableVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for WaivableVisitor<T> {
+impl<'de, T: Deserialize<'de> + Form> Visitor<'de> for WaivableVisitor<T> {
     type Value = Waivable<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,22 +86,25 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for WaivableVisitor<T> {
             return Ok(Waivable::Unchecked);
         }
         let deserializer: StrDeserializer<'_, E> = text.into_deserializer();
-        T::deserialize(deserializer).map(Waivable::Required)
+        meaningful(T::deserialize(deserializer)?)
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
         let number = u64::try_from(number)
             .map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &"a number that is not negative"))?;
         let deserializer: U64Deserializer<E> = number.into_deserializer();
-        T::deserialize(deserializer).map(Waivable::Required)
+        meaningful(T::deserialize(deserializer)?)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(SeqAccessDeserializer::new(list)).map(Waivable::Required)
+        if !T::LIST {
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
+        }
+        meaningful(T::deserialize(SeqAccessDeserializer::new(list))?)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Waivable::Required)
+        meaningful(T::deserialize(MapAccessDeserializer::new(map))?)
     }
 }
 
@@ -98,6 +140,12 @@ pub(crate) struct Bits {
     pub(crate) required: Vec<String>,
     pub(crate) forbidden: Vec<String>,
     pub(crate) unknown: Unknown,
+}
+
+impl Form for Bits {
+    fn says_nothing(&self) -> bool {
+        self.required.is_empty() && self.forbidden.is_empty() && self.unknown == Unknown::Allowed
+    }
 }
 
 impl Bits {
@@ -182,6 +230,18 @@ impl<'de> Deserialize<'de> for Mask {
             .and_then(|digits| u64::from_str_radix(digits, 16).ok())
             .map(Self)
             .ok_or_else(|| de::Error::custom(format_args!("`{text}`: expected a mask such as \"0x3\"")))
+    }
+}
+
+impl Form for Mask {
+    fn says_nothing(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl<const N: usize> Form for Version<N> {
+    fn says_nothing(&self) -> bool {
+        self.0 == [0; N]
     }
 }
 

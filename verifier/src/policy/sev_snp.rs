@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use std::collections::BTreeMap;
 
-use super::rule::{Bits, Mask, ReportDataRule, Revocation, Switch, Version, Waivable};
+use super::rule::{Bits, Form, Mask, ReportDataRule, Revocation, Switch, Version, Waivable};
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
 use crate::findings::BoundTo;
 use crate::reference::Expect;
@@ -55,11 +55,41 @@ impl SnpProfile {
         [("host_data", self.host_data.is_pinned()), ("bound_to", self.bound_to.required().is_some())]
     }
 
-    /// What pins the code.
-    pub(super) fn code_values(&self) -> [(&'static str, bool); 1] {
-        [("measurement", self.measurement.is_pinned())]
+    /// What pins the code. A lower privilege level can claim to be the code above it, and under debug none binds anybody.
+    pub(super) fn code_values(&self) -> [(&'static str, bool); 3] {
+        [
+            ("measurement", self.measurement.is_pinned()),
+            ("vmpl", self.vmpl.is_pinned()),
+            ("debug", self.debug == Switch::Rejected),
+        ]
+    }
+
+    /// What the ID block says: anybody can sign one, so it counts only under a key that is expected.
+    pub(super) fn id_block_values(&self) -> [(&'static str, bool); 3] {
+        [
+            ("guest_svn", self.guest_svn.is_pinned()),
+            ("family_id", self.family_id.is_pinned()),
+            ("image_id", self.image_id.is_pinned()),
+        ]
+    }
+
+    /// Who signed the ID block.
+    pub(super) fn id_block_keys(&self) -> [(&'static str, bool); 1] {
+        [("id_key", self.id_key.is_pinned() || self.author_key.is_pinned())]
+    }
+
+    /// What contradicts itself.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        if self.migration_agent == Switch::Allowed && !self.report_id_ma.is_pinned() {
+            return Some("`migration_agent` is allowed and `report_id_ma` unchecked: name the agent".to_owned());
+        }
+        let minima = self.minimum_tcb.required()?;
+        let wrong = minima.iter().find(|(product, least)| least.fmc.is_some() != (**product == ProductName::Turin))?;
+        Some(format!("`minimum_tcb` of {:?}: Turin alone has an `fmc`, and needs one", wrong.0))
     }
 }
+
+impl Form for Committed {}
 
 /// How a platform carries its evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -117,6 +147,11 @@ impl<'de> Deserialize<'de> for ChipIdText {
                 "`{text}`: expected a chip id of 128 hexadecimal digits (Turin: also 16)"
             )));
         };
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Err(serde::de::Error::custom(
+                "a chip id of zero is what every masked report shows: it names no chip",
+            ));
+        }
         let mut id = [0; 64];
         for (to, from) in id.iter_mut().zip(bytes) {
             *to = from;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use std::fmt;
 
-use super::rule::{Bits, Mask, ReportDataRule, Switch, Waivable};
+use super::rule::{Bits, Form, Mask, ReportDataRule, Switch, Waivable};
 use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
 use crate::findings::BoundTo;
@@ -22,13 +22,17 @@ pub(crate) struct TdxProfile {
     pub(crate) trailing_bytes: Trailing,
     pub(crate) ppids: Waivable<Vec<PpidText>>,
     pub(crate) minimum_evaluation_number: Waivable<u32>,
+    /// TCB info and QE identity are of the same evaluation.
+    pub(crate) one_evaluation: Waivable<OneEvaluation>,
     /// Statuses that are accepted; `unchecked` accepts all but Revoked.
     pub(crate) tcb_status: Waivable<Vec<StatusName>>,
     /// The only advisories that an accepted platform may be open to.
-    pub(crate) allowed_advisories: Waivable<Vec<String>>,
-    pub(crate) denied_advisories: Waivable<Vec<String>>,
+    pub(crate) allowed_advisories: Waivable<Vec<Advisory>>,
+    pub(crate) denied_advisories: Waivable<Vec<Advisory>>,
     pub(crate) minimum_tcb_date: Waivable<Date>,
     pub(crate) debug: Switch,
+    /// The profiling bits of newer modules (6:4). Reserved TUD bits cannot be allowed.
+    pub(crate) profiling: Switch,
     #[serde(deserialize_with = "attribute_bits")]
     pub(crate) attributes: Waivable<Bits>,
     pub(crate) xfam: Waivable<XfamRule>,
@@ -69,9 +73,16 @@ impl TdxProfile {
         [("mrtd", self.mrtd.is_pinned())]
     }
 
-    /// What pins the code: MRTD is the firmware alone; kernel, command line and initrd are in RTMR1 and RTMR2.
-    pub(super) fn code_values(&self) -> [(&'static str, bool); 3] {
-        [("mrtd", self.mrtd.is_pinned()), ("rtmr1", self.rtmr1.is_pinned()), ("rtmr2", self.rtmr2.is_pinned())]
+    /// What pins the code: MRTD is the firmware alone; kernel, command line and initrd are in RTMR1 and RTMR2, and the
+    /// ACPI tables, which are code that the host supplies (BadAML), in RTMR0. Under debug none of it binds anybody.
+    pub(super) fn code_values(&self) -> [(&'static str, bool); 5] {
+        [
+            ("mrtd", self.mrtd.is_pinned()),
+            ("rtmr0", self.rtmr0.is_pinned()),
+            ("rtmr1", self.rtmr1.is_pinned()),
+            ("rtmr2", self.rtmr2.is_pinned()),
+            ("debug", self.debug == Switch::Rejected),
+        ]
     }
 }
 
@@ -103,6 +114,28 @@ pub(crate) enum StatusName {
     TDRelaunchAdvisedConfigurationNeeded,
 }
 
+/// The one word that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OneEvaluation {
+    Required,
+}
+
+/// An advisory by Intel's id. A misspelt one would deny nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Advisory(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Advisory {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.strip_prefix("INTEL-SA-").filter(|digits| digits.len() == 5);
+        if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())) {
+            return Ok(Self(text));
+        }
+        Err(serde::de::Error::custom(format_args!("`{text}`: expected an advisory such as \"INTEL-SA-00837\"")))
+    }
+}
+
 /// XFAM by mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,6 +144,12 @@ pub(crate) struct XfamRule {
     pub(crate) required: Mask,
     /// Bits that may be 1.
     pub(crate) allowed: Mask,
+}
+
+impl Form for XfamRule {
+    fn says_nothing(&self) -> bool {
+        self.required.0 == 0 && self.allowed.0 == u64::MAX
+    }
 }
 
 /// MRSERVICETD: `"none"` for zero, or the hash of the service TDs.
@@ -151,6 +190,9 @@ impl<'de> Deserialize<'de> for PpidText {
             .ok_or_else(|| serde::de::Error::custom(format_args!("`{text}`: expected a PPID of 32 hexadecimal digits")))
     }
 }
+
+impl Form for OneEvaluation {}
+impl Form for Date {}
 
 /// An instant, written in RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

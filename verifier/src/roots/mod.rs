@@ -17,8 +17,10 @@ pub(crate) struct TrustAnchors {
     pub(crate) amd: Arc<[Vec<u8>]>,
     /// SGX root CAs, DER.
     pub(crate) intel: Arc<[Vec<u8>]>,
-    /// Whether both lists are the vendors'; a report says so when they are not.
-    pub(crate) vendors: bool,
+    /// Whether the ARKs are AMD's; a report says so when they are not.
+    pub(crate) amd_is_vendors: bool,
+    /// Whether the root CAs are Intel's.
+    pub(crate) intel_is_vendors: bool,
 }
 
 static AMD: LazyLock<Arc<[Vec<u8>]>> = LazyLock::new(|| {
@@ -31,7 +33,7 @@ static INTEL: LazyLock<Arc<[Vec<u8>]>> = LazyLock::new(|| [include_bytes!("intel
 impl TrustAnchors {
     /// The vendors' roots.
     pub(crate) fn vendors() -> Self {
-        Self { amd: AMD.clone(), intel: INTEL.clone(), vendors: true }
+        Self { amd: AMD.clone(), intel: INTEL.clone(), amd_is_vendors: true, intel_is_vendors: true }
     }
 
     /// The roots that a policy pins, PEM, each in place of the vendor's where given.
@@ -39,9 +41,16 @@ impl TrustAnchors {
         Ok(Self {
             amd: amd.map_or_else(|| Ok(AMD.clone()), |list| load("amd", list))?,
             intel: intel.map_or_else(|| Ok(INTEL.clone()), |list| load("intel", list))?,
-            vendors: amd.is_none() && intel.is_none(),
+            amd_is_vendors: amd.is_none(),
+            intel_is_vendors: intel.is_none(),
         })
     }
+}
+
+/// Whether AMD is known to have revoked this intermediate: the first ASK of Genoa, serial 0x20001, listed by AMD's Genoa
+/// CRL since 2022-10-31. A verifier that was given no CRL still knows.
+pub(crate) fn is_known_revoked(intermediate: &Certificate<'_>) -> bool {
+    intermediate.issuer_name() == Some("ARK-Genoa") && intermediate.serial == [0x02, 0x00, 0x01]
 }
 
 fn load(field: &str, list: &[String]) -> Result<Arc<[Vec<u8>]>, String> {

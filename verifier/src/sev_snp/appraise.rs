@@ -116,8 +116,11 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Finding
             None
         };
     }
-    let expected =
-        if strict { "reported <= committed == current" } else { "reported <= current, committed <= current" };
+    let expected = if strict {
+        "reported <= committed == current"
+    } else {
+        "reported <= current, committed <= current (committed_firmware is unchecked)"
+    };
     findings.judge(
         complaint.is_none(),
         Unacceptable::SnpTcbOrder { expected: expected.into(), actual: complaint.unwrap_or("in order").into() },
@@ -232,6 +235,11 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
         expected.push(bits.to_string());
         complaints.extend(bits.complaint(flags, crate::policy::POLICY_BITS));
     }
+    let (flags_ruled, abi_ruled) =
+        (profile.policy_flags.required().is_some(), profile.minimum_abi.required().is_some());
+    if flags_ruled != abi_ruled {
+        expected.push(format!("({} is unchecked)", if flags_ruled { "minimum_abi" } else { "policy_flags" }));
+    }
     if let Waivable::Required(least) = &profile.minimum_abi {
         expected.push(format!("ABI at least {least}"));
         if abi < *least {
@@ -310,7 +318,7 @@ fn judge_keys(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings
     let consistent = report.author_key_enabled() == (digest.0 != [0; 48]);
     let met = profile.author_key.is_met_by(digest).unwrap_or(true);
     let expected = match &profile.author_key {
-        Expect::Unchecked => "zero if and only if AUTHOR_KEY_EN is 0".to_owned(),
+        Expect::Unchecked => "zero if and only if AUTHOR_KEY_EN is 0 (author_key is unchecked)".to_owned(),
         expected => format!("{expected}; zero if and only if AUTHOR_KEY_EN is 0"),
     };
     let actual = format!("{}, AUTHOR_KEY_EN {}", to_hex(&digest.0), u8::from(report.author_key_enabled()));

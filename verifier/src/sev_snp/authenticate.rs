@@ -9,12 +9,12 @@ use crate::error::{Text, Unauthentic};
 use crate::evidence::Endorsements;
 use crate::findings::Findings;
 use crate::policy::{Revocation, SnpProfile, Switch, Waivable};
-use crate::roots::TrustAnchors;
+use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};
-use crate::x509::crl::Crl;
+use crate::x509::revocation::{Lists, NoLists};
 
 /// A report that AMD's hierarchy vouches for.
 pub(crate) struct Vouched<'a> {
@@ -56,7 +56,7 @@ pub(crate) fn authenticate<'a>(
 ) -> Result<Vouched<'a>, Unauthentic> {
     let claimed = claimed_product(report.hints(), findings)?;
     let pool = parse_pool(given.endorsements);
-    let chain = choose_chain(report.hints(), &pool, &mut given, findings)?;
+    let chain = choose_chain(report.hints(), &pool, &given, findings)?;
     let product = check_path(&chain, &mut given.signatures, findings)?;
     check_leaf_kind(report.hints(), &chain, given.profile, findings)?;
     check_validity(&chain, given.now, findings)?;
@@ -91,7 +91,7 @@ fn parse_pool(endorsements: &Endorsements) -> Vec<Certificate<'_>> {
 fn choose_chain<'c>(
     report: &Report<'_>,
     pool: &[Certificate<'c>],
-    given: &mut Given<'c, '_>,
+    given: &Given<'c, '_>,
     findings: &mut Findings,
 ) -> Result<Chain<'c>, Unauthentic> {
     let (wanted, other) = match report.signing_key {
@@ -107,20 +107,19 @@ fn choose_chain<'c>(
             };
             findings.require(false, mismatch)?;
         }
-        return missing(wanted, findings);
+        return missing(wanted, given, findings);
     };
     let issuer = leaf.issuer_name().unwrap_or("an issuer without a name");
     // AMD has issued an intermediate again under the same name: the one whose key signed this leaf is meant, the newest first.
     let mut issuers: Vec<_> = pool.iter().filter(|certificate| certificate.subject == leaf.issuer).collect();
     issuers.sort_by_key(|issuer| std::cmp::Reverse(issuer.not_before));
     issuers.truncate(MAX_ISSUERS);
-    let Some(first) = issuers.first().copied() else { return missing(issuer, findings) };
-    let signer = if issuers.len() == 1 {
-        None
-    } else {
-        issuers.iter().copied().find(|issuer| leaf.is_signed_by(&issuer.key, &mut given.signatures))
+    let Some(first) = issuers.first().copied() else { return missing(issuer, given, findings) };
+    let mut once = Signatures::stateless(); // what strangers claim is not worth remembering
+    let intermediate = match issuers.as_slice() {
+        [only] => only,
+        several => several.iter().copied().find(|issuer| leaf.is_signed_by(&issuer.key, &mut once)).unwrap_or(first),
     };
-    let intermediate = signer.unwrap_or(first);
     let supplied = "leaf and intermediate";
     findings.require(
         true,
@@ -129,8 +128,12 @@ fn choose_chain<'c>(
 
     let anchors: Vec<_> = given.anchors.amd.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
     let root_name = intermediate.issuer_name().unwrap_or("a root without a name");
-    let ark = anchors.iter().find(|ark| ark.subject == intermediate.issuer);
-    let source = if given.anchors.vendors { "pinned by this build" } else { "pinned by the policy, not AMD's" };
+    let namesakes: Vec<_> = anchors.iter().filter(|ark| ark.subject == intermediate.issuer).collect();
+    let ark = match namesakes.as_slice() {
+        [only] => Some(*only),
+        several => several.iter().copied().find(|ark| intermediate.is_signed_by(&ark.key, &mut once)),
+    };
+    let source = if given.anchors.amd_is_vendors { "pinned by this build" } else { "pinned by the policy, not AMD's" };
     let expected: Text = anchors.iter().filter_map(Certificate::common_name).collect::<Vec<_>>().join(", ").into();
     let Some(ark) = ark else {
         findings.require(
@@ -149,13 +152,17 @@ fn choose_chain<'c>(
 }
 
 /// Enough for every generation of an intermediate, and a bound on the signatures tried.
-const MAX_ISSUERS: usize = 4;
+const MAX_ISSUERS: usize = 16;
 
-fn missing<T>(name: &str, findings: &mut Findings) -> Result<T, Unauthentic> {
-    let missing = Unauthentic::SnpChainPresent {
-        expected: format!("a certificate of {name}").into(),
-        actual: "none was supplied".into(),
+fn missing<T>(name: &str, given: &Given<'_, '_>, findings: &mut Findings) -> Result<T, Unauthentic> {
+    let supplied = &given.endorsements.certificates;
+    let unreadable = supplied.iter().filter(|der| Certificate::parse(der).is_err()).count();
+    let actual = match unreadable {
+        0 => format!("none among the {} supplied", supplied.len()),
+        count => format!("none among the {} supplied, of which {count} could not be read", supplied.len()),
     };
+    let missing =
+        Unauthentic::SnpChainPresent { expected: format!("a certificate of {name}").into(), actual: actual.into() };
     findings.require(false, missing.clone())?;
     Err(missing)
 }
@@ -223,9 +230,10 @@ fn product_of(root: Option<&str>, intermediate: &str) -> Option<Product> {
 
 fn names_and_usage_complaint(chain: &Chain<'_>) -> Option<String> {
     let Chain { ark, intermediate, leaf } = chain;
-    let critical = [ark, intermediate, leaf].into_iter().find(|certificate| certificate.unknown_critical().is_some());
-    if let Some(certificate) = critical {
-        return Some(format!("an unknown critical extension in {}", certificate.common_name().unwrap_or("?")));
+    for certificate in [ark, intermediate, leaf] {
+        if let Some(complaint) = certificate.extension_complaint() {
+            return Some(format!("{complaint} in {}", certificate.common_name().unwrap_or("?")));
+        }
     }
     match (ark.powers(), intermediate.powers(), leaf.powers()) {
         (Ok(root), _, _) if !root.may_issue(1) || !root.may_revoke() => {
@@ -315,53 +323,46 @@ fn check_validity(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> 
 
 /// The ARK's CRL lists intermediates. Leaves carry serial 0 and another issuer: they cannot be on it.
 fn check_revocation(chain: &Chain<'_>, given: &mut Given<'_, '_>, findings: &mut Findings) -> Result<(), Unauthentic> {
-    if given.profile.revocation == Revocation::Unchecked {
+    let leaf = format!(
+        "AMD's CRL lists what the ARK issued; this leaf (serial {}) was issued by the intermediate and cannot be on it",
+        to_hex(chain.leaf.serial)
+    );
+    findings.not_applicable(Check::SnpChainLeafRevocation, leaf);
+    if given.profile.revocation == Revocation::Unchecked && !roots::is_known_revoked(&chain.intermediate) {
         findings.not_checked(Check::SnpChainRevocation, "revocation", "the policy does not ask for revocation");
         return Ok(());
     }
-    let lists = given
-        .endorsements
-        .crls
-        .iter()
-        .filter_map(|der| Crl::parse(der).ok())
-        .filter(|crl| crl.issuer == chain.ark.subject);
-    let newest = lists.max_by_key(|crl| (crl.is_current_at(given.now), crl.this_update));
-    let expected = format!(
-        "a CRL of {}, current at {}, that does not list the intermediate",
-        chain.ark.common_name().unwrap_or("the ARK"),
-        given.now
-    );
-    let complaint = match &newest {
-        None if given.profile.revocation == Revocation::IfSupplied => {
-            findings.not_checked(
-                Check::SnpChainRevocation,
-                "revocation",
-                "no CRL of this product was supplied, and the policy does not insist",
-            );
+    let ark_name = chain.ark.common_name().unwrap_or("the ARK");
+    let serial = to_hex(chain.intermediate.serial);
+    let consulted = Lists::consult(&given.endorsements.crls, &chain.ark, given.now, &mut given.signatures);
+    let complaint = match &consulted {
+        _ if roots::is_known_revoked(&chain.intermediate) => {
+            Some(format!("the intermediate (serial {serial}) was revoked by AMD before this release"))
+        }
+        Err(NoLists::Absent) if given.profile.revocation == Revocation::IfSupplied => {
+            let why = "no CRL of this product was supplied, and the policy does not insist";
+            findings.not_checked(Check::SnpChainRevocation, "revocation", why);
             return Ok(());
         }
-        None => Some("none was supplied".to_owned()),
-        Some(crl) if !crl.is_signed_by(&chain.ark.key, &mut given.signatures) => {
-            Some("a CRL that the ARK did not sign".to_owned())
-        }
-        Some(crl) if !crl.is_current_at(given.now) => Some(match crl.next_update {
-            Some(next) => format!("a CRL for {} to {next}", crl.this_update),
-            None => "a CRL without nextUpdate".to_owned(),
-        }),
-        Some(crl) => match crl.lists(chain.intermediate.serial) {
+        Err(NoLists::Absent) => Some("none was supplied".to_owned()),
+        Err(NoLists::Unusable(why)) => Some(why.clone()),
+        Ok(lists) => match lists.revoke(&chain.intermediate) {
             Ok(false) => None,
-            Ok(true) => Some(format!("the intermediate (serial {}) is revoked", to_hex(chain.intermediate.serial))),
+            Ok(true) => Some(format!("the intermediate (serial {serial}) is revoked")),
             Err(error) => Some(format!("a CRL that cannot be read: {}", error.0)),
         },
     };
-    let actual = complaint.clone().unwrap_or_else(|| "not listed; the leaf bears serial 0 and cannot be".to_owned());
+    let expected = format!("a CRL of {ark_name}, current at {}, that does not list the intermediate", given.now);
+    let actual = complaint.clone().unwrap_or_else(|| format!("the intermediate (serial {serial}) is not listed"));
     findings.require(
         complaint.is_none(),
         Unauthentic::SnpChainRevocation { expected: expected.into(), actual: actual.into() },
     )?;
-    if let Some(crl) = newest {
-        findings.facts.text("crl_this_update", crl.this_update.to_string());
-        if let Some(next) = crl.next_update {
+    if let Ok(lists) = consulted {
+        if let Some(issued) = lists.this_update() {
+            findings.facts.text("crl_this_update", issued.to_string());
+        }
+        if let Some(next) = lists.next_update() {
             findings.ends(next);
         }
     }

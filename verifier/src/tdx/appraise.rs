@@ -7,7 +7,7 @@ use crate::bytes::Mr;
 use crate::checks::Check;
 use crate::error::{Text, Unacceptable};
 use crate::findings::Findings;
-use crate::policy::{ATTRIBUTE_BITS, Policy, ServiceTd, StatusName, Switch, TdxProfile, Waivable};
+use crate::policy::{ATTRIBUTE_BITS, Advisory, Policy, ServiceTd, StatusName, Switch, TdxProfile, Waivable};
 
 /// Judges every rule of `profile`.
 pub(crate) fn appraise(vouched: &Vouched<'_, '_>, profile: &TdxProfile, policy: &Policy, findings: &mut Findings) {
@@ -64,17 +64,18 @@ fn judge_tcb(vouched: &Vouched<'_, '_>, profile: &TdxProfile, findings: &mut Fin
         },
     );
 
-    let status = match &quote.body.td15 {
+    let (status, current) = match &quote.body.td15 {
         None => {
             findings.not_applicable(Check::TdxTcbRelaunch, "a TD 1.0 report has no TEE_TCB_SVN2");
-            Some(launch.converged)
+            (launch.converged, None)
         }
-        Some(td15) => judge_relaunch(&launch, evaluate(td15.tee_tcb_svn2), findings),
+        Some(td15) => match judge_relaunch(&launch, evaluate(td15.tee_tcb_svn2), findings) {
+            Some((status, current)) => (status, Some(current)),
+            None => return,
+        },
     };
-    if let Some(status) = status {
-        state(&launch, status, findings);
-        judge_accepted(&launch, status, profile, findings);
-    }
+    state(&launch, status, findings);
+    judge_accepted(&launch, current.as_ref(), status, profile, findings);
 }
 
 fn shown(module: Option<TcbStatus>) -> String {
@@ -89,17 +90,21 @@ fn judge_parts(
     profile: &TdxProfile,
     findings: &mut Findings,
 ) {
+    let [svn, version, ..] = *quote.body.tee_tcb_svn;
     let module = match (signer, launch) {
         (Ok(Some(complaint)) | Err(complaint), _) | (Ok(None), Err(NoEvaluation::Module(complaint))) => {
-            Some(complaint.clone())
+            Some(Err(complaint.clone()))
         }
-        (Ok(None), _) => None,
+        (Ok(None), Ok(_)) if version == 0 => Some(Ok("Intel's signer; version 0 has no levels of its own".to_owned())),
+        (Ok(None), Ok(_)) => Some(Ok(format!("Intel's signer, version {version}, SVN {svn}, with a level"))),
+        // The evaluation ended before it looked for the module's level.
+        (Ok(None), Err(_)) => None,
     };
-    let [svn, version, ..] = *quote.body.tee_tcb_svn;
-    let holds = module.is_none();
-    let actual = module.unwrap_or_else(|| format!("Intel's signer, version {version}, SVN {svn}"));
-    let expected = "a TDX module of Intel's signer, with a level in the TCB info".into();
-    findings.judge(holds, Unacceptable::TdxTcbModule { expected, actual: actual.into() });
+    if let Some(module) = module {
+        let expected = "a TDX module of Intel's signer, and from version 1 on a level for its SVN".into();
+        let (holds, actual) = (module.is_ok(), module.unwrap_or_else(|complaint| complaint));
+        findings.judge(holds, Unacceptable::TdxTcbModule { expected, actual: actual.into() });
+    }
 
     let expected = Text::Borrowed("a TCB level that the platform reaches in every component");
     match launch {
@@ -116,7 +121,9 @@ fn judge_parts(
         Err(NoEvaluation::Module(_) | NoEvaluation::Qe(_)) => {}
     }
 
-    let expected = Text::Borrowed("a level that the quoting enclave's ISVSVN reaches");
+    let expected = Text::Borrowed(
+        "a level that the quoting enclave's ISVSVN reaches, and no needed configuration that the policy does not accept",
+    );
     match launch {
         // Intel's convergence passes over a QE that needs configuration; here it counts as what it says.
         Ok(evaluation) => {
@@ -131,22 +138,24 @@ fn judge_parts(
     }
 }
 
-/// The whole evaluation again, for the module that runs now. Its failure rejects.
+/// The whole evaluation again, for the module that runs now. Its failure rejects, and so does a revoked module: Intel's
+/// library leaves the latter to the caller, who reads only the launch status.
 fn judge_relaunch(
     launch: &Evaluation,
     current: Result<Evaluation, NoEvaluation>,
     findings: &mut Findings,
-) -> Option<TcbStatus> {
-    let expected = Text::Borrowed("an evaluation for TEE_TCB_SVN2 as well");
+) -> Option<(TcbStatus, Evaluation)> {
+    let expected = Text::Borrowed("an evaluation for TEE_TCB_SVN2 as well, and not Revoked");
     match current {
         Ok(current) => {
             let status = tcb::relaunch(launch.converged, current.converged);
             let actual = format!("launched {}, now {}: {status}", launch.converged, current.converged);
-            findings.judge(true, Unacceptable::TdxTcbRelaunch { expected, actual: actual.into() });
+            let holds = current.converged != TcbStatus::Revoked;
+            findings.judge(holds, Unacceptable::TdxTcbRelaunch { expected, actual: actual.into() });
             findings.facts.text("tcb_status_current", current.converged.to_string());
             findings.facts.text("tcb_date_current", current.date.to_string());
-            findings.facts.list("advisories_current", current.advisories.into_iter().collect());
-            Some(status)
+            findings.facts.list("advisories_current", current.advisories.iter().cloned().collect());
+            Some((status, current))
         }
         Err(
             NoEvaluation::Platform(why) | NoEvaluation::Module(why) | NoEvaluation::Qe(why) | NoEvaluation::Status(why),
@@ -175,28 +184,45 @@ fn accepts(statuses: &[StatusName], status: TcbStatus) -> bool {
     statuses.iter().any(|accepted| format!("{accepted:?}") == status.to_string())
 }
 
-/// Revoked is never accepted, whatever the policy waives.
-fn judge_accepted(launch: &Evaluation, status: TcbStatus, profile: &TdxProfile, findings: &mut Findings) {
+/// Revoked is never accepted, whatever the policy waives. Under TD 1.5 the rules hold for the launch and for now.
+fn judge_accepted(
+    launch: &Evaluation,
+    current: Option<&Evaluation>,
+    status: TcbStatus,
+    profile: &TdxProfile,
+    findings: &mut Findings,
+) {
+    let evaluations = || std::iter::once(launch).chain(current);
     let mut expected = Vec::new();
     let mut complaint = (status == TcbStatus::Revoked).then(|| "Revoked".to_owned());
-    match &profile.tcb_status {
-        Waivable::Unchecked => expected.push("any status but Revoked".to_owned()),
-        Waivable::Required(statuses) => {
-            expected.push(format!("one of {statuses:?}"));
-            complaint = complaint.or_else(|| (!accepts(statuses, status)).then(|| status.to_string()));
-        }
+    if let Waivable::Required(statuses) = &profile.tcb_status {
+        expected.push(format!("one of {statuses:?}"));
+        let now = current.map(|current| current.converged).filter(|now| *now != TcbStatus::UpToDate);
+        let unwanted = std::iter::once(status).chain(now).find(|status| !accepts(statuses, *status));
+        complaint = complaint.or_else(|| unwanted.map(|status| status.to_string()));
     }
     if let Waivable::Required(allowed) = &profile.allowed_advisories {
-        expected.push(format!("no advisory but {}", allowed.join(", ")));
-        complaint = complaint.or_else(|| launch.advisories.iter().find(|id| !allowed.contains(id)).cloned());
+        expected.push(format!("no advisory but {}", names(allowed)));
+        let other = |id: &&String| !allowed.iter().any(|allowed| allowed.0 == **id);
+        complaint = complaint.or_else(|| evaluations().flat_map(|one| &one.advisories).find(other).cloned());
     }
     if let Waivable::Required(denied) = &profile.denied_advisories {
-        expected.push(format!("none of {}", denied.join(", ")));
-        complaint = complaint.or_else(|| denied.iter().find(|id| launch.advisories.contains(*id)).cloned());
+        expected.push(format!("none of {}", names(denied)));
+        let open = |denied: &&Advisory| evaluations().any(|one| one.advisories.contains(&denied.0));
+        complaint = complaint.or_else(|| denied.iter().find(open).map(|denied| denied.0.clone()));
     }
     if let Waivable::Required(floor) = &profile.minimum_tcb_date {
         expected.push(format!("a TCB date of {} or later", floor.0));
-        complaint = complaint.or_else(|| (launch.date < floor.0).then(|| format!("TCB date {}", launch.date)));
+        let early = evaluations().find(|one| one.date < floor.0);
+        complaint = complaint.or_else(|| early.map(|one| format!("TCB date {}", one.date)));
+    }
+    if expected.is_empty() && complaint.is_none() {
+        let why = format!("the policy takes any status but Revoked; this is {status}");
+        findings.not_checked(Check::TdxTcbAccepted, "tcb_status", why);
+        return;
+    }
+    if profile.tcb_status.required().is_none() {
+        expected.push("any status but Revoked (tcb_status is unchecked)".to_owned());
     }
     let actual = complaint.clone().unwrap_or_else(|| status.to_string());
     findings.judge(
@@ -205,8 +231,14 @@ fn judge_accepted(launch: &Evaluation, status: TcbStatus, profile: &TdxProfile, 
     );
 }
 
+fn names(advisories: &[Advisory]) -> String {
+    advisories.iter().map(|advisory| advisory.0.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// TUD, bits 7:0: DEBUG, and bits that newer modules use for profiling.
 const TUD: u64 = 0xFF;
+const TUD_DEBUG: u64 = 0x01;
+const TUD_PROFILING: u64 = 0x70;
 
 fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
     let tud = body.td_attributes & TUD;
@@ -222,9 +254,13 @@ fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
     .map(|(_, name)| name)
     .collect();
     let actual = if names.is_empty() { "TUD 0".to_owned() } else { names.join(", ") };
-    let allowed = profile.debug == Switch::Allowed;
-    let expected = if allowed { "any TUD, as the policy allows" } else { "TUD 0 (no debug, no profiling)" };
-    findings.judge(tud == 0 || allowed, Unacceptable::TdxTdDebug { expected: expected.into(), actual: actual.into() });
+    let bits = |switch: Switch, bits: u64| if switch == Switch::Allowed { bits } else { 0 };
+    let allowed = bits(profile.debug, TUD_DEBUG) | bits(profile.profiling, TUD_PROFILING);
+    let expected = match allowed {
+        0 => "TUD 0 (no debug, no profiling)".to_owned(),
+        allowed => format!("no TUD bit outside {allowed:#x}, which the policy allows"),
+    };
+    findings.judge(tud & !allowed == 0, Unacceptable::TdxTdDebug { expected: expected.into(), actual: actual.into() });
 
     let attributes = body.td_attributes & !TUD;
     match &profile.attributes {
@@ -260,8 +296,30 @@ fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
 }
 
 fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
+    let none = ServiceTd(Mr([0; 48]));
     let Some(td15) = &body.td15 else {
-        findings.not_applicable(Check::TdxTdServiceTd, "a TD 1.0 report names no service TD");
+        // TD 1.0 has no MRSERVICETD. Modules from 1.5 on can bind a service TD and still report in this form; without
+        // MIGRATABLE nothing can be done with one.
+        let [_, module_version, ..] = *body.tee_tcb_svn;
+        let migratable = body.td_attributes >> 29 & 1 != 0;
+        match profile.service_td.is_met_by(&none) {
+            None => findings.not_checked(
+                Check::TdxTdServiceTd,
+                "service_td",
+                "the policy takes any service TD; a TD 1.0 report names none",
+            ),
+            Some(true) if module_version == 0 || !migratable => findings.not_applicable(
+                Check::TdxTdServiceTd,
+                "a TD 1.0 report names no service TD, and this TD cannot be migrated by one",
+            ),
+            Some(_) => findings.judge(
+                false,
+                Unacceptable::TdxTdServiceTd {
+                    expected: profile.service_td.to_string().into(),
+                    actual: "a TD 1.0 report, which cannot show it".into(),
+                },
+            ),
+        }
         return;
     };
     let exchanged = td15.service_td_hashes.filter(|[initial, current]| initial != current);

@@ -1,10 +1,11 @@
 //! Who vouches for a quote: Intel's root -> PCK CA -> PCK -> quoting enclave -> attestation key -> header and body; and
 //! root -> TCB signing -> TCB info and QE identity. In that order, ending at the first check that fails.
 
-use super::collateral::{QeIdentity, QeIdentityHint, TcbInfo, TcbInfoHint};
+use super::choose::{Collateral, Issuers, choose_collateral, missing};
+use super::collateral::{QeIdentity, TcbInfo};
 use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
-use crate::bytes::{Fmspc, to_hex};
+use crate::bytes::to_hex;
 use crate::error::{Text, Unauthentic};
 use crate::evidence::{Endorsements, SignedJson};
 use crate::findings::Findings;
@@ -14,8 +15,8 @@ use crate::signature::{Scheme, Signatures, holds, sha256};
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
-use crate::x509::crl::Crl;
 use crate::x509::pem;
+use crate::x509::revocation::Lists;
 
 /// A quote that Intel's hierarchy vouches for, with the collateral to judge it by.
 pub(crate) struct Vouched<'a, 'g> {
@@ -34,18 +35,8 @@ pub(crate) struct Given<'g, 'm> {
     pub(crate) signatures: Signatures<'m>,
 }
 
-/// What of the pool this quote needs.
-struct Collateral<'g> {
-    tcb_info: &'g SignedJson,
-    qe_identity: &'g SignedJson,
-    root_crl: Crl<'g>,
-    pck_crl: Crl<'g>,
-    tcb_signing: Certificate<'g>,
-}
-
 const PCK_NAME: &str = "Intel SGX PCK Certificate";
 const PCK_CA_NAMES: [&str; 2] = ["Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA"];
-const TCB_SIGNING_NAME: &str = "Intel SGX TCB Signing";
 
 /// Unverified -> vouched for.
 pub(crate) fn authenticate<'a, 'g>(
@@ -69,12 +60,14 @@ pub(crate) fn authenticate<'a, 'g>(
     let (leaf, ca) = choose_pck(hints, &carried, &pool, findings)?;
     let anchors: Vec<Certificate<'_>> =
         given.anchors.intel.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let root = check_root(&ca, &carried, &anchors, given.anchors.vendors, findings)?;
+    let root = check_root(&ca, &carried, &anchors, given.anchors.intel_is_vendors, findings)?;
     check_pck_chain(&leaf, &ca, root, given.now, &mut given.signatures, findings)?;
     let pck = pck::parse(&leaf);
     let fmspc = pck.as_ref().map(|pck| pck.fmspc).ok();
-    let collateral = choose_collateral(&pool, root, &ca, fmspc, &given, findings)?;
-    check_revocation(&leaf, &ca, root, &collateral, &mut given, findings)?;
+    let issuers = Issuers { root, ca: &ca, fmspc };
+    let Given { endorsements, now, ref mut signatures, .. } = given;
+    let collateral = choose_collateral(&pool, endorsements, &issuers, now, signatures, findings)?;
+    check_revocation(&leaf, &ca, &collateral, now, findings)?;
 
     let actual = match &pck {
         Ok(pck) => format!("FMSPC {}, PCESVN {}, CPUSVN {}", pck.fmspc, pck.pce_svn, to_hex(&pck.cpu_svn)),
@@ -151,15 +144,8 @@ fn choose_pck<'c>(
     }
 }
 
-/// A bound on the signatures tried.
-const MAX_CANDIDATES: usize = 16;
-
-fn missing(names: &[&str], findings: &mut Findings) -> Unauthentic {
-    fail(
-        Unauthentic::TdxCollateralPresent { expected: names.join(", ").into(), actual: "not supplied".into() },
-        findings,
-    )
-}
+/// A bound on the signatures tried: platforms of a fleet that share a TCB.
+const MAX_CANDIDATES: usize = 64;
 
 /// The anchor that issued the CA. A root that comes with the quote is compared with it, and never used.
 fn check_root<'c, 'r>(
@@ -175,7 +161,11 @@ fn check_root<'c, 'r>(
         .collect::<Vec<_>>()
         .join(", ")
         .into();
-    let root = anchors.iter().find(|root| root.subject == ca.issuer);
+    let namesakes: Vec<_> = anchors.iter().filter(|root| root.subject == ca.issuer).collect();
+    let root = match namesakes.as_slice() {
+        [only] => Some(*only),
+        several => several.iter().copied().find(|root| ca.is_signed_by(&root.key, &mut Signatures::stateless())),
+    };
     let forged = carried
         .iter()
         .find(|certificate| certificate.subject == ca.issuer && root.is_some_and(|root| root.spki != certificate.spki));
@@ -214,8 +204,8 @@ fn check_pck_chain(
         Some(complaint)
     } else if !leaf.powers().is_ok_and(|powers| !powers.ca) {
         Some("the PCK certificate claims the powers of an authority".to_owned())
-    } else if [leaf, ca, root].iter().any(|certificate| certificate.unknown_critical().is_some()) {
-        Some("an unknown critical extension".to_owned())
+    } else if let Some(complaint) = [leaf, ca, root].iter().find_map(|certificate| certificate.extension_complaint()) {
+        Some(complaint.to_owned())
     } else if let Some(certificate) = [leaf, ca, root].iter().find(|certificate| !certificate.is_valid_at(now)) {
         Some(format!(
             "{} is valid from {} to {}, not at {now}",
@@ -246,133 +236,44 @@ fn authority_complaint(authority: &Certificate<'_>, name: &str, below: u32) -> O
     }
 }
 
-/// Picks from the pool what this platform needs; what of it is missing is named, all at once.
-fn choose_collateral<'g>(
-    pool: &[Certificate<'g>],
-    root: &Certificate<'_>,
-    ca: &Certificate<'_>,
-    fmspc: Option<Fmspc>,
-    given: &Given<'g, '_>,
-    findings: &mut Findings,
-) -> Result<Collateral<'g>, Unauthentic> {
-    let now = given.now;
-    let current = |issue: UnixTime, next: UnixTime| issue <= now && now < next;
-    // Unsigned hints choose among what was supplied: TDX before SGX, this FMSPC, current, then the latest.
-    let tcb_info = choose(&given.endorsements.tcb_infos, |body| {
-        let hint: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
-        let is_current = current(hint.issue_date.0, hint.next_update.0);
-        Some((hint.id == "TDX", fmspc.is_some_and(|fmspc| hint.is_for(&fmspc)), is_current, hint.issue_date))
-    });
-    let qe_identity = choose(&given.endorsements.qe_identities, |body| {
-        let hint: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
-        Some((hint.id == "TD_QE", current(hint.issue_date.0, hint.next_update.0), hint.issue_date))
-    });
-    let crls: Vec<_> = given.endorsements.crls.iter().filter_map(|der| Crl::parse(der).ok()).collect();
-    let newest_crl = |issuer: &[u8]| {
-        crls.iter().filter(|crl| crl.issuer == issuer).max_by_key(|crl| (crl.is_current_at(now), crl.this_update))
-    };
-    let root_crl = newest_crl(root.subject);
-    let pck_crl = newest_crl(ca.subject);
-    let signing = pool.iter().filter(|certificate| certificate.common_name() == Some(TCB_SIGNING_NAME));
-    let tcb_signing = signing.max_by_key(|certificate| {
-        (certificate.issuer == root.subject, certificate.is_valid_at(now), certificate.not_after)
-    });
-
-    let fmspc = fmspc.map_or_else(|| "unknown".to_owned(), |fmspc| fmspc.to_string());
-    let names = [
-        (tcb_info.is_none(), format!("TCB info (TDX, FMSPC {fmspc})")),
-        (qe_identity.is_none(), "QE identity (TD_QE)".to_owned()),
-        (root_crl.is_none(), "CRL of Intel SGX Root CA".to_owned()),
-        (pck_crl.is_none(), format!("CRL of {}", ca.common_name().unwrap_or("the PCK CA"))),
-        (tcb_signing.is_none(), format!("certificate `{TCB_SIGNING_NAME}`")),
-    ];
-    match (tcb_info, qe_identity, root_crl, pck_crl, tcb_signing) {
-        (Some(tcb_info), Some(qe_identity), Some(root_crl), Some(pck_crl), Some(tcb_signing)) => {
-            let all = Unauthentic::TdxCollateralPresent {
-                expected: "TCB info, QE identity, two CRLs, TCB signing certificate".into(),
-                actual: "all supplied".into(),
-            };
-            findings.require(true, all)?;
-            Ok(Collateral {
-                tcb_info,
-                qe_identity,
-                root_crl: root_crl.clone(),
-                pck_crl: pck_crl.clone(),
-                tcb_signing: tcb_signing.clone(),
-            })
-        }
-        _ => {
-            let names: Vec<_> = names.iter().filter(|(absent, _)| *absent).map(|(_, name)| name.as_str()).collect();
-            Err(missing(&names, findings))
-        }
-    }
-}
-
-/// The text whose hint is greatest. Reading a hint is skipped where there is nothing to choose.
-fn choose<H: Ord>(texts: &[SignedJson], hint: impl Fn(&str) -> Option<H>) -> Option<&SignedJson> {
-    match texts {
-        [only] => Some(only),
-        texts => texts.iter().max_by_key(|json| hint(&json.body)),
-    }
-}
-
+/// Current lists of root and PCK CA name nothing of this chain.
 fn check_revocation(
     leaf: &Certificate<'_>,
     ca: &Certificate<'_>,
-    root: &Certificate<'_>,
     collateral: &Collateral<'_>,
-    given: &mut Given<'_, '_>,
+    now: UnixTime,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
-    let now = given.now;
-    let lists = [
-        (
-            &collateral.root_crl,
-            root,
-            &[(ca, "the PCK CA"), (&collateral.tcb_signing, "the TCB signing certificate")][..],
-        ),
-        (&collateral.pck_crl, ca, &[(leaf, "the PCK certificate")][..]),
+    let subjects = [
+        (&collateral.root_lists, ca, "the PCK CA"),
+        (&collateral.root_lists, &collateral.tcb_signing, "the TCB signing certificate"),
+        (&collateral.pck_lists, leaf, "the PCK certificate"),
     ];
-    let mut complaint = None;
-    for (crl, issuer, subjects) in lists {
-        let name = issuer.common_name().unwrap_or("?");
-        complaint = complaint.or_else(|| crl_complaint(crl, issuer, name, subjects, now, &mut given.signatures));
-    }
+    let complaint = subjects.iter().find_map(|(lists, subject, name)| match lists {
+        Err(why) => Some(why.clone()),
+        Ok(lists) => match lists.revoke(subject) {
+            Ok(false) => None,
+            Ok(true) => Some(format!("{name} is revoked")),
+            Err(error) => Some(format!("a CRL that cannot be read: {}", error.0)),
+        },
+    });
     let actual = complaint.clone().unwrap_or_else(|| "nothing of this chain is listed".to_owned());
     let expected = format!("CRLs of the root and of the PCK CA, current at {now}, that list nothing of this chain");
     findings.require(
         complaint.is_none(),
         Unauthentic::TdxChainRevocation { expected: expected.into(), actual: actual.into() },
     )?;
-    for (name, crl) in [("root_crl_this_update", &collateral.root_crl), ("pck_crl_this_update", &collateral.pck_crl)] {
-        findings.facts.text(name, crl.this_update.to_string());
-        if let Some(next) = crl.next_update {
+    let lists = [("root_crl_this_update", &collateral.root_lists), ("pck_crl_this_update", &collateral.pck_lists)];
+    for (name, lists) in lists {
+        let lists = lists.as_ref().ok();
+        if let Some(issued) = lists.and_then(Lists::this_update) {
+            findings.facts.text(name, issued.to_string());
+        }
+        if let Some(next) = lists.and_then(Lists::next_update) {
             findings.ends(next);
         }
     }
     Ok(())
-}
-
-fn crl_complaint(
-    crl: &Crl<'_>,
-    issuer: &Certificate<'_>,
-    name: &str,
-    subjects: &[(&Certificate<'_>, &str)],
-    now: UnixTime,
-    signatures: &mut Signatures<'_>,
-) -> Option<String> {
-    if !crl.is_signed_by(&issuer.key, signatures) {
-        return Some(format!("the CRL of {name} is not signed by it"));
-    }
-    if !crl.is_current_at(now) {
-        let next = crl.next_update.map_or_else(|| "no end".to_owned(), |next| next.to_string());
-        return Some(format!("the CRL of {name} is for {} to {next}, not for {now}", crl.this_update));
-    }
-    subjects.iter().find_map(|(subject, what)| match crl.lists(subject.serial) {
-        // A serial is unique only within its issuer.
-        Ok(listed) => (listed && subject.issuer == crl.issuer).then(|| format!("{what} is revoked")),
-        Err(error) => Some(format!("the CRL of {name} cannot be read: {}", error.0)),
-    })
 }
 
 /// TCB info and QE identity are signed, as served, by a TCB signing certificate under the same root.
@@ -384,21 +285,21 @@ fn check_collateral<'g>(
 ) -> Result<(TcbInfo<'g>, QeIdentity<'g>), Unauthentic> {
     let signer = &collateral.tcb_signing;
     let now = given.now;
+    let issued = signer.issuer == root.subject && signer.is_signed_by(&root.key, &mut given.signatures);
     let expected = Text::Borrowed(
         "TCB info and QE identity signed by `Intel SGX TCB Signing` under the pinned root, valid at the stated time",
     );
     let mut signed = |json: &SignedJson| matches!(signer.key, PublicKey::P256(key) if given.signatures.endorsement_holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature));
-    let (tcb_info_signed, qe_identity_signed) = (signed(collateral.tcb_info), signed(collateral.qe_identity));
     let powers = signer.powers().ok();
-    let complaint = if signer.issuer != root.subject || !signer.is_signed_by(&root.key, &mut given.signatures) {
+    let complaint = if !issued {
         Some("the TCB signing certificate is not signed by the pinned root".to_owned())
     } else if !signer.is_valid_at(now) {
         Some(format!("the TCB signing certificate is valid from {} to {}", signer.not_before, signer.not_after))
-    } else if powers.is_none_or(|powers| powers.ca) || signer.unknown_critical().is_some() {
+    } else if powers.is_none_or(|powers| powers.ca) || signer.extension_complaint().is_some() {
         Some("the TCB signing certificate claims other powers".to_owned())
-    } else if !tcb_info_signed {
+    } else if !signed(collateral.tcb_info) {
         Some("TCB info without its signature".to_owned())
-    } else if !qe_identity_signed {
+    } else if !signed(collateral.qe_identity) {
         Some("QE identity without its signature".to_owned())
     } else {
         None
@@ -427,21 +328,23 @@ fn check_fresh(
         (now < issue || now >= next).then(|| format!("{what} is for {issue} to {next}, not for {now}"))
     };
     let floor = given.profile.minimum_evaluation_number.required();
+    let one = given.profile.one_evaluation.required().is_some();
     let complaint = window("TCB info", info.issue_date.0, info.next_update.0)
         .or_else(|| window("QE identity", qe.issue_date.0, qe.next_update.0))
         .or_else(|| {
-            let floor = floor?;
             let (tcb, enclave) = (info.evaluation_number, qe.evaluation_number);
-            (tcb < *floor || tcb != enclave).then(|| format!("evaluation {tcb} of TCB info, {enclave} of QE identity"))
+            let below = floor.is_some_and(|floor| tcb < *floor || enclave < *floor);
+            (below || (one && tcb != enclave))
+                .then(|| format!("evaluation {tcb} of TCB info, {enclave} of QE identity"))
         });
     let numbers = format!(
         "evaluation {} and {}, until {} and {}",
         info.evaluation_number, qe.evaluation_number, info.next_update, qe.next_update
     );
-    let expected = match floor {
-        None => format!("issueDate <= {now} < nextUpdate"),
-        Some(floor) => format!("issueDate <= {now} < nextUpdate, one evaluation, at least {floor}"),
-    };
+    let floor =
+        floor.map_or_else(|| "no minimum evaluation".to_owned(), |floor| format!("evaluation {floor} or later"));
+    let same = if one { "the same for both" } else { "not necessarily the same for both" };
+    let expected = format!("issueDate <= {now} < nextUpdate; by the policy {floor}, {same}");
     findings.require(
         complaint.is_none(),
         Unauthentic::TdxCollateralFresh {

@@ -176,6 +176,8 @@ pub(crate) struct TcbInfoHint<'a> {
     #[serde(rename = "nextUpdate")]
     pub(crate) next_update: Date,
     pub(crate) fmspc: Hex<6>,
+    #[serde(rename = "tcbEvaluationDataNumber")]
+    pub(crate) evaluation_number: u32,
 }
 
 /// What of a QE identity is needed to choose it from a pool; unsigned, so a hint and no more.
@@ -187,6 +189,8 @@ pub(crate) struct QeIdentityHint<'a> {
     pub(crate) issue_date: Date,
     #[serde(rename = "nextUpdate")]
     pub(crate) next_update: Date,
+    #[serde(rename = "tcbEvaluationDataNumber")]
+    pub(crate) evaluation_number: u32,
 }
 
 impl TcbInfoHint<'_> {

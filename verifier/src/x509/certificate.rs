@@ -84,6 +84,8 @@ pub(crate) struct Certificate<'a> {
     pub(crate) spki: &'a [u8],
     pub(crate) key: PublicKey<'a>,
     pub(crate) extensions: Vec<Extension<'a>>,
+    /// RFC 5280, section 4.2 forbids it; such a certificate is read, so that the refusal can say why.
+    pub(crate) repeats_an_extension: bool,
     pub(crate) algorithm: SignatureAlgorithm,
     signature: &'a [u8],
 }
@@ -119,9 +121,9 @@ impl<'a> Certificate<'a> {
         let subject = fields.element(SEQUENCE)?.whole;
         let spki = fields.element(SEQUENCE)?;
         let key = parse_key(spki.content)?;
-        let extensions = match fields.peek() {
+        let (extensions, repeats_an_extension) = match fields.peek() {
             Some(_) => parse_extensions(fields.nested(context(3))?)?,
-            None => Vec::new(),
+            None => (Vec::new(), false),
         };
         fields.end()?;
         Ok(Self {
@@ -134,6 +136,7 @@ impl<'a> Certificate<'a> {
             spki: spki.whole,
             key,
             extensions,
+            repeats_an_extension,
             algorithm: parse_algorithm(algorithm.content)?,
             signature,
         })
@@ -174,11 +177,17 @@ impl<'a> Certificate<'a> {
         Ok(Powers { ca, path_length, usage })
     }
 
-    /// An extension that is critical and that this library does not process (RFC 5280, section 4.2).
-    pub(crate) fn unknown_critical(&self) -> Option<&Extension<'a>> {
-        self.extensions
-            .iter()
-            .find(|extension| extension.critical && ![BASIC_CONSTRAINTS, KEY_USAGE].contains(&extension.oid))
+    /// What in its extensions forbids to rely on it (RFC 5280, section 4.2): one that is critical and not processed
+    /// here, or one that stands twice.
+    pub(crate) fn extension_complaint(&self) -> Option<&'static str> {
+        let processed = [BASIC_CONSTRAINTS, KEY_USAGE];
+        if self.repeats_an_extension {
+            Some("the same extension twice")
+        } else if self.extensions.iter().any(|extension| extension.critical && !processed.contains(&extension.oid)) {
+            Some("an unknown critical extension")
+        } else {
+            None
+        }
     }
 }
 
@@ -241,16 +250,21 @@ fn is_pss_sha384(mut fields: Der<'_>) -> der::Result<bool> {
     let mut parameters = fields.nested(SEQUENCE)?;
     fields.end()?;
     let hash = is_sha384(&mut parameters.nested(context(0))?)?;
-    let mut mask = parameters.nested(context(1))?;
-    let mut mask = mask.nested(SEQUENCE)?;
+    let mut wrapper = parameters.nested(context(1))?;
+    let mut mask = wrapper.nested(SEQUENCE)?;
+    wrapper.end()?;
     let mask = mask.content(OID)? == MGF1 && is_sha384(&mut mask)?;
-    let salt = parameters.nested(context(2))?.unsigned(INTEGER)? == 48;
-    let trailer = match parameters.peek() {
-        None => true,
-        Some(_) => parameters.nested(context(3))?.unsigned(INTEGER)? == 1,
-    };
+    let salt = wrapped_number(&mut parameters, context(2))? == 48;
+    let trailer = parameters.is_empty() || wrapped_number(&mut parameters, context(3))? == 1;
     parameters.end()?;
     Ok(hash && mask && salt && trailer)
+}
+
+fn wrapped_number(fields: &mut Der<'_>, tag: u8) -> der::Result<u32> {
+    let mut wrapper = fields.nested(tag)?;
+    let number = wrapper.unsigned(INTEGER)?;
+    wrapper.end()?;
+    Ok(number)
 }
 
 fn is_sha384(fields: &mut Der<'_>) -> der::Result<bool> {
@@ -287,21 +301,20 @@ fn modulus_bits(key: &[u8]) -> der::Result<usize> {
     Ok(modulus.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(0)))
 }
 
-fn parse_extensions(mut wrapper: Der<'_>) -> der::Result<Vec<Extension<'_>>> {
+fn parse_extensions(mut wrapper: Der<'_>) -> der::Result<(Vec<Extension<'_>>, bool)> {
     let mut list = wrapper.nested(SEQUENCE)?;
     wrapper.end()?;
     let mut extensions: Vec<Extension<'_>> = Vec::with_capacity(16);
+    let mut repeated = false;
     while !list.is_empty() {
         let extension = parse_extension(&mut list)?;
-        if extensions.iter().any(|earlier| earlier.oid == extension.oid) {
-            return Err(DerError("the same extension twice"));
-        }
+        repeated |= extensions.iter().any(|earlier| earlier.oid == extension.oid);
         if extensions.len() == MAX_EXTENSIONS {
             return Err(DerError("more than 32 extensions"));
         }
         extensions.push(extension);
     }
-    Ok(extensions)
+    Ok((extensions, repeated))
 }
 
 /// One `Extension`; shared with CRLs.

@@ -14,6 +14,8 @@ pub(crate) struct Crl<'a> {
     /// Absent in a list that never ends, which is refused where a list is required.
     pub(crate) next_update: Option<UnixTime>,
     entries: &'a [u8],
+    /// A delta or an indirect list says so in a critical extension, and is no complete list of its issuer.
+    pub(crate) has_critical_extension: bool,
     algorithm: SignatureAlgorithm,
     signature: &'a [u8],
 }
@@ -46,20 +48,27 @@ impl<'a> Crl<'a> {
             Some(SEQUENCE) => fields.content(SEQUENCE)?,
             _ => &[],
         };
+        let mut has_critical_extension = false;
         if fields.peek() == Some(context(0)) {
             let mut wrapper = fields.nested(context(0))?;
             let mut extensions = wrapper.nested(SEQUENCE)?;
             wrapper.end()?;
             while !extensions.is_empty() {
-                // A delta or an indirect list says so in a critical extension, and is no complete list of its issuer.
-                if parse_extension(&mut extensions)?.critical {
-                    return Err(DerError("a critical extension in a CRL"));
-                }
+                has_critical_extension |= parse_extension(&mut extensions)?.critical;
             }
         }
         fields.end()?;
         let algorithm = parse_algorithm(algorithm.content)?;
-        Ok(Self { tbs: tbs.whole, issuer, this_update, next_update, entries, algorithm, signature })
+        Ok(Self {
+            tbs: tbs.whole,
+            issuer,
+            this_update,
+            next_update,
+            entries,
+            has_critical_extension,
+            algorithm,
+            signature,
+        })
     }
 
     /// Whether `issuer` signed this list.

@@ -4,3 +4,4 @@ pub(crate) mod certificate;
 pub(crate) mod crl;
 pub(crate) mod der;
 pub(crate) mod pem;
+pub(crate) mod revocation;
