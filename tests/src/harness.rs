@@ -159,6 +159,7 @@ impl Guest {
         let profile = if value("tee") == "tdx" {
             TDX_PROFILE
                 .replace("{mrtd}", value("mrtd"))
+                .replace("{rtmr0}", value("rtmr0"))
                 .replace("{rtmr1}", value("rtmr1"))
                 .replace("{rtmr2}", value("rtmr2"))
         } else {
@@ -210,16 +211,18 @@ bound_to = "workload"
 trailing_bytes = "zero"
 ppids = "unchecked"
 minimum_evaluation_number = "unchecked"
+one_evaluation = "required"
 tcb_status = ["UpToDate"]
 allowed_advisories = "unchecked"
 denied_advisories = "unchecked"
 minimum_tcb_date = "unchecked"
 debug = "rejected"
+profiling = "rejected"
 attributes = "unchecked"
 xfam = "unchecked"
 service_td = "unchecked"
 mrtd = "{mrtd}"
-rtmr0 = "unchecked"
+rtmr0 = "{rtmr0}"
 rtmr1 = "{rtmr1}"
 rtmr2 = "{rtmr2}"
 rtmr3 = "unchecked"

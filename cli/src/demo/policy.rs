@@ -61,9 +61,10 @@ impl ForgedGuest {
     /// A policy that accepts this guest and nothing else.
     pub(super) fn policy(&self, debug: Debug) -> String {
         let Self { root, product, measurement, host_data } = self;
-        let debug = match debug {
-            Debug::Rejected => "rejected",
-            Debug::Allowed => "allowed",
+        // A policy that lets debug in may claim nothing about the workload: its loader would refuse that.
+        let (debug, bound_to, host_data) = match debug {
+            Debug::Rejected => ("rejected", "workload", host_data.as_str()),
+            Debug::Allowed => ("allowed", "unchecked", "unchecked"),
         };
         // What does not differ between two runs is left to the measurement, which covers it on real hardware too.
         format!(
@@ -76,7 +77,7 @@ amd = ['''
 
 [sev-snp.forged-guest]
 wrapping = "none"
-bound_to = "workload"
+bound_to = "{bound_to}"
 products = ["{product}"]
 denied_products = {{}}
 signing_keys = ["vcek"]

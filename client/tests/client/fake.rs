@@ -112,7 +112,9 @@ impl Fake {
     /// The shipped policy `genuine` with the forged root pinned, and changed.
     pub(crate) fn trust_by(&self, change: impl FnOnce(&str) -> String) -> Trust {
         let (snp, _tdx) = teegate_measurements::GENUINE.split_once("[tdx.").unwrap();
-        let policy = format!("{}\n[trust_anchors]\namd = ['''\n{}''']\n", change(snp), self.device.ark_pem);
+        // A claim about a workload needs the privilege level that may make it.
+        let snp = snp.replacen("vmpl = \"unchecked\"", "vmpl = 0", 1);
+        let policy = format!("{}\n[trust_anchors]\namd = ['''\n{}''']\n", change(&snp), self.device.ark_pem);
         let policy = Policy::parse(&policy).unwrap_or_else(|e| panic!("{e}\n{policy}"));
         Trust { policy, endorsements: Default::default(), max_manifest_life: Duration::from_secs(7200) }
     }

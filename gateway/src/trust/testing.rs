@@ -68,7 +68,7 @@ pub(crate) fn policy(ark_pem: &str, measurement: [u8; 48]) -> Policy {
         family_id = "unchecked"
         image_id = "unchecked"
         report_id_ma = "unchecked"
-        vmpl = "unchecked"
+        vmpl = 0
         id_key = "unchecked"
         author_key = "unchecked"
         report_data = "caller"
