@@ -266,16 +266,14 @@ fn elements(data: &TensorData) -> Vec<String> {
     }
 }
 
-/// The error, and for each refused candidate why it was refused.
+/// The error, and that nothing left, where nothing did.
 fn explain(error: &Error) -> String {
-    let mut text = format!("error: {error}");
-    if let Error::NoCandidate { refused } = error {
-        for candidate in refused {
-            let _ok = write!(text, "\n  refused: {candidate}");
-        }
-        text.push_str("\nnothing was sealed and nothing was sent");
-    }
-    text
+    let is_before_sealing = matches!(
+        error,
+        Error::Request(_) | Error::Unlisted(_) | Error::Listing(_) | Error::NotOffered(_) | Error::NoCandidate { .. }
+    );
+    let nothing_left = if is_before_sealing { "\nnothing was sealed and nothing of the request was sent" } else { "" };
+    format!("error: {error}{nothing_left}")
 }
 
 fn exit_status(error: &Error) -> u8 {
@@ -286,7 +284,7 @@ fn exit_status(error: &Error) -> u8 {
         Error::NoCandidate { refused } => {
             exit::of_rejection(refused.iter().map(|r| r.stage).max().unwrap_or(Stage::Appraise))
         }
-        Error::Relay(_) | Error::Remote { .. } | Error::Answer(_) => REMOTE_PROBLEM,
+        Error::Relay(_) | Error::Remote(_) | Error::NotResealed { .. } | Error::Answer(_) => REMOTE_PROBLEM,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::instance::{Freshness, Instance, Refused, Trust};
 use crate::link::Gateway;
 use crate::memory::Memory;
 use crate::oip::{self, Inference, Tensor};
+use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
 
 /// Times, sizes and habits. The defaults are those of the protocol.
@@ -144,7 +145,7 @@ impl Client {
     /// with a verified execution receipt, or an error.
     pub async fn infer_json(&self, body: Vec<u8>) -> Result<Reply, Error> {
         oip::check_request(&body).map_err(|e| Error::Request(RequestError::Tensors(e)))?;
-        let mut request = Request::new("POST", AUTHORITY, &format!("/v2/models/{}/infer", self.model));
+        let mut request = Request::new("POST", AUTHORITY, "/");
         add(&mut request, "content-type", "application/json")?;
         request.content = body;
         let reply = self.seal_and_send(request, Purpose::Infer).await?;
@@ -173,13 +174,19 @@ impl Client {
     async fn seal_and_send(&self, request: Request, purpose: Purpose) -> Result<Reply, Error> {
         let request_id = request_id()?;
         let mut reseals_left = if self.settings.once { 0 } else { limits::AUTOMATIC_RESEALS };
+        let mut asked: Option<RemoteProblem> = None;
         loop {
-            let instance = self.instance().await?;
+            let instance = match (self.instance().await, asked.take()) {
+                (Ok(instance), _) => instance,
+                (Err(why), None) => return Err(why),
+                (Err(why), Some(problem)) => return Err(Error::NotResealed { problem, why: Box::new(why) }),
+            };
             match self.attempt(&instance, request.clone(), &request_id, purpose).await {
                 Err(Error::Remote(problem)) if problem.asks_to_reseal() && reseals_left > 0 => {
                     tracing::info!(%problem, "sealing again, to a freshly verified manifest");
                     reseals_left = reseals_left.saturating_sub(1);
                     self.forget(instance.digest());
+                    asked = Some(problem);
                 }
                 Err(error) => {
                     // Whatever went wrong, the next request starts from a fresh verification.
@@ -206,6 +213,8 @@ impl Client {
         add(&mut request, SEALED_MANIFEST, &instance.digest().to_string())?;
         add(&mut request, SEALED_REQUEST_ID, request_id)?;
         if let Some(model) = model {
+            // With the version, so that the model that runs is the one whose digest is asked for.
+            request.path = format!("/v2/models/{}/versions/{}/infer", model.name, model.version);
             add(&mut request, SEALED_MODEL_SHA256, &model.sha256.to_string())?;
         }
         let asserted = usize::try_from(instance.manifest().limits.sealed_body_bytes).unwrap_or(usize::MAX);

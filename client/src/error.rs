@@ -31,6 +31,13 @@ pub enum Error {
     Relay(LinkError),
     /// The gateway or the enclave reports a problem.
     Remote(RemoteProblem),
+    /// The gateway asked for another seal, and there is no instance to seal to.
+    NotResealed {
+        /// What the gateway said of the request that it had been given.
+        problem: RemoteProblem,
+        /// Why there was no other.
+        why: Box<Error>,
+    },
     /// Something answered, and the answer cannot be accepted.
     Answer(AnswerError),
 }
@@ -46,7 +53,7 @@ impl Error {
             | Self::NoCandidate { .. } => Executed::No,
             Self::Relay(error) if !error.sent() => Executed::No,
             Self::Relay(_) | Self::Answer(_) => Executed::Unknown,
-            Self::Remote(problem) => problem.executed(),
+            Self::Remote(problem) | Self::NotResealed { problem, .. } => problem.executed(),
         }
     }
 }
@@ -58,22 +65,18 @@ impl fmt::Display for Error {
             Self::Unlisted(e) => e.fmt(f),
             Self::Listing(e) => f.write_str(e),
             Self::NotOffered(problem) => {
-                write!(f, "no instance was offered; nothing was sealed and nothing was sent ({problem})")
+                write!(f, "no instance was offered ({problem})")
             }
-            Self::NoCandidate { refused } if refused.is_empty() => {
-                f.write_str("the gateway offers no instance; nothing was sealed and nothing was sent")
-            }
+            Self::NoCandidate { refused } if refused.is_empty() => f.write_str("the gateway offers no instance"),
             Self::NoCandidate { refused } => {
                 let plural = if refused.len() == 1 { "instance was" } else { "instances were" };
-                write!(
-                    f,
-                    "{} {plural} offered and none is acceptable; nothing was sealed and nothing was sent",
-                    refused.len()
-                )
+                write!(f, "{} {plural} offered and none is acceptable", refused.len())?;
+                refused.iter().try_for_each(|candidate| write!(f, "\n  refused: {candidate}"))
             }
             Self::Relay(e) if !e.sent() => write!(f, "{e}; not executed"),
             Self::Relay(e) => write!(f, "{e}; whether the request was executed is unknown"),
             Self::Remote(problem) => problem.fmt(f),
+            Self::NotResealed { problem, why } => write!(f, "{problem}; it cannot be sealed again: {why}"),
             Self::Answer(e) => e.fmt(f),
         }
     }

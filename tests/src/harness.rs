@@ -150,89 +150,37 @@ impl Guest {
         self.folder.join("endorsements")
     }
 
-    /// A policy that accepts this guest, and this guest only.
+    /// A policy that accepts this guest, and this guest only: `genuine`, under the forged roots, with the code pinned.
     pub fn policy(&self) -> String {
         let root = |name: &str| std::fs::read_to_string(self.folder.join("roots").join(name)).expect("a root");
-        let value = |name: &str| self.values[name].as_str().unwrap_or_else(|| panic!("no `{name}` in values.json"));
-        let anchors =
-            format!("[trust_anchors]\namd = ['''\n{}''']\nintel = ['''\n{}''']\n", root("amd.pem"), root("intel.pem"));
-        let profile = if value("tee") == "tdx" {
-            TDX_PROFILE
-                .replace("{mrtd}", value("mrtd"))
-                .replace("{rtmr0}", value("rtmr0"))
-                .replace("{rtmr1}", value("rtmr1"))
-                .replace("{rtmr2}", value("rtmr2"))
-        } else {
-            SNP_PROFILE
-                .replace("{product}", value("product"))
-                .replace("{measurement}", value("measurement"))
-                .replace("{host_data}", value("host_data"))
+        let value = |name: &str| format!("{:?}", self.values[name].as_str().unwrap_or_else(|| panic!("no `{name}`")));
+        let (snp, tdx) = teegate_measurements::GENUINE.split_once("[tdx.").expect("a profile for TDX");
+        let (head, snp) = snp.split_once("[sev-snp.").expect("a profile for SEV-SNP");
+        let mut profile = if self.values["tee"] == "tdx" { format!("[tdx.{tdx}") } else { format!("[sev-snp.{snp}") };
+        let mut pin = |field: &str, value: &str| {
+            let waived = ["unchecked", "if-supplied"].map(|word| format!("\n{field} = \"{word}\"\n"));
+            let line = waived.iter().find(|line| profile.contains(*line));
+            let line = line.unwrap_or_else(|| panic!("`{field}` is not waived in\n{profile}"));
+            profile = profile.replacen(line, &format!("\n{field} = {value}\n"), 1);
         };
-        format!("schema = 1\nname = \"test\"\n{anchors}{profile}")
+        pin("bound_to", "\"workload\"");
+        pin("report_data", "\"caller\"");
+        if self.values["tee"] == "tdx" {
+            pin("tcb_status", "[\"UpToDate\"]");
+            for field in ["mrtd", "rtmr0", "rtmr1", "rtmr2"] {
+                pin(field, &value(field));
+            }
+        } else {
+            pin("revocation", "\"required\"");
+            pin("vmpl", "0");
+            for field in ["measurement", "host_data"] {
+                pin(field, &value(field));
+            }
+        }
+        let (amd, intel) = (root("amd.pem"), root("intel.pem"));
+        format!("{head}{profile}\n[trust_anchors]\namd = ['''\n{amd}''']\nintel = ['''\n{intel}''']\n")
     }
 }
-
-const SNP_PROFILE: &str = r#"
-[sev-snp.forged]
-wrapping = "none"
-bound_to = "workload"
-products = ["{product}"]
-denied_products = {}
-signing_keys = ["vcek"]
-csp_ids = "unchecked"
-masked_chip_id = "rejected"
-chip_ids = "unchecked"
-revocation = "required"
-minimum_tcb = "unchecked"
-committed_firmware = "unchecked"
-minimum_firmware = "unchecked"
-mitigations = "unchecked"
-platform_info = "unchecked"
-debug = "rejected"
-migration_agent = "rejected"
-policy_flags = "unchecked"
-minimum_abi = "unchecked"
-measurement = "{measurement}"
-host_data = "{host_data}"
-guest_svn = "unchecked"
-family_id = "unchecked"
-image_id = "unchecked"
-report_id_ma = "unchecked"
-vmpl = 0
-id_key = "unchecked"
-author_key = "unchecked"
-report_data = "caller"
-"#;
-
-const TDX_PROFILE: &str = r#"
-[tdx.forged]
-wrapping = "none"
-bound_to = "workload"
-trailing_bytes = "zero"
-ppids = "unchecked"
-minimum_evaluation_number = "unchecked"
-one_evaluation = "required"
-tcb_status = ["UpToDate"]
-allowed_advisories = "unchecked"
-denied_advisories = "unchecked"
-minimum_tcb_date = "unchecked"
-debug = "rejected"
-profiling = "rejected"
-attributes = "unchecked"
-xfam = "unchecked"
-service_td = "unchecked"
-mrtd = "{mrtd}"
-rtmr0 = "{rtmr0}"
-rtmr1 = "{rtmr1}"
-rtmr2 = "{rtmr2}"
-rtmr3 = "unchecked"
-mrseam = "unchecked"
-mrconfigid = "unchecked"
-mrowner = "unchecked"
-mrownerconfig = "unchecked"
-event_log = "unchecked"
-report_data = "caller"
-"#;
 
 /// A running enclave-app.
 pub struct Enclave {

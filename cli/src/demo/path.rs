@@ -29,7 +29,7 @@ pub(super) async fn one_sealed_inference(place: &Place) -> Result<Instance, Stri
     say!("           teegate-gateway (process {}): lets ciphertext through, and cannot read it", gateway.id());
     say!("           a tap between client and gateway, which keeps what an onlooker sees\n");
 
-    let client = connected(instance.client(&tap.address, &policy).await?)?;
+    let client = instance.client(&tap.address, &policy).await?.map_err(|e| e.to_string())?;
     let verified = client.instance().await.map_err(|e| e.to_string())?;
     say!("verified   instance {}, {}", verified.manifest().instance_id, verified.bound_to_words());
     say!("           measurement {}", instance.forged.measurement());
@@ -91,16 +91,6 @@ pub(super) async fn three_refusals(place: &Place, genuine: &Instance) -> Result<
     expect_refusal(refused, "snp.guest.measurement", &tap.sent(), &gateway).await?;
     gateway.end().await;
     Ok(())
-}
-
-fn connected(client: Result<Client, Error>) -> Result<Client, String> {
-    client.map_err(|error| match &error {
-        Error::NoCandidate { refused } => {
-            let reasons: Vec<String> = refused.iter().map(ToString::to_string).collect();
-            format!("{error}: {}", reasons.join("; "))
-        }
-        _ => error.to_string(),
-    })
 }
 
 /// Makes sure that the client was refused by `check`, and that all it ever sent was the question for instances.

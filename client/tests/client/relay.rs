@@ -197,3 +197,15 @@ async fn a_client_that_remembers_refuses_an_older_crl_or_none() {
     };
     assert_eq!(refused[0].checks, ["client.rollback"]);
 }
+
+#[tokio::test]
+async fn a_reseal_without_another_instance_says_both() {
+    let script = Script::new(Fake::new(), [no(ProblemKind::Reseal)]);
+    let client = script.connect(settings()).await.unwrap();
+    script.offers.lock().unwrap().clear();
+    let error = client.infer(&input()).await.unwrap_err();
+    let Error::NotResealed { problem, why } = &error else { panic!("{error}") };
+    assert_eq!(problem.problem.as_ref().map(|p| p.kind), Some(ProblemKind::Reseal));
+    assert!(matches!(**why, Error::NoCandidate { .. }), "{why}");
+    assert_eq!((error.executed(), script.seen().relayed.len()), (Executed::No, 1));
+}
