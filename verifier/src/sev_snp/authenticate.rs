@@ -1,5 +1,6 @@
 //! Who vouches for a report: ARK -> ASK -> VCEK, or ARK -> ASVK -> VLEK (AMD 57230), then the report's own signature.
 
+use super::choose::{Chain, choose_chain};
 use super::leaf;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
@@ -13,7 +14,7 @@ use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
-use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};
+use crate::x509::certificate::{PublicKey, SignatureAlgorithm};
 use crate::x509::revocation::{Lists, NoLists};
 
 /// A report that AMD's hierarchy vouches for.
@@ -41,13 +42,6 @@ pub(crate) struct Given<'g, 'm> {
     pub(crate) signatures: Signatures<'m>,
 }
 
-/// The certificates that vouch for one report.
-struct Chain<'c> {
-    ark: Certificate<'c>,
-    intermediate: Certificate<'c>,
-    leaf: Certificate<'c>,
-}
-
 /// Unverified -> vouched for. Ends at the first check that fails.
 pub(crate) fn authenticate<'a>(
     report: Unverified<Report<'a>>,
@@ -55,8 +49,7 @@ pub(crate) fn authenticate<'a>(
     findings: &mut Findings,
 ) -> Result<Vouched<'a>, Unauthentic> {
     let claimed = claimed_product(report.hints(), findings)?;
-    let pool = parse_pool(given.endorsements);
-    let chain = choose_chain(report.hints(), &pool, &given, findings)?;
+    let chain = choose_chain(report.hints(), given.endorsements, given.anchors, given.now, findings)?;
     let product = check_path(&chain, &mut given.signatures, findings)?;
     check_leaf_kind(report.hints(), &chain, given.profile, findings)?;
     check_validity(&chain, given.now, findings)?;
@@ -80,103 +73,6 @@ fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Optio
     let actual = format!("{} (family {family:02X}h, model {model:02X}h)", product.map_or("unknown", Product::name));
     findings.require(product.is_some(), Unauthentic::SnpProductKnown { actual: actual.into() })?;
     Ok(product)
-}
-
-/// Whatever in the pool is a certificate; what is not is none of this report's business.
-fn parse_pool(endorsements: &Endorsements) -> Vec<Certificate<'_>> {
-    endorsements.certificates.iter().filter_map(|der| Certificate::parse(der).ok()).collect()
-}
-
-/// Picks leaf, intermediate and anchor by what they say; whether they say the truth is judged afterwards.
-fn choose_chain<'c>(
-    report: &Report<'_>,
-    pool: &[Certificate<'c>],
-    given: &Given<'c, '_>,
-    findings: &mut Findings,
-) -> Result<Chain<'c>, Unauthentic> {
-    let (wanted, other) = match report.signing_key {
-        SigningKey::Vcek => ("SEV-VCEK", "SEV-VLEK"),
-        SigningKey::Vlek => ("SEV-VLEK", "SEV-VCEK"),
-    };
-    let named = |name: &'static str| pool.iter().filter(move |certificate| certificate.common_name() == Some(name));
-    let Some(leaf) = named(wanted).max_by_key(|leaf| suitability(report, leaf, given.now)) else {
-        if named(other).next().is_some() {
-            let mismatch = Unauthentic::SnpChainLeafKind {
-                expected: format!("a {wanted} certificate").into(),
-                actual: format!("only a {other} certificate").into(),
-            };
-            findings.require(false, mismatch)?;
-        }
-        return missing(wanted, given, findings);
-    };
-    let issuer = leaf.issuer_name().unwrap_or("an issuer without a name");
-    // AMD has issued an intermediate again under the same name: the one whose key signed this leaf is meant, the newest first.
-    let mut issuers: Vec<_> = pool.iter().filter(|certificate| certificate.subject == leaf.issuer).collect();
-    issuers.sort_by_key(|issuer| std::cmp::Reverse(issuer.not_before));
-    issuers.truncate(MAX_ISSUERS);
-    let Some(first) = issuers.first().copied() else { return missing(issuer, given, findings) };
-    let mut once = Signatures::stateless(); // what strangers claim is not worth remembering
-    let intermediate = match issuers.as_slice() {
-        [only] => only,
-        several => several.iter().copied().find(|issuer| leaf.is_signed_by(&issuer.key, &mut once)).unwrap_or(first),
-    };
-    let supplied = "leaf and intermediate";
-    findings.require(
-        true,
-        Unauthentic::SnpChainPresent { expected: supplied.into(), actual: format!("{wanted} and {issuer}").into() },
-    )?;
-
-    let anchors: Vec<_> = given.anchors.amd.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let root_name = intermediate.issuer_name().unwrap_or("a root without a name");
-    let namesakes: Vec<_> = anchors.iter().filter(|ark| ark.subject == intermediate.issuer).collect();
-    let ark = match namesakes.as_slice() {
-        [only] => Some(*only),
-        several => several.iter().copied().find(|ark| intermediate.is_signed_by(&ark.key, &mut once)),
-    };
-    let source = if given.anchors.amd_is_vendors { "pinned by this build" } else { "pinned by the policy, not AMD's" };
-    let expected: Text = anchors.iter().filter_map(Certificate::common_name).collect::<Vec<_>>().join(", ").into();
-    let Some(ark) = ark else {
-        findings.require(
-            false,
-            Unauthentic::SnpChainArkPinned { expected: expected.clone(), actual: root_name.to_owned().into() },
-        )?;
-        return Err(Unauthentic::SnpChainArkPinned { expected, actual: root_name.to_owned().into() });
-    };
-    // A supplied root is never used. One that borrows the pinned name for another key is a forgery, and named as one.
-    let mut namesakes = pool.iter().filter(|certificate| certificate.subject == ark.subject).peekable();
-    let forged = namesakes.peek().is_some() && namesakes.all(|certificate| certificate.spki != ark.spki);
-    let actual =
-        if forged { format!("another key under the name {root_name}") } else { format!("{root_name}, {source}") };
-    findings.require(!forged, Unauthentic::SnpChainArkPinned { expected, actual: actual.into() })?;
-    Ok(Chain { ark: ark.clone(), intermediate: intermediate.clone(), leaf: leaf.clone() })
-}
-
-/// Enough for every generation of an intermediate, and a bound on the signatures tried.
-const MAX_ISSUERS: usize = 16;
-
-fn missing<T>(name: &str, given: &Given<'_, '_>, findings: &mut Findings) -> Result<T, Unauthentic> {
-    let supplied = &given.endorsements.certificates;
-    let unreadable = supplied.iter().filter(|der| Certificate::parse(der).is_err()).count();
-    let actual = match unreadable {
-        0 => format!("none among the {} supplied", supplied.len()),
-        count => format!("none among the {} supplied, of which {count} could not be read", supplied.len()),
-    };
-    let missing =
-        Unauthentic::SnpChainPresent { expected: format!("a certificate of {name}").into(), actual: actual.into() };
-    findings.require(false, missing.clone())?;
-    Err(missing)
-}
-
-/// How well a leaf suits the report, by what it says: chip, TCB, validity, then the latest.
-fn suitability(report: &Report<'_>, leaf: &Certificate<'_>, now: UnixTime) -> (bool, bool, bool, UnixTime) {
-    let (hwid, _) = leaf::identity(leaf);
-    let chip = hwid.is_some_and(|hwid| report.chip_id.0.starts_with(hwid));
-    let product = leaf::product_name(leaf).and_then(Product::from_name);
-    let tcb = product.is_some_and(|product| {
-        TcbVersion::read(report.reported_tcb, product)
-            .is_some_and(|tcb| leaf::tcb(leaf, product).is_ok_and(|own| own == tcb))
-    });
-    (chip, tcb, leaf.is_valid_at(now), leaf.not_after)
 }
 
 /// Signatures, then names and powers. Gives the product that the chain stands for.

@@ -2,6 +2,7 @@
 
 mod appraise;
 mod authenticate;
+mod choose;
 mod leaf;
 mod report;
 mod tcb;
