@@ -6,8 +6,11 @@ use teegate_verifier::{Check, Stage};
 
 use crate::{exit, output};
 
-/// Explains the check with this id, or names those that come close.
+/// Explains the check with this id, writes the whole catalogue for `all`, or names those that come close.
 pub(crate) fn run(id: &str) -> ExitCode {
+    if id == "all" {
+        return output::finish(&Check::catalogue(), exit::ACCEPTED);
+    }
     match Check::from_id(id) {
         Some(check) => output::finish(&explanation(check), exit::ACCEPTED),
         None => output::fail(&unknown(id)),

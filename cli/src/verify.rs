@@ -41,7 +41,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 
-    /// Explain one check instead: what it establishes, where it is written, what to do when it fails
+    /// Explain one check instead, or `all`: what it establishes, where it is written, what to do when it fails
     #[arg(long, value_name = "CHECK-ID", exclusive = true)]
     explain: Option<String>,
 }

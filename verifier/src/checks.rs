@@ -89,6 +89,30 @@ impl Check {
         Check::ALL.iter().copied().find(|check| check.id() == id)
     }
 
+    /// The whole catalogue in Markdown: `CHECKS.md` is this text, and a test holds it to that.
+    pub fn catalogue() -> String {
+        let mut text =
+            "# Checks\n\nEvery check that a report can show, by its stable id, in the order of the walk. Written by \
+                        `teegate verify --explain all`; do not edit.\n"
+                .to_owned();
+        for (title, tee) in [("Policy", None), ("AMD SEV-SNP", Some(Tee::SevSnp)), ("Intel TDX", Some(Tee::Tdx))] {
+            text.push_str(&format!(
+                "\n## {title}\n\n| id | rejects as | establishes | source | if it fails |\n|---|---|---|---|---|\n"
+            ));
+            for check in Check::ALL.iter().filter(|check| check.tee() == tee) {
+                text.push_str(&format!(
+                    "| `{}` | {} | {} | {} | {} |\n",
+                    check.id(),
+                    check.stage().rejection(),
+                    check.stops(),
+                    check.source(),
+                    check.remedy()
+                ));
+            }
+        }
+        text
+    }
+
     /// Whether evidence of `tee` is judged by it.
     pub(crate) fn applies_to(self, tee: Tee) -> bool {
         // The loader's own rule has passed, or there would be no policy to appraise with.
@@ -527,6 +551,12 @@ catalogue! {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn the_documentation_is_the_catalogue() {
+        let written = include_str!("../CHECKS.md");
+        assert!(written == Check::catalogue(), "CHECKS.md differs: teegate verify --explain all > verifier/CHECKS.md");
+    }
 
     #[test]
     fn ids_are_unique_and_found_again() {
