@@ -1,0 +1,65 @@
+//! Every check of the catalogue has a case in which it, and it alone, refuses; or stands here with the reason why not.
+
+use std::collections::BTreeSet;
+
+use teegate_verifier::{Check, Tee};
+
+use crate::case::Case;
+use crate::subject::{good, tdx};
+
+/// Every case of every module.
+pub(crate) fn all_cases() -> Vec<Case> {
+    [
+        crate::snp_bytes::all(),
+        crate::snp_chain::all(),
+        crate::snp_leaf::all(),
+        crate::snp_policy::all(),
+        crate::tdx_bytes::all(),
+        crate::tdx_chain::all(),
+        crate::tdx_collateral::all(),
+        crate::tdx_policy::all(),
+    ]
+    .concat()
+}
+
+/// Checks without such a case.
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("policy.profile", "profile::evidence_without_a_profile_is_refused: it is no defect of the evidence"),
+    (
+        "policy.bound-without-code",
+        "loader::what_the_host_chooses_needs_the_code: the loader refuses, before there is evidence",
+    ),
+    ("snp.chain.leaf-revocation", "cannot fail: no list can name a leaf, and the line says so"),
+    (
+        "tdx.log.replay",
+        "cannot fail: this release reads no event log, and the loader refuses a policy that rests on one",
+    ),
+    (
+        "tdx.tcb.convergence",
+        "cannot fail by itself: it states the outcome that tdx.tcb.accepted then judges (tdx_policy::tcb_parts)",
+    ),
+];
+
+#[test]
+fn every_check_refuses_something() {
+    let mut covered: BTreeSet<&str> = all_cases().iter().map(|case| case.check().id()).collect();
+    for (id, reason) in ELSEWHERE {
+        assert!(covered.insert(id), "{id} has a case after all: strike `{reason}`");
+    }
+    let catalogue: BTreeSet<&str> = Check::ALL.iter().map(|check| check.id()).collect();
+    assert_eq!(covered, catalogue);
+    assert_eq!(catalogue.len(), Check::ALL.len(), "an id stands twice in the catalogue");
+}
+
+/// What never fails is at least shown, in the words that its reader needs.
+#[test]
+fn convergence_and_logs_are_stated() {
+    let report = tdx(|device| device.module_status("OutOfDate")).rejected().report().clone();
+    let convergence = report.finding(Check::TdxTcbConvergence).unwrap();
+    assert_eq!(convergence.outcome().name(), "pass");
+    assert_eq!(convergence.actual(), "platform UpToDate, module OutOfDate, QE UpToDate: OutOfDate");
+    let report = good(Tee::Tdx).accepted();
+    let log = report.finding(Check::TdxLogReplay).unwrap();
+    assert_eq!(log.outcome().name(), "not-checked");
+    assert_eq!(log.outcome().why(), Some("the policy rests on no event log"));
+}

@@ -1,0 +1,438 @@
+//! The policy loader: nothing has a default, nothing unknown is passed over, and every error names its place.
+
+use teegate_measurements::STRICT;
+use teegate_verifier::{Policy, PolicyError, Tee};
+
+use crate::policy_text::{BOUND_SNP, BOUND_TDX, PolicyText};
+use crate::subject::good;
+
+fn base() -> PolicyText {
+    good(Tee::SevSnp).policy
+}
+
+#[track_caller]
+fn refused(text: &str) -> PolicyError {
+    match Policy::parse(text) {
+        Ok(_) => panic!("loaded:\n{text}"),
+        Err(error) => error,
+    }
+}
+
+/// The twin of everything below.
+#[test]
+fn the_base_policy_loads() {
+    let policy = base().load();
+    assert_eq!(policy.name(), "forged");
+    assert!(!policy.trusts_only_vendors(), "it pins forged roots");
+    let mut vendors = base();
+    (vendors.amd, vendors.intel) = (None, None);
+    assert!(vendors.load().trusts_only_vendors());
+}
+
+/// The 1-based number of the line that holds `needle`.
+fn line_of(text: &str, needle: &str) -> usize {
+    text.lines().position(|line| line.contains(needle)).unwrap() + 1
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let text = base().to_toml();
+    for place in ["schema = 1\n", "[sev-snp.forged]\n", "[tdx.forged]\n", "[trust_anchors]\n"] {
+        let text = text.replacen(place, &format!("{place}measurment = \"x\"\n"), 1);
+        let error = refused(&text).to_string();
+        assert!(error.contains("unknown field `measurment`"), "{error}");
+        let line = line_of(&text, "measurment");
+        assert!(error.contains(&format!("line {line},")), "line {line}: {error}");
+    }
+    for (nested, unknown) in
+        [("required = []", "required = [], alowed = []"), ("bootloader = 4", "bootloader = 4, psp = 1")]
+    {
+        let text = text.replacen(nested, unknown, 1);
+        let error = refused(&text).to_string();
+        let line = line_of(&text, unknown);
+        assert!(error.contains("unknown field `") && error.contains(&format!("line {line},")), "{error}");
+    }
+    let error = refused(&text.replace("[tdx.forged]", "[sgx.forged]")).to_string();
+    assert!(error.contains("unknown field `sgx`"), "{error}");
+}
+
+#[test]
+fn an_omitted_field_is_named() {
+    for tee in [Tee::SevSnp, Tee::Tdx] {
+        let fields = if tee == Tee::SevSnp { base().snp } else { base().tdx };
+        for (field, _) in fields {
+            let mut policy = base();
+            let own = if tee == Tee::SevSnp { &mut policy.snp } else { &mut policy.tdx };
+            own.retain(|(name, _)| *name != field);
+            let error = refused(&policy.to_toml()).to_string();
+            assert!(error.contains(&format!("missing field `{field}`")), "{error}");
+        }
+    }
+    for field in ["schema = 1\n", "name = \"forged\"\n"] {
+        let error = refused(&base().to_toml().replacen(field, "", 1)).to_string();
+        assert!(error.contains("missing field"), "{error}");
+    }
+}
+
+/// A field of a profile, replaced.
+fn with(tee: Tee, field: &str, value: &str) -> String {
+    let mut policy = base();
+    policy.set(tee, field, value);
+    policy.to_toml()
+}
+
+#[test]
+fn a_value_of_another_form_is_refused_with_its_line() {
+    for (tee, field, value) in [
+        (Tee::SevSnp, "measurement", "\"4d4d\""),
+        (Tee::SevSnp, "measurement", "\"uncheked\""),
+        (Tee::SevSnp, "measurement", "7"),
+        (Tee::SevSnp, "measurement", "true"),
+        (Tee::SevSnp, "measurement", "{ at_least = \"00\" }"),
+        (Tee::SevSnp, "measurement", "[\"unchecked\"]"),
+        (Tee::SevSnp, "guest_svn", "-1"),
+        (Tee::SevSnp, "guest_svn", "4294967296"),
+        (Tee::SevSnp, "guest_svn", "{ at_least = [1] }"),
+        (Tee::SevSnp, "guest_svn", "{ at_most = 1 }"),
+        (Tee::SevSnp, "guest_svn", "{}"),
+        (Tee::SevSnp, "wrapping", "\"hcl\""),
+        (Tee::SevSnp, "bound_to", "\"everything\""),
+        (Tee::SevSnp, "products", "[\"naples\"]"),
+        (Tee::SevSnp, "products", "\"unchecked\""),
+        (Tee::SevSnp, "denied_products", "{ naples = \"old\" }"),
+        (Tee::SevSnp, "signing_keys", "[\"none\"]"),
+        (Tee::SevSnp, "masked_chip_id", "\"unchecked\""),
+        (Tee::SevSnp, "debug", "\"unchecked\""),
+        (Tee::SevSnp, "debug", "true"),
+        (Tee::SevSnp, "chip_ids", "[\"00\"]"),
+        (Tee::SevSnp, "revocation", "\"sometimes\""),
+        (Tee::SevSnp, "minimum_tcb", "{ genoa = { bootloader = 1 } }"),
+        (Tee::SevSnp, "minimum_tcb", "{ genoa = { bootloader = 256, tee = 0, snp = 0, microcode = 0 } }"),
+        (Tee::SevSnp, "committed_firmware", "\"allowed\""),
+        (Tee::SevSnp, "minimum_firmware", "\"1.55\""),
+        (Tee::SevSnp, "minimum_firmware", "\"1.55.256\""),
+        (Tee::SevSnp, "minimum_abi", "\"1.55.1\""),
+        (Tee::SevSnp, "mitigations", "\"3\""),
+        (Tee::SevSnp, "mitigations", "\"0x\""),
+        (Tee::SevSnp, "mitigations", "\"0x10000000000000000\""),
+        (Tee::SevSnp, "report_data", "\"00\""),
+        (Tee::SevSnp, "report_data", "[\"caller\"]"),
+        (Tee::Tdx, "mrtd", "\"zz\""),
+        (Tee::Tdx, "service_td", "\"any\""),
+        (Tee::Tdx, "trailing_bytes", "\"unchecked\""),
+        (Tee::Tdx, "tcb_status", "[\"Revoked\"]"),
+        (Tee::Tdx, "tcb_status", "[\"uptodate\"]"),
+        (Tee::Tdx, "tcb_status", "\"UpToDate\""),
+        (Tee::Tdx, "ppids", "[\"99\"]"),
+        (Tee::Tdx, "minimum_evaluation_number", "-1"),
+        (Tee::Tdx, "minimum_tcb_date", "\"2026-02-30T00:00:00Z\""),
+        (Tee::Tdx, "minimum_tcb_date", "\"yesterday\""),
+        (Tee::Tdx, "xfam", "{ required = \"0x3\" }"),
+        (Tee::Tdx, "xfam", "\"0x3\""),
+        (Tee::Tdx, "event_log", "\"required\""),
+        (Tee::Tdx, "debug", "1"),
+    ] {
+        let text = with(tee, field, value);
+        let error = refused(&text).to_string();
+        let line = line_of(&text, &format!("{field} = {value}"));
+        assert!(error.contains(&format!("line {line},")), "{field} = {value}: {error}");
+    }
+}
+
+#[test]
+fn unknown_bits_are_refused_by_name() {
+    for (tee, field, known) in [
+        (Tee::SevSnp, "platform_info", "alias-check-complete"),
+        (Tee::SevSnp, "policy_flags", "single-socket"),
+        (Tee::Tdx, "attributes", "sept-ve-disable"),
+    ] {
+        for (required, forbidden) in [("[\"debug\"]", "[]"), ("[]", "[\"debug\"]")] {
+            let rule = format!("{{ required = {required}, forbidden = {forbidden}, unknown = \"rejected\" }}");
+            let error = refused(&with(tee, field, &rule)).to_string();
+            assert!(error.contains("unknown bit `debug`: expected one of") && error.contains(known), "{error}");
+        }
+        let twin = format!("{{ required = [\"{known}\"], forbidden = [], unknown = \"allowed\" }}");
+        Policy::parse(&with(tee, field, &twin)).unwrap();
+        for missing in ["{ required = [], forbidden = [] }", "{ required = [], unknown = \"rejected\" }", "{}"] {
+            assert!(refused(&with(tee, field, missing)).to_string().contains("missing field"));
+        }
+    }
+}
+
+/// A list of reference values that names none would accept nothing, or, misread, everything.
+#[test]
+fn empty_lists_of_reference_values_are_refused() {
+    let snp = [
+        "measurement",
+        "host_data",
+        "guest_svn",
+        "family_id",
+        "image_id",
+        "report_id_ma",
+        "vmpl",
+        "id_key",
+        "author_key",
+    ];
+    let tdx =
+        ["service_td", "mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mrseam", "mrconfigid", "mrowner", "mrownerconfig"];
+    for (tee, fields) in [(Tee::SevSnp, &snp[..]), (Tee::Tdx, &tdx)] {
+        for field in fields {
+            let text = with(tee, field, "[]");
+            let error = refused(&text).to_string();
+            assert!(error.contains("an empty list accepts nothing"), "{error}");
+            assert!(error.contains(&format!("line {},", line_of(&text, &format!("{field} = []")))), "{error}");
+        }
+    }
+}
+
+/// The shipped template is refused until its values are filled in, and says which.
+#[test]
+fn a_template_asks_for_its_reference_values() {
+    let error = refused(STRICT).to_string();
+    let names_one = STRICT.lines().enumerate().any(|(index, line)| {
+        line.ends_with("= \"reference-value-needed\"")
+            && error.contains(&format!("line {},", index + 1))
+            && error.contains(line)
+    });
+    assert!(names_one && error.contains("a reference value is needed here: expected"), "{error}");
+    for (tee, field, digits) in [(Tee::SevSnp, "host_data", 64), (Tee::Tdx, "mrtd", 96), (Tee::Tdx, "rtmr2", 96)] {
+        let error = refused(&with(tee, field, "\"reference-value-needed\"")).to_string();
+        assert!(error.contains(&format!("a reference value is needed here: expected {digits}")), "{error}");
+        assert!(error.contains(field), "{error}");
+    }
+}
+
+fn zero(length: usize) -> String {
+    format!("\"{}\"", "00".repeat(length))
+}
+
+/// What a field says when nothing is asked of it.
+fn waived(field: &str) -> &'static str {
+    if field == "debug" { "\"allowed\"" } else { "\"unchecked\"" }
+}
+
+#[track_caller]
+fn bound_without_code(policy: &PolicyText, expected: &str, unpinned: &str) {
+    let error = refused(&policy.to_toml());
+    assert_eq!(error.check(), Some("policy.bound-without-code"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&format!("expects `{expected}` while `{unpinned}` does not pin who enforces it")), "{text}");
+}
+
+/// For each value that the host chooses or the guest extends, and for each thing that pins the code: refused while the
+/// one is expected and the other waived, loaded once either is otherwise.
+#[test]
+fn what_the_host_chooses_needs_the_code() {
+    let snp = BOUND_SNP.map(|field| (field, if field == "bound_to" { "\"pod\"".to_owned() } else { zero(32) }));
+    let tdx = BOUND_TDX.map(|field| (field, if field == "bound_to" { "\"workload\"".to_owned() } else { zero(48) }));
+    let code_of_tdx = ["mrtd", "rtmr0", "rtmr1", "rtmr2", "debug"];
+    for (tee, bound, code) in
+        [(Tee::SevSnp, &snp[..], &["measurement", "vmpl", "debug"][..]), (Tee::Tdx, &tdx, &code_of_tdx)]
+    {
+        for (field, value) in bound {
+            let mut policy = base();
+            policy.claim_nothing();
+            policy.set(tee, field, value);
+            policy.load();
+            for unpinned in code {
+                let mut policy = policy.clone();
+                policy.set(tee, unpinned, waived(unpinned));
+                if *unpinned == "mrtd" {
+                    // Boot registers without the firmware are refused for themselves, below.
+                    ["rtmr0", "rtmr1", "rtmr2"].iter().for_each(|register| policy.set(tee, register, "\"unchecked\""));
+                }
+                bound_without_code(&policy, field, unpinned);
+                // The remedy that it names works.
+                policy.set(tee, field, "\"unchecked\"");
+                policy.load();
+            }
+        }
+    }
+    // Other errors bear no check's id.
+    assert_eq!(refused("").check(), None);
+}
+
+/// RTMR0 to RTMR2 are extended by the firmware: without MRTD they are the word of any firmware.
+#[test]
+fn boot_registers_need_the_firmware() {
+    for register in ["rtmr0", "rtmr1", "rtmr2"] {
+        let mut policy = base();
+        policy.claim_nothing();
+        ["mrtd", "rtmr0", "rtmr1", "rtmr2"].iter().for_each(|field| policy.set(Tee::Tdx, field, "\"unchecked\""));
+        policy.load();
+        policy.set(Tee::Tdx, register, &zero(48));
+        bound_without_code(&policy, register, "mrtd");
+        policy.set(Tee::Tdx, "mrtd", &zero(48));
+        policy.load();
+    }
+}
+
+/// Anybody can sign an ID block: what it says counts under an expected key alone.
+#[test]
+fn an_id_block_needs_its_key() {
+    for field in ["guest_svn", "family_id", "image_id"] {
+        let mut policy = base();
+        for other in ["guest_svn", "family_id", "image_id", "id_key", "author_key"] {
+            policy.set(Tee::SevSnp, other, "\"unchecked\"");
+        }
+        policy.load();
+        policy.set(
+            Tee::SevSnp,
+            field,
+            if field == "guest_svn" { "{ at_least = 1 }" } else { "\"00000000000000000000000000000000\"" },
+        );
+        bound_without_code(&policy, field, "id_key");
+        for key in ["id_key", "author_key"] {
+            let mut policy = policy.clone();
+            policy.set(Tee::SevSnp, key, &zero(48));
+            policy.load();
+        }
+    }
+}
+
+/// A rule that lets everything through must be written as the word that a report can show.
+#[test]
+fn rules_that_say_nothing_are_refused() {
+    let anything = "{ required = [], forbidden = [], unknown = \"allowed\" }";
+    for (tee, field, nothing, twin) in [
+        (Tee::SevSnp, "csp_ids", "[]", "[\"a\"]"),
+        (Tee::SevSnp, "chip_ids", "[]", "[\"0000000000000001\"]"),
+        (Tee::SevSnp, "minimum_tcb", "{}", "{ milan = { bootloader = 0, tee = 0, snp = 1, microcode = 0 } }"),
+        (Tee::SevSnp, "minimum_firmware", "\"0.0.0\"", "\"0.0.1\""),
+        (Tee::SevSnp, "minimum_abi", "\"0.0\"", "\"0.1\""),
+        (Tee::SevSnp, "mitigations", "\"0x0\"", "\"0x1\""),
+        (Tee::SevSnp, "platform_info", anything, "{ required = [], forbidden = [], unknown = \"rejected\" }"),
+        (Tee::SevSnp, "policy_flags", anything, "{ required = [], forbidden = [], unknown = \"rejected\" }"),
+        (Tee::Tdx, "attributes", anything, "{ required = [], forbidden = [], unknown = \"rejected\" }"),
+        (Tee::Tdx, "ppids", "[]", "[\"00000000000000000000000000000000\"]"),
+        (Tee::Tdx, "minimum_evaluation_number", "0", "1"),
+        (Tee::Tdx, "tcb_status", "[]", "[\"OutOfDate\"]"),
+        (Tee::Tdx, "allowed_advisories", "[]", "[\"INTEL-SA-00001\"]"),
+        (Tee::Tdx, "denied_advisories", "[]", "[\"INTEL-SA-00001\"]"),
+        (
+            Tee::Tdx,
+            "xfam",
+            "{ required = \"0x0\", allowed = \"0xffffffffffffffff\" }",
+            "{ required = \"0x1\", allowed = \"0xffffffffffffffff\" }",
+        ),
+    ] {
+        let error = refused(&with(tee, field, nothing)).to_string();
+        assert!(error.contains("a rule that accepts or refuses nothing: write \"unchecked\" instead"), "{error}");
+        assert!(error.contains(field), "{error}");
+        Policy::parse(&with(tee, field, twin)).unwrap_or_else(|error| panic!("{error}"));
+        Policy::parse(&with(tee, field, "\"unchecked\"")).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// A table's fields have names: by position, a swap would go unseen.
+#[test]
+fn tables_are_not_written_as_lists() {
+    for (tee, field, value) in [
+        (Tee::SevSnp, "platform_info", "[[\"smt\"], [], \"rejected\"]"),
+        (Tee::SevSnp, "policy_flags", "[[], [\"cxl\"], \"rejected\"]"),
+        (Tee::Tdx, "attributes", "[[\"sept-ve-disable\"], [], \"rejected\"]"),
+        (Tee::Tdx, "xfam", "[\"0x3\", \"0x6dbe7\"]"),
+    ] {
+        let text = with(tee, field, value);
+        let error = refused(&text).to_string();
+        assert!(error.contains(&format!("line {},", line_of(&text, &format!("{field} = {value}")))), "{error}");
+    }
+}
+
+#[test]
+fn contradictions_and_empty_names_are_refused() {
+    let mut policy = base();
+    policy.set(Tee::SevSnp, "migration_agent", "\"allowed\"");
+    policy.load();
+    policy.set(Tee::SevSnp, "report_id_ma", "\"unchecked\"");
+    let error = refused(&policy.to_toml()).to_string();
+    assert!(error.contains("`migration_agent` is allowed and `report_id_ma` unchecked: name the agent"), "{error}");
+
+    for (field, value, complaint) in [
+        ("minimum_tcb", "{ turin = { bootloader = 1, tee = 1, snp = 4, microcode = 81 } }", "Turin alone has an `fmc`"),
+        (
+            "minimum_tcb",
+            "{ genoa = { fmc = 1, bootloader = 1, tee = 1, snp = 4, microcode = 81 } }",
+            "Turin alone has an `fmc`",
+        ),
+        ("chip_ids", "[\"0000000000000000\"]", "it names no chip"),
+    ] {
+        let error = refused(&with(Tee::SevSnp, field, value)).to_string();
+        assert!(error.contains(complaint), "{error}");
+    }
+    for id in ["INTEL-SA-837", "INTEL-SA-0O837", "intel-sa-00837", "CVE-2024-21944", ""] {
+        let error = refused(&with(Tee::Tdx, "denied_advisories", &format!("[\"{id}\"]"))).to_string();
+        assert!(error.contains("expected an advisory such as"), "{error}");
+    }
+}
+
+#[test]
+fn two_profiles_of_one_tee_are_refused() {
+    for (tee, table) in [(Tee::SevSnp, "sev-snp"), (Tee::Tdx, "tdx")] {
+        let mut second = base();
+        (second.amd, second.intel) = (None, None);
+        if tee == Tee::SevSnp {
+            second.tdx.clear()
+        } else {
+            second.snp.clear()
+        }
+        let second = second.to_toml();
+        let (_, second) = second.split_once("\n\n").unwrap();
+        let second = second.replace(&format!("[{table}.forged]"), &format!("[{table}.other]"));
+        let text = format!("{}\n{second}", base().to_toml());
+        let error = refused(&text).to_string();
+        assert!(error.contains(&format!("[{table}.forged] and [{table}.other]: expected one profile")), "{error}");
+    }
+}
+
+#[test]
+fn a_policy_without_a_profile_is_refused() {
+    let error = refused("schema = 1\nname = \"empty\"\n").to_string();
+    assert!(error.contains("no profile: expected a table such as [sev-snp.NAME] or [tdx.NAME]"), "{error}");
+    let error = refused(&base().to_toml().replacen("schema = 1", "schema = 2", 1)).to_string();
+    assert!(error.contains("schema = 2: this release reads policies of schema 1"), "{error}");
+}
+
+#[test]
+fn a_key_or_a_table_twice_is_refused() {
+    let text = base().to_toml();
+    let twice = text.replacen("debug = \"rejected\"\n", "debug = \"rejected\"\ndebug = \"allowed\"\n", 1);
+    let error = refused(&twice).to_string();
+    assert!(error.contains("duplicate key"), "{error}");
+    assert!(error.contains(&format!("line {},", line_of(&twice, "debug = \"allowed\""))), "{error}");
+    let (_, profile) = text.split_once("[tdx.forged]").unwrap();
+    assert!(refused(&format!("{text}\n[tdx.forged]{profile}")).to_string().contains("duplicate key"));
+}
+
+#[test]
+fn what_is_pinned_must_be_roots() {
+    let subject = good(Tee::SevSnp);
+    let ask = teegate_forge::pem::certificate(&subject.pool.certificates[1]);
+    let garbage = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_owned();
+    for (root, expected) in [
+        (ask, "trust_anchors.amd: `SEV-Genoa` is not self-signed: expected a root"),
+        (garbage, "trust_anchors.amd: not a certificate"),
+        (String::new(), "trust_anchors.amd: expected certificates in PEM"),
+        ("no PEM".to_owned(), "trust_anchors.amd: expected certificates in PEM"),
+    ] {
+        let mut policy = base();
+        policy.amd = Some(vec![root]);
+        let error = refused(&policy.to_toml()).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // To pin nothing is to trust nobody.
+    let mut nobody = subject;
+    nobody.policy.amd = Some(Vec::new());
+    assert_eq!(nobody.rejected().failed_checks(), ["snp.chain.ark-pinned"]);
+}
+
+#[test]
+fn hostile_text_is_an_error() {
+    for text in
+        ["", "\0", "schema", "schema = ", "= 1", "[", "[[sev-snp]]", "schema = 1\nname = 3\n", "\u{feff}\u{202e}"]
+    {
+        assert!(!refused(text).to_string().is_empty(), "{text:?}");
+    }
+    assert!(refused(&format!("schema = {}1{}", "[".repeat(100_000), "]".repeat(100_000))).check().is_none());
+    assert!(refused(&format!("name = \"{}\"", "x".repeat(1 << 20))).check().is_none());
+}

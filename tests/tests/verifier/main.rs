@@ -1,0 +1,25 @@
+//! The verifier against forged vendors, whose every field can be wrong, and against recorded hardware.
+//!
+//! A forged root is trusted only by the policies of these tests. What this proves is the plumbing, check by check;
+//! what it cannot prove, that the vendors' silicon behaves as their documents say, stands in `recorded`.
+
+mod accepted;
+mod case;
+mod coverage;
+mod loader;
+mod memory;
+mod policy_text;
+mod profile;
+mod recorded;
+mod robustness;
+mod schema;
+mod snp_bytes;
+mod snp_chain;
+mod snp_leaf;
+mod snp_policy;
+mod subject;
+mod tamper;
+mod tdx_bytes;
+mod tdx_chain;
+mod tdx_collateral;
+mod tdx_policy;

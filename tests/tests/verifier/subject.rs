@@ -1,0 +1,185 @@
+//! What is judged: evidence, the pool that vouches for it, the policy, the time. Every test changes one of them.
+
+use std::sync::LazyLock;
+
+use teegate_forge as forge;
+use teegate_forge::snp::{SnpBuilder, SnpSet};
+use teegate_forge::tdx::{SignedJson, TdxBuilder, TdxSet};
+use teegate_verifier::{Attested, Endorsements, Evidence, Rejection, Report, ReportData, Tee, UnixTime, Verifier};
+
+use crate::policy_text::{FORGED_ARKS, PolicyText};
+
+/// One question to the verifier.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) tee: Tee,
+    pub(crate) evidence: Vec<u8>,
+    pub(crate) pool: Pool,
+    pub(crate) policy: PolicyText,
+    pub(crate) now: u64,
+    pub(crate) asked: Option<[u8; 64]>,
+}
+
+/// Statements by the vendors, in the order in which they are handed in.
+#[derive(Clone, Default)]
+pub(crate) struct Pool {
+    pub(crate) certificates: Vec<Vec<u8>>,
+    pub(crate) crls: Vec<Vec<u8>>,
+    pub(crate) tcb_infos: Vec<SignedJson>,
+    pub(crate) qe_identities: Vec<SignedJson>,
+}
+
+impl Pool {
+    pub(crate) fn to_endorsements(&self) -> Endorsements {
+        let mut endorsements = Endorsements::new();
+        self.certificates.iter().for_each(|der| endorsements.add_certificate(der.clone()));
+        self.crls.iter().for_each(|der| endorsements.add_crl(der.clone()));
+        self.tcb_infos.iter().for_each(|json| endorsements.add_tcb_info(json.body.clone(), json.signature));
+        self.qe_identities.iter().for_each(|json| endorsements.add_qe_identity(json.body.clone(), json.signature));
+        endorsements
+    }
+}
+
+/// The one SEV-SNP device of these tests: its key stays the same whatever is edited.
+pub(crate) static SNP_DEVICE: LazyLock<SnpBuilder> = LazyLock::new(forge::snp);
+/// The one TDX platform of these tests.
+pub(crate) static TDX_DEVICE: LazyLock<TdxBuilder> = LazyLock::new(forge::tdx);
+
+static INTEL_ROOT: LazyLock<String> = LazyLock::new(|| TDX_DEVICE.build().root_pem);
+static GOOD_SNP: LazyLock<Subject> = LazyLock::new(|| snp(|device| device));
+static GOOD_TDX: LazyLock<Subject> = LazyLock::new(|| tdx(|device| device));
+
+/// The SNP device with an edit, under the policy that accepts it without one.
+pub(crate) fn snp(edit: impl FnOnce(SnpBuilder) -> SnpBuilder) -> Subject {
+    snp_set(edit(SNP_DEVICE.clone()).build())
+}
+
+/// A report that was built elsewhere, under the same policy.
+pub(crate) fn snp_set(set: SnpSet) -> Subject {
+    let pool =
+        Pool { certificates: set.certificates(), crls: set.crl.clone().into_iter().collect(), ..Pool::default() };
+    Subject::new(Tee::SevSnp, set.report, pool)
+}
+
+/// The TDX platform with an edit, under the policy that accepts it without one.
+pub(crate) fn tdx(edit: impl FnOnce(TdxBuilder) -> TdxBuilder) -> Subject {
+    tdx_set(edit(TDX_DEVICE.clone()).build())
+}
+
+/// A quote that was built elsewhere, under the same policy.
+pub(crate) fn tdx_set(set: TdxSet) -> Subject {
+    let pool = Pool {
+        certificates: set.certificates(),
+        crls: set.crls(),
+        tcb_infos: vec![set.tcb_info],
+        qe_identities: vec![set.qe_identity],
+    };
+    Subject::new(Tee::Tdx, set.quote, pool)
+}
+
+/// What is accepted before anything is wrong with it.
+pub(crate) fn good(tee: Tee) -> Subject {
+    if tee == Tee::SevSnp { GOOD_SNP.clone() } else { GOOD_TDX.clone() }
+}
+
+impl Subject {
+    fn new(tee: Tee, evidence: Vec<u8>, pool: Pool) -> Self {
+        let policy = PolicyText::pinning(Some(FORGED_ARKS.clone()), Some(vec![INTEL_ROOT.clone()]));
+        Self { tee, evidence, pool, policy, now: forge::time::AT, asked: None }
+    }
+
+    /// Under a policy that says this of one field.
+    pub(crate) fn under(mut self, field: &str, value: &str) -> Self {
+        self.policy.set(self.tee, field, value);
+        self
+    }
+
+    /// Under a policy that claims nothing of what the host chooses or the guest extends.
+    pub(crate) fn claiming_nothing(mut self) -> Self {
+        self.policy.claim_nothing();
+        self
+    }
+
+    /// Under a policy that pins this root alone.
+    pub(crate) fn under_root(mut self, pem: String) -> Self {
+        *if self.tee == Tee::SevSnp { &mut self.policy.amd } else { &mut self.policy.intel } = Some(vec![pem]);
+        self
+    }
+
+    /// Under a policy that pins the vendors' own roots.
+    pub(crate) fn under_vendors(mut self) -> Self {
+        (self.policy.amd, self.policy.intel) = (None, None);
+        self
+    }
+
+    /// At another time.
+    pub(crate) fn at(mut self, now: u64) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// The caller names the report data.
+    pub(crate) fn asking(mut self, report_data: [u8; 64]) -> Self {
+        self.asked = Some(report_data);
+        self
+    }
+
+    /// With other evidence.
+    pub(crate) fn with_evidence(mut self, edit: impl FnOnce(&mut Vec<u8>)) -> Self {
+        edit(&mut self.evidence);
+        self
+    }
+
+    /// With another pool.
+    pub(crate) fn with_pool(mut self, edit: impl FnOnce(&mut Pool)) -> Self {
+        edit(&mut self.pool);
+        self
+    }
+
+    /// The verdict, without a memory.
+    pub(crate) fn judge(&self) -> Result<Attested, Rejection> {
+        self.with_parts(|evidence, policy, now| teegate_verifier::verify(&evidence, policy, now))
+    }
+
+    /// The verdict of a verifier that may remember.
+    pub(crate) fn judge_with(&self, verifier: &mut Verifier) -> Result<Attested, Rejection> {
+        self.with_parts(|evidence, policy, now| verifier.verify(&evidence, policy, now))
+    }
+
+    fn with_parts<R>(&self, judge: impl FnOnce(Evidence<'_>, &teegate_verifier::Policy, UnixTime) -> R) -> R {
+        let endorsements = self.pool.to_endorsements();
+        let policy = self.load_policy();
+        judge(evidence(self.tee, &self.evidence, &endorsements), &policy, UnixTime::from_seconds(self.now))
+    }
+
+    pub(crate) fn load_policy(&self) -> teegate_verifier::Policy {
+        let policy = self.policy.load();
+        self.asked.map_or_else(|| policy.clone(), |bytes| policy.with_report_data(ReportData(bytes)))
+    }
+
+    /// Its report, after making sure that it is accepted.
+    #[track_caller]
+    pub(crate) fn accepted(&self) -> Report {
+        match self.judge() {
+            Ok(attested) => attested.report().clone(),
+            Err(rejection) => panic!("must be accepted, but: {rejection}"),
+        }
+    }
+
+    /// The rejection, after making sure that there is one.
+    #[track_caller]
+    pub(crate) fn rejected(&self) -> Rejection {
+        match self.judge() {
+            Ok(_) => panic!("must be rejected, but was accepted"),
+            Err(rejection) => rejection,
+        }
+    }
+}
+
+/// Evidence of this TEE.
+pub(crate) fn evidence<'a>(tee: Tee, bytes: &'a [u8], endorsements: &'a Endorsements) -> Evidence<'a> {
+    match tee {
+        Tee::SevSnp => Evidence::sev_snp(bytes, endorsements),
+        Tee::Tdx => Evidence::tdx(bytes, endorsements),
+    }
+}
