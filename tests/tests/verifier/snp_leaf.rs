@@ -58,7 +58,8 @@ fn product_chain() -> Vec<Case> {
 }
 
 fn tcb_layout() -> Vec<Case> {
-    let fields: [(&str, fn(&mut forge::snp::Report) -> &mut [u8; 8]); 4] = [
+    type Field = fn(&mut forge::snp::Report) -> &mut [u8; 8];
+    let fields: [(&str, Field); 4] = [
         ("reported", |report| &mut report.reported_tcb),
         ("current", |report| &mut report.current_tcb),
         ("committed", |report| &mut report.committed_tcb),

@@ -2,7 +2,7 @@
 
 use teegate_forge::certificate::{Extension, Name};
 use teegate_forge::keys::Key;
-use teegate_forge::tdx::{PckCa, SignedJson, TcbInfo};
+use teegate_forge::tdx::{PckCa, Revoked, SignedJson, TcbInfo};
 use teegate_forge::time::{AT, DAY, YEAR};
 use teegate_verifier::Tee;
 
@@ -105,11 +105,20 @@ fn signer() -> Vec<Case> {
             signing.signer = pck.clone();
         })
     });
+    // Its serial on the root's list is another certificate's: it is refused for its issuer.
+    let pck = keys.pck_ca.clone();
+    let posing_with_a_listed_serial = tdx(|device| {
+        device.revoke(Revoked::TcbSigning).edit_tcb_signing(move |signing| {
+            signing.issuer = Name::intel("Intel SGX PCK Platform CA");
+            signing.signer = pck.clone();
+        })
+    });
     let pck = keys.pck_ca.clone();
     let posing_under_the_root = tdx(|device| device.edit_tcb_signing(move |signing| signing.signer = pck.clone()));
     let not_signed = "the TCB signing certificate is not signed by the pinned root";
     vec![
         case(posing, not_signed),
+        case(posing_with_a_listed_serial, not_signed),
         case(posing_under_the_root, not_signed),
         case(signing(|signing| signing.signer = Key::p256()), not_signed),
         case(signing(|signing| signing.damaged_signature = true), not_signed),
