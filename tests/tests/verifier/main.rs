@@ -9,6 +9,7 @@ mod coverage;
 mod loader;
 mod memory;
 mod policy_text;
+mod pools;
 mod profile;
 mod recorded;
 mod robustness;
