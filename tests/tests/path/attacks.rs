@@ -1,0 +1,134 @@
+//! What somebody between the parties tries: relaying, redirecting, replaying, listening.
+
+use base64::Engine as _;
+use teegate_client::{AnswerError, Error, Executed, Freshness, Instance, ProblemKind};
+use teegate_protocol::binding::Nonce;
+use teegate_protocol::problem::Problem;
+use teegate_tests::wire::{Relay, Wire};
+use teegate_verifier::{Stage, Verifier};
+
+use crate::{LIMIT, Stage1, assert_is_expected_answer, now, problem, relay, sample};
+
+#[tokio::test]
+async fn somebody_who_relays_genuine_evidence_gets_nothing() {
+    let stage = Stage1::set().await;
+    let relay_attacker = Relay::in_front_of(&stage.enclave.address).await;
+    let gateway = stage.gateway(&relay_attacker.address, "").await;
+    let (sealed, manifest) = stage.sealed_sample().await;
+    let answer = relay(&gateway, sealed.bytes(), &manifest, 3).await;
+    let refused = problem(&answer);
+    assert_eq!((refused.kind, refused.executed), (ProblemKind::EvidenceRejected, Executed::No), "{refused}");
+    assert!(refused.checks.iter().any(|check| check == "channel.tls-spki"), "{refused}");
+    let seen = relay_attacker.seen();
+    assert!(seen.iter().any(|path| path.starts_with("/attest")), "the attack was tried: {seen:?}");
+    assert!(!seen.iter().any(|path| path == "/ohttp"), "{seen:?}");
+    assert_eq!(gateway.metric("teegate_gateway_released_bytes_total").await, 0);
+}
+
+#[tokio::test]
+async fn a_second_connection_gets_no_byte_before_its_own_channel_check() {
+    let stage = Stage1::set().await;
+    let relay_attacker = Relay::in_front_of(&stage.enclave.address).await;
+    let wire = Wire::to(&stage.enclave.address).await;
+    let gateway = stage.gateway(&wire.address, "").await;
+    gateway.attested().await;
+    let (sealed, manifest) = stage.sealed_sample().await;
+    assert_eq!(relay(&gateway, sealed.bytes(), &manifest, 0).await.status, 200, "the passing twin");
+    let released = gateway.metric("teegate_gateway_released_bytes_total").await;
+    let before = wire.connections();
+
+    // The address stays the same and the instance was attested a moment ago; only the connection is another.
+    wire.redirect(&relay_attacker.address);
+    wire.cut();
+    let (sealed, manifest) = stage.sealed_sample().await;
+    let refused = problem(&relay(&gateway, sealed.bytes(), &manifest, 3).await);
+    assert_eq!(refused.executed, Executed::No, "{refused}");
+    assert!(wire.connections() > before, "a second connection was opened");
+    assert!(!relay_attacker.seen().iter().any(|path| path == "/ohttp"), "{:?}", relay_attacker.seen());
+    assert_eq!(gateway.metric("teegate_gateway_released_bytes_total").await, released);
+
+    // Back at the genuine instance, a further connection proves itself and the same ciphertext goes through.
+    wire.redirect(&stage.enclave.address);
+    wire.cut();
+    let answer = relay(&gateway, sealed.bytes(), &manifest, 30).await;
+    assert!(sealed.open(&answer.body, LIMIT).is_ok(), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn evidence_for_an_old_nonce_is_refused() {
+    let stage = Stage1::set().await;
+    let (asked, other) = (Nonce::generate().unwrap(), Nonce::generate().unwrap());
+    let answer = stage.enclave.ask("GET", &format!("/.well-known/teegate?nonce={asked}"), &[], b"").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let trust = stage.trust();
+    let verify = |freshness| Instance::verify(&answer.body, freshness, &trust, &mut Verifier::new(), now());
+    assert!(verify(Freshness::Challenge(&asked)).is_ok(), "the passing twin");
+    for freshness in [Freshness::Challenge(&other), Freshness::Epoch] {
+        let refused = verify(freshness).unwrap_err();
+        assert_eq!((refused.stage, refused.checks.as_slice()), (Stage::Appraise, &["snp.guest.report-data"][..]));
+    }
+}
+
+#[tokio::test]
+async fn a_replayed_ciphertext_runs_once() {
+    let stage = Stage1::set().await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    gateway.attested().await;
+    let (sealed, manifest) = stage.sealed_sample().await;
+    let first = relay(&gateway, sealed.bytes(), &manifest, 0).await;
+    let again = relay(&gateway, sealed.bytes(), &manifest, 0).await;
+    assert_eq!((first.status, again.status), (200, 200), "both answers are sealed");
+    let answer = sealed.open(&again.body, LIMIT).unwrap().response;
+    let replay = Problem::parse(&answer.content).unwrap();
+    assert_eq!((answer.status, replay.kind, replay.executed), (409, ProblemKind::Replay, Executed::Unknown));
+
+    let (twin, manifest) = stage.sealed_sample().await;
+    let first = relay(&gateway, twin.bytes(), &manifest, 0).await;
+    assert_is_expected_answer(&twin.open(&first.body, LIMIT).unwrap().response.content);
+}
+
+#[tokio::test]
+async fn a_canary_in_the_request_appears_nowhere() {
+    const CANARY: &str = "canary-7f3a91c2e5";
+    let stage = Stage1::set().await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    let client = stage.connect(&gateway).await.unwrap();
+
+    // In the id, in a number, and in a request that fails: errors like to repeat what they were given.
+    let body = String::from_utf8(sample()).unwrap();
+    let with_canary = body.replacen('{', &format!("{{\"id\": \"{CANARY}\", "), 1).replace("24.63", "24.631739517395");
+    let reply = client.infer_json(with_canary.clone().into_bytes()).await.unwrap();
+    assert_eq!(reply.response.status, 200);
+    let failing = with_canary.replace("features", CANARY);
+    let error = client.infer_json(failing.into_bytes()).await.unwrap_err();
+    let words = format!("{error} {error:?}");
+    assert!(matches!(error, Error::Answer(AnswerError::Declined { .. }) | Error::Remote(_)), "{words}");
+    let nonce = Nonce::generate().unwrap();
+    assert_eq!(stage.enclave.ask("GET", &format!("/.well-known/teegate?nonce={nonce}"), &[], b"").await.status, 200);
+
+    let mut said = stage.scratch.said();
+    said.extend(gateway.metrics().await.into_bytes());
+    for label in ["guest", "enclave", "gateway"] {
+        let log = std::fs::read(stage.scratch.path().join(format!("{label}.log"))).unwrap();
+        assert!(!log.is_empty(), "{label} said nothing, so this test would show nothing");
+    }
+    let canaries = [
+        CANARY.to_owned(),
+        "1739517395".to_owned(),
+        hex::encode(CANARY),
+        base64_of(CANARY),
+        nonce.to_string(),
+        hex::encode(nonce.as_bytes()),
+    ];
+    for canary in &canaries {
+        let found = said.windows(canary.len()).position(|window| window == canary.as_bytes());
+        let around = found
+            .map(|at| String::from_utf8_lossy(&said[at.saturating_sub(200)..said.len().min(at + 100)]).into_owned());
+        assert_eq!(around, None, "{canary} was said");
+    }
+}
+
+/// The middle of the base64 of `text`, which any base64 of something that contains it at that alignment has too.
+fn base64_of(text: &str) -> String {
+    base64::engine::general_purpose::STANDARD_NO_PAD.encode(text)[..16].to_owned()
+}
