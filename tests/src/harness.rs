@@ -193,12 +193,17 @@ pub struct Enclave {
 impl Enclave {
     /// An enclave-app in front of `guest`, with the demonstration model.
     pub async fn start(scratch: &Scratch, label: &str, guest: &Guest) -> Self {
+        Self::serving(scratch, label, guest, MODEL, &model_folder()).await
+    }
+
+    /// The same with the model in `folder`, under the name `model`.
+    pub async fn serving(scratch: &Scratch, label: &str, guest: &Guest, model: &str, folder: &Path) -> Self {
         let config = format!(
             "listen = \"127.0.0.1:0\"\nonnxruntime = {:?}\n[attester]\nsource = \"coco\"\ncoco_url = \"http://{}\"\n\
-             [[models]]\nname = \"{MODEL}\"\nversion = \"1\"\npath = {:?}\n",
+             [[models]]\nname = {model:?}\nversion = \"1\"\npath = {:?}\n",
             onnxruntime(),
             guest.program.address("listening"),
-            model_folder().join("model.onnx"),
+            folder.join("model.onnx"),
         );
         let path = scratch.write(&format!("{label}.toml"), &config);
         let program = Program::start(scratch, label, "enclave-app", &["--config", &path]).await;
@@ -283,6 +288,12 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
 /// The demonstration model's folder.
 pub fn model_folder() -> PathBuf {
     root().join("enclave-app/models/breast-cancer")
+}
+
+/// The folder of the MiniLM model, if `ci/minilm.sh` has built it.
+pub fn minilm_folder() -> Option<PathBuf> {
+    let folder = root().join(".cache/models/minilm");
+    folder.join("model.onnx").is_file().then_some(folder)
 }
 
 /// The ONNX Runtime library that `ci/onnxruntime.sh` installs.

@@ -5,6 +5,7 @@ mod attacks;
 mod demo_command;
 mod infer_command;
 mod inference;
+mod minilm;
 mod peers;
 mod release;
 
