@@ -3,3 +3,8 @@
 pub mod harness;
 pub mod http;
 pub mod wire;
+
+/// The repository's README, so that the Rust in it is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
