@@ -4,6 +4,7 @@
 //! happens in another process is awaited by its first line, by a long poll, or by [`eventually`] asking again until a
 //! deadline.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -283,6 +284,12 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
         assert!(start.elapsed() < DEADLINE, "within {} s: {what}", DEADLINE.as_secs());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Says on standard error, past libtest, which keeps what a passing test prints to itself. `ci/test.sh` repeats the line.
+pub fn note(text: &str) {
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "note: {text}").expect("standard error");
 }
 
 /// The demonstration model's folder.

@@ -1,7 +1,6 @@
 //! A model of real size through the same path: MiniLM, a sentence embedding of 90 MB. `ci/minilm.sh` builds it and nobody
 //! commits it; where it was not built, these tests say so and pass.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -10,7 +9,7 @@ use teegate_client::oip::{self, Tensor, TensorData};
 use teegate_client::seal::seal;
 use teegate_client::{Client, Settings, Trust};
 use teegate_protocol::padding::{POWERS_UP_TO_BYTES, padded_len};
-use teegate_tests::harness::{Enclave, Guest, Scratch, minilm_folder};
+use teegate_tests::harness::{Enclave, Guest, Scratch, minilm_folder, note};
 
 use crate::{LIMIT, Stage1, infer_request, relay};
 
@@ -28,7 +27,7 @@ const ANSWER_OVERHEAD: usize = 32;
 fn built() -> Option<PathBuf> {
     let folder = minilm_folder();
     if folder.is_none() {
-        writeln!(std::io::stderr(), "note: not run: MiniLM through the path (ci/minilm.sh has not built it)").unwrap();
+        note("not run: MiniLM through the path (ci/minilm.sh has not built it)");
     }
     folder
 }
