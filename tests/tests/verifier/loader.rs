@@ -340,6 +340,23 @@ fn tables_are_not_written_as_lists() {
 }
 
 #[test]
+fn profiles_and_minima_are_not_written_as_lists_either() {
+    let text = with(Tee::SevSnp, "minimum_tcb", "{ turin = [1, 1, 1, 4, 81] }");
+    let error = refused(&text).to_string();
+    assert!(error.contains("minimum_tcb.turin]: expected a table, each value beside its name"), "{error}");
+    let named = "{ turin = { fmc = 1, bootloader = 1, tee = 1, snp = 4, microcode = 81 } }";
+    let mut policy = base();
+    policy.set(Tee::SevSnp, "minimum_tcb", named);
+    policy.load();
+
+    for (head, place) in [("trust_anchors = [[], []]", "[trust_anchors]"), ("sev-snp = { forged = [] }", "forged")] {
+        let text = format!("schema = 1\nname = \"positions\"\n{head}\n");
+        let error = refused(&text).to_string();
+        assert!(error.contains(place) || error.contains("expected") || error.contains("invalid"), "{error}");
+    }
+}
+
+#[test]
 fn contradictions_and_empty_names_are_refused() {
     let mut policy = base();
     policy.set(Tee::SevSnp, "migration_agent", "\"allowed\"");

@@ -60,6 +60,8 @@ impl Policy {
     /// Loads a policy from TOML.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let document: Document = toml::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
+        let table: toml::Table = toml::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
+        tables_are_tables(&table).map_err(PolicyError)?;
         document.load().map_err(PolicyError)
     }
 
@@ -156,6 +158,29 @@ impl Document {
         }
         Ok(Policy { profiles: Arc::new(profiles), report_data: None })
     }
+}
+
+/// Every rule stands beside its name. The library would also take a table's values by position, where two that are
+/// swapped would go unseen.
+fn tables_are_tables(document: &toml::Table) -> Result<(), String> {
+    let named = |place: String, value: &toml::Value| {
+        value.as_table().cloned().ok_or_else(|| format!("[{place}]: expected a table, each value beside its name"))
+    };
+    if let Some(anchors) = document.get("trust_anchors") {
+        named("trust_anchors".to_owned(), anchors)?;
+    }
+    for tee in ["sev-snp", "tdx"] {
+        let Some(profiles) = document.get(tee) else { continue };
+        for (name, profile) in &named(tee.to_owned(), profiles)? {
+            let profile = named(format!("{tee}.{name}"), profile)?;
+            if let Some(toml::Value::Table(minima)) = profile.get("minimum_tcb") {
+                for (product, minimum) in minima {
+                    named(format!("{tee}.{name}.minimum_tcb.{product}"), minimum)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The type of the evidence selects the profile: two of one type would leave that to chance.
