@@ -3,8 +3,9 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-    ParsedPublicKey, RSA_PSS_2048_8192_SHA384, RSA_PSS_SHA384, RsaKeyPair, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING,
+    EcdsaKeyPair, KeyPair, ParsedPublicKey, RSA_PSS_2048_8192_SHA384, RSA_PSS_SHA384, RsaKeyPair,
+    VerificationAlgorithm,
 };
 
 use crate::Outcome;
@@ -33,14 +34,22 @@ impl Limit {
             let message = vec![0x5A; *length];
             let mut signature = vec![0; pair.public_modulus_len()];
             pair.sign(&RSA_PSS_SHA384, &SystemRandom::new(), &message, &mut signature)?;
-            all.push(Signed { algorithm: &RSA_PSS_2048_8192_SHA384, key: pair.public_key().as_ref().to_vec(), message, signature });
+            all.push(Signed {
+                algorithm: &RSA_PSS_2048_8192_SHA384,
+                key: pair.public_key().as_ref().to_vec(),
+                message,
+                signature,
+            });
         }
         Ok(Self(all))
     }
 
     /// Whether every signature holds.
     pub fn verify(&self) -> bool {
-        self.0.iter().all(|signed| ParsedPublicKey::new(signed.algorithm, &signed.key).is_ok_and(|key| key.verify_sig(&signed.message, &signed.signature).is_ok()))
+        self.0.iter().all(|signed| {
+            ParsedPublicKey::new(signed.algorithm, &signed.key)
+                .is_ok_and(|key| key.verify_sig(&signed.message, &signed.signature).is_ok())
+        })
     }
 }
 

@@ -36,7 +36,9 @@ fn main() -> ExitCode {
     };
     match run(sev_crate, dcap_crate) {
         Ok(lines) => {
-            println!("multiples of the limit (the signature verifications that the case needs), medians of {ROUNDS} rounds:");
+            println!(
+                "multiples of the limit (the signature verifications that the case needs), medians of {ROUNDS} rounds:"
+            );
             lines.iter().for_each(|line| println!("{line}"));
             ExitCode::SUCCESS
         }
@@ -103,7 +105,8 @@ fn snp(sev_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
     let mut memory = Verifier::new();
     let peer = || -> bool {
         let verified = (|| -> Outcome<()> {
-            let chain = Chain { ca: ca::Chain { ark: milan::ark()?, ask: milan::ask()? }, vek: Certificate::from_der(&vcek)? };
+            let chain =
+                Chain { ca: ca::Chain { ark: milan::ark()?, ask: milan::ask()? }, vek: Certificate::from_der(&vcek)? };
             let report = AttestationReport::from_bytes(&report)?;
             (&chain, &report).verify()?;
             Ok(())
@@ -111,8 +114,16 @@ fn snp(sev_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
         verified.is_ok()
     };
 
-    let cold = measure(&mut [&mut || cold_limit.verify(), &mut || verify(&evidence, policy, now).map(black_box).is_ok(), &mut || peer()])?;
-    let warm = measure(&mut [&mut || warm_limit.verify(), &mut || memory.verify(&evidence, policy, now).map(black_box).is_ok(), &mut || peer()])?;
+    let cold = measure(&mut [
+        &mut || cold_limit.verify(),
+        &mut || verify(&evidence, policy, now).map(black_box).is_ok(),
+        &mut || peer(),
+    ])?;
+    let warm = measure(&mut [
+        &mut || warm_limit.verify(),
+        &mut || memory.verify(&evidence, policy, now).map(black_box).is_ok(),
+        &mut || peer(),
+    ])?;
     Ok(vec![line("snp-cold", &cold, "sev"), line("snp-warm", &warm, "sev")])
 }
 
@@ -141,6 +152,11 @@ fn measure(contenders: &mut [&mut dyn FnMut() -> bool; 3]) -> Outcome<[Duration;
 
 fn line(name: &str, [limit, own, peer]: &[Duration; 3], peer_name: &str) -> String {
     let multiple = |time: &Duration| time.as_secs_f64() / limit.as_secs_f64();
-    eprintln!("{name}: limit {:.1} us, teegate {:.1} us, {peer_name} {:.1} us", limit.as_secs_f64() * 1e6, own.as_secs_f64() * 1e6, peer.as_secs_f64() * 1e6);
+    eprintln!(
+        "{name}: limit {:.1} us, teegate {:.1} us, {peer_name} {:.1} us",
+        limit.as_secs_f64() * 1e6,
+        own.as_secs_f64() * 1e6,
+        peer.as_secs_f64() * 1e6
+    );
     format!("{name} teegate {:.2} {peer_name} {:.2}", multiple(own), multiple(peer))
 }
