@@ -3,19 +3,14 @@
 //! The cases lie beside the project, in `../shared/fixtures`; where that folder is absent, what published crates carry
 //! is verified instead, and the run says what it did not run.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use teegate_intake::{endorsements, evidence};
 use teegate_measurements::GENUINE;
+use teegate_tests::harness::note;
 use teegate_verifier::{Policy, Report, UnixTime, verify};
-
-/// A line that reaches the terminal although the test passes.
-fn note(text: &str) {
-    writeln!(std::io::stderr(), "note: {text}").unwrap();
-}
 
 fn fixtures() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
@@ -54,14 +49,20 @@ fn complaints(row: &Value, report: &Value) -> Vec<String> {
         wrong.push(format!("stage {}", report["stage"]));
     }
     let checks = report["checks"].as_array().unwrap();
-    let failed: Vec<&str> = checks.iter().filter(|check| check["result"] == "fail").map(|check| text(check, "id")).collect();
+    let failed: Vec<&str> =
+        checks.iter().filter(|check| check["result"] == "fail").map(|check| text(check, "id")).collect();
     let deciding = words(&expect["check"]);
     if !deciding.is_empty() && !deciding.iter().any(|id| failed.contains(id)) {
         wrong.push(format!("failed checks {failed:?}, none of {deciding:?}"));
     }
     if expect["verdict"] == "accepted" {
         wrong.extend(failed.iter().map(|id| format!("{id} failed")));
-        wrong.extend(checks.iter().filter(|check| check["result"] == "not-reached").map(|check| format!("{} not reached", check["id"])));
+        wrong.extend(
+            checks
+                .iter()
+                .filter(|check| check["result"] == "not-reached")
+                .map(|check| format!("{} not reached", check["id"])),
+        );
         wrong.extend(report["valid_until"].is_null().then(|| "no valid_until".to_owned()));
     }
     for (name, value) in expect["facts"].as_object().into_iter().flatten() {
@@ -74,7 +75,12 @@ fn complaints(row: &Value, report: &Value) -> Vec<String> {
         wrong.push(format!("TCB status {}", report["facts"]["tcb_status"]));
     }
     let advisories = words(&report["facts"]["advisories"]);
-    wrong.extend(words(&expect["advisories"]).into_iter().filter(|id| !advisories.contains(id)).map(|id| format!("advisory {id} is absent")));
+    wrong.extend(
+        words(&expect["advisories"])
+            .into_iter()
+            .filter(|id| !advisories.contains(id))
+            .map(|id| format!("advisory {id} is absent")),
+    );
     wrong
 }
 
@@ -116,7 +122,14 @@ fn every_case_has_its_verdict_through_the_command() {
     let teegate = teegate_tests::harness::binary("teegate");
     run_all("through the command", &fixtures, |row| {
         let mut command = Command::new(&teegate);
-        command.arg("verify").arg(fixtures.join(text(row, "evidence"))).args(["--format", "json", "--policy", text(row, "policy"), "--at", text(row, "at")]);
+        command.arg("verify").arg(fixtures.join(text(row, "evidence"))).args([
+            "--format",
+            "json",
+            "--policy",
+            text(row, "policy"),
+            "--at",
+            text(row, "at"),
+        ]);
         for path in endorsement_paths(&fixtures, row) {
             command.arg("--endorsements").arg(path);
         }
@@ -138,7 +151,11 @@ fn every_case_has_its_verdict_through_the_command() {
 /// The source folder of a pinned crate that carries recorded evidence.
 fn crate_folder(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let output = Command::new(env!("CARGO")).current_dir(root).args(["metadata", "--locked", "--format-version", "1"]).output().unwrap();
+    let output = Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == name).unwrap();
@@ -154,12 +171,15 @@ fn evidence_that_published_crates_carry_has_its_verdict() {
         let endorsements = endorsements::load_paths(endorsements).unwrap();
         verify(&evidence.as_evidence(&endorsements), &policy, UnixTime::parse(at).unwrap())
     };
-    let milan = |at| judge(sev.join("report_milan.hex"), &[sev.join("vcek_milan.der"), sev.join("cert_chain_milan")], at);
+    let milan =
+        |at| judge(sev.join("report_milan.hex"), &[sev.join("vcek_milan.der"), sev.join("cert_chain_milan")], at);
     assert_eq!(milan("2023-07-02T00:00:00Z").unwrap().valid_until().to_string(), "2030-04-03T19:23:43Z");
     assert_eq!(milan("2030-05-03T00:00:00Z").unwrap_err().failed_checks(), ["snp.chain.validity"]);
 
     let tdx = |name: &str, at| judge(dcap.join(name), &[dcap.join(format!("{name}_collateral.json"))], at);
-    for (name, at, status) in [("tdx_quote", "2025-07-04T10:16:31Z", "UpToDate"), ("tdx_quote_td15ex", "2026-10-23T00:06:48Z", "UpToDate")] {
+    for (name, at, status) in
+        [("tdx_quote", "2025-07-04T10:16:31Z", "UpToDate"), ("tdx_quote_td15ex", "2026-10-23T00:06:48Z", "UpToDate")]
+    {
         let attested = tdx(name, at).unwrap_or_else(|rejection| panic!("{name}: {rejection}"));
         assert_eq!(attested.report().fact("tcb_status").unwrap().to_string(), status, "{name}");
     }
