@@ -56,8 +56,8 @@ pub fn load(path: &Path, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeErr
     recognise(&files::read(path)?, insist).map_err(|error| error.named(name))
 }
 
-/// Recognises the evidence that `bytes` are. With `insist`, bytes that name no platform are taken for that one's, and bytes
-/// that name another are refused.
+/// Recognises the evidence that `bytes` are. With `insist`, bytes that could be of that platform are taken for it, whatever
+/// else they could be; bytes that can only be another's are refused.
 ///
 /// # Errors
 /// When the bytes are no evidence, or of another platform than the one insisted on.
@@ -98,11 +98,13 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
     if let Some(report) = from_firmware_response(bytes) {
         return from_raw(report, insist, "firmware response (MSG_REPORT_RSP)");
     }
-    // What the bytes say comes first, so that insisting on the wrong platform is noticed; insisting decides what they leave open.
-    let tee = match begins_like(bytes).or(insist) {
-        Some(tee) => tee,
-        None if bytes.len() == SNP_REPORT_BYTES => Tee::SevSnp,
-        None => return Err(unrecognised(bytes)),
+    // Insisting decides what the bytes leave open. What they rule out stands, so that insisting on the wrong platform is noticed.
+    let tee = match (begins_like(bytes), insist) {
+        (Some(_), Some(insisted)) if could_be(insisted, bytes) => insisted,
+        (Some(named), _) => named,
+        (None, Some(insisted)) => insisted,
+        (None, None) if bytes.len() == SNP_REPORT_BYTES => Tee::SevSnp,
+        (None, None) => return Err(unrecognised(bytes)),
     };
     let (bytes, endorsements) = match tee {
         Tee::SevSnp => split_certificate_table(bytes)?,
@@ -132,20 +134,35 @@ fn begins_like(bytes: &[u8]) -> Option<Tee> {
     if is_quote(bytes) {
         return Some(Tee::Tdx);
     }
-    // A report begins with its version, a little-endian u32. Five exist; room is left for versions that do not exist yet
-    // and for reports that were cut or extended, because the verifier refuses those by name.
-    match bytes.first_chunk::<4>() {
-        Some([1..=15, 0, 0, 0]) => Some(Tee::SevSnp),
-        _ => None,
+    is_report(bytes).then_some(Tee::SevSnp)
+}
+
+/// Whether nothing in the first bytes speaks against evidence of `tee`.
+fn could_be(tee: Tee, bytes: &[u8]) -> bool {
+    match tee {
+        Tee::SevSnp => is_report(bytes),
+        Tee::Tdx => is_quote(bytes) || is_quote_of_any_key(bytes),
     }
 }
 
-/// Whether the bytes begin with the header of an Intel quote: version u16, attestation key type u16, TEE type u32, and at 12
-/// the vendor id of Intel's quoting enclave. Either of the last two is enough: the verifier says what is wrong with the other.
+/// Whether the bytes begin like a report: with its version, a little-endian u32. Five exist; room is left for versions that do
+/// not exist yet and for reports that were cut or extended, because the verifier refuses those by name.
+fn is_report(bytes: &[u8]) -> bool {
+    matches!(bytes, [1..=15, 0, 0, 0, ..])
+}
+
+/// Whether the bytes begin with the header of an Intel quote: version u16, attestation key type u16 (2 or 3), TEE type u32, and
+/// at 12 the vendor id of Intel's quoting enclave. Either of the last two is enough: the verifier says what is wrong with the
+/// other. The key type tells the header from a report of the same version for a guest of security version 129.
 fn is_quote(bytes: &[u8]) -> bool {
-    let tdx_type = matches!(bytes, [4 | 5, 0, _, _, 0x81, 0, 0, 0, ..]);
+    let tdx_type = matches!(bytes, [4 | 5, 0, 2 | 3, 0, 0x81, 0, 0, 0, ..]);
     let vendor = bytes.get(12..28).is_some_and(|id| *id == INTEL_QE_VENDOR_ID);
     tdx_type || vendor
+}
+
+/// The header of a TDX quote but for its attestation key type, so that the verifier may refuse an unknown one.
+fn is_quote_of_any_key(bytes: &[u8]) -> bool {
+    matches!(bytes, [4 | 5, 0, _, _, 0x81, 0, 0, 0, ..])
 }
 
 /// 939A7233-F79C-4CA9-940A-0DB3957F0607, bytes as written.
@@ -264,6 +281,41 @@ mod tests {
         let error = recognise(&quote(4, 0x81), Some(Tee::SevSnp)).unwrap_err();
         assert!(matches!(error.defect(), Defect::OtherTee { expected: "sev-snp", actual: "tdx" }), "{error}");
         assert!(recognise(&quote(4, 0x81), Some(Tee::Tdx)).is_ok());
+        let error = recognise(&snp(1_184, 3), Some(Tee::Tdx)).unwrap_err();
+        assert!(matches!(error.defect(), Defect::OtherTee { expected: "tdx", actual: "sev-snp" }), "{error}");
+    }
+
+    #[test]
+    fn a_report_of_a_guest_with_security_version_129_is_no_quote() {
+        for version in [4, 5] {
+            let mut report = snp(1_184, version);
+            report[4..8].copy_from_slice(&[0x81, 0, 0, 0]);
+            for insist in [None, Some(Tee::SevSnp)] {
+                assert_eq!(recognise(&report, insist).unwrap().tee, Tee::SevSnp, "{version} {insist:?}");
+            }
+            // Even one that carries what looks like Intel's vendor id is a report to whoever insists.
+            report[12..28].copy_from_slice(&INTEL_QE_VENDOR_ID);
+            assert_eq!(recognise(&report, Some(Tee::SevSnp)).unwrap().tee, Tee::SevSnp);
+
+            for key_type in [2, 3] {
+                let header = [version, 0, key_type, 0, 0x81, 0, 0, 0];
+                assert_eq!(recognise(&header, None).unwrap().tee, Tee::Tdx, "{version} {key_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_with_an_unknown_key_type_reaches_the_verifier() {
+        for key_type in [0, 1, 4, 0xFF] {
+            let mut bytes = quote(4, 0x81);
+            bytes[2] = key_type;
+            assert_eq!(recognise(&bytes, None).unwrap().tee, Tee::Tdx, "{key_type}");
+            bytes[12..28].fill(0);
+            let evidence = recognise(&bytes, Some(Tee::Tdx)).unwrap();
+            assert_eq!((evidence.tee, &evidence.bytes), (Tee::Tdx, &bytes), "{key_type}");
+            let refused = teegate_verifier::inspect_tdx(&evidence.bytes).unwrap_err();
+            assert_eq!(refused.check().id(), "tdx.bytes.header", "{key_type}");
+        }
     }
 
     #[test]
