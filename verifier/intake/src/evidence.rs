@@ -168,8 +168,8 @@ fn is_quote_of_any_key(bytes: &[u8]) -> bool {
 /// 939A7233-F79C-4CA9-940A-0DB3957F0607, bytes as written.
 const INTEL_QE_VENDOR_ID: [u8; 16] = *b"\x93\x9a\x72\x33\xf7\x9c\x4c\xa9\x94\x0a\x0d\xb3\x95\x7f\x06\x07";
 
-/// An extended guest request answers the report and, behind it, the host's certificate table. Anything else behind a report
-/// stays with it, for the verifier to refuse.
+/// An extended guest request answers the report and, behind it, the host's certificate table: with no certificates, that is the
+/// entry that ends it and padding, all zeros. Anything else behind a report stays with it, for the verifier to refuse.
 fn split_certificate_table(bytes: &[u8]) -> Result<(&[u8], Endorsements), Defect> {
     let mut endorsements = Endorsements::new();
     match bytes.split_at_checked(SNP_REPORT_BYTES) {
@@ -177,6 +177,7 @@ fn split_certificate_table(bytes: &[u8]) -> Result<(&[u8], Endorsements), Defect
             certificate_table::statements(table)?.into_iter().for_each(|statement| statement.add_to(&mut endorsements));
             Ok((report, endorsements))
         }
+        Some((report, table)) if certificate_table::is_empty_table(table) => Ok((report, endorsements)),
         _ => Ok((bytes, endorsements)),
     }
 }
@@ -326,8 +327,12 @@ mod tests {
         let evidence = recognise(&[snp(1_184, 3), table.clone()].concat(), None).unwrap();
         assert_eq!((evidence.bytes.len(), evidence.endorsements.len()), (1_184, 1));
 
-        let evidence = recognise(&[snp(1_184, 3), vec![0; 24]].concat(), None).unwrap();
-        assert_eq!((evidence.bytes.len(), evidence.endorsements.len()), (1_208, 0));
+        for (behind, left) in
+            [(vec![0; 24], 1_184), (vec![0; 4_096], 1_184), (vec![0; 23], 1_207), (vec![7; 24], 1_208)]
+        {
+            let evidence = recognise(&[snp(1_184, 3), behind].concat(), None).unwrap();
+            assert_eq!((evidence.bytes.len(), evidence.endorsements.len()), (left, 0));
+        }
 
         let error = recognise(&[snp(1_184, 3), table[..40].to_vec()].concat(), None).unwrap_err();
         assert!(matches!(error.defect(), Defect::Broken { kind: "SNP certificate table", .. }), "{error}");
