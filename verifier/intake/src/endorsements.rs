@@ -9,7 +9,7 @@ use teegate_verifier::Endorsements;
 use crate::error::{Defect, IntakeError};
 use crate::json::Members;
 use crate::statement::Statement;
-use crate::{certificate_table, der, files, pem};
+use crate::{certificate_table, der, files, pem, saved_response};
 
 /// What the files and folders at `paths` hold.
 ///
@@ -65,6 +65,22 @@ pub fn recognise(name: &str, bytes: &[u8], into: &mut Endorsements) -> Result<()
 }
 
 pub(crate) fn statements(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
+    let Some((header, body)) = saved_response::split(bytes) else { return document(bytes) };
+    let chain = match std::str::from_utf8(header) {
+        Ok(header) if pem::looks_like_pem(header) => from_pem(header)?,
+        _ => Vec::new(),
+    };
+    // A file of headers alone has said everything with its chain.
+    if !chain.is_empty() && body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(chain);
+    }
+    let mut statements = document(body)?;
+    statements.extend(chain);
+    Ok(statements)
+}
+
+/// What one document holds, without the header of the answer that it came in.
+fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
     if certificate_table::looks_like_table(bytes) {
         return certificate_table::statements(bytes);
     }
@@ -101,10 +117,10 @@ fn from_json(text: &str) -> Result<Vec<Statement>, Defect> {
     let members = Members::parse(text)?;
     if members.has("tcbInfo") {
         let (body, signature) = (members.raw("tcbInfo")?.to_owned(), members.signature("signature")?);
-        Ok(vec![Statement::TcbInfo { body, signature }])
+        with_issuer_chain(Statement::TcbInfo { body, signature }, &members)
     } else if members.has("enclaveIdentity") {
         let (body, signature) = (members.raw("enclaveIdentity")?.to_owned(), members.signature("signature")?);
-        Ok(vec![Statement::QeIdentity { body, signature }])
+        with_issuer_chain(Statement::QeIdentity { body, signature }, &members)
     } else if members.has("tcb_info_signature") {
         from_collateral(&members)
     } else if members.has("vcekCert") {
@@ -112,6 +128,16 @@ fn from_json(text: &str) -> Result<Vec<Statement>, Defect> {
     } else {
         Err(unrecognised("a JSON object with none of the members that are looked for"))
     }
+}
+
+/// A signed body, and the chain of its signer where whoever saved the answer put it beside the two members that Intel sends.
+/// Tools name that member differently and write it plain or percent-encoded, so it is known by its content.
+fn with_issuer_chain(signed: Statement, members: &Members<'_>) -> Result<Vec<Statement>, Defect> {
+    let mut statements = vec![signed];
+    for text in members.texts().filter(|text| pem::looks_like_pem(text)) {
+        statements.extend(from_pem(&text)?);
+    }
+    Ok(statements)
 }
 
 /// Collateral as the `dcap-qvl` tools write it (`QuoteCollateralV3`): chains in PEM, lists as hexadecimal of DER, and the two
@@ -184,6 +210,30 @@ mod tests {
             let answer = format!("\n{{\"{member}\":{body},\"signature\":\"{signature}\"}}\n\0");
             assert_eq!(statements(answer.as_bytes()).unwrap(), [expected]);
         }
+    }
+
+    #[test]
+    fn the_chain_of_the_signer_is_read_where_it_was_saved_with_the_answer() {
+        let body = format!("{{\"tcbInfo\":{{}},\"signature\":\"{}\"}}", "5a".repeat(64));
+        let signed = Statement::TcbInfo { body: "{}".to_owned(), signature: [0x5A; 64] };
+        assert_eq!(statements(body.as_bytes()).unwrap(), std::slice::from_ref(&signed));
+
+        let encoded = CERTIFICATE_PEM.replace(' ', "%20").replace('\n', "%0A").replace('=', "%3D").repeat(2);
+        let header = format!("HTTP/1.1 200 OK\r\nTCB-Info-Issuer-Chain: {encoded}\r\n\r\n");
+        let all = [signed, certificate(), certificate()];
+        assert_eq!(statements(format!("{header}{body}").as_bytes()).unwrap(), all);
+        assert_eq!(statements(header.as_bytes()).unwrap(), all[1..]);
+        assert_eq!(statements(format!("HTTP/2 200\r\n\r\n{body}").as_bytes()).unwrap(), all[..1]);
+        assert!(message(format!("{header}{{}}").as_bytes()).contains("none of the members"));
+
+        let with_member = |chain: &str| {
+            let chain = serde_json::to_string(chain).unwrap();
+            statements(body.replacen('{', &format!("{{\"tcbInfoIssuerChain\":{chain},"), 1).as_bytes())
+        };
+        assert_eq!(with_member(&CERTIFICATE_PEM.repeat(2)).unwrap(), all);
+        assert_eq!(with_member(&encoded).unwrap(), all);
+        let cut = with_member(CERTIFICATE_PEM.strip_suffix("-----\n").unwrap()).unwrap_err().to_string();
+        assert!(cut.contains("has no matching end line"), "{cut}");
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl<'a> Members<'a> {
         serde_json::from_str(self.raw(name)?).map_err(|_| broken(format!("member `{name}` is not a string")))
     }
 
+    /// The content of every member that is a string.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|(_, value)| serde_json::from_str(value.get()).ok())
+    }
+
     /// A member that must be a string of hexadecimal digits.
     pub(crate) fn hex(&self, name: &str) -> Result<Vec<u8>, Defect> {
         let text = self.text(name)?;

@@ -13,6 +13,7 @@ pub mod evidence;
 mod files;
 mod json;
 mod pem;
+mod saved_response;
 mod statement;
 mod wrapper;
 

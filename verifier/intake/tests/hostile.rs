@@ -22,6 +22,10 @@ fn documents() -> Vec<Vec<u8>> {
         CERTIFICATE_PEM.as_bytes().to_vec(),
         ENCODED_PEM.as_bytes().to_vec(),
         format!("{{\"tcbInfo\":{{\"version\":3}},\"signature\":\"{signature}\"}}").into_bytes(),
+        format!(
+            "HTTP/2 200\r\n{ENCODED_PEM}\r\n\r\n{{\"tcbInfo\":{{}},\"chain\":{pem},\"signature\":\"{signature}\"}}"
+        )
+        .into_bytes(),
         format!("{{\"vcekCert\":{pem},\"certificateChain\":{pem}}}").into_bytes(),
         table.clone(),
         [report, table].concat(),
@@ -66,7 +70,7 @@ fn no_cut_and_no_changed_byte_is_more_than_an_error() {
 
 #[test]
 fn repetition_is_no_way_to_exhaust_anything() {
-    for unit in ["[", "{\"a\":", "-----BEGIN CERTIFICATE-----", "-----BEGIN ", "%", "\"", "0", "\\"] {
+    for unit in ["HTTP/\n\n", "[", "{\"a\":", "-----BEGIN CERTIFICATE-----", "-----BEGIN ", "%", "\"", "0", "\\"] {
         recognise(unit.repeat((1 << 20) / unit.len()).as_bytes());
     }
 }
