@@ -4,7 +4,8 @@
 //! that is for whoever asked for the evidence to compare.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 use teegate_protocol::evidence::{Envelope, EvidenceKind};
 use teegate_verifier::Tee;
@@ -20,6 +21,7 @@ pub(crate) struct Unwrapped {
     pub(crate) tee: Tee,
     pub(crate) bytes: Vec<u8>,
     pub(crate) endorsements: Vec<Statement>,
+    pub(crate) event_log: Option<Vec<u8>>,
     pub(crate) form: &'static str,
 }
 
@@ -43,7 +45,13 @@ fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
         Some(carried) => endorsements::statements(&carried.bytes)?,
         None => Vec::new(),
     };
-    Ok(Unwrapped { tee, bytes: envelope.evidence.bytes, endorsements, form: "teegate envelope (CMW collection)" })
+    Ok(Unwrapped {
+        tee,
+        bytes: envelope.evidence.bytes,
+        endorsements,
+        event_log: envelope.event_log,
+        form: "teegate envelope (CMW collection)",
+    })
 }
 
 /// `[type, base64url value]` or `[type, base64url value, indicator]`.
@@ -61,10 +69,15 @@ fn from_record(text: &str) -> Result<Unwrapped, Defect> {
     if indicator.is_some_and(|indicator| indicator.as_u64() != Some(EVIDENCE_INDICATOR)) {
         return Err(broken(format!("the indicator is not {EVIDENCE_INDICATOR}, evidence")));
     }
-    let bytes =
-        URL_SAFE_NO_PAD.decode(value).map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
-    Ok(Unwrapped { tee: tee_of(kind)?, bytes, endorsements: Vec::new(), form: "CMW record" })
+    let bytes = BASE64URL.decode(value).map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
+    Ok(Unwrapped { tee: tee_of(kind)?, bytes, endorsements: Vec::new(), event_log: None, form: "CMW record" })
 }
+
+/// With or without padding: attesters send both.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Bit 2 of the conceptual message indicator.
 const EVIDENCE_INDICATOR: u64 = 1 << 2;
@@ -120,6 +133,9 @@ mod tests {
             assert_eq!((unwrapped.tee, unwrapped.bytes), (tee, vec![1, 2, 3]));
             assert_eq!(unwrapped.endorsements.len(), 2);
         }
+        assert_eq!(unwrap(&text(&envelope(EvidenceKind::TdxQuote))).unwrap().event_log, None);
+        let with_log = Envelope { event_log: Some(vec![9; 7]), ..envelope(EvidenceKind::TdxQuote) };
+        assert_eq!(unwrap(&text(&with_log)).unwrap().event_log, Some(vec![9; 7]));
         let refused = unwrap(&text(&envelope(EvidenceKind::AciSnp))).unwrap_err().to_string();
         assert!(refused.contains("does not verify"), "{refused}");
     }
@@ -142,6 +158,7 @@ mod tests {
         let unwrapped = record("\"-_8\"").unwrap();
         assert_eq!((unwrapped.tee, unwrapped.bytes), (Tee::Tdx, vec![0xFB, 0xFF]));
         assert!(record("\"-_8\",4").is_ok());
+        assert_eq!(record("\"-_8=\"").unwrap().bytes, [0xFB, 0xFF]);
         assert!(record("\"-_8\",2").unwrap_err().to_string().contains("the indicator is not 4"));
         assert!(record("\"+/8=\"").unwrap_err().to_string().contains("not base64url"));
         assert!(
