@@ -17,7 +17,7 @@ use teegate_verifier::{Endorsements, Policy, UnixTime, Verifier};
 
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
-use crate::error::{AnswerError, Error, RequestError};
+use crate::error::{AnswerError, Error, RequestError, Words};
 use crate::instance::{Freshness, Instance, Refused, Trust};
 use crate::link::Gateway;
 use crate::memory::Memory;
@@ -151,7 +151,7 @@ impl Client {
         let reply = self.seal_and_send(request, Purpose::Infer).await?;
         let Reply { response, receipt, .. } = &reply;
         if !(200..300).contains(&response.status) {
-            let message = String::from_utf8_lossy(&response.content).chars().take(MAX_MESSAGE).collect();
+            let message = Words::new(String::from_utf8_lossy(&response.content).chars().take(MAX_MESSAGE).collect());
             return Err(Error::Answer(AnswerError::Declined { status: response.status, message }));
         }
         if receipt.is_none() {

@@ -129,8 +129,8 @@ pub enum AnswerError {
     Declined {
         /// The status.
         status: u16,
-        /// What it said.
-        message: String,
+        /// What it said, which may repeat something of the request.
+        message: Words,
     },
     /// There is no execution receipt where there has to be one.
     NoReceipt,
@@ -158,7 +158,9 @@ impl fmt::Display for AnswerError {
                 "the answer is an unsealed success (status {status}): it did not come from the enclave and was not read"
             ),
             Self::Open(e) => e.fmt(f),
-            Self::Declined { status, message } => write!(f, "the enclave declined (status {status}): {message}"),
+            Self::Declined { status, message } => {
+                write!(f, "the enclave declined (status {status}) in {message:?}, which are not repeated here")
+            }
             Self::NoReceipt => f.write_str("the sealed answer carries no execution receipt"),
             Self::Receipt(e) => write!(f, "the execution receipt of the answer: {e}"),
             Self::ReceiptOf { what } => write!(f, "the execution receipt is about another {what}"),
@@ -169,3 +171,25 @@ impl fmt::Display for AnswerError {
 }
 
 impl std::error::Error for AnswerError {}
+
+/// Words that came out of the seal. They are for whoever sealed the request, who has to ask for them: neither `Debug` nor an
+/// error's message repeats them, so that they reach no log by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Words(String);
+
+impl Words {
+    pub(crate) fn new(words: String) -> Self {
+        Self(words)
+    }
+
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of words", self.0.len())
+    }
+}

@@ -39,7 +39,7 @@ pub mod seal;
 
 pub use answer::{ReleaseCheck, Reply};
 pub use client::{Client, Settings};
-pub use error::{AnswerError, Error, RequestError};
+pub use error::{AnswerError, Error, RequestError, Words};
 pub use instance::{Freshness, Instance, Refused, Trust};
 pub use link::{AddressError, Gateway, LinkError};
 pub use memory::Memory;

@@ -3,6 +3,9 @@
 //! <https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol>, sections *Inference Request JSON
 //! Object* and *Inference Response JSON Object*. Written flat, in row-major order; an answer must be flat too. An answer is
 //! hostile until read: its shape must count exactly its elements, and nothing is allocated from a declared size.
+//!
+//! What is private stays out of messages: an error says where it stands and what was expected, and `Debug` says lengths;
+//! neither repeats a byte of a request or an answer.
 
 use std::fmt;
 
@@ -15,7 +18,7 @@ const MAX_RANK: usize = 16;
 const MAX_OUTPUTS: usize = 256;
 
 /// One named tensor: `data` in row-major order, as many elements as `shape` counts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Tensor {
     /// The name that the model gives it.
     pub name: String,
@@ -26,7 +29,7 @@ pub struct Tensor {
 }
 
 /// The elements of a tensor, in the data types that travel as JSON without loss.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum TensorData {
     /// `BOOL`
@@ -95,7 +98,7 @@ impl TensorData {
 
     fn read(datatype: &str, data: &RawValue) -> Result<Self, String> {
         let json = data.get();
-        let wrong = |e: serde_json::Error| format!("its data is not a flat array of {datatype}: {e}");
+        let wrong = |e: serde_json::Error| format!("its data is not a flat array of its data type: {}", Place(&e));
         Ok(match datatype {
             "BOOL" => Self::Bool(serde_json::from_str(json).map_err(wrong)?),
             "UINT8" => Self::Uint8(serde_json::from_str(json).map_err(wrong)?),
@@ -108,13 +111,25 @@ impl TensorData {
             "INT64" => Self::Int64(serde_json::from_str(json).map_err(wrong)?),
             "FP32" => Self::Fp32(serde_json::from_str(json).map_err(wrong)?),
             "FP64" => Self::Fp64(serde_json::from_str(json).map_err(wrong)?),
-            other => return Err(format!("its data type `{other}` is not one that this client reads")),
+            _ => return Err("its data type is not one that this client reads (BOOL, UINT, INT, FP32, FP64)".to_owned()),
         })
     }
 }
 
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor({} dimensions, {:?})", self.shape.len(), self.data)
+    }
+}
+
+impl fmt::Debug for TensorData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.len(), self.datatype())
+    }
+}
+
 /// An answer to an inference request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Inference {
     /// The model that answered, by its own word.
     pub model_name: String,
@@ -122,6 +137,12 @@ pub struct Inference {
     pub model_version: Option<String>,
     /// The output tensors.
     pub outputs: Vec<Tensor>,
+}
+
+impl fmt::Debug for Inference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inference").field("outputs", &self.outputs).finish_non_exhaustive()
+    }
 }
 
 /// The body of an inference request with these inputs.
@@ -138,8 +159,8 @@ pub fn request(inputs: &[Tensor]) -> Result<Vec<u8>, TensorError> {
         inputs: Vec<Written<'a>>,
     }
     let mut written = Vec::with_capacity(inputs.len());
-    for tensor in inputs {
-        count(&tensor.name, &tensor.shape, tensor.data.len())?;
+    for (at, tensor) in inputs.iter().enumerate() {
+        count("inputs", at, &tensor.shape, tensor.data.len())?;
         written.push(Written {
             name: &tensor.name,
             shape: &tensor.shape,
@@ -148,14 +169,15 @@ pub fn request(inputs: &[Tensor]) -> Result<Vec<u8>, TensorError> {
         });
     }
     serde_json::to_vec(&Body { inputs: written })
-        .map_err(|e| TensorError(format!("the request cannot be written: {e}")))
+        .map_err(|e| TensorError(format!("the request cannot be written: {}", Place(&e))))
 }
 
 /// Checks that `body` has the outline of an inference request, so that a mistake is told before anything is sealed.
 pub fn check_request(body: &[u8]) -> Result<(), TensorError> {
     #[derive(Deserialize)]
     struct Input {
-        name: String,
+        #[serde(rename = "name")]
+        _name: String,
         shape: Vec<u64>,
         #[serde(rename = "datatype")]
         _datatype: String,
@@ -167,17 +189,17 @@ pub fn check_request(body: &[u8]) -> Result<(), TensorError> {
         inputs: Vec<Input>,
     }
     let body: Body = serde_json::from_slice(body).map_err(|e| {
-        TensorError(format!("this is not an Open Inference Protocol v2 request (JSON with `inputs`): {e}"))
+        TensorError(format!("this is not an Open Inference Protocol v2 request (JSON with `inputs`): {}", Place(&e)))
     })?;
     if body.inputs.is_empty() {
         return Err(TensorError("`inputs` is empty: a request carries at least one tensor".to_owned()));
     }
-    for input in &body.inputs {
+    for (at, input) in body.inputs.iter().enumerate() {
         if input.shape.len() > MAX_RANK {
-            return Err(TensorError(format!("input `{}` has more than {MAX_RANK} dimensions", input.name)));
+            return Err(TensorError(format!("`inputs[{at}]` has more than {MAX_RANK} dimensions")));
         }
         if input.data.is_none() {
-            return Err(TensorError(format!("input `{}` has no `data`", input.name)));
+            return Err(TensorError(format!("`inputs[{at}]` has no `data`")));
         }
     }
     Ok(())
@@ -202,30 +224,44 @@ pub fn answer(body: &[u8]) -> Result<Inference, TensorError> {
         outputs: Vec<Output<'a>>,
     }
     let body: Body<'_> = serde_json::from_slice(body)
-        .map_err(|e| TensorError(format!("the answer is not an Open Inference Protocol v2 answer: {e}")))?;
+        .map_err(|e| TensorError(format!("the answer is not an Open Inference Protocol v2 answer: {}", Place(&e))))?;
     if body.outputs.len() > MAX_OUTPUTS {
         return Err(TensorError(format!("the answer has more than {MAX_OUTPUTS} outputs")));
     }
     let mut outputs = Vec::with_capacity(body.outputs.len());
-    for output in body.outputs {
+    for (at, output) in body.outputs.into_iter().enumerate() {
         let Output { name, shape, datatype, data } = output;
-        let data = TensorData::read(&datatype, data).map_err(|e| TensorError(format!("output `{name}`: {e}")))?;
-        count(&name, &shape, data.len())?;
+        let data = TensorData::read(&datatype, data).map_err(|e| TensorError(format!("`outputs[{at}]`: {e}")))?;
+        count("outputs", at, &shape, data.len())?;
         outputs.push(Tensor { name, shape, data });
     }
     Ok(Inference { model_name: body.model_name, model_version: body.model_version, outputs })
 }
 
 /// Checks that `shape` counts `len` elements.
-fn count(name: &str, shape: &[u64], len: usize) -> Result<(), TensorError> {
+fn count(list: &str, at: usize, shape: &[u64], len: usize) -> Result<(), TensorError> {
     if shape.len() > MAX_RANK {
-        return Err(TensorError(format!("tensor `{name}` has more than {MAX_RANK} dimensions")));
+        return Err(TensorError(format!("`{list}[{at}]` has more than {MAX_RANK} dimensions")));
     }
     let counted = shape.iter().try_fold(1_u64, |product, extent| product.checked_mul(*extent));
     if counted.and_then(|n| usize::try_from(n).ok()) == Some(len) {
         return Ok(());
     }
-    Err(TensorError(format!("tensor `{name}` has {len} elements, which its shape {shape:?} does not count")))
+    Err(TensorError(format!("`{list}[{at}]` has {len} elements, which its shape does not count")))
+}
+
+/// Where JSON cannot be read, and of which kind the mistake is. The error's own words may repeat what stands there.
+struct Place<'a>(&'a serde_json::Error);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.0.classify() {
+            serde_json::error::Category::Data => "a member is missing, repeated or of the wrong type",
+            serde_json::error::Category::Eof => "it ends too early",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
+        };
+        write!(f, "line {}, column {}: {what}", self.0.line(), self.0.column())
+    }
 }
 
 /// A request or an answer that is not a well-formed one of the Open Inference Protocol.
@@ -234,7 +270,7 @@ pub struct TensorError(String);
 
 impl From<serde_json::Error> for TensorError {
     fn from(error: serde_json::Error) -> Self {
-        Self(format!("the body is not JSON: {error}"))
+        Self(format!("the body is not JSON: {}", Place(&error)))
     }
 }
 
@@ -264,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_shape_that_does_not_count_its_elements_is_refused() {
-        assert!(request(&[fp32(&[2, 2], &[0.5, 1.0])]).unwrap_err().to_string().contains("[2, 2]"));
+        assert!(request(&[fp32(&[2, 2], &[0.5, 1.0])]).unwrap_err().to_string().contains("`inputs[0]` has 2 elements"));
         assert!(request(&[fp32(&[u64::MAX, 2], &[0.5])]).is_err());
         assert!(request(&[fp32(&[1; 17], &[0.5])]).unwrap_err().to_string().contains("dimensions"));
         assert!(request(&[fp32(&[], &[0.5])]).is_ok(), "a scalar has no axes and one element");
@@ -283,7 +319,7 @@ mod tests {
         for (shape, datatype, data, reason) in [
             ("[1,3]", "FP32", "[0.25,3]", "does not count"),
             ("[1,2]", "FP32", "[[0.25,3]]", "flat array"),
-            ("[1,2]", "BYTES", "[\"a\",\"b\"]", "`BYTES`"),
+            ("[1,2]", "BYTES", "[\"a\",\"b\"]", "`outputs[0]`: its data type is not one"),
             ("[2]", "UINT8", "[1,256]", "flat array"),
             ("[-1]", "FP32", "[1]", "not an Open Inference Protocol"),
         ] {

@@ -3,6 +3,8 @@
 
 // The attribute tells clippy that these are tests throughout, their helpers too.
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod instance;

@@ -132,7 +132,7 @@ async fn the_enclave_may_decline() {
     let client = script.connect(settings()).await.unwrap();
     let error = client.infer(&input()).await.unwrap_err();
     let Error::Answer(AnswerError::Declined { status: 404, message }) = &error else { panic!("{error}") };
-    assert_eq!(message, r#"{"error":"no such model"}"#);
+    assert_eq!(message.as_str(), r#"{"error":"no such model"}"#);
 }
 
 #[tokio::test]

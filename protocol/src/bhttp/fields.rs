@@ -1,14 +1,16 @@
 //! Field sections: names and values by the rules of RFC 9113 section 8.2.1, and the budget that all sections of a message share.
 
+use std::fmt;
+
 use super::BhttpError;
 use crate::limits;
 
 /// The fields of one section, in their order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Fields(Vec<Field>);
 
 /// A field line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Field {
     name: String,
     value: Vec<u8>,
@@ -82,6 +84,21 @@ impl Field {
     #[must_use]
     pub fn value(&self) -> &[u8] {
         &self.value
+    }
+}
+
+/// How many there are and their length: what is sealed is not repeated.
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes: usize = self.0.iter().map(|field| field.name.len().saturating_add(field.value.len())).sum();
+        write!(f, "{} fields of {bytes} bytes", self.0.len())
+    }
+}
+
+/// Lengths: what is sealed is not repeated.
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Field({} bytes: {} bytes)", self.name.len(), self.value.len())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::padding;
 use std::fmt;
 
 /// A request: control data, header section, content, trailer section.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Request {
     /// Method, as in `:method` of HTTP/2.
     pub method: String,
@@ -95,7 +95,7 @@ impl Request {
 }
 
 /// A response: informational responses, status, header section, content, trailer section.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// Informational responses that came before; read and never written by us.
     pub informational: Vec<Informational>,
@@ -166,6 +166,35 @@ impl Response {
         let mut bytes = self.encode()?;
         padding::pad(&mut bytes);
         Ok(bytes)
+    }
+}
+
+/// Lengths: what is sealed is not repeated, not even by accident in a log.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, scheme, authority, path, fields, content, trailers } = self;
+        let control =
+            method.len().saturating_add(scheme.len()).saturating_add(authority.len()).saturating_add(path.len());
+        f.debug_struct("Request")
+            .field("control_bytes", &control)
+            .field("fields", fields)
+            .field("content_bytes", &content.len())
+            .field("trailers", trailers)
+            .finish()
+    }
+}
+
+/// The status, and lengths: what is sealed is not repeated, not even by accident in a log.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { informational, status, fields, content, trailers } = self;
+        f.debug_struct("Response")
+            .field("informational", informational)
+            .field("status", status)
+            .field("fields", fields)
+            .field("content_bytes", &content.len())
+            .field("trailers", trailers)
+            .finish()
     }
 }
 
