@@ -77,12 +77,17 @@ pub struct Client {
     trust: Trust,
     settings: Settings,
     state: Mutex<State>,
+    /// Held while the gateway is asked for instances: of many callers one asks, and the others take what it got.
+    asking: tokio::sync::Mutex<()>,
 }
 
 struct State {
     verifier: Verifier,
     current: Option<Arc<Instance>>,
     memory: Memory,
+    /// How often asking has failed, and how it failed last.
+    failures: u64,
+    last_failure: Option<Error>,
 }
 
 impl Client {
@@ -95,19 +100,53 @@ impl Client {
         settings: Settings,
     ) -> Result<Self, Error> {
         let trust = Trust { policy, endorsements, max_manifest_life: settings.max_manifest_life };
-        let state = Mutex::new(State { verifier: Verifier::new(), current: None, memory: settings.memory.clone() });
-        let client = Self { gateway, model: model.to_owned(), trust, settings, state };
+        let state = State {
+            verifier: Verifier::new(),
+            current: None,
+            memory: settings.memory.clone(),
+            failures: 0,
+            last_failure: None,
+        };
+        let (state, asking) = (Mutex::new(state), tokio::sync::Mutex::new(()));
+        let client = Self { gateway, model: model.to_owned(), trust, settings, state, asking };
         client.instance().await?;
         Ok(client)
     }
 
     /// A verified instance to which a request may be sealed now: the one at hand, or else a freshly verified one.
+    ///
+    /// Callers that need one at the same time share one question to the gateway, and what came of it.
     pub async fn instance(&self) -> Result<Arc<Instance>, Error> {
-        let now = (self.settings.clock)();
-        let at_hand = self.with_state(|state| state.current.clone());
-        if let Some(instance) = at_hand.filter(|instance| instance.may_seal(now)) {
+        if let Some(instance) = self.at_hand() {
             return Ok(instance);
         }
+        let failures_before = self.with_state(|state| state.failures);
+        let _asking = self.asking.lock().await;
+        if let Some(instance) = self.at_hand() {
+            return Ok(instance);
+        }
+        // Somebody asked in vain while this caller waited: asking again at once would only make a queue of vain waits.
+        let failed = self.with_state(|state| state.last_failure.clone().filter(|_| state.failures != failures_before));
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+        let found = self.ask().await;
+        if let Err(failure) = &found {
+            self.with_state(|state| {
+                state.failures = state.failures.wrapping_add(1);
+                state.last_failure = Some(failure.clone());
+            });
+        }
+        found
+    }
+
+    fn at_hand(&self) -> Option<Arc<Instance>> {
+        let now = (self.settings.clock)();
+        self.with_state(|state| state.current.clone()).filter(|instance| instance.may_seal(now))
+    }
+
+    /// Asks the gateway for instances, and keeps the first that is acceptable.
+    async fn ask(&self) -> Result<Arc<Instance>, Error> {
         let offered = candidates::fetch(&self.gateway, &self.model, self.settings.wait).await?;
         let now = (self.settings.clock)();
         let mut refused = Vec::new();
@@ -189,8 +228,10 @@ impl Client {
                     asked = Some(problem);
                 }
                 Err(error) => {
-                    // Whatever went wrong, the next request starts from a fresh verification.
-                    self.forget(instance.digest());
+                    // What was sent and came to nothing puts the instance in doubt; what was not sent says nothing of it.
+                    if !matches!(error, Error::Request(_)) {
+                        self.forget(instance.digest());
+                    }
                     return Err(error);
                 }
                 Ok(reply) => return Ok(reply),
@@ -238,7 +279,7 @@ impl Client {
             .header(TEEGATE_MANIFEST, manifest.to_string())
             .header(TEEGATE_HOLD, hold.as_secs())
             .body(Full::new(Bytes::copy_from_slice(sealed.bytes())))
-            .map_err(|e| Error::Listing(format!("the relay request cannot be written: {e}")))?;
+            .map_err(|e| Error::Request(RequestError::Unwritable(e.to_string())))?;
         let deadline = hold.saturating_add(self.settings.answer);
         let limit = self.settings.max_sealed_bytes.saturating_add(OVERHEAD_BYTES);
         self.gateway.exchange(request, deadline, limit).await.map_err(Error::Relay)

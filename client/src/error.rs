@@ -98,6 +98,8 @@ pub enum RequestError {
     },
     /// The system gave no random bytes.
     NoRandomness,
+    /// It was sealed, and the HTTP request that was to carry it cannot be written. Nothing was sent.
+    Unwritable(String),
 }
 
 impl fmt::Display for RequestError {
@@ -108,6 +110,7 @@ impl fmt::Display for RequestError {
             Self::Field { name } => {
                 write!(f, "the field `{name}` cannot be set by a caller: the client sets it itself")
             }
+            Self::Unwritable(why) => write!(f, "the request that was to carry the sealed one cannot be written: {why}"),
             Self::NoRandomness => f.write_str("the system gave no random bytes, so nothing can be sealed"),
         }
     }

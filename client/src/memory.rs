@@ -4,6 +4,9 @@
 //! yet list what the newer one revoked. A client that has seen the newer one refuses the older (`client.rollback`). The value
 //! goes in with [`crate::Settings::memory`] and comes out with [`crate::Client::memory`]; where it is kept is the caller's
 //! affair. Only statements of accepted evidence are remembered, so that nobody can plant a false future.
+//!
+//! The policy is not among them: it carries no version, and it comes from the caller and not from anybody on the way. A
+//! caller who fetches policies from somewhere has to see to it that an older one does not come back.
 
 use std::collections::BTreeMap;
 

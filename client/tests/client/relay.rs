@@ -209,3 +209,43 @@ async fn a_reseal_without_another_instance_says_both() {
     assert!(matches!(**why, Error::NoCandidate { .. }), "{why}");
     assert_eq!((error.executed(), script.seen().relayed.len()), (Executed::No, 1));
 }
+
+#[tokio::test]
+async fn a_request_that_cannot_be_sealed_does_not_put_the_instance_in_doubt() {
+    let fake = Fake::with(|manifest| manifest.limits.sealed_body_bytes = 2_048);
+    let script = Script::new(fake, [Act::HangUp]);
+    let client = script.connect(settings()).await.unwrap();
+    let large = Tensor { name: "x".to_owned(), shape: vec![10_000], data: TensorData::Uint8(vec![1; 10_000]) };
+    let error = client.infer(&[large]).await.unwrap_err();
+    assert!(matches!(error, Error::Request(RequestError::Seal(_))), "{error}");
+    assert!(matches!(client.infer(&input()).await.unwrap_err(), Error::Relay(_)));
+    assert_eq!(script.seen().lists, 1, "the instance at hand was kept");
+
+    client.infer(&input()).await.expect("the passing twin: the script has ended");
+    assert_eq!(script.seen().lists, 2, "what was sent and lost put it in doubt");
+}
+
+#[tokio::test]
+async fn many_callers_ask_the_gateway_once_and_share_what_came_of_it() {
+    let script = Script::new(Fake::new(), [Act::HangUp]);
+    let client = script.connect(settings()).await.unwrap();
+    client.infer(&input()).await.expect_err("so that no instance is at hand");
+    let (a, b, c, d) = tokio::join!(client.instance(), client.instance(), client.instance(), client.instance());
+    for instance in [a, b, c, d] {
+        assert_eq!(instance.unwrap().digest(), script.fake.manifest.digest());
+    }
+    assert_eq!(script.seen().lists, 2, "one question for all four");
+
+    let script = Script::new(Fake::new(), [Act::HangUp]);
+    let client = script.connect(settings()).await.unwrap();
+    client.infer(&input()).await.expect_err("so that no instance is at hand");
+    let offers = std::mem::take(&mut *script.offers.lock().unwrap());
+    let (a, b, c, d) = tokio::join!(client.instance(), client.instance(), client.instance(), client.instance());
+    for failure in [a, b, c, d] {
+        assert!(matches!(failure, Err(Error::NoCandidate { ref refused }) if refused.is_empty()), "{failure:?}");
+    }
+    assert_eq!(script.seen().lists, 2, "one vain question for all four");
+    *script.offers.lock().unwrap() = offers;
+    client.instance().await.expect("who comes later asks again");
+    assert_eq!(script.seen().lists, 3);
+}
