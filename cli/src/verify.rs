@@ -21,6 +21,11 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "PATH")]
     endorsements: Vec<PathBuf>,
 
+    /// The event log of the TD's boot (CCEL; on Linux `/sys/firmware/acpi/tables/data/CCEL`), in place of one that the evidence
+    /// carries; it is judged whether or not the policy requires one
+    #[arg(long, value_name = "FILE")]
+    event_log: Option<PathBuf>,
+
     /// What is asked of the evidence: a TOML file, `genuine` or `strict`
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
@@ -93,7 +98,16 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     if let Some(expected) = args.report_data {
         policy = policy.with_report_data(expected);
     }
-    let evidence = evidence::load(path, args.tee.map(Tee::from)).map_err(|error| error.to_string())?;
+    let mut evidence = evidence::load(path, args.tee.map(Tee::from)).map_err(|error| error.to_string())?;
+    if let Some(log) = &args.event_log {
+        if evidence.tee != Tee::Tdx {
+            return Err(format!(
+                "an event log belongs to a TDX quote, and this is {} evidence; leave out `--event-log`",
+                evidence.tee
+            ));
+        }
+        evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
+    }
     let loaded = endorsements::load(&args.endorsements).map_err(|error| error.to_string())?;
     for ignored in &loaded.ignored {
         let found = match ignored.defect() {

@@ -541,9 +541,9 @@ catalogue! {
         remedy: "add the platform to ppids, if it is yours",
     }
     TdxLogReplay "tdx.log.replay" Tdx Appraise {
-        stops: "an event log, where the policy rests on one, replays to the RTMRs",
+        stops: "an event log, where one is supplied or the policy requires one, replays to all four RTMRs",
         source: "UEFI 2.10, section 38 (CCEL); TCG PC Client Platform Firmware Profile",
-        remedy: "supply the event log of this boot",
+        remedy: "supply the event log of this boot, with every event up to the quote",
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Evidence<'a> {
         quote: &'a [u8],
         /// Certificates, CRLs, TCB info and QE identity, in any order.
         endorsements: &'a Endorsements,
+        /// The event log of the boot, where the caller has it.
+        event_log: Option<&'a [u8]>,
     },
 }
 
@@ -27,7 +29,21 @@ impl<'a> Evidence<'a> {
 
     /// Evidence that is a TDX quote.
     pub const fn tdx(quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self::Tdx { quote, endorsements }
+        Self::Tdx { quote, endorsements, event_log: None }
+    }
+
+    /// The same evidence with the event log of the boot, as firmware and guest wrote it (CCEL; on Linux
+    /// `/sys/firmware/acpi/tables/data/CCEL`).
+    ///
+    /// A log that is here is judged, whether or not the policy requires one: it must replay to all four RTMRs of the quote.
+    /// A guest that extends a register at run time and writes no event for it has no such log. To an SEV-SNP report, which
+    /// has no registers, a log adds nothing and is not read.
+    #[must_use]
+    pub const fn with_event_log(self, log: &'a [u8]) -> Self {
+        match self {
+            Self::SevSnp { .. } => self,
+            Self::Tdx { quote, endorsements, .. } => Self::Tdx { quote, endorsements, event_log: Some(log) },
+        }
     }
 }
 

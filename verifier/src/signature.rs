@@ -13,11 +13,21 @@ use aws_lc_rs::signature::{
 
 /// SHA-256 of `parts`, one after the other.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
+    hash(&digest::SHA256, parts)
+}
+
+/// SHA-384 of `parts`, one after the other.
+pub(crate) fn sha384(parts: &[&[u8]]) -> [u8; 48] {
+    hash(&digest::SHA384, parts)
+}
+
+/// `N` is the length of the algorithm's digests.
+fn hash<const N: usize>(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) -> [u8; N] {
+    let mut context = digest::Context::new(algorithm);
     for part in parts {
         context.update(part);
     }
-    let mut value = [0; 32];
+    let mut value = [0; N];
     for (to, from) in value.iter_mut().zip(context.finish().as_ref()) {
         *to = *from;
     }

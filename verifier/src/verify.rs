@@ -52,7 +52,9 @@ fn walk(
 ) -> Result<Attested, Rejection> {
     match *evidence {
         Evidence::SevSnp { report, endorsements } => sev_snp(report, endorsements, policy, now, signatures),
-        Evidence::Tdx { quote, endorsements } => tdx(quote, endorsements, policy, now, signatures),
+        Evidence::Tdx { quote, endorsements, event_log } => {
+            tdx(quote, endorsements, event_log, policy, now, signatures)
+        }
     }
 }
 
@@ -83,6 +85,7 @@ fn sev_snp(
 fn tdx(
     bytes: &[u8],
     endorsements: &Endorsements,
+    event_log: Option<&[u8]>,
     policy: &Policy,
     now: UnixTime,
     signatures: Signatures<'_>,
@@ -101,7 +104,7 @@ fn tdx(
         Ok(vouched) => vouched,
         Err(unauthentic) => return Err(findings.refuse(unauthentic.into())),
     };
-    tdx::appraise(&vouched, profile, policy, &mut findings);
+    tdx::appraise(&vouched, event_log, profile, policy, &mut findings);
     findings.conclude()
 }
 

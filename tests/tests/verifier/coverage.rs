@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use teegate_verifier::{Check, Tee};
+use teegate_verifier::{Check, FactValue, Tee};
 
 use crate::case::Case;
 use crate::subject::{good, tdx};
@@ -17,23 +17,20 @@ pub(crate) fn all_cases() -> Vec<Case> {
         crate::tdx_bytes::all(),
         crate::tdx_chain::all(),
         crate::tdx_collateral::all(),
+        crate::tdx_log::all(),
         crate::tdx_policy::all(),
     ]
     .concat()
 }
 
 /// Checks without such a case.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     ("policy.profile", "profile::evidence_without_a_profile_is_refused: it is no defect of the evidence"),
     (
         "policy.bound-without-code",
         "loader::what_the_host_chooses_needs_the_code: the loader refuses, before there is evidence",
     ),
     ("snp.chain.leaf-revocation", "cannot fail: no list can name a leaf, and the line says so"),
-    (
-        "tdx.log.replay",
-        "cannot fail: this release reads no event log, and the loader refuses a policy that rests on one",
-    ),
     (
         "tdx.tcb.convergence",
         "cannot fail by itself: it states the outcome that tdx.tcb.accepted then judges (tdx_policy::tcb_parts)",
@@ -61,5 +58,6 @@ fn convergence_and_logs_are_stated() {
     let report = good(Tee::Tdx).accepted();
     let log = report.finding(Check::TdxLogReplay).unwrap();
     assert_eq!(log.outcome().name(), "not-checked");
-    assert_eq!(log.outcome().why(), Some("the policy rests on no event log"));
+    assert_eq!(log.outcome().why(), Some("the policy requires no event log, and none was supplied"));
+    assert_eq!(report.fact("event_log_events"), Some(&FactValue::Absent));
 }

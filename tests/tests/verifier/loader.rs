@@ -129,7 +129,7 @@ fn a_value_of_another_form_is_refused_with_its_line() {
         (Tee::Tdx, "minimum_tcb_date", "\"yesterday\""),
         (Tee::Tdx, "xfam", "{ required = \"0x3\" }"),
         (Tee::Tdx, "xfam", "\"0x3\""),
-        (Tee::Tdx, "event_log", "\"required\""),
+        (Tee::Tdx, "event_log", "\"if-supplied\""),
         (Tee::Tdx, "debug", "1"),
     ] {
         let text = with(tee, field, value);

@@ -23,4 +23,5 @@ mod tamper;
 mod tdx_bytes;
 mod tdx_chain;
 mod tdx_collateral;
+mod tdx_log;
 mod tdx_policy;

@@ -14,6 +14,7 @@ use crate::policy_text::{FORGED_ARKS, PolicyText};
 pub(crate) struct Subject {
     pub(crate) tee: Tee,
     pub(crate) evidence: Vec<u8>,
+    pub(crate) event_log: Option<Vec<u8>>,
     pub(crate) pool: Pool,
     pub(crate) policy: PolicyText,
     pub(crate) now: u64,
@@ -85,7 +86,7 @@ pub(crate) fn good(tee: Tee) -> Subject {
 impl Subject {
     fn new(tee: Tee, evidence: Vec<u8>, pool: Pool) -> Self {
         let policy = PolicyText::pinning(Some(FORGED_ARKS.clone()), Some(vec![INTEL_ROOT.clone()]));
-        Self { tee, evidence, pool, policy, now: forge::time::AT, asked: None }
+        Self { tee, evidence, event_log: None, pool, policy, now: forge::time::AT, asked: None }
     }
 
     /// Under a policy that says this of one field.
@@ -130,6 +131,12 @@ impl Subject {
         self
     }
 
+    /// With this event log.
+    pub(crate) fn with_event_log(mut self, log: Vec<u8>) -> Self {
+        self.event_log = Some(log);
+        self
+    }
+
     /// With another pool.
     pub(crate) fn with_pool(mut self, edit: impl FnOnce(&mut Pool)) -> Self {
         edit(&mut self.pool);
@@ -149,7 +156,11 @@ impl Subject {
     fn with_parts<R>(&self, judge: impl FnOnce(Evidence<'_>, &teegate_verifier::Policy, UnixTime) -> R) -> R {
         let endorsements = self.pool.to_endorsements();
         let policy = self.load_policy();
-        judge(evidence(self.tee, &self.evidence, &endorsements), &policy, UnixTime::from_seconds(self.now))
+        let mut evidence = evidence(self.tee, &self.evidence, &endorsements);
+        if let Some(log) = &self.event_log {
+            evidence = evidence.with_event_log(log);
+        }
+        judge(evidence, &policy, UnixTime::from_seconds(self.now))
     }
 
     pub(crate) fn load_policy(&self) -> teegate_verifier::Policy {

@@ -21,6 +21,8 @@ pub struct OwnedEvidence {
     pub bytes: Vec<u8>,
     /// What came along with it. It is as hostile as the evidence, and harmless: the verifier believes signatures, not sources.
     pub endorsements: Endorsements,
+    /// The event log of the boot, where one came along. Nothing in it is believed until it replays to what a quote states.
+    pub event_log: Option<Vec<u8>>,
     /// The form that it was found in, in words.
     pub form: &'static str,
 }
@@ -32,9 +34,21 @@ impl OwnedEvidence {
     pub fn as_evidence<'a>(&'a self, endorsements: &'a Endorsements) -> Evidence<'a> {
         match self.tee {
             Tee::SevSnp => Evidence::sev_snp(&self.bytes, endorsements),
-            Tee::Tdx => Evidence::tdx(&self.bytes, endorsements),
+            Tee::Tdx => match &self.event_log {
+                Some(log) => Evidence::tdx(&self.bytes, endorsements).with_event_log(log),
+                None => Evidence::tdx(&self.bytes, endorsements),
+            },
         }
     }
+}
+
+/// Reads the event log that `path` holds: the area that the ACPI table CCEL points to, on Linux
+/// `/sys/firmware/acpi/tables/data/CCEL`. What it says is the verifier's to judge.
+///
+/// # Errors
+/// When it cannot be read or has more than 1 MiB.
+pub fn load_event_log(path: &Path) -> Result<Vec<u8>, IntakeError> {
+    files::read(path)
 }
 
 /// Reads and recognises what `path` names: a file, a configfs-tsm folder, or `-` for standard input.
@@ -78,7 +92,13 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
             let found = wrapper::unwrap(text)?;
             let mut endorsements = Endorsements::new();
             found.endorsements.into_iter().for_each(|statement| statement.add_to(&mut endorsements));
-            return Ok(OwnedEvidence { tee: found.tee, bytes: found.bytes, endorsements, form: found.form });
+            return Ok(OwnedEvidence {
+                tee: found.tee,
+                bytes: found.bytes,
+                endorsements,
+                event_log: found.event_log,
+                form: found.form,
+            });
         }
         if let Some(decoded) = from_hex_text(text) {
             return from_raw(&decoded, insist, "hexadecimal text");
@@ -110,7 +130,7 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
         Tee::SevSnp => split_certificate_table(bytes)?,
         Tee::Tdx => (bytes, Endorsements::new()),
     };
-    Ok(OwnedEvidence { tee, bytes: bytes.to_vec(), endorsements, form })
+    Ok(OwnedEvidence { tee, bytes: bytes.to_vec(), endorsements, event_log: None, form })
 }
 
 /// `ATTESTATION_REPORT`, every version. AMD 56860 rev. 1.58, table 23.

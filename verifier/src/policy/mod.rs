@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
 pub(crate) use sev_snp::{PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
-pub(crate) use tdx::{ATTRIBUTE_BITS, Advisory, ServiceTd, StatusName, TdxProfile, Trailing};
+pub(crate) use tdx::{ATTRIBUTE_BITS, Advisory, EventLog, ServiceTd, StatusName, TdxProfile, Trailing};
 
 use crate::bytes::ReportData;
 use crate::findings::BoundTo;

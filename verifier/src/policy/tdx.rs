@@ -46,7 +46,6 @@ pub(crate) struct TdxProfile {
     pub(crate) mrconfigid: Expect<Mr>,
     pub(crate) mrowner: Expect<Mr>,
     pub(crate) mrownerconfig: Expect<Mr>,
-    #[expect(dead_code, reason = "the loader insists on the word; this release reads no event log")]
     pub(crate) event_log: EventLog,
     pub(crate) report_data: ReportDataRule,
 }
@@ -94,10 +93,12 @@ pub(crate) enum Trailing {
     Any,
 }
 
-/// Event logs are not read by this release: to rest on one is refused by the loader.
+/// Whether the event log of the boot must be there. One that is there is judged under either word: it replays to all four
+/// RTMRs, so that no register may have been extended without an event in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum EventLog {
+    Required,
     Unchecked,
 }
 

@@ -1,16 +1,23 @@
 //! Whether an authentic quote is wanted. Every rule is judged; every failure is shown.
 
 use super::authenticate::Vouched;
+use super::log;
 use super::quote::{Body, Quote};
 use super::tcb::{self, Evaluation, NoEvaluation, TcbStatus};
 use crate::bytes::Mr;
 use crate::checks::Check;
 use crate::error::{Text, Unacceptable};
 use crate::findings::Findings;
-use crate::policy::{ATTRIBUTE_BITS, Advisory, Policy, ServiceTd, StatusName, Switch, TdxProfile, Waivable};
+use crate::policy::{ATTRIBUTE_BITS, Advisory, EventLog, Policy, ServiceTd, StatusName, Switch, TdxProfile, Waivable};
 
 /// Judges every rule of `profile`.
-pub(crate) fn appraise(vouched: &Vouched<'_, '_>, profile: &TdxProfile, policy: &Policy, findings: &mut Findings) {
+pub(crate) fn appraise(
+    vouched: &Vouched<'_, '_>,
+    event_log: Option<&[u8]>,
+    profile: &TdxProfile,
+    policy: &Policy,
+    findings: &mut Findings,
+) {
     let quote = vouched.quote.get();
     judge_tcb(vouched, profile, findings);
     judge_attributes(&quote.body, profile, findings);
@@ -41,7 +48,7 @@ pub(crate) fn appraise(vouched: &Vouched<'_, '_>, profile: &TdxProfile, policy: 
             );
         }
     }
-    findings.not_checked(Check::TdxLogReplay, "event_log", "the policy rests on no event log");
+    judge_log(event_log, &quote.body, profile.event_log, findings);
 }
 
 /// Level match, module, quoting enclave, convergence, relaunch, and then whether the outcome is accepted.
@@ -368,3 +375,43 @@ fn judge_measurements(body: &Body<'_>, profile: &TdxProfile, findings: &mut Find
         TdxTdMrownerconfig mrownerconfig &body.mrownerconfig;
     }
 }
+
+/// A log that was supplied is judged even where the policy could do without: whoever reads it afterwards reads events that
+/// the TD extended, all of them, or learns here that they are not.
+fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, rule: EventLog, findings: &mut Findings) {
+    let replayed = event_log.map(log::replay);
+    match &replayed {
+        Some(Ok(replayed)) => findings.facts.number("event_log_events", replayed.events),
+        Some(Err(_)) | None => findings.facts.absent("event_log_events"),
+    }
+    let (holds, expected, actual) = match (replayed, rule) {
+        (None, EventLog::Unchecked) => {
+            let why = "the policy requires no event log, and none was supplied";
+            findings.not_checked(Check::TdxLogReplay, "event_log", why);
+            return;
+        }
+        (None, EventLog::Required) => (false, ANY_LOG.to_owned(), "no event log".to_owned()),
+        (Some(Err(defect)), _) => (false, ANY_LOG.to_owned(), defect.to_string()),
+        (Some(Ok(replayed)), _) => {
+            let pairs = (0..).zip(body.rtmrs.iter().zip(&replayed.rtmrs));
+            let missed: Vec<_> = pairs.filter(|(_, (quoted, replayed))| quoted != replayed).collect();
+            let events = replayed.events;
+            if missed.is_empty() {
+                (true, ANY_LOG.to_owned(), format!("{events} events that replay to all four"))
+            } else {
+                let quoted: Vec<_> =
+                    missed.iter().map(|(number, (quoted, _))| format!("RTMR{number} {quoted}")).collect();
+                let found: Vec<_> = missed.iter().map(|(number, (_, found))| format!("RTMR{number} {found}")).collect();
+                let (quoted, found) = (quoted.join(", "), found.join(", "));
+                (
+                    false,
+                    format!("an event log that replays to {quoted}"),
+                    format!("{events} events that replay to {found}"),
+                )
+            }
+        }
+    };
+    findings.judge(holds, Unacceptable::TdxLogReplay { expected: expected.into(), actual: actual.into() });
+}
+
+const ANY_LOG: &str = "an event log that replays to RTMR0, RTMR1, RTMR2 and RTMR3 of the quote";

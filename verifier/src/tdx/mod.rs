@@ -4,6 +4,7 @@ mod appraise;
 mod authenticate;
 mod choose;
 mod collateral;
+mod log;
 mod pck;
 mod quote;
 mod tcb;

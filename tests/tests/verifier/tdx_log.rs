@@ -1,0 +1,293 @@
+//! The event log of a TD: forged ones beside quotes that state their replay, and recorded ones beside what hardware stated.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use sha2::{Digest, Sha384};
+use teegate_intake::{endorsements, evidence};
+use teegate_measurements::GENUINE;
+use teegate_protocol::evidence::{Envelope, EvidenceKind, TeeEvidence};
+use teegate_tests::harness::{self, note};
+use teegate_verifier::{Check, FactValue, Policy, Rejection, Report, Tee, UnixTime, inspect_tdx, verify};
+
+use crate::case::{Case, cases, refused};
+use crate::subject::{Subject, good, tdx};
+
+cases! { replay form absence }
+
+/// One record: register (1 is RTMR0), type, the byte that fills its digest.
+#[derive(Clone, Copy)]
+struct Event(u32, u32, u8);
+
+const SEPARATOR: u32 = 4;
+const NO_ACTION: u32 = 3;
+
+/// A boot that extends every register, and writes two records that extend none.
+const BOOT: [Event; 8] = [
+    Event(1, 0x8000_000B, 1),
+    Event(1, 0x8000_0001, 2),
+    Event(0, SEPARATOR, 3),
+    Event(2, 0x8000_0003, 4),
+    Event(2, NO_ACTION, 5),
+    Event(3, 0xD, 6),
+    Event(3, 0xD, 7),
+    Event(4, 6, 8),
+];
+
+const HEADER: &[u8; 65] = b"\x01\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x21\0\0\0\
+    Spec ID Event03\0\0\0\0\0\x00\x02\x00\x02\x01\0\0\0\x0c\0\x30\0\0";
+
+fn encode(events: &[Event]) -> Vec<u8> {
+    let mut log = HEADER.to_vec();
+    for Event(register, kind, digest) in events {
+        log.extend([*register, *kind, 1].map(u32::to_le_bytes).concat());
+        log.extend([0x0C, 0]);
+        log.extend([*digest; 48]);
+        log.extend([4, 0, 0, 0]);
+        log.extend(b"data");
+    }
+    log
+}
+
+/// The registers after these events, by another implementation of SHA-384 than the verifier's.
+fn registers(events: &[Event]) -> [[u8; 48]; 4] {
+    [1, 2, 3, 4].map(|own| {
+        let extending = events.iter().filter(|Event(register, kind, _)| *register == own && *kind != NO_ACTION);
+        extending.fold([0; 48], |value, Event(_, _, digest)| {
+            Sha384::new().chain_update(value).chain_update([*digest; 48]).finalize().into()
+        })
+    })
+}
+
+/// A TD whose registers are these, under a policy that expects them and requires a log.
+fn stating(registers: [[u8; 48]; 4]) -> Subject {
+    let subject = tdx(|device| (0..4).fold(device, |device, number| device.rtmr(number, registers[number])));
+    let names = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].into_iter().zip(registers);
+    names
+        .fold(subject, |subject, (name, value)| subject.under(name, &format!("\"{}\"", hex::encode(value))))
+        .under("event_log", "\"required\"")
+}
+
+/// The TD that booted so, with this log.
+fn booted_with(log: Vec<u8>) -> Subject {
+    stating(registers(&BOOT)).with_event_log(log)
+}
+
+fn case(log: Vec<u8>) -> Case {
+    refused("tdx.log.replay", booted_with(log)).twin(booted_with(encode(&BOOT)))
+}
+
+fn replay() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |register: usize, edit: &dyn Fn(&mut Vec<Event>)| {
+        let mut events = BOOT.to_vec();
+        edit(&mut events);
+        let (quoted, found) = (registers(&BOOT)[register], registers(&events)[register]);
+        let case = case(encode(&events))
+            .expected(format!("an event log that replays to RTMR{register} {}", hex::encode(quoted)))
+            .actual(format!("{} events that replay to RTMR{register} {}", events.len(), hex::encode(found)));
+        // A log that is there is judged where the policy does not require one, too.
+        cases.extend([case.clone().under("event_log", "\"unchecked\""), case]);
+    };
+    add(0, &|events| events.push(Event(1, SEPARATOR, 9)));
+    add(1, &|events| events.push(Event(2, SEPARATOR, 9)));
+    add(2, &|events| events.push(Event(3, SEPARATOR, 9)));
+    add(3, &|events| events.push(Event(4, SEPARATOR, 9)));
+    add(0, &|events| {
+        events.remove(0);
+    });
+    add(1, &|events| {
+        events.remove(3);
+    });
+    add(2, &|events| {
+        events.remove(6);
+    });
+    // What the guest extended at run time, and the log of the boot does not know.
+    add(3, &|events| events.truncate(7));
+    add(0, &|events| events.swap(0, 1));
+    add(2, &|events| events.swap(5, 6));
+    add(1, &|events| events[3].2 ^= 0x80);
+    // A type decides whether a record extends; the digest does not cover it, the register does.
+    add(1, &|events| events[4].1 = SEPARATOR);
+    add(1, &|events| events[3].1 = NO_ACTION);
+    add(0, &|events| events[2].0 = 1);
+    // Two registers at once are both named.
+    let mut moved = BOOT;
+    moved[0].0 = 2;
+    let [first, second, ..] = registers(&moved).map(hex::encode);
+    cases.push(case(encode(&moved)).actual(format!("RTMR0 {first}, RTMR1 {second}")));
+    cases
+}
+
+fn form() -> Vec<Case> {
+    let edited = |edit: fn(&mut Vec<u8>)| {
+        let mut log = encode(&BOOT);
+        edit(&mut log);
+        case(log).expected("RTMR0, RTMR1, RTMR2 and RTMR3")
+    };
+    vec![
+        edited(|log| log.clear()).actual("record 0 needs 4 bytes at offset 0, where 0 are left"),
+        edited(|log| log.truncate(64)).actual("record 0 needs 1 bytes at offset 64"),
+        edited(|log| log.truncate(log.len() - 1)).actual("record 8 needs 4 bytes"),
+        edited(|log| log[65 + 12] = 0x0B).actual("record 1 has algorithm 0x000b instead of 0x000c (SHA-384)"),
+        edited(|log| log[65 + 8] = 2).actual("record 1 has number of digests 2"),
+        edited(|log| log[65 + 11] = 0xFF).actual("record 1 has number of digests 4278190081"),
+        edited(|log| log[65] = 5).actual("record 1 has register 5"),
+        edited(|log| log[65 + 62..65 + 66].fill(0xFF)).actual("record 1 needs 4294967295 bytes at offset 131"),
+        edited(|log| log[56] = 3).actual("record 0 has number of algorithms 3"),
+        edited(|log| log.resize((1 << 20) + 1, 0xFF)).actual("a log of 1048577 bytes"),
+        edited(|log| log.extend([0xFF, 0xFF, 0])).actual("record 9 needs 4 bytes"),
+    ]
+}
+
+fn absence() -> Vec<Case> {
+    let without = stating(registers(&BOOT));
+    let twin = booted_with(encode(&BOOT));
+    vec![
+        refused("tdx.log.replay", without.clone()).actual("no event log").twin(twin),
+        refused("tdx.log.replay", without.clone())
+            .twin(without.under("event_log", "\"unchecked\""))
+            .twin_shows("not-checked"),
+    ]
+}
+
+#[test]
+fn a_log_that_replays_says_how_many_events_it_has() {
+    for (word, filling) in
+        [("required", &[][..]), ("unchecked", &[]), ("required", &[0xFF; 70_000]), ("required", &[0; 3])]
+    {
+        let log = [&encode(&BOOT), filling].concat();
+        let report = booted_with(log).under("event_log", &format!("\"{word}\"")).accepted();
+        assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(8)));
+        assert_eq!(report.finding(Check::TdxLogReplay).unwrap().actual(), "8 events that replay to all four");
+    }
+}
+
+#[test]
+fn a_log_beside_a_report_without_registers_is_not_read() {
+    good(Tee::SevSnp).with_event_log(b"no log".to_vec()).accepted();
+}
+
+#[test]
+fn the_log_of_an_envelope_is_judged() {
+    let subject = stating(registers(&BOOT));
+    let judge = |events: &[Event]| {
+        let envelope = Envelope {
+            manifest: b"{}".to_vec(),
+            evidence: TeeEvidence { kind: EvidenceKind::TdxQuote, bytes: subject.evidence.clone() },
+            endorsements: None,
+            event_log: Some(encode(events)),
+            nonce: None,
+        };
+        let found = evidence::recognise(&envelope.to_json().unwrap(), None).unwrap();
+        let endorsements = subject.pool.to_endorsements();
+        verify(&found.as_evidence(&endorsements), &subject.load_policy(), UnixTime::from_seconds(subject.now))
+    };
+    judge(&BOOT).unwrap();
+    assert_eq!(judge(&BOOT[1..]).unwrap_err().failed_checks(), ["tdx.log.replay"]);
+}
+
+fn fixtures() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
+    let found = folder.join("eventlog/ccel/facts.json").is_file();
+    if !found {
+        note("not run: the recorded event logs of ../shared/fixtures (the folder is absent)");
+    }
+    found.then_some(folder)
+}
+
+/// What the quote in `file` states, whoever signed it.
+fn stated_by(file: &Path) -> [[u8; 48]; 4] {
+    let facts = inspect_tdx(&std::fs::read(file).unwrap()).unwrap();
+    ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].map(|name| match facts.iter().find(|(own, _)| *own == name) {
+        Some((_, FactValue::Bytes(bytes))) => bytes.as_slice().try_into().unwrap(),
+        other => panic!("{name}: {other:?}"),
+    })
+}
+
+#[test]
+fn recorded_logs_lead_to_the_registers_that_hardware_and_others_found() {
+    let Some(fixtures) = fixtures() else { return };
+    let folder = fixtures.join("eventlog/ccel");
+    let facts: Value = serde_json::from_slice(&std::fs::read(folder.join("facts.json")).unwrap()).unwrap();
+    let logs = facts.as_object().unwrap();
+    for (name, facts) in logs {
+        let registers = ["0", "1", "2", "3"].map(|register| {
+            let digits = facts["rtmr"][register].as_str().unwrap();
+            hex::decode(digits).unwrap().try_into().unwrap()
+        });
+        let log = std::fs::read(folder.join(name)).unwrap();
+        let report = stating(registers).with_event_log(log.clone()).accepted();
+        assert_eq!(report.fact("event_log_events"), facts["events"].as_u64().map(FactValue::Number).as_ref(), "{name}");
+        let mut others = registers;
+        others[1][47] ^= 1;
+        let rejection = stating(others).with_event_log(log).rejected();
+        assert_eq!(rejection.failed_checks(), ["tdx.log.replay"], "{name}");
+    }
+    // A vTPM's log has other registers and three algorithms.
+    let tpm = std::fs::read(folder.join("tpm-ubuntu2404-snp-gcp.bin")).unwrap();
+    let rejection = stating([[0; 48]; 4]).with_event_log(tpm).rejected();
+    assert!(rejection.to_string().contains("record 0 has number of algorithms 3"), "{rejection}");
+
+    let recorded = |name: &str| {
+        let folder = fixtures.join("tdx").join(name);
+        stating(stated_by(&folder.join("quote.bin"))).with_event_log(std::fs::read(folder.join("ccel.bin")).unwrap())
+    };
+    recorded("v4-00806f-gcp-ccel").accepted();
+    // The guest extended RTMR2 after this log was read.
+    let rejection = recorded("v4-preproduction-root").rejected();
+    assert_eq!(rejection.failed_checks(), ["tdx.log.replay"]);
+    let finding = rejection.report().finding(Check::TdxLogReplay).unwrap();
+    assert!(finding.expected().starts_with("an event log that replays to RTMR2 "), "{}", finding.expected());
+    assert!(finding.actual().starts_with("98 events that replay to RTMR2 58bc48d5c486"), "{}", finding.actual());
+    assert!(!finding.actual().contains(','), "only RTMR2 differs: {}", finding.actual());
+    note(&format!("recorded event logs: {} replay, 1 misses RTMR2, 1 is a vTPM's", logs.len() + 1));
+}
+
+/// The recorded quote with its own log, collateral and time: through the library, then through the command.
+#[test]
+fn a_recorded_quote_is_accepted_with_its_log_and_refused_with_another() {
+    let Some(fixtures) = fixtures() else { return };
+    let rows: Value = serde_json::from_slice(&std::fs::read(fixtures.join("cases.json")).unwrap()).unwrap();
+    let row = rows.as_array().unwrap().iter().find(|row| row["id"] == "tdx/v4-00806f-gcp-ccel@0").unwrap();
+    let quote = fixtures.join(row["evidence"].as_str().unwrap());
+    let paths: Vec<PathBuf> =
+        row["endorsements"].as_array().unwrap().iter().map(|path| fixtures.join(path.as_str().unwrap())).collect();
+    let at = row["at"].as_str().unwrap();
+    let own = quote.with_file_name("ccel.bin");
+    let another = fixtures.join("eventlog/ccel/trustee-ovmf.ccel");
+
+    let policy = Policy::parse(&GENUINE.replace("event_log = \"unchecked\"", "event_log = \"required\"")).unwrap();
+    let endorsements = endorsements::load_paths(&paths).unwrap();
+    let judge = |log: Option<&Path>| -> Result<Report, Rejection> {
+        let mut evidence = evidence::load(&quote, None).unwrap();
+        evidence.event_log = log.map(|log| evidence::load_event_log(log).unwrap());
+        let attested = verify(&evidence.as_evidence(&endorsements), &policy, UnixTime::parse(at).unwrap())?;
+        Ok(attested.report().clone())
+    };
+    assert_eq!(judge(Some(&own)).unwrap().fact("event_log_events"), Some(&FactValue::Number(43)));
+    for log in [None, Some(another.as_path())] {
+        assert_eq!(judge(log).unwrap_err().failed_checks(), ["tdx.log.replay"]);
+    }
+
+    let teegate = harness::binary("teegate");
+    for (log, result, status) in
+        [(None, "not-checked", 0), (Some(&own), "pass", 0), (Some(&another), "fail", 4), (Some(&quote), "fail", 4)]
+    {
+        let mut command = Command::new(&teegate);
+        command.arg("verify").arg(&quote).args(["--policy", "genuine", "--format", "json", "--at", at]);
+        for path in &paths {
+            command.arg("--endorsements").arg(path);
+        }
+        if let Some(log) = log {
+            command.arg("--event-log").arg(log);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{log:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let line = checks.iter().find(|check| check["id"] == "tdx.log.replay").unwrap();
+        assert_eq!(line["result"], result, "{log:?}");
+    }
+}

@@ -1,0 +1,369 @@
+//! The event log of a TD's boot (CCEL), and what it adds up to.
+//!
+//! The log itself is hostile: nothing signs it. What it proves is one thing. Every digest in it was extended, in this order
+//! and with none left out, if replaying it ends at the registers that the quote states. What an event's *data* say is not
+//! covered by that, and is not looked at here.
+//!
+//! UEFI 2.10, section 38.4 (measurement registers, ACPI table CCEL); TCG PC Client Platform Firmware Profile 1.05, section
+//! 10.2 (`TCG_PCClientPCREvent`, `TCG_EfiSpecIDEvent`, `TCG_PCR_EVENT2`). All numbers are little-endian.
+
+use std::fmt;
+
+use crate::bytes::Mr;
+use crate::reader::{OutOfBounds, Reader};
+use crate::signature::sha384;
+
+/// Recorded logs have 2 to 22 KB of events; firmware sets aside 64 KiB, or some times that, for all of them.
+pub(crate) const MAX_LOG_BYTES: usize = 1 << 20;
+
+/// What a log adds up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replayed {
+    /// Records behind the first, which describes the format; those that extend nothing count too.
+    pub(crate) events: u32,
+    /// RTMR0 to RTMR3 after the last of them.
+    pub(crate) rtmrs: [Mr; 4],
+}
+
+/// Why bytes are no log. Record 0 is the first, which describes the format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Defect {
+    TooLong { actual: usize },
+    Ends { record: u32, end: OutOfBounds },
+    Differs { record: u32, field: &'static str, expected: &'static str, actual: String },
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { actual } => write!(f, "a log of {actual} bytes, where at most {MAX_LOG_BYTES} are read"),
+            Self::Ends { record, end: OutOfBounds { offset, wanted, left } } => {
+                write!(f, "a log whose record {record} needs {wanted} bytes at offset {offset}, where {left} are left")
+            }
+            Self::Differs { record, field, expected, actual } => {
+                write!(f, "a log whose record {record} has {field} {actual} instead of {expected}")
+            }
+        }
+    }
+}
+
+/// Reads the whole log, and replays it: from 48 zero bytes, register = SHA-384(register ‖ digest).
+pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
+    if log.len() > MAX_LOG_BYTES {
+        return Err(Defect::TooLong { actual: log.len() });
+    }
+    let mut reader = Reader::new(log);
+    read_header(&mut reader)?;
+    let mut replayed = Replayed { events: 0, rtmrs: [Mr([0; 48]); 4] };
+    while !is_filling(reader.rest()) {
+        replayed.events = replayed.events.saturating_add(1);
+        let Event { index, kind, digest } = read_event(&mut reader, replayed.events)?;
+        let [rtmr0, rtmr1, rtmr2, rtmr3] = &mut replayed.rtmrs;
+        let register = match index {
+            // MRTD is not extended at run time.
+            0 => None,
+            1 => Some(rtmr0),
+            2 => Some(rtmr1),
+            3 => Some(rtmr2),
+            4 => Some(rtmr3),
+            other => return Err(differs(replayed.events, "register", "0 (MRTD) to 4 (RTMR3)", other)),
+        };
+        if let Some(register) = register.filter(|_| kind != EV_NO_ACTION) {
+            register.0 = sha384(&[&register.0, digest]);
+        }
+    }
+    Ok(replayed)
+}
+
+const EV_NO_ACTION: u32 = 3;
+const SHA384: u16 = 0x000C;
+
+/// What stands behind the last record: nothing, or the buffer as the firmware found it, all 0xFF or all zero. No record
+/// begins like either: 0xFFFFFFFF is no register, and a record without a digest is refused.
+fn is_filling(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| *byte == 0xFF) || rest.iter().all(|byte| *byte == 0)
+}
+
+/// The first record has the form of TPM 1.2, and its data name the form of all others:
+///
+/// | offset | bytes | |
+/// |---|---|---|
+/// | 0 | 4 | register: 0 as TCG has it; every recorded CCEL has 1 |
+/// | 4 | 4 | type: EV_NO_ACTION |
+/// | 8 | 20 | digest: zero |
+/// | 28 | 4 | length of the data |
+/// | 32 | 16 | signature: `Spec ID Event03` and a zero |
+/// | 48 | 4 | platform class |
+/// | 52 | 4 | minor version, major version, errata, size of UINTN |
+/// | 56 | 4 | number of algorithms: 1, because a TD has registers of one |
+/// | 60 | 2, 2 | the algorithm, and the length of its digests |
+/// | 64 | 1 | length of what the vendor adds, which ends the data |
+fn read_header(reader: &mut Reader<'_>) -> Result<(), Defect> {
+    let ends = |end| Defect::Ends { record: 0, end };
+    let index = reader.u32_le().map_err(ends)?;
+    require(index <= 1, 0, "register", "0 or 1", index)?;
+    let kind = reader.u32_le().map_err(ends)?;
+    require(kind == EV_NO_ACTION, 0, "type", "3 (EV_NO_ACTION)", kind)?;
+    let digest: &[u8; 20] = reader.array().map_err(ends)?;
+    require(*digest == [0; 20], 0, "digest", "20 zero bytes", "another")?;
+    let length = reader.u32_le().map_err(ends)?;
+    let signature: &[u8; 16] = reader.array().map_err(ends)?;
+    require(signature == b"Spec ID Event03\0", 0, "signature", "`Spec ID Event03`", "another")?;
+    reader.bytes(4).map_err(ends)?;
+    let [minor, major, _errata, _uintn] = *reader.array().map_err(ends)?;
+    require((major, minor) == (2, 0), 0, "version", "2.0", format_args!("{major}.{minor}"))?;
+    let algorithms = reader.u32_le().map_err(ends)?;
+    require(algorithms == 1, 0, "number of algorithms", "1 (SHA-384)", algorithms)?;
+    let (algorithm, digest_length) = (reader.u16_le().map_err(ends)?, reader.u16_le().map_err(ends)?);
+    let named = format_args!("{algorithm:#06x} of {digest_length} bytes");
+    require((algorithm, digest_length) == (SHA384, 48), 0, "algorithm", "0x000c (SHA-384) of 48 bytes", named)?;
+    let vendor_length = reader.u8().map_err(ends)?;
+    reader.bytes(usize::from(vendor_length)).map_err(ends)?;
+    let fields = u32::from(vendor_length) + 33;
+    require(length == fields, 0, "length", "that of its fields", format_args!("{length} (its fields have {fields})"))
+}
+
+struct Event<'a> {
+    index: u32,
+    kind: u32,
+    digest: &'a [u8; 48],
+}
+
+/// Register u32, type u32, number of digests u32, for each the algorithm u16 and the digest, length u32, data.
+fn read_event<'a>(reader: &mut Reader<'a>, record: u32) -> Result<Event<'a>, Defect> {
+    let ends = |end| Defect::Ends { record, end };
+    let index = reader.u32_le().map_err(ends)?;
+    let kind = reader.u32_le().map_err(ends)?;
+    let digests = reader.u32_le().map_err(ends)?;
+    require(digests == 1, record, "number of digests", "1 (SHA-384)", digests)?;
+    let algorithm = reader.u16_le().map_err(ends)?;
+    require(algorithm == SHA384, record, "algorithm", "0x000c (SHA-384)", format_args!("{algorithm:#06x}"))?;
+    let digest = reader.array().map_err(ends)?;
+    let length = reader.u32_le().map_err(ends)?;
+    reader.bytes(usize::try_from(length).unwrap_or(usize::MAX)).map_err(ends)?;
+    Ok(Event { index, kind, digest })
+}
+
+fn require(
+    holds: bool,
+    record: u32,
+    field: &'static str,
+    expected: &'static str,
+    actual: impl fmt::Display,
+) -> Result<(), Defect> {
+    if holds { Ok(()) } else { Err(differs(record, field, expected, actual)) }
+}
+
+fn differs(record: u32, field: &'static str, expected: &'static str, actual: impl fmt::Display) -> Defect {
+    Defect::Differs { record, field, expected, actual: actual.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::to_hex;
+
+    const HEADER_BYTES: usize = 65;
+
+    fn header() -> Vec<u8> {
+        let mut bytes = [1_u32.to_le_bytes(), 3_u32.to_le_bytes()].concat();
+        bytes.extend([0; 20]);
+        bytes.extend(33_u32.to_le_bytes());
+        bytes.extend(b"Spec ID Event03\0\0\0\0\0\x00\x02\x00\x02\x01\0\0\0\x0c\0\x30\0\0");
+        bytes
+    }
+
+    fn event(index: u32, kind: u32, digest: u8, data: &[u8]) -> Vec<u8> {
+        let mut bytes = [index, kind, 1].map(u32::to_le_bytes).concat();
+        bytes.extend([0x0C, 0]);
+        bytes.extend([digest; 48]);
+        bytes.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    /// A log of every register, with both kinds of record that extend nothing.
+    fn log() -> Vec<u8> {
+        [
+            header(),
+            event(1, 0x8000_000B, 1, b"table"),
+            event(0, 4, 2, b""),
+            event(3, 3, 3, b"note"),
+            event(1, 4, 4, &[0; 4]),
+            event(2, 0x8000_0003, 5, b"kernel"),
+            event(3, 0xD, 6, b"command line"),
+            event(4, 6, 7, b"run time"),
+        ]
+        .concat()
+    }
+
+    fn extended(digests: &[u8]) -> Mr {
+        let extend = |register: [u8; 48], digest: &u8| sha384(&[&register, &[*digest; 48]]);
+        Mr(digests.iter().fold([0; 48], extend))
+    }
+
+    fn differing(log: &[u8]) -> (u32, &'static str, String) {
+        match replay(log) {
+            Err(Defect::Differs { record, field, actual, .. }) => (record, field, actual),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_register_ends_where_its_events_lead() {
+        let replayed = replay(&log()).unwrap();
+        let rtmrs = [extended(&[1, 4]), extended(&[5]), extended(&[6]), extended(&[7])];
+        assert_eq!(replayed, Replayed { events: 7, rtmrs });
+        assert_eq!(replay(&header()).unwrap(), Replayed { events: 0, rtmrs: [Mr([0; 48]); 4] });
+        // FIPS 180-4 by another implementation: SHA-384 of 96 zero bytes.
+        let zeros = replay(&[header(), event(4, 4, 0, b"")].concat()).unwrap();
+        assert_eq!(to_hex(&zeros.rtmrs[3].0), EXTENDED_BY_ZERO);
+    }
+
+    const EXTENDED_BY_ZERO: &str =
+        "f57bb7ed82c6ae4a29e6c9879338c592c7d42a39135583e8ccbe3940f2344b0eb6eb8503db0ffd6a39ddd00cd07d8317";
+
+    #[test]
+    fn one_event_more_or_less_or_elsewhere_ends_elsewhere() {
+        let (first, second) = (event(2, 4, 1, b"a"), event(2, 4, 2, b"b"));
+        let rtmr1 = |events: &[&[u8]]| replay(&[&header()[..], &events.concat()].concat()).unwrap().rtmrs[1];
+        let whole = rtmr1(&[&first, &second]);
+        assert_eq!(whole, extended(&[1, 2]));
+        for other in [&[&first[..]][..], &[&second], &[&second, &first], &[&first, &second, &second], &[]] {
+            assert_ne!(rtmr1(other), whole);
+        }
+        // What an event says is not extended, only its digest is.
+        assert_eq!(rtmr1(&[&first, &event(2, 4, 2, b"something else")]), whole);
+    }
+
+    #[test]
+    fn the_buffer_may_be_longer_than_the_log() {
+        let whole = replay(&log()).unwrap();
+        for filling in [0x00, 0xFF] {
+            for length in [1, 4, 8, 12, 66, 65_536] {
+                assert_eq!(replay(&[log(), vec![filling; length]].concat()), Ok(whole.clone()), "{length}");
+            }
+        }
+        // Bytes among the filling are not filling.
+        let mut filled = [log(), vec![0xFF; 100]].concat();
+        filled[log().len() + 99] = 0;
+        assert_eq!(differing(&filled), (8, "number of digests", u32::MAX.to_string()));
+        filled[log().len()..].fill(0);
+        *filled.last_mut().unwrap() = 1;
+        assert_eq!(differing(&filled), (8, "number of digests", "0".to_owned()));
+    }
+
+    #[test]
+    fn every_truncation_is_a_shorter_log_or_an_error() {
+        let log = log();
+        let mut ends = vec![HEADER_BYTES];
+        for length in [5, 0, 4, 4, 6, 12, 8] {
+            ends.push(ends.last().unwrap() + 66 + length);
+        }
+        assert_eq!(ends.last(), Some(&log.len()));
+        for length in 0..=log.len() {
+            let replayed = replay(&log[..length]);
+            match ends.iter().position(|end| *end == length) {
+                Some(events) => assert_eq!(replayed.unwrap().events, u32::try_from(events).unwrap()),
+                // A zero or two of the next record's first bytes look like filling; they extend nothing.
+                None if length > HEADER_BYTES
+                    && is_filling(&log[*ends.iter().rfind(|end| **end < length).unwrap()..length]) =>
+                {
+                    assert!(replayed.is_ok());
+                }
+                None => assert!(matches!(replayed, Err(Defect::Ends { .. })), "{length}: {replayed:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_digest_or_of_the_form_is_seen() {
+        let log = log();
+        let whole = replay(&log).unwrap();
+        let (class, errata_and_uintn) = (48..52, 54..56);
+        for position in 1..HEADER_BYTES {
+            let mut changed = log.clone();
+            changed[position] ^= 0x40;
+            let unread = class.contains(&position) || errata_and_uintn.contains(&position);
+            assert_eq!(replay(&changed) == Ok(whole.clone()), unread, "byte {position}");
+        }
+        for position in HEADER_BYTES + 14..HEADER_BYTES + 62 {
+            let mut changed = log.clone();
+            changed[position] ^= 1;
+            assert_ne!(replay(&changed).unwrap().rtmrs[0], whole.rtmrs[0], "byte {position}");
+        }
+    }
+
+    #[test]
+    fn another_form_of_log_is_refused_by_name() {
+        for (position, byte, field, actual) in [
+            (0, 2, "register", "2"),
+            (4, 4, "type", "4"),
+            (8, 1, "digest", "another"),
+            (28, 34, "length", "34 (its fields have 33)"),
+            (31, 0xFF, "length", "4278190113 (its fields have 33)"),
+            (46, b'2', "signature", "another"),
+            (52, 1, "version", "2.1"),
+            (53, 1, "version", "1.0"),
+            (56, 3, "number of algorithms", "3"),
+            (59, 0xFF, "number of algorithms", "4278190081"),
+            (60, 0x0B, "algorithm", "0x000b of 48 bytes"),
+            (62, 32, "algorithm", "0x000c of 32 bytes"),
+            (64, 5, "length", "33 (its fields have 38)"),
+        ] {
+            let mut other = log();
+            other[position] = byte;
+            assert_eq!(differing(&other), (0, field, actual.to_owned()), "byte {position}");
+        }
+        let mut with_vendor = header();
+        (with_vendor[28], with_vendor[64]) = (35, 2);
+        assert_eq!(replay(&[&with_vendor[..], b"vi", &event(1, 4, 1, b"")].concat()).unwrap().events, 1);
+        let mut as_tcg_has_it = log();
+        as_tcg_has_it[0] = 0;
+        assert_eq!(replay(&as_tcg_has_it), replay(&log()));
+    }
+
+    #[test]
+    fn another_form_of_record_is_refused_by_name() {
+        for (position, byte, field, actual) in [
+            (0, 5, "register", "5"),
+            (3, 0xFF, "register", "4278190081"),
+            (8, 0, "number of digests", "0"),
+            (8, 2, "number of digests", "2"),
+            (11, 0xFF, "number of digests", "4278190081"),
+            (12, 0x04, "algorithm", "0x0004"),
+            (12, 0x0B, "algorithm", "0x000b"),
+            (12, 0x0D, "algorithm", "0x000d"),
+        ] {
+            let mut other = log();
+            other[HEADER_BYTES + position] = byte;
+            assert_eq!(differing(&other), (1, field, actual.to_owned()), "byte {position}");
+        }
+        let mut long = log();
+        long[HEADER_BYTES + 62..HEADER_BYTES + 66].fill(0xFF);
+        let end = OutOfBounds { offset: 131, wanted: 0xFFFF_FFFF, left: log().len() - 131 };
+        assert_eq!(replay(&long), Err(Defect::Ends { record: 1, end }));
+    }
+
+    #[test]
+    fn a_log_is_bounded() {
+        let mut longest = log();
+        longest.resize(MAX_LOG_BYTES, 0xFF);
+        assert_eq!(replay(&longest), replay(&log()));
+        longest.push(0xFF);
+        assert_eq!(replay(&longest), Err(Defect::TooLong { actual: MAX_LOG_BYTES + 1 }));
+        // As many events as fit.
+        let events = (MAX_LOG_BYTES - HEADER_BYTES) / 66;
+        let many = [header(), event(2, 4, 9, b"").repeat(events)].concat();
+        assert_eq!(replay(&many).unwrap().events, u32::try_from(events).unwrap());
+    }
+
+    #[test]
+    fn no_shapeless_bytes_are_a_log() {
+        for length in [0, 1, 31, 32, 64, 65, 1_000] {
+            for byte in 0..=u8::MAX {
+                assert!(replay(&vec![byte; length]).is_err(), "{length} bytes {byte:#04x}");
+            }
+        }
+    }
+}
