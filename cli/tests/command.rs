@@ -186,6 +186,8 @@ fn what_cannot_run_is_status_1_with_the_reason_on_standard_error() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let quote = path("quote.bin");
     fs::write(&quote, [&[4, 0, 2, 0, 0x81, 0, 0, 0][..], &[0; 700]].concat()).unwrap();
+    let report = path("report.bin");
+    fs::write(&report, [&[2, 0, 0, 0][..], &[0; 1_180]].concat()).unwrap();
     let text = path("notes.txt");
     fs::write(&text, "hello").unwrap();
     let huge = path("huge");
@@ -208,6 +210,11 @@ fn what_cannot_run_is_status_1_with_the_reason_on_standard_error() {
         (
             vec!["verify", &quote, "--policy", "genuine", "--endorsements", &text],
             format!("error: `{text}`: not recognised: found text without "),
+        ),
+        (vec!["verify", &quote, "--policy", "genuine", "--event-log", &huge], format!("error: `{huge}`: too large: ")),
+        (
+            vec!["verify", &report, "--policy", "genuine", "--event-log", &text],
+            "error: an event log belongs to a TDX quote, and this is sev-snp evidence; ".to_owned(),
         ),
         (
             vec!["verify", &quote, "--policy", "genuine", "--tee", "snp"],
