@@ -281,3 +281,58 @@ fn strangers_in_a_folder_are_passed_over_aloud() {
     let expected = "holds no endorsement and is passed over: text without a PEM block or a JSON object";
     assert_eq!(stderr(&output), format!("note: `{readme}` {expected}\n"));
 }
+
+/// `teegate infer` with nobody at the gateway's address, and what `more` adds.
+fn infer(folder: &Path, more: &[&str]) -> Output {
+    let input = folder.join("request.json");
+    fs::write(&input, r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[0.5]}]}"#).unwrap();
+    let input = input.display().to_string();
+    let mut args = vec!["infer", "--gateway", "http://127.0.0.1:1", "--model", "m", "--input", &input];
+    args.extend_from_slice(&["--policy", "genuine"]);
+    args.extend_from_slice(more);
+    teegate(&args)
+}
+
+#[test]
+fn an_earlier_report_is_kept_until_there_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    fs::write(&report, "of an earlier run").unwrap();
+    let output = infer(folder.path(), &["--report", &report.display().to_string()]);
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing was sealed"), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(&report).unwrap(), "of an earlier run");
+    let nowhere = infer(folder.path(), &["--report", "no-such-folder/report.json"]);
+    assert!(stderr(&nowhere).contains("cannot write no-such-folder"), "before the gateway is asked");
+}
+
+#[test]
+fn infer_waits_as_long_as_it_is_told_or_says_that_it_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let accepted = infer(folder.path(), &["--wait", "30", "--hold", "120"]);
+    assert!(stderr(&accepted).contains("no connection to the gateway"), "{}", stderr(&accepted));
+    for (option, more_than_there_is) in [("--wait", "31"), ("--hold", "121")] {
+        let refused = infer(folder.path(), &[option, more_than_there_is]);
+        assert_eq!(status(&refused), 1);
+        assert!(stderr(&refused).contains(option), "{}", stderr(&refused));
+    }
+    let help = stdout(&teegate(&["infer", "--help"]));
+    assert!(
+        help.contains("--hold") && !help.contains("genuine"),
+        "`genuine` says nothing of what it is bound to: {help}"
+    );
+}
+
+/// A request may hold secrets where a mistake stands.
+#[test]
+fn infer_tells_where_a_request_is_wrong_and_does_not_repeat_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("wrong.json");
+    fs::write(&input, r#"{"inputs":"canary-7f3a91c2e5"}"#).unwrap();
+    let input = input.display().to_string();
+    let args = ["infer", "--gateway", "http://127.0.0.1:1", "--model", "m", "--input", &input, "--policy", "genuine"];
+    let output = teegate(&args);
+    assert_eq!(status(&output), 1);
+    assert!(stderr(&output).contains("line 1, column 29"), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("canary"), "{}", stderr(&output));
+}
