@@ -17,6 +17,7 @@ mod exchange;
 mod path;
 mod policy;
 mod recorded;
+mod refusals;
 mod stage;
 mod swap;
 mod tap;
@@ -90,10 +91,10 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
         onnxruntime: existing(&args.onnxruntime, "run `ci/onnxruntime.sh`, or name it with --onnxruntime")?,
         model: existing(&args.model, "run from the repository, or name it with --model")?,
     };
-    let genuine = path::one_sealed_inference(&place).await?;
+    let (genuine, verified) = path::one_sealed_inference(&place).await?;
 
-    heading("Part 3 of 3: FORGED hardware. Three requests that must not leave");
-    path::three_refusals(&place, &genuine).await?;
+    heading("Part 3 of 3: FORGED hardware. Three requests that must not arrive");
+    refusals::three(&place, &genuine, &verified).await?;
     genuine.end().await;
 
     heading("Done");

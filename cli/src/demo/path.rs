@@ -1,24 +1,23 @@
-//! Parts two and three of the demo: one request that goes all the way, and three that do not leave.
+//! Part two of the demo: one request that goes all the way.
 
+use std::sync::Arc;
+
+use teegate_client::Instance as Verified;
 use teegate_client::oip::{self, TensorData};
-use teegate_client::{Client, Error};
+use teegate_protocol::headers::OHTTP_RESPONSE;
 
-use super::child::Child;
-use super::exchange::get;
 use super::policy::Debug;
-use super::stage::{Instance, MODEL, Place};
-use super::swap::KeySwapper;
+use super::stage::{Instance, Place};
 use super::tap::Tap;
 
 /// The largest difference between the sealed and the unsealed answer: the digits in which processors may differ.
 const TOLERANCE: f32 = 1e-5;
-/// What a gateway counts that has sent nothing to any instance.
-const NOTHING_RELEASED: &str = "teegate_gateway_released_bytes_total 0";
 /// How many bytes of ciphertext are shown.
 const SHOWN_BYTES: usize = 64;
 
-/// One sealed inference, beside the unsealed one, and what an onlooker saw of it. Returns the instance, which goes on running.
-pub(super) async fn one_sealed_inference(place: &Place) -> Result<Instance, String> {
+/// One sealed inference, beside the unsealed one, and what an onlooker saw of it. Returns the instance, which goes on running,
+/// and what the client verified of it.
+pub(super) async fn one_sealed_inference(place: &Place) -> Result<(Instance, Arc<Verified>), String> {
     let instance = Instance::start(place, "genuine", &[]).await?;
     let policy = instance.forged.policy(Debug::Rejected);
     let gateway = instance.gateway(place, "gateway", &policy).await?;
@@ -55,84 +54,10 @@ pub(super) async fn one_sealed_inference(place: &Place) -> Result<Instance, Stri
 
     let wire = tap.sent();
     show_what_was_seen(&wire, &sample)?;
+    nothing_readable_came_back(&tap.answered(), &reply.response.content)?;
     drop(tap);
     gateway.end().await;
-    Ok(instance)
-}
-
-/// Three requests that are refused, each before anything of it leaves the client.
-pub(super) async fn three_refusals(place: &Place, genuine: &Instance) -> Result<(), String> {
-    say!(
-        "1. A debug guest. Its operator can read its memory. This gateway is careless and lets it in; the client is not."
-    );
-    let debug = Instance::start(place, "debug", &["--debug"]).await?;
-    let careless = debug.gateway(place, "careless-gateway", &debug.forged.policy(Debug::Allowed)).await?;
-    let tap = Tap::in_front_of(&careless.address("listening")?).await?;
-    let refused = debug.client(&tap.address, &debug.forged.policy(Debug::Rejected)).await?;
-    expect_refusal(refused, "snp.policy.debug", &tap.sent(), &careless).await?;
-    careless.end().await;
-    debug.end().await;
-
-    let policy = genuine.forged.policy(Debug::Rejected);
-    say!("2. A swapped key. Somebody between client and gateway puts his own key into the manifest.");
-    let gateway = genuine.gateway(place, "swapped-gateway", &policy).await?;
-    let swapper = KeySwapper::in_front_of(&gateway.address("listening")?).await?;
-    let refused = genuine.client(&swapper.address, &policy).await?;
-    expect_refusal(refused, "snp.guest.report-data", &swapper.received(), &gateway).await?;
-    gateway.end().await;
-
-    say!(
-        "3. Other code. The measurement of the instance is not the one in the policy; the gateway does not even offer it."
-    );
-    let other = genuine.forged.with_other_measurement().policy(Debug::Rejected);
-    let gateway = genuine.gateway(place, "strict-gateway", &other).await?;
-    let tap = Tap::in_front_of(&gateway.address("listening")?).await?;
-    let refused = genuine.client(&tap.address, &other).await?;
-    expect_refusal(refused, "snp.guest.measurement", &tap.sent(), &gateway).await?;
-    gateway.end().await;
-    Ok(())
-}
-
-/// Makes sure that the client was refused by `check`, and that all it ever sent was the question for instances.
-async fn expect_refusal(
-    client: Result<Client, Error>,
-    check: &str,
-    sent: &[u8],
-    gateway: &Child,
-) -> Result<(), String> {
-    let (who, checks) = match client {
-        Ok(_) => return Err(format!("an instance was accepted that `{check}` had to refuse")),
-        Err(Error::NoCandidate { refused }) => {
-            ("the client", refused.iter().flat_map(|r| r.checks.iter().map(|c| (*c).to_owned())).collect::<Vec<_>>())
-        }
-        Err(Error::NotOffered(problem)) => {
-            ("the gateway", problem.problem.map(|problem| problem.checks).unwrap_or_default())
-        }
-        Err(other) => return Err(format!("expected a refusal by `{check}`, got: {other}")),
-    };
-    if !checks.iter().any(|failed| failed == check) {
-        return Err(format!("expected a refusal by `{check}`, got one by {}", checks.join(", ")));
-    }
-    let requests = count(sent, b" HTTP/1.1\r\n");
-    if requests == 0
-        || !sent.starts_with(b"GET /v1/instances?")
-        || count(sent, b"POST ") != 0
-        || requests != count(sent, b"GET ")
-    {
-        return Err("something other than the question for instances left the client".to_owned());
-    }
-    let metrics =
-        get(&gateway.address("operator")?, "/metrics").await.map_err(|e| format!("the gateway's metrics: {e}"))?;
-    if !String::from_utf8_lossy(&metrics).lines().any(|line| line == NOTHING_RELEASED) {
-        return Err(format!("the gateway's metrics do not say `{NOTHING_RELEASED}`"));
-    }
-    say!("   REFUSED by {who}: {}", checks.join(", "));
-    say!(
-        "   On the wire: {} bytes, the question \"which instances run {MODEL}?\". Nothing was sealed, nothing was posted:",
-        sent.len()
-    );
-    say!("   not one byte of the request reached the instance. The gateway's own count: {NOTHING_RELEASED}\n");
-    Ok(())
+    Ok((instance, verified))
 }
 
 /// Shows the relayed request as the gateway got it, and makes sure that nothing of the plaintext is in it.
@@ -151,16 +76,27 @@ fn show_what_was_seen(wire: &[u8], sample: &[u8]) -> Result<(), String> {
         let bytes: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
         say!("    {}", bytes.join(" "));
     }
-    // Every run of 12 bytes of the request, so that no piece of it that means anything could hide.
-    if sample.windows(12).any(|piece| count(wire, piece) != 0) {
+    if shares_a_piece(wire, sample) {
         return Err("a piece of the request stands readable on the wire between client and gateway".to_owned());
     }
-    say!("    no 12 bytes of the request stand anywhere in it\n");
+    say!("    no 12 bytes of the request stand anywhere in it");
     Ok(())
 }
 
-fn count(haystack: &[u8], needle: &[u8]) -> usize {
-    haystack.windows(needle.len().max(1)).filter(|window| *window == needle).count()
+/// Makes sure that nothing of the answer's plaintext is in the sealed answer as it came back.
+fn nothing_readable_came_back(wire: &[u8], answer: &[u8]) -> Result<(), String> {
+    let media_type = OHTTP_RESPONSE.as_bytes();
+    let at = wire.windows(media_type.len()).position(|w| w == media_type).ok_or("the tap saw no sealed answer")?;
+    if shares_a_piece(wire.get(at..).unwrap_or_default(), answer) {
+        return Err("a piece of the answer stands readable on the wire between gateway and client".to_owned());
+    }
+    say!("    and no 12 bytes of the answer in what came back\n");
+    Ok(())
+}
+
+/// Whether any run of 12 bytes of `plaintext` is on the wire, so that no piece of it that means anything could hide.
+fn shares_a_piece(wire: &[u8], plaintext: &[u8]) -> bool {
+    plaintext.windows(12).any(|piece| wire.windows(piece.len()).any(|window| window == piece))
 }
 
 /// The two probabilities in an Open Inference Protocol answer.
@@ -175,9 +111,24 @@ fn probabilities(answer: &[u8]) -> Result<(f32, f32), String> {
     }
 }
 
-fn read(place: &Place, name: &str) -> Result<Vec<u8>, String> {
+/// Reads a file of the model.
+pub(super) fn read(place: &Place, name: &str) -> Result<Vec<u8>, String> {
     let path = place.model.join(name);
     std::fs::read(&path).map_err(|e| {
         format!("cannot read {}: {e}; name the folder of the demonstration model with --model", path.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_readable_piece_is_found_wherever_it_stands() {
+        assert!(shares_a_piece(b"....a piece of text....", b"this is a piece of text"));
+        assert!(!shares_a_piece(b"....a piece of ........", b"this is a piece of text"));
+        let head = "content-type: message/ohttp-res\r\n\r\n";
+        nothing_readable_came_back(format!("{head}........").as_bytes(), b"a piece of text").unwrap();
+        nothing_readable_came_back(format!("{head}a piece of text").as_bytes(), b"a piece of text").unwrap_err();
+    }
 }

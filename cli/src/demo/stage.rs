@@ -65,12 +65,23 @@ impl Instance {
 
     /// Starts a gateway that releases to this instance alone, under `policy`.
     pub(super) async fn gateway(&self, place: &Place, label: &str, policy: &str) -> Result<Child, String> {
+        self.gateway_by(&self.address()?, place, label, policy).await
+    }
+
+    /// The same, with `address` as the way to the instance.
+    pub(super) async fn gateway_by(
+        &self,
+        address: &str,
+        place: &Place,
+        label: &str,
+        policy: &str,
+    ) -> Result<Child, String> {
         let policy = write(&place.scratch, &format!("{label}-policy.toml"), policy)?;
         let config = toml_text(&[("listen", "127.0.0.1:0"), ("operator_listen", "127.0.0.1:0"), ("policy", &policy)])
             + &format!(
                 "endorsements = [{:?}]\ninstances = [{:?}]\nreattest_seconds = 30\n",
                 self.endorsements(),
-                self.enclave.address("listening")?
+                address
             );
         let config = write(&place.scratch, &format!("{label}.toml"), &config)?;
         Child::start("teegate-gateway", &["--config", &config], &place.scratch, label).await
@@ -92,6 +103,11 @@ impl Instance {
                 _ => return Ok(connected),
             }
         }
+    }
+
+    /// Where the enclave-app listens.
+    pub(super) fn address(&self) -> Result<String, String> {
+        self.enclave.address("listening")
     }
 
     /// The process ids, for people.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::exchange::get;
+use super::exchange::{Answer, get};
 
 /// A listener on loopback that swaps keys. Dropping it closes it.
 pub(super) struct KeySwapper {
@@ -69,9 +69,13 @@ async fn serve(mut client: TcpStream, behind: &str, keys: &str, keep: &Mutex<Vec
     let head = String::from_utf8_lossy(&head);
     let target = head.split(' ').nth(1).unwrap_or("/");
 
-    let body = get(behind, target).await?;
+    // All else is passed on as it came: a gateway that has no instance yet must be seen to say so.
+    let Answer { status, content_type, body } = get(behind, target).await?;
     let body = swap_keys(&body, keys).unwrap_or(body);
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} -\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
     client.write_all(head.as_bytes()).await?;
     client.write_all(&body).await
 }
@@ -91,6 +95,25 @@ fn swap_keys(list: &[u8], keys: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_the_gateway_answers_keeps_its_status_and_type() {
+        let behind = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let swapper = KeySwapper::in_front_of(&behind.local_addr().unwrap().to_string()).await.unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = behind.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(stream.read_u8().await.unwrap());
+            }
+            let answer = b"HTTP/1.0 503 Busy\r\ncontent-type: application/problem+json\r\n\r\nnone yet";
+            stream.write_all(answer).await.unwrap();
+        });
+        let answer = get(&swapper.address, "/v1/instances").await.unwrap();
+        assert_eq!((answer.status, answer.content_type.as_str()), (503, "application/problem+json"));
+        assert_eq!(answer.body, b"none yet");
+        assert!(swapper.received().starts_with(b"GET /v1/instances "));
+    }
 
     #[test]
     fn only_the_keys_change() {

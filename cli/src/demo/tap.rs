@@ -6,15 +6,23 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// How much the tap keeps; the demo's own traffic is a few kilobytes.
+/// How much the tap keeps of each direction; the demo's own traffic is a few kilobytes.
 const MAX_KEPT: usize = 4 * 1024 * 1024;
 
 /// A listener on loopback in front of another one. Dropping it closes it.
 pub(super) struct Tap {
     /// Where it listens.
     pub(super) address: String,
-    sent: Arc<Mutex<Vec<u8>>>,
+    sent: Arc<Mutex<Kept>>,
+    answered: Arc<Mutex<Kept>>,
     accepting: JoinHandle<()>,
+}
+
+/// What went in one direction: the first bytes of it, and how many there were.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    count: u64,
 }
 
 impl Tap {
@@ -22,19 +30,29 @@ impl Tap {
     pub(super) async fn in_front_of(behind: &str) -> Result<Self, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| format!("cannot listen on loopback: {e}"))?;
         let address = listener.local_addr().map_err(|e| format!("cannot listen on loopback: {e}"))?.to_string();
-        let sent = Arc::new(Mutex::new(Vec::new()));
-        let (behind, keep) = (behind.to_owned(), Arc::clone(&sent));
+        let (sent, answered) = (Arc::<Mutex<Kept>>::default(), Arc::<Mutex<Kept>>::default());
+        let (behind, keep) = (behind.to_owned(), (Arc::clone(&sent), Arc::clone(&answered)));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, behind.clone(), Arc::clone(&keep)));
+                tokio::spawn(pass(client, behind.clone(), keep.clone()));
             }
         });
-        Ok(Self { address, sent, accepting })
+        Ok(Self { address, sent, answered, accepting })
     }
 
     /// Everything that clients have sent through it so far.
     pub(super) fn sent(&self) -> Vec<u8> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone()
+    }
+
+    /// Everything that clients were answered through it so far.
+    pub(super) fn answered(&self) -> Vec<u8> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone()
+    }
+
+    /// How many bytes clients have sent through it so far.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 }
 
@@ -44,22 +62,23 @@ impl Drop for Tap {
     }
 }
 
-async fn pass(client: TcpStream, behind: String, keep: Arc<Mutex<Vec<u8>>>) {
+async fn pass(client: TcpStream, behind: String, (sent, answered): (Arc<Mutex<Kept>>, Arc<Mutex<Kept>>)) {
     let Ok(server) = TcpStream::connect(behind).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     // Either direction may end first; the other is passed on until it ends too.
-    tokio::join!(copy(from_client, to_server, Some(keep)), copy(from_server, to_client, None));
+    tokio::join!(copy(from_client, to_server, &sent), copy(from_server, to_client, &answered));
 }
 
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, keep: Option<Arc<Mutex<Vec<u8>>>>) {
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, keep: &Mutex<Kept>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(n) = from.read(&mut buffer).await {
         let Some(bytes) = buffer.get(..n).filter(|bytes| !bytes.is_empty()) else { break };
-        if let Some(keep) = &keep {
+        {
             let mut kept = keep.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = MAX_KEPT.saturating_sub(kept.len());
-            kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            let room = MAX_KEPT.saturating_sub(kept.bytes.len());
+            kept.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+            kept.count = kept.count.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
         }
         if to.write_all(bytes).await.is_err() {
             break;
@@ -74,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_passes_bytes_both_ways_and_keeps_what_was_sent() {
+    async fn it_passes_bytes_both_ways_and_keeps_them() {
         let behind = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tap = Tap::in_front_of(&behind.local_addr().unwrap().to_string()).await.unwrap();
         let server = tokio::spawn(async move {
@@ -89,6 +108,6 @@ mod tests {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
         assert_eq!((answer.as_slice(), &server.await.unwrap()), (&b"answer"[..], b"ask"));
-        assert_eq!(tap.sent(), b"ask");
+        assert_eq!((tap.sent(), tap.answered(), tap.sent_bytes()), (b"ask".to_vec(), b"answer".to_vec(), 3));
     }
 }
