@@ -39,6 +39,8 @@ async fn the_demo_walks_the_whole_path_and_leaves_nothing_behind() {
         "REFUSED by the client: snp.policy.debug",
         "REFUSED by the client: snp.guest.report-data",
         "REFUSED by the gateway: snp.guest.measurement",
+        "REFUSED by the gateway, status 503: evidence-rejected",
+        "it saw 0 from the post to the answer: not one byte of the request arrived",
         "plumbing, not silicon",
     ] {
         assert!(out.contains(part), "`{part}` is not in\n{out}");

@@ -87,3 +87,14 @@ async fn the_infer_command_says_by_its_exit_status_what_went_wrong() {
     assert_eq!(declined.0, 5, "{}", declined.2);
     assert!(declined.1.is_empty() && declined.2.contains("the enclave"), "{}", declined.2);
 }
+
+#[tokio::test]
+async fn an_answer_is_written_out_even_if_its_report_cannot_be() {
+    let stage = Stage1::set().await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    let (url, policy) = (format!("http://{}", gateway.address), stage.guest.policy());
+    let (status, out, err) = infer_command(&stage, &url, &policy, &sample(), &["--report", "/dev/full"]).await;
+    assert_eq!(status, 1, "{err}");
+    assert!(out.contains("probabilities  FP32 [1, 2]\n  0.9999"), "{out}");
+    assert!(err.contains("the report cannot be written") && err.contains("the answer above is whole"), "{err}");
+}
