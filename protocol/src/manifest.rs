@@ -129,17 +129,6 @@ pub struct Limits {
     pub cross_tenant_batching: bool,
 }
 
-/// What makes an instance: keys and name that live as long as its boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Instance {
-    /// Its TLS key.
-    pub tls_spki_sha256: SpkiDigest,
-    /// Its random name.
-    pub instance_id: InstanceId,
-    /// Its receipt key.
-    pub receipt_key: ReceiptPublicKey,
-}
-
 /// One file of a model, for [`ModelDigest::of_files`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ModelFile {
@@ -294,21 +283,6 @@ impl Manifest {
     #[must_use]
     pub fn model(&self, name: &str, version: Option<&str>) -> Option<&ModelEntry> {
         self.models.iter().find(|model| model.name == name && version.is_none_or(|wanted| wanted == model.version))
-    }
-
-    /// Which instance speaks: the same in every manifest of one boot.
-    #[must_use]
-    pub const fn instance(&self) -> Instance {
-        Instance { tls_spki_sha256: self.tls_spki_sha256, instance_id: self.instance_id, receipt_key: self.receipt_key }
-    }
-
-    /// Whether this is the manifest of the epoch right after `older`, of the same instance: then both may be in use at once.
-    #[must_use]
-    pub fn follows(&self, older: &ManifestBytes) -> bool {
-        let next_epoch = older.manifest.epoch.checked_add(1);
-        self.prev == Some(older.digest)
-            && Some(self.epoch) == next_epoch
-            && self.instance() == older.manifest.instance()
     }
 
     /// What no single member shows.

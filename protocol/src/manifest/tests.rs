@@ -196,19 +196,6 @@ fn a_model_is_digested_over_all_its_files() {
 }
 
 #[test]
-fn a_successor_is_of_the_same_instance_and_the_next_epoch() {
-    let older = manifest().to_bytes().expect("accepted");
-    let newer = Manifest { epoch: 4, prev: Some(*older.digest()), ..manifest() };
-    assert!(newer.follows(&older));
-    assert_eq!(newer.instance(), older.manifest().instance());
-    assert!(!Manifest { epoch: 5, ..newer.clone() }.follows(&older));
-    assert!(!Manifest { prev: None, ..newer.clone() }.follows(&older));
-    assert!(!Manifest { instance_id: InstanceId([9; 16]), ..newer.clone() }.follows(&older));
-    assert!(!Manifest { tls_spki_sha256: SpkiDigest([9; 32]), ..newer.clone() }.follows(&older));
-    assert!(!Manifest { receipt_key: ReceiptPublicKey([9; 32]), ..newer }.follows(&older));
-}
-
-#[test]
 fn key_ids_of_neighbouring_epochs_differ() {
     assert_eq!(ohttp_key_id(0, Kem::X25519), 0);
     assert_eq!(ohttp_key_id(3, Kem::X25519), 6);
