@@ -329,9 +329,11 @@ fn explain(error: &Error) -> String {
     let nothing_left = if is_before_sealing { "\nnothing was sealed and nothing of the request was sent" } else { "" };
     // The words are for whoever sealed the request, and this is his terminal.
     let words = match error {
-        Error::Answer(AnswerError::Declined { message, .. }) => format!("\nthe enclave's words: {}", message.as_str()),
-        _ => String::new(),
+        Error::Answer(AnswerError::Declined { message, .. }) => Some(message),
+        Error::Remote(problem) => problem.words.as_ref(),
+        _ => None,
     };
+    let words = words.map(|words| format!("\nthe enclave's words: {}", words.as_str())).unwrap_or_default();
     format!("error: {error}{nothing_left}{words}")
 }
 
@@ -369,7 +371,8 @@ mod tests {
 
     #[test]
     fn only_rejected_evidence_has_the_status_of_a_rejection() {
-        let not_offered = |problem| Error::NotOffered(RemoteProblem { status: 503, problem, sealed: false });
+        let not_offered =
+            |problem| Error::NotOffered(RemoteProblem { status: 503, problem, sealed: false, words: None });
         let status = |kind| exit_status(&not_offered(Some(Problem::new(kind))));
         assert_eq!(status(ProblemKind::EvidenceRejected), 4);
         for kind in ProblemKind::ALL.into_iter().filter(|kind| *kind != ProblemKind::EvidenceRejected) {

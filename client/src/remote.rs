@@ -12,6 +12,8 @@ use teegate_protocol::bhttp::Response;
 use teegate_protocol::headers::PROBLEM_JSON;
 use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 
+use crate::error::Words;
+
 /// What somebody else says went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteProblem {
@@ -21,6 +23,8 @@ pub struct RemoteProblem {
     pub problem: Option<Problem>,
     /// Whether it came out of the seal: then the enclave said it.
     pub sealed: bool,
+    /// The detail of a sealed problem, taken out of it: it may repeat something of the request.
+    pub words: Option<Words>,
 }
 
 impl RemoteProblem {
@@ -60,14 +64,15 @@ pub(crate) fn unsealed(answer: &http::Response<Bytes>) -> RemoteProblem {
     let status = answer.status().as_u16();
     let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let problem = read(media_type, answer.body(), status).filter(|problem| problem.kind.may_be_unsealed());
-    RemoteProblem { status, problem, sealed: false }
+    RemoteProblem { status, problem, sealed: false, words: None }
 }
 
 /// Reads a sealed answer that is no success; `None` if it is no problem of ours.
 pub(crate) fn sealed(answer: &Response) -> Option<RemoteProblem> {
-    let problem = read(answer.fields.get("content-type"), &answer.content, answer.status)?;
+    let mut problem = read(answer.fields.get("content-type"), &answer.content, answer.status)?;
+    let words = problem.detail.take().map(Words::new);
     let in_place = problem.kind.may_be_sealed();
-    Some(RemoteProblem { status: answer.status, problem: Some(problem).filter(|_| in_place), sealed: true })
+    Some(RemoteProblem { status: answer.status, problem: Some(problem).filter(|_| in_place), sealed: true, words })
 }
 
 fn read(media_type: Option<&str>, body: &[u8], status: u16) -> Option<Problem> {

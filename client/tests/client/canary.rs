@@ -3,7 +3,7 @@
 use std::fmt::{Debug, Display};
 
 use teegate_client::oip::{self, Tensor, TensorData};
-use teegate_client::{AnswerError, Error, Request, Response};
+use teegate_client::{AnswerError, Error, Problem, ProblemKind, Request, Response};
 
 use crate::fake::{Act, Fake, Script, Spoil, settings};
 
@@ -97,7 +97,13 @@ async fn what_came_out_of_the_seal_is_in_no_message_and_in_no_debug_output() {
         response.status = 400;
         response.content = format!(r#"{{"error":"no input is called {CANARY}"}}"#).into_bytes();
     }
-    let script = Script::new(Fake::new(), [Act::Answer(Spoil::Refusal(decline))]);
+    fn refuse(response: &mut Response) {
+        let problem = Problem::new(ProblemKind::BadRequest).with_detail(format!("`/{CANARY}` is no path"));
+        response.status = problem.status();
+        response.content = problem.to_json();
+        response.fields.push("content-type", "application/problem+json").unwrap();
+    }
+    let script = Script::new(Fake::new(), [Act::Answer(Spoil::Refusal(decline)), Act::Answer(Spoil::Refusal(refuse))]);
     let client = script.connect(settings()).await.unwrap();
     let body =
         format!(r#"{{"id":"{CANARY}","inputs":[{{"name":"x","shape":[1],"datatype":"INT64","data":[{NUMBER}]}}]}}"#);
@@ -105,6 +111,11 @@ async fn what_came_out_of_the_seal_is_in_no_message_and_in_no_debug_output() {
     assert_error_silent(&error);
     let Error::Answer(AnswerError::Declined { status: 400, message }) = &error else { panic!("{error}") };
     assert!(message.as_str().contains(CANARY), "whoever asks for the words gets them");
+
+    let error = client.infer_json(body.clone().into_bytes()).await.unwrap_err();
+    assert_error_silent(&error);
+    let Error::Remote(remote) = &error else { panic!("{error}") };
+    assert!(remote.words.as_ref().is_some_and(|words| words.as_str().contains(CANARY)), "likewise");
 
     let reply = client.infer_json(body.into_bytes()).await.unwrap();
     let said = format!("{reply:?} {reply:#?}");
