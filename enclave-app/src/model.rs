@@ -157,6 +157,9 @@ impl Message {
     }
 }
 
+/// A key of 32 bits takes no more.
+const MAX_KEY_BYTES: usize = 5;
+
 /// `TensorProto.name`, `external_data` and `data_location`.
 const TENSOR_NAME: u64 = 8;
 const TENSOR_EXTERNAL_DATA: u64 = 13;
@@ -213,6 +216,11 @@ impl<'a> Fields<'a> {
         }
         let start = self.offset;
         let key = self.varint()?;
+        // Readers differ in what they make of a longer key: the library that loads the model keeps its low 32 bits, and
+        // would see another field than this walk.
+        if key > u64::from(u32::MAX) || self.offset - start > MAX_KEY_BYTES {
+            return Err(ModelError::Malformed { offset: start, expected: "a field key of at most 32 bits in 5 bytes" });
+        }
         let value = match key & 7 {
             0 => Value::Number(self.varint()?),
             1 => self.take(8)?,
@@ -326,6 +334,33 @@ mod tests {
         }
         for (place, model) in paths(&tensor(DEFAULT)) {
             assert!(ModelFile::from_bytes(model).is_ok(), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_another_reader_shortens_is_refused_wherever_it_hides() {
+        // With the low 32 bits only, these are fields 13 (of no bytes) and 14 (EXTERNAL); so is 14 in six bytes.
+        for key in [
+            &[0xEA, 0x80, 0x80, 0x80, 0x10, 0][..],
+            &[0xF0, 0x80, 0x80, 0x80, 0x10, 1],
+            &[0xF0, 0x80, 0x80, 0x80, 0x80, 0, 1],
+        ] {
+            for (place, model) in paths(&tensor(key)) {
+                match ModelFile::from_bytes(model).unwrap_err() {
+                    ModelError::Malformed { expected, .. } => {
+                        assert_eq!(expected, "a field key of at most 32 bits in 5 bytes", "{place}");
+                    }
+                    other => panic!("{place}: {other:?}"),
+                }
+            }
+        }
+        // The same number in five bytes is the same field everywhere.
+        for (place, model) in paths(&tensor(&[0xF0, 0x80, 0x80, 0x80, 0, 1])) {
+            assert_eq!(
+                ModelFile::from_bytes(model).unwrap_err(),
+                ModelError::ExternalData { tensor: "w".into() },
+                "{place}"
+            );
         }
     }
 
