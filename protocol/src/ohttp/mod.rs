@@ -8,7 +8,7 @@
 //! ClientContext::open(bytes)       <- response --  ServerContext::seal(answer)
 //! ```
 //!
-//! The order on the right is the point of having our own framing: a server can refuse a replay before it opens anything, and once a request
+//! The order on the right is the point of having our own framing: a server reserves a place for a request before it opens it, and once a request
 //! has opened there is a context in which every answer, an error too, can be sealed.
 //!
 //! [`suite`] is the only file that names the cryptographic library. Chunked messages differ from these in their labels and in having more

@@ -111,13 +111,14 @@ const NONCE_BYTES: usize = 12;
 /// Length of a tag (`Nt`), the same for every AEAD in use.
 pub(super) const TAG_BYTES: usize = 16;
 
-/// A private key of one KEM; zeroised when dropped. It has no `Debug` and no `Clone`.
-pub(super) struct SecretKey(<X25519HkdfSha256 as HpkeKem>::PrivateKey);
+/// A private key of one KEM; zeroised when dropped. It has no `Debug` and no `Clone`. Boxed, because moving the key itself would leave its
+/// bytes behind wherever it was.
+pub(super) struct SecretKey(Box<<X25519HkdfSha256 as HpkeKem>::PrivateKey>);
 
 #[cfg(test)]
 impl SecretKey {
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        Self(Deserializable::from_bytes(bytes).expect("32 bytes"))
+        Self(Box::new(Deserializable::from_bytes(bytes).expect("32 bytes")))
     }
 }
 
@@ -140,7 +141,7 @@ pub(super) fn generate_key_pair(kem: Kem) -> Result<(SecretKey, Vec<u8>), NoRand
             let mut material = Zeroizing::new([0_u8; 32]);
             getrandom::fill(material.as_mut_slice()).map_err(|_| NoRandomness)?;
             let (secret, public) = X25519HkdfSha256::derive_keypair(material.as_slice());
-            Ok((SecretKey(secret), public.to_bytes().to_vec()))
+            Ok((SecretKey(Box::new(secret)), public.to_bytes().to_vec()))
         }
     }
 }
