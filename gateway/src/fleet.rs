@@ -224,8 +224,9 @@ impl Fleet {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Takes a new policy into force. When this returns, no permit of an older version exists, so none can write again.
-    /// Every address has to prove itself under the new policy.
+    /// Takes a new policy into force. When this returns, no permit of an older version exists, and what was queued under one
+    /// has left this process or never will: the connection on which it was stuck is shut. Every address has to prove itself
+    /// under the new policy.
     pub async fn set_policy(&self, policy: Policy, endorsements: Endorsements) -> u64 {
         let (version, old) = {
             // Whoever is writing under a permit holds the other side of this lock.
@@ -298,7 +299,7 @@ impl Fleet {
     }
 
     /// The evidence of an address was refused under policy `version`: it is rejected at once, and so is every other route to
-    /// the peer that showed it.
+    /// the peer that showed it. When this returns, nothing more is written to their connections.
     pub fn reject(&self, address: &Address, distrust: &Distrust, version: u64) {
         {
             let mut state = self.write();
@@ -308,6 +309,9 @@ impl Fleet {
             for (other, route) in &mut state.routes {
                 let spki = route.claim.as_ref().and_then(Claim::identity).map(|(spki, _)| spki);
                 if other == address || spki == Some(distrust.tls_spki) {
+                    if let Verdict::Attested(backend) = &route.verdict {
+                        backend.once().outlet().shut();
+                    }
                     route.verdict = Verdict::Rejected(distrust.checks.clone());
                     route.is_silent = false;
                     route.offer = None;

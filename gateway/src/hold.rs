@@ -63,7 +63,7 @@ impl Hold {
         Self { limits, used: Mutex::default() }
     }
 
-    /// Takes a place for a request that announces `bytes`; dropping the place gives it back.
+    /// Takes a place for a request of which `bytes` have come; dropping the place gives it back.
     pub fn enter(self: &Arc<Self>, tenant: Tenant, bytes: u64) -> Result<Place, Full> {
         {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +94,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Makes room for `bytes` in all, if the request turns out larger than it announced.
+    /// Makes room for `bytes` in all, as more of the request comes.
     pub fn grow_to(&mut self, bytes: u64) -> Result<(), Full> {
         let more = bytes.saturating_sub(self.bytes);
         let mut used = self.hold.used.lock().unwrap_or_else(PoisonError::into_inner);

@@ -74,7 +74,10 @@ pub fn say(error: &RouteError) -> Said {
         RouteError::NotForwarded(NotForwarded::Empty) => return plain(400, "malformed", "the sealed request is empty"),
         RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lapsed | NotOpened::Lost(_))) => {
             Problem::new(ProblemKind::NoAttestedInstance)
-                .with_detail("the connection to the instance was lost; nothing was sent")
+                .with_detail("the instance did not take the request; nothing was sent")
+        }
+        RouteError::NotForwarded(NotForwarded::NoRoom) => {
+            busy("too many requests wait for their answers from this instance", Duration::from_secs(1))
         }
         RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left }) => {
             let detail = "the instance is not attested any more under the policy in force";
@@ -123,7 +126,9 @@ fn refused(refusal: &Refusal) -> Problem {
 fn undelivered(error: UploadError, bytes_left: bool) -> Problem {
     match error {
         UploadError::TooLarge { .. } => Problem::new(ProblemKind::TooLarge).with_detail(error),
-        UploadError::Broken => outcome(Problem::new(ProblemKind::Deadline).with_detail(error), bytes_left),
+        UploadError::Broken | UploadError::Idle => {
+            outcome(Problem::new(ProblemKind::Deadline).with_detail(error), bytes_left)
+        }
         UploadError::Full => busy("the hold is full", Duration::from_secs(1)),
     }
 }

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use teegate_protocol::manifest::ManifestDigest;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::breaker::Breaker;
+use crate::breaker::Trial;
 use crate::clock::Now;
 use crate::config::Address;
 use crate::fleet::{Fleet, Standing, State};
@@ -43,7 +43,7 @@ pub struct Release {
     /// To be shown before every piece.
     pub permit: Permit,
     /// To be told how it went.
-    pub breaker: Option<Arc<Breaker>>,
+    pub trial: Option<Trial>,
 }
 
 /// Why a request was not released. Nothing of it was sent.
@@ -89,9 +89,9 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
         is_known = true;
         match route.standing(&now, version) {
             Standing::Attested(backend) => {
-                let breaker = state.breaker(&identity(manifest)).cloned();
-                match breaker.as_ref().map_or(Ok(()), |breaker| breaker.admit(now.mono)) {
-                    Ok(()) => {
+                let breaker = state.breaker(&identity(manifest));
+                match breaker.map(|breaker| breaker.admit(now.mono)).transpose() {
+                    Ok(trial) => {
                         let permit = Permit {
                             fleet: Arc::clone(fleet),
                             changes: fleet.changes(),
@@ -105,7 +105,7 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
                             address: address.clone(),
                             backend: Arc::clone(backend),
                             permit,
-                            breaker,
+                            trial,
                         });
                     }
                     Err(time) => resting = Some(time),
@@ -197,6 +197,7 @@ pub fn why_none(fleet: &Fleet) -> Refusal {
 }
 
 /// The right to write one request to one connection, as long as the predicate holds.
+#[derive(Clone)]
 pub struct Permit {
     fleet: Arc<Fleet>,
     changes: watch::Receiver<u64>,
@@ -212,37 +213,44 @@ pub struct Permit {
 pub struct Withdrawn;
 
 impl Permit {
-    /// Runs `write` if the predicate holds, and keeps it from falling meanwhile.
+    /// Runs `write` if the predicate holds, and keeps it from falling meanwhile. What `write` queues may leave later: whoever
+    /// gives the permit back before that lets the connection's outlet answer for it.
     pub fn exercise<T>(&self, write: impl FnOnce() -> T) -> Result<T, Withdrawn> {
         let state = self.fleet.read();
-        if self.holds(&state) { Ok(write()) } else { Err(Withdrawn) }
+        if self.holds(&state).is_some() { Ok(write()) } else { Err(Withdrawn) }
     }
 
-    /// Resolves when a change of the fleet has made the predicate fall. That its time has run out is seen by
-    /// [`exercise`](Self::exercise).
+    /// Resolves when the predicate has fallen, by a change of the fleet or by time.
     pub async fn withdrawn(&mut self) {
         loop {
             self.changes.borrow_and_update();
-            let holds = self.holds(&self.fleet.read());
-            if !holds || self.changes.changed().await.is_err() {
+            let Some(rest) = self.holds(&self.fleet.read()) else { return };
+            if let Ok(Err(_)) = timeout(rest, self.changes.changed()).await {
                 return;
             }
         }
     }
 
-    fn holds(&self, state: &State) -> bool {
+    /// The connection that it is for.
+    pub fn link_id(&self) -> u64 {
+        self.link
+    }
+
+    /// How long the predicate will hold if nothing changes; `None` when it does not.
+    fn holds(&self, state: &State) -> Option<Duration> {
         let now = self.fleet.clock().now();
+        let route = state.routes.get(&self.address)?;
         if state.appraisal.version != self.version {
-            return false;
+            return None;
         }
-        let Some(route) = state.routes.get(&self.address) else { return false };
-        let in_time =
-            route.manifest(&self.digest).is_some_and(|manifest| now.wall.seconds() < manifest.manifest().not_after);
+        let not_after = route.manifest(&self.digest)?.manifest().not_after;
         match route.standing(&now, self.version) {
             Standing::Attested(backend) | Standing::Draining(backend) => {
-                in_time && backend.once().link_id() == self.link
+                let is_same = backend.once().link_id() == self.link;
+                let left = Duration::from_secs(not_after.saturating_sub(now.wall.seconds())).min(backend.lasts(&now));
+                (is_same && !left.is_zero()).then_some(left)
             }
-            Standing::Pending | Standing::Rejected(_) => false,
+            Standing::Pending | Standing::Rejected(_) => None,
         }
     }
 }

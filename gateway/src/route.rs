@@ -23,7 +23,7 @@ use crate::head::{InstanceQuery, SealedHead};
 use crate::hold::{Hold, Tenant, wait_until};
 use crate::metrics::{Gauge, Metrics, labels};
 use crate::problem::{RouteError, Said, say};
-use crate::proxy::{Answer, BrokenAnswer, ForwardLimits, NotForwarded, forward};
+use crate::proxy::{Answer, Attempt, BrokenAnswer, ForwardLimits, NotForwarded, forward};
 use crate::release::{Admission, Refusal, Release, admit, pointless_after, why_none};
 use crate::trust::NotOpened;
 use crate::upload::Upload;
@@ -33,6 +33,9 @@ pub type AnswerStream = UnsyncBoxBody<Bytes, BrokenAnswer>;
 
 /// How many instances a client is shown.
 const CANDIDATES: usize = 3;
+
+/// How often an instance may refuse the stream of one request before the client is told.
+const MOST_REFUSALS: u32 = 2;
 
 /// What the endpoints work with.
 pub struct Gateway {
@@ -78,6 +81,16 @@ impl Gateway {
         answered.unwrap_or_else(|error| respond(&say(&error)))
     }
 
+    /// From now on nothing is released and nobody is shown an instance; who waits for that is told at once.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+        self.fleet.announce();
+    }
+
+    fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
     /// Answers an operator's tool.
     pub fn serve_operator(&self, method: &Method, path: &str) -> Response<AnswerStream> {
         match (path, method) {
@@ -104,7 +117,7 @@ impl Gateway {
 
     fn unready(&self) -> Option<&'static str> {
         let now = self.fleet.clock().now();
-        if self.is_draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             Some("shutting down\n")
         } else if now.is_set_back {
             Some("the wall clock was set back by more than 60 s: correct it, or restart the gateway\n")
@@ -159,11 +172,13 @@ impl Gateway {
         let InstanceQuery { model, wait } = InstanceQuery::parse(query)?;
         let deadline = self.fleet.clock().now().mono + wait;
         let mut changes = self.fleet.changes();
-        let judge = || Some(self.fleet.offers(model)).filter(|offers| !offers.is_empty());
-        let mut offers = match wait_until(&mut changes, deadline, judge).await {
-            Some(offers) => offers,
-            None => return Err(RouteError::Refused(why_none(&self.fleet))),
+        let judge = || match self.fleet.offers(model) {
+            _ if self.is_draining() => Some(Err(RouteError::Draining)),
+            none if none.is_empty() => None,
+            offers => Some(Ok(offers)),
         };
+        let offers = wait_until(&mut changes, deadline, judge).await;
+        let mut offers = offers.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
         shuffle(&mut offers);
         let mut listed = Vec::with_capacity(CANDIDATES);
         for offer in offers.iter().take(CANDIDATES) {
@@ -223,86 +238,60 @@ impl Gateway {
         let (digest, hold) = (digest.manifest, digest.hold);
         account.manifest = Some(digest);
         let mut upload = Upload::new(body, self.limits.max_sealed_bytes).map_err(RouteError::TooLarge)?;
-        if self.is_draining.load(Ordering::Acquire) {
-            return Err(RouteError::Draining);
-        }
         let start = self.fleet.clock().now().mono;
         let deadline = start + hold;
-        // A connection on which a stream could not be opened is not tried again: its replacement proves itself first.
+        // A connection that was lost is not tried again: its replacement proves itself first.
         let mut lost_link = None;
+        let mut refusals = 0;
         // What was kept while it was held stays charged until it has been forwarded.
         let mut place = None;
         loop {
             let judge = || match admit(&self.fleet, &digest) {
+                _ if self.is_draining() => Some(Err(RouteError::Draining)),
                 Admission::Wait(_) => None,
                 Admission::Release(release) if Some(release.backend.once().link_id()) == lost_link => None,
-                decided @ (Admission::Release(_) | Admission::Refuse(_)) => Some(decided),
+                Admission::Release(release) => Some(Ok(release)),
+                Admission::Refuse(refusal) => Some(Err(RouteError::Refused(refusal))),
             };
-            let admission = match judge() {
-                Some(decided) => Some(decided),
+            let judged = match judge() {
+                Some(judged) => Some(judged),
                 None => {
                     let place = match &mut place {
                         Some(place) => place,
-                        None => {
-                            let announced = upload.announced().unwrap_or(0);
-                            place.insert(self.hold.enter(tenant, announced).map_err(RouteError::Full)?)
-                        }
+                        None => place.insert(self.hold.enter(tenant, upload.received()).map_err(RouteError::Full)?),
                     };
                     let mut changes = self.fleet.changes();
                     let deadline = pointless_after(&self.fleet, &digest).map_or(deadline, |end| end.min(deadline));
                     tokio::select! {
                         biased;
-                        decided = wait_until(&mut changes, deadline, judge) => decided,
-                        error = upload.keep(place) => return Err(RouteError::Held(error)),
+                        judged = wait_until(&mut changes, deadline, judge) => judged,
+                        error = upload.keep(place, self.limits.forward.body_idle) => return Err(RouteError::Held(error)),
                     }
                 }
             };
             let held = self.fleet.clock().now().mono.saturating_duration_since(start);
             account.held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
-            let release = match admission {
-                Some(Admission::Release(release)) => release,
-                Some(Admission::Refuse(refusal) | Admission::Wait(refusal)) => {
-                    return Err(RouteError::Refused(refusal));
-                }
-                None => return Err(RouteError::Refused(self.why_not(&digest))),
-            };
+            let release = judged.unwrap_or_else(|| Err(RouteError::Refused(self.why_not(&digest))))?;
             self.metrics.held(held);
-            let Release { address, backend, permit, breaker } = release;
+            let Release { address, backend, permit, trial } = release;
             account.address = Some(address.to_string());
             account.policy_version = Some(backend.policy_version());
             account.evidence = Some(backend.once().evidence_digest());
+            let attempt = Attempt { address, trial, metrics: Arc::clone(&self.metrics) };
             let forwarded =
-                forward(&backend, permit, &mut upload, self.fleet.clock(), self.limits.forward, &self.metrics).await;
-            let error = match forwarded {
-                Ok(answer) => {
-                    self.metrics.upstream(&address, "answered");
-                    if let Some(breaker) = &breaker {
-                        breaker.answered();
-                    }
-                    return Ok(answer);
+                forward(&backend, permit, attempt, &mut upload, self.fleet.clock(), self.limits.forward).await;
+            // Where nothing was sent the same instance may be tried again.
+            match forwarded {
+                Ok(answer) => return Ok(answer),
+                Err(NotForwarded::NotOpened(NotOpened::Lost(error)))
+                    if error.is_io() || error.is_go_away() || backend.once().is_closed() =>
+                {
+                    lost_link = Some(backend.once().link_id());
                 }
-                Err(error) => error,
-            };
-            let failure = match &error {
-                NotForwarded::NotOpened(NotOpened::Lost(_)) | NotForwarded::Lost(_) => Some("lost"),
-                NotForwarded::Deadline { .. } => Some("deadline"),
-                NotForwarded::NotOpened(NotOpened::Lapsed)
-                | NotForwarded::Withdrawn { .. }
-                | NotForwarded::Upload { .. }
-                | NotForwarded::Idle { .. }
-                | NotForwarded::Empty => None,
-            };
-            if let Some(failure) = failure {
-                self.metrics.upstream(&address, failure);
-                if let Some(breaker) = &breaker {
-                    breaker.failed(self.fleet.clock().now().mono);
-                }
-            }
-            // Nothing was sent, so the same instance may be tried again, over a connection that has proven itself.
-            match error {
-                NotForwarded::NotOpened(_) => lost_link = Some(backend.once().link_id()),
-                NotForwarded::Withdrawn { bytes_left: false } => {}
-                error => return Err(RouteError::NotForwarded(error)),
+                // The connection stands, and refused this one stream.
+                Err(NotForwarded::NotOpened(NotOpened::Lost(_))) if refusals < MOST_REFUSALS => refusals += 1,
+                Err(NotForwarded::NotOpened(NotOpened::Lapsed) | NotForwarded::Withdrawn { bytes_left: false }) => {}
+                Err(error) => return Err(RouteError::NotForwarded(error)),
             }
         }
     }

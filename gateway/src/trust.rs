@@ -13,6 +13,7 @@
 //! fails the third step. The result expires by itself; nothing prolongs it but another challenge.
 
 mod link;
+mod outlet;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,8 @@ use teegate_verifier::{Endorsements, Evidence, Policy, Rejection, ReportData, Un
 use tokio::time::Instant;
 
 use self::link::Link;
-pub use self::link::{LinkSettings, NoAnswer, Opened};
+pub use self::link::{LinkSettings, NoAnswer, Opened, Room};
+pub use self::outlet::{Outlet, Ticket};
 use crate::clock::{Clock, Now};
 use crate::config::Address;
 
@@ -91,10 +93,15 @@ impl<T> Trusted<T> {
         self.checked_at
     }
 
+    /// How long it will last, seen at `now`; that it may lapse earlier is for [`at`](Self::at) to say.
+    pub fn lasts(&self, now: &Now) -> Duration {
+        let valid = Duration::from_secs(self.valid_until.seconds().saturating_sub(now.wall.seconds()));
+        self.fresh_until.saturating_duration_since(now.mono).min(valid)
+    }
+
     /// Seconds from `now` until it lapses.
     pub fn seconds_left(&self, now: &Now) -> u64 {
-        let fresh = self.fresh_until.saturating_duration_since(now.mono).as_secs();
-        fresh.min(self.valid_until.seconds().saturating_sub(now.wall.seconds()))
+        self.lasts(now).as_secs()
     }
 }
 
@@ -126,6 +133,11 @@ impl Backend {
     pub fn is_closed(&self) -> bool {
         self.link.is_closed()
     }
+
+    /// Where what is queued for it leaves this process.
+    pub fn outlet(&self) -> &Arc<Outlet> {
+        self.link.outlet()
+    }
 }
 
 /// A stream to an instance could not be opened; nothing of the request was sent.
@@ -138,10 +150,18 @@ pub enum NotOpened {
 }
 
 impl Trusted<Backend> {
-    /// Opens a stream for one sealed request: the only way by which one can reach an enclave.
-    pub(crate) async fn open(&self, now: &Now, request: Request<()>) -> Result<Opened, NotOpened> {
+    /// Waits until one more request has room on the connection. Nothing is written, so nothing is judged.
+    pub(crate) async fn room(&self) -> Result<Room, NotOpened> {
+        self.once().link.room().await.map_err(NotOpened::Lost)
+    }
+
+    /// Opens a stream for one sealed request, at once: the only way by which one can reach an enclave.
+    pub(crate) fn open(&self, now: &Now, room: Room, request: Request<()>) -> Result<Opened, NotOpened> {
         let backend = self.at(now).map_err(|Lapsed| NotOpened::Lapsed)?;
-        backend.link.open_request(request).await.map_err(NotOpened::Lost)
+        if room.link != backend.link_id() {
+            return Err(NotOpened::Lapsed);
+        }
+        room.open(request).map_err(NotOpened::Lost)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
+use tokio::time::timeout;
 
 use crate::hold::{Full, Place};
 
@@ -33,6 +35,8 @@ pub enum UploadError {
     Broken,
     /// There is no room to keep it.
     Full,
+    /// The client sent nothing for too long.
+    Idle,
 }
 
 impl fmt::Display for UploadError {
@@ -41,6 +45,7 @@ impl fmt::Display for UploadError {
             Self::TooLarge { most } => write!(f, "the sealed request is longer than {most} bytes"),
             Self::Broken => f.write_str("the client broke off"),
             Self::Full => f.write_str("the hold is full"),
+            Self::Idle => f.write_str("the rest of the request did not arrive in time"),
         }
     }
 }
@@ -89,11 +94,23 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         Ok(self.kept.is_empty())
     }
 
-    /// Reads on into `place` while the request is held; resolves only if that fails.
-    pub async fn keep(&mut self, place: &mut Place) -> UploadError {
+    /// How much of it has come.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Takes back a piece that was handed on and not used; it is the next again.
+    pub fn give_back(&mut self, piece: Bytes) {
+        self.kept.push_front(piece);
+    }
+
+    /// Reads on into `place` while the request is held, which waits at most `idle` for more; resolves only if that fails.
+    pub async fn keep(&mut self, place: &mut Place, idle: Duration) -> UploadError {
         while !self.is_complete {
-            if let Err(error) = self.receive().await {
-                return error;
+            match timeout(idle, self.receive()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return UploadError::Idle,
             }
             if let Err(Full) = place.grow_to(self.received) {
                 return UploadError::Full;
@@ -161,6 +178,6 @@ mod tests {
         let hold = Arc::new(Hold::new(limits));
         let mut place = hold.enter(Tenant::DEFAULT, 0).unwrap();
         let mut upload = Upload::new(Whole::new(Bytes::from_static(&[0; 51])), 100).unwrap();
-        assert_eq!(upload.keep(&mut place).await, UploadError::Full);
+        assert_eq!(upload.keep(&mut place, Duration::from_secs(1)).await, UploadError::Full);
     }
 }

@@ -266,10 +266,10 @@ async fn a_failing_instance_rests() {
     let fleet = fleet(&[1]);
     let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH));
-    let breaker = assert_released(&fleet, manifest.digest()).breaker.unwrap();
-    breaker.failed(fleet.clock().now().mono);
-    assert_released(&fleet, manifest.digest());
-    breaker.failed(fleet.clock().now().mono);
+    for _ in 0..2 {
+        let trial = assert_released(&fleet, manifest.digest()).trial.unwrap();
+        trial.failed(fleet.clock().now().mono);
+    }
     assert_refused(&fleet, manifest.digest(), &Refusal::Resting(Duration::from_secs(10)));
 }
 

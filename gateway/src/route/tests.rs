@@ -13,6 +13,9 @@ use teegate_verifier::Endorsements;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+mod answers;
+mod withdrawal;
+
 use super::*;
 use crate::breaker::BreakerLimits;
 use crate::config::Address;
@@ -73,6 +76,18 @@ impl Body for Slow {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
+}
+
+fn relay<B: Body<Data = Bytes> + Unpin + Send + 'static>(
+    gateway: &Arc<Gateway>,
+    manifest: &ManifestDigest,
+    body: B,
+) -> tokio::task::JoinHandle<Response<AnswerStream>>
+where
+    B::Error: Send,
+{
+    let (gateway, request) = (Arc::clone(gateway), sealed(manifest, body));
+    tokio::spawn(async move { gateway.serve(request).await })
 }
 
 async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
@@ -459,4 +474,61 @@ async fn a_slow_client_does_not_occupy_an_instance() {
     let problem = problem_of(trickling.await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::Unknown));
     assert!((40..48).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hold_is_charged_what_has_come_and_not_what_was_announced() {
+    let gateway = gateway();
+    let manifest = Who::new(1).manifest(0, None);
+    let (pieces, body) = mpsc::channel(1);
+    let announced = http_body_util::combinators::BoxBody::new(Announced(Slow(body), 100_000));
+    let slow = relay(&gateway, manifest.digest(), announced);
+    pieces.send(Bytes::from_static(b"x")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(gateway.hold.usage(), (1, 1), "another request has room");
+    // It does not keep even that by waiting: a client that goes silent is let go.
+    let start = Instant::now();
+    let problem = problem_of(slow.await.unwrap()).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::No));
+    assert_eq!(start.elapsed().as_secs(), 14);
+    assert_eq!(gateway.hold.usage(), (0, 0));
+}
+
+/// A body that announces its length.
+struct Announced(Slow, u64);
+
+impl Body for Announced {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(self.1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_when_the_gateway_leaves_is_told_at_once() {
+    let gateway = gateway();
+    let manifest = Who::new(1).manifest(0, None);
+    let held = relay(&gateway, manifest.digest(), Full::new(Bytes::from_static(SEALED)));
+    let listing = {
+        let gateway = Arc::clone(&gateway);
+        let request = Request::get(format!("{INSTANCES_PATH}?wait=30")).body(Full::new(Bytes::new())).unwrap();
+        tokio::spawn(async move { gateway.serve(request).await })
+    };
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    gateway.drain();
+    for told in [held, listing] {
+        let problem = problem_of(told.await.unwrap()).await;
+        assert_eq!((problem.kind, problem.executed), (ProblemKind::Busy, Executed::No));
+    }
+    assert_eq!(start.elapsed().as_secs(), 0);
 }

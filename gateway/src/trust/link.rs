@@ -33,9 +33,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::outlet::{Outlet, Valve};
 use crate::config::Address;
 
-/// What h2 may keep of one request before the socket has taken it. A permit that is withdrawn takes that back, too.
+/// What h2 may keep of one request before the socket has taken it; beside it, one frame and its TLS record are on their way.
+/// Taking a permit back reaches none of that: it is why a link has an [`Outlet`].
 const SEND_BUFFER_BYTES: usize = 16 << 10;
 /// What an instance may send of one answer before the client has taken it. The window of the connection is no limit beside it:
 /// otherwise a few slow clients could fill that, and keep out the answers to challenges.
@@ -108,6 +110,7 @@ pub(super) struct Link {
     exporter: Exporter,
     tls_spki_sha256: SpkiDigest,
     requests: SendRequest<Bytes>,
+    outlet: Arc<Outlet>,
     places: Arc<Semaphore>,
     is_closed: watch::Receiver<bool>,
     answer_timeout: Duration,
@@ -146,6 +149,8 @@ impl Link {
         answer_timeout: Duration,
     ) -> Result<Self, NoAnswer> {
         static LINKS: AtomicU64 = AtomicU64::new(0);
+        let outlet = Arc::new(Outlet::new());
+        let io = Valve { inner: io, outlet: Arc::clone(&outlet) };
         let (requests, mut driver) = h2::client::Builder::new()
             .enable_push(false)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
@@ -157,6 +162,7 @@ impl Link {
             .map_err(NoAnswer::Http2)?;
         let (closed, is_closed) = watch::channel(false);
         let mut pings = driver.ping_pong();
+        let own = Arc::clone(&outlet);
         tokio::spawn(async move {
             let silent = async {
                 let Some(pings) = pings.as_mut() else { return std::future::pending().await };
@@ -169,9 +175,10 @@ impl Link {
                 }
             };
             tokio::select! {
-                _ = driver => {}
+                () = own.drive(driver) => {}
                 () = silent => {}
             }
+            own.ended();
             closed.send_replace(true);
         });
         Ok(Self {
@@ -179,6 +186,7 @@ impl Link {
             exporter,
             tls_spki_sha256,
             requests,
+            outlet,
             places: Arc::new(Semaphore::new(REQUEST_STREAMS)),
             is_closed,
             answer_timeout,
@@ -246,12 +254,18 @@ impl Link {
         Ok(bytes)
     }
 
-    /// Opens a stream for a request. The parent module lends this only to what has passed its channel check.
-    pub(super) async fn open_request(&self, request: Request<()>) -> Result<Opened, h2::Error> {
+    /// Where everything that is queued here leaves.
+    pub(super) fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
+    }
+
+    /// Waits for a place for one more request; nothing is written.
+    pub(super) async fn room(&self) -> Result<Room, h2::Error> {
         // The semaphore is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| h2::Error::from(h2::Reason::CANCEL))?;
-        let (answer, stream) = self.open(request, false).await?;
-        Ok(Opened { answer, stream, place })
+        let mut requests = self.requests.clone();
+        poll_fn(|context| requests.poll_ready(context)).await?;
+        Ok(Room { link: self.id, requests, place })
     }
 
     async fn open(
@@ -262,6 +276,21 @@ impl Link {
         let mut requests = self.requests.clone();
         poll_fn(|context| requests.poll_ready(context)).await?;
         requests.send_request(request, is_whole)
+    }
+}
+
+/// A place for one request on a link, on which nothing was written yet.
+pub struct Room {
+    pub(super) link: u64,
+    requests: SendRequest<Bytes>,
+    place: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// Queues the head of a request, without waiting. The parent module lends this only to what is trusted at that moment.
+    pub(super) fn open(mut self, request: Request<()>) -> Result<Opened, h2::Error> {
+        let (answer, stream) = self.requests.send_request(request, false)?;
+        Ok(Opened { answer, stream, place: self.place })
     }
 }
 

@@ -11,7 +11,8 @@ use teegate_protocol::manifest::{
     ConfigDigest, InstanceId, Limits, Manifest, ManifestDigest, ModelDigest, ModelEntry, ReceiptPublicKey,
 };
 use teegate_protocol::ohttp::config::{KeyConfig, KeyPair};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::{mpsc, watch};
 
 use super::*;
 
@@ -136,9 +137,43 @@ impl Wire {
     /// Connects in memory.
     pub(crate) async fn connect() -> Self {
         let (near, far) = tokio::io::duplex(64 << 10);
-        let (arrive, arrived) = mpsc::channel(16);
+        Self::over(near, far, &h2::server::Builder::new()).await
+    }
+
+    /// Connects in memory, to an instance that takes no byte of a body.
+    pub(crate) async fn connect_without_window() -> Self {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        Self::over(near, far, h2::server::Builder::new().initial_window_size(0)).await
+    }
+
+    /// Connects in memory. While the sender says false, nothing that the gateway writes beyond 1 KiB gets through.
+    pub(crate) async fn connect_through_a_tap() -> (Self, watch::Sender<bool>) {
+        let (near, middle) = tokio::io::duplex(1 << 10);
+        let (onward, far) = tokio::io::duplex(64 << 10);
+        let (is_open, mut flows) = watch::channel(true);
+        let ((mut from_gateway, mut to_gateway), (mut from_instance, mut to_instance)) =
+            (tokio::io::split(middle), tokio::io::split(onward));
+        tokio::spawn(async move { tokio::io::copy(&mut from_instance, &mut to_gateway).await });
         tokio::spawn(async move {
-            let Ok(mut server) = h2::server::handshake(far).await else { return };
+            let mut bytes = [0; 1 << 10];
+            while flows.wait_for(|flows| *flows).await.is_ok() {
+                // What was read while the tap was closed waits until it is open again.
+                let count = from_gateway.read(&mut bytes).await.unwrap_or(0);
+                let _ = flows.wait_for(|flows| *flows).await;
+                if count == 0 || to_instance.write_all(&bytes[..count]).await.is_err() {
+                    break;
+                }
+            }
+            let _ = to_instance.shutdown().await;
+        });
+        (Self::over(near, far, &h2::server::Builder::new()).await, is_open)
+    }
+
+    async fn over(near: DuplexStream, far: DuplexStream, server: &h2::server::Builder) -> Self {
+        let (arrive, arrived) = mpsc::channel(16);
+        let handshake = server.handshake(far);
+        tokio::spawn(async move {
+            let Ok(mut server) = handshake.await else { return };
             while let Some(Ok(next)) = server.accept().await {
                 if arrive.send(next).await.is_err() {
                     return;
