@@ -11,6 +11,7 @@
 pub mod breaker;
 pub mod clock;
 pub mod config;
+mod connection;
 pub mod fleet;
 pub mod head;
 pub mod hold;

@@ -110,6 +110,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         connections: config.max_connections,
         streams: config.max_streams,
         header_read: config.header_read_timeout,
+        answer: config.answer_timeout,
     };
     let (shutdown, is_shutdown) = tokio::sync::watch::channel(false);
     let (stop_operator, is_operator_stopped) = tokio::sync::watch::channel(false);

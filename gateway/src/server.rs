@@ -1,5 +1,5 @@
-//! The listeners: HTTP/1.1 and HTTP/2 for clients, plain or over TLS, and the operator's own. Everything that a peer can make the
-//! gateway wait for or keep has a bound.
+//! The listeners: HTTP/1.1 and HTTP/2 for clients, plain or over TLS, and the operator's own. A place for a connection is held
+//! only as long as something is asked on it and what was answered is taken, each inside its time ([`crate::connection`]).
 
 use std::fmt;
 use std::future::Future;
@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
+use crate::connection::{Activity, Patience, Unstalled};
 use crate::route::{AnswerStream, Gateway};
 
 /// What one listener's connections may take.
@@ -33,9 +34,18 @@ pub struct ServerLimits {
     pub connections: u64,
     /// Requests at a time on one HTTP/2 connection.
     pub streams: u64,
-    /// A request head, and the TLS handshake.
+    /// The TLS handshake, the first request after it, and each request head over HTTP/1.1.
     pub header_read: Duration,
+    /// The client's taking the whole of an answer.
+    pub answer: Duration,
 }
+
+/// A connection on which nothing was asked for so long is ended, whatever pings it answers.
+const IDLE: Duration = Duration::from_secs(300);
+/// A client that takes nothing of what is written to it for so long is gone.
+const STALL: Duration = Duration::from_secs(30);
+/// What is left of a connection that was told to end, unless the whole gateway ends.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The TLS files cannot be used.
 #[derive(Debug)]
@@ -205,9 +215,20 @@ async fn serve_connection<S, F>(
         .max_concurrent_streams(u32::try_from(limits.streams).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let activity = Activity::new(Patience { first: limits.header_read, idle: IDLE, answer: limits.answer });
+    let asked = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let (busy, answer) = (asked.begin(), service.call(request));
+        async move { answer.await.map(|answer| answer.map(|body| busy.answered(body))) }
+    });
+    let stream = TokioIo::new(Unstalled::new(stream, STALL));
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = activity.over() => {
+            connection.as_mut().graceful_shutdown();
+            timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+        }
         () = turned_true(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -243,7 +264,12 @@ mod tests {
     use crate::route::RouteLimits;
     use crate::trust::testing::{any_policy, clock};
 
-    const LIMITS: ServerLimits = ServerLimits { connections: 4, streams: 4, header_read: Duration::from_millis(300) };
+    const LIMITS: ServerLimits = ServerLimits {
+        connections: 4,
+        streams: 4,
+        header_read: Duration::from_millis(300),
+        answer: Duration::from_secs(1),
+    };
 
     /// A gateway without instances, on a port of its own.
     async fn start(
@@ -299,6 +325,35 @@ mod tests {
         serving.await.unwrap();
         driving.await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn silent_connections_do_not_keep_others_out() {
+        let (address, _shutdown, _serving) = start(None).await;
+        let mut silent = Vec::new();
+        for _ in 0..LIMITS.connections {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let request = "GET /healthz HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
+        let answer = http1(TcpStream::connect(address).await.unwrap(), request);
+        let answer = timeout(Duration::from_secs(60), answer).await.expect("a place becomes free");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        drop(silent);
+    }
+
+    #[tokio::test]
+    async fn a_client_without_a_window_does_not_keep_its_place() {
+        let (address, _shutdown, _serving) = start(None).await;
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let (mut requests, connection) =
+            h2::client::Builder::new().initial_window_size(0).handshake::<_, bytes::Bytes>(tcp).await.unwrap();
+        let driving = tokio::spawn(connection);
+        let request = http::Request::get("http://gateway/healthz").body(()).unwrap();
+        let answer = requests.send_request(request, true).unwrap().0.await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        // It answers pings and never takes the body.
+        let ended = timeout(Duration::from_secs(60), driving).await;
+        assert!(ended.is_ok(), "the gateway ends the connection");
     }
 
     #[tokio::test]
