@@ -3,6 +3,10 @@
 //! Every field of a profile must be written: as an expectation, or as the word `unchecked`. An unknown key, a missing
 //! field or a value of another form is an error that names the place; nothing has a default.
 
+mod demand;
+mod diff;
+mod explain;
+mod lint;
 mod rule;
 mod sev_snp;
 mod tdx;
@@ -12,6 +16,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub use diff::{Difference, Direction};
+pub use explain::{Sentence, Topic};
+pub use lint::{Remark, Severity, lint as lint_policy};
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
 pub(crate) use sev_snp::{PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
 pub(crate) use tdx::{ATTRIBUTE_BITS, Advisory, EventLog, ServiceTd, StatusName, TdxProfile, Trailing};

@@ -1,0 +1,239 @@
+//! What one policy accepts that another refuses, field by field, with its direction.
+
+use serde::Serialize;
+
+use super::Policy;
+use super::demand::Demand;
+use super::explain::about;
+use crate::checks::Tee;
+use crate::findings::BoundTo;
+
+/// What the second policy does to the set of evidence that the first accepts, in one field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// The second accepts all that the first does, and more.
+    Wider,
+    /// The second accepts only a part of what the first does.
+    Narrower,
+    /// Each accepts something that the other refuses.
+    Different,
+    /// The same evidence is accepted, and more is claimed of it.
+    ClaimsMore,
+    /// The same evidence is accepted, and less is claimed of it.
+    ClaimsLess,
+}
+
+/// One field in which two policies differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// `sev-snp` or `tdx`; the profiles may have names of their own.
+    pub tee: &'static str,
+    /// The field; empty where a whole profile is missing.
+    pub field: &'static str,
+    /// Which way it goes, from the first policy to the second.
+    pub direction: Direction,
+    /// The sentence, in which A is the first policy and B the second.
+    pub text: String,
+}
+
+impl Policy {
+    /// Every field in which `other` (B) differs from this policy (A). Rules are compared one by one: a field that is wider
+    /// lets more in only where the rest of its profile can be satisfied.
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let snp = |policy: &Self| {
+            policy.sev_snp().map(|(_, profile)| Side {
+                claim: profile.bound_to.required().copied(),
+                roots: policy.anchors().amd.to_vec(),
+                demands: profile.demands(),
+            })
+        };
+        let tdx = |policy: &Self| {
+            policy.tdx().map(|(_, profile)| Side {
+                claim: profile.bound_to.required().copied(),
+                roots: policy.anchors().intel.to_vec(),
+                demands: profile.demands(),
+            })
+        };
+        let mut differences = compare(Tee::SevSnp, snp(self), snp(other));
+        differences.extend(compare(Tee::Tdx, tdx(self), tdx(other)));
+        differences
+    }
+}
+
+/// One policy's profile for one TEE.
+struct Side {
+    claim: Option<BoundTo>,
+    roots: Vec<Vec<u8>>,
+    demands: Vec<(&'static str, Demand)>,
+}
+
+fn compare(tee: Tee, a: Option<Side>, b: Option<Side>) -> Vec<Difference> {
+    let whole = |direction, text: String| vec![Difference { tee: tee.name(), field: "", direction, text }];
+    let (a, b) = match (a, b) {
+        (None, None) => return Vec::new(),
+        (None, Some(_)) => {
+            return whole(Direction::Wider, format!("B accepts {tee} evidence; A has no profile for it."));
+        }
+        (Some(_), None) => {
+            return whole(Direction::Narrower, format!("B has no profile for {tee} evidence; A accepts it."));
+        }
+        (Some(a), Some(b)) => (a, b),
+    };
+    let mut differences: Vec<_> =
+        claim(tee, a.claim, b.claim).into_iter().chain(roots(tee, &a.roots, &b.roots)).collect();
+    for ((field, a), (_, b)) in a.demands.iter().zip(&b.demands) {
+        let Some(direction) = direction(a.covers(b), b.covers(a)) else { continue };
+        differences.push(Difference { tee: tee.name(), field, direction, text: sentence(tee, field, direction, a, b) });
+    }
+    differences
+}
+
+/// `None` where each accepts what the other does.
+const fn direction(a_covers_b: bool, b_covers_a: bool) -> Option<Direction> {
+    match (a_covers_b, b_covers_a) {
+        (true, true) => None,
+        (true, false) => Some(Direction::Narrower),
+        (false, true) => Some(Direction::Wider),
+        (false, false) => Some(Direction::Different),
+    }
+}
+
+fn sentence(tee: Tee, field: &str, direction: Direction, a: &Demand, b: &Demand) -> String {
+    let about = about(tee, field);
+    if b.is_waived() {
+        return format!("B no longer asks: {}. A said: {} {}.", about.open, about.subject, a.in_words());
+    }
+    if a.is_waived() {
+        return format!("B asks what A did not: {} {}.", about.subject, b.in_words());
+    }
+    let how = match direction {
+        Direction::Wider => "B accepts more",
+        Direction::Narrower => "B accepts less",
+        _ => "each accepts what the other refuses",
+    };
+    format!("{how}. A: {subject} {}. B: {subject} {}.", a.in_words(), b.in_words(), subject = about.subject)
+}
+
+/// A claim changes what an accepting verdict says, and no verdict.
+fn claim(tee: Tee, a: Option<BoundTo>, b: Option<BoundTo>) -> Option<Difference> {
+    let name = |claim: Option<BoundTo>| claim.map_or("nothing", BoundTo::name);
+    let direction = match a.cmp(&b) {
+        std::cmp::Ordering::Equal => return None,
+        std::cmp::Ordering::Less => Direction::ClaimsMore,
+        std::cmp::Ordering::Greater => Direction::ClaimsLess,
+    };
+    let text = format!("A says that the evidence speaks for {}, B for {}.", name(a), name(b));
+    Some(Difference { tee: tee.name(), field: "bound_to", direction, text })
+}
+
+fn roots(tee: Tee, a: &[Vec<u8>], b: &[Vec<u8>]) -> Option<Difference> {
+    let within = |few: &[Vec<u8>], many: &[Vec<u8>]| few.iter().all(|one| many.contains(one));
+    let direction = direction(within(b, a), within(a, b))?;
+    let added = b.iter().filter(|root| !a.contains(root)).count();
+    let dropped = a.iter().filter(|root| !b.contains(root)).count();
+    let text = format!("B trusts {added} roots that A does not, and {dropped} that A trusts are not trusted by B.");
+    Some(Difference { tee: tee.name(), field: "trust_anchors", direction, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
+
+    fn differences(a: &str, b: &str) -> Vec<Difference> {
+        Policy::parse(a).unwrap().differences(&Policy::parse(b).unwrap())
+    }
+
+    /// What a change of one line of `genuine` does, and what its reverse does.
+    #[track_caller]
+    fn changes(from: &str, to: &str, field: &str, expected: Option<Direction>) {
+        assert!(GENUINE.contains(from), "{from}");
+        let changed = GENUINE.replacen(from, to, 1);
+        let found: Vec<_> = differences(GENUINE, &changed).into_iter().map(|one| (one.field, one.direction)).collect();
+        assert_eq!(
+            found,
+            expected.map(|direction| (field, direction)).into_iter().collect::<Vec<_>>(),
+            "{from} -> {to}"
+        );
+        let reverse = expected.map(|direction| match direction {
+            Direction::Wider => Direction::Narrower,
+            Direction::Narrower => Direction::Wider,
+            Direction::ClaimsMore => Direction::ClaimsLess,
+            Direction::ClaimsLess => Direction::ClaimsMore,
+            Direction::Different => Direction::Different,
+        });
+        let found: Vec<_> = differences(&changed, GENUINE).into_iter().map(|one| one.direction).collect();
+        assert_eq!(found, reverse.into_iter().collect::<Vec<_>>(), "{to} -> {from}");
+    }
+
+    #[test]
+    fn each_kind_of_rule_knows_its_direction() {
+        use Direction::{Narrower, Wider};
+        changes("debug = \"rejected\"", "debug = \"allowed\"", "debug", Some(Wider));
+        changes("products = [\"milan\", ", "products = [", "products", Some(Narrower));
+        changes("products = [\"milan\", \"genoa\"", "products = [\"genoa\", \"milan\"", "products", None);
+        changes("denied_products = {}", "denied_products = { milan = \"why\" }", "denied_products", Some(Narrower));
+        changes("revocation = \"if-supplied\"", "revocation = \"required\"", "revocation", Some(Narrower));
+        changes("revocation = \"if-supplied\"", "revocation = \"unchecked\"", "revocation", Some(Wider));
+        changes("vmpl = \"unchecked\"", "vmpl = { at_least = 1 }", "vmpl", Some(Narrower));
+        changes(
+            "minimum_firmware = \"unchecked\"",
+            "minimum_firmware = \"1.55.1\"",
+            "minimum_firmware",
+            Some(Narrower),
+        );
+        changes("report_data = \"unchecked\"", "report_data = \"caller\"", "report_data", Some(Narrower));
+        changes("trailing_bytes = \"zero\"", "trailing_bytes = \"any\"", "trailing_bytes", Some(Wider));
+        changes("event_log = \"unchecked\"", "event_log = \"required\"", "event_log", Some(Narrower));
+        changes("xfam = \"unchecked\"", "xfam = { required = \"0x3\", allowed = \"0xff\" }", "xfam", Some(Narrower));
+    }
+
+    #[test]
+    fn two_rules_are_compared_by_what_they_accept() {
+        let demand = |text: &str| {
+            let text = GENUINE.replacen("vmpl = \"unchecked\"", text, 1);
+            let policy = Policy::parse(&text).unwrap();
+            policy
+                .sev_snp()
+                .unwrap()
+                .1
+                .demands()
+                .into_iter()
+                .find(|(field, _)| text.starts_with(field) || *field == "vmpl")
+                .unwrap()
+                .1
+        };
+        let (one, two, list, least) =
+            (demand("vmpl = 1"), demand("vmpl = 2"), demand("vmpl = [1, 2]"), demand("vmpl = { at_least = 1 }"));
+        assert!(list.covers(&one) && list.covers(&two) && least.covers(&list));
+        assert!(!one.covers(&two) && !one.covers(&list) && !list.covers(&least));
+        let floors = |bootloader: u8| {
+            Demand::Floors(BTreeMap::from([("milan".to_owned(), vec![("bootloader", bootloader), ("tee", 3)])]))
+        };
+        assert!(floors(3).covers(&floors(4)) && !floors(4).covers(&floors(3)));
+        assert!(!floors(3).covers(&Demand::Floors(BTreeMap::from([("turin".to_owned(), vec![])]))));
+        let bits = |required: &[&str], unknown_refused| Demand::Bits {
+            required: required.iter().map(|name| (*name).to_owned()).collect(),
+            forbidden: Vec::new(),
+            unknown_refused,
+        };
+        assert!(
+            bits(&["a"], false).covers(&bits(&["a", "b"], true)) && !bits(&["a"], true).covers(&bits(&["a"], false))
+        );
+        let mask = |required, allowed| Demand::Mask { required, allowed };
+        assert!(mask(1, 7).covers(&mask(3, 3)) && !mask(3, 7).covers(&mask(1, 7)) && !mask(1, 3).covers(&mask(1, 7)));
+    }
+
+    #[test]
+    fn a_missing_profile_and_other_roots_are_named() {
+        let snp_alone = GENUINE.split("[tdx.genuine]").next().unwrap();
+        let found = differences(snp_alone, GENUINE);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].text, "B accepts tdx evidence; A has no profile for it.");
+        assert_eq!(differences(GENUINE, snp_alone)[0].direction, Direction::Narrower);
+        assert_eq!(differences(GENUINE, GENUINE), Vec::new());
+    }
+}
