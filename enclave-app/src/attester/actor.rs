@@ -1,7 +1,7 @@
 //! One actor asks for evidence, so that the platform is asked one question at a time.
 //!
 //! A TDX quote takes tens of milliseconds and a vTPM seconds, and both serialise. So orders wait in bounded queues, an
-//! epoch's before a gateway's channel check, and that before a client's own challenge; only one is under way. What
+//! epoch's before all others, gateways' channel checks and clients' own challenges in turn; only one is under way. What
 //! comes back must report the bytes that were asked for: two processes of one guest can share the source, and some
 //! interfaces answer the question that was written last.
 
@@ -11,8 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Attester, AttesterError, RawEvidence};
 
-/// Orders that may wait, for each purpose.
+/// Orders that may wait, of epochs and of clients. More of the latter than a minute's worth nobody would wait for.
 const QUEUE: usize = 16;
+
+/// Channel checks that may wait: a connection has one at a time (`server` sees to that), and there are no more
+/// connections than this. So they are served in turn, and whoever asks often waits behind everybody else.
+const CHANNEL_QUEUE: usize = 4096;
 
 /// Times that an order is tried.
 const ATTEMPTS: u32 = 3;
@@ -28,7 +32,7 @@ struct Patience {
 /// An Azure vTPM needs seconds.
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(15), pause: Duration::from_millis(100) };
 
-/// What evidence is for: in the order in which it is served.
+/// What evidence is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The evidence of an epoch, on which everything waits.
@@ -60,7 +64,7 @@ impl EvidenceActor {
 
     fn start_with(attester: Box<dyn Attester>, patience: Patience) -> Self {
         let (epoch, epoch_orders) = mpsc::channel(QUEUE);
-        let (channel, channel_orders) = mpsc::channel(QUEUE);
+        let (channel, channel_orders) = mpsc::channel(CHANNEL_QUEUE);
         let (nonce, nonce_orders) = mpsc::channel(QUEUE);
         tokio::spawn(serve(attester, patience, [epoch_orders, channel_orders, nonce_orders]));
         Self { epoch, channel, nonce }
@@ -83,18 +87,25 @@ impl EvidenceActor {
         })?;
         answered.await.unwrap_or(Err(AttesterError::Ended))
     }
+
+    /// Resolves when the actor has ended, which only a defect can cause while somebody can still order.
+    pub async fn ended(&self) {
+        self.epoch.closed().await;
+    }
 }
 
 async fn serve(attester: Box<dyn Attester>, patience: Patience, orders: [mpsc::Receiver<Order>; 3]) {
-    let [mut epoch, mut channel, mut nonce] = orders;
+    let [mut epoch, mut first, mut second] = orders;
     loop {
         let order = tokio::select! {
             biased;
             Some(order) = epoch.recv() => order,
-            Some(order) = channel.recv() => order,
-            Some(order) = nonce.recv() => order,
+            Some(order) = first.recv() => order,
+            Some(order) = second.recv() => order,
             else => return,
         };
+        // Neither of the two can keep the other waiting for more than one order.
+        std::mem::swap(&mut first, &mut second);
         // Who asked may have gone away while waiting.
         if !order.answer.is_closed() {
             let result = attempts(attester.as_ref(), patience, order.report_data).await;
@@ -185,7 +196,10 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let waiting = [order(Purpose::Nonce, 2), order(Purpose::Channel, 3), order(Purpose::Epoch, 4)];
-        while actor.nonce.capacity() == QUEUE || actor.channel.capacity() == QUEUE || actor.epoch.capacity() == QUEUE {
+        while actor.nonce.capacity() == QUEUE
+            || actor.channel.capacity() == CHANNEL_QUEUE
+            || actor.epoch.capacity() == QUEUE
+        {
             tokio::task::yield_now().await;
         }
         assert_eq!(*asked.lock().unwrap(), [1]);
@@ -195,6 +209,26 @@ mod tests {
             done.await.unwrap().unwrap();
         }
         assert_eq!(*asked.lock().unwrap(), [1, 4, 3, 2]);
+    }
+
+    #[tokio::test]
+    async fn channel_checks_without_end_do_not_keep_a_client_waiting() {
+        let (actor, permits, asked) = start(0, LONG, |report_data| Ok(report(report_data)));
+        let order = |purpose, first: u8| {
+            let actor = actor.clone();
+            tokio::spawn(async move { actor.evidence(purpose, [first; 64]).await })
+        };
+        let mut orders: Vec<_> = (0..32).map(|_| order(Purpose::Channel, 3)).collect();
+        orders.push(order(Purpose::Nonce, 2));
+        while actor.channel.capacity() > CHANNEL_QUEUE - 31 || actor.nonce.capacity() == QUEUE {
+            tokio::task::yield_now().await;
+        }
+        permits.add_permits(33);
+        for done in orders {
+            done.await.unwrap().unwrap();
+        }
+        let place = asked.lock().unwrap().iter().position(|first| *first == 2).unwrap();
+        assert!(place <= 2, "{place}");
     }
 
     #[tokio::test]
