@@ -95,7 +95,8 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// Open connections: 1 to 4096.
     pub connections: usize,
-    /// Requests that one key opens before only `busy` is answered: 16 to 2^20.
+    /// Requests that one key opens before only `busy` is answered: 64 to 2^20. Requests that are just being opened count
+    /// too, and there can be a few dozen of them.
     pub replay_capacity: usize,
 }
 
@@ -249,7 +250,7 @@ impl Config {
             "`limits.sealed_body_bytes` to 4294967296 (4 GiB)",
         )?;
         bounds("limits.connections", l.connections as u64, 1..=4096, "1 to 4096")?;
-        bounds("limits.replay_capacity", l.replay_capacity as u64, 16..=1 << 20, "16 to 1048576 (2^20)")?;
+        bounds("limits.replay_capacity", l.replay_capacity as u64, 64..=1 << 20, "64 to 1048576 (2^20)")?;
         bounds("models (how many)", self.models.len() as u64, 1..=MAX_MODELS as u64, "1 to 64 tables `[[models]]`")?;
         let mut seen = BTreeSet::new();
         for model in &self.models {

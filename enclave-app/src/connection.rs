@@ -1,21 +1,28 @@
-//! The end of a connection: by the peer, by silence, by a peer that does not read, or with the process.
+//! The end of a connection: by the peer, by silence, by a peer that does not read, to make room, or with the process.
 //!
-//! Places for connections are few, and whoever holds one without using it takes it from somebody else.
+//! Places for connections are few, and whoever holds one without using it takes it from somebody else. When all are
+//! taken, the longest silence makes room.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Sleep;
 
 /// A connection on which nothing was asked for so long is ended. A gateway attests its instances far more often.
 const IDLE: Duration = Duration::from_secs(900);
+
+/// And one on which nothing was asked at all after so long: who connects has something to ask.
+const FIRST: Duration = Duration::from_secs(30);
+
+/// An answer that lies unread for so long ends its connection. A gateway gives up its own client long before.
+const UNREAD: Duration = Duration::from_secs(300);
 
 /// A peer that takes nothing of what it is sent for so long is gone.
 pub(crate) const STALL: Duration = Duration::from_secs(30);
@@ -34,6 +41,7 @@ pub(crate) async fn drive<C: GracefulConnection>(
         result = connection.as_mut() => return result,
         () = is_over(ended) => {}
         () = activity.idle() => {}
+        () = activity.dismissed() => return Ok(()),
     }
     connection.as_mut().graceful_shutdown();
     tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
@@ -45,11 +53,24 @@ async fn is_over(mut ended: watch::Receiver<()>) {
 }
 
 /// When something was last asked on a connection, and how much is being answered.
-pub(crate) struct Activity(Mutex<State>);
+pub(crate) struct Activity {
+    state: Mutex<State>,
+    patience: Patience,
+    dismissal: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct Patience {
+    first: Duration,
+    idle: Duration,
+    unread: Duration,
+}
 
 struct State {
     open: usize,
     since: Instant,
+    /// Whether anything was ever asked.
+    asked: bool,
 }
 
 /// One request that is being answered.
@@ -57,7 +78,12 @@ pub(crate) struct Busy(Arc<Activity>);
 
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { open: 0, since: Instant::now() })))
+        Self::with(Patience { first: FIRST, idle: IDLE, unread: UNREAD })
+    }
+
+    fn with(patience: Patience) -> Arc<Self> {
+        let state = Mutex::new(State { open: 0, since: Instant::now(), asked: false });
+        Arc::new(Self { state, patience, dismissal: Notify::new() })
     }
 
     /// A request begins, and ends when the result is dropped.
@@ -66,12 +92,43 @@ impl Activity {
         Busy(Arc::clone(self))
     }
 
-    /// Resolves when nothing was asked for [`IDLE`].
+    /// An answer that the peer has to read: it is read, or given up, when the result is dropped. If that lasts too long
+    /// the connection is dismissed.
+    pub(crate) fn answer(self: &Arc<Self>) -> Unread {
+        let (unread, read) = oneshot::channel();
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            if tokio::time::timeout(this.patience.unread, read).await.is_err() {
+                this.dismiss();
+            }
+        });
+        Unread { _busy: self.begin(), _unread: unread }
+    }
+
+    /// Ends the connection now.
+    pub(crate) fn dismiss(&self) {
+        self.dismissal.notify_one();
+    }
+
+    /// Resolves when the connection is to end at once.
+    pub(crate) async fn dismissed(&self) {
+        self.dismissal.notified().await;
+    }
+
+    /// How dispensable the connection is, the greatest first to go: who never asked before who did, then by silence.
+    /// `None` while something is being answered.
+    fn dispensable(&self) -> Option<(bool, Duration)> {
+        let state = self.state();
+        (state.open == 0).then(|| (!state.asked, state.since.elapsed()))
+    }
+
+    /// Resolves when nothing was asked for too long.
     async fn idle(&self) {
         loop {
             let left = {
-                let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if state.open > 0 { IDLE } else { IDLE.saturating_sub(state.since.elapsed()) }
+                let state = self.state();
+                let patience = if state.asked { self.patience.idle } else { self.patience.first };
+                if state.open > 0 { patience } else { patience.saturating_sub(state.since.elapsed()) }
             };
             if left.is_zero() {
                 return;
@@ -81,8 +138,40 @@ impl Activity {
     }
 
     fn change(&self, open: impl FnOnce(usize) -> usize) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { open: open(state.open), since: Instant::now() };
+        let mut state = self.state();
+        *state = State { open: open(state.open), since: Instant::now(), asked: true };
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer that is not yet read.
+pub(crate) struct Unread {
+    _busy: Busy,
+    _unread: oneshot::Sender<()>,
+}
+
+/// The connections that are there, to find the one that makes room.
+#[derive(Default)]
+pub(crate) struct Connections(Vec<Weak<Activity>>);
+
+impl Connections {
+    pub(crate) fn add(&mut self, activity: &Arc<Activity>) {
+        self.0.retain(|known| known.strong_count() > 0);
+        self.0.push(Arc::downgrade(activity));
+    }
+
+    /// Dismisses the most dispensable connection, if any is.
+    pub(crate) fn make_room(&mut self) {
+        let open = self.0.iter().enumerate().filter_map(|(place, known)| Some((place, known.upgrade()?)));
+        let dispensable = open.filter_map(|(place, activity)| Some((activity.dispensable()?, place, activity)));
+        if let Some((_, place, activity)) = dispensable.max_by_key(|(dispensable, ..)| *dispensable) {
+            activity.dismiss();
+            // One that is ending already makes no more room.
+            self.0.swap_remove(place);
+        }
     }
 }
 
@@ -147,6 +236,45 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    const NEVER: Duration = Duration::from_secs(600);
+    const SOON: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn who_never_asks_has_less_time_and_an_unread_answer_ends_the_connection() {
+        let patience = Patience { first: SOON, idle: NEVER, unread: NEVER };
+        Activity::with(patience).idle().await;
+        let asked = Activity::with(patience);
+        drop(asked.begin());
+        assert!(tokio::time::timeout(SOON * 3, asked.idle()).await.is_err());
+
+        let activity = Activity::with(Patience { unread: SOON, ..patience });
+        drop(activity.answer());
+        assert!(tokio::time::timeout(SOON * 3, activity.dismissed()).await.is_err());
+        let _unread = activity.answer();
+        tokio::time::timeout(NEVER, activity.dismissed()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_longest_silence_makes_room_and_work_never_does() {
+        let [busy, silent, recent, never] = [(); 4].map(|()| Activity::new());
+        let mut connections = Connections::default();
+        for activity in [&busy, &silent, &recent, &never] {
+            connections.add(activity);
+        }
+        let working = busy.begin();
+        drop(silent.begin());
+        drop(recent.begin());
+        for expected in [&never, &silent, &recent] {
+            connections.make_room();
+            tokio::time::timeout(NEVER, expected.dismissed()).await.unwrap();
+        }
+        connections.make_room();
+        drop(working);
+        assert!(tokio::time::timeout(SOON, busy.dismissed()).await.is_err());
+        connections.make_room();
+        busy.dismissed().await;
+    }
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_is_given_up_and_one_that_does_is_not() {

@@ -2,8 +2,9 @@
 //!
 //! Time here is the boot clock, which the host cannot set; the wall clock only writes the dates into the manifest. The
 //! next epoch's key, manifest and evidence are ready before its time comes; then it becomes the current one, the
-//! previous key still opens for the grace period, and is dropped, which zeroises it. When the replay memory of a key is
-//! three quarters full the next epoch begins early.
+//! previous key still opens for the grace period, and is dropped, which zeroises it, whoever still holds the epoch. When
+//! the replay memory of a key is three quarters full the next epoch begins early, but not before the previous key is
+//! gone: every key lives as long as its manifest says.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,8 +13,12 @@ use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Envelope, TeeEvidence};
-use teegate_protocol::manifest::{ConfigDigest, Limits, Manifest, ManifestBytes, ManifestDigest, ModelEntry};
-use teegate_protocol::ohttp::{KeyConfig, KeyPair};
+use teegate_protocol::manifest::{
+    ConfigDigest, Limits, Manifest, ManifestBytes, ManifestDigest, ModelEntry, ohttp_key_id,
+};
+use teegate_protocol::ohttp::request::OpenError;
+use teegate_protocol::ohttp::suite::Kem;
+use teegate_protocol::ohttp::{EncapsulatedRequest, KeyConfig, KeyPair, ServerContext};
 use tokio::sync::Notify;
 
 use crate::attester::actor::{EvidenceActor, Purpose};
@@ -24,10 +29,16 @@ use crate::replay::Replay;
 /// Evidence for the next epoch is taken so long before it begins, or a quarter of the epoch if that is shorter.
 const LEAD: Duration = Duration::from_secs(60);
 
+/// The longest wait for evidence that answers a challenge.
+const CHALLENGE: Duration = Duration::from_secs(30);
+
 /// The pause after an epoch could not be made.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The longest sleep: what has to be dropped is dropped no later than this after its time.
+/// The next epoch begins so long before its time, so that there is always a current one.
+const EARLY: Duration = Duration::from_millis(50);
+
+/// The longest sleep. A key is dropped no later than this after its time, and opens nothing from the moment on.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Time since boot, suspended time included.
@@ -42,7 +53,9 @@ pub(crate) fn unix_time() -> u64 {
 
 /// One epoch: a key, and what is published about it.
 pub struct Epoch {
-    key: KeyPair,
+    key_id: u8,
+    /// None once the key's time has passed.
+    key: RwLock<Option<KeyPair>>,
     manifest: ManifestBytes,
     evidence: RawEvidence,
     envelope: Bytes,
@@ -54,9 +67,21 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// The key that opens requests.
-    pub fn key(&self) -> &KeyPair {
-        &self.key
+    /// Opens a request, while the key lives.
+    ///
+    /// # Errors
+    /// [`OpenError`]: of an unknown key id when the key is gone.
+    pub fn open(&self, request: EncapsulatedRequest<'_>) -> Result<(Vec<u8>, ServerContext), OpenError> {
+        let gone = OpenError::UnknownKeyId { key_id: self.key_id };
+        if boot_time() >= self.dies {
+            return Err(gone);
+        }
+        request.open(self.key.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok_or(gone)?)
+    }
+
+    /// Drops the key, which zeroises it.
+    fn forget_key(&self) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The manifest, as exact bytes.
@@ -177,13 +202,15 @@ impl Epochs {
             self.forget_the_dead();
             let current = self.current();
             let ends = current.as_ref().map_or(Duration::ZERO, |epoch| epoch.ends);
-            let early = current.as_ref().is_none_or(|epoch| epoch.replay.is_crowded());
+            // Beginning early would take the previous key before its time; until that is over, full means busy.
+            let crowded = |epoch: &Arc<Epoch>| epoch.replay.is_crowded() && self.living().previous.is_none();
+            let early = current.as_ref().is_none_or(crowded);
             let now = boot_time();
             match next.take() {
-                Some(ready) if early || now >= ends => self.begin(ready),
+                Some(ready) if early || now + EARLY >= ends => self.begin(ready),
                 Some(ready) => {
                     next = Some(ready);
-                    self.sleep(ends.saturating_sub(now)).await;
+                    self.sleep(ends.saturating_sub(now + EARLY)).await;
                 }
                 None if early || now + lead >= ends => {
                     // Taking evidence may last; keys end on time all the same.
@@ -195,7 +222,11 @@ impl Epochs {
                         Ok(ready) => next = Some(ready),
                         Err(error) => {
                             tracing::error!(%error, "the next epoch cannot begin yet");
-                            tokio::time::sleep(RETRY.min(self.constants.length / 4)).await;
+                            let pause = tokio::time::sleep(RETRY.min(self.constants.length / 4));
+                            tokio::select! {
+                                () = pause => {}
+                                never = self.keep_forgetting() => never,
+                            }
                         }
                     }
                 }
@@ -204,19 +235,16 @@ impl Epochs {
         }
     }
 
-    /// The epoch that clients should seal to.
+    /// The epoch that clients should seal to; none after its end, although its key still opens.
     pub fn current(&self) -> Option<Arc<Epoch>> {
         let current = self.living().current.clone();
-        current.filter(|epoch| boot_time() < epoch.dies)
+        current.filter(|epoch| boot_time() < epoch.ends)
     }
 
     /// The epoch whose key has this id, if it still opens.
     pub fn by_key_id(&self, key_id: u8) -> Option<Arc<Epoch>> {
         let living = self.living();
-        let known = [&living.current, &living.previous]
-            .into_iter()
-            .flatten()
-            .find(|epoch| epoch.key.config().key_id() == key_id)?;
+        let known = [&living.current, &living.previous].into_iter().flatten().find(|epoch| epoch.key_id == key_id)?;
         (boot_time() < known.dies).then(|| Arc::clone(known))
     }
 
@@ -254,14 +282,14 @@ impl Epochs {
         nonce: &Nonce,
         report_data: [u8; 64],
     ) -> Result<Bytes, EpochError> {
-        let evidence = self.actor.evidence(purpose, report_data).await.map_err(EpochError::Evidence)?;
+        let evidence = tokio::time::timeout(CHALLENGE, self.actor.evidence(purpose, report_data));
+        let evidence = evidence.await.unwrap_or(Err(AttesterError::TimedOut)).map_err(EpochError::Evidence)?;
         envelope(&epoch.manifest, evidence, Some(nonce.clone()))
     }
 
     async fn make(&self, origin: Origin) -> Result<Epoch, EpochError> {
         let constants = &self.constants;
-        // `key_id = (2 · epoch + k) mod 256`, k = 0 for X25519.
-        let key_id = origin.number.wrapping_mul(2).to_le_bytes().first().copied().unwrap_or_default();
+        let key_id = ohttp_key_id(origin.number, Kem::X25519);
         let key = KeyPair::generate(key_id).map_err(|_| EpochError::NoRandomness)?;
         let (now, not_before) = (boot_time(), unix_time());
         let ends = origin.begins.unwrap_or(now).max(now) + constants.length;
@@ -289,7 +317,8 @@ impl Epochs {
             .map_err(EpochError::Evidence)?;
         let envelope = envelope(&manifest, evidence.clone(), None)?;
         Ok(Epoch {
-            key,
+            key_id,
+            key: RwLock::new(Some(key)),
             manifest,
             evidence,
             envelope,
@@ -304,7 +333,12 @@ impl Epochs {
         tracing::info!(epoch = manifest.epoch, manifest = %next.manifest.digest(), evidence = next.evidence.kind.media_type(), "epoch begins");
         let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
         living.last = Some((manifest.epoch, *next.manifest.digest()));
-        living.previous = living.current.replace(Arc::new(next));
+        let current = living.current.replace(Arc::new(next));
+        let dropped = std::mem::replace(&mut living.previous, current);
+        drop(living);
+        if let Some(epoch) = dropped {
+            epoch.forget_key();
+        }
     }
 
     /// Drops the keys whose time has passed, which zeroises them.
@@ -312,10 +346,11 @@ impl Epochs {
         let now = boot_time();
         let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
         let Living { current, previous, .. } = &mut *living;
-        for slot in [current, previous] {
-            if slot.as_ref().is_some_and(|epoch| now >= epoch.dies) {
-                *slot = None;
-            }
+        let dead = [current, previous].map(|slot| slot.take_if(|epoch| now >= epoch.dies));
+        // Requests that were let in may hold the epoch for long, and one may just be opening.
+        drop(living);
+        for epoch in dead.into_iter().flatten() {
+            epoch.forget_key();
         }
     }
 

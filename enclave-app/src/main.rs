@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use teegate_enclave::attester::Attester;
 use teegate_enclave::attester::actor::EvidenceActor;
@@ -27,6 +28,9 @@ const USAGE: &str = "usage: enclave-app --config FILE
        enclave-app --config FILE --print-config    the effective configuration and its SHA-256, as the manifest shows it
        enclave-app --version
 ";
+
+/// For work on threads that may block, after the last connection has ended.
+const LAST: Duration = Duration::from_secs(2);
 
 type Error = Box<dyn std::error::Error>;
 
@@ -69,15 +73,18 @@ fn path(arguments: &[std::ffi::OsString]) -> PathBuf {
 }
 
 fn run(config: Config) -> Result<(), Error> {
+    // No core dump and no debugger of the same user, before anything is loaded.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     log(environment::log_level()?);
 
     let models = load_models(&config)?;
-
-    // No core dump and no debugger of the same user, before there is a secret.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     let identity = Arc::new(Identity::generate()?);
 
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config, models, identity))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(config, models, identity));
+    // Work that nobody waits for any more must not keep the process.
+    runtime.shutdown_timeout(LAST);
+    result
 }
 
 /// Only this crate's own lines are written, at every level: what other crates would say about the traffic they carry is
@@ -106,8 +113,9 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let limits = &config.limits;
     let mut models = Vec::new();
     for (model, file) in config.models.iter().zip(files) {
-        let engines = onnx::load(&runtime, &file, limits.workers_per_model, limits.threads_per_worker)
-            .map_err(|error| named(&model.name, &error))?;
+        let engines =
+            onnx::load(&runtime, &file, limits.workers_per_model, limits.threads_per_worker, limits.sealed_body_bytes)
+                .map_err(|error| named(&model.name, &error))?;
         let entry =
             ModelEntry { name: model.name.clone(), version: model.version.clone(), sha256: ModelDigest(file.sha256()) };
         tracing::info!(model = entry.name, version = entry.version, sha256 = %entry.sha256, workers = limits.workers_per_model, "model loaded");
@@ -137,17 +145,22 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
         grace: config.epochs.grace(),
         replay_capacity: config.limits.replay_capacity,
     };
-    let epochs = Epochs::start(Arc::clone(&identity), EvidenceActor::start(attester), constants).await?;
-    tokio::spawn(Arc::clone(&epochs).rotate());
+    let actor = EvidenceActor::start(attester);
+    let epochs = Epochs::start(Arc::clone(&identity), actor.clone(), constants).await?;
+    let mut rotation = tokio::spawn(Arc::clone(&epochs).rotate());
 
     let acceptor = tls(&identity)?;
     let opener = Opener::new(Arc::clone(&epochs), identity, models, config.limits.sealed_body_bytes);
     let service = Service::new(epochs, opener, &config.limits);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let end = async move {
+    // Without either task there would soon be no key and no evidence: better an end that is seen, and a new start.
+    let mut defect = None;
+    let end = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = &mut rotation => defect = Some("the task that makes epochs has ended"),
+            () = actor.ended() => defect = Some("the task that takes evidence has ended"),
         }
     };
     let listener = tokio::net::TcpListener::bind(config.listen)
@@ -155,5 +168,5 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
         .map_err(|error| format!("listen = `{}`: {error}", config.listen))?;
     println!("{}", serde_json::json!({ "listening": listener.local_addr()?.to_string() }));
     service.serve(listener, acceptor, end).await;
-    Ok(())
+    defect.map_or(Ok(()), |defect| Err(defect.into()))
 }

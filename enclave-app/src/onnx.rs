@@ -40,7 +40,7 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Loads `model` once for each worker.
+/// Loads `model` once for each worker. A run whose outputs have more than `output_bytes` together fails.
 ///
 /// # Errors
 /// [`LoadError`] says why it cannot be served.
@@ -49,6 +49,7 @@ pub fn load(
     model: &ModelFile,
     workers: usize,
     threads: usize,
+    output_bytes: usize,
 ) -> Result<Vec<Box<dyn Engine>>, LoadError> {
     let weights = PrepackedWeights::new();
     (0..workers)
@@ -57,7 +58,7 @@ pub fn load(
                 .map_err(|error| LoadError::Refused(error.message().to_owned()))?;
             let signature =
                 Signature { inputs: signatures(session.inputs())?, outputs: signatures(session.outputs())? };
-            Ok(Box::new(OnnxSession { session, signature }) as Box<dyn Engine>)
+            Ok(Box::new(OnnxSession { session, signature, output_bytes }) as Box<dyn Engine>)
         })
         .collect()
 }
@@ -108,6 +109,7 @@ fn datatype(element: TensorElementType) -> Option<Datatype> {
 struct OnnxSession {
     session: Session,
     signature: Signature,
+    output_bytes: usize,
 }
 
 impl Engine for OnnxSession {
@@ -135,13 +137,16 @@ impl OnnxSession {
             .collect::<ort::Result<Vec<_>>>()
             .map_err(words)?;
         let outputs = self.session.run_with_options(inputs, &options).map_err(words)?;
+        let mut left = self.output_bytes;
         self.signature
             .outputs
             .iter()
             .map(|expected| {
                 let value =
                     outputs.get(&expected.name).ok_or_else(|| format!("model gave no output `{}`", expected.name))?;
-                copy(value, expected)
+                copy(value, expected, &mut left)?.ok_or_else(|| {
+                    format!("outputs have more than {} bytes together; use smaller batches", self.output_bytes)
+                })
             })
             .collect()
     }
@@ -152,10 +157,13 @@ fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     for_elements!(&tensor.elements, vector => Ok(TensorRef::from_array_view((dimensions, vector.as_slice()))?.into()))
 }
 
-fn copy(value: &ort::value::DynValue, expected: &TensorSignature) -> Result<Tensor, String> {
+/// A copy of an output, if it fits into the bytes that are `left`.
+fn copy(value: &ort::value::DynValue, expected: &TensorSignature, left: &mut usize) -> Result<Option<Tensor>, String> {
     macro_rules! extract {
         ($variant:ident) => {{
             let (shape, elements) = value.try_extract_tensor().map_err(|error| error.message().to_owned())?;
+            let Some(rest) = left.checked_sub(size_of_val(elements)) else { return Ok(None) };
+            *left = rest;
             (shape, Elements::$variant(elements.to_vec()))
         }};
     }
@@ -173,5 +181,5 @@ fn copy(value: &ort::value::DynValue, expected: &TensorSignature) -> Result<Tens
         Datatype::Fp64 => extract!(Fp64),
     };
     let shape = Shape::new(shape, expected.datatype).map_err(|error| format!("output `{}`: {error}", expected.name))?;
-    Ok(Tensor { name: expected.name.clone(), shape, elements })
+    Ok(Some(Tensor { name: expected.name.clone(), shape, elements }))
 }

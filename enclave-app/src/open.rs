@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use teegate_protocol::bhttp::{BhttpError, Fields, Request, Response};
 use teegate_protocol::headers::{
     PROBLEM_JSON, SEALED_MANIFEST, SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID,
@@ -18,20 +17,24 @@ use teegate_protocol::headers::{
 use teegate_protocol::manifest::{ManifestDigest, ModelDigest, ModelEntry};
 use teegate_protocol::ohttp::request::OpenError;
 use teegate_protocol::ohttp::{EncapsulatedRequest, ServerContext};
+use teegate_protocol::padding::padded_len;
 use teegate_protocol::problem::{Problem, ProblemKind};
 use teegate_protocol::receipt::{Execution, Salt, check_request_id};
 
 use crate::epoch::{Epoch, Epochs, unix_time};
 use crate::identity::Identity;
+use crate::memory::Charge;
 use crate::oip::infer::Inference;
 use crate::oip::{self, Call, ModelName, OipError};
 use crate::replay::Arrival;
+use crate::tensor::Tensor;
+use crate::upload::Upload;
 use crate::workers::{RunError, Workers};
 
 /// Bytes that encapsulation adds to a padded message: header, encapsulated key of the largest KEM, tag; rounded up.
 pub const ENCAPSULATION_BYTES: usize = 2048;
 
-/// From here on opening and sealing is handed to a thread that may block: it takes a millisecond and more.
+/// From here on work on a message is handed to a thread that may block: it takes a millisecond and more.
 const LONG_BYTES: usize = 512 << 10;
 
 /// A model and its workers.
@@ -57,6 +60,8 @@ pub enum Outcome {
     Sealed(Vec<u8>),
     /// The request asks for a key that is not there, or no longer.
     UnknownKey(OpenError),
+    /// There is no room to remember the request by, so it was not opened.
+    Busy,
     /// The bytes are no encapsulated request, or do not open. More is not said.
     Refused,
     /// The answer could not be sealed, because the system gave no random bytes.
@@ -112,25 +117,40 @@ impl Opener {
         Self { epochs, identity, models, sealed_body_bytes }
     }
 
-    /// Answers one encapsulated request.
-    pub async fn answer(&self, body: Bytes) -> Outcome {
-        let epoch = match self.epoch(&body) {
+    /// Whether every model has a worker left.
+    pub fn is_ready(&self) -> bool {
+        self.models.iter().all(|model| model.workers.is_ready())
+    }
+
+    /// Answers one encapsulated request. Its memory is given back when nothing of it is left, in the queue of a model
+    /// neither.
+    pub async fn answer(&self, upload: Upload) -> Outcome {
+        let Upload { bytes, charge } = upload;
+        let charge = Arc::new(charge);
+        let epoch = match self.epoch(&bytes) {
             Ok(epoch) => epoch,
             Err(outcome) => return outcome,
         };
-        let length = body.len();
+        let length = bytes.len();
         let unsealed = {
-            let (epoch, body) = (Arc::clone(&epoch), body);
-            apart(length, move || unseal(&epoch, &body)).await
+            let epoch = Arc::clone(&epoch);
+            apart(&charge, length, move || unseal(&epoch, &bytes)).await
         };
         self.epochs.relieve(&epoch);
         let (context, inside) = match unsealed {
             Unsealed::Outcome(outcome) => return outcome,
             Unsealed::Answer(context, problem) => (context, problem.into()),
-            Unsealed::First(Opened { plaintext, context }) => (context, self.inside(&epoch, &plaintext).await),
+            Unsealed::First(Opened { plaintext, context }) => {
+                let request = Open {
+                    manifest: *epoch.manifest().digest(),
+                    plaintext: Arc::new(plaintext),
+                    charge: Arc::clone(&charge),
+                };
+                (context, self.inside(request).await)
+            }
         };
         let limit = self.sealed_body_bytes;
-        apart(inside.content.len(), move || seal(context, inside, limit)).await
+        apart(&charge, inside.content.len(), move || seal(context, inside, limit)).await
     }
 
     fn epoch(&self, body: &[u8]) -> Result<Arc<Epoch>, Outcome> {
@@ -139,22 +159,24 @@ impl Opener {
         self.epochs.by_key_id(key_id).ok_or(Outcome::UnknownKey(OpenError::UnknownKeyId { key_id }))
     }
 
-    async fn inside(&self, epoch: &Epoch, plaintext: &[u8]) -> Inside {
-        match self.respond(epoch, plaintext).await {
+    async fn inside(&self, open: Open) -> Inside {
+        match self.respond(open).await {
             Ok(inside) | Err(inside) => inside,
         }
     }
 
-    async fn respond(&self, epoch: &Epoch, plaintext: &[u8]) -> Result<Inside, Inside> {
-        let request = Request::decode(plaintext, self.sealed_body_bytes).map_err(|error| match error {
+    async fn respond(&self, open: Open) -> Result<Inside, Inside> {
+        let (plaintext, limit) = (Arc::clone(&open.plaintext), self.sealed_body_bytes);
+        let request = apart(&open.charge, plaintext.len(), move || Request::decode(&plaintext, limit)).await;
+        let request = request.map_err(|error| match error {
             BhttpError::TooLarge { .. } => Problem::new(ProblemKind::TooLarge).with_detail(error),
             _ => bad_request(error),
         })?;
         let conditions = Conditions::read(&request.fields)?;
-        if let Some(wanted) = conditions.manifest.filter(|wanted| wanted != epoch.manifest().digest()) {
+        if let Some(wanted) = conditions.manifest.filter(|wanted| *wanted != open.manifest) {
             let detail = format!(
                 "`{SEALED_MANIFEST}` is {wanted}, but the key that opened the request stands in manifest {}",
-                epoch.manifest().digest()
+                open.manifest
             );
             return Err(bad_request(detail).into());
         }
@@ -177,22 +199,21 @@ impl Opener {
         }
         let ModelEntry { name, version, .. } = &model.entry;
         match call {
-            Call::Infer(_) => self.infer(epoch, plaintext, &request, conditions.request_id, model).await,
-            Call::ModelReady(_) => Ok(Inside::json(200, oip::model_ready(name, true))),
+            Call::Infer(_) => self.infer(open, request, conditions.request_id, model).await,
+            Call::ModelReady(_) => {
+                let ready = model.workers.is_ready();
+                Ok(Inside::json(ready_status(ready), oip::model_ready(name, ready)))
+            }
             _ => Ok(Inside::json(200, oip::model_metadata(name, version, model.workers.signature()))),
         }
     }
 
     fn about_the_server(&self, call: &Call<'_>) -> Inside {
-        Inside::json(
-            200,
-            match call {
-                Call::Live => oip::health("live", true),
-                // Models are loaded before the listener opens.
-                Call::Ready => oip::health("ready", true),
-                _ => oip::server_metadata(),
-            },
-        )
+        match call {
+            Call::Live => Inside::json(200, oip::health("live", true)),
+            Call::Ready => Inside::json(ready_status(self.is_ready()), oip::health("ready", self.is_ready())),
+            _ => Inside::json(200, oip::server_metadata()),
+        }
     }
 
     fn model(&self, asked: ModelName<'_>) -> Result<&Model, OipError> {
@@ -210,16 +231,17 @@ impl Opener {
 
     async fn infer(
         &self,
-        epoch: &Epoch,
-        plaintext: &[u8],
-        request: &Request,
+        open: Open,
+        request: Request,
         request_id: Option<String>,
         model: &Model,
     ) -> Result<Inside, Inside> {
         let json_length = json_length(&request.fields)?;
-        let mut inference = Inference::parse(&request.content, json_length, model.workers.signature())?;
+        let signature = Arc::clone(model.workers.signature());
+        let parse = move || Inference::parse(&request.content, json_length, &signature);
+        let mut inference = apart(&open.charge, open.plaintext.len(), parse).await?;
         let inputs = std::mem::take(&mut inference.inputs);
-        let outputs = model.workers.run(inputs).await.map_err(|error| match error {
+        let outputs = model.workers.run(inputs, Arc::clone(&open.charge)).await.map_err(|error| match error {
             RunError::Busy => {
                 Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("the queue of the model is full").into()
             }
@@ -229,40 +251,57 @@ impl Opener {
             RunError::NoWorker => OipError { status: 503, message: "the model has no worker left".to_owned() }.into(),
             RunError::Failed(words) => OipError { status: 500, message: format!("ONNX Runtime: {words}") }.into(),
         })?;
-        let answer = inference.answer(&model.entry.name, &model.entry.version, &outputs)?;
-        let content_type = if answer.json_length.is_some() { "application/octet-stream" } else { JSON };
-        let mut inside =
-            Inside { status: 200, fields: vec![(CONTENT_TYPE, content_type.to_owned())], content: answer.body };
-        inside.fields.extend(answer.json_length.map(|length| (oip::HEADER_LENGTH, length.to_string())));
-        inside.fields.extend(self.receipt(epoch, plaintext, request_id, model, &inside.content)?);
-        Ok(inside)
+        let (entry, identity, limit) = (model.entry.clone(), Arc::clone(&self.identity), self.sealed_body_bytes);
+        let length = open.plaintext.len().saturating_add(outputs.iter().map(Tensor::bytes).sum());
+        let charge = Arc::clone(&open.charge);
+        let answer = move || {
+            let answer = inference.answer(&entry.name, &entry.version, &outputs, limit)?;
+            drop(outputs);
+            let content_type = if answer.json_length.is_some() { "application/octet-stream" } else { JSON };
+            let receipt = receipt(&identity, &open, request_id, entry.sha256, &answer.body)?;
+            let mut fields = vec![(CONTENT_TYPE, content_type.to_owned())];
+            fields.extend(answer.json_length.map(|length| (oip::HEADER_LENGTH, length.to_string())));
+            fields.extend(receipt);
+            Ok(Inside { status: 200, fields, content: answer.body })
+        };
+        apart(&charge, length, answer).await
     }
+}
 
-    /// The execution receipt and its salt.
-    fn receipt(
-        &self,
-        epoch: &Epoch,
-        plaintext: &[u8],
-        request_id: Option<String>,
-        model: &Model,
-        output: &[u8],
-    ) -> Result<[(&'static str, String); 2], OipError> {
-        let unsigned = |error: &dyn std::fmt::Display| OipError {
-            status: 500,
-            message: format!("execution receipt could not be made: {error}"),
-        };
-        let salt = Salt::generate().map_err(|error| unsigned(&error))?;
-        let execution = Execution {
-            manifest: *epoch.manifest().digest(),
-            request_id,
-            request: salt.digest(plaintext),
-            output: salt.digest(output),
-            model: model.entry.sha256,
-            claimed_time: unix_time(),
-        };
-        let signed = execution.sign(self.identity.receipt_key()).map_err(|error| unsigned(&error))?;
-        Ok([(SEALED_RECEIPT, signed.to_header()), (SEALED_RECEIPT_SALT, salt.to_header())])
-    }
+/// A request that may be executed: what opened it, and what it takes of the memory.
+struct Open {
+    manifest: ManifestDigest,
+    plaintext: Arc<Vec<u8>>,
+    charge: Arc<Charge>,
+}
+
+fn ready_status(ready: bool) -> u16 {
+    if ready { 200 } else { 503 }
+}
+
+/// The execution receipt and its salt.
+fn receipt(
+    identity: &Identity,
+    open: &Open,
+    request_id: Option<String>,
+    model: ModelDigest,
+    output: &[u8],
+) -> Result<[(&'static str, String); 2], OipError> {
+    let unsigned = |error: &dyn std::fmt::Display| OipError {
+        status: 500,
+        message: format!("execution receipt could not be made: {error}"),
+    };
+    let salt = Salt::generate().map_err(|error| unsigned(&error))?;
+    let execution = Execution {
+        manifest: open.manifest,
+        request_id,
+        request: salt.digest(&open.plaintext),
+        output: salt.digest(output),
+        model,
+        claimed_time: unix_time(),
+    };
+    let signed = execution.sign(identity.receipt_key()).map_err(|error| unsigned(&error))?;
+    Ok([(SEALED_RECEIPT, signed.to_header()), (SEALED_RECEIPT_SALT, salt.to_header())])
 }
 
 /// What the client asks to be true, inside the seal.
@@ -290,8 +329,12 @@ impl Conditions {
 }
 
 fn json_length(fields: &Fields) -> Result<Option<usize>, Problem> {
-    let number =
-        |value: &str| value.parse().map_err(|_| unreadable(oip::HEADER_LENGTH, "the number of bytes of the JSON part"));
+    let number = |value: &str| {
+        // `parse` would take a sign.
+        let digits = Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|digits| digits.parse().ok());
+        number.ok_or_else(|| unreadable(oip::HEADER_LENGTH, "the number of bytes of the JSON part"))
+    };
     once(fields, oip::HEADER_LENGTH)?.map(number).transpose()
 }
 
@@ -317,21 +360,16 @@ fn unseal(epoch: &Epoch, body: &[u8]) -> Unsealed {
         Ok(request) => request,
         Err(error) => return Unsealed::Outcome(refusal(error)),
     };
-    let reservation = epoch.replay().reserve(request.replay_key());
-    let (plaintext, context) = match request.open(epoch.key()) {
+    let Some(reservation) = epoch.replay().reserve(request.replay_key()) else {
+        return Unsealed::Outcome(Outcome::Busy);
+    };
+    let (plaintext, context) = match epoch.open(request) {
         Ok(opened) => opened,
         Err(error) => return Unsealed::Outcome(refusal(error)),
     };
-    match reservation.map(crate::replay::Reservation::take) {
-        Some(Arrival::First) => Unsealed::First(Opened { plaintext, context }),
-        Some(Arrival::Again) => Unsealed::Answer(context, Problem::new(ProblemKind::Replay)),
-        // Opened only to be able to say so; there is no room to remember it, so it is not executed.
-        None => Unsealed::Answer(
-            context,
-            Problem::new(ProblemKind::Busy)
-                .with_retry_after(5)
-                .with_detail("this key has opened as many requests as it may"),
-        ),
+    match reservation.take() {
+        Arrival::First => Unsealed::First(Opened { plaintext, context }),
+        Arrival::Again => Unsealed::Answer(context, Problem::new(ProblemKind::Replay)),
     }
 }
 
@@ -340,16 +378,18 @@ fn refusal(error: OpenError) -> Outcome {
 }
 
 fn seal(context: ServerContext, inside: Inside, limit: usize) -> Outcome {
-    let padded = padded(inside).and_then(|bytes| {
-        if bytes.len() <= limit {
-            return Ok(bytes);
-        }
+    let too_large = |bytes| {
         let message = format!(
-            "answer has {} padded bytes, at most {limit} can be sealed; ask for fewer outputs or smaller batches",
-            bytes.len()
+            "answer has {bytes} padded bytes, at most {limit} can be sealed; ask for fewer outputs or smaller batches"
         );
         padded(OipError { status: 500, message }.into())
-    });
+    };
+    let least = padded_len(inside.content.len());
+    let padded = if least > limit {
+        too_large(least)
+    } else {
+        padded(inside).and_then(|bytes| if bytes.len() > limit { too_large(bytes.len()) } else { Ok(bytes) })
+    };
     match padded.map(|bytes| context.seal(&bytes)) {
         Ok(Ok(sealed)) => Outcome::Sealed(sealed),
         // The fields are made here, so this is the random number generator.
@@ -366,11 +406,17 @@ fn padded(inside: Inside) -> Result<Vec<u8>, BhttpError> {
     response.encode_padded()
 }
 
-/// Runs what is long on a thread that may block.
-async fn apart<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs what is long on a thread that may block. Its memory stays taken until it is done, even if nobody waits any more.
+async fn apart<T: Send + 'static>(charge: &Arc<Charge>, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
     if bytes < LONG_BYTES {
         return work();
     }
+    let charge = Arc::clone(charge);
+    let work = move || {
+        let done = work();
+        drop(charge);
+        done
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // Only a panic, or the end of the runtime, which ends this future too.

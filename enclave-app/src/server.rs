@@ -4,16 +4,18 @@
 //! that the manifest names, and its own exporter. `POST /attest` binds evidence to the exporter of the connection *it
 //! arrived on*; a hop that terminates TLS in between has another one, and cannot work. Nothing about a request is
 //! trusted out here: headers choose nothing, sizes are checked before memory is used, and every wait has an end.
+//! Attestation has its own way past what uploads can fill: its body is 43 characters, and of its orders each connection
+//! has one at a time.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use teegate_protocol::binding::{Exporter, Nonce};
 use teegate_protocol::headers::{
@@ -29,30 +31,28 @@ use tokio_rustls::server::TlsStream;
 
 use crate::attester::AttesterError;
 use crate::config::Limits;
-use crate::connection::{Activity, STALL, Unstalled, drive};
+use crate::connection::{Activity, Connections, STALL, Unread, Unstalled, drive};
 use crate::epoch::{EpochError, Epochs};
 use crate::identity::Identity;
 use crate::limiter::Limiter;
+use crate::memory::{Charge, Memory, Share};
 use crate::open::{ENCAPSULATION_BYTES, Opener, Outcome};
+use crate::upload::{self, PACE, Refused};
 
 /// The longest TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest header block in time; over HTTP/1.1 also the longest silence between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest silence inside a body.
-const BODY_PAUSE: Duration = Duration::from_secs(15);
-/// The longest body in time.
-const BODY_TIMEOUT: Duration = Duration::from_secs(180);
-/// What is read of a body that was refused, so that the refusal arrives.
-const DISCARD_BYTES: usize = 1 << 20;
-/// And for how long.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest time for the body of a channel challenge, and then for its evidence.
+const CHALLENGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// An HTTP/2 peer that is silent is asked after this time, and has the same time to answer.
 const PING: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 128;
 /// What an HTTP/2 peer may send ahead on a connection.
 const WINDOW_BYTES: u32 = 1 << 20;
+/// When all connections are busy, the next attempt to find a silent one comes after this time.
+const ROOM: Duration = Duration::from_millis(500);
 /// The longest wait for open requests when the process ends.
 const DRAIN: Duration = Duration::from_secs(30);
 /// A nonce is 43 characters.
@@ -63,10 +63,20 @@ pub struct Service {
     epochs: Arc<Epochs>,
     opener: Opener,
     fresh: Limiter,
-    /// One permit for each byte of a request that may be in memory.
-    bytes: Arc<Semaphore>,
+    memory: Memory,
     connections: usize,
     ohttp_body_bytes: usize,
+}
+
+/// What one connection is, and what it may use.
+struct Peer {
+    exporter: Exporter,
+    activity: Arc<Activity>,
+    share: Share,
+    /// How often it may ask for evidence...
+    challenges: Limiter,
+    /// ...and that it asks for one at a time.
+    challenge: Semaphore,
 }
 
 /// The TLS configuration for the key that the manifest names.
@@ -90,13 +100,14 @@ pub fn tls(identity: &Identity) -> Result<TlsAcceptor, rustls::Error> {
 impl Service {
     /// Serves these epochs and this opener inside these limits.
     pub fn new(epochs: Arc<Epochs>, opener: Opener, limits: &Limits) -> Arc<Self> {
+        let ohttp_body_bytes = limits.sealed_body_bytes + ENCAPSULATION_BYTES;
         Arc::new(Self {
             epochs,
             opener,
             fresh: Limiter::new(Instant::now()),
-            bytes: Arc::new(Semaphore::new(limits.in_flight_bytes)),
+            memory: Memory::new(limits.in_flight_bytes, ohttp_body_bytes),
             connections: limits.connections,
-            ohttp_body_bytes: limits.sealed_body_bytes + ENCAPSULATION_BYTES,
+            ohttp_body_bytes,
         })
     }
 
@@ -104,12 +115,22 @@ impl Service {
     pub async fn serve(self: Arc<Self>, listener: TcpListener, acceptor: TlsAcceptor, end: impl Future<Output = ()>) {
         let places = Arc::new(Semaphore::new(self.connections));
         let (ending, ended) = watch::channel(());
+        let mut connections = Connections::default();
         tokio::pin!(end);
         loop {
-            // A place first: what is beyond the limit waits in the kernel's queue.
             let accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (listener.accept().await, place)
+                let accepted = listener.accept().await;
+                // What is beyond the limit waits here and in the kernel's queue, until a silent connection made room.
+                let place = loop {
+                    let free = Arc::clone(&places).try_acquire_owned();
+                    let Err(_) = free else { break free };
+                    connections.make_room();
+                    let wait = tokio::time::timeout(ROOM, Arc::clone(&places).acquire_owned());
+                    if let Ok(place) = wait.await {
+                        break place.map_err(|_| tokio::sync::TryAcquireError::Closed);
+                    }
+                };
+                (accepted, place)
             };
             let (stream, place) = tokio::select! {
                 biased;
@@ -124,7 +145,9 @@ impl Service {
                     }
                 },
             };
-            tokio::spawn(Arc::clone(&self).connection(stream, acceptor.clone(), ended.clone(), place));
+            let activity = Activity::new();
+            connections.add(&activity);
+            tokio::spawn(Arc::clone(&self).connection(stream, acceptor.clone(), activity, ended.clone(), place));
         }
         drop(listener);
         tracing::info!("ending; open requests may finish");
@@ -139,11 +162,15 @@ impl Service {
         self: Arc<Self>,
         stream: TcpStream,
         acceptor: TlsAcceptor,
+        activity: Arc<Activity>,
         ended: watch::Receiver<()>,
         _place: OwnedSemaphorePermit,
     ) {
         let _ = stream.set_nodelay(true);
-        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => handshake,
+            () = activity.dismissed() => return,
+        };
         let Ok(Ok(stream)) = handshake else {
             tracing::debug!("a TLS handshake failed");
             return;
@@ -153,12 +180,17 @@ impl Service {
             return;
         };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let activity = Activity::new();
-        let asked = Arc::clone(&activity);
+        let peer = Arc::new(Peer {
+            exporter,
+            activity: Arc::clone(&activity),
+            share: self.memory.share(),
+            challenges: Limiter::new(Instant::now()),
+            challenge: Semaphore::new(1),
+        });
         let service = hyper::service::service_fn(move |request| {
-            let (this, exporter, busy) = (Arc::clone(&self), exporter.clone(), asked.begin());
+            let (this, peer, busy) = (Arc::clone(&self), Arc::clone(&peer), peer.activity.begin());
             async move {
-                let response = this.respond(request, &exporter).await;
+                let response = this.respond(request, &peer).await;
                 drop(busy);
                 Ok::<_, Infallible>(response)
             }
@@ -185,7 +217,7 @@ impl Service {
         }
     }
 
-    async fn respond(&self, request: Request<Incoming>, exporter: &Exporter) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         let expected = match path {
             ENVELOPE_PATH | OHTTP_KEYS_PATH | HEALTH_PATH => Method::GET,
@@ -206,11 +238,12 @@ impl Service {
                 None => not_available(&EpochError::None),
             },
             HEALTH_PATH => match self.epochs.current() {
-                Some(_) => plain(StatusCode::OK, "ok\n"),
+                Some(_) if self.opener.is_ready() => plain(StatusCode::OK, "ok\n"),
+                Some(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "a model has no worker left\n"),
                 None => plain(StatusCode::SERVICE_UNAVAILABLE, "no current key\n"),
             },
-            ATTEST_PATH => self.attest(request, exporter).await,
-            _ => self.ohttp(request).await,
+            ATTEST_PATH => self.attest(request, peer).await,
+            _ => self.ohttp(request, peer).await,
         }
     }
 
@@ -228,107 +261,91 @@ impl Service {
             );
         };
         if let Err(seconds) = self.fresh.take(Instant::now()) {
-            return problem(&Problem::new(ProblemKind::RateLimited).with_retry_after(seconds));
+            return rate_limited(seconds);
         }
         answer(self.epochs.fresh(&nonce).await)
     }
 
-    async fn attest(&self, request: Request<Incoming>, exporter: &Exporter) -> Response<Full<Bytes>> {
-        let body = match self.read(request, ATTEST_BODY_BYTES).await {
-            Ok(body) => body,
-            Err(refused) => return *refused,
+    async fn attest(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
+        let Ok(_one) = peer.challenge.try_acquire() else { return rate_limited(1) };
+        let body = Limited::new(request.into_body(), ATTEST_BODY_BYTES).collect();
+        let body = match tokio::time::timeout(CHALLENGE_TIMEOUT, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return refusal(&Refused::TooLarge, ATTEST_BODY_BYTES),
+            Ok(Err(_)) => return refusal(&Refused::Ended, ATTEST_BODY_BYTES),
+            Err(_) => return refusal(&Refused::TooSlow, ATTEST_BODY_BYTES),
         };
-        let Some(nonce) = std::str::from_utf8(&body.bytes).ok().and_then(|text| text.parse::<Nonce>().ok()) else {
+        let Some(nonce) = std::str::from_utf8(&body).ok().and_then(|text| text.parse::<Nonce>().ok()) else {
             return plain(
                 StatusCode::BAD_REQUEST,
                 "body: expected a nonce, 32 bytes in base64url without padding (43 characters)\n",
             );
         };
-        answer(self.epochs.channel(&nonce, exporter).await)
+        if let Err(seconds) = peer.challenges.take(Instant::now()) {
+            return rate_limited(seconds);
+        }
+        answer(self.epochs.channel(&nonce, &peer.exporter).await)
     }
 
-    async fn ohttp(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn ohttp(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
         if request.headers().get(header::CONTENT_TYPE).is_none_or(|value| value.as_bytes() != OHTTP_REQUEST.as_bytes())
         {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content type: expected message/ohttp-req\n");
         }
-        let body = match self.read(request, self.ohttp_body_bytes).await {
-            Ok(body) => body,
-            Err(refused) => return *refused,
+        let upload = match upload::read(request.into_body(), self.ohttp_body_bytes, &peer.share, PACE).await {
+            Ok(upload) => upload,
+            Err(refused) => return refusal(&refused, self.ohttp_body_bytes),
         };
-        let outcome = self.opener.answer(body.bytes).await;
-        match outcome {
-            Outcome::Sealed(bytes) => content(OHTTP_RESPONSE, bytes.into()),
+        match self.opener.answer(upload).await {
+            Outcome::Sealed(bytes) => match peer.share.charge(bytes.len()) {
+                Some(charge) => {
+                    let held = Held { bytes, _charge: charge, _unread: peer.activity.answer() };
+                    content(OHTTP_RESPONSE, Bytes::from_owner(held))
+                }
+                // It ran, so this is no `busy`: the answer is lost, and nothing is said about the outcome.
+                None => plain(StatusCode::SERVICE_UNAVAILABLE, "no memory for the answer: earlier ones lie unread\n"),
+            },
             Outcome::UnknownKey(error) => problem(&Problem::new(ProblemKind::OhttpKey).with_detail(error)),
+            Outcome::Busy => problem(
+                &Problem::new(ProblemKind::Busy)
+                    .with_retry_after(5)
+                    .with_detail("this key has opened as many requests as it may"),
+            ),
             Outcome::Refused => plain(StatusCode::BAD_REQUEST, ""),
             Outcome::NotSealed => plain(StatusCode::INTERNAL_SERVER_ERROR, ""),
         }
     }
-
-    /// Reads a body of at most `limit` bytes, inside the memory that all bodies share.
-    async fn read(&self, request: Request<Incoming>, limit: usize) -> Result<Held, Box<Response<Full<Bytes>>>> {
-        let mut body = request.into_body();
-        let read = self.collect(&mut body, limit).await;
-        if read.is_err() {
-            discard(body).await;
-        }
-        read.map_err(Box::new)
-    }
-
-    async fn collect(&self, body: &mut Incoming, limit: usize) -> Result<Held, Response<Full<Bytes>>> {
-        let too_large =
-            || problem(&Problem::new(ProblemKind::TooLarge).with_detail(format!("at most {limit} bytes are accepted")));
-        let busy = || {
-            problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"))
-        };
-        // The announced length is reserved before the first byte is read, so that requests do not starve each other
-        // half-way.
-        let announced =
-            usize::try_from(body.size_hint().lower()).ok().filter(|bytes| *bytes <= limit).ok_or_else(too_large)?;
-        let mut permit = self.reserve(announced).ok_or_else(busy)?;
-        let mut bytes = BytesMut::new();
-        let end = Instant::now() + BODY_TIMEOUT;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let data = match tokio::time::timeout(left.min(BODY_PAUSE), body.frame()).await {
-                Ok(None) => return Ok(Held { bytes: bytes.freeze(), _permit: permit }),
-                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-                Ok(Some(Err(_))) => return Err(plain(StatusCode::BAD_REQUEST, "the body ended early\n")),
-                Err(_) => return Err(plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n")),
-            };
-            let length = bytes.len() + data.len();
-            if length > limit {
-                return Err(too_large());
-            }
-            if let Some(more) = length.checked_sub(permit.num_permits()).filter(|more| *more > 0) {
-                permit.merge(self.reserve(more).ok_or_else(busy)?);
-            }
-            bytes.extend_from_slice(&data);
-        }
-    }
-
-    fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.bytes).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
-    }
 }
 
-/// A body, and its share of the memory for bodies, given back together.
+/// A sealed answer on its way, and its memory: given back when the last byte is sent, or nobody wants it any more.
 struct Held {
-    bytes: Bytes,
-    _permit: OwnedSemaphorePermit,
+    bytes: Vec<u8>,
+    _charge: Charge,
+    _unread: Unread,
 }
 
-/// Reads on for a moment without keeping anything. Over HTTP/1.1 a client that is still writing when the connection
-/// closes would never see why.
-async fn discard(mut body: Incoming) {
-    let read = async {
-        let mut left = DISCARD_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
-            left = rest;
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Says why a body of at most `limit` bytes was not read.
+fn refusal(refused: &Refused, limit: usize) -> Response<Full<Bytes>> {
+    match refused {
+        Refused::TooLarge => {
+            problem(&Problem::new(ProblemKind::TooLarge).with_detail(format!("at most {limit} bytes are accepted")))
         }
-    };
-    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
+        Refused::NoMemory => {
+            problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"))
+        }
+        Refused::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"),
+        Refused::Ended => plain(StatusCode::BAD_REQUEST, "the body ended early\n"),
+    }
+}
+
+fn rate_limited(seconds: u32) -> Response<Full<Bytes>> {
+    problem(&Problem::new(ProblemKind::RateLimited).with_retry_after(seconds))
 }
 
 /// RFC 9266: the exporter of this very connection.

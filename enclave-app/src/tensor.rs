@@ -185,6 +185,13 @@ pub struct Tensor {
     pub elements: Elements,
 }
 
+impl Tensor {
+    /// Bytes of its elements.
+    pub fn bytes(&self) -> usize {
+        self.elements.len().saturating_mul(self.elements.datatype().size())
+    }
+}
+
 /// Expands `$body` once for each element type, with the vector bound to `$vector`.
 macro_rules! for_elements {
     ($elements:expr, $vector:ident => $body:expr) => {

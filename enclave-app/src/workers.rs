@@ -4,6 +4,7 @@
 //! waiting for it; so does a caller who goes away. A worker that loses its engine to a panic is gone, and when the last
 //! is gone the model is no longer ready.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,13 +31,32 @@ struct Job {
     inputs: Vec<Tensor>,
     stop: Arc<Stop>,
     answer: oneshot::Sender<Result<Vec<Tensor>, EngineError>>,
+    /// What must not be given back while the inputs are there.
+    _held: Box<dyn Send>,
 }
 
 /// The workers of one model.
 pub struct Workers {
-    signature: Signature,
+    signature: Arc<Signature>,
     queue: SyncSender<Job>,
     deadline: Duration,
+    living: Arc<AtomicUsize>,
+}
+
+/// Counts a worker while it lives; a panic unwinds through here.
+struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn count(living: &Arc<AtomicUsize>) -> Self {
+        living.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(living))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Ends the run when its caller is gone.
@@ -57,30 +77,41 @@ impl Workers {
     pub fn start(name: &str, engines: Vec<Box<dyn Engine>>, queue: usize, deadline: Duration) -> std::io::Result<Self> {
         let signature = engines
             .first()
-            .map(|engine| engine.signature().clone())
+            .map(|engine| Arc::new(engine.signature().clone()))
             .ok_or_else(|| std::io::Error::other("a model without an engine"))?;
         let (sender, receiver) = sync_channel(queue);
         let receiver = Arc::new(Mutex::new(receiver));
+        let living = Arc::default();
         for engine in engines {
-            let receiver = Arc::clone(&receiver);
-            std::thread::Builder::new().name(format!("run {name}")).spawn(move || work(engine, &receiver))?;
+            let (receiver, alive) = (Arc::clone(&receiver), Alive::count(&living));
+            std::thread::Builder::new().name(format!("run {name}")).spawn(move || {
+                let _alive = alive;
+                work(engine, &receiver);
+            })?;
         }
-        Ok(Self { signature, queue: sender, deadline })
+        Ok(Self { signature, queue: sender, deadline, living })
+    }
+
+    /// Whether a worker is left.
+    pub fn is_ready(&self) -> bool {
+        self.living.load(Ordering::SeqCst) > 0
     }
 
     /// The model's inputs and outputs.
-    pub fn signature(&self) -> &Signature {
+    pub fn signature(&self) -> &Arc<Signature> {
         &self.signature
     }
 
-    /// Queues one run and waits for it, no longer than the deadline.
+    /// Queues one run and waits for it, no longer than the deadline. `held` is dropped with the inputs, which a caller
+    /// who goes away leaves behind for a while.
     ///
     /// # Errors
     /// [`RunError`] says what happened to the run.
-    pub async fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, RunError> {
+    pub async fn run(&self, inputs: Vec<Tensor>, held: impl Send + 'static) -> Result<Vec<Tensor>, RunError> {
         let (answer, answered) = oneshot::channel();
         let stop = StopOnDrop(Arc::new(Stop::default()));
-        self.queue.try_send(Job { inputs, stop: Arc::clone(&stop.0), answer }).map_err(|refused| match refused {
+        let job = Job { inputs, stop: Arc::clone(&stop.0), answer, _held: Box::new(held) };
+        self.queue.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(_) => RunError::Busy,
             TrySendError::Disconnected(_) => RunError::NoWorker,
         })?;
@@ -144,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn the_deadline_ends_the_run_itself() {
         let (workers, began, ended) = endless(1, Duration::from_millis(50));
-        assert_eq!(workers.run(vec![]).await, Err(RunError::Deadline));
+        assert_eq!(workers.run(vec![], ()).await, Err(RunError::Deadline));
         began.recv().unwrap();
         ended.recv_timeout(Duration::from_secs(10)).unwrap();
     }
@@ -154,7 +185,7 @@ mod tests {
         let (workers, began, ended) = endless(1, Duration::from_secs(600));
         let run = |workers: &Arc<Workers>| {
             let workers = Arc::clone(workers);
-            tokio::spawn(async move { workers.run(vec![]).await })
+            tokio::spawn(async move { workers.run(vec![], ()).await })
         };
         let first = run(&workers);
         began.recv().unwrap();
@@ -167,6 +198,30 @@ mod tests {
         first.abort();
         ended.recv_timeout(Duration::from_secs(10)).unwrap();
         began.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_inputs_hold_is_given_back_with_them_and_not_with_their_caller() {
+        let (workers, began, _ended) = endless(2, Duration::from_secs(600));
+        let held = Arc::new(());
+        let first = {
+            let workers = Arc::clone(&workers);
+            tokio::spawn(async move { workers.run(vec![], ()).await })
+        };
+        began.recv().unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        // Asked once, which queues it, and then left.
+        tokio::select! {
+            biased;
+            result = workers.run(vec![], Arc::clone(&held)) => panic!("{result:?}"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(Arc::strong_count(&held), 2);
+        first.abort();
+        while Arc::strong_count(&held) > 1 {
+            assert!(std::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
@@ -182,10 +237,11 @@ mod tests {
         }
         let engine = Box::new(Panics(Signature { inputs: vec![], outputs: vec![] }));
         let workers = Workers::start("panics", vec![engine], 1, Duration::from_secs(600)).unwrap();
-        assert_eq!(workers.run(vec![]).await, Err(RunError::NoWorker));
+        assert!(workers.is_ready());
+        assert_eq!(workers.run(vec![], ()).await, Err(RunError::NoWorker));
         // The thread drops the receiving end when it has unwound.
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while workers.run(vec![]).await != Err(RunError::NoWorker) {
+        while workers.run(vec![], ()).await != Err(RunError::NoWorker) || workers.is_ready() {
             assert!(std::time::Instant::now() < deadline);
         }
     }

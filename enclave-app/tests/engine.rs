@@ -32,6 +32,9 @@ use teegate_enclave::runtime::Runtime;
 use teegate_enclave::tensor::{Elements, Shape, Tensor};
 use teegate_enclave::workers::{RunError, Workers};
 
+/// What the outputs of one run may have together.
+const OUTPUT_BYTES: usize = 64 << 20;
+
 /// The library, initialised once; `None` when it is not there.
 fn runtime() -> Option<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
@@ -55,7 +58,7 @@ fn runtime() -> Option<&'static Runtime> {
 }
 
 fn load(runtime: &Runtime, model: Vec<u8>) -> Result<Box<dyn Engine>, LoadError> {
-    onnx::load(runtime, &ModelFile::from_bytes(model).unwrap(), 1, 1).map(|mut engines| engines.remove(0))
+    onnx::load(runtime, &ModelFile::from_bytes(model).unwrap(), 1, 1, OUTPUT_BYTES).map(|mut engines| engines.remove(0))
 }
 
 fn tensor(name: &str, shape: &[i64], elements: Elements) -> Tensor {
@@ -66,12 +69,13 @@ fn tensor(name: &str, shape: &[i64], elements: Elements) -> Tensor {
 fn the_demonstration_model_gives_the_recorded_answer() {
     let Some(runtime) = runtime() else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/breast-cancer");
-    let mut engine =
-        onnx::load(runtime, &ModelFile::load(&folder.join("model.onnx")).unwrap(), 1, 1).unwrap().remove(0);
+    let mut engine = onnx::load(runtime, &ModelFile::load(&folder.join("model.onnx")).unwrap(), 1, 1, OUTPUT_BYTES)
+        .unwrap()
+        .remove(0);
     let request =
         Inference::parse(&std::fs::read(folder.join("sample.json")).unwrap(), None, engine.signature()).unwrap();
     let outputs = engine.run(&request.inputs, &Stop::default()).unwrap();
-    let answer = request.answer("breast-cancer", "1", &outputs).unwrap();
+    let answer = request.answer("breast-cancer", "1", &outputs, OUTPUT_BYTES).unwrap();
     let read = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
     let (actual, expected) = (read(&answer.body), read(&std::fs::read(folder.join("expected.json")).unwrap()));
     assert_eq!(actual["outputs"][0]["name"], expected["outputs"][0]["name"]);
@@ -113,7 +117,7 @@ async fn an_endless_model_is_terminated_at_the_deadline_and_the_worker_lives() {
     // With one worker and room for one order, the second can only be taken because the first run has really ended.
     for _ in 0..3 {
         let begun = std::time::Instant::now();
-        assert_eq!(workers.run(input()).await, Err(RunError::Deadline));
+        assert_eq!(workers.run(input(), ()).await, Err(RunError::Deadline));
         assert!(begun.elapsed() < Duration::from_secs(20));
     }
 }

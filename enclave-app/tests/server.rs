@@ -20,7 +20,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use enclave::{
-    Connection, Enclave, Folder, Guest, client_config, config, demonstration, encapsulate, program, unseal, until,
+    Connection, Enclave, Folder, Guest, begin_upload, client_config, config, demonstration, encapsulate, program,
+    unseal, until,
 };
 use sha2::{Digest, Sha256};
 use teegate_protocol::bhttp::{Request, Response};
@@ -193,6 +194,7 @@ async fn conditions_inside_the_seal_must_hold() {
         (vec![(SEALED_MODEL_SHA256, other.as_str())], "but model `m` has"),
         (vec![(SEALED_REQUEST_ID, long.as_str())], "request id is not 1 to 128"),
         (vec![("inference-header-content-length", "-1")], "field `inference-header-content-length`"),
+        (vec![("inference-header-content-length", "+12")], "field `inference-header-content-length`"),
     ] {
         let mut request = infer(&sample());
         for (name, value) in fields {
@@ -349,6 +351,101 @@ async fn channel_evidence_is_bound_to_the_connection_it_was_asked_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_only_announce_keep_nobody_from_attestation_or_inference() {
+    let Some((enclave, _guest)) =
+        demonstration_enclave("[limits]\nsealed_body_bytes = 65536\nin_flight_bytes = 100000").await
+    else {
+        return;
+    };
+    let _uploads = [begin_upload(&enclave.address, 67_584).await, begin_upload(&enclave.address, 32_416).await];
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let nonce = Nonce::generate().unwrap().to_string();
+    assert_eq!(connection.call("POST", ATTEST_PATH, None, nonce).await.status, 200);
+    let (_, manifest) = connection.envelope().await;
+    assert_eq!(connection.sealed(&manifest, &infer(&sample())).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channel_challenges_are_rate_limited_on_each_connection() {
+    let Some((enclave, guest)) = demonstration_enclave("").await else { return };
+    let mut eager = Connection::open(&enclave.address, "h2").await;
+    let mut other = Connection::open(&enclave.address, "h2").await;
+    let nonce = Nonce::generate().unwrap().to_string();
+    let mut refused = None;
+    for _ in 0..8 {
+        let answer = eager.call("POST", ATTEST_PATH, None, nonce.clone()).await;
+        if answer.status != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("eight at once are more than a burst of four");
+    assert_eq!((refused.status, &refused.headers["retry-after"]), (429, &http::HeaderValue::from(1)));
+    assert_eq!(Problem::parse(&refused.body).unwrap().kind, ProblemKind::RateLimited);
+    assert_eq!(other.call("POST", ATTEST_PATH, None, nonce.clone()).await.status, 200);
+
+    // And one at a time: while the platform thinks, the connection may not ask again.
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let mut same = connection.again();
+    guest.silent.store(true, Ordering::SeqCst);
+    let asked = guest.asked.load(Ordering::SeqCst);
+    let first = tokio::spawn({
+        let nonce = nonce.clone();
+        async move { connection.call("POST", ATTEST_PATH, None, nonce).await.status }
+    });
+    until("the first question", || async { (guest.asked.load(Ordering::SeqCst) > asked).then_some(()) }).await;
+    assert_eq!(same.call("POST", ATTEST_PATH, None, nonce).await.status, 429);
+    guest.silent.store(false, Ordering::SeqCst);
+    assert_eq!(first.await.unwrap(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_lie_unread_take_memory_until_they_are_given_up() {
+    let Some((enclave, _guest)) =
+        demonstration_enclave("[limits]\nsealed_body_bytes = 65536\nin_flight_bytes = 65536").await
+    else {
+        return;
+    };
+    let (_, manifest) = Connection::open(&enclave.address, "h2").await.envelope().await;
+    let unread = Connection::open_without_window(&enclave.address).await;
+    let mut heads = Vec::new();
+    let lost = loop {
+        assert!(heads.len() < 100, "a hundred answers of a KiB and more are beyond 66 KiB");
+        let (ciphertext, _) = encapsulate(&manifest, &get("/v2"));
+        let head = unread.head(&ciphertext).await;
+        if head.status() != 200 {
+            break head.status();
+        }
+        heads.push(head);
+    };
+    assert_eq!((lost.as_u16(), heads.len() >= 50), (503, true), "{}", heads.len());
+    let address = enclave.address.as_str();
+    let mut other = Connection::open(address, "h2").await;
+    assert_ne!(other.ohttp(&encapsulate(&manifest, &get("/v2")).0).await.status, 200);
+    drop((heads, unread));
+    until("the end of the answers", || async {
+        let (ciphertext, _) = encapsulate(&manifest, &get("/v2"));
+        (Connection::open(address, "h2").await.ohttp(&ciphertext).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_without_a_request_make_room() {
+    let Some((enclave, _guest)) = demonstration_enclave("[limits]\nconnections = 3").await else { return };
+    let mut asked = Connection::open(&enclave.address, "h2").await;
+    asked.envelope().await;
+    let mut idle = Vec::new();
+    for _ in 0..6 {
+        idle.push(Connection::open(&enclave.address, "h2").await);
+    }
+    // The places are taken by newer ones that never asked; those go first.
+    asked.envelope().await;
+    Connection::open(&enclave.address, "h2").await.envelope().await;
+    asked.envelope().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn outside_the_seal_there_is_nothing_else() {
     let Some((enclave, _guest)) =
         demonstration_enclave("[limits]\nsealed_body_bytes = 65536\nin_flight_bytes = 100000").await
@@ -440,16 +537,20 @@ async fn an_epoch_follows_the_other_and_the_old_key_dies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowded_key_gives_way_early_and_a_full_one_is_busy() {
-    let Some((enclave, guest)) = demonstration_enclave("[limits]\nreplay_capacity = 16").await else { return };
+    let Some((enclave, guest)) = demonstration_enclave("[limits]\nreplay_capacity = 64").await else { return };
     let mut connection = Connection::open(&enclave.address, "h2").await;
     let (_, manifest) = connection.envelope().await;
     assert_eq!(guest.asked.load(Ordering::SeqCst), 1);
     guest.silent.store(true, Ordering::SeqCst);
-    for n in 0..16 {
+    for n in 0..64 {
         assert_eq!(connection.sealed(&manifest, &get("/v2/health/live")).await.status, 200, "{n}");
     }
-    let problem = problem(&connection.sealed(&manifest, &get("/v2/health/live")).await);
-    assert_eq!((problem.kind, problem.executed, problem.retry_after), (ProblemKind::Busy, Executed::No, Some(5)));
+    // Not opened, so not sealed either.
+    let (ciphertext, _) = encapsulate(&manifest, &get("/v2/health/live"));
+    let answer = connection.ohttp(&ciphertext).await;
+    let problem = Problem::parse(&answer.body).unwrap();
+    assert_eq!((answer.status, problem.kind, problem.executed), (503, ProblemKind::Busy, Executed::No));
+    assert_eq!((problem.retry_after, &answer.headers["retry-after"]), (Some(5), &http::HeaderValue::from(5)));
     guest.silent.store(false, Ordering::SeqCst);
     let address = enclave.address.as_str();
     let next = until("the early epoch", || async {

@@ -1,7 +1,7 @@
 //! The `data` member of a tensor in JSON: one flat array, or arrays nested as the shape is.
 //!
-//! It is read straight into a vector of the announced type. The vector grows with the elements that are really there
-//! and never beyond the number that the shape announces; nothing is allocated on the word of the shape alone.
+//! It is read straight into a vector of the announced type. The vector is as large as the shape announces, and never
+//! larger than the text could fill; nothing is allocated on the word of the shape alone.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -54,7 +54,9 @@ impl Element for f32 {
 impl Element for f64 {}
 
 fn collect<T: Element>(json: &str, shape: &Shape) -> Result<Vec<T>, serde_json::Error> {
-    let mut state = State { elements: Vec::new(), shape, form: Form::Unknown };
+    // An element is at least a digit and a comma.
+    let elements = Vec::with_capacity(shape.elements().min(json.len() / 2 + 1));
+    let mut state = State { elements, shape, form: Form::Unknown };
     let mut deserializer = serde_json::Deserializer::from_str(json);
     Item { state: &mut state, depth: 0 }.deserialize(&mut deserializer)?;
     deserializer.end()?;

@@ -166,18 +166,26 @@ impl Inference {
         Ok(Self { inputs, id: request.id.as_deref().map(str::to_owned), outputs: outputs_of(&request, signature)? })
     }
 
-    /// Writes the answer from the model's outputs.
+    /// Writes the answer from the model's outputs, of at most `limit` bytes.
     ///
     /// # Errors
-    /// When an output holds a number that JSON has no word for, and binary data was not asked for.
+    /// When an output holds a number that JSON has no word for, and binary data was not asked for; when the answer would
+    /// be longer.
     pub fn answer(
         &self,
         model_name: &str,
         model_version: &str,
         outputs: &[Tensor],
+        limit: usize,
     ) -> Result<InferenceAnswer, OipError> {
+        let too_large = || OipError {
+            status: 500,
+            message: format!("answer has more than {limit} bytes, ask for fewer outputs or smaller batches"),
+        };
         let mut described = Vec::with_capacity(self.outputs.len());
+        // Copied when the answer is known to fit.
         let mut raw = Vec::new();
+        let mut raw_bytes = 0_usize;
         for (name, carriage) in &self.outputs {
             let tensor = outputs
                 .iter()
@@ -190,9 +198,9 @@ impl Inference {
                 }
                 Carriage::Json => (Some(Data(&tensor.elements)), None),
                 Carriage::Binary => {
-                    let bytes = tensor.elements.to_le_bytes();
-                    raw.extend_from_slice(&bytes);
-                    (None, Some(BinarySize { binary_data_size: bytes.len() }))
+                    raw.push(tensor);
+                    raw_bytes = raw_bytes.saturating_add(tensor.bytes());
+                    (None, Some(BinarySize { binary_data_size: tensor.bytes() }))
                 }
             };
             described.push(AnswerTensor {
@@ -204,12 +212,35 @@ impl Inference {
             });
         }
         let answer = AnswerJson { model_name, model_version, id: self.id.as_deref(), outputs: described };
-        let mut body = serde_json::to_vec(&answer)
-            .map_err(|error| OipError { status: 500, message: format!("answer cannot be written: {error}") })?;
-        let binary = self.outputs.iter().any(|(_, carriage)| *carriage == Carriage::Binary);
-        let json_length = binary.then_some(body.len());
-        body.append(&mut raw);
+        let mut json = Bounded { bytes: Vec::new(), limit: limit.checked_sub(raw_bytes).ok_or_else(too_large)? };
+        serde_json::to_writer(&mut json, &answer).map_err(|_| too_large())?;
+        let mut body = json.bytes;
+        let json_length = (!raw.is_empty()).then_some(body.len());
+        body.reserve_exact(raw_bytes);
+        for tensor in raw {
+            body.extend_from_slice(&tensor.elements.to_le_bytes());
+        }
         Ok(InferenceAnswer { body, json_length })
+    }
+}
+
+/// Takes what is written, up to a limit.
+struct Bounded {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() > self.limit - self.bytes.len() {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -329,6 +360,8 @@ impl Serialize for Data<'_> {
 mod tests {
     use super::*;
 
+    const LIMIT: usize = 4096;
+
     fn signature() -> Signature {
         let tensor = |name: &str, datatype, shape: &[i64]| TensorSignature {
             name: name.into(),
@@ -363,7 +396,7 @@ mod tests {
         let request = parse(GOOD).unwrap();
         assert_eq!(request.inputs.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["x", "n"]);
         assert_eq!(request.inputs[0].elements, Elements::Fp32(vec![1.0, 2.0, 3.0, 4.5]));
-        let answer = request.answer("m", "3", &outputs(vec![0.25, 0.1])).unwrap();
+        let answer = request.answer("m", "3", &outputs(vec![0.25, 0.1]), LIMIT).unwrap();
         assert_eq!(answer.json_length, None);
         assert_eq!(
             String::from_utf8(answer.body).unwrap(),
@@ -378,7 +411,7 @@ mod tests {
         let body = [json.as_bytes(), &1.5_f32.to_le_bytes(), &f32::INFINITY.to_le_bytes()].concat();
         let request = Inference::parse(&body, Some(json.len()), &signature()).unwrap();
         assert_eq!(request.inputs[0].elements, Elements::Fp32(vec![1.5, f32::INFINITY]));
-        let answer = request.answer("m", "3", &outputs(vec![f32::NEG_INFINITY])).unwrap();
+        let answer = request.answer("m", "3", &outputs(vec![f32::NEG_INFINITY]), LIMIT).unwrap();
         let length = answer.json_length.unwrap();
         assert_eq!(
             String::from_utf8(answer.body[..length].to_vec()).unwrap(),
@@ -446,8 +479,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_beyond_the_limit_is_not_written() {
+        let binary = GOOD.replace("\"id\":\"7\",", "\"parameters\":{\"binary_data_output\":true},");
+        for request in [GOOD, &binary] {
+            let request = parse(request).unwrap();
+            let length = request.answer("m", "3", &outputs(vec![0.5; 8]), LIMIT).unwrap().body.len();
+            assert!(request.answer("m", "3", &outputs(vec![0.5; 8]), length).is_ok());
+            for limit in [0, 16, length - 1] {
+                let error = request.answer("m", "3", &outputs(vec![0.5; 8]), limit).unwrap_err();
+                assert_eq!(error.status, 500);
+                assert!(error.message.starts_with(&format!("answer has more than {limit} bytes")), "{}", error.message);
+            }
+        }
+    }
+
+    #[test]
     fn json_has_no_word_for_infinity() {
-        let error = parse(GOOD).unwrap().answer("m", "3", &outputs(vec![f32::NAN])).unwrap_err();
+        let error = parse(GOOD).unwrap().answer("m", "3", &outputs(vec![f32::NAN]), LIMIT).unwrap_err();
         assert!(error.message.starts_with("output `y` holds an infinity or NaN"), "{}", error.message);
     }
 

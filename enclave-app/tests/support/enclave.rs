@@ -21,6 +21,7 @@ use teegate_protocol::manifest::ManifestBytes;
 use teegate_protocol::ohttp::{ClientContext, KeyConfig, seal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::client::TlsStream;
 
 /// Answers `GET /aa/evidence` with an unsigned quote over the bytes asked for: enclave-app asks and does not verify, so
 /// this is enough to see what it does with the answer, and nothing that any verifier would accept.
@@ -170,6 +171,38 @@ enum Sender {
     Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
+/// The TLS below a connection.
+pub(crate) async fn tls(address: &str, config: &Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("enclave.invalid").unwrap();
+    tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await.unwrap()
+}
+
+/// Begins an upload over HTTP/1.1 and returns when the program waits for its first byte.
+pub(crate) async fn begin_upload(address: &str, bytes: usize) -> TlsStream<TcpStream> {
+    let mut stream = tls(address, &client_config("http/1.1")).await;
+    let head = format!(
+        "POST {OHTTP_PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: {OHTTP_REQUEST}\r\ncontent-length: {bytes}\r\nexpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+/// See [`Connection::open_without_window`].
+pub(crate) struct Unread(hyper::client::conn::http2::SendRequest<Full<Bytes>>);
+
+impl Unread {
+    /// Sends ciphertext and takes the head of the answer.
+    pub(crate) async fn head(&self, ciphertext: &[u8]) -> http::Response<hyper::body::Incoming> {
+        let request = http::Request::post(format!("https://enclave.invalid{OHTTP_PATH}"));
+        let request = request.header("content-type", OHTTP_REQUEST).body(Full::new(ciphertext.to_vec().into()));
+        self.0.clone().send_request(request.unwrap()).await.unwrap()
+    }
+}
+
 /// An answer outside the seal.
 #[derive(Debug)]
 pub(crate) struct Plain {
@@ -184,9 +217,7 @@ impl Connection {
     }
 
     pub(crate) async fn open_with(address: &str, alpn: &str, config: &Arc<rustls::ClientConfig>) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let name = ServerName::try_from("enclave.invalid").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await.unwrap();
+        let stream = tls(address, config).await;
         let connection = stream.get_ref().1;
         assert_eq!(connection.alpn_protocol(), Some(alpn.as_bytes()));
         assert_eq!(connection.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
@@ -206,6 +237,26 @@ impl Connection {
             Sender::Http1(sender)
         };
         Self { sender, exporter, certificate, handshake }
+    }
+
+    /// A second asker on the same HTTP/2 connection.
+    pub(crate) fn again(&self) -> Self {
+        let Sender::Http2(sender) = &self.sender else { panic!("HTTP/1.1 has one request at a time") };
+        Self {
+            sender: Sender::Http2(sender.clone()),
+            exporter: self.exporter.clone(),
+            certificate: self.certificate.clone(),
+            handshake: self.handshake,
+        }
+    }
+
+    /// An HTTP/2 connection whose streams may bring no byte of an answer.
+    pub(crate) async fn open_without_window(address: &str) -> Unread {
+        let io = TokioIo::new(tls(address, &client_config("h2")).await);
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (sender, connection) = builder.initial_stream_window_size(0).handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        Unread(sender)
     }
 
     pub(crate) async fn call(
