@@ -6,6 +6,8 @@ use teegate_verifier::Stage;
 pub(crate) const ACCEPTED: u8 = 0;
 /// There is no verdict: usage, input or output, an unreadable policy.
 pub(crate) const COULD_NOT_RUN: u8 = 1;
+/// `policy lint` has warnings or errors.
+pub(crate) const FOUND: u8 = 4;
 
 /// For the end of `--help`.
 pub(crate) const EXPLANATION: &str =

@@ -8,6 +8,7 @@ mod inspect;
 mod instant;
 mod output;
 mod policy;
+mod policy_command;
 mod show;
 mod verify;
 
@@ -29,6 +30,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Show what evidence says, without verifying any of it
     Inspect(inspect::InspectArgs),
+    /// Explain a policy, find its weak places, or compare two
+    Policy(policy_command::PolicyArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
     Infer(infer::InferArgs),
     /// Walk the whole path on this machine, on forged hardware and with a real model
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     match command.verb {
         Verb::Verify(args) => verify::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Demo(args) => demo::run(args),
     }

@@ -3,22 +3,33 @@
 use std::fs::File;
 use std::io::Read;
 
-use teegate_verifier::Policy;
+use teegate_verifier::{Policy, PolicyError};
 
 /// Reference values of a large fleet fit many times over.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads the policy called `name`. The names `genuine` and `strict` are taken; a file of that name is `./genuine`.
 pub(crate) fn read(name: &str) -> Result<Policy, String> {
+    Policy::parse(&read_text(name)?).map_err(|error| refused(name, &error))
+}
+
+/// The text of the policy called `name`.
+pub(crate) fn read_text(name: &str) -> Result<String, String> {
     match name {
-        "genuine" => Policy::parse(teegate_measurements::GENUINE).map_err(|error| format!("policy `genuine`: {error}")),
-        "strict" => Policy::parse(teegate_measurements::STRICT).map_err(|error| {
-            format!(
-                "policy `strict` is a template: put your reference values into a copy of `measurements/policy/strict.toml` \
-                 and name the copy; it stops at: {error}"
-            )
-        }),
-        path => Policy::parse(&read_file(path)?).map_err(|error| format!("policy `{path}`: {error}")),
+        "genuine" => Ok(teegate_measurements::GENUINE.to_owned()),
+        "strict" => Ok(teegate_measurements::STRICT.to_owned()),
+        path => read_file(path),
+    }
+}
+
+/// Why the policy called `name` was refused.
+pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
+    match name {
+        "strict" => format!(
+            "policy `strict` is a template: put your reference values into a copy of `measurements/policy/strict.toml` \
+             and name the copy; it stops at: {error}"
+        ),
+        name => format!("policy `{name}`: {error}"),
     }
 }
 

@@ -1,0 +1,273 @@
+//! `teegate policy`: a policy in sentences, its weak places, and what another one changes.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use teegate_verifier::{Direction, Policy, Remark, Sentence, Severity, Tee, Topic, lint_policy};
+
+use crate::output::{self, Style, Tone};
+use crate::verify::Format;
+use crate::{exit, policy};
+
+/// Explain a policy, find its weak places, or compare two
+#[derive(Args)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 answered (lint: nothing but notes); 1 could not run, or the policy is refused when it is loaded; \
+                           lint: 4 for warnings and errors.";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// The policy in plain sentences: what is asked, and what is left open
+    #[command(after_help = EXIT_STATUS)]
+    Explain {
+        /// A TOML file, or `genuine`
+        #[arg(value_name = "FILE")]
+        file: String,
+        /// How to show it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Weak or contradictory rules, with line and column, what each opens and what to write instead
+    #[command(after_help = EXIT_STATUS)]
+    Lint {
+        /// A TOML file, or `genuine`
+        #[arg(value_name = "FILE")]
+        file: String,
+        /// How to show it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// What B accepts that A refuses, and the reverse, field by field
+    #[command(after_help = EXIT_STATUS)]
+    Diff {
+        /// A TOML file, or `genuine`
+        #[arg(value_name = "A")]
+        a: String,
+        /// A TOML file, or `genuine`
+        #[arg(value_name = "B")]
+        b: String,
+        /// How to show it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
+    let result = match &args.verb {
+        Verb::Explain { file, format } => explain(file, *format),
+        Verb::Lint { file, format } => lint(file, *format),
+        Verb::Diff { a, b, format } => diff(a, b, *format),
+    };
+    match result {
+        Ok((text, status)) => output::finish(&text, status),
+        Err(message) => output::fail(&message),
+    }
+}
+
+fn explain(file: &str, format: Format) -> Result<(String, u8), String> {
+    let policy = policy::read(file)?;
+    let sentences = policy.explain();
+    let text = match format {
+        Format::Text => explained(&policy, &sentences),
+        Format::Json => {
+            to_json(&json!({ "schema": "teegate/policy-explain/1", "policy": policy.name(), "sentences": sentences }))?
+        }
+    };
+    Ok((text, exit::ACCEPTED))
+}
+
+fn explained(policy: &Policy, sentences: &[Sentence]) -> String {
+    let mut text = format!(
+        "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds; what is open is asked of nobody.\n",
+        output::plain(policy.name())
+    );
+    for (tee, title) in [(Tee::SevSnp, "AMD SEV-SNP"), (Tee::Tdx, "Intel TDX")] {
+        let own: Vec<_> = sentences.iter().filter(|one| one.profile.split('.').next() == Some(tee.name())).collect();
+        let Some(first) = own.first() else {
+            text += &format!("\n{title}: no profile; such evidence is refused.\n");
+            continue;
+        };
+        text += &format!("\n{title} [{}]\n", output::plain(&first.profile));
+        for (topic, title) in TOPICS {
+            let of_topic: Vec<_> = own.iter().filter(|one| one.topic == topic && one.asked).collect();
+            if !of_topic.is_empty() {
+                text += &format!("\n  {title}\n");
+            }
+            of_topic.iter().for_each(|one| text += &format!("    {}\n", output::plain(&one.text)));
+        }
+        let open: Vec<_> = own.iter().filter(|one| !one.asked).collect();
+        if !open.is_empty() {
+            text += "\n  What is left open\n";
+        }
+        open.iter().for_each(|one| text += &format!("    {}: {}\n", one.field, output::plain(&one.text)));
+        text += NEEDED;
+    }
+    text
+}
+
+const TOPICS: [(Topic, &str); 5] = [
+    (Topic::Claim, "What an accepting verdict speaks for"),
+    (Topic::Hardware, "Which hardware"),
+    (Topic::Vouching, "Who vouches for it"),
+    (Topic::Code, "Which code"),
+    (Topic::Freshness, "For whom, and when"),
+];
+
+const NEEDED: &str = "
+  What it takes to be accepted
+    Well-formed evidence, signed by a key whose certificates lead to the roots named above and are valid at the time of the
+    verdict, and a guest and platform for which each sentence above holds. `teegate verify --explain all` lists every check.
+";
+
+fn lint(file: &str, format: Format) -> Result<(String, u8), String> {
+    let text = policy::read_text(file)?;
+    let remarks = lint_policy(&text, teegate_measurements::STRICT).map_err(|error| policy::refused(file, &error))?;
+    let bad = remarks.iter().any(|remark| remark.severity != Severity::Note);
+    let status = if bad { exit::FOUND } else { exit::ACCEPTED };
+    let shown = match format {
+        Format::Text => linted(file, &remarks, Style::of_stdout()),
+        Format::Json => to_json(&json!({ "schema": "teegate/policy-lint/1", "policy": file, "remarks": remarks }))?,
+    };
+    Ok((shown, status))
+}
+
+fn linted(file: &str, remarks: &[Remark], style: Style) -> String {
+    let mut text = String::new();
+    for remark in remarks {
+        let tone = match remark.severity {
+            Severity::Error => Tone::Bad,
+            Severity::Warning => Tone::Caution,
+            Severity::Note => Tone::Quiet,
+        };
+        text += &format!(
+            "{}:{}:{}: {}: {}\n    opens    {}\n    instead  {}\n",
+            output::plain(file),
+            remark.line,
+            remark.column,
+            style.paint(tone, &remark.severity.to_string()),
+            output::plain(&remark.field),
+            output::plain(&remark.opens),
+            output::plain(&remark.instead),
+        );
+    }
+    let count = |severity| remarks.iter().filter(|remark| remark.severity == severity).count();
+    text += &format!(
+        "errors: {}; warnings: {}; notes: {}\n",
+        count(Severity::Error),
+        count(Severity::Warning),
+        count(Severity::Note)
+    );
+    text
+}
+
+fn diff(a: &str, b: &str, format: Format) -> Result<(String, u8), String> {
+    let differences = policy::read(a)?.differences(&policy::read(b)?);
+    if format == Format::Json {
+        let document = json!({ "schema": "teegate/policy-diff/1", "a": a, "b": b, "differences": differences });
+        return Ok((to_json(&document)?, exit::ACCEPTED));
+    }
+    let mut text = format!("A is `{}`, B is `{}`.\n", output::plain(a), output::plain(b));
+    for (title, direction) in [
+        ("What B accepts and A refuses", Direction::Wider),
+        ("What A accepts and B refuses", Direction::Narrower),
+        ("What each accepts and the other refuses", Direction::Different),
+        ("What B claims beyond A, of the same evidence", Direction::ClaimsMore),
+        ("What B claims no longer, of the same evidence", Direction::ClaimsLess),
+    ] {
+        let own: Vec<_> = differences.iter().filter(|one| one.direction == direction).collect();
+        if !own.is_empty() {
+            text += &format!("\n{title}\n");
+        }
+        for one in own {
+            let place = if one.field.is_empty() { one.tee.to_owned() } else { format!("{} {}", one.tee, one.field) };
+            text += &format!("  {place}: {}\n", output::plain(&one.text));
+        }
+    }
+    if differences.is_empty() {
+        text += "They accept the same evidence and claim the same of it.\n";
+    }
+    Ok((text, exit::ACCEPTED))
+}
+
+fn to_json(document: &serde_json::Value) -> Result<String, String> {
+    let text =
+        serde_json::to_string_pretty(document).map_err(|cause| format!("the result cannot be shown: {cause}"))?;
+    Ok(text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_says_what_is_asked_and_what_is_open() {
+        let (text, status) = explain("genuine", Format::Text).unwrap();
+        assert_eq!(status, 0);
+        for said in [
+            "\nAMD SEV-SNP [sev-snp.genuine]\n",
+            "\nIntel TDX [tdx.genuine]\n",
+            "\n  Which hardware\n    The processor must be one of milan, genoa, turin.\n",
+            "\n    A chain must end in a root of Intel that this release carries.\n",
+            "\n    measurement: The launch measurement (MEASUREMENT) is not asked: any code at all can run in the guest.\n",
+            "\n    bound_to: No claim is made about which code",
+        ] {
+            assert!(text.contains(said), "{said}\n{text}");
+        }
+        let (json, _) = explain("genuine", Format::Json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["sentences"][0]["topic"], "claim");
+        assert_eq!(json["sentences"][0]["asked"], false);
+    }
+
+    #[test]
+    fn lint_names_the_place_and_ends_with_four() {
+        let (text, status) = lint("genuine", Format::Text).unwrap();
+        assert_eq!(status, 4);
+        let line = teegate_measurements::GENUINE.lines().position(|line| line.starts_with("measurement")).unwrap() + 1;
+        assert!(
+            text.contains(&format!("genuine:{line}:1: error: sev-snp.genuine.measurement\n    opens    any code")),
+            "{text}"
+        );
+        assert!(text.lines().last().unwrap().starts_with("errors: 2; warnings: "), "{text}");
+        let (json, status) = lint("genuine", Format::Json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((status, json["remarks"][0]["column"].as_u64()), (4, Some(1)));
+    }
+
+    #[test]
+    fn notes_alone_end_with_zero_and_a_template_is_refused_where_it_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.toml");
+        let host_data = format!("host_data = \"{}\"", "11".repeat(32));
+        let own = teegate_measurements::STRICT
+            .replace("host_data = \"reference-value-needed\"", &host_data)
+            .replace("reference-value-needed", &"22".repeat(48));
+        std::fs::write(&path, &own).unwrap();
+        let path = path.to_str().unwrap();
+        let (text, status) = lint(path, Format::Text).unwrap();
+        assert_eq!((status, text.lines().last()), (0, Some("errors: 0; warnings: 0; notes: 2")));
+        let error = lint("strict", Format::Text).unwrap_err();
+        assert!(error.contains("is a template") && error.contains("line "), "{error}");
+
+        let (text, status) = diff(path, "genuine", Format::Text).unwrap();
+        assert_eq!(status, 0);
+        assert!(text.contains("\nWhat B accepts and A refuses\n"), "{text}");
+        assert!(
+            text.contains("  sev-snp measurement: B no longer asks: any code at all can run in the guest."),
+            "{text}"
+        );
+        assert!(text.contains("\nWhat B claims no longer, of the same evidence\n  sev-snp bound_to: "), "{text}");
+        let (same, _) = diff(path, path, Format::Text).unwrap();
+        assert!(same.ends_with("They accept the same evidence and claim the same of it.\n"), "{same}");
+        let (json, _) = diff("genuine", path, Format::Json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert!(json["differences"].as_array().unwrap().iter().any(|one| one["direction"] == "narrower"));
+    }
+}
