@@ -8,6 +8,8 @@ mod case;
 mod coverage;
 mod loader;
 mod memory;
+mod policy_diff;
+mod policy_schema;
 mod policy_text;
 mod pools;
 mod profile;

@@ -1,0 +1,80 @@
+//! Policies are what `measurements/schema/policy-1.json` says, their TOML read as JSON.
+
+use serde_json::{Value, json};
+use teegate_measurements::{GENUINE, STRICT};
+use teegate_verifier::Policy;
+
+use crate::subject::good;
+
+fn json_of(policy: &str) -> Value {
+    serde_json::to_value(toml::from_str::<toml::Table>(policy).unwrap()).unwrap()
+}
+
+/// `strict`, with a reference value wherever it asks for one.
+fn strict() -> String {
+    let host_data = format!("host_data = \"{}\"", "11".repeat(32));
+    STRICT
+        .replace("host_data = \"reference-value-needed\"", &host_data)
+        .replace("reference-value-needed", &"22".repeat(48))
+}
+
+#[test]
+fn every_policy_that_loads_is_valid_and_a_changed_one_is_neither() {
+    let schema: Value = serde_json::from_str(include_str!("../../../measurements/schema/policy-1.json")).unwrap();
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    let forged = good(teegate_verifier::Tee::SevSnp).policy.to_toml();
+    for policy in [GENUINE, &strict(), &forged] {
+        Policy::parse(policy).unwrap();
+        let errors: Vec<String> = schema.iter_errors(&json_of(policy)).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new());
+    }
+    assert!(!schema.is_valid(&json_of(STRICT)), "the template still asks for its values");
+
+    // Of every field of both profiles: that it must be there, and that a value of another form is refused.
+    let strict = json_of(&strict());
+    let refused = |changed: &Value, what: &str| {
+        assert!(!schema.is_valid(changed), "{what} is still valid");
+        assert!(Policy::parse(&toml::to_string(changed).unwrap()).is_err(), "{what} still loads");
+    };
+    for tee in ["sev-snp", "tdx"] {
+        let fields: Vec<String> = strict[tee]["strict"].as_object().unwrap().keys().cloned().collect();
+        for field in fields {
+            let mut changed = strict.clone();
+            changed[tee]["strict"].as_object_mut().unwrap().remove(&field);
+            refused(&changed, &format!("{tee} without {field}"));
+            for value in [json!(true), json!("nonsense"), json!(-1), json!({ "nonsense": 1 })] {
+                let mut changed = strict.clone();
+                changed[tee]["strict"][&field] = value.clone();
+                refused(&changed, &format!("{tee} {field} = {value}"));
+            }
+        }
+        let mut changed = strict.clone();
+        changed[tee]["strict"]["nonsense"] = json!("unchecked");
+        refused(&changed, "an unknown field");
+        let mut changed = strict.clone();
+        changed[tee]["second"] = strict[tee]["strict"].clone();
+        refused(&changed, "a second profile");
+    }
+    for (pointer, value) in [
+        ("/schema", json!(2)),
+        ("/name", json!(1)),
+        ("/sev-snp/strict/measurement", json!([])),
+        ("/sev-snp/strict/measurement", json!("22")),
+        ("/sev-snp/strict/vmpl", json!({ "at_least": 0, "at_most": 1 })),
+        ("/sev-snp/strict/measurement", json!({ "at_least": "22".repeat(48) })),
+        ("/sev-snp/strict/minimum_tcb/turin", json!({ "bootloader": 1, "tee": 1, "snp": 1, "microcode": 1 })),
+        ("/sev-snp/strict/minimum_tcb/milan/microcode", json!(256)),
+        ("/sev-snp/strict/minimum_tcb", json!({})),
+        ("/sev-snp/strict/chip_ids", json!(["00".repeat(64)])),
+        ("/sev-snp/strict/platform_info", json!({ "required": [], "forbidden": [], "unknown": "allowed" })),
+        ("/sev-snp/strict/platform_info/required/0", json!("alias-check")),
+        ("/tdx/strict/tcb_status/0", json!("Revoked")),
+        ("/tdx/strict/denied_advisories", json!(["INTEL-SA-837"])),
+        ("/tdx/strict/xfam/required", json!("3")),
+        ("/tdx/strict/minimum_evaluation_number", json!(0)),
+    ] {
+        let mut changed = strict.clone();
+        *changed.pointer_mut(pointer).unwrap() = value.clone();
+        refused(&changed, &format!("{pointer} = {value}"));
+    }
+}
