@@ -85,7 +85,7 @@ fn explain(file: &str, format: Format) -> Result<(String, u8), String> {
 
 fn explained(policy: &Policy, sentences: &[Sentence]) -> String {
     let mut text = format!(
-        "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds; what is open is asked of nobody.\n",
+        "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds; what is left open\nis asked of nobody.\n",
         output::plain(policy.name())
     );
     for (tee, title) in [(Tee::SevSnp, "AMD SEV-SNP"), (Tee::Tdx, "Intel TDX")] {
@@ -215,7 +215,7 @@ mod tests {
             "\nIntel TDX [tdx.genuine]\n",
             "\n  Which hardware\n    The processor must be one of milan, genoa, turin.\n",
             "\n    A chain must end in a root of Intel that this release carries.\n",
-            "\n    measurement: The launch measurement (MEASUREMENT) is not asked: any code at all can run in the guest.\n",
+            "\n    measurement: The launch measurement (MEASUREMENT): not asked, so any code at all can run in the guest.\n",
             "\n    bound_to: No claim is made about which code",
         ] {
             assert!(text.contains(said), "{said}\n{text}");

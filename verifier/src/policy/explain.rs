@@ -112,7 +112,7 @@ fn sentence(profile: &str, tee: Tee, field: &'static str, demand: &Demand) -> Se
     let text = if asked {
         format!("{} {}.", about.subject, demand.in_words())
     } else {
-        format!("{} is not asked: {}.", about.subject, about.open)
+        format!("{}: not asked, so {}.", about.subject.trim_end_matches(','), about.open)
     };
     Sentence { profile: profile.to_owned(), field, topic: about.topic, asked, text }
 }
@@ -155,16 +155,11 @@ const BOTH: &[Row] = &[
 
 const SNP: &[Row] = &[
     ("products", Topic::Hardware, "The processor", "any generation is taken"),
-    ("denied_products", Topic::Hardware, "A processor that is denied by name", "none is denied"),
+    ("denied_products", Topic::Hardware, "The processor", "no generation is denied by name"),
     ("signing_keys", Topic::Vouching, "The kind of key that signs the report", "any kind is taken"),
     ("csp_ids", Topic::Vouching, "The cloud provider of a VLEK", "a VLEK of any provider is taken"),
     ("masked_chip_id", Topic::Hardware, "A report that hides its chip", "nobody can tell which chip it was"),
-    (
-        "chip_ids",
-        Topic::Hardware,
-        "The chip",
-        "any chip is taken, also one whose key was extracted in somebody's cellar",
-    ),
+    ("chip_ids", Topic::Hardware, "The chip", "any chip is taken, also one whose key is known to have been extracted"),
     ("revocation", Topic::Vouching, "AMD's revocation list", "a certificate that AMD has revoked is taken"),
     (
         "minimum_tcb",
@@ -221,7 +216,7 @@ const TDX: &[Row] = &[
         "ppids",
         Topic::Hardware,
         "The platform",
-        "any platform is taken, also one whose key was extracted in somebody's cellar",
+        "any platform is taken, also one whose key is known to have been extracted",
     ),
     (
         "minimum_evaluation_number",
@@ -232,7 +227,7 @@ const TDX: &[Row] = &[
     (
         "one_evaluation",
         Topic::Vouching,
-        "The evaluation number of TCB info and of QE identity",
+        "The evaluation of TCB info and of QE identity",
         "an old judgement of the one stands beside a new one of the other",
     ),
     (
@@ -312,7 +307,7 @@ mod tests {
         let said = |field: &str| sentences.iter().find(|sentence| sentence.field == field).unwrap();
         assert_eq!(
             said("measurement").text,
-            "The launch measurement (MEASUREMENT) is not asked: any code at all can run in the guest."
+            "The launch measurement (MEASUREMENT): not asked, so any code at all can run in the guest."
         );
         assert!(!said("measurement").asked && said("measurement").topic == Topic::Code);
         assert_eq!(said("products").text, "The processor must be one of milan, genoa, turin.");
