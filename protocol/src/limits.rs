@@ -1,5 +1,6 @@
-//! The numbers of the protocol, in one table. *Fixed* ones are part of version 1: both sides must agree on them.
-//! *Configurable* ones carry a default and the bounds inside which an operator or a policy may move them.
+//! The numbers that more than one program must keep. *Fixed* ones are part of version 1: both sides agree on them.
+//! *Configurable* ones carry a default and the bounds inside which a gateway, a client or a policy may move them; what an
+//! enclave-app may be configured to stands in its own configuration, and its manifest says the result.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,16 +31,8 @@ pub const BHTTP_FIELD_BYTES: usize = 8 * 1024;
 pub const BHTTP_CONTROL_BYTES: usize = 8 * 1024;
 /// Informational responses before the final one.
 pub const BHTTP_INFORMATIONAL: usize = 8;
-/// Plaintext bytes of one chunk of chunked Oblivious HTTP.
-pub const CHUNK_BYTES: usize = 16 * 1024;
 /// Bytes of an HTTP header block outside the seal.
 pub const HEADER_BLOCK_BYTES: usize = 16 * 1024;
-/// Dimensions of a tensor.
-pub const TENSOR_RANK: u64 = 16;
-/// Elements of a tensor.
-pub const TENSOR_ELEMENTS: u64 = 1 << 31;
-/// Reservations against replay under one Oblivious HTTP key.
-pub const REPLAY_RESERVATIONS: usize = 1 << 20;
 /// At most so many re-seals that a client does by itself for one request.
 pub const AUTOMATIC_RESEALS: u32 = 2;
 
@@ -49,10 +42,6 @@ pub const SEALED_BODY_BYTES: Limit =
 /// Longest life of a manifest that a policy accepts.
 pub const MANIFEST_LIFE_SECONDS: Limit =
     Limit { name: "manifest life seconds", default: 7200, least: 60, most: 86_400 };
-/// Length of an epoch.
-pub const EPOCH_SECONDS: Limit = Limit { name: "epoch seconds", default: 3600, least: 60, most: 21_600 };
-/// How long the keys of the previous epoch are kept.
-pub const GRACE_SECONDS: Limit = Limit { name: "grace seconds", default: 600, least: 10, most: 3600 };
 /// How often a gateway attests an instance again.
 pub const REATTEST_SECONDS: Limit = Limit { name: "re-attest seconds", default: 120, least: 1, most: 3600 };
 /// How old the last channel check may be.
@@ -118,8 +107,6 @@ mod tests {
         for limit in [
             SEALED_BODY_BYTES,
             MANIFEST_LIFE_SECONDS,
-            EPOCH_SECONDS,
-            GRACE_SECONDS,
             REATTEST_SECONDS,
             CHANNEL_AGE_SECONDS,
             HOLD_SECONDS,
@@ -133,11 +120,5 @@ mod tests {
             let value = limit.most + 1;
             assert_eq!(limit.resolve(Some(value)), Err(OutOfBounds { limit, value }));
         }
-    }
-
-    #[test]
-    fn a_manifest_outlives_its_epoch_and_grace() {
-        let keys_live = EPOCH_SECONDS.default + GRACE_SECONDS.default;
-        assert!(MANIFEST_LIFE_SECONDS.resolve(None).expect("inside") >= keys_live);
     }
 }

@@ -108,7 +108,8 @@ pub struct Manifest {
 /// A model that an instance runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelEntry {
-    /// Name under which requests ask for it, asserted by the enclave-app: 1 to 128 of `A-Z a-z 0-9 . _ -`.
+    /// Name under which requests ask for it, asserted by the enclave-app: 1 to 128 of `A-Z a-z 0-9 . _ - +`, and
+    /// not `.` or `..`, which are no names in a path.
     pub name: String,
     /// Version, likewise.
     pub version: String,
@@ -344,10 +345,11 @@ fn parse_limits(object: &mut Object) -> Result<Limits, JsonError> {
 fn parse_label(object: &mut Object, member: &str) -> Result<String, JsonError> {
     let label = object.text(member)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+');
-    if (1..=128).contains(&label.len()) && label.bytes().all(allowed) {
+    let is_path = matches!(label.as_str(), "." | "..");
+    if (1..=128).contains(&label.len()) && label.bytes().all(allowed) && !is_path {
         Ok(label)
     } else {
-        Err(object.invalid(member, "1 to 128 of `A-Z a-z 0-9 . _ - +`"))
+        Err(object.invalid(member, "1 to 128 of `A-Z a-z 0-9 . _ - +`, and not `.` or `..`"))
     }
 }
 

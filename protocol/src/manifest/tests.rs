@@ -107,6 +107,8 @@ fn values_are_strict_and_the_member_is_named() {
     assert!(invalid("models[0].sha256")(&refusal("0505", "05zz")));
     assert!(invalid("models[0].name")(&refusal("mnist-8", "")));
     assert!(invalid("models[0].name")(&refusal("mnist-8", "../mnist")));
+    assert!(invalid("models[0].name")(&refusal("mnist-8", ".")));
+    assert!(invalid("models[0].name")(&refusal("mnist-8", "..")));
     assert!(invalid("models[0].name")(&refusal("mnist-8", &"m".repeat(129))));
     assert!(invalid("ohttp_keys")(&refusal(r#""ohttp_keys":""#, r#""ohttp_keys":"="#)));
     assert!(invalid("app")(&refusal(r#""app":{"version":"0.1.0"}"#, r#""app":["0.1.0"]"#)));
