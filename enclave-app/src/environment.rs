@@ -1,7 +1,7 @@
 //! The process environment is chosen by whoever starts the process, and it reaches further than the configuration:
 //! `LD_PRELOAD` puts code into the enclave, and ONNX Runtime reads two dozen variables of its own.
 //!
-//! So `LD_*` is fatal, and everything else is dropped: the program replaces itself, once, by the same program with an
+//! So `LD_*` and an `/etc/ld.so.preload` are fatal, and everything else is dropped: the program replaces itself, once, by the same program with an
 //! environment that it chose. That is also the only way to turn ONNX Runtime's telemetry off *before* it is
 //! initialised. The library sends one event while its environment is being created, before the C interface can be asked
 //! not to; `ORT_DISABLE_TELEMETRY`, read at that moment, prevents the uploader, the device identifier and the cache
@@ -11,6 +11,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 /// Read by ONNX Runtime when it is initialised: with `1` it creates no uploader, no identifier and no cache.
 const TELEMETRY_OFF: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
@@ -18,11 +19,18 @@ const TELEMETRY_OFF: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 /// The level of the log, the one thing that an environment may say.
 const LOG_LEVEL: &str = "TEEGATE_LOG";
 
+/// Libraries that the dynamic loader adds to every process.
+const PRELOAD: &str = "/etc/ld.so.preload";
+
 /// Why this environment cannot be used.
 #[derive(Debug)]
 pub enum EnvironmentError {
     /// A variable of the dynamic loader is set: other code may already run in this process.
     LoaderVariable(String),
+    /// A file names libraries to load into every process.
+    Preload,
+    /// What lies at `/proc` is not the kernel's.
+    Proc,
     /// `TEEGATE_LOG` is none of the levels.
     LogLevel(String),
     /// The program could not replace itself.
@@ -36,6 +44,13 @@ impl std::fmt::Display for EnvironmentError {
                 f,
                 "environment: `{name}` is set, and variables of the dynamic loader can put other code into this process; start enclave-app without any `LD_*`"
             ),
+            Self::Preload => write!(
+                f,
+                "`{PRELOAD}` is not empty or cannot be read, so other code may run in this process; start enclave-app without it"
+            ),
+            Self::Proc => {
+                write!(f, "`/proc` is not the proc file system, so this program cannot find itself there; mount it")
+            }
             Self::LogLevel(value) => {
                 write!(f, "environment: `{LOG_LEVEL}` is `{value}`, expected one of error, warn, info, debug, trace")
             }
@@ -70,10 +85,13 @@ pub fn log_level() -> Result<tracing::Level, EnvironmentError> {
 /// environment. Does not return in that case: same process id, same arguments, same descriptors.
 ///
 /// # Errors
-/// [`EnvironmentError::LoaderVariable`] when any `LD_*` is set.
+/// [`EnvironmentError::LoaderVariable`] when any `LD_*` is set, [`EnvironmentError::Preload`] when a file does the same,
+/// [`EnvironmentError::Proc`] when the program could be given another one for itself.
 pub fn enter() -> Result<(), EnvironmentError> {
     let present: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
     refuse_loader_variables(&present)?;
+    refuse_preload(Path::new(PRELOAD))?;
+    require_proc(Path::new("/proc/self"))?;
     if telemetry_is_off() && present.iter().all(|name| name == TELEMETRY_OFF.0 || name == LOG_LEVEL) {
         return Ok(());
     }
@@ -128,9 +146,40 @@ fn refuse_loader_variables(names: &[OsString]) -> Result<(), EnvironmentError> {
     }
 }
 
+fn refuse_preload(file: &Path) -> Result<(), EnvironmentError> {
+    match std::fs::metadata(file) {
+        Ok(found) if found.len() == 0 => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(_) | Err(_) => Err(EnvironmentError::Preload),
+    }
+}
+
+/// This program is started again, and its library loaded, by a path below `/proc`.
+fn require_proc(directory: &Path) -> Result<(), EnvironmentError> {
+    match rustix::fs::statfs(directory) {
+        Ok(found) if found.f_type == rustix::fs::PROC_SUPER_MAGIC => Ok(()),
+        Ok(_) | Err(_) => Err(EnvironmentError::Proc),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_for_every_process_and_another_proc_are_fatal() {
+        let folder = std::env::temp_dir().join(format!("teegate-preload-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("ld.so.preload");
+        assert!(refuse_preload(&file).is_ok());
+        std::fs::write(&file, "").unwrap();
+        assert!(refuse_preload(&file).is_ok());
+        std::fs::write(&file, "/x.so").unwrap();
+        assert!(matches!(refuse_preload(&file), Err(EnvironmentError::Preload)));
+        assert!(require_proc(Path::new("/proc/self")).is_ok());
+        assert!(matches!(require_proc(&folder), Err(EnvironmentError::Proc)));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn any_variable_of_the_loader_is_fatal() {

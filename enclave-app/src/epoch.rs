@@ -391,3 +391,85 @@ fn envelope(manifest: &ManifestBytes, evidence: RawEvidence, nonce: Option<Nonce
     };
     envelope.to_json().map(Bytes::from).map_err(EpochError::Envelope)
 }
+
+#[cfg(test)]
+mod tests {
+    use teegate_protocol::evidence::EvidenceKind;
+    use teegate_protocol::ohttp::seal;
+
+    use super::*;
+    use crate::attester::{Answer, Attester};
+
+    /// Reports what it is asked for, unsigned.
+    struct Unsigned;
+
+    impl Attester for Unsigned {
+        fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
+            let mut bytes = vec![0; 1184];
+            bytes[0x50..0x90].copy_from_slice(&report_data);
+            let evidence = RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None };
+            Box::pin(std::future::ready(Ok(evidence)))
+        }
+    }
+
+    async fn epochs() -> Arc<Epochs> {
+        let model = ModelEntry {
+            name: "m".into(),
+            version: "1".into(),
+            sha256: teegate_protocol::manifest::ModelDigest([1; 32]),
+        };
+        let constants = Constants {
+            models: vec![model],
+            config_sha256: ConfigDigest([2; 32]),
+            limits: Limits {
+                sealed_body_bytes: 1 << 20,
+                tensor_rank: 16,
+                tensor_elements: 1 << 20,
+                cross_tenant_batching: false,
+            },
+            length: Duration::from_secs(3600),
+            grace: Duration::from_secs(600),
+            replay_capacity: 64,
+        };
+        let identity = Arc::new(Identity::generate().unwrap());
+        Epochs::start(identity, EvidenceActor::start(Box::new(Unsigned)), constants).await.unwrap()
+    }
+
+    fn opens(epoch: &Epoch) -> Result<Vec<u8>, OpenError> {
+        let keys = epoch.manifest().manifest().key_configs().unwrap();
+        let (ciphertext, _) = seal(&keys[0], b"text").unwrap();
+        epoch.open(EncapsulatedRequest::parse(&ciphertext).unwrap()).map(|(plaintext, _)| plaintext)
+    }
+
+    #[tokio::test]
+    async fn a_key_is_gone_at_its_time_whoever_still_holds_its_epoch() {
+        let epochs = epochs().await;
+        let first = epochs.current().unwrap();
+        assert_eq!(opens(&first), Ok(b"text".to_vec()));
+        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
+        epochs.forget_the_dead();
+        assert_eq!(opens(&first), Ok(b"text".to_vec()));
+        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
+        assert_eq!(opens(&first), Err(OpenError::UnknownKeyId { key_id: 0 }));
+        assert!(first.key.read().unwrap().is_none());
+
+        let mut dead = epochs.make(epochs.origin(None)).await.unwrap();
+        (dead.ends, dead.dies) = (Duration::ZERO, Duration::ZERO);
+        epochs.begin(dead);
+        let dead = epochs.living().current.clone().unwrap();
+        assert!(epochs.by_key_id(6).is_none());
+        assert!(dead.key.read().unwrap().is_some());
+        epochs.forget_the_dead();
+        assert!(dead.key.read().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn after_its_end_an_epoch_is_not_offered_and_its_key_still_opens() {
+        let epochs = epochs().await;
+        let mut over = epochs.make(epochs.origin(None)).await.unwrap();
+        over.ends = Duration::ZERO;
+        epochs.begin(over);
+        assert!(epochs.current().is_none());
+        assert_eq!(opens(&epochs.by_key_id(2).unwrap()), Ok(b"text".to_vec()));
+    }
+}

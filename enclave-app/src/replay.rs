@@ -1,6 +1,7 @@
 //! No ciphertext is executed twice under one key.
 //!
-//! A place is *reserved* before anything is opened, so that nothing opens for which there would be no memory. If the
+//! A place is *reserved* before anything is opened, so that nothing opens that could not be remembered: without a place
+//! the answer is `busy`, unsealed. If the
 //! request does not open, the place is given back: whoever copies the outer bytes of a request and damages the rest
 //! must not be able to spend its one execution. The first request that opens takes the place for good, until the key is
 //! zeroised; what opens after it is a replay. Which of two copies that open at once is the first is decided in one

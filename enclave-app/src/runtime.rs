@@ -1,10 +1,12 @@
 //! The ONNX Runtime library: which bytes run, and that they send nothing.
 //!
-//! The library lies on a file system that the host can choose, so the path proves nothing. Its bytes are read once,
-//! compared with the digests compiled in here, written to an anonymous file that is then sealed against change, and
-//! loaded from that. `ORT_DYLIB_PATH` is not asked.
+//! The library lies on a file system that the host can choose, so the path proves nothing. Its bytes are written to an
+//! anonymous file, which is sealed against change, then compared with the digests compiled in here, and loaded.
+//! `ORT_DYLIB_PATH` is not asked. The libraries that it needs in turn (`libstdc++`, `libc` and what comes with them) are
+//! the dynamic loader's choice: they are as trustworthy as the measured image that brings them.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,7 +92,7 @@ impl Runtime {
         if !environment::telemetry_is_off() {
             return Err(RuntimeError::TelemetryOn);
         }
-        let library = sealed(&read_expected(path)?).map_err(RuntimeError::Seal)?;
+        let library = expected(path)?;
         let sealed_path = format!("/proc/self/fd/{}", library.as_raw_fd());
         let builder = ort::init_from(sealed_path).map_err(|error| RuntimeError::Load(error.to_string()))?;
         let environment = builder
@@ -109,25 +111,35 @@ impl Runtime {
     }
 }
 
-fn read_expected(path: &Path) -> Result<Vec<u8>, RuntimeError> {
-    let unreadable = |source| RuntimeError::Unreadable { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .map_err(unreadable)?
-        .take(MAX_LIBRARY_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    let actual = hex::encode(Sha256::digest(&bytes));
-    if actual == LIBRARY_SHA256 { Ok(bytes) } else { Err(RuntimeError::Digest { path: path.to_owned(), actual }) }
+/// A sealed copy of the file at `path`, if its bytes are those of the release.
+fn expected(path: &Path) -> Result<File, RuntimeError> {
+    let file = File::open(path).map_err(|source| RuntimeError::Unreadable { path: path.to_owned(), source })?;
+    let copy = sealed(file.take(MAX_LIBRARY_BYTES)).map_err(RuntimeError::Seal)?;
+    // What is hashed is the copy, which nobody can change any more.
+    let actual = hex::encode(digest(&copy).map_err(RuntimeError::Seal)?);
+    if actual == LIBRARY_SHA256 { Ok(copy) } else { Err(RuntimeError::Digest { path: path.to_owned(), actual }) }
 }
 
 /// An anonymous file with these bytes that nobody can change any more.
-fn sealed(bytes: &[u8]) -> std::io::Result<std::fs::File> {
-    let mut file =
-        std::fs::File::from(rustix::fs::memfd_create("onnxruntime", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    file.write_all(bytes)?;
+fn sealed(mut bytes: impl Read) -> std::io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(rustix::fs::memfd_create("onnxruntime", flags)?);
+    std::io::copy(&mut bytes, &mut file)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(file)
+}
+
+/// SHA-256 from the first byte on.
+fn digest(mut file: &File) -> std::io::Result<[u8; 32]> {
+    file.rewind()?;
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        let length = file.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(hash.finalize().into());
+        };
+        hash.update(bytes);
+    }
 }
 
 /// ONNX Runtime's messages can quote values of a request, so only their severity and place in the library's source are
@@ -148,19 +160,22 @@ mod tests {
     fn another_library_is_refused_by_its_digest() {
         let path = std::env::current_exe().unwrap();
         let expected = hex::encode(Sha256::digest(std::fs::read(&path).unwrap()));
-        match read_expected(&path) {
+        match super::expected(&path) {
             Err(RuntimeError::Digest { actual, .. }) => assert_eq!(actual, expected),
-            other => panic!("{:?}", other.map(|bytes| bytes.len())),
+            other => panic!("{other:?}"),
         }
         assert!(matches!(
-            read_expected(Path::new("/nonexistent/libonnxruntime.so")),
+            super::expected(Path::new("/nonexistent/libonnxruntime.so")),
             Err(RuntimeError::Unreadable { .. })
         ));
     }
 
     #[test]
     fn the_sealed_copy_cannot_be_written() {
-        let mut file = sealed(b"bytes").unwrap();
+        use std::io::Write;
+
+        let mut file = sealed(&b"bytes"[..]).unwrap();
+        assert_eq!(digest(&file).unwrap(), <[u8; 32]>::from(Sha256::digest(b"bytes")));
         assert_eq!(file.write(b"x").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
         assert_eq!(file.set_len(0).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
     }

@@ -161,6 +161,19 @@ fn what_cannot_be_served_is_refused_with_a_reason() {
 }
 
 #[test]
+fn outputs_beyond_the_limit_are_not_copied() {
+    let Some(runtime) = runtime() else { return };
+    let file = ModelFile::from_bytes(models::zeros()).unwrap();
+    let mut zeros = onnx::load(runtime, &file, 1, 1, 400).unwrap().remove(0);
+    let mut run = |length| zeros.run(&[tensor("shape", &[1], Elements::Int64(vec![length]))], &Stop::default());
+    assert_eq!(run(100).unwrap()[0].elements.len(), 100);
+    match run(101) {
+        Err(EngineError::Failed(words)) => assert!(words.contains("more than 400 bytes together"), "{words}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_run_that_fails_is_told_to_the_caller_and_the_process_lives() {
     let Some(runtime) = runtime() else { return };
     let mut zeros = load(runtime, models::zeros()).unwrap();
