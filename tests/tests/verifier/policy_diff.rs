@@ -74,6 +74,7 @@ fn evidence_that_a_wider_snp_rule_lets_in_is_announced_by_its_field() {
     widened(snp(|device| device.vmpl(1)), "vmpl", "[0, 1]", "snp.guest.vmpl");
     widened(snp(|device| device.guest_svn(3)), "guest_svn", "{ at_least = 0 }", "snp.guest.guest-svn");
     widened(snp(|device| device.report_data([9; 64])), "report_data", UNCHECKED, "snp.guest.report-data");
+    widened(genoa.under("report_data", "\"caller\""), "report_data", UNCHECKED, "snp.guest.report-data");
 }
 
 #[test]
@@ -134,4 +135,21 @@ fn evidence_under_another_root_is_announced_by_the_trust_anchors() {
                 && one.direction == Direction::Different)
         );
     }
+}
+
+/// Two values of one field: each policy accepts what the other refuses.
+#[test]
+fn rules_that_overlap_nowhere_are_called_different() {
+    let other = snp(|device| device.measurement([9; 48])).under("measurement", &format!("\"{}\"", "09".repeat(48)));
+    let own = snp(|device| device);
+    own.accepted();
+    other.accepted();
+    for (mut subject, policy) in [(own.clone(), &other.policy), (other.clone(), &own.policy)] {
+        subject.policy = policy.clone();
+        assert_eq!(subject.rejected().failed_checks(), ["snp.guest.measurement"]);
+    }
+    let differences = own.load_policy().differences(&other.load_policy());
+    let named: Vec<_> = differences.iter().map(|one| (one.field, one.direction)).collect();
+    assert_eq!(named, [("measurement", Direction::Different)]);
+    assert!(differences[0].text.starts_with("each accepts what the other refuses. A: The launch measurement"));
 }
