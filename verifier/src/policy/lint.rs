@@ -56,9 +56,9 @@ pub struct Remark {
 }
 
 /// Every remark about the policy in `text`, in the order of its lines. `strict` is the text of the strictest policy that
-/// is shipped: a floor below its floors is weak.
+/// is shipped: a floor below its floors is weak. A refusal by the loader that names a field also gets its place.
 pub fn lint(text: &str, strict: &str) -> Result<Vec<Remark>, PolicyError> {
-    let policy = Policy::parse(text)?;
+    let policy = Policy::parse(text).map_err(|error| placed(text, error))?;
     let failed = |error: toml::de::Error| PolicyError(error.to_string());
     let document = DeTable::parse(text).map_err(failed)?;
     let strict: toml::Table = toml::from_str(strict).map_err(failed)?;
@@ -77,6 +77,25 @@ pub fn lint(text: &str, strict: &str) -> Result<Vec<Remark>, PolicyError> {
     let mut remarks = lint.remarks;
     remarks.sort_by_key(|remark| (remark.line, remark.column, remark.severity));
     Ok(remarks)
+}
+
+/// The loader's words of a rule across fields, with the place of the table or first field that they name.
+/// What is wrong with a single value has its place already.
+fn placed(text: &str, error: PolicyError) -> PolicyError {
+    let place = || {
+        let (_, rest) = error.0.split_once('[')?;
+        let (table, rest) = rest.split_once(']')?;
+        let (tee, name) = table.split_once('.')?;
+        let field = rest.split('`').nth(1);
+        let document = DeTable::parse(text).ok()?;
+        let path: Vec<&str> = [tee, name].into_iter().chain(field).collect();
+        Some(position(text, key_offset(document.get_ref(), &path)?))
+    };
+    let across = !error.0.starts_with("TOML parse error");
+    match across.then(place).flatten() {
+        Some((line, column)) => PolicyError(format!("{} (line {line}, column {column})", error.0)),
+        None => error,
+    }
 }
 
 fn profile_of<'a>(policy: &'a toml::Table, tee: &str) -> Option<&'a toml::Table> {
@@ -633,7 +652,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_loader_refuses_is_refused_here_in_the_same_words() {
+    fn what_the_loader_refuses_is_refused_here_in_the_same_words_with_its_place() {
         assert_eq!(lint(STRICT, STRICT).unwrap_err(), Policy::parse(STRICT).unwrap_err());
+        for (from, to, field) in [
+            ("vmpl = [0]", "vmpl = \"unchecked\"", "host_data = "),
+            ("guest_svn = \"unchecked\"", "guest_svn = 1", "guest_svn = "),
+            ("turin = { fmc = 1, ", "turin = { ", "minimum_tcb = "),
+        ] {
+            let text = strict().replace(from, to);
+            let line = text.lines().position(|line| line.starts_with(field)).unwrap() + 1;
+            let loader = Policy::parse(&text).unwrap_err();
+            let refused = lint(&text, STRICT).unwrap_err();
+            assert_eq!(refused.to_string(), format!("{loader} (line {line}, column 1)"));
+            assert_eq!(refused.check(), loader.check());
+        }
     }
 }
