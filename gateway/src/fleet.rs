@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
-use teegate_protocol::manifest::{ManifestBytes, ManifestDigest};
+use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
 use teegate_verifier::{Endorsements, Policy};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::breaker::{Breaker, BreakerLimits};
 use crate::clock::{Clock, Now};
@@ -25,6 +27,9 @@ pub const CONFLICT: &str = "identity.conflict";
 
 /// How many manifests of the past are remembered, so that a client is told what became of its own.
 const FORMER_MANIFESTS: usize = 4_096;
+
+/// How long a rejection is remembered. A proof that took longer to come does not count.
+const REJECTIONS_KEPT: Duration = Duration::from_secs(300);
 
 /// All addresses, and what was proven about each.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub(crate) struct State {
     pub(crate) routes: BTreeMap<Address, Route>,
     breakers: HashMap<Identity, Arc<Breaker>>,
     former: VecDeque<(ManifestDigest, Former)>,
+    /// When the peer with a TLS key was rejected last: what was asked before that proves nothing any more.
+    rejected: HashMap<SpkiDigest, Instant>,
     permits: Permits,
 }
 
@@ -136,6 +143,13 @@ impl State {
         self.permits.sender.clone()
     }
 
+    /// Whether the peer was rejected after this proof was asked for, or may have been.
+    fn is_outdated(&self, backend: &Trusted<Backend>, now: &Now) -> bool {
+        let asked = backend.checked_at();
+        let rejected = self.rejected.get(&backend.once().manifest().manifest().tls_spki_sha256);
+        rejected.is_some_and(|at| asked <= *at) || now.mono.saturating_duration_since(asked) >= REJECTIONS_KEPT
+    }
+
     /// Every address where it stands at `now`.
     pub(crate) fn standings(&self, now: &Now) -> impl Iterator<Item = (&Address, Standing<'_>)> {
         let (now, version) = (*now, self.appraisal.version);
@@ -191,6 +205,7 @@ impl Fleet {
             routes: addresses.iter().map(|address| (address.clone(), Route::default())).collect(),
             breakers: HashMap::new(),
             former: VecDeque::new(),
+            rejected: HashMap::new(),
             permits: Permits::new(),
         };
         Self { clock, breaker_limits, metrics, changes: watch::Sender::new(0), state: RwLock::new(state) }
@@ -247,15 +262,16 @@ impl Fleet {
         version
     }
 
-    /// An address passed its channel check.
-    pub fn accept(&self, address: &Address, backend: Trusted<Backend>) {
+    /// An address passed its channel check. False when that came too late to count: under another policy, for an address that
+    /// is gone, or for a peer that was rejected after the challenge was sent.
+    pub fn accept(&self, address: &Address, backend: Trusted<Backend>) -> bool {
         let now = self.clock.now();
         let is_conflict_new = {
             let mut state = self.write();
-            if backend.policy_version() != state.appraisal.version {
-                return;
+            if backend.policy_version() != state.appraisal.version || state.is_outdated(&backend, &now) {
+                return false;
             }
-            let Some(mut route) = state.routes.remove(address) else { return };
+            let Some(mut route) = state.routes.remove(address) else { return false };
             let newest = Arc::clone(backend.once().manifest());
             let (claim, departed) = succeed(route.claim.take(), newest.clone());
             route.claim = Some(claim);
@@ -283,6 +299,7 @@ impl Fleet {
             );
         }
         self.announce();
+        true
     }
 
     /// An address showed epoch evidence that clients may be given.
@@ -306,6 +323,9 @@ impl Fleet {
             if version != state.appraisal.version {
                 return;
             }
+            let now = Instant::now();
+            state.rejected.retain(|_, at| now.duration_since(*at) < REJECTIONS_KEPT);
+            state.rejected.insert(distrust.tls_spki, now);
             for (other, route) in &mut state.routes {
                 let spki = route.claim.as_ref().and_then(Claim::identity).map(|(spki, _)| spki);
                 if other == address || spki == Some(distrust.tls_spki) {
@@ -356,11 +376,14 @@ impl Fleet {
         self.read().routes.get(address).is_none_or(|route| route.is_draining)
     }
 
-    /// A drained address is gone.
-    pub fn remove(&self, address: &Address) {
+    /// An address that has drained is gone. False when it was listed again meanwhile.
+    pub fn remove_if_draining(&self, address: &Address) -> bool {
         {
             let mut state = self.write();
-            let Some(route) = state.routes.remove(address) else { return };
+            if state.routes.get(address).is_some_and(|route| !route.is_draining) {
+                return false;
+            }
+            let Some(route) = state.routes.remove(address) else { return true };
             if let Some(claim) = route.claim {
                 state.depart(claim, Former::Gone);
             }
@@ -368,6 +391,7 @@ impl Fleet {
             state.judge_conflicts(&now);
         }
         self.announce();
+        true
     }
 
     /// Up to one offer for each attested instance that runs `model`, or any model, and that clients may seal to now.

@@ -34,6 +34,8 @@ pub enum RouteError {
     Method(&'static str),
     /// The gateway is shutting down.
     Draining,
+    /// The gateway could not write its answer, which would be a defect.
+    Internal,
 }
 
 /// What is answered.
@@ -98,6 +100,7 @@ pub fn say(error: &RouteError) -> Said {
         RouteError::MediaType => {
             return plain(415, "media-type", "expected one header field `content-type: message/ohttp-req`");
         }
+        RouteError::Internal => return plain(500, "internal", "the answer could not be written"),
         RouteError::NotFound => return plain(404, "not-found", "no such path"),
         RouteError::Method(allowed) => {
             return Said::Plain {

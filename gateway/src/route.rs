@@ -172,7 +172,7 @@ impl Gateway {
         let InstanceQuery { model, wait } = InstanceQuery::parse(query)?;
         let deadline = self.fleet.clock().now().mono + wait;
         let mut changes = self.fleet.changes();
-        let judge = || match self.fleet.offers(model) {
+        let judge = || match self.fleet.offers(model.as_deref()) {
             _ if self.is_draining() => Some(Err(RouteError::Draining)),
             none if none.is_empty() => None,
             offers => Some(Ok(offers)),
@@ -180,15 +180,10 @@ impl Gateway {
         let offers = wait_until(&mut changes, deadline, judge).await;
         let mut offers = offers.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
         shuffle(&mut offers);
-        let mut listed = Vec::with_capacity(CANDIDATES);
-        for offer in offers.iter().take(CANDIDATES) {
-            let offer = offer.once();
-            // It was written by our own encoder a moment ago; what is not JSON is left out.
-            if let Ok(envelope) = RawValue::from_string(offer.envelope().to_owned()) {
-                listed.push(Listed { manifest: *offer.manifest().digest(), envelope });
-            }
-        }
-        let body = serde_json::to_vec(&Listing { instances: listed }).unwrap_or_default();
+        let shown = offers.iter().take(CANDIDATES).map(|offer| offer.once());
+        let listed = shown.map(|offer| Listed { manifest: *offer.manifest().digest(), envelope: offer.envelope() });
+        let instances = listed.collect();
+        let body = serde_json::to_vec(&Listing { instances }).map_err(|_| RouteError::Internal)?;
         let mut answer = Response::new(whole(body));
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -344,14 +339,14 @@ impl Account {
 }
 
 #[derive(serde::Serialize)]
-struct Listing {
-    instances: Vec<Listed>,
+struct Listing<'a> {
+    instances: Vec<Listed<'a>>,
 }
 
 #[derive(serde::Serialize)]
-struct Listed {
+struct Listed<'a> {
     manifest: ManifestDigest,
-    envelope: Box<RawValue>,
+    envelope: &'a RawValue,
 }
 
 /// Fisher and Yates; without randomness the order stays as it is, which costs balance and nothing else.

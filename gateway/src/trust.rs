@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
+use serde_json::value::RawValue;
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Envelope, EvidenceKind};
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH};
@@ -169,7 +170,7 @@ impl Trusted<Backend> {
 #[derive(Debug)]
 pub struct Offer {
     manifest: Arc<ManifestBytes>,
-    envelope: String,
+    envelope: Box<RawValue>,
 }
 
 impl Offer {
@@ -178,8 +179,8 @@ impl Offer {
         &self.manifest
     }
 
-    /// The envelope, JSON.
-    pub fn envelope(&self) -> &str {
+    /// The envelope, JSON, read once and passed on as it is.
+    pub fn envelope(&self) -> &RawValue {
         &self.envelope
     }
 }
@@ -249,7 +250,8 @@ impl Candidate {
         // The age counts from here: what is proven is that the peer was alive after this instant.
         let checked_at = clock.now().mono;
         let question = Bytes::from(nonce.to_string());
-        let envelope = self.link.ask(Method::POST, ATTEST_PATH, question).await.map_err(Doubt::NoAnswer)?;
+        let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
+        let envelope = answer.map_err(|error| self.doubt(error))?;
         let expected = Expected::Channel { nonce, exporter: self.link.exporter().clone() };
         let judged = self.judge(envelope, expected, appraisal, lives, clock).await?;
         Ok(Trusted {
@@ -273,7 +275,8 @@ impl Candidate {
         clock: &Clock,
     ) -> Result<Trusted<Offer>, Doubt> {
         let checked_at = clock.now().mono;
-        let envelope = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await.map_err(Doubt::NoAnswer)?;
+        let answer = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await;
+        let envelope = answer.map_err(|error| self.doubt(error))?;
         let judged = self.judge(envelope, Expected::Epoch, appraisal, lives, clock).await?;
         Ok(Trusted {
             subject: Offer { manifest: Arc::new(judged.manifest), envelope: judged.envelope },
@@ -282,6 +285,18 @@ impl Candidate {
             fresh_until: checked_at + lives.channel_age,
             valid_until: judged.valid_until,
         })
+    }
+
+    /// Silence is no verdict. An answer that cannot be an envelope is one.
+    fn doubt(&self, error: NoAnswer) -> Doubt {
+        match error {
+            NoAnswer::TooLong(_) => Doubt::Distrust(Distrust {
+                checks: vec!["envelope.form"],
+                explanation: error.to_string(),
+                tls_spki: self.link.tls_spki_sha256(),
+            }),
+            error => Doubt::NoAnswer(error),
+        }
     }
 
     /// Appraises beside the request path: verification takes milliseconds of a core.
@@ -309,7 +324,7 @@ enum Expected {
 
 struct Judged {
     manifest: ManifestBytes,
-    envelope: String,
+    envelope: Box<RawValue>,
     evidence_digest: EvidenceDigest,
     valid_until: UnixTime,
 }
@@ -359,7 +374,7 @@ fn judge(
     let valid_until = attested.valid_until().min(UnixTime::from_seconds(manifest.manifest().not_after));
     let evidence_digest = EvidenceDigest::of(bytes);
     let text = envelope.to_json().map_err(|error| refuse("envelope.form", &error))?;
-    let envelope = String::from_utf8(text).map_err(|error| refuse("envelope.form", &error))?;
+    let envelope = serde_json::from_slice(&text).map_err(|error| refuse("envelope.form", &error))?;
     Ok(Judged { manifest, envelope, evidence_digest, valid_until })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
-use crate::trust::{Candidate, Doubt, Lifetimes, LinkSettings};
+use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings};
 
 /// The first pause after an address did not answer; it doubles up to the configured one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -32,9 +32,8 @@ pub async fn watch(address: Address, fleet: Arc<Fleet>, settings: WatchSettings,
     loop {
         watch_until_drained(&address, &fleet, &settings, &metrics).await;
         tokio::time::sleep(settings.drain).await;
-        // It may have been listed again meanwhile.
-        if fleet.is_draining(&address) {
-            fleet.remove(&address);
+        // It may have been listed again meanwhile: then it is watched on.
+        if fleet.remove_if_draining(&address) {
             tracing::info!(target: "audit", %address, "gone");
             return;
         }
@@ -43,14 +42,20 @@ pub async fn watch(address: Address, fleet: Arc<Fleet>, settings: WatchSettings,
 
 async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Metrics) {
     let mut candidate: Option<Candidate> = None;
-    let mut silent_for: u32 = 0;
+    let (mut silent_for, mut unsettled_for) = (0, 0);
     loop {
-        let version = fleet.appraisal().version;
-        let pause = match check(address, &mut candidate, fleet, settings).await {
-            Ok(pause) => {
+        let appraisal = fleet.appraisal();
+        let version = appraisal.version;
+        let pause = match check(address, &mut candidate, &appraisal, fleet, settings).await {
+            Ok(Next::Regular(pause)) => {
+                metrics.checked(address, "accepted");
+                (silent_for, unsettled_for) = (0, 0);
+                pause
+            }
+            Ok(Next::Soon) => {
                 metrics.checked(address, "accepted");
                 silent_for = 0;
-                pause
+                backed_off(&mut unsettled_for, settings)
             }
             Err(doubt @ Doubt::NoAnswer(_)) => {
                 metrics.checked(address, "no-answer");
@@ -59,9 +64,7 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
                 }
                 candidate = candidate.filter(|candidate| !candidate.is_closed());
                 fleet.silent(address);
-                let pause = FIRST_RETRY.saturating_mul(1 << silent_for.min(10)).min(settings.retry);
-                silent_for = silent_for.saturating_add(1);
-                pause
+                backed_off(&mut silent_for, settings)
             }
             Err(Doubt::Distrust(distrust)) => {
                 metrics.checked(address, "rejected");
@@ -80,46 +83,69 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
     }
 }
 
-/// One round: a channel check, then the epoch evidence for clients. Returns when the next is due.
+/// The pause before the next attempt of a row; it doubles from one to the next.
+fn backed_off(attempts: &mut u32, settings: &WatchSettings) -> Duration {
+    let pause = FIRST_RETRY.saturating_mul(1 << (*attempts).min(10)).min(settings.retry);
+    *attempts = attempts.saturating_add(1);
+    pause
+}
+
+/// When the next round is due.
+enum Next {
+    Regular(Duration),
+    /// What was proven did not settle everything; soon, and then less and less soon.
+    Soon,
+}
+
+/// One round: a channel check, then the epoch evidence for clients.
 async fn check(
     address: &Address,
     candidate: &mut Option<Candidate>,
+    appraisal: &Arc<Appraisal>,
     fleet: &Arc<Fleet>,
     settings: &WatchSettings,
-) -> Result<Duration, Doubt> {
+) -> Result<Next, Doubt> {
     let current = match candidate.take().filter(|candidate| !candidate.is_closed()) {
         Some(current) => current,
         None => Candidate::connect(address, &settings.link).await.map_err(Doubt::NoAnswer)?,
     };
     let current = candidate.insert(current);
-    let appraisal = fleet.appraisal();
-    let backend = current.prove(&appraisal, settings.lives, fleet.clock()).await?;
+    let backend = current.prove(appraisal, settings.lives, fleet.clock()).await?;
     let manifest = Arc::clone(backend.once().manifest());
     tracing::info!(
         target: "audit", %address, manifest = %manifest.digest(), instance = %manifest.manifest().instance_id,
         evidence = %backend.once().evidence_digest(), policy_version = appraisal.version, epoch = manifest.manifest().epoch,
         "attested",
     );
-    fleet.accept(address, backend);
-    let offer = match current.epoch_evidence(&appraisal, settings.lives, fleet.clock()).await {
+    if !fleet.accept(address, backend) {
+        return Ok(Next::Soon);
+    }
+    let offer = match current.epoch_evidence(appraisal, settings.lives, fleet.clock()).await {
         Ok(offer) => offer,
         Err(doubt @ Doubt::Distrust(_)) => return Err(doubt),
         Err(Doubt::NoAnswer(error)) => {
             // It may be sent to, but clients are not shown it until its epoch evidence is there.
             tracing::warn!(target: "audit", %address, "no epoch evidence: {error}");
-            return Ok(settings.retry);
+            return Ok(Next::Regular(settings.retry));
         }
     };
-    let is_same = offer.once().manifest().digest() == manifest.digest();
-    fleet.accept_offer(address, offer);
-    if !is_same {
-        // The epoch turned between the two questions.
-        return Ok(FIRST_RETRY);
+    if offer.once().manifest().digest() != manifest.digest() {
+        // The epoch turned between the two questions: clients are shown nothing that the channel has not proven.
+        return Ok(Next::Soon);
     }
-    // The next epoch's manifest should be known as soon as clients can be sealing to it.
-    let wall = fleet.clock().now().wall.seconds();
-    let epoch_left = Duration::from_secs(manifest.manifest().use_until.saturating_sub(wall).saturating_add(1));
-    Ok(jittered(settings.reattest).min(epoch_left))
+    fleet.accept_offer(address, offer);
+    let left = manifest.manifest().use_until.saturating_sub(fleet.clock().now().wall.seconds());
+    Ok(Next::Regular(next_round(left, settings)))
+}
+
+/// The next epoch's manifest should be known as soon as clients can be sealing to it. An epoch that is over by this clock and
+/// not by the enclave's is no reason to ask without end.
+fn next_round(epoch_seconds_left: u64, settings: &WatchSettings) -> Duration {
+    let turn = match epoch_seconds_left {
+        0 => settings.retry,
+        left => Duration::from_secs(left.saturating_add(1)),
+    };
+    jittered(settings.reattest).min(turn)
 }
 
 /// Waits until the next round is due: at the end of the pause, when the connection ends, or under a new policy. False when the
@@ -262,6 +288,40 @@ mod tests {
         until(&fleet, "without its CRL", unauthentic).await;
         fleet.set_addresses(&[]);
         until(&fleet, "gone", || fleet.read().routes.is_empty()).await;
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_does_not_make_it_ask_without_end() {
+        let settings =
+            WatchSettings { reattest: Duration::from_secs(120), retry: Duration::from_secs(5), ..settings() };
+        assert_eq!(next_round(0, &settings), settings.retry, "the epoch is over by this clock alone");
+        assert_eq!(next_round(1, &settings), Duration::from_secs(2), "it is about to turn");
+        assert!(next_round(3_600, &settings) > Duration::from_secs(100));
+        let mut attempts = 0;
+        let pauses: Vec<_> = (0..8).map(|_| backed_off(&mut attempts, &settings).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn epoch_evidence_of_another_manifest_is_not_shown() {
+        let enclave = Enclave::start(|who, challenge| match challenge.nonce {
+            Some(_) => honest(who, &platform(), challenge),
+            None => {
+                let next = who.manifest(1, Some(who.manifest(0, None).digest()));
+                let report_data = teegate_protocol::binding::epoch(next.digest());
+                crate::trust::forged::envelope(&next, &platform().report_data(report_data))
+            }
+        })
+        .await;
+        let fleet = watched(&enclave);
+        let digest = *enclave.who.manifest(0, None).digest();
+        until(&fleet, "attested", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
+        // Its next round begins only after the offer of this one was judged.
+        let mut changes = fleet.changes();
+        for _ in 0..2 {
+            changes.changed().await.unwrap();
+        }
+        assert!(fleet.offers(None).is_empty());
     }
 
     #[test]

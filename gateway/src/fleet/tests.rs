@@ -159,7 +159,8 @@ async fn an_identity_under_two_tls_keys_rejects_every_party() {
         assert!(matches!(route.standing(&fleet.clock().now(), 1), Standing::Rejected(&[CONFLICT])), "{what}");
         drop(state);
         // One party goes; the other proves nothing new, but is alone with its identity again.
-        fleet.remove(&address(2));
+        fleet.set_addresses(&[address(1), address(3)]);
+        assert!(fleet.remove_if_draining(&address(2)));
         assert_released(&fleet, manifests[0].digest());
     }
 }
@@ -207,7 +208,7 @@ async fn an_unknown_manifest_waits_only_while_nobody_is_attested() {
     fleet.reject(&address(1), &distrust(1), 1);
     fleet.reject(&address(2), &distrust(2), 1);
     assert_waits(&fleet, &unknown, &Refusal::Rejected(vec!["snp.policy.debug"]));
-    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    let (wire, manifest) = (Wire::connect().await, Who::new(3).manifest(0, None));
     fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH));
     assert_refused(&fleet, &unknown, &Refusal::Stale);
 }
@@ -233,7 +234,7 @@ async fn draining_finishes_what_has_a_permit_and_admits_nothing_new() {
     assert_eq!(fleet.set_addresses(&[address(2), address(3)]), [address(3)]);
     assert_eq!(permit.exercise(|| ()), Ok(()));
     assert_refused(&fleet, first.digest(), &Refusal::Reseal);
-    fleet.remove(&address(1));
+    assert!(fleet.remove_if_draining(&address(1)));
     assert_eq!(permit.exercise(|| ()), Err(Withdrawn));
 }
 
@@ -286,4 +287,34 @@ async fn who_does_not_answer_is_waited_for_only_while_nobody_else_is_there() {
     assert_refused(&fleet, first.digest(), &Refusal::Reseal);
     fleet.accept(&address(1), wire.trusted(&first, 1, Duration::ZERO));
     assert_waits(&fleet, first.digest(), &Refusal::Reseal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_was_asked_for_before_a_rejection_does_not_override_it() {
+    let fleet = fleet(&[1, 2]);
+    let mut who = Who::new(1);
+    who.tls_spki = SpkiDigest([1; 32]);
+    let manifest = who.manifest(0, None);
+    let (one, two) = (Wire::connect().await, Wire::connect().await);
+    let asked_before = two.trusted(&manifest, 1, FRESH);
+    fleet.accept(&address(1), one.trusted(&manifest, 1, FRESH));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    fleet.reject(&address(1), &distrust(1), 1);
+    assert!(!fleet.accept(&address(2), asked_before));
+    assert_waits(&fleet, manifest.digest(), &Refusal::Rejected(vec!["snp.policy.debug"]));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(fleet.accept(&address(2), two.trusted(&manifest, 1, FRESH)), "asked for after it");
+    assert_released(&fleet, manifest.digest());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_listed_again_is_not_removed() {
+    let fleet = fleet(&[1, 2]);
+    fleet.set_addresses(&[address(2)]);
+    assert!(fleet.set_addresses(&[address(1), address(2)]).is_empty(), "it is still watched");
+    assert!(!fleet.remove_if_draining(&address(1)));
+    assert!(fleet.read().routes.contains_key(&address(1)));
+    fleet.set_addresses(&[address(2)]);
+    assert!(fleet.remove_if_draining(&address(1)));
+    assert_eq!(fleet.set_addresses(&[address(1), address(2)]), [address(1)], "now it is new");
 }

@@ -361,6 +361,8 @@ async fn what_is_no_sealed_request_is_told_what_was_expected() {
         ("teegate-manifest", Some("00"), 400),
         ("teegate-hold", Some("-1"), 400),
         ("teegate-hold", Some("soon"), 400),
+        ("teegate-hold", Some(""), 400),
+        ("teegate-hold", Some("+5"), 400),
         ("teegate-hold", Some("99999999999999999999"), 400),
     ] {
         let response = gateway.serve(changed(name, value)).await;

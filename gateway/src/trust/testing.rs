@@ -203,7 +203,7 @@ impl Wire {
 pub(crate) fn offer(manifest: &Arc<ManifestBytes>, version: u64) -> Trusted<Offer> {
     let now = Instant::now();
     Trusted {
-        subject: Offer { manifest: Arc::clone(manifest), envelope: "{}".into() },
+        subject: Offer { manifest: Arc::clone(manifest), envelope: RawValue::from_string("{}".into()).unwrap() },
         policy_version: version,
         checked_at: now,
         fresh_until: now + Duration::from_secs(300),
