@@ -8,57 +8,45 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use teegate_protocol::limits::{self, Limit};
+use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
 use crate::breaker::BreakerLimits;
 use crate::hold::HoldLimits;
 
-/// One number that the configuration may set: its key, its default and the range that is accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct Bound {
-    /// The key, dotted where it stands in a table.
-    pub key: &'static str,
-    /// What holds when the key is absent.
-    pub default: u64,
-    /// The smallest value accepted.
-    pub least: u64,
-    /// The largest value accepted.
-    pub most: u64,
-}
-
-const fn bound(key: &'static str, default: u64, least: u64, most: u64) -> Bound {
-    Bound { key, default, least, most }
+/// A number of the configuration, named by its key: dotted where it stands in a table.
+const fn bound(name: &'static str, default: u64, least: u64, most: u64) -> Limit {
+    Limit { name, default, least, most }
 }
 
 /// A number that the protocol bounds.
-const fn shared(key: &'static str, limit: Limit) -> Bound {
-    bound(key, limit.default, limit.least, limit.most)
+const fn shared(name: &'static str, limit: Limit) -> Limit {
+    Limit { name, ..limit }
 }
 
-const REATTEST: Bound = shared("reattest_seconds", limits::REATTEST_SECONDS);
-const CHANNEL_AGE: Bound = shared("channel_age_seconds", limits::CHANNEL_AGE_SECONDS);
-const RETRY: Bound = bound("retry_seconds", 5, 1, 300);
-const MANIFEST_LIFE: Bound = shared("max_manifest_life_seconds", limits::MANIFEST_LIFE_SECONDS);
-const HOLD: Bound = shared("hold.seconds", limits::HOLD_SECONDS);
-const MAX_HOLD: Bound = bound("hold.max_seconds", limits::HOLD_SECONDS.most, 0, limits::HOLD_SECONDS.most);
-const TENANT_REQUESTS: Bound = shared("hold.tenant_requests", limits::HELD_REQUESTS_PER_TENANT);
-const TENANT_BYTES: Bound = shared("hold.tenant_bytes", limits::HELD_BYTES_PER_TENANT);
-const TOTAL_BYTES: Bound = shared("hold.total_bytes", limits::HELD_BYTES);
-const SEALED_BODY: Bound = shared("limits.sealed_body_bytes", limits::SEALED_BODY_BYTES);
-const CONNECTIONS: Bound = bound("limits.connections", 1_024, 1, 65_536);
-const STREAMS: Bound = bound("limits.streams_per_connection", 128, 1, 65_536);
-const CONNECT: Bound = bound("timeouts.connect_seconds", 5, 1, 60);
-const ATTEST: Bound = bound("timeouts.attest_seconds", 30, 1, 120);
-const HEADER_READ: Bound = bound("timeouts.header_read_seconds", 10, 1, 120);
-const BODY_IDLE: Bound = bound("timeouts.body_idle_seconds", 15, 1, 300);
-const UPLOAD: Bound = bound("timeouts.upload_seconds", 120, 1, 3_600);
-const ANSWER: Bound = bound("timeouts.answer_seconds", 120, 1, 3_600);
-const DRAIN: Bound = bound("timeouts.drain_seconds", 30, 0, 600);
-const BREAKER_FAILURES: Bound = bound("breaker.failures", 5, 1, 1_000);
-const BREAKER_OPEN: Bound = bound("breaker.open_seconds", 10, 1, 600);
+const REATTEST: Limit = shared("reattest_seconds", limits::REATTEST_SECONDS);
+const CHANNEL_AGE: Limit = shared("channel_age_seconds", limits::CHANNEL_AGE_SECONDS);
+const RETRY: Limit = bound("retry_seconds", 5, 1, 300);
+const MANIFEST_LIFE: Limit = shared("max_manifest_life_seconds", limits::MANIFEST_LIFE_SECONDS);
+const HOLD: Limit = shared("hold.seconds", limits::HOLD_SECONDS);
+const MAX_HOLD: Limit = bound("hold.max_seconds", limits::HOLD_SECONDS.most, 0, limits::HOLD_SECONDS.most);
+const TENANT_REQUESTS: Limit = shared("hold.tenant_requests", limits::HELD_REQUESTS_PER_TENANT);
+const TENANT_BYTES: Limit = shared("hold.tenant_bytes", limits::HELD_BYTES_PER_TENANT);
+const TOTAL_BYTES: Limit = shared("hold.total_bytes", limits::HELD_BYTES);
+const SEALED_BODY: Limit = shared("limits.sealed_body_bytes", limits::SEALED_BODY_BYTES);
+const CONNECTIONS: Limit = bound("limits.connections", 1_024, 1, 65_536);
+const STREAMS: Limit = bound("limits.streams_per_connection", 128, 1, 65_536);
+const CONNECT: Limit = bound("timeouts.connect_seconds", 5, 1, 60);
+const ATTEST: Limit = bound("timeouts.attest_seconds", 30, 1, 120);
+const HEADER_READ: Limit = bound("timeouts.header_read_seconds", 10, 1, 120);
+const BODY_IDLE: Limit = bound("timeouts.body_idle_seconds", 15, 1, 300);
+const UPLOAD: Limit = bound("timeouts.upload_seconds", 120, 1, 3_600);
+const ANSWER: Limit = bound("timeouts.answer_seconds", 120, 1, 3_600);
+const DRAIN: Limit = bound("timeouts.drain_seconds", 30, 0, 600);
+const BREAKER_FAILURES: Limit = bound("breaker.failures", 5, 1, 1_000);
+const BREAKER_OPEN: Limit = bound("breaker.open_seconds", 10, 1, 600);
 
 /// Every number of the configuration, for documentation and tests.
-pub const BOUNDS: &[Bound] = &[
+pub const BOUNDS: &[Limit] = &[
     REATTEST,
     CHANNEL_AGE,
     RETRY,
@@ -138,7 +126,12 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The circuit breaker of an instance.
     pub breaker: BreakerLimits,
+    /// As it was written, to tell what a reload does not take.
+    written: toml::Table,
 }
+
+/// The keys that a reload takes.
+const RELOADED: [&str; 3] = ["policy", "endorsements", "instances"];
 
 /// Certificate chain and private key of the clients' listener, both PEM.
 #[derive(Clone, Debug, Deserialize)]
@@ -188,12 +181,7 @@ pub enum ConfigError {
     /// It is not TOML, or not of the expected shape; the message names line and key.
     Shape(toml::de::Error),
     /// A number is outside its range.
-    OutOfBounds {
-        /// Which, and what is accepted.
-        bound: Bound,
-        /// What was given.
-        given: u64,
-    },
+    OutOfBounds(OutOfBounds),
     /// An address of an instance is not `host:port`.
     Address(String),
     /// The same address stands twice.
@@ -209,8 +197,8 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Unreadable { path, error } => write!(f, "cannot read `{}`: {error}", path.display()),
             Self::Shape(error) => write!(f, "the configuration is not understood: {error}"),
-            Self::OutOfBounds { bound: Bound { key, least, most, .. }, given } => {
-                write!(f, "`{key} = {given}` is out of bounds: expected {least} to {most}")
+            Self::OutOfBounds(OutOfBounds { limit: Limit { name, least, most, .. }, value }) => {
+                write!(f, "`{name} = {value}` is out of bounds: expected {least} to {most}")
             }
             Self::Address(text) => {
                 write!(f, "instance `{text}` is not an address: expected `host:port`, for example `10.0.0.7:8443`")
@@ -235,6 +223,7 @@ impl Config {
     /// Checks `text`; relative paths start from `folder`.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text).map_err(ConfigError::Shape)?;
+        let written = toml::from_str(text).map_err(ConfigError::Shape)?;
         let mut instances = Vec::with_capacity(file.instances.len().min(MAX_INSTANCES));
         if file.instances.is_empty() || file.instances.len() > MAX_INSTANCES {
             return Err(ConfigError::InstanceCount(file.instances.len()));
@@ -246,7 +235,7 @@ impl Config {
             }
             instances.push(address);
         }
-        let seconds = |bound: Bound, given| take(bound, given).map(Duration::from_secs);
+        let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);
         let config = Self {
             listen: file.listen,
             operator_listen: file.operator_listen,
@@ -280,6 +269,7 @@ impl Config {
                 failures: take(BREAKER_FAILURES, file.breaker.failures)?,
                 open: seconds(BREAKER_OPEN, file.breaker.open_seconds)?,
             },
+            written,
         };
         if config.reattest > config.channel_age {
             return Err(ConfigError::Contradiction(
@@ -293,15 +283,17 @@ impl Config {
         }
         Ok(config)
     }
+
+    /// The keys and tables that `newer` writes otherwise and that only a restart takes.
+    pub fn needs_restart(&self, newer: &Self) -> Vec<String> {
+        let all = self.written.keys().chain(newer.written.keys().filter(|key| !self.written.contains_key(*key)));
+        let changed = all.filter(|key| self.written.get(*key) != newer.written.get(*key));
+        changed.filter(|key| !RELOADED.contains(&key.as_str())).cloned().collect()
+    }
 }
 
-fn take(bound: Bound, given: Option<u64>) -> Result<u64, ConfigError> {
-    let value = given.unwrap_or(bound.default);
-    if (bound.least..=bound.most).contains(&value) {
-        Ok(value)
-    } else {
-        Err(ConfigError::OutOfBounds { bound, given: value })
-    }
+fn take(bound: Limit, given: Option<u64>) -> Result<u64, ConfigError> {
+    bound.resolve(given).map_err(ConfigError::OutOfBounds)
 }
 
 /// The file as written: what is absent takes its default from the table above.
@@ -392,15 +384,15 @@ mod tests {
     fn the_example_shows_every_key_with_its_default() {
         let example: toml::Table = include_str!("../example.toml").parse().unwrap();
         for bound in BOUNDS {
-            let shown = match bound.key.split_once('.') {
+            let shown = match bound.name.split_once('.') {
                 Some((table, key)) => &example[table][key],
-                None => &example[bound.key],
+                None => &example[bound.name],
             };
             assert_eq!(
                 shown.as_integer().and_then(|shown| u64::try_from(shown).ok()),
                 Some(bound.default),
                 "{}",
-                bound.key
+                bound.name
             );
         }
         Config::parse(include_str!("../example.toml"), Path::new("")).unwrap();
@@ -411,10 +403,10 @@ mod tests {
         for bound in BOUNDS {
             for (value, is_accepted) in [(bound.least, true), (bound.most, true), (bound.most + 1, false)] {
                 let given = take(*bound, Some(value));
-                assert_eq!(given.is_ok(), is_accepted, "{} = {value}", bound.key);
+                assert_eq!(given.is_ok(), is_accepted, "{} = {value}", bound.name);
             }
             if let Some(below) = bound.least.checked_sub(1) {
-                assert!(matches!(take(*bound, Some(below)), Err(ConfigError::OutOfBounds { .. })), "{}", bound.key);
+                assert!(matches!(take(*bound, Some(below)), Err(ConfigError::OutOfBounds(_))), "{}", bound.name);
             }
         }
     }
@@ -435,6 +427,17 @@ mod tests {
             let message = error_of(&format!("{SMALLEST}{line}"));
             assert!(message.contains(said), "{message}");
         }
+    }
+
+    #[test]
+    fn what_a_reload_does_not_take_is_named() {
+        let config = |more: &str| Config::parse(&format!("{SMALLEST}{more}"), Path::new("")).unwrap();
+        let old = config("retry_seconds = 7\n[hold]\nseconds = 5\n");
+        let newer = config("endorsements = ['crl']\nreattest_seconds = 60\n[hold]\nseconds = 6\n");
+        let mut named = old.needs_restart(&newer);
+        named.sort_unstable();
+        assert_eq!(named, ["hold", "reattest_seconds", "retry_seconds"]);
+        assert!(old.needs_restart(&old).is_empty());
     }
 
     #[test]

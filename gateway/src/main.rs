@@ -1,14 +1,16 @@
 //! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens.
 //!
 //! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP reads policy,
-//! endorsements and the list of instances again; SIGTERM and SIGINT finish what is in flight and leave.
+//! endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
+//! second one without finishing.
 
+use std::env::VarError;
 use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use teegate_gateway::clock::Clock;
 use teegate_gateway::config::{Address, Config};
@@ -38,7 +40,13 @@ impl<E: fmt::Display> From<E> for Failure {
 }
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("TEEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = match log_filter() {
+        Ok(filter) => filter,
+        Err(Failure(why)) => {
+            eprintln!("teegate-gateway: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = match arguments.as_slice() {
@@ -59,6 +67,17 @@ fn main() -> ExitCode {
             eprintln!("teegate-gateway: {why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What `TEEGATE_LOG` asks for; `info` when it does not say.
+fn log_filter() -> Result<EnvFilter, Failure> {
+    match std::env::var("TEEGATE_LOG") {
+        Err(VarError::NotPresent) => Ok(EnvFilter::new("info")),
+        Err(error) => Err(format!("`TEEGATE_LOG` is not understood: {error}"))?,
+        Ok(text) => Ok(EnvFilter::try_new(&text).map_err(|error| {
+            format!("`TEEGATE_LOG={text}` is not understood: {error}; expected for example `info`")
+        })?),
     }
 }
 
@@ -114,25 +133,41 @@ async fn run(path: &Path) -> Result<(), Failure> {
     };
     let (shutdown, is_shutdown) = tokio::sync::watch::channel(false);
     let (stop_operator, is_operator_stopped) = tokio::sync::watch::channel(false);
+    // Whoever reads the announcement may signal at once.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut told_to_end = std::pin::pin!(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        (terminate, interrupt)
+    });
     announce(&listener, &operator, &gateway)?;
     let clients = tokio::spawn(serve_clients(listener, tls, Arc::clone(&gateway), limits, is_shutdown));
     tokio::spawn(serve_operator(operator, Arc::clone(&gateway), limits, is_operator_stopped));
 
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => reload(path, &fleet, &watching, &metrics).await,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+    let reloading = async {
+        loop {
+            let _ = hangup.recv().await;
+            reload(path, &config, &fleet, &watching, &metrics).await;
         }
-    }
-    tracing::info!("shutting down: finishing what is in flight");
-    gateway.is_draining.store(true, Ordering::Release);
+    };
+    let (mut terminate, mut interrupt) = tokio::select! {
+        biased;
+        signals = told_to_end.as_mut() => signals,
+        never = reloading => never,
+    };
+    tracing::info!("shutting down: finishing what is in flight; a second signal ends it at once");
+    gateway.drain();
     shutdown.send_replace(true);
-    if tokio::time::timeout(config.drain_timeout, clients).await.is_err() {
-        tracing::warn!("some requests did not finish within {} s", config.drain_timeout.as_secs());
+    tokio::select! {
+        ended = tokio::time::timeout(config.drain_timeout, clients) => if ended.is_err() {
+            tracing::warn!("some requests did not finish within {} s", config.drain_timeout.as_secs());
+        },
+        _ = terminate.recv() => tracing::warn!("told twice: what is in flight is given up"),
+        _ = interrupt.recv() => tracing::warn!("told twice: what is in flight is given up"),
     }
     stop_operator.send_replace(true);
     Ok(())
@@ -145,16 +180,20 @@ fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettin
 }
 
 /// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
-async fn reload(path: &Path, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
+async fn reload(path: &Path, running: &Config, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
     let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
         let (policy, endorsements) = load_policy(&config)?;
-        Ok((config.instances, policy, endorsements))
+        Ok((config, policy, endorsements))
     });
     match loaded {
-        Ok((instances, policy, endorsements)) => {
-            let added = fleet.set_addresses(&instances);
-            watch_all(added, fleet, settings, metrics);
+        Ok((config, policy, endorsements)) => {
+            for key in running.needs_restart(&config) {
+                tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
+            }
+            // The policy first: nobody new is judged by the old one.
             fleet.set_policy(policy, endorsements).await;
+            let added = fleet.set_addresses(&config.instances);
+            watch_all(added, fleet, settings, metrics);
         }
         Err(Failure(why)) => tracing::error!("reload refused, everything stays as it was: {why}"),
     }

@@ -121,6 +121,21 @@ fn it_listens_reloads_and_leaves_when_told() {
 }
 
 #[test]
+fn who_waits_at_the_end_is_told_and_the_end_comes() {
+    let folder = Folder::new();
+    let mut running = Running::start(&folder);
+    let mut stream = TcpStream::connect(running.ready["listening"].as_str().unwrap()).unwrap();
+    write!(stream, "GET /v1/instances?wait=30 HTTP/1.1\r\nhost: gateway\r\n\r\n").unwrap();
+    running.await_metric("teegate_gateway_client_connection_total 1");
+    running.signal("TERM");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "who waits is told, not kept for the drain: {answer}");
+    assert_eq!(running.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn what_cannot_be_used_is_named() {
     let folder = Folder::new();
     folder.configure("instance = []");
@@ -134,6 +149,9 @@ fn what_cannot_be_used_is_named() {
     assert!(failure_of(&folder).contains("missing field"));
     std::fs::remove_file(folder.path("policy.toml")).unwrap();
     assert!(failure_of(&folder).contains("cannot read the policy"));
+    let output = folder.command().env("TEEGATE_LOG", "gateway=loud").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("`TEEGATE_LOG=gateway=loud` is not understood"));
     let usage = Command::new(env!("CARGO_BIN_EXE_teegate-gateway")).output().unwrap();
     assert_eq!(usage.status.code(), Some(1));
     assert!(String::from_utf8(usage.stderr).unwrap().contains("usage: teegate-gateway --config FILE"));
