@@ -3,9 +3,13 @@
 //! Certificates, manifests and collateral are dated by the wall clock. Someone who sets it back makes expired statements
 //! valid again, so a backward step of more than [`TOLERATED_STEP_SECONDS`] against the monotonic clock takes the gateway
 //! out of service until the wall clock has caught up.
+//!
+//! The monotonic clock stands still while the machine is suspended. Proofs do not: where the wall clock has come further than
+//! the monotonic one, ages count the difference. An operator who sets the clock forward makes proofs older, which costs a check.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use teegate_verifier::UnixTime;
 use tokio::time::Instant;
@@ -13,11 +17,19 @@ use tokio::time::Instant;
 /// How far the wall clock may fall behind the monotonic clock, in all, before the gateway is not ready.
 pub const TOLERATED_STEP_SECONDS: u64 = 60;
 
+/// Two readings in whole seconds may differ by so much without meaning anything.
+const ROUNDING_SECONDS: u64 = 1;
+
+/// More than any proof may live.
+const LONGEST_MISSED: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// One instant, read on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// For ages.
+    /// For deadlines of what this process does.
     pub mono: Instant,
+    /// For ages of proofs: `mono`, and the time that it has missed.
+    pub aged: Instant,
     /// For validity.
     pub wall: UnixTime,
     /// The wall clock was set back further than is tolerated: `wall` must not be believed.
@@ -29,6 +41,8 @@ pub struct Now {
 pub struct Clock {
     wall: fn() -> UnixTime,
     furthest: Mutex<Reading>,
+    /// What the monotonic clock has missed so far, in seconds.
+    missed: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +62,7 @@ impl Clock {
 
     /// A clock whose wall time comes from `wall`; the monotonic time is tokio's, which a test can pause.
     pub fn reading_wall_from(wall: fn() -> UnixTime) -> Self {
-        Self { wall, furthest: Mutex::new(Reading { mono: Instant::now(), wall: wall() }) }
+        Self { wall, furthest: Mutex::new(Reading { mono: Instant::now(), wall: wall() }), missed: AtomicU64::new(0) }
     }
 
     /// Reads both clocks.
@@ -58,17 +72,23 @@ impl Clock {
         let elapsed = reading.mono.saturating_duration_since(furthest.mono).as_secs();
         let expected = furthest.wall.seconds().saturating_add(elapsed);
         let behind = expected.saturating_sub(reading.wall.seconds());
+        let ahead = reading.wall.seconds().saturating_sub(expected);
+        if ahead > ROUNDING_SECONDS {
+            self.missed.fetch_add(ahead, Ordering::Relaxed);
+        }
         if behind == 0 {
             *furthest = reading;
         }
-        Now { mono: reading.mono, wall: reading.wall, is_set_back: behind > TOLERATED_STEP_SECONDS }
+        // A step that no instant can hold makes everything as old as can be.
+        let missed = Duration::from_secs(self.missed.load(Ordering::Relaxed)).min(LONGEST_MISSED);
+        let aged = reading.mono + missed;
+        Now { mono: reading.mono, aged, wall: reading.wall, is_set_back: behind > TOLERATED_STEP_SECONDS }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::time::Duration;
 
     use super::*;
 
@@ -104,5 +124,21 @@ mod tests {
         assert!(!clock.now().is_set_back);
         WALL.set(1_999_000);
         assert!(clock.now().is_set_back);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_the_monotonic_clock_has_missed_makes_proofs_older() {
+        WALL.set(1_000_000);
+        let clock = Clock::reading_wall_from(wall);
+        let start = clock.now().aged;
+        let age = |clock: &Clock| clock.now().aged.duration_since(start).as_secs();
+        WALL.set(1_000_001);
+        assert_eq!(age(&clock), 0, "rounding");
+        // Suspended for 400 s.
+        WALL.set(1_000_401);
+        assert_eq!(age(&clock), 400);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        WALL.set(1_000_406);
+        assert_eq!(age(&clock), 405, "from there both go on");
     }
 }

@@ -147,7 +147,7 @@ impl State {
     fn is_outdated(&self, backend: &Trusted<Backend>, now: &Now) -> bool {
         let asked = backend.checked_at();
         let rejected = self.rejected.get(&backend.once().manifest().manifest().tls_spki_sha256);
-        rejected.is_some_and(|at| asked <= *at) || now.mono.saturating_duration_since(asked) >= REJECTIONS_KEPT
+        rejected.is_some_and(|at| asked <= *at) || now.aged.saturating_duration_since(asked) >= REJECTIONS_KEPT
     }
 
     /// Every address where it stands at `now`.
@@ -323,8 +323,8 @@ impl Fleet {
             if version != state.appraisal.version {
                 return;
             }
-            let now = Instant::now();
-            state.rejected.retain(|_, at| now.duration_since(*at) < REJECTIONS_KEPT);
+            let now = self.clock.now().aged;
+            state.rejected.retain(|_, at| now.saturating_duration_since(*at) < REJECTIONS_KEPT);
             state.rejected.insert(distrust.tls_spki, now);
             for (other, route) in &mut state.routes {
                 let spki = route.claim.as_ref().and_then(Claim::identity).map(|(spki, _)| spki);

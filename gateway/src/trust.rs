@@ -73,7 +73,7 @@ pub struct Lapsed;
 impl<T> Trusted<T> {
     /// What was proven, if the proof still counts at `now`.
     pub fn at(&self, now: &Now) -> Result<&T, Lapsed> {
-        if now.is_set_back || now.mono >= self.fresh_until || now.wall >= self.valid_until {
+        if now.is_set_back || now.aged >= self.fresh_until || now.wall >= self.valid_until {
             return Err(Lapsed);
         }
         Ok(&self.subject)
@@ -89,7 +89,7 @@ impl<T> Trusted<T> {
         self.policy_version
     }
 
-    /// When the challenge was sent.
+    /// When the challenge was sent, by the clock of ages.
     pub fn checked_at(&self) -> Instant {
         self.checked_at
     }
@@ -97,7 +97,7 @@ impl<T> Trusted<T> {
     /// How long it will last, seen at `now`; that it may lapse earlier is for [`at`](Self::at) to say.
     pub fn lasts(&self, now: &Now) -> Duration {
         let valid = Duration::from_secs(self.valid_until.seconds().saturating_sub(now.wall.seconds()));
-        self.fresh_until.saturating_duration_since(now.mono).min(valid)
+        self.fresh_until.saturating_duration_since(now.aged).min(valid)
     }
 
     /// Seconds from `now` until it lapses.
@@ -248,7 +248,7 @@ impl Candidate {
         let nonce =
             Nonce::generate().map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?;
         // The age counts from here: what is proven is that the peer was alive after this instant.
-        let checked_at = clock.now().mono;
+        let checked_at = clock.now().aged;
         let question = Bytes::from(nonce.to_string());
         let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
@@ -274,7 +274,7 @@ impl Candidate {
         lives: Lifetimes,
         clock: &Clock,
     ) -> Result<Trusted<Offer>, Doubt> {
-        let checked_at = clock.now().mono;
+        let checked_at = clock.now().aged;
         let answer = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
         let judged = self.judge(envelope, Expected::Epoch, appraisal, lives, clock).await?;

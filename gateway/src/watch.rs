@@ -12,6 +12,9 @@ use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings};
 /// The first pause after an address did not answer; it doubles up to the configured one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
+/// How long a suspension of the machine may go unnoticed after it.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// How an address is watched.
 #[derive(Clone, Debug)]
 pub struct WatchSettings {
@@ -173,7 +176,7 @@ async fn rest(
         }
     };
     tokio::select! {
-        () = tokio::time::sleep(pause) => {}
+        () = age(pause, fleet) => {}
         () = closed => {
             tracing::warn!(target: "audit", %address, "connection ended");
             fleet.announce();
@@ -181,6 +184,18 @@ async fn rest(
         () = changed => {}
     }
     !fleet.is_draining(address)
+}
+
+/// Waits for `pause` by the clock by which proofs age: it goes on while the machine is suspended, which timers do not.
+async fn age(pause: Duration, fleet: &Fleet) {
+    let due = fleet.clock().now().aged + pause;
+    loop {
+        let left = due.saturating_duration_since(fleet.clock().now().aged);
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK)).await;
+    }
 }
 
 /// Up to a tenth less, so that many replicas do not ask at once.

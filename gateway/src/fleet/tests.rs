@@ -66,7 +66,7 @@ async fn pending_then_attested_until_the_channel_check_lapses() {
 async fn a_manifest_ends_by_the_wall_clock() {
     let fleet = fleet(&[1]);
     let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
-    fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH));
+    fleet.accept(&address(1), wire.trusted(&manifest, 1, Duration::from_secs(7_200)));
     let permit = assert_released(&fleet, manifest.digest()).permit;
     set_wall(START + 4_199);
     assert_eq!(permit.exercise(|| ()), Ok(()));
@@ -317,4 +317,18 @@ async fn an_address_that_is_listed_again_is_not_removed() {
     fleet.set_addresses(&[address(2)]);
     assert!(fleet.remove_if_draining(&address(1)));
     assert_eq!(fleet.set_addresses(&[address(1), address(2)]), [address(1)], "now it is new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_ages_while_the_machine_is_suspended() {
+    let fleet = fleet(&[1]);
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH));
+    let permit = assert_released(&fleet, manifest.digest()).permit;
+    set_wall(START + 299);
+    assert_eq!(permit.exercise(|| ()), Ok(()));
+    // A step of one second would be rounding.
+    set_wall(START + 301);
+    assert_eq!(permit.exercise(|| ()), Err(Withdrawn), "the monotonic clock has not moved");
+    assert_waits(&fleet, manifest.digest(), &Refusal::NoInstance);
 }
