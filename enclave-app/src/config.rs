@@ -91,7 +91,7 @@ pub struct Limits {
     pub run_deadline_ms: u64,
     /// The largest sealed request or answer in bytes: 64 KiB to 64 MiB.
     pub sealed_body_bytes: usize,
-    /// Bytes of requests held in memory at once, over all connections: at least `sealed_body_bytes`, at most 4 GiB.
+    /// Bytes of requests and answers held in memory at once, over all connections: at least `sealed_body_bytes`, at most 4 GiB.
     pub in_flight_bytes: usize,
     /// Open connections: 1 to 4096.
     pub connections: usize,
@@ -277,13 +277,23 @@ impl Config {
 
     /// The effective configuration as canonical text: compact JSON, members in the order of this file, every default
     /// written out.
-    pub fn effective(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// When a path is not UTF-8, which no file that [`Config::parse`] read can cause.
+    pub fn effective(&self) -> Result<String, ConfigError> {
+        serde_json::to_string(self).map_err(|source| ConfigError::Form {
+            key: "path",
+            actual: source.to_string(),
+            expected: "UTF-8",
+        })
     }
 
     /// SHA-256 of [`Config::effective`], as the manifest's `config_sha256` shows it.
-    pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(self.effective().as_bytes()).into()
+    ///
+    /// # Errors
+    /// As [`Config::effective`].
+    pub fn digest(&self) -> Result<[u8; 32], ConfigError> {
+        Ok(Sha256::digest(self.effective()?.as_bytes()).into())
     }
 }
 
@@ -332,9 +342,9 @@ mod tests {
         let config = Config::parse(GOOD).unwrap();
         assert_eq!(config.limits.sealed_body_bytes, 64 << 20);
         let spelled_out = Config::parse(&format!("{GOOD}\n[epochs]\nseconds = 3600\ngrace_seconds = 600\n")).unwrap();
-        assert_eq!(config.digest(), spelled_out.digest());
+        assert_eq!(config.digest().unwrap(), spelled_out.digest().unwrap());
         let shorter = Config::parse(&format!("{GOOD}\n[epochs]\nseconds = 2\ngrace_seconds = 1\n")).unwrap();
-        assert_ne!(config.digest(), shorter.digest());
+        assert_ne!(config.digest().unwrap(), shorter.digest().unwrap());
     }
 
     #[test]
@@ -412,8 +422,8 @@ mod tests {
         let shown = Config::parse(text).unwrap();
         let mut bare = Config::parse(GOOD).unwrap();
         (bare.listen, bare.models) = (shown.listen, shown.models.clone());
-        assert_eq!(shown.effective(), bare.effective());
-        let effective = bare.effective();
+        assert_eq!(shown.effective().unwrap(), bare.effective().unwrap());
+        let effective = bare.effective().unwrap();
         assert_eq!(effective.split('"').skip(1).step_by(2).find(|key| !text.contains(key)), None);
     }
 }

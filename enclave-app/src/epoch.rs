@@ -393,7 +393,7 @@ fn envelope(manifest: &ManifestBytes, evidence: RawEvidence, nonce: Option<Nonce
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use teegate_protocol::evidence::EvidenceKind;
     use teegate_protocol::ohttp::seal;
 
@@ -412,7 +412,8 @@ mod tests {
         }
     }
 
-    async fn epochs() -> Arc<Epochs> {
+    /// Epochs that do not turn by themselves.
+    pub(crate) async fn epochs() -> Arc<Epochs> {
         let model = ModelEntry {
             name: "m".into(),
             version: "1".into(),

@@ -52,7 +52,7 @@ fn command() -> Result<(), Error> {
         ["--config", _] => run(Config::load(&path(&arguments))?),
         ["--config", _, "--print-config"] => {
             let config = Config::load(&path(&arguments))?;
-            println!("{}\n{}", config.effective(), hex::encode(config.digest()));
+            println!("{}\n{}", config.effective()?, hex::encode(config.digest()?));
             Ok(())
         }
         ["--version"] => {
@@ -134,7 +134,7 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
     };
     let constants = Constants {
         models: models.iter().map(|model| model.entry.clone()).collect(),
-        config_sha256: ConfigDigest(config.digest()),
+        config_sha256: ConfigDigest(config.digest()?),
         limits: Limits {
             sealed_body_bytes: config.limits.sealed_body_bytes as u64,
             tensor_rank: MAX_RANK as u64,

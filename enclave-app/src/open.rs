@@ -426,3 +426,54 @@ async fn apart<T: Send + 'static>(charge: &Arc<Charge>, bytes: usize, work: impl
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::engine::{Engine, EngineError, Signature, Stop};
+
+    struct Panics(Signature);
+
+    impl Engine for Panics {
+        fn signature(&self) -> &Signature {
+            &self.0
+        }
+
+        fn run(&mut self, _: &[Tensor], _: &Stop) -> Result<Vec<Tensor>, EngineError> {
+            std::panic::resume_unwind(Box::new("the engine is gone"))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instance_whose_model_lost_its_workers_does_not_say_it_is_ready() {
+        let engine = Panics(Signature { inputs: vec![], outputs: vec![] });
+        let workers = Workers::start("m", vec![Box::new(engine)], 1, Duration::from_secs(600)).unwrap();
+        let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
+        let identity = Arc::new(Identity::generate().unwrap());
+        let opener =
+            Opener::new(crate::epoch::tests::epochs().await, identity, vec![Model { entry, workers }], 1 << 20);
+        let memory = crate::memory::Memory::new(1 << 20, 1 << 20);
+        let ask = async |path| {
+            let plaintext = Request::new("GET", "enclave.invalid", path).encode_padded().unwrap();
+            let charge = Arc::new(memory.share().charge(0).unwrap());
+            opener.inside(Open { manifest: ManifestDigest([0; 32]), plaintext: Arc::new(plaintext), charge }).await
+        };
+        for path in ["/v2/health/ready", "/v2/models/m/ready"] {
+            assert_eq!(ask(path).await.status, 200, "{path}");
+        }
+        assert!(opener.models[0].workers.run(vec![], ()).await.is_err());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while opener.is_ready() {
+            assert!(Instant::now() < deadline, "the worker unwinds");
+            tokio::task::yield_now().await;
+        }
+        for path in ["/v2/health/ready", "/v2/models/m/ready"] {
+            let inside = ask(path).await;
+            let said: serde_json::Value = serde_json::from_slice(&inside.content).unwrap();
+            assert_eq!((inside.status, &said["ready"]), (503, &serde_json::json!(false)), "{path}");
+        }
+        assert_eq!(ask("/v2/health/live").await.status, 200);
+    }
+}

@@ -247,6 +247,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_end_of_the_actor_is_seen() {
+        let (actor, _, _) = start(1, LONG, |_| std::panic::resume_unwind(Box::new("a defect")));
+        assert!(tokio::time::timeout(Duration::from_millis(20), actor.ended()).await.is_err());
+        assert_eq!(actor.evidence(Purpose::Epoch, [1; 64]).await, Err(AttesterError::Ended));
+        tokio::time::timeout(Duration::from_secs(600), actor.ended()).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_full_queue_answers_at_once() {
         let (actor, _, asked) = start(0, LONG, |report_data| Ok(report(report_data)));
         let order = || {

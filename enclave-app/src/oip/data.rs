@@ -182,6 +182,18 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_allocated_than_text_and_shape_both_announce() {
+        let shape = |dimension| Shape::new(&[dimension], Datatype::Uint8).unwrap();
+        match parse("[1,2,3,4,5,6,7,8,9]", Datatype::Uint8, &shape(9)).unwrap() {
+            Elements::Uint8(vector) => assert_eq!(vector.capacity(), 9),
+            other => panic!("{other:?}"),
+        }
+        // The shape announces 2 GiB, and the text nine bytes.
+        let error = parse("[1,2,3,4]", Datatype::Uint8, &shape(1 << 31)).unwrap_err();
+        assert!(error.to_string().contains("`data` has 4 elements, expected 2147483648"), "{error}");
+    }
+
+    #[test]
     fn flat_and_nested_arrays_mean_the_same() {
         let expected = Ok(Elements::Int32(vec![1, 2, 3, 4, 5, 6]));
         assert_eq!(read("[1,2,3,4,5,6]", Datatype::Int32, &[2, 3]), expected);
