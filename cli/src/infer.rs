@@ -14,20 +14,18 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use teegate_client::oip::{self, Inference, Tensor, TensorData};
-use teegate_client::{
-    AnswerError, Client, Error, Gateway, Memory, ProblemKind, ReleaseCheck, RemoteProblem, Reply, Settings,
-};
+use teegate_client::{AnswerError, Client, Error, Gateway, ProblemKind, ReleaseCheck, RemoteProblem, Reply, Settings};
 use teegate_intake::endorsements::load_paths;
 use teegate_protocol::manifest::ReceiptPublicKey;
 use teegate_verifier::{BoundTo, Report, Stage};
 
-use crate::exit;
 use crate::output::{finish, note, plain};
 use crate::policy;
+use crate::{exit, memory};
 
 /// The largest request file, after which sealing would be refused anyway.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
-/// The largest CA file, and the largest memory.
+/// The largest CA file.
 const MAX_SMALL_BYTES: u64 = 1024 * 1024;
 /// How many elements of a tensor the text output shows.
 const SHOWN_ELEMENTS: usize = 64;
@@ -129,7 +127,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
         let pem = read(path, MAX_SMALL_BYTES).map_err(Failure::Input)?;
         gateway = gateway.with_pinned_ca(&pem).map_err(|e| Failure::Input(e.to_string()))?;
     }
-    let memory = args.memory.as_deref().map(remembered).transpose().map_err(Failure::Input)?.unwrap_or_default();
+    let memory = args.memory.as_deref().map(memory::read).transpose().map_err(Failure::Input)?.unwrap_or_default();
     let settings = Settings {
         wait: Duration::from_secs(args.wait),
         hold: Duration::from_secs(args.hold),
@@ -145,7 +143,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
     let report = args.report.as_deref().map(Destination::open).transpose().map_err(Failure::Input)?;
     let client = Client::connect(gateway, &args.model, policy, endorsements, settings).await?;
     if let Some(path) = &args.memory {
-        remember(path, &client.memory()).map_err(|e| Failure::Input(format!("{e}; nothing was sent")))?;
+        memory::write(path, &client.memory()).map_err(|e| Failure::Input(format!("{e}; nothing was sent")))?;
     }
     let reply = client.infer_json(body).await;
     let output = match &reply {
@@ -154,7 +152,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
     };
     let answered = output.as_ref().map(|text| finish(text, exit::ACCEPTED));
     // Another seal may have meant another verification, which may have seen newer statements.
-    let remembered = args.memory.as_deref().map_or(Ok(()), |path| remember(path, &client.memory()));
+    let remembered = args.memory.as_deref().map_or(Ok(()), |path| memory::write(path, &client.memory()));
     let reported = match (report, &reply) {
         (Some(report), Ok(reply)) => report.write(reply.instance.attested().report()),
         _ => Ok(()),
@@ -204,25 +202,6 @@ impl Destination {
         });
         written.map_err(|e| format!("the report cannot be written to {}: {e}", self.path.display()))
     }
-}
-
-/// What earlier runs have seen; nothing, if this is the first.
-fn remembered(path: &Path) -> Result<Memory, String> {
-    if !path.exists() {
-        return Ok(Memory::default());
-    }
-    let bytes = read(path, MAX_SMALL_BYTES)?;
-    serde_json::from_slice(&bytes).map_err(|e| format!("{} is not the memory of an earlier run: {e}", path.display()))
-}
-
-/// Written beside the old one and renamed over it, so that no reader ever sees half of it.
-fn remember(path: &Path, memory: &Memory) -> Result<(), String> {
-    let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
-    let bytes = serde_json::to_vec_pretty(memory).map_err(|e| cannot(e.into()))?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, bytes).map_err(cannot)?;
-    std::fs::rename(&beside, path).map_err(cannot)
 }
 
 fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {

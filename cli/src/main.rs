@@ -6,6 +6,7 @@ mod explain;
 mod infer;
 mod inspect;
 mod instant;
+mod memory;
 mod output;
 mod policy;
 mod policy_command;

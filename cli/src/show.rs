@@ -69,12 +69,18 @@ impl Page<'_> {
                     self.report.fact("advisories").map_or_else(|| "unknown".to_owned(), ToString::to_string);
                 lines.push(("TCB status", format!("{status}; advisories: {advisories}")));
             }
+            if let Some(open) = self.report.fact("bulletins_open") {
+                let unseen = self.report.fact("bulletins_not_shown").map_or_else(String::new, ToString::to_string);
+                lines.push(("bulletins", format!("open: {open}; answered or not, no report shows it: {unseen}")));
+            }
+            lines.extend(self.report.outlook().iter().map(|prospect| ("outlook", prospect.text.clone())));
         }
         if self.report.accepted() {
             lines.push(("bound to", bound_to(self.report.bound_to()).to_owned()));
         }
         if let Some(end) = self.report.valid_until() {
-            lines.push(("valid until", format!("{end}, when the first thing that this verdict rests on ends")));
+            let first = self.report.ends_first().unwrap_or("the first thing that this verdict rests on");
+            lines.push(("valid until", format!("{end}: then {first} ends, the first of what this verdict rests on")));
         }
         let lines = lines.iter().map(|(name, value)| format!("  {name:<12}  {}\n", plain(value)));
         format!("\n{}", lines.collect::<String>())
@@ -130,6 +136,9 @@ impl Page<'_> {
             return String::new();
         }
         let mut text = String::new();
+        for warning in self.report.warnings() {
+            text.push_str(&format!("\n{}: {}\n", self.style.paint(Tone::Bad, "WARNING"), plain(warning)));
+        }
         let waived =
             |check| matches!(self.report.finding(check).map(Finding::outcome), Some(Outcome::NotChecked { .. }));
         let code = waived(Check::SnpGuestMeasurement) || waived(Check::TdxTdMrtd);

@@ -8,7 +8,7 @@ use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::{Policy, Report, ReportData, Tee, UnixTime};
 
 use crate::output::{self, Style};
-use crate::{exit, explain, instant, policy, show};
+use crate::{exit, explain, instant, memory, policy, show};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
@@ -37,6 +37,10 @@ pub(crate) struct VerifyArgs {
     /// The report data that the evidence must carry: 64 bytes in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = report_data)]
     report_data: Option<ReportData>,
+
+    /// Keep in this file what was seen (JSON), and refuse CRLs, evaluations and TCBs that are older than what it holds
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
 
     /// Insist that the evidence is of this platform
     #[arg(long, value_enum)]
@@ -120,7 +124,19 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     endorsements.extend(&evidence.endorsements);
     let now = args.at.map_or_else(instant::now, Ok)?;
 
-    match teegate_verifier::verify(&evidence.as_evidence(&endorsements), &policy, now) {
+    let evidence = evidence.as_evidence(&endorsements);
+    let verdict = match &args.memory {
+        None => teegate_verifier::verify(&evidence, &policy, now),
+        Some(path) => {
+            let known = memory::read(path)?;
+            let verdict = teegate_verifier::verify_with(&evidence, &policy, now, &known);
+            if let Ok(attested) = &verdict {
+                memory::remember(path, known, attested.seen())?;
+            }
+            verdict
+        }
+    };
+    match verdict {
         Ok(attested) => Ok((shown(attested.report(), &policy, named, args.format)?, exit::ACCEPTED)),
         Err(rejection) => {
             Ok((shown(rejection.report(), &policy, named, args.format)?, exit::of_rejection(rejection.stage())))

@@ -13,14 +13,13 @@ use teegate_protocol::headers::{
 };
 use teegate_protocol::limits;
 use teegate_protocol::manifest::{ManifestDigest, ModelEntry, ReceiptPublicKey};
-use teegate_verifier::{Endorsements, Policy, UnixTime, Verifier};
+use teegate_verifier::{Endorsements, Memory, Policy, UnixTime, Verifier};
 
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
 use crate::error::{AnswerError, Error, RequestError, Words};
 use crate::instance::{Freshness, Instance, Refused, Trust};
 use crate::link::Gateway;
-use crate::memory::Memory;
 use crate::oip::{self, Inference, Tensor};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
@@ -287,13 +286,14 @@ impl Client {
 
     fn verify(&self, envelope: &[u8], now: UnixTime) -> Result<Instance, Refused> {
         self.with_state(|state| {
-            let instance = Instance::verify(envelope, Freshness::Epoch, &self.trust, &mut state.verifier, now)?;
+            let instance =
+                Instance::verify(envelope, Freshness::Epoch, &self.trust, &mut state.verifier, &state.memory, now)?;
             if instance.manifest().model(&self.model, None).is_none() {
                 return Err(Refused::model_missing(instance.digest(), &self.model));
             }
             // Last, so that only what was accepted is remembered.
-            let remembered = state.memory.advance(instance.attested().report());
-            remembered.map_err(|why| Refused::rolled_back(instance.digest(), why))?;
+            let remembered = state.memory.remember(instance.attested().seen());
+            remembered.map_err(|full| Refused::memory_full(instance.digest(), &full))?;
             Ok(instance)
         })
     }

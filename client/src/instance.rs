@@ -14,8 +14,8 @@ use teegate_protocol::manifest::{Manifest, ManifestBytes, ManifestDigest};
 use teegate_protocol::ohttp::KeyConfig;
 use teegate_protocol::ohttp::suite::Kem;
 use teegate_verifier::{
-    Attested, BoundTo, Endorsements, Evidence, FactValue, Policy, Rejection, Report, ReportData, Stage, UnixTime,
-    Verifier,
+    Attested, BoundTo, Endorsements, Evidence, FactValue, Memory, MemoryFull, Policy, Rejection, Report, ReportData,
+    Stage, UnixTime, Verifier,
 };
 
 /// What a client holds an instance against.
@@ -47,12 +47,14 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Verifies the envelope of one instance at `now`.
+    /// Verifies the envelope of one instance at `now`. What is older than what `memory` holds is refused; an empty one
+    /// refuses nothing.
     pub fn verify(
         envelope: &[u8],
         freshness: Freshness<'_>,
         trust: &Trust,
         verifier: &mut Verifier,
+        memory: &Memory,
         now: UnixTime,
     ) -> Result<Self, Refused> {
         let envelope = Envelope::parse(envelope)
@@ -87,7 +89,8 @@ impl Instance {
                 return Err(refused(Stage::Parse, "client.evidence-type", reason));
             }
         };
-        let attested = verifier.verify(&evidence, &policy, now).map_err(|e| Refused::evidence(digest, e))?;
+        let attested =
+            verifier.verify_with(&evidence, &policy, now, memory).map_err(|e| Refused::evidence(digest, e))?;
 
         // The verifier compared the report data; that it did is the one thing that must not hang on a policy's spelling.
         if attested.report().fact("report_data") != Some(&FactValue::Bytes(expected.to_vec())) {
@@ -201,8 +204,8 @@ impl Refused {
         }
     }
 
-    pub(crate) fn rolled_back(manifest: &ManifestDigest, why: String) -> Self {
-        Self::own(Some(*manifest), Stage::Authenticate, "client.rollback", why)
+    pub(crate) fn memory_full(manifest: &ManifestDigest, full: &MemoryFull) -> Self {
+        Self::own(Some(*manifest), Stage::Appraise, "client.memory-full", full.to_string())
     }
 
     pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Self {

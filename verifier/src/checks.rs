@@ -224,6 +224,11 @@ catalogue! {
         source: "AMD 57230; RFC 5280, section 6.3",
         remedy: "answer a leaked leaf key with chip_ids, csp_ids or a higher minimum_tcb",
     }
+    SnpChainRollback "snp.chain.rollback" SevSnp Authenticate {
+        stops: "AMD's revocation list is not older than one that the caller's memory has seen: nobody rolls a revocation back by supplying the list from before it",
+        source: "RFC 5280, section 5.1.2.4 (thisUpdate); teegate, Memory",
+        remedy: "supply AMD's current CRL; if it is the current one, the memory was written under another clock or root",
+    }
     SnpLeafKey "snp.leaf.key" SevSnp Authenticate {
         stops: "the leaf holds a P-384 key",
         source: "AMD 57230",
@@ -258,6 +263,16 @@ catalogue! {
         stops: "reported, committed, launch and current TCB reach the policy's minimum, component by component: known-bad firmware is refused",
         source: "AMD 56860 (TCB_VERSION; committed and reported TCB); appraisal policy, minimum_tcb",
         remedy: "the operator must update the platform's firmware",
+    }
+    SnpTcbBulletins "snp.tcb.bulletins" SevSnp Appraise {
+        stops: "the platform has answered AMD's security bulletins, as far as AMD has said what a report shows once they are answered: a hole that is published and fixed is not left open",
+        source: "AMD product security bulletins, figures as in BASELINE.md; appraisal policy, bulletins",
+        remedy: "the operator must update the platform's firmware; or except the named bulletin knowingly",
+    }
+    SnpTcbRollback "snp.tcb.rollback" SevSnp Appraise {
+        stops: "the chip reports no lower TCB than the caller's memory has seen of it: the key of older firmware stays valid, and whoever holds it can go back",
+        source: "AMD 56860 (REPORTED_TCB); AMD 57230 (a VCEK for each TCB); teegate, Memory",
+        remedy: "ask the operator why the firmware was rolled back; if it was meant, forget this chip",
     }
     SnpTcbOrder "snp.tcb.order" SevSnp Appraise {
         stops: "reported and committed TCB do not exceed the current one; by policy also reported <= committed and committed == current, which refuses provisional firmware",
@@ -410,6 +425,11 @@ catalogue! {
         source: "Intel PCS API v4 (issueDate, nextUpdate, tcbEvaluationDataNumber)",
         remedy: "fetch current collateral; or state the time of the recording with --at",
     }
+    TdxCollateralRollback "tdx.collateral.rollback" Tdx Authenticate {
+        stops: "no CRL is older, and no evaluation lower, than one that the caller's memory has seen: Intel's CRL numbers never grow, so only the memory can tell an old list that is still inside its window",
+        source: "RFC 5280, section 5.1.2.4 (thisUpdate); Intel PCS API v4 (tcbEvaluationDataNumber); teegate, Memory",
+        remedy: "fetch current collateral; if it is the current one, the memory was written under another clock, root or update channel",
+    }
     TdxTcbIdentity "tdx.tcb.identity" Tdx Authenticate {
         stops: "the TCB info is TDX's, of version 3, for this very FMSPC and PCEID",
         source: "Intel PCS API v4, TCB info V3",
@@ -459,6 +479,11 @@ catalogue! {
         stops: "for TD 1.5 the whole evaluation is repeated with TEE_TCB_SVN2, so that a TD launched on an old module is told apart from a platform that is old",
         source: "Intel SGX/TDX DCAP Quote Verification Library, TD relaunch",
         remedy: "launch the TD again on the updated module",
+    }
+    TdxTcbRollback "tdx.tcb.rollback" Tdx Appraise {
+        stops: "the platform's PCK stands for no lower TCB than the caller's memory has seen of it: the PCK of older microcode stays valid, and whoever holds its key can go back",
+        source: "Intel SGX PCK Certificate and CRL Profile (TCB components, PCESVN); teegate, Memory",
+        remedy: "ask the operator why the platform was rolled back; if it was meant, forget this platform",
     }
     TdxTcbAccepted "tdx.tcb.accepted" Tdx Appraise {
         stops: "the converged status, its date and its advisories are what the policy accepts; Revoked never is",

@@ -87,6 +87,7 @@ reasons! {
         SnpChainValidity { certificate: &'static str, not_before: UnixTime, not_after: UnixTime, now: UnixTime }
             => format!("{certificate} valid at {now}"), format!("{certificate} valid from {not_before} to {not_after}");
         SnpChainRevocation { expected: Text, actual: Text } => expected.clone(), actual.clone();
+        SnpChainRollback { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpLeafKey { actual: Text } => "a P-384 key", actual.clone();
         SnpProductChain { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpLeafTcb { expected: Text, actual: Text } => expected.clone(), actual.clone();
@@ -99,6 +100,7 @@ reasons! {
         TdxPckExtension { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxCollateralSigner { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxCollateralFresh { expected: Text, actual: Text } => expected.clone(), actual.clone();
+        TdxCollateralRollback { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxTcbIdentity { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxQeSignature { valid: bool } => "QE report signed by the PCK", signature(*valid);
         TdxQeBinding { expected: Text, actual: Text } => expected.clone(), actual.clone();
@@ -111,6 +113,8 @@ reasons! {
         PolicyProfile { tee: &'static str, profile: Option<String> } => format!("a profile for {tee}"), profile.clone().unwrap_or_else(|| "none".to_owned());
         SnpProductDenied { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpTcbMinimum { expected: Text, actual: Text } => expected.clone(), actual.clone();
+        SnpTcbBulletins { expected: Text, actual: Text } => expected.clone(), actual.clone();
+        SnpTcbRollback { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpTcbOrder { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpFirmwareMinimum { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpMitigations { expected: Text, actual: Text } => expected.clone(), actual.clone();
@@ -135,6 +139,7 @@ reasons! {
         TdxQeTcb { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxTcbConvergence { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxTcbRelaunch { expected: Text, actual: Text } => expected.clone(), actual.clone();
+        TdxTcbRollback { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxTcbAccepted { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxTdDebug { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxTdAttributes { expected: Text, actual: Text } => expected.clone(), actual.clone();

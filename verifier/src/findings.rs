@@ -4,12 +4,14 @@
 //! [`Findings::conclude`], which refuses while any check has failed, was not reached, or was not checked without a
 //! policy's written waiver.
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
 use std::fmt;
 
 use crate::checks::{Check, Stage, Tee};
 use crate::error::{Comparison, Reason, Text, Unacceptable};
 use crate::facts::{FactValue, Facts};
+use crate::memory::Seen;
 use crate::time::UnixTime;
 
 /// What accepted evidence is bound to, as the policy's author asserts it (SECURITY.md says what each word means).
@@ -128,10 +130,20 @@ pub(crate) struct Findings {
     at: UnixTime,
     profile: Option<String>,
     bound_to: Option<BoundTo>,
-    valid_until: Option<UnixTime>,
+    first_end: Option<End>,
     lines: Vec<Finding>,
     failures: Vec<Unacceptable>,
+    warnings: Vec<Text>,
+    outlook: Vec<Prospect>,
+    pub(crate) seen: Seen,
     pub(crate) facts: Facts,
+}
+
+/// When something that a verdict rests on ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct End {
+    at: UnixTime,
+    of: Text,
 }
 
 impl Findings {
@@ -152,11 +164,19 @@ impl Findings {
             at,
             profile: None,
             bound_to: None,
-            valid_until: None,
+            first_end: None,
             lines,
             failures: Vec::new(),
+            warnings: Vec::new(),
+            outlook: Vec::new(),
+            seen: Seen::default(),
             facts: Facts::with_capacity(48),
         }
+    }
+
+    /// The time that was injected.
+    pub(crate) const fn at(&self) -> UnixTime {
+        self.at
     }
 
     /// The profile that appraises this evidence, and what it says the evidence is bound to.
@@ -165,9 +185,21 @@ impl Findings {
         self.bound_to = bound_to;
     }
 
-    /// Something that the verdict rests on ends at `end`.
-    pub(crate) fn ends(&mut self, end: UnixTime) {
-        self.valid_until = Some(self.valid_until.map_or(end, |earlier| earlier.min(end)));
+    /// What the verdict rests on, `of`, ends at `at`. Of two that end together the one named first stands.
+    pub(crate) fn ends(&mut self, at: UnixTime, of: impl Into<Text>) {
+        if self.first_end.as_ref().is_none_or(|first| at < first.at) {
+            self.first_end = Some(End { at, of: of.into() });
+        }
+    }
+
+    /// Something that no check of this policy refuses, and that a reader must not overlook.
+    pub(crate) fn warn(&mut self, warning: impl Into<Text>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// What each supplied evaluation of the same platform says.
+    pub(crate) fn foresee(&mut self, outlook: Vec<Prospect>) {
+        self.outlook = outlook;
     }
 
     /// Parsing and authentication: records the comparison, and ends the walk where it does not hold.
@@ -209,6 +241,7 @@ impl Findings {
     /// The verdict after the whole walk.
     pub(crate) fn conclude(mut self) -> Result<Attested, Rejection> {
         let failures = std::mem::take(&mut self.failures);
+        let seen = std::mem::take(&mut self.seen);
         if !failures.is_empty() {
             return Err(self.refuse(Reason::Unacceptable(failures)));
         }
@@ -218,8 +251,8 @@ impl Findings {
             .filter(|line| matches!(line.outcome, Outcome::NotReached | Outcome::Fail))
             .map(Finding::check)
             .collect();
-        match (unjudged.is_empty(), self.valid_until) {
-            (true, Some(valid_until)) => Ok(Attested { valid_until, report: self.report(None) }),
+        match (unjudged.is_empty(), self.first_end.as_ref().map(|first| first.at)) {
+            (true, Some(valid_until)) => Ok(Attested { valid_until, seen, report: self.report(None) }),
             _ => Err(self.refuse(Reason::Incomplete(unjudged))),
         }
     }
@@ -231,7 +264,7 @@ impl Findings {
             Reason::Unauthentic(_) => Stage::Authenticate,
             Reason::Unacceptable(_) | Reason::Incomplete(_) => Stage::Appraise,
         };
-        self.valid_until = None;
+        self.first_end = None;
         Rejection { reason, report: Box::new(self.report(Some(stage))) }
     }
 
@@ -242,8 +275,10 @@ impl Findings {
             at: self.at,
             profile: self.profile,
             bound_to: self.bound_to,
-            valid_until: self.valid_until,
+            first_end: self.first_end,
             lines: self.lines,
+            warnings: self.warnings,
+            outlook: self.outlook,
             facts: self.facts,
         }
     }
@@ -257,9 +292,33 @@ pub struct Report {
     at: UnixTime,
     profile: Option<String>,
     bound_to: Option<BoundTo>,
-    valid_until: Option<UnixTime>,
+    first_end: Option<End>,
     lines: Vec<Finding>,
+    warnings: Vec<Text>,
+    outlook: Vec<Prospect>,
     facts: Facts,
+}
+
+/// What one evaluation of a platform says, where the caller supplied several (Intel serves an early and a standard one
+/// at the same time): today's verdict, and the one that is coming.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Prospect {
+    /// `tcbEvaluationDataNumber` of the TCB info.
+    pub evaluation: u32,
+    /// Whether this is the evaluation that the verdict rests on.
+    pub decides: bool,
+    /// `issueDate` of the TCB info: before it, the statement does not hold.
+    pub from: UnixTime,
+    /// `nextUpdate` of the TCB info.
+    pub until: UnixTime,
+    /// The status under this evaluation, as Intel's library converges it; none where no level matches.
+    pub tcb_status: Option<String>,
+    /// The advisories that the platform is open to under this evaluation.
+    pub advisories: Vec<String>,
+    /// Whether the TCB rules of the policy accept that.
+    pub accepted: bool,
+    /// The same in a sentence.
+    pub text: String,
 }
 
 impl Report {
@@ -294,8 +353,23 @@ impl Report {
     }
 
     /// The earliest end of anything that an accepting verdict rests on.
-    pub const fn valid_until(&self) -> Option<UnixTime> {
-        self.valid_until
+    pub fn valid_until(&self) -> Option<UnixTime> {
+        self.first_end.as_ref().map(|first| first.at)
+    }
+
+    /// What it is that ends first, at [`Report::valid_until`].
+    pub fn ends_first(&self) -> Option<&str> {
+        self.first_end.as_ref().map(|first| &*first.of)
+    }
+
+    /// What no check of the policy refused, and what must not be overlooked all the same.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.warnings.iter().map(|warning| &**warning)
+    }
+
+    /// What each supplied evaluation of this platform says, by its number; empty where only one was supplied.
+    pub fn outlook(&self) -> &[Prospect] {
+        &self.outlook
     }
 
     /// Every check that applies to this TEE, in the order of the walk.
@@ -321,15 +395,18 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("Report", 10)?;
+        let mut report = serializer.serialize_struct("Report", 13)?;
         report.serialize_field("schema", "teegate/report/1")?;
         report.serialize_field("verdict", if self.accepted() { "accepted" } else { "rejected" })?;
         report.serialize_field("stage", &self.stage.map(Stage::rejection))?;
         report.serialize_field("tee", self.tee.name())?;
         report.serialize_field("profile", &self.profile)?;
         report.serialize_field("bound_to", &self.bound_to.map(BoundTo::name))?;
-        report.serialize_field("at", &self.at.to_string())?;
-        report.serialize_field("valid_until", &self.valid_until.map(|end| end.to_string()))?;
+        report.serialize_field("at", &self.at)?;
+        report.serialize_field("valid_until", &self.valid_until())?;
+        report.serialize_field("ends_first", &self.ends_first())?;
+        report.serialize_field("warnings", &self.warnings)?;
+        report.serialize_field("outlook", &self.outlook)?;
         report.serialize_field("checks", &self.lines)?;
         let facts = (!self.facts.is_empty()).then_some(&self.facts);
         report.serialize_field("facts", &facts)?;
@@ -341,10 +418,16 @@ impl Serialize for Report {
 #[derive(Clone, Debug)]
 pub struct Attested {
     valid_until: UnixTime,
+    seen: Seen,
     report: Report,
 }
 
 impl Attested {
+    /// What it rests on that a [`crate::Memory`] keeps.
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// The total report.
     pub const fn report(&self) -> &Report {
         &self.report

@@ -1,5 +1,6 @@
 //! Instants on the wall clock: whole seconds of Unix time, always injected by the caller.
 
+use serde::ser::{Serialize, Serializer};
 use std::fmt;
 
 /// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
@@ -89,6 +90,12 @@ fn days_in_month(month: u64, leap: bool) -> Option<u64> {
 fn days_before_year(year: u64) -> u64 {
     let past = year - 1;
     past * 365 + past / 4 - past / 100 + past / 400
+}
+
+impl Serialize for UnixTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for UnixTime {

@@ -4,6 +4,7 @@ use crate::checks::Tee;
 use crate::error::{Reason, Unacceptable};
 use crate::evidence::{Endorsements, Evidence};
 use crate::findings::{Attested, Findings, Rejection};
+use crate::memory::Memory;
 use crate::policy::{Policy, Trailing};
 use crate::signature::{Memo, Signatures};
 use crate::time::UnixTime;
@@ -18,10 +19,24 @@ use crate::{sev_snp, tdx};
 /// # Errors
 /// The evidence is malformed, unauthentic or unacceptable; see [`crate::Reason`].
 pub fn verify(evidence: &Evidence<'_>, policy: &Policy, now: UnixTime) -> Result<Attested, Rejection> {
-    walk(evidence, policy, now, Signatures::stateless())
+    walk(evidence, policy, now, Signatures::stateless(), None)
 }
 
-/// [`verify()`] with a memory: an endorsement that was authenticated once, byte for byte and under the same key, is not
+/// [`verify()`], which also refuses what is older than what `memory` holds: CRLs, evaluations, and the TCB that this chip or
+/// platform has shown. Afterwards [`Memory::remember`] what was accepted.
+///
+/// # Errors
+/// As [`verify()`], and where something was rolled back.
+pub fn verify_with(
+    evidence: &Evidence<'_>,
+    policy: &Policy,
+    now: UnixTime,
+    memory: &Memory,
+) -> Result<Attested, Rejection> {
+    walk(evidence, policy, now, Signatures::stateless(), Some(memory))
+}
+
+/// [`verify()`] with notes of what it has authenticated: an endorsement that was authenticated once, byte for byte and under the same key, is not
 /// authenticated again. Everything else, validity windows included, is judged anew on every use; evidence always is.
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
@@ -39,7 +54,21 @@ impl Verifier {
     /// # Errors
     /// As [`verify()`].
     pub fn verify(&mut self, evidence: &Evidence<'_>, policy: &Policy, now: UnixTime) -> Result<Attested, Rejection> {
-        walk(evidence, policy, now, Signatures::remembering(&mut self.memo))
+        walk(evidence, policy, now, Signatures::remembering(&mut self.memo), None)
+    }
+
+    /// As [`verify_with()`].
+    ///
+    /// # Errors
+    /// As [`verify_with()`].
+    pub fn verify_with(
+        &mut self,
+        evidence: &Evidence<'_>,
+        policy: &Policy,
+        now: UnixTime,
+        memory: &Memory,
+    ) -> Result<Attested, Rejection> {
+        walk(evidence, policy, now, Signatures::remembering(&mut self.memo), Some(memory))
     }
 }
 
@@ -49,21 +78,27 @@ fn walk(
     policy: &Policy,
     now: UnixTime,
     signatures: Signatures<'_>,
+    memory: Option<&Memory>,
 ) -> Result<Attested, Rejection> {
+    let asked = Asked { policy, now, signatures, memory };
     match *evidence {
-        Evidence::SevSnp { report, endorsements } => sev_snp(report, endorsements, policy, now, signatures),
-        Evidence::Tdx { quote, endorsements, event_log } => {
-            tdx(quote, endorsements, event_log, policy, now, signatures)
-        }
+        Evidence::SevSnp { report, endorsements } => sev_snp(report, endorsements, asked),
+        Evidence::Tdx { quote, endorsements, event_log } => tdx(quote, endorsements, event_log, asked),
     }
+}
+
+/// What evidence is held against, beside its endorsements.
+struct Asked<'a, 'm> {
+    policy: &'a Policy,
+    now: UnixTime,
+    signatures: Signatures<'m>,
+    memory: Option<&'a Memory>,
 }
 
 fn sev_snp(
     bytes: &[u8],
     endorsements: &Endorsements,
-    policy: &Policy,
-    now: UnixTime,
-    signatures: Signatures<'_>,
+    Asked { policy, now, signatures, memory }: Asked<'_, '_>,
 ) -> Result<Attested, Rejection> {
     let mut findings = Findings::new(Tee::SevSnp, now);
     let unverified = match sev_snp::parse(bytes, &mut findings) {
@@ -73,12 +108,12 @@ fn sev_snp(
     let Some((name, profile)) = policy.sev_snp() else { return Err(no_profile(Tee::SevSnp, findings)) };
     findings.judge(true, Unacceptable::PolicyProfile { tee: Tee::SevSnp.name(), profile: Some(name.to_owned()) });
     findings.appraised_by(name, profile.bound_to.required().copied());
-    let given = sev_snp::Given { endorsements, anchors: policy.anchors(), profile, now, signatures };
+    let given = sev_snp::Given { endorsements, anchors: policy.anchors(), profile, now, signatures, memory };
     let vouched = match sev_snp::authenticate(unverified, given, &mut findings) {
         Ok(vouched) => vouched,
         Err(unauthentic) => return Err(findings.refuse(unauthentic.into())),
     };
-    sev_snp::appraise(&vouched, profile, policy, &mut findings);
+    sev_snp::appraise(&vouched, sev_snp::Wanted { profile, policy, memory }, &mut findings);
     findings.conclude()
 }
 
@@ -86,9 +121,7 @@ fn tdx(
     bytes: &[u8],
     endorsements: &Endorsements,
     event_log: Option<&[u8]>,
-    policy: &Policy,
-    now: UnixTime,
-    signatures: Signatures<'_>,
+    Asked { policy, now, signatures, memory }: Asked<'_, '_>,
 ) -> Result<Attested, Rejection> {
     let mut findings = Findings::new(Tee::Tdx, now);
     let trailing = policy.tdx().map_or(Trailing::Zero, |(_, profile)| profile.trailing_bytes);
@@ -99,12 +132,12 @@ fn tdx(
     let Some((name, profile)) = policy.tdx() else { return Err(no_profile(Tee::Tdx, findings)) };
     findings.judge(true, Unacceptable::PolicyProfile { tee: Tee::Tdx.name(), profile: Some(name.to_owned()) });
     findings.appraised_by(name, profile.bound_to.required().copied());
-    let given = tdx::Given { endorsements, anchors: policy.anchors(), profile, now, signatures };
+    let given = tdx::Given { endorsements, anchors: policy.anchors(), profile, now, signatures, memory };
     let vouched = match tdx::authenticate(unverified, given, &mut findings) {
         Ok(vouched) => vouched,
         Err(unauthentic) => return Err(findings.refuse(unauthentic.into())),
     };
-    tdx::appraise(&vouched, event_log, profile, policy, &mut findings);
+    tdx::appraise(&vouched, event_log, tdx::Wanted { profile, policy, memory }, &mut findings);
     findings.conclude()
 }
 

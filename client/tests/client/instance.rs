@@ -5,13 +5,13 @@ use teegate_forge::time::AT;
 use teegate_protocol::binding::Nonce;
 use teegate_protocol::evidence::{Endorsements, EndorsementsKind, Envelope, EvidenceKind};
 use teegate_protocol::ohttp::{KeyConfig, KeyPair};
-use teegate_verifier::{BoundTo, Policy, Stage, UnixTime, Verifier};
+use teegate_verifier::{BoundTo, Memory, Policy, Stage, UnixTime, Verifier};
 
 use crate::fake::Fake;
 
 fn verify_at(envelope: &Envelope, freshness: Freshness<'_>, trust: &Trust, at: u64) -> Result<Instance, Refused> {
     let bytes = envelope.to_json().unwrap();
-    Instance::verify(&bytes, freshness, trust, &mut Verifier::new(), UnixTime::from_seconds(at))
+    Instance::verify(&bytes, freshness, trust, &mut Verifier::new(), &Memory::new(), UnixTime::from_seconds(at))
 }
 
 fn verify(envelope: &Envelope, trust: &Trust) -> Result<Instance, Refused> {
@@ -113,7 +113,14 @@ fn evidence_under_another_label_is_refused() {
 fn malformed_parts_are_named() {
     let fake = Fake::new();
     let trust = fake.trust();
-    let bytes = Instance::verify(b"{}", Freshness::Epoch, &trust, &mut Verifier::new(), UnixTime::from_seconds(AT));
+    let bytes = Instance::verify(
+        b"{}",
+        Freshness::Epoch,
+        &trust,
+        &mut Verifier::new(),
+        &Memory::new(),
+        UnixTime::from_seconds(AT),
+    );
     assert_refused(bytes, Stage::Parse, "client.envelope");
     let mut envelope = fake.envelope();
     envelope.manifest = b"{}".to_vec();

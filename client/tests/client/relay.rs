@@ -195,7 +195,7 @@ async fn a_client_that_remembers_refuses_an_older_crl_or_none() {
     let Err(Error::NoCandidate { refused }) = script.connect(Settings { memory, ..settings() }).await else {
         panic!("accepted")
     };
-    assert_eq!(refused[0].checks, ["client.rollback"]);
+    assert_eq!(refused[0].checks, ["snp.chain.rollback"]);
 }
 
 #[tokio::test]

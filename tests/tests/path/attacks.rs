@@ -5,7 +5,7 @@ use teegate_client::{AnswerError, Error, Executed, Freshness, Instance, ProblemK
 use teegate_protocol::binding::Nonce;
 use teegate_protocol::problem::Problem;
 use teegate_tests::wire::{Relay, Wire};
-use teegate_verifier::{Stage, Verifier};
+use teegate_verifier::{Memory, Stage, Verifier};
 
 use crate::{LIMIT, Stage1, assert_is_expected_answer, now, problem, relay, sample};
 
@@ -61,7 +61,8 @@ async fn evidence_for_an_old_nonce_is_refused() {
     let answer = stage.enclave.ask("GET", &format!("/.well-known/teegate?nonce={asked}"), &[], b"").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let trust = stage.trust();
-    let verify = |freshness| Instance::verify(&answer.body, freshness, &trust, &mut Verifier::new(), now());
+    let verify =
+        |freshness| Instance::verify(&answer.body, freshness, &trust, &mut Verifier::new(), &Memory::new(), now());
     assert!(verify(Freshness::Challenge(&asked)).is_ok(), "the passing twin");
     for freshness in [Freshness::Challenge(&other), Freshness::Epoch] {
         let refused = verify(freshness).unwrap_err();

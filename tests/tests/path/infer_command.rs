@@ -49,7 +49,7 @@ async fn the_infer_command_answers_in_words_and_in_json() {
     );
     std::fs::write(&memory, future).unwrap();
     let (status, _, err) = infer_command(&stage, &url, &policy, &sample(), &["--memory", &memory]).await;
-    assert!(status == 3 && err.contains("client.rollback"), "{status} {err}");
+    assert!(status == 3 && err.contains("snp.chain.rollback"), "{status} {err}");
 
     let report = stage.scratch.path().join("report.json").display().to_string();
     let (status, out, err) =

@@ -10,10 +10,13 @@ use crate::subject::{good, tdx};
 /// Every case of every module.
 pub(crate) fn all_cases() -> Vec<Case> {
     [
+        crate::rollback::all(),
+        crate::snp_bulletins::all(),
         crate::snp_bytes::all(),
         crate::snp_chain::all(),
         crate::snp_leaf::all(),
         crate::snp_policy::all(),
+        crate::tdx_accept::all(),
         crate::tdx_bytes::all(),
         crate::tdx_chain::all(),
         crate::tdx_collateral::all(),

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use teegate_forge as forge;
 use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::tdx::{SignedJson, TdxBuilder, TdxSet};
-use teegate_verifier::{Attested, Endorsements, Evidence, Rejection, Report, ReportData, Tee, UnixTime, Verifier};
+use teegate_verifier::{
+    Attested, Endorsements, Evidence, Memory, Rejection, Report, ReportData, Tee, UnixTime, Verifier,
+};
 
 use crate::policy_text::{FORGED_ARKS, PolicyText};
 
@@ -19,6 +21,7 @@ pub(crate) struct Subject {
     pub(crate) policy: PolicyText,
     pub(crate) now: u64,
     pub(crate) asked: Option<[u8; 64]>,
+    pub(crate) memory: Option<Memory>,
 }
 
 /// Statements by the vendors, in the order in which they are handed in.
@@ -86,7 +89,7 @@ pub(crate) fn good(tee: Tee) -> Subject {
 impl Subject {
     fn new(tee: Tee, evidence: Vec<u8>, pool: Pool) -> Self {
         let policy = PolicyText::pinning(Some(FORGED_ARKS.clone()), Some(vec![INTEL_ROOT.clone()]));
-        Self { tee, evidence, event_log: None, pool, policy, now: forge::time::AT, asked: None }
+        Self { tee, evidence, event_log: None, pool, policy, now: forge::time::AT, asked: None, memory: None }
     }
 
     /// Under a policy that says this of one field.
@@ -137,6 +140,13 @@ impl Subject {
         self
     }
 
+    /// Held against a memory that has seen this other subject accepted.
+    pub(crate) fn after(mut self, other: &Subject) -> Self {
+        let seen = other.judge().unwrap_or_else(|rejection| panic!("must be accepted, but: {rejection}"));
+        self.memory.get_or_insert_default().remember(seen.seen()).unwrap();
+        self
+    }
+
     /// With another pool.
     pub(crate) fn with_pool(mut self, edit: impl FnOnce(&mut Pool)) -> Self {
         edit(&mut self.pool);
@@ -145,12 +155,18 @@ impl Subject {
 
     /// The verdict, without a memory.
     pub(crate) fn judge(&self) -> Result<Attested, Rejection> {
-        self.with_parts(|evidence, policy, now| teegate_verifier::verify(&evidence, policy, now))
+        self.with_parts(|evidence, policy, now| match &self.memory {
+            None => teegate_verifier::verify(&evidence, policy, now),
+            Some(memory) => teegate_verifier::verify_with(&evidence, policy, now, memory),
+        })
     }
 
     /// The verdict of a verifier that may remember.
     pub(crate) fn judge_with(&self, verifier: &mut Verifier) -> Result<Attested, Rejection> {
-        self.with_parts(|evidence, policy, now| verifier.verify(&evidence, policy, now))
+        self.with_parts(|evidence, policy, now| match &self.memory {
+            None => verifier.verify(&evidence, policy, now),
+            Some(memory) => verifier.verify_with(&evidence, policy, now, memory),
+        })
     }
 
     fn with_parts<R>(&self, judge: impl FnOnce(Evidence<'_>, &teegate_verifier::Policy, UnixTime) -> R) -> R {

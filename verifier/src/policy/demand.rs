@@ -5,7 +5,7 @@ use std::fmt::{Debug, Display};
 
 use super::rule::{Bits, Mask, ReportDataRule, Revocation, Switch, Unknown, Version, Waivable};
 use super::sev_snp::{SigningKeyName, SnpProfile};
-use super::tdx::{EventLog, TdxProfile, Trailing};
+use super::tdx::{DecidingEvaluation, EventLog, TdxProfile, Trailing};
 use crate::reference::Expect;
 
 /// What one field accepts.
@@ -23,6 +23,12 @@ pub(super) enum Demand {
     Version(Vec<u8>, String),
     /// A floor of components for each product; a product without one is refused.
     Floors(BTreeMap<String, Vec<(&'static str, u8)>>),
+    /// None of a set of named things, but those excepted, and each only from so many days on; the number names the set.
+    NoneOpen { set: u32, grace_days: u32, except: Vec<String> },
+    /// Nothing beside what another field lists, but what each of these lets in: by name, what, and until when.
+    Exceptions(BTreeMap<String, (Vec<String>, u64, String)>),
+    /// At most so many days.
+    AtMostDays(u32),
     /// Bits by name.
     Bits { required: Vec<String>, forbidden: Vec<String>, unknown_refused: bool },
     /// Bits that must be 1, and those that may be.
@@ -63,6 +69,14 @@ impl Demand {
                 required & !asked == 0 && may & !allowed == 0
             }
             (Self::Word(own, _), Self::Word(other, _)) => own <= other,
+            (
+                Self::NoneOpen { set, grace_days, except },
+                Self::NoneOpen { set: other_set, grace_days: other_days, except: others },
+            ) => set <= other_set && grace_days >= other_days && within(others, except),
+            (Self::AtMostDays(own), Self::AtMostDays(other)) => own >= other,
+            (Self::Exceptions(own), Self::Exceptions(other)) => other.iter().all(|(name, (statuses, until, _))| {
+                own.get(name).is_some_and(|(own, own_until, _)| within(statuses, own) && own_until >= until)
+            }),
             _ => false,
         }
     }
@@ -105,6 +119,22 @@ impl Demand {
             }
             Self::Caller => "must be the 64 bytes that the caller names; without them nothing is accepted".to_owned(),
             Self::Word(_, words) => (*words).to_owned(),
+            Self::NoneOpen { set, grace_days, except } => {
+                let but = if except.is_empty() { String::new() } else { format!(", but {}", except.join(", ")) };
+                format!("may leave none open for {grace_days} days or more, by baseline {set}{but}")
+            }
+            Self::AtMostDays(0) => "is refused at once".to_owned(),
+            Self::AtMostDays(days) => format!("is accepted for {days} days from the date of its TCB level"),
+            Self::Exceptions(exceptions) if exceptions.is_empty() => "is excepted by nothing".to_owned(),
+            Self::Exceptions(exceptions) => {
+                let one = |(name, (statuses, _, until)): (&String, &(Vec<String>, u64, String))| {
+                    format!("{name} (with {}, until {until})", statuses.join(", "))
+                };
+                format!(
+                    "is accepted while it is open to nothing but {}",
+                    exceptions.iter().map(one).collect::<Vec<_>>().join("; ")
+                )
+            }
         }
     }
 }
@@ -201,6 +231,14 @@ impl SnpProfile {
                 }),
             ),
             (
+                "bulletins",
+                waivable(&self.bulletins, |rule| Demand::NoneOpen {
+                    set: rule.baseline,
+                    grace_days: rule.grace_days,
+                    except: rule.except.keys().cloned().collect(),
+                }),
+            ),
+            (
                 "committed_firmware",
                 waivable(&self.committed_firmware, |_| Demand::Word(1, "must be the one that runs")),
             ),
@@ -250,6 +288,13 @@ impl TdxProfile {
                     Demand::AtLeast(u64::from(*least), least.to_string())
                 }),
             ),
+            (
+                "deciding_evaluation",
+                match self.deciding_evaluation {
+                    DecidingEvaluation::Highest => Demand::Word(1, "is the newest"),
+                    DecidingEvaluation::Lowest => Demand::Word(0, "is the oldest that is not below the minimum"),
+                },
+            ),
             ("one_evaluation", waivable(&self.one_evaluation, |_| Demand::Word(1, "must be the same"))),
             // Statuses are spelt as Intel spells them.
             (
@@ -257,6 +302,19 @@ impl TdxProfile {
                 waivable(&self.tcb_status, |list| {
                     Demand::OneOf(list.iter().map(|status| format!("{status:?}")).collect())
                 }),
+            ),
+            ("out_of_date_grace", Demand::AtMostDays(self.out_of_date_grace.days())),
+            (
+                "tcb_exceptions",
+                Demand::Exceptions(
+                    self.tcb_exceptions
+                        .iter()
+                        .map(|(id, one)| {
+                            let statuses = one.statuses.iter().map(|status| format!("{status:?}")).collect();
+                            (id.clone(), (statuses, one.until.0.seconds(), one.until.0.to_string()))
+                        })
+                        .collect(),
+                ),
             ),
             ("allowed_advisories", waivable(&self.allowed_advisories, |list| Demand::OneOf(ids(list)))),
             ("denied_advisories", waivable(&self.denied_advisories, |list| Demand::NoneOf(ids(list)))),

@@ -167,6 +167,12 @@ const SNP: &[Row] = &[
         "The security version of the firmware's components",
         "firmware with published holes is taken",
     ),
+    (
+        "bulletins",
+        Topic::Hardware,
+        "Of AMD's security bulletins, the platform",
+        "any may be unanswered, and the report only lists them",
+    ),
     ("committed_firmware", Topic::Hardware, "The committed firmware", "the operator can roll the firmware back"),
     ("minimum_firmware", Topic::Hardware, "The version of the SEV firmware", "any version is taken"),
     ("mitigations", Topic::Hardware, "The vector of mitigations, at launch and now,", "no mitigation has to be active"),
@@ -230,6 +236,19 @@ const TDX: &[Row] = &[
         "The evaluation of TCB info and of QE identity",
         "an old judgement of the one stands beside a new one of the other",
     ),
+    (
+        "deciding_evaluation",
+        Topic::Vouching,
+        "Of several evaluations that are supplied, the one that decides",
+        "any decides",
+    ),
+    (
+        "out_of_date_grace",
+        Topic::Hardware,
+        "A platform that is out of date, beside the accepted statuses,",
+        "it is accepted for ever",
+    ),
+    ("tcb_exceptions", Topic::Hardware, "A platform with another status than the accepted ones", "it is accepted"),
     (
         "tcb_status",
         Topic::Hardware,

@@ -20,8 +20,10 @@ pub use diff::{Difference, Direction};
 pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, lint as lint_policy};
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
-pub(crate) use sev_snp::{PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
-pub(crate) use tdx::{ATTRIBUTE_BITS, Advisory, EventLog, ServiceTd, StatusName, TdxProfile, Trailing};
+pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
+pub(crate) use tdx::{
+    ATTRIBUTE_BITS, Advisory, DecidingEvaluation, EventLog, Grace, ServiceTd, StatusName, TdxProfile, Trailing,
+};
 
 use crate::bytes::ReportData;
 use crate::findings::BoundTo;
@@ -152,6 +154,9 @@ impl Document {
         for (name, profile) in &self.tdx {
             let place = format!("tdx.{name}");
             only_with_code(&place, &profile.boot_values(), &profile.firmware_values())?;
+            if let Some(contradiction) = profile.contradiction() {
+                return Err(format!("[{place}] {contradiction}"));
+            }
             only_with_code(&place, &profile.bound_values(), &profile.code_values())?;
         }
         let profiles = Profiles {

@@ -26,6 +26,8 @@ pub(crate) struct SnpProfile {
     pub(crate) chip_ids: Waivable<Vec<ChipIdText>>,
     pub(crate) revocation: Revocation,
     pub(crate) minimum_tcb: Waivable<BTreeMap<ProductName, SnpTcbMinimum>>,
+    /// Which of AMD's bulletins may be open.
+    pub(crate) bulletins: Waivable<Bulletins>,
     /// Also reported <= committed, and committed == current.
     pub(crate) committed_firmware: Waivable<Committed>,
     pub(crate) minimum_firmware: Waivable<Version<3>>,
@@ -90,6 +92,42 @@ impl SnpProfile {
 }
 
 impl Form for Committed {}
+impl Form for Bulletins {}
+
+/// The newest baseline of AMD's bulletins that this release holds.
+pub(crate) const BASELINE: u32 = 1;
+
+/// AMD's bulletins by the rows of one baseline: none may be open for longer than the grace, but those named.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bulletins {
+    #[serde(deserialize_with = "baseline")]
+    pub(crate) baseline: u32,
+    /// From the day of publication; 0 for none.
+    pub(crate) grace_days: u32,
+    /// By bulletin, the reason that the report shows.
+    #[serde(deserialize_with = "bulletin_exceptions")]
+    pub(crate) except: BTreeMap<String, String>,
+}
+
+fn baseline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number = u32::deserialize(deserializer)?;
+    if (1..=BASELINE).contains(&number) {
+        return Ok(number);
+    }
+    Err(serde::de::Error::custom(format_args!("baseline {number}: this release holds baselines 1 to {BASELINE}")))
+}
+
+fn bulletin_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let except = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let is_id = |id: &str| {
+        id.strip_prefix("AMD-SB-").is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    match except.keys().find(|id| !is_id(id)) {
+        Some(id) => Err(serde::de::Error::custom(format_args!("`{id}`: expected a bulletin such as \"AMD-SB-3016\""))),
+        None => Ok(except),
+    }
+}
 
 /// How a platform carries its evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

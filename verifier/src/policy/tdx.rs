@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::Deserializer;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::rule::{Bits, Form, Mask, ReportDataRule, Switch, Waivable};
@@ -24,8 +25,16 @@ pub(crate) struct TdxProfile {
     pub(crate) minimum_evaluation_number: Waivable<u32>,
     /// TCB info and QE identity are of the same evaluation.
     pub(crate) one_evaluation: Waivable<OneEvaluation>,
+    /// Which evaluation decides where several are supplied.
+    pub(crate) deciding_evaluation: DecidingEvaluation,
     /// Statuses that are accepted; `unchecked` accepts all but Revoked.
     pub(crate) tcb_status: Waivable<Vec<StatusName>>,
+    /// How long a platform that is out of date is accepted beside them.
+    pub(crate) out_of_date_grace: Grace,
+    /// By advisory: statuses that are accepted beside them, while every advisory that such a platform is open to is named
+    /// here.
+    #[serde(deserialize_with = "tcb_exceptions")]
+    pub(crate) tcb_exceptions: BTreeMap<String, TcbException>,
     /// The only advisories that an accepted platform may be open to.
     pub(crate) allowed_advisories: Waivable<Vec<Advisory>>,
     pub(crate) denied_advisories: Waivable<Vec<Advisory>>,
@@ -60,6 +69,24 @@ impl TdxProfile {
             ("rtmr3", self.rtmr3.is_pinned()),
             ("bound_to", self.bound_to.required().is_some()),
         ]
+    }
+
+    /// What softens a rule that is not there.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let soft = if self.out_of_date_grace != Grace::None {
+            "`out_of_date_grace`"
+        } else if !self.tcb_exceptions.is_empty() {
+            "`tcb_exceptions`"
+        } else {
+            return None;
+        };
+        let unchecked = self.tcb_status.required().is_none();
+        unchecked.then_some(match soft {
+            "`out_of_date_grace`" => {
+                "`out_of_date_grace` softens `tcb_status`, which is unchecked: write \"none\", or the statuses"
+            }
+            _ => "`tcb_exceptions` soften `tcb_status`, which is unchecked: write {}, or the statuses",
+        })
     }
 
     /// What the firmware extends at boot, and what pins the firmware.
@@ -115,6 +142,87 @@ pub(crate) enum StatusName {
     TDRelaunchAdvisedConfigurationNeeded,
 }
 
+/// Intel serves an early and a standard evaluation of a platform at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DecidingEvaluation {
+    /// The newest that was supplied: adding an older one cannot make a platform look better.
+    Highest,
+    /// The oldest that was supplied and is not below the minimum.
+    Lowest,
+}
+
+/// How long a platform that is out of date is still taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grace {
+    /// Written `"none"`.
+    None,
+    /// Written `{ days = … }`, from the TCB date of what it runs.
+    Days(u32),
+}
+
+/// Longer than this is no grace.
+const MAX_GRACE_DAYS: u32 = 3_650;
+
+impl<'de> Deserialize<'de> for Grace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected \"none\" or { days = … }")]
+        enum Written {
+            Word(NoGrace),
+            Table(GraceDays),
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum NoGrace {
+            None,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct GraceDays {
+            days: u32,
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Word(NoGrace::None) => Ok(Self::None),
+            Written::Table(GraceDays { days }) if (1..=MAX_GRACE_DAYS).contains(&days) => Ok(Self::Days(days)),
+            Written::Table(GraceDays { days }) => Err(serde::de::Error::custom(format_args!(
+                "a grace of {days} days: expected 1 to {MAX_GRACE_DAYS}, or \"none\""
+            ))),
+        }
+    }
+}
+
+impl Grace {
+    /// In days; 0 for none.
+    pub(crate) const fn days(self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Days(days) => days,
+        }
+    }
+}
+
+/// An exception for one advisory. It ends: what is accepted for ever belongs into `tcb_status`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TcbException {
+    pub(crate) statuses: Vec<StatusName>,
+    pub(crate) until: Date,
+    /// Shown in the report that rests on it.
+    pub(crate) reason: String,
+}
+
+fn tcb_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, TcbException>, D::Error> {
+    let written = BTreeMap::<Advisory, TcbException>::deserialize(deserializer)?;
+    if let Some((advisory, _)) = written.iter().find(|(_, exception)| exception.statuses.is_empty()) {
+        return Err(serde::de::Error::custom(format_args!(
+            "the exception for {} names no status: expected those that it lets in",
+            advisory.0
+        )));
+    }
+    Ok(written.into_iter().map(|(advisory, exception)| (advisory.0, exception)).collect())
+}
+
 /// The one word that asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -123,7 +231,7 @@ pub(crate) enum OneEvaluation {
 }
 
 /// An advisory by Intel's id. A misspelt one would deny nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Advisory(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Advisory {

@@ -1,20 +1,32 @@
 //! Whether an authentic report is wanted. Every rule is judged; every failure is shown.
 
 use super::authenticate::Vouched;
-use super::report::Report;
-use super::tcb::Product;
+use super::baseline::{self, Open};
+use super::report::{Report, SigningKey};
+use super::tcb::{Product, TcbVersion};
 use crate::bytes::{Mr, to_hex};
 use crate::checks::Check;
 use crate::error::{Text, Unacceptable};
 use crate::findings::Findings;
-use crate::policy::{Policy, ProductName, SnpProfile, Switch, Version, Waivable};
+use crate::memory::{Memory, NO_MEMORY, Platform};
+use crate::policy::{BASELINE, Policy, ProductName, SnpProfile, Switch, Version, Waivable};
 use crate::reference::Expect;
+use crate::time::UnixTime;
 
-/// Judges every rule of `profile`.
-pub(crate) fn appraise(vouched: &Vouched<'_>, profile: &SnpProfile, policy: &Policy, findings: &mut Findings) {
+/// What an authentic report is held against.
+pub(crate) struct Wanted<'a> {
+    pub(crate) profile: &'a SnpProfile,
+    pub(crate) policy: &'a Policy,
+    pub(crate) memory: Option<&'a Memory>,
+}
+
+/// Judges every rule of the profile.
+pub(crate) fn appraise(vouched: &Vouched<'_>, Wanted { profile, policy, memory }: Wanted<'_>, findings: &mut Findings) {
     let report = vouched.report.get();
     judge_product(vouched, profile, findings);
     judge_tcb(vouched, profile, findings);
+    judge_bulletins(vouched, profile, findings);
+    judge_rollback(vouched, memory, findings);
     judge_firmware(report, profile, findings);
     judge_platform(report, profile, findings);
     judge_launch_policy(report, profile, findings);
@@ -125,6 +137,80 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Finding
         complaint.is_none(),
         Unacceptable::SnpTcbOrder { expected: expected.into(), actual: complaint.unwrap_or("in order").into() },
     );
+}
+
+/// The bulletins that this platform has not answered, by AMD's own figures. They are stated whether or not the policy
+/// judges them, as Intel's advisories are.
+fn judge_bulletins(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let now = findings.at();
+    let rule = profile.bulletins.required();
+    let baseline = rule.map_or(BASELINE, |rule| rule.baseline);
+    let tcbs = [&vouched.tcb.reported, &vouched.tcb.current];
+    let standing = baseline::standing(vouched.report.get(), vouched.product, tcbs, baseline, now);
+    let facts = &mut findings.facts;
+    facts.number("bulletin_baseline", baseline);
+    facts.list("bulletins_open", standing.open.iter().map(|open| open.bulletin.to_owned()).collect());
+    facts.list("bulletins_not_shown", standing.not_shown.iter().map(|id| (*id).to_owned()).collect());
+    if let Some(warning) = baseline::unanswerable(vouched.product, now) {
+        findings.warn(warning);
+    }
+
+    let in_words = |open: &Open| format!("{} ({}): {}", open.bulletin, open.fixes, open.shows);
+    let Some(rule) = rule else {
+        let open: Vec<_> = standing.open.iter().map(|open| open.bulletin).collect();
+        let open = if open.is_empty() { "none that a report can show".to_owned() } else { open.join(", ") };
+        findings.not_checked(
+            Check::SnpTcbBulletins,
+            "bulletins",
+            format!("the policy does not ask which bulletins are open; open are {open}"),
+        );
+        return;
+    };
+    let grace_end = |open: &Open| {
+        let seconds = u64::from(rule.grace_days).saturating_mul(86_400);
+        UnixTime::from_seconds(open.published.seconds().saturating_add(seconds))
+    };
+    let (in_grace, open): (Vec<_>, Vec<_>) = standing
+        .open
+        .iter()
+        .filter(|open| !rule.except.contains_key(open.bulletin))
+        .partition(|open| now < grace_end(open));
+    for open in &in_grace {
+        findings.ends(grace_end(open), format!("the grace for {} (bulletins)", open.bulletin));
+    }
+    let mut expected = format!("no bulletin of baseline {} open for {} days or more", rule.baseline, rule.grace_days);
+    if !rule.except.is_empty() {
+        let except: Vec<_> = rule.except.iter().map(|(id, reason)| format!("{id} ({reason})")).collect();
+        expected.push_str(&format!(", but {}", except.join(", ")));
+    }
+    let actual = if open.is_empty() {
+        format!("none; {} are answered by nothing that a report shows, and not judged", standing.not_shown.len())
+    } else {
+        open.iter().map(|open| in_words(open)).collect::<Vec<_>>().join("; ")
+    };
+    findings.judge(open.is_empty(), Unacceptable::SnpTcbBulletins { expected: expected.into(), actual: actual.into() });
+}
+
+/// The chip has shown no higher TCB before. A VLEK, or a masked chip id, names no chip that could be remembered.
+fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut Findings) {
+    let report = vouched.report.get();
+    if report.signing_key == SigningKey::Vlek || report.has_masked_chip_id() {
+        findings.not_applicable(Check::SnpTcbRollback, "the report names no chip that could be remembered");
+        return;
+    }
+    let TcbVersion { fmc, bootloader, tee, snp, microcode } = vouched.tcb.reported;
+    let tcb = fmc.into_iter().chain([bootloader, tee, snp, microcode]).map(u16::from).collect();
+    let platform = Platform { name: format!("chip {}", report.chip_id), tcb };
+    match memory {
+        None => findings.not_applicable(Check::SnpTcbRollback, NO_MEMORY),
+        Some(memory) => {
+            let complaint = memory.lower_component(&platform);
+            let actual = complaint.clone().unwrap_or_else(|| "nothing higher was seen before".to_owned());
+            let expected = "a reported TCB with no component below one seen before".into();
+            findings.judge(complaint.is_none(), Unacceptable::SnpTcbRollback { expected, actual: actual.into() });
+        }
+    }
+    findings.seen.platform = Some(platform);
 }
 
 fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {

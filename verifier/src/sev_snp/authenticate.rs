@@ -9,12 +9,13 @@ use crate::checks::Check;
 use crate::error::{Text, Unauthentic};
 use crate::evidence::Endorsements;
 use crate::findings::Findings;
+use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::policy::{Revocation, SnpProfile, Switch, Waivable};
 use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
-use crate::x509::certificate::{PublicKey, SignatureAlgorithm};
+use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};
 use crate::x509::revocation::{Lists, NoLists};
 
 /// A report that AMD's hierarchy vouches for.
@@ -40,6 +41,7 @@ pub(crate) struct Given<'g, 'm> {
     pub(crate) profile: &'g SnpProfile,
     pub(crate) now: UnixTime,
     pub(crate) signatures: Signatures<'m>,
+    pub(crate) memory: Option<&'g Memory>,
 }
 
 /// Unverified -> vouched for. Ends at the first check that fails.
@@ -212,7 +214,7 @@ fn check_validity(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> 
         let (not_before, not_after) = (certificate.not_before, certificate.not_after);
         let validity = Unauthentic::SnpChainValidity { certificate: name, not_before, not_after, now };
         findings.require(certificate.is_valid_at(now), validity)?;
-        findings.ends(not_after);
+        findings.ends(not_after, format!("{name} (notAfter)"));
     }
     Ok(())
 }
@@ -225,7 +227,9 @@ fn check_revocation(chain: &Chain<'_>, given: &mut Given<'_, '_>, findings: &mut
     );
     findings.not_applicable(Check::SnpChainLeafRevocation, leaf);
     if given.profile.revocation == Revocation::Unchecked && !roots::is_known_revoked(&chain.intermediate) {
-        findings.not_checked(Check::SnpChainRevocation, "revocation", "the policy does not ask for revocation");
+        let why = "the policy does not ask for revocation";
+        findings.not_checked(Check::SnpChainRevocation, "revocation", why);
+        findings.not_checked(Check::SnpChainRollback, "revocation", why);
         return Ok(());
     }
     let ark_name = chain.ark.common_name().unwrap_or("the ARK");
@@ -238,7 +242,7 @@ fn check_revocation(chain: &Chain<'_>, given: &mut Given<'_, '_>, findings: &mut
         Err(NoLists::Absent) if given.profile.revocation == Revocation::IfSupplied => {
             let why = "no CRL of this product was supplied, and the policy does not insist";
             findings.not_checked(Check::SnpChainRevocation, "revocation", why);
-            return Ok(());
+            return check_rollback(&chain.ark, None, given.memory, findings);
         }
         Err(NoLists::Absent) => Some("none was supplied".to_owned()),
         Err(NoLists::Unusable(why)) => Some(why.clone()),
@@ -254,15 +258,36 @@ fn check_revocation(chain: &Chain<'_>, given: &mut Given<'_, '_>, findings: &mut
         complaint.is_none(),
         Unauthentic::SnpChainRevocation { expected: expected.into(), actual: actual.into() },
     )?;
-    if let Ok(lists) = consulted {
-        if let Some(issued) = lists.this_update() {
-            findings.facts.text("crl_this_update", issued.to_string());
-        }
-        if let Some(next) = lists.next_update() {
-            findings.ends(next);
-        }
+    let issued = consulted.as_ref().ok().and_then(Lists::this_update);
+    if let Some(issued) = issued {
+        findings.facts.text("crl_this_update", issued.to_string());
     }
-    Ok(())
+    if let Some(next) = consulted.ok().and_then(|lists| lists.next_update()) {
+        findings.ends(next, format!("the CRL of {ark_name} (nextUpdate)"));
+    }
+    check_rollback(&chain.ark, issued, given.memory, findings)
+}
+
+/// A list that is older than one that was seen before is refused, and so is none at all where there was one.
+fn check_rollback(
+    ark: &Certificate<'_>,
+    issued: Option<UnixTime>,
+    memory: Option<&Memory>,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let order = issued.map_or(Order::Missing, Order::Issued);
+    let statement = Statement { name: format!("CRL of {}", ark.name_and_key()), order };
+    findings.seen.statements.push(statement);
+    let Some(memory) = memory else {
+        findings.not_applicable(Check::SnpChainRollback, NO_MEMORY);
+        return Ok(());
+    };
+    let complaint = memory.older_statement(&findings.seen.statements);
+    let actual = complaint.clone().unwrap_or_else(|| "no older list".to_owned());
+    findings.require(
+        complaint.is_none(),
+        Unauthentic::SnpChainRollback { expected: "no list older than one seen before".into(), actual: actual.into() },
+    )
 }
 
 /// Report, chain and leaf name one product. A report of version 2 has none of its own to name.

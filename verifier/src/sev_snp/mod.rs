@@ -2,6 +2,7 @@
 
 mod appraise;
 mod authenticate;
+mod baseline;
 mod choose;
 mod leaf;
 mod report;
@@ -9,7 +10,7 @@ mod tcb;
 
 pub use report::ReportBytes;
 
-pub(crate) use appraise::appraise;
+pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
 pub(crate) use report::Report;
 
@@ -19,6 +20,11 @@ use crate::facts::FactValue;
 use crate::findings::Findings;
 use crate::stage::Unverified;
 use crate::time::UnixTime;
+
+/// The table of AMD's bulletins in Markdown: the middle of `BASELINE.md`.
+pub fn bulletin_table() -> String {
+    baseline::table()
+}
 
 /// Bytes -> unverified report, with every field stated as a fact.
 pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Unverified<Report<'a>>, Malformed> {

@@ -1,25 +1,37 @@
 //! Whether an authentic quote is wanted. Every rule is judged; every failure is shown.
 
+use super::accept::{self, Outcome, Verdict};
 use super::authenticate::Vouched;
 use super::log;
+use super::outlook;
+use super::pck::Pck;
 use super::quote::{Body, Quote};
 use super::tcb::{self, Evaluation, NoEvaluation, TcbStatus};
 use crate::bytes::Mr;
 use crate::checks::Check;
 use crate::error::{Text, Unacceptable};
 use crate::findings::Findings;
-use crate::policy::{ATTRIBUTE_BITS, Advisory, EventLog, Policy, ServiceTd, StatusName, Switch, TdxProfile, Waivable};
+use crate::memory::{Memory, NO_MEMORY, Platform};
+use crate::policy::{ATTRIBUTE_BITS, EventLog, Policy, ServiceTd, Switch, TdxProfile, Waivable};
 
-/// Judges every rule of `profile`.
+/// What an authentic quote is held against.
+pub(crate) struct Wanted<'a> {
+    pub(crate) profile: &'a TdxProfile,
+    pub(crate) policy: &'a Policy,
+    pub(crate) memory: Option<&'a Memory>,
+}
+
+/// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_, '_>,
     event_log: Option<&[u8]>,
-    profile: &TdxProfile,
-    policy: &Policy,
+    Wanted { profile, policy, memory }: Wanted<'_>,
     findings: &mut Findings,
 ) {
     let quote = vouched.quote.get();
     judge_tcb(vouched, profile, findings);
+    judge_rollback(&vouched.pck, memory, findings);
+    findings.foresee(outlook::foresee(vouched, profile, findings.at()));
     judge_attributes(&quote.body, profile, findings);
     judge_service_td(&quote.body, profile, findings);
     judge_measurements(&quote.body, profile, findings);
@@ -82,7 +94,7 @@ fn judge_tcb(vouched: &Vouched<'_, '_>, profile: &TdxProfile, findings: &mut Fin
         },
     };
     state(&launch, status, findings);
-    judge_accepted(&launch, current.as_ref(), status, profile, findings);
+    judge_accepted(Outcome { launch: &launch, current: current.as_ref(), status }, profile, findings);
 }
 
 fn shown(module: Option<TcbStatus>) -> String {
@@ -135,7 +147,7 @@ fn judge_parts(
         // Intel's convergence passes over a QE that needs configuration; here it counts as what it says.
         Ok(evaluation) => {
             let wanted = !evaluation.qe.needs_configuration()
-                || profile.tcb_status.required().is_none_or(|statuses| accepts(statuses, evaluation.qe));
+                || profile.tcb_status.required().is_none_or(|statuses| accept::is_listed(statuses, evaluation.qe));
             findings.judge(wanted, Unacceptable::TdxQeTcb { expected, actual: evaluation.qe.to_string().into() });
         }
         Err(NoEvaluation::Qe(why)) => {
@@ -186,43 +198,10 @@ fn state(launch: &Evaluation, status: TcbStatus, findings: &mut Findings) {
     facts.text("tcb_status_qe", launch.qe.to_string());
 }
 
-fn accepts(statuses: &[StatusName], status: TcbStatus) -> bool {
-    // Policies spell a status as Intel does, and both enums derive that spelling from their variants.
-    statuses.iter().any(|accepted| format!("{accepted:?}") == status.to_string())
-}
-
-/// Revoked is never accepted, whatever the policy waives. Under TD 1.5 the rules hold for the launch and for now.
-fn judge_accepted(
-    launch: &Evaluation,
-    current: Option<&Evaluation>,
-    status: TcbStatus,
-    profile: &TdxProfile,
-    findings: &mut Findings,
-) {
-    let evaluations = || std::iter::once(launch).chain(current);
-    let mut expected = Vec::new();
-    let mut complaint = (status == TcbStatus::Revoked).then(|| "Revoked".to_owned());
-    if let Waivable::Required(statuses) = &profile.tcb_status {
-        expected.push(format!("one of {statuses:?}"));
-        let now = current.map(|current| current.converged).filter(|now| *now != TcbStatus::UpToDate);
-        let unwanted = std::iter::once(status).chain(now).find(|status| !accepts(statuses, *status));
-        complaint = complaint.or_else(|| unwanted.map(|status| status.to_string()));
-    }
-    if let Waivable::Required(allowed) = &profile.allowed_advisories {
-        expected.push(format!("no advisory but {}", names(allowed)));
-        let other = |id: &&String| !allowed.iter().any(|allowed| allowed.0 == **id);
-        complaint = complaint.or_else(|| evaluations().flat_map(|one| &one.advisories).find(other).cloned());
-    }
-    if let Waivable::Required(denied) = &profile.denied_advisories {
-        expected.push(format!("none of {}", names(denied)));
-        let open = |denied: &&Advisory| evaluations().any(|one| one.advisories.contains(&denied.0));
-        complaint = complaint.or_else(|| denied.iter().find(open).map(|denied| denied.0.clone()));
-    }
-    if let Waivable::Required(floor) = &profile.minimum_tcb_date {
-        expected.push(format!("a TCB date of {} or later", floor.0));
-        let early = evaluations().find(|one| one.date < floor.0);
-        complaint = complaint.or_else(|| early.map(|one| format!("TCB date {}", one.date)));
-    }
+/// Under TD 1.5 the rules hold for the launch and for now.
+fn judge_accepted(outcome: Outcome<'_>, profile: &TdxProfile, findings: &mut Findings) {
+    let Verdict { mut expected, complaint, rests_on } = accept::judge(outcome, profile, findings.at());
+    let status = outcome.status;
     if expected.is_empty() && complaint.is_none() {
         let why = format!("the policy takes any status but Revoked; this is {status}");
         findings.not_checked(Check::TdxTcbAccepted, "tcb_status", why);
@@ -231,15 +210,31 @@ fn judge_accepted(
     if profile.tcb_status.required().is_none() {
         expected.push("any status but Revoked (tcb_status is unchecked)".to_owned());
     }
-    let actual = complaint.clone().unwrap_or_else(|| status.to_string());
+    let by: Vec<_> = rests_on.iter().map(|(end, of)| format!(", by {of}, until {end}")).collect();
+    let actual = complaint.clone().unwrap_or_else(|| format!("{status}{}", by.concat()));
     findings.judge(
         complaint.is_none(),
         Unacceptable::TdxTcbAccepted { expected: expected.join(", ").into(), actual: actual.into() },
     );
+    for (end, of) in rests_on {
+        findings.ends(end, of);
+    }
 }
 
-fn names(advisories: &[Advisory]) -> String {
-    advisories.iter().map(|advisory| advisory.0.as_str()).collect::<Vec<_>>().join(", ")
+/// The platform has shown no higher TCB before.
+fn judge_rollback(pck: &Pck, memory: Option<&Memory>, findings: &mut Findings) {
+    let tcb = pck.components.iter().map(|svn| u16::from(*svn)).chain([pck.pce_svn]).collect();
+    let platform = Platform { name: format!("platform {}", pck.ppid), tcb };
+    let Some(memory) = memory else {
+        findings.not_applicable(Check::TdxTcbRollback, NO_MEMORY);
+        findings.seen.platform = Some(platform);
+        return;
+    };
+    let complaint = memory.lower_component(&platform);
+    let actual = complaint.clone().unwrap_or_else(|| "nothing higher was seen before".to_owned());
+    let expected = "16 TCB components and PCESVN, none below one seen before".into();
+    findings.judge(complaint.is_none(), Unacceptable::TdxTcbRollback { expected, actual: actual.into() });
+    findings.seen.platform = Some(platform);
 }
 
 /// TUD, bits 7:0: DEBUG, and bits that newer modules use for profiling.

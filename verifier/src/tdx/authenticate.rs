@@ -6,9 +6,11 @@ use super::collateral::{QeIdentity, TcbInfo};
 use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
 use crate::bytes::to_hex;
+use crate::checks::Check;
 use crate::error::{Text, Unauthentic};
 use crate::evidence::{Endorsements, SignedJson};
 use crate::findings::Findings;
+use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::policy::TdxProfile;
 use crate::roots::TrustAnchors;
 use crate::signature::{Scheme, Signatures, holds, sha256};
@@ -24,6 +26,15 @@ pub(crate) struct Vouched<'a, 'g> {
     pub(crate) pck: Pck,
     pub(crate) tcb_info: TcbInfo<'g>,
     pub(crate) qe_identity: QeIdentity<'g>,
+    /// What else Intel signed about this platform, to show what it says.
+    pub(crate) alternatives: Vec<Alternative<'g>>,
+}
+
+/// Signed collateral of the same platform that the verdict does not rest on.
+pub(crate) struct Alternative<'g> {
+    pub(crate) tcb_info: TcbInfo<'g>,
+    /// The QE identity of the same evaluation, where it was supplied; else the deciding one serves.
+    pub(crate) qe_identity: Option<QeIdentity<'g>>,
 }
 
 /// What authentication is given, beside the quote.
@@ -33,6 +44,7 @@ pub(crate) struct Given<'g, 'm> {
     pub(crate) profile: &'g TdxProfile,
     pub(crate) now: UnixTime,
     pub(crate) signatures: Signatures<'m>,
+    pub(crate) memory: Option<&'g Memory>,
 }
 
 const PCK_NAME: &str = "Intel SGX PCK Certificate";
@@ -66,8 +78,8 @@ pub(crate) fn authenticate<'a, 'g>(
     let fmspc = pck.as_ref().map(|pck| pck.fmspc).ok();
     let issuers = Issuers { root, ca: &ca, fmspc };
     let Given { endorsements, now, ref mut signatures, .. } = given;
-    let collateral = choose_collateral(&pool, endorsements, &issuers, now, signatures, findings)?;
-    check_revocation(&leaf, &ca, &collateral, now, findings)?;
+    let collateral = choose_collateral(&pool, endorsements, &issuers, given.profile, now, signatures, findings)?;
+    check_revocation(&leaf, &ca, root, &collateral, now, findings)?;
 
     let actual = match &pck {
         Ok(pck) => format!("FMSPC {}, PCESVN {}, CPUSVN {}", pck.fmspc, pck.pce_svn, to_hex(&pck.cpu_svn)),
@@ -82,13 +94,17 @@ pub(crate) fn authenticate<'a, 'g>(
     state(&pck, &ca, findings);
 
     let (tcb_info, qe_identity) = check_collateral(&collateral, root, &mut given, findings)?;
+    let alternatives = read_alternatives(&collateral, &pck, &mut given);
     check_fresh(&tcb_info, &qe_identity, &given, findings)?;
+    check_rollback(&tcb_info, &qe_identity, root, given.memory, findings)?;
     check_tcb_identity(&tcb_info, &pck, findings)?;
     check_qe(hints, &leaf, &qe_identity, findings)?;
 
     let signed = quote.authenticated_by(());
     findings.require(signed.is_some(), Unauthentic::TdxSignature { valid: signed.is_some() })?;
-    signed.map(|quote| Vouched { quote, pck, tcb_info, qe_identity }).ok_or(Unauthentic::TdxSignature { valid: false })
+    signed
+        .map(|quote| Vouched { quote, pck, tcb_info, qe_identity, alternatives })
+        .ok_or(Unauthentic::TdxSignature { valid: false })
 }
 
 fn fail(failure: Unauthentic, findings: &mut Findings) -> Unauthentic {
@@ -155,12 +171,7 @@ fn check_root<'c, 'r>(
     vendors: bool,
     findings: &mut Findings,
 ) -> Result<&'r Certificate<'c>, Unauthentic> {
-    let expected: Text = anchors
-        .iter()
-        .map(|root| format!("{} (key {})", root.common_name().unwrap_or("?"), short_digest(root)))
-        .collect::<Vec<_>>()
-        .join(", ")
-        .into();
+    let expected: Text = anchors.iter().map(Certificate::name_and_key).collect::<Vec<_>>().join(", ").into();
     let namesakes: Vec<_> = anchors.iter().filter(|root| root.subject == ca.issuer).collect();
     let root = match namesakes.as_slice() {
         [only] => Some(*only),
@@ -171,7 +182,7 @@ fn check_root<'c, 'r>(
         .find(|certificate| certificate.subject == ca.issuer && root.is_some_and(|root| root.spki != certificate.spki));
     let actual = match (root, forged) {
         (None, _) => ca.issuer_name().unwrap_or("a root without a name").to_owned(),
-        (Some(_), Some(other)) => format!("another key {} under that name", short_digest(other)),
+        (Some(_), Some(other)) => format!("{}: another key under that name", other.name_and_key()),
         (Some(root), None) => format!(
             "{}, pinned by {}",
             root.common_name().unwrap_or("?"),
@@ -181,10 +192,6 @@ fn check_root<'c, 'r>(
     let pinned = Unauthentic::TdxChainRootPinned { expected, actual: actual.into() };
     findings.require(root.is_some() && forged.is_none(), pinned.clone())?;
     root.ok_or(pinned)
-}
-
-fn short_digest(certificate: &Certificate<'_>) -> String {
-    to_hex(sha256(&[certificate.spki]).first_chunk::<8>().unwrap_or(&[0; 8]))
 }
 
 fn check_pck_chain(
@@ -224,7 +231,9 @@ fn check_pck_chain(
     let expected = format!("{PCK_NAME} under Platform or Processor CA under the pinned root, valid at {now}");
     findings
         .require(complaint.is_none(), Unauthentic::TdxChainPck { expected: expected.into(), actual: actual.into() })?;
-    [leaf, ca, root].iter().for_each(|certificate| findings.ends(certificate.not_after));
+    for (certificate, name) in [(leaf, "the PCK certificate"), (ca, ca_name), (root, "the root")] {
+        findings.ends(certificate.not_after, format!("{name} (notAfter)"));
+    }
     Ok(())
 }
 
@@ -240,6 +249,7 @@ fn authority_complaint(authority: &Certificate<'_>, name: &str, below: u32) -> O
 fn check_revocation(
     leaf: &Certificate<'_>,
     ca: &Certificate<'_>,
+    root: &Certificate<'_>,
     collateral: &Collateral<'_>,
     now: UnixTime,
     findings: &mut Findings,
@@ -263,14 +273,18 @@ fn check_revocation(
         complaint.is_none(),
         Unauthentic::TdxChainRevocation { expected: expected.into(), actual: actual.into() },
     )?;
-    let lists = [("root_crl_this_update", &collateral.root_lists), ("pck_crl_this_update", &collateral.pck_lists)];
-    for (name, lists) in lists {
+    let lists =
+        [("root_crl_this_update", &collateral.root_lists, root), ("pck_crl_this_update", &collateral.pck_lists, ca)];
+    for (fact, lists, issuer) in lists {
         let lists = lists.as_ref().ok();
+        let name = issuer.name_and_key();
         if let Some(issued) = lists.and_then(Lists::this_update) {
-            findings.facts.text(name, issued.to_string());
+            findings.facts.text(fact, issued.to_string());
+            let order = Order::Issued(issued);
+            findings.seen.statements.push(Statement { name: format!("CRL of {name}"), order });
         }
         if let Some(next) = lists.and_then(Lists::next_update) {
-            findings.ends(next);
+            findings.ends(next, format!("the CRL of {} (nextUpdate)", issuer.common_name().unwrap_or("?")));
         }
     }
     Ok(())
@@ -309,11 +323,32 @@ fn check_collateral<'g>(
         complaint.is_none(),
         Unauthentic::TdxCollateralSigner { expected: expected.clone(), actual: actual.into() },
     )?;
-    findings.ends(signer.not_after);
+    findings.ends(signer.not_after, "the TCB signing certificate (notAfter)");
     // Only now is the text read: its signature holds over these exact bytes.
     let read = TcbInfo::parse(&collateral.tcb_info.body)
         .and_then(|info| Ok((info, QeIdentity::parse(&collateral.qe_identity.body)?)));
     read.map_err(|error| fail(Unauthentic::TdxCollateralSigner { expected, actual: error.into() }, findings))
+}
+
+/// The other evaluations that the same signer signed; what it did not sign says nothing.
+fn read_alternatives<'g>(collateral: &Collateral<'g>, pck: &Pck, given: &mut Given<'g, '_>) -> Vec<Alternative<'g>> {
+    let PublicKey::P256(key) = collateral.tcb_signing.key else { return Vec::new() };
+    let signatures = &mut given.signatures;
+    let mut signed = |json: &SignedJson| {
+        signatures.endorsement_holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature)
+    };
+    let mut alternatives = Vec::new();
+    for (tcb_info, qe_identity) in &collateral.others {
+        if !signed(tcb_info) {
+            continue;
+        }
+        let qe_identity = qe_identity.filter(|json| signed(json)).and_then(|json| QeIdentity::parse(&json.body).ok());
+        match TcbInfo::parse(&tcb_info.body) {
+            Ok(info) if is_platforms(&info, pck) => alternatives.push(Alternative { tcb_info: info, qe_identity }),
+            _ => {}
+        }
+    }
+    alternatives
 }
 
 /// Stricter than Intel's library, which accepts now == nextUpdate and does not look at issueDate.
@@ -354,17 +389,37 @@ fn check_fresh(
     )?;
     findings.facts.number("tcb_evaluation_number", info.evaluation_number);
     findings.facts.number("qe_evaluation_number", qe.evaluation_number);
-    findings.ends(info.next_update.0);
-    findings.ends(qe.next_update.0);
+    findings.ends(info.next_update.0, "the TCB info (nextUpdate)");
+    findings.ends(qe.next_update.0, "the QE identity (nextUpdate)");
     Ok(())
 }
 
+/// A list or an evaluation that is older than one that was seen before is refused.
+fn check_rollback(
+    info: &TcbInfo<'_>,
+    qe: &QeIdentity<'_>,
+    root: &Certificate<'_>,
+    memory: Option<&Memory>,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let root = root.name_and_key();
+    let evaluations = [
+        (format!("TCB info of FMSPC {} under {root}", to_hex(&info.fmspc.0)), info.evaluation_number),
+        (format!("QE identity {} under {root}", qe.id), qe.evaluation_number),
+    ];
+    let statements = evaluations.map(|(name, number)| Statement { name, order: Order::Evaluation(number) });
+    findings.seen.statements.extend(statements);
+    let Some(memory) = memory else {
+        findings.not_applicable(Check::TdxCollateralRollback, NO_MEMORY);
+        return Ok(());
+    };
+    let complaint = memory.older_statement(&findings.seen.statements);
+    let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
+    let expected = "no CRL older, and no evaluation lower, than one seen before".into();
+    findings.require(complaint.is_none(), Unauthentic::TdxCollateralRollback { expected, actual: actual.into() })
+}
+
 fn check_tcb_identity(info: &TcbInfo<'_>, pck: &Pck, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let holds = info.id == "TDX"
-        && info.version == 3
-        && info.tcb_type == 0
-        && info.fmspc.0 == pck.fmspc.0
-        && info.pce_id.0 == pck.pce_id;
     let expected = format!("TDX, version 3, type 0, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
     let actual = format!(
         "{}, version {}, type {}, FMSPC {}, PCEID {}",
@@ -374,7 +429,19 @@ fn check_tcb_identity(info: &TcbInfo<'_>, pck: &Pck, findings: &mut Findings) ->
         to_hex(&info.fmspc.0),
         to_hex(&info.pce_id.0)
     );
-    findings.require(holds, Unauthentic::TdxTcbIdentity { expected: expected.into(), actual: actual.into() })
+    findings.require(
+        is_platforms(info, pck),
+        Unauthentic::TdxTcbIdentity { expected: expected.into(), actual: actual.into() },
+    )
+}
+
+/// Whether a TCB info is of TDX, in the one form that is known, and of this platform.
+fn is_platforms(info: &TcbInfo<'_>, pck: &Pck) -> bool {
+    info.id == "TDX"
+        && info.version == 3
+        && info.tcb_type == 0
+        && info.fmspc.0 == pck.fmspc.0
+        && info.pce_id.0 == pck.pce_id
 }
 
 /// The PCK signed the QE report, which binds the attestation key and is Intel's TD quoting enclave.

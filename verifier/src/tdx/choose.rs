@@ -1,7 +1,8 @@
 //! Which of the supplied collateral a platform is judged by, where several would do.
 //!
-//! Intel serves several evaluations of the same platform at once: the newest supplied one decides, so that adding an
-//! older one to the pool cannot make a platform look better. What is not signed is passed over while something signed
+//! Intel serves several evaluations of the same platform at once. As a rule the newest supplied one decides, so that adding an
+//! older one to the pool cannot make a platform look better; a policy may say that the oldest does that is not below its
+//! minimum. The others are kept, to show what they say. What is not signed is passed over while something signed
 //! is there, so that adding junk cannot make it look worse.
 
 use std::cmp::Reverse;
@@ -11,6 +12,7 @@ use crate::bytes::Fmspc;
 use crate::error::Unauthentic;
 use crate::evidence::{Endorsements, SignedJson};
 use crate::findings::Findings;
+use crate::policy::{DecidingEvaluation, TdxProfile};
 use crate::signature::{Scheme, Signatures, holds};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
@@ -26,6 +28,8 @@ pub(super) struct Collateral<'g> {
     pub(super) tcb_signing: Certificate<'g>,
     pub(super) root_lists: Result<Lists<'g>, String>,
     pub(super) pck_lists: Result<Lists<'g>, String>,
+    /// TCB infos of other evaluations that hold now or later, each with the QE identity of the same evaluation.
+    pub(super) others: Vec<(&'g SignedJson, Option<&'g SignedJson>)>,
 }
 
 /// The chain that the quote's own part of the argument has established.
@@ -40,6 +44,7 @@ pub(super) fn choose_collateral<'g>(
     pool: &[Certificate<'g>],
     endorsements: &'g Endorsements,
     issuers: &Issuers<'_>,
+    profile: &TdxProfile,
     now: UnixTime,
     signatures: &mut Signatures<'_>,
     findings: &mut Findings,
@@ -51,12 +56,12 @@ pub(super) fn choose_collateral<'g>(
         let hint: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
         let is_for = issuers.fmspc.is_some_and(|fmspc| hint.is_for(&fmspc));
         let is_current = current(hint.issue_date.0, hint.next_update.0);
-        Some((hint.id == "TDX", is_for, is_current, hint.evaluation_number, hint.issue_date))
+        Some((hint.id == "TDX", is_for, is_current, rank(hint.evaluation_number, profile), hint.issue_date))
     });
     let qe_identity = choose(&endorsements.qe_identities, signer, |body| {
         let hint: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
         let is_current = current(hint.issue_date.0, hint.next_update.0);
-        Some((hint.id == "TD_QE", is_current, hint.evaluation_number, hint.issue_date))
+        Some((hint.id == "TD_QE", is_current, rank(hint.evaluation_number, profile), hint.issue_date))
     });
     let mut consult = |issuer: &Certificate<'_>| match Lists::consult(&endorsements.crls, issuer, now, signatures) {
         Ok(lists) => Some(Ok(lists)),
@@ -80,13 +85,56 @@ pub(super) fn choose_collateral<'g>(
                 actual: "all supplied; whether they are this platform's is judged below".into(),
             };
             findings.require(true, all)?;
-            Ok(Collateral { tcb_info, qe_identity, tcb_signing: tcb_signing.clone(), root_lists, pck_lists })
+            let others = other_evaluations(endorsements, tcb_info, issuers.fmspc.as_ref(), now);
+            Ok(Collateral { tcb_info, qe_identity, tcb_signing: tcb_signing.clone(), root_lists, pck_lists, others })
         }
         _ => {
             let names: Vec<_> = names.iter().filter(|(absent, _)| *absent).map(|(_, name)| name.as_str()).collect();
             Err(missing(&names, findings))
         }
     }
+}
+
+/// Where an evaluation stands among several: the greatest decides.
+fn rank(evaluation: u32, profile: &TdxProfile) -> (bool, Reverse<u32>, u32) {
+    let floor = profile.minimum_evaluation_number.required().copied().unwrap_or_default();
+    match profile.deciding_evaluation {
+        DecidingEvaluation::Highest => (true, Reverse(0), evaluation),
+        DecidingEvaluation::Lowest => (evaluation >= floor, Reverse(evaluation), 0),
+    }
+}
+
+/// The TCB infos of this platform that hold now or later and are of another evaluation than `decides`, the latest of
+/// each. Whether they are signed is judged by whoever uses them.
+fn other_evaluations<'g>(
+    endorsements: &'g Endorsements,
+    decides: &SignedJson,
+    fmspc: Option<&Fmspc>,
+    now: UnixTime,
+) -> Vec<(&'g SignedJson, Option<&'g SignedJson>)> {
+    if endorsements.tcb_infos.len() < 2 {
+        return Vec::new();
+    }
+    let read = |json: &'g SignedJson| serde_json::from_str::<TcbInfoHint<'_>>(&json.body).ok().map(|hint| (hint, json));
+    let decided = serde_json::from_str::<TcbInfoHint<'_>>(&decides.body).map(|hint| hint.evaluation_number).ok();
+    let mut others: Vec<_> = endorsements
+        .tcb_infos
+        .iter()
+        .filter_map(read)
+        .filter(|(hint, _)| hint.id == "TDX" && fmspc.is_some_and(|fmspc| hint.is_for(fmspc)))
+        .filter(|(hint, _)| now < hint.next_update.0 && Some(hint.evaluation_number) != decided)
+        .collect();
+    others.sort_by_key(|(hint, _)| (hint.evaluation_number, Reverse(hint.issue_date)));
+    others.dedup_by_key(|(hint, _)| hint.evaluation_number);
+    others.truncate(MAX_CANDIDATES);
+    let qe_identity = |evaluation: u32| {
+        endorsements.qe_identities.iter().find(|json| {
+            serde_json::from_str::<QeIdentityHint<'_>>(&json.body).is_ok_and(|hint| {
+                hint.id == "TD_QE" && now < hint.next_update.0 && hint.evaluation_number == evaluation
+            })
+        })
+    };
+    others.into_iter().map(|(hint, json)| (json, qe_identity(hint.evaluation_number))).collect()
 }
 
 /// What the quote needs and the pool does not hold.

@@ -1,15 +1,17 @@
 //! Intel TDX: quotes, the hierarchy that vouches for them, and Intel's evaluation of their TCB.
 
+mod accept;
 mod appraise;
 mod authenticate;
 mod choose;
 mod collateral;
 mod log;
+mod outlook;
 mod pck;
 mod quote;
 mod tcb;
 
-pub(crate) use appraise::appraise;
+pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
 pub(crate) use quote::Quote;
 

@@ -73,6 +73,18 @@ pub(crate) enum NoEvaluation {
     Status(String),
 }
 
+impl fmt::Display for NoEvaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (part, why) = match self {
+            Self::Platform(why) => ("no platform level", why),
+            Self::Module(why) => ("the TDX module", why),
+            Self::Qe(why) => ("the quoting enclave", why),
+            Self::Status(why) => ("a level", why),
+        };
+        write!(f, "{part}: {why}")
+    }
+}
+
 /// One whole evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Evaluation {

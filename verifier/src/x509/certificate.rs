@@ -4,7 +4,8 @@ use super::der::{
     self, BIT_STRING, Der, DerError, IA5_STRING, INTEGER, NULL, OCTET_STRING, OID, PRINTABLE_STRING, SEQUENCE, SET,
     UTF8_STRING, context,
 };
-use crate::signature::{Scheme, Signatures};
+use crate::bytes::to_hex;
+use crate::signature::{Scheme, Signatures, sha256};
 use crate::time::UnixTime;
 
 /// An algorithm of a certificate's signature; every other is refused.
@@ -160,6 +161,13 @@ impl<'a> Certificate<'a> {
     /// The subject's common name.
     pub(crate) fn common_name(&self) -> Option<&'a str> {
         common_name(self.subject)
+    }
+
+    /// The subject's common name and the first 8 bytes of the digest of its key: names repeat, keys do not.
+    pub(crate) fn name_and_key(&self) -> String {
+        let digest = sha256(&[self.spki]);
+        let short = to_hex(digest.first_chunk::<8>().unwrap_or(&[0; 8]));
+        format!("{} (key {short})", self.common_name().unwrap_or("?"))
     }
 
     /// The issuer's common name.

@@ -1,0 +1,152 @@
+//! A memory of what was seen before: what is older is refused, and nothing but that.
+
+use teegate_forge::snp::Tcb;
+use teegate_forge::tdx::TdxBuilder;
+use teegate_forge::time::{AT, DAY};
+use teegate_verifier::{Check, Memory, Outcome, Tee};
+
+use crate::case::{Case, cases, refused};
+use crate::subject::{Subject, good, snp, tdx};
+
+cases! { amd_list amd_tcb intel_lists intel_evaluations intel_tcb }
+
+fn snp_list_of(days_before: u64) -> Subject {
+    snp(|device| device.crl_window(AT - days_before * DAY, Some(AT + 300 * DAY)))
+}
+
+fn amd_list() -> Vec<Case> {
+    let (older, newer) = (snp_list_of(9), snp_list_of(2));
+    let none = older.clone().with_pool(|pool| pool.crls.clear());
+    let if_supplied = |subject: &Subject| subject.clone().under("revocation", "\"if-supplied\"");
+    vec![
+        refused("snp.chain.rollback", older.clone().after(&newer))
+            .twin(newer.clone().after(&older))
+            .actual("and one of 2026-05-30T00:00:00Z was seen before"),
+        refused("snp.chain.rollback", if_supplied(&none).after(&newer))
+            .twin(if_supplied(&newer).after(&newer))
+            .actual("no CRL of ARK-Genoa"),
+        // What a memory has seen is of one root: another that bears the same name is another issuer.
+        refused("snp.chain.rollback", older.clone().after(&newer))
+            .twin(older.after(&snp(|device| device.product(teegate_forge::snp::Product::Milan).chip_id([9; 64])))),
+    ]
+}
+
+const GENOA: Tcb = Tcb { fmc: 0, bootloader: 10, tee: 1, snp: 0x1B, microcode: 0x54 };
+
+fn amd_tcb() -> Vec<Case> {
+    let device = |tcb| snp(move |device| device.tcb(tcb));
+    let good = device(GENOA);
+    let lower = [
+        Tcb { tee: 0, ..GENOA },
+        Tcb { microcode: 83, ..GENOA },
+        // Higher in one component does not make up for another.
+        Tcb { bootloader: 11, tee: 0, ..GENOA },
+    ];
+    let mut cases: Vec<_> = lower
+        .map(|tcb| {
+            refused("snp.tcb.rollback", device(tcb).after(&good))
+                .twin(good.clone().after(&good))
+                .actual("was seen before")
+        })
+        .to_vec();
+    // Another chip is another matter.
+    let other = snp(|device| device.tcb(Tcb { tee: 0, ..GENOA }).chip_id([9; 64]));
+    cases.push(refused("snp.tcb.rollback", device(Tcb { tee: 0, ..GENOA }).after(&good)).twin(other.after(&good)));
+    cases
+}
+
+fn tdx_lists_of(edit: impl FnOnce(TdxBuilder) -> TdxBuilder) -> Subject {
+    tdx(edit)
+}
+
+fn intel_lists() -> Vec<Case> {
+    let root =
+        |days: u64| tdx_lists_of(move |device| device.edit_root_crl(move |crl| crl.this_update = AT - days * DAY));
+    let pck = |days: u64| tdx_lists_of(move |device| device.edit_pck_crl(move |crl| crl.this_update = AT - days * DAY));
+    vec![
+        refused("tdx.collateral.rollback", root(9).after(&root(2)))
+            .twin(root(2).after(&root(9)))
+            .actual("CRL of Intel SGX Root CA"),
+        refused("tdx.collateral.rollback", pck(9).after(&pck(2)))
+            .twin(pck(2).after(&pck(9)))
+            .actual("CRL of Intel SGX PCK Platform CA"),
+    ]
+}
+
+fn intel_evaluations() -> Vec<Case> {
+    let of = |number: u32| {
+        tdx(move |device| {
+            device
+                .edit_tcb_info(move |info| info.evaluation_number = number)
+                .edit_qe_identity(move |qe| qe.evaluation_number = number)
+        })
+    };
+    vec![
+        refused("tdx.collateral.rollback", of(18).after(&of(19)))
+            .twin(of(19).after(&of(18)))
+            .actual("evaluation 18, and one evaluation 19 was seen before"),
+    ]
+}
+
+fn intel_tcb() -> Vec<Case> {
+    let higher = tdx(|device| {
+        device.edit_sgx_extension(|sgx| {
+            sgx.components[0] += 1;
+            sgx.cpusvn[0] += 1;
+        })
+    });
+    vec![
+        refused("tdx.tcb.rollback", good(Tee::Tdx).after(&higher))
+            .twin(higher.clone().after(&good(Tee::Tdx)))
+            .actual("was seen before"),
+    ]
+}
+
+/// Without a memory the lines say so, and a rejection leaves nothing to remember.
+#[test]
+fn no_memory_is_said_and_an_empty_one_refuses_nothing() {
+    for (tee, checks) in [
+        (Tee::SevSnp, [Check::SnpChainRollback, Check::SnpTcbRollback]),
+        (Tee::Tdx, [Check::TdxCollateralRollback, Check::TdxTcbRollback]),
+    ] {
+        let report = good(tee).accepted();
+        let empty = Subject { memory: Some(Memory::new()), ..good(tee) }.accepted();
+        for check in checks {
+            let outcome = report.finding(check).unwrap().outcome();
+            assert_eq!(outcome.why(), Some("the caller handed in no memory of what was seen before"));
+            assert_eq!(empty.finding(check).unwrap().outcome(), &Outcome::Pass);
+        }
+    }
+}
+
+#[test]
+fn a_memory_survives_being_written_down_and_an_older_verdict_takes_nothing_from_it() {
+    let (older, newer) = (snp_list_of(9), snp_list_of(2));
+    let mut memory = Memory::new();
+    memory.remember(newer.judge().unwrap().seen()).unwrap();
+    memory.remember(older.judge().unwrap().seen()).unwrap();
+    let text = serde_json::to_string(&memory).unwrap();
+    let read: Memory = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, memory);
+    let refused = Subject { memory: Some(read), ..older }.rejected();
+    assert_eq!(refused.failed_checks(), ["snp.chain.rollback"]);
+    let other = text.replacen("\"schema\":1", "\"schema\":2", 1);
+    let error = serde_json::from_str::<Memory>(&other).unwrap_err().to_string();
+    assert!(error.contains("memory of schema 2: this release reads schema 1"), "{error}");
+}
+
+/// The memory of a client that meets ever new chips ends somewhere, and says so.
+#[test]
+fn a_memory_that_is_full_says_so_and_keeps_what_it_has() {
+    let attested = good(Tee::SevSnp).judge().unwrap();
+    let mut json = serde_json::to_value(Memory::new()).unwrap();
+    let platforms = json["platforms"].as_object_mut().unwrap();
+    for index in 0..65_536 {
+        platforms.insert(format!("chip {index}"), serde_json::json!([1, 2, 3, 4]));
+    }
+    let mut memory: Memory = serde_json::from_value(json).unwrap();
+    let before = memory.clone();
+    let full = memory.remember(attested.seen()).unwrap_err().to_string();
+    assert!(full.contains("holds 65536 platforms and takes no more"), "{full}");
+    assert_eq!(memory, before);
+}

@@ -1,0 +1,144 @@
+//! Whether a policy takes an evaluation: status, advisories and date, with the grace and the exceptions that it names.
+
+use super::tcb::{Evaluation, TcbStatus};
+use crate::error::Text;
+use crate::policy::{Advisory, Grace, StatusName, TdxProfile, Waivable};
+use crate::time::UnixTime;
+
+/// What the TCB rules of a profile say of one platform.
+pub(super) struct Verdict {
+    /// Every rule in words; empty where the profile has none.
+    pub(super) expected: Vec<String>,
+    /// What is not as they ask.
+    pub(super) complaint: Option<String>,
+    /// Grace and exceptions that the verdict rests on, each with its end.
+    pub(super) rests_on: Vec<(UnixTime, Text)>,
+}
+
+/// The outcome of the whole evaluation: of the launch, and under TD 1.5 of what runs now.
+#[derive(Clone, Copy)]
+pub(super) struct Outcome<'e> {
+    pub(super) launch: &'e Evaluation,
+    pub(super) current: Option<&'e Evaluation>,
+    /// The launch status, after relaunch.
+    pub(super) status: TcbStatus,
+}
+
+/// Judges the TCB rules of `profile` at `now`. Revoked is never accepted, whatever the policy waives.
+pub(super) fn judge(outcome: Outcome<'_>, profile: &TdxProfile, now: UnixTime) -> Verdict {
+    let Outcome { launch, current, status } = outcome;
+    let evaluations = || std::iter::once(launch).chain(current);
+    let mut verdict = Verdict { expected: Vec::new(), complaint: None, rests_on: Vec::new() };
+    verdict.complaint = (status == TcbStatus::Revoked).then(|| "Revoked".to_owned());
+    if let Waivable::Required(statuses) = &profile.tcb_status {
+        verdict.expected.push(statuses_in_words(statuses, profile));
+        let running = current.filter(|current| current.converged != TcbStatus::UpToDate);
+        let states = std::iter::once((launch, status)).chain(running.map(|current| (current, current.converged)));
+        for (evaluation, status) in states {
+            match accept(evaluation, status, statuses, profile, now) {
+                Ok(None) => {}
+                Ok(Some(rests_on)) => verdict.rests_on.extend(rests_on),
+                Err(complaint) => verdict.complaint = verdict.complaint.or(Some(complaint)),
+            }
+        }
+    }
+    if let Waivable::Required(allowed) = &profile.allowed_advisories {
+        verdict.expected.push(format!("no advisory but {}", names(allowed)));
+        let other = |id: &&String| !allowed.iter().any(|allowed| allowed.0 == **id);
+        let other = evaluations().flat_map(|one| &one.advisories).find(other).cloned();
+        verdict.complaint = verdict.complaint.or(other);
+    }
+    if let Waivable::Required(denied) = &profile.denied_advisories {
+        verdict.expected.push(format!("none of {}", names(denied)));
+        let open = |denied: &&Advisory| evaluations().any(|one| one.advisories.contains(&denied.0));
+        let open = denied.iter().find(open).map(|denied| denied.0.clone());
+        verdict.complaint = verdict.complaint.or(open);
+    }
+    if let Waivable::Required(floor) = &profile.minimum_tcb_date {
+        verdict.expected.push(format!("a TCB date of {} or later", floor.0));
+        let early = evaluations().find(|one| one.date < floor.0).map(|one| format!("TCB date {}", one.date));
+        verdict.complaint = verdict.complaint.or(early);
+    }
+    verdict
+}
+
+/// Whether `status` is one that is taken.
+pub(super) fn is_listed(statuses: &[StatusName], status: TcbStatus) -> bool {
+    // Policies spell a status as Intel does, and both enums derive that spelling from their variants.
+    statuses.iter().any(|accepted| format!("{accepted:?}") == status.to_string())
+}
+
+/// Accepted outright, or for a time by grace or by exception; else why not.
+fn accept(
+    evaluation: &Evaluation,
+    status: TcbStatus,
+    statuses: &[StatusName],
+    profile: &TdxProfile,
+    now: UnixTime,
+) -> Result<Option<Vec<(UnixTime, Text)>>, String> {
+    if is_listed(statuses, status) {
+        return Ok(None);
+    }
+    if status == TcbStatus::Revoked {
+        return Err(status.to_string());
+    }
+    if let Some(end) = grace_end(evaluation, status, statuses, profile.out_of_date_grace)
+        && now < end
+    {
+        return Ok(Some(vec![(end, format!("the grace for {status} (out_of_date_grace)").into())]));
+    }
+    let exceptions: Vec<_> = evaluation
+        .advisories
+        .iter()
+        .map(|id| profile.tcb_exceptions.get(id).map(|exception| (id, exception)))
+        .map(|found| found.filter(|(_, one)| is_listed(&one.statuses, status) && now < one.until.0))
+        .collect();
+    // An advisory that no exception names is one that nobody has looked at; a status without any is not explained by one.
+    let excepted: Option<Vec<_>> = exceptions.into_iter().collect();
+    match excepted {
+        Some(excepted) if !excepted.is_empty() => Ok(Some(
+            excepted
+                .into_iter()
+                .map(|(id, one)| (one.until.0, format!("the exception for {id}: {}", one.reason).into()))
+                .collect(),
+        )),
+        _ if evaluation.advisories.is_empty() => Err(format!("{status} of {}", evaluation.date)),
+        _ => Err(format!("{status} of {}, open to {}", evaluation.date, joined(evaluation.advisories.iter()))),
+    }
+}
+
+/// Until when a platform that is out of date is taken. The days count from the TCB date of what it runs, the earliest of
+/// platform, module and quoting enclave: from then on its firmware was not the newest. Intel's appraisal library counts
+/// its `platform_grace_period` the same way.
+fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[StatusName], grace: Grace) -> Option<UnixTime> {
+    let Grace::Days(days) = grace else { return None };
+    let covered = match status {
+        TcbStatus::OutOfDate | TcbStatus::TDRelaunchAdvised => true,
+        // Grace gives time to update. A configuration that is missing is another matter, with a word of its own.
+        TcbStatus::OutOfDateConfigurationNeeded | TcbStatus::TDRelaunchAdvisedConfigurationNeeded => {
+            statuses.contains(&StatusName::ConfigurationNeeded)
+        }
+        _ => false,
+    };
+    let seconds = u64::from(days).saturating_mul(86_400);
+    covered.then(|| UnixTime::from_seconds(evaluation.date.seconds().saturating_add(seconds)))
+}
+
+fn statuses_in_words(statuses: &[StatusName], profile: &TdxProfile) -> String {
+    let mut text = format!("one of {statuses:?}");
+    if let Grace::Days(days) = profile.out_of_date_grace {
+        text.push_str(&format!(", or out of date for at most {days} days"));
+    }
+    if !profile.tcb_exceptions.is_empty() {
+        text.push_str(&format!(", or open to nothing but {}", joined(profile.tcb_exceptions.keys())));
+    }
+    text
+}
+
+fn names(advisories: &[Advisory]) -> String {
+    joined(advisories.iter().map(|advisory| &advisory.0))
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+}
