@@ -4,11 +4,11 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::demand::spelt;
 use super::explain::about;
+use super::place::{key_offset, position};
 use super::rule::{Bits, ReportDataRule, Revocation, Switch, Waivable};
 use super::sev_snp::{ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
 use super::tdx::{StatusName, TdxProfile, Trailing};
@@ -449,25 +449,6 @@ impl Lint<'_> {
             self.say(Severity::Warning, "xfam", opens, "what you need in `required`, what you can bear in `allowed`");
         }
     }
-}
-
-/// Where the last name of `path` begins; where the nearest table around it does, if it is not there.
-fn key_offset(document: &DeTable<'_>, path: &[&str]) -> Option<usize> {
-    let (name, rest) = path.split_first()?;
-    let (key, value): (&Spanned<_>, _) = document.iter().find(|(key, _)| key.get_ref() == *name)?;
-    let inner = match value.get_ref() {
-        DeValue::Table(table) => key_offset(table, rest),
-        _ => None,
-    };
-    inner.or(Some(key.span().start))
-}
-
-/// Line and column of the character at this byte, from 1.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or("");
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (line, column)
 }
 
 #[cfg(test)]
