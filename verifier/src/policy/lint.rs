@@ -12,6 +12,7 @@ use super::place::{key_offset, position};
 use super::rule::{Bits, ReportDataRule, Revocation, Switch, Waivable};
 use super::sev_snp::{ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
 use super::tdx::{StatusName, TdxProfile, Trailing};
+use super::values::ReferenceValues;
 use super::{Policy, PolicyError};
 use crate::checks::Tee;
 use crate::findings::BoundTo;
@@ -55,13 +56,26 @@ pub struct Remark {
     pub instead: String,
 }
 
-/// Every remark about the policy in `text`, in the order of its lines. `strict` is the text of the strictest policy that
-/// is shipped: a floor below its floors is weak. A refusal by the loader that names a field also gets its place.
-pub fn lint(text: &str, strict: &str) -> Result<Vec<Remark>, PolicyError> {
-    let policy = Policy::parse(text).map_err(|error| placed(text, error))?;
+/// What a release ships that a policy is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipped<'a> {
+    /// The text of the strictest policy: a floor below its floors is weak.
+    pub strict: &'a str,
+    /// What recorded hardware showed, in TOML: a rule that none of it satisfies may be a mistake.
+    pub seen: &'a str,
+}
+
+/// Every remark about the policy in `text`, with its reference values, in the order of its lines. A refusal by the loader
+/// that names a field also gets its place.
+pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Result<Vec<Remark>, PolicyError> {
+    let policy = if values.given().is_empty() {
+        Policy::parse(text).map_err(|error| placed(text, error))?
+    } else {
+        Policy::parse_with(text, values).map_err(|error| placed(text, error))?.policy().clone()
+    };
     let failed = |error: toml::de::Error| PolicyError(error.to_string());
     let document = DeTable::parse(text).map_err(failed)?;
-    let strict: toml::Table = toml::from_str(strict).map_err(failed)?;
+    let strict: toml::Table = toml::from_str(shipped.strict).map_err(failed)?;
     let mut lint =
         Lint { text, document: document.get_ref(), place: Vec::new(), tee: Tee::SevSnp, remarks: Vec::new() };
     lint.anchors(&policy);
@@ -91,7 +105,7 @@ fn placed(text: &str, error: PolicyError) -> PolicyError {
         let path: Vec<&str> = [tee, name].into_iter().chain(field).collect();
         Some(position(text, key_offset(document.get_ref(), &path)?))
     };
-    let across = !error.0.starts_with("TOML parse error");
+    let across = !error.0.starts_with("TOML parse error") && !error.0.contains(" (line ");
     match across.then(place).flatten() {
         Some((line, column)) => PolicyError(format!("{} (line {line}, column {column})", error.0)),
         None => error,
@@ -454,6 +468,10 @@ impl Lint<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lint(text: &str, strict: &str) -> Result<Vec<Remark>, PolicyError> {
+        super::lint(text, &ReferenceValues::default(), &Shipped { strict, seen: "" })
+    }
 
     const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
     const STRICT: &str = include_str!("../../../measurements/policy/strict.toml");

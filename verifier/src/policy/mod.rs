@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use diff::{Difference, Direction};
 pub use explain::{Sentence, Topic};
-pub use lint::{Remark, Severity, lint as lint_policy};
+pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
 pub(crate) use sev_snp::{PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
 pub(crate) use tdx::{ATTRIBUTE_BITS, Advisory, EventLog, ServiceTd, StatusName, TdxProfile, Trailing};

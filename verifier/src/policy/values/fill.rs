@@ -67,6 +67,15 @@ impl Policy {
     }
 }
 
+impl ReferenceValues {
+    /// Whether this policy leaves any field to reference values.
+    pub fn are_asked_by(text: &str) -> bool {
+        DeTable::parse(text).is_ok_and(|document| {
+            [Tee::SevSnp, Tee::Tdx].iter().any(|tee| !holes_of(text, document.get_ref(), *tee).is_empty())
+        })
+    }
+}
+
 /// A field that the template leaves open.
 struct Hole {
     tee: Tee,
@@ -95,7 +104,7 @@ fn filled(text: &str, holes: &mut [Hole], values: &ReferenceValues) -> String {
     for hole in holes.iter() {
         let Some(given) = values.find(hole.tee, &hole.field) else { continue };
         whole.push_str(text.get(from..hole.span.start).unwrap_or_default());
-        whole.push_str(&given.as_rule());
+        whole.push_str(&given.rule());
         from = hole.span.end;
     }
     whole.push_str(text.get(from..).unwrap_or_default());

@@ -145,7 +145,7 @@ impl Given {
     }
 
     /// As a policy would write it, in TOML.
-    fn as_rule(&self) -> String {
+    pub fn rule(&self) -> String {
         match self.accepted.as_slice() {
             [only] => only.to_string(),
             list => format!("[{}]", list.iter().map(ReferenceValue::to_string).collect::<Vec<_>>().join(", ")),
