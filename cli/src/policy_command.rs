@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use teegate_verifier::{Direction, Policy, Remark, Sentence, Severity, Tee, Topic, lint_policy};
+use teegate_verifier::{Direction, Policy, Remark, Sentence, Severity, Side, Tee, Topic, lint_policy};
 
 use crate::output::{self, Style, Tone};
 use crate::values::{self, ValuesArgs};
@@ -202,6 +202,12 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
         for one in own {
             let place = if one.field.is_empty() { one.tee.to_owned() } else { format!("{} {}", one.tee, one.field) };
             text += &format!("  {place}: {}\n", output::plain(&one.text));
+            for example in &one.examples {
+                let (takes, refuses) = if example.accepted_by == Side::A { ("A", "B") } else { ("B", "A") };
+                let shows = example.shows.to_string();
+                text +=
+                    &format!("    for example {}: {takes} accepts it, {refuses} refuses it\n", output::plain(&shows));
+            }
         }
     }
     if differences.is_empty() {

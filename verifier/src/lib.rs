@@ -33,6 +33,7 @@ pub use evidence::{Endorsements, Evidence, SignedJson};
 pub use facts::FactValue;
 pub use findings::{Attested, BoundTo, Finding, Outcome, Rejection, Report};
 pub use policy::{Difference, Direction, Policy, PolicyError, Remark, Sentence, Severity, Shipped, Topic, lint_policy};
+pub use policy::{Example, Shown, Side};
 pub use policy::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
 pub use sev_snp::{ReportBytes, inspect as inspect_sev_snp};
 pub use tdx::inspect as inspect_tdx;

@@ -11,6 +11,7 @@ mod memory;
 mod policy_diff;
 mod policy_schema;
 mod policy_text;
+mod policy_witness;
 mod pools;
 mod profile;
 mod recorded;

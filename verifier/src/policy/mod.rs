@@ -10,8 +10,10 @@ mod lint;
 mod place;
 mod rule;
 mod sev_snp;
+mod shown;
 mod tdx;
 mod values;
+mod witness;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -24,8 +26,10 @@ pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
 pub(crate) use sev_snp::{PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
+pub use shown::Shown;
 pub(crate) use tdx::{ATTRIBUTE_BITS, Advisory, EventLog, ServiceTd, StatusName, TdxProfile, Trailing};
 pub use values::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
+pub use witness::{Example, Side};
 
 use crate::bytes::ReportData;
 use crate::checks::Tee;
