@@ -285,11 +285,18 @@ mod tests {
             text.contains("  sev-snp measurement: B no longer asks: any code at all can run in the guest."),
             "{text}"
         );
+        assert!(
+            text.contains("    for example no revocation list supplied: B accepts it, A refuses it\n")
+                && text.contains(&format!("    for example {}1: B accepts it, A refuses it\n", "2".repeat(95))),
+            "{text}"
+        );
         assert!(text.contains("\nWhat B claims no longer, of the same evidence\n  sev-snp bound_to: "), "{text}");
         let (same, _) = diff(path, path, &NONE, Format::Text).unwrap();
         assert!(same.ends_with("They accept the same evidence and claim the same of it.\n"), "{same}");
         let (json, _) = diff("genuine", path, &NONE, Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert!(json["differences"].as_array().unwrap().iter().any(|one| one["direction"] == "narrower"));
+        let narrower = |one: &&serde_json::Value| one["direction"] == "narrower" && one["field"] == "vmpl";
+        let vmpl = json["differences"].as_array().unwrap().iter().find(narrower).unwrap();
+        assert_eq!(vmpl["examples"], serde_json::json!([{ "accepted_by": "a", "shows": 1 }]));
     }
 }

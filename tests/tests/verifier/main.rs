@@ -17,6 +17,7 @@ mod profile;
 mod recorded;
 mod robustness;
 mod schema;
+mod seen;
 mod snp_bytes;
 mod snp_chain;
 mod snp_leaf;

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use toml::de::DeTable;
 
-use super::demand::spelt;
+use super::demand::{Demand, spelt};
 use super::explain::about;
 use super::place::{key_offset, position};
 use super::rule::{Bits, ReportDataRule, Revocation, Switch, Waivable};
+use super::seen::Seen;
 use super::sev_snp::{ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
 use super::tdx::{StatusName, TdxProfile, Trailing};
 use super::values::ReferenceValues;
@@ -82,11 +83,13 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
     if let Some((name, profile)) = policy.sev_snp() {
         lint.place = vec!["sev-snp", name];
         lint.sev_snp(profile, &shipped_floors(&strict));
+        lint.unseen(&Seen::parse(shipped.seen, Tee::SevSnp).map_err(failed)?, &profile.demands());
     }
     if let Some((name, profile)) = policy.tdx() {
         lint.place = vec!["tdx", name];
         lint.tee = Tee::Tdx;
         lint.tdx(profile, shipped_evaluation(&strict));
+        lint.unseen(&Seen::parse(shipped.seen, Tee::Tdx).map_err(failed)?, &profile.demands());
     }
     let mut remarks = lint.remarks;
     remarks.sort_by_key(|remark| (remark.line, remark.column, remark.severity));
@@ -147,6 +150,16 @@ impl Lint<'_> {
     fn waived(&mut self, waived: bool, severity: Severity, field: &str, instead: &str) {
         if waived {
             self.say(severity, field, about(self.tee, field).open, instead);
+        }
+    }
+
+    /// Rules about the state of a platform that no recorded one satisfies.
+    fn unseen(&mut self, seen: &Seen, demands: &[(&'static str, Demand)]) {
+        for (field, demand) in demands {
+            if let Some(complaint) = seen.complaint(field, demand) {
+                let instead = "what your platforms show, unless you know that they show more than those";
+                self.say(Severity::Note, field, complaint, instead);
+            }
         }
     }
 

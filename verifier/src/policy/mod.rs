@@ -9,6 +9,7 @@ mod explain;
 mod lint;
 mod place;
 mod rule;
+mod seen;
 mod sev_snp;
 mod shown;
 mod tdx;
