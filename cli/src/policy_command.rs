@@ -204,9 +204,8 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
             text += &format!("  {place}: {}\n", output::plain(&one.text));
             for example in &one.examples {
                 let (takes, refuses) = if example.accepted_by == Side::A { ("A", "B") } else { ("B", "A") };
-                let shows = example.shows.to_string();
-                text +=
-                    &format!("    for example {}: {takes} accepts it, {refuses} refuses it\n", output::plain(&shows));
+                let shows = output::plain(&example.text);
+                text += &format!("    for example {shows}: {takes} accepts it, {refuses} refuses it\n");
             }
         }
     }
@@ -286,7 +285,8 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("    for example no revocation list supplied: B accepts it, A refuses it\n")
+            text.contains("    for example 0x0 (no bit that has a name): B accepts it, A refuses it\n")
+                && text.contains("    for example no revocation list supplied: B accepts it, A refuses it\n")
                 && text.contains(&format!("    for example {}1: B accepts it, A refuses it\n", "2".repeat(95))),
             "{text}"
         );
@@ -297,6 +297,6 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let narrower = |one: &&serde_json::Value| one["direction"] == "narrower" && one["field"] == "vmpl";
         let vmpl = json["differences"].as_array().unwrap().iter().find(narrower).unwrap();
-        assert_eq!(vmpl["examples"], serde_json::json!([{ "accepted_by": "a", "shows": 1 }]));
+        assert_eq!(vmpl["examples"], serde_json::json!([{ "accepted_by": "a", "shows": 1, "text": "1" }]));
     }
 }

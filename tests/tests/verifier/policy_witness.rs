@@ -29,7 +29,7 @@ fn embodied(tee: Tee, field: &str, a: &str, b: &str, check: &str) -> usize {
         let difference = &differences[0];
         assert_eq!(difference.field, field);
         assert!(!difference.examples.is_empty(), "{field}: {a} / {b} has no example");
-        for Example { accepted_by, shows } in &difference.examples {
+        for Example { accepted_by, shows, .. } in &difference.examples {
             let [takes, refuses] = if *accepted_by == Side::A { [rules[0], rules[1]] } else { [rules[1], rules[0]] };
             let subject = embody(tee, field, shows);
             let refused = under(subject.clone(), refuses).rejected();

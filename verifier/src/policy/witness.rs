@@ -24,6 +24,8 @@ pub struct Example {
     pub accepted_by: Side,
     /// What the evidence shows there.
     pub shows: Shown,
+    /// The same in words: bits by their names.
+    pub text: String,
 }
 
 /// An example for each side that accepts what the other refuses.
@@ -31,9 +33,17 @@ pub(super) fn examples(field: &str, a: &Demand, b: &Demand) -> Vec<Example> {
     let candidates = candidates(field, a, b);
     let find = |accepted_by, takes: &Demand, refuses: &Demand| {
         let apart = |shown: &&Shown| takes.admits(field, shown) && !refuses.admits(field, shown);
-        candidates.iter().find(apart).map(|shows| Example { accepted_by, shows: shows.clone() })
+        let shows = candidates.iter().find(apart)?.clone();
+        Some(Example { accepted_by, text: in_words(field, &shows), shows })
     };
     find(Side::B, b, a).into_iter().chain(find(Side::A, a, b)).collect()
+}
+
+fn in_words(field: &str, shows: &Shown) -> String {
+    let Shown::Bits(bits) = shows else { return shows.to_string() };
+    let named: Vec<_> =
+        known_bits(field).iter().filter(|(_, bit)| bits >> bit & 1 == 1).map(|(name, _)| *name).collect();
+    format!("{shows} ({})", if named.is_empty() { "no bit that has a name".to_owned() } else { named.join(", ") })
 }
 
 fn candidates(field: &str, a: &Demand, b: &Demand) -> Vec<Shown> {
