@@ -11,6 +11,7 @@ mod output;
 mod policy;
 mod policy_command;
 mod show;
+mod values;
 mod verify;
 
 use std::process::ExitCode;

@@ -26,8 +26,8 @@ pub(crate) fn read_text(name: &str) -> Result<String, String> {
 pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
     match name {
         "strict" => format!(
-            "policy `strict` is a template: put your reference values into a copy of `measurements/policy/strict.toml` \
-             and name the copy; it stops at: {error}"
+            "policy `strict` is a template: give your reference values with `--reference-values`, or put them into a copy of \
+             `measurements/policy/strict.toml` and name the copy; it stops at: {error}"
         ),
         name => format!("policy `{name}`: {error}"),
     }

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use teegate_verifier::{Direction, Policy, Remark, Sentence, Severity, Tee, Topic, lint_policy};
+use teegate_verifier::{Direction, Policy, Remark, Sentence, Severity, Side, Tee, Topic, lint_policy};
 
 use crate::output::{self, Style, Tone};
+use crate::values::{self, ValuesArgs};
 use crate::verify::Format;
 use crate::{exit, policy};
 
@@ -29,6 +30,8 @@ enum Verb {
         /// A TOML file, or `genuine`
         #[arg(value_name = "FILE")]
         file: String,
+        #[command(flatten)]
+        values: ValuesArgs,
         /// How to show it
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -39,6 +42,8 @@ enum Verb {
         /// A TOML file, or `genuine`
         #[arg(value_name = "FILE")]
         file: String,
+        #[command(flatten)]
+        values: ValuesArgs,
         /// How to show it
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -52,6 +57,8 @@ enum Verb {
         /// A TOML file, or `genuine`
         #[arg(value_name = "B")]
         b: String,
+        #[command(flatten)]
+        values: ValuesArgs,
         /// How to show it
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -61,9 +68,9 @@ enum Verb {
 /// Runs the command.
 pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
     let result = match &args.verb {
-        Verb::Explain { file, format } => explain(file, *format),
-        Verb::Lint { file, format } => lint(file, *format),
-        Verb::Diff { a, b, format } => diff(a, b, *format),
+        Verb::Explain { file, values, format } => explain(file, values, *format),
+        Verb::Lint { file, values, format } => lint(file, values, *format),
+        Verb::Diff { a, b, values, format } => diff(a, b, values, *format),
     };
     match result {
         Ok((text, status)) => output::finish(&text, status),
@@ -71,14 +78,18 @@ pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
     }
 }
 
-fn explain(file: &str, format: Format) -> Result<(String, u8), String> {
-    let policy = policy::read(file)?;
+fn explain(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
+    let policy = values.policy(file, None)?;
+    let values = values.load(None)?;
     let sentences = policy.explain();
     let text = match format {
-        Format::Text => explained(&policy, &sentences),
-        Format::Json => {
-            to_json(&json!({ "schema": "teegate/policy-explain/1", "policy": policy.name(), "sentences": sentences }))?
-        }
+        Format::Text => explained(&policy, &sentences) + &values::origins(values.as_ref()),
+        Format::Json => to_json(&json!({
+            "schema": "teegate/policy-explain/1",
+            "policy": policy.name(),
+            "sentences": sentences,
+            "reference_values": values::listed(values.as_ref()),
+        }))?,
     };
     Ok((text, exit::ACCEPTED))
 }
@@ -126,9 +137,11 @@ const NEEDED: &str = "
     verdict, and a guest and platform for which each sentence above holds. `teegate verify --explain all` lists every check.
 ";
 
-fn lint(file: &str, format: Format) -> Result<(String, u8), String> {
+fn lint(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
     let text = policy::read_text(file)?;
-    let remarks = lint_policy(&text, teegate_measurements::STRICT).map_err(|error| policy::refused(file, &error))?;
+    let values = values.load(None)?.unwrap_or_default();
+    let remarks =
+        lint_policy(&text, &values, &teegate_measurements::SHIPPED).map_err(|error| policy::refused(file, &error))?;
     let bad = remarks.iter().any(|remark| remark.severity != Severity::Note);
     let status = if bad { exit::FOUND } else { exit::ACCEPTED };
     let shown = match format {
@@ -167,8 +180,9 @@ fn linted(file: &str, remarks: &[Remark], style: Style) -> String {
     text
 }
 
-fn diff(a: &str, b: &str, format: Format) -> Result<(String, u8), String> {
-    let differences = policy::read(a)?.differences(&policy::read(b)?);
+fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
+    let [one, other] = values.both(a, b)?;
+    let differences = one.differences(&other);
     if format == Format::Json {
         let document = json!({ "schema": "teegate/policy-diff/1", "a": a, "b": b, "differences": differences });
         return Ok((to_json(&document)?, exit::ACCEPTED));
@@ -188,6 +202,11 @@ fn diff(a: &str, b: &str, format: Format) -> Result<(String, u8), String> {
         for one in own {
             let place = if one.field.is_empty() { one.tee.to_owned() } else { format!("{} {}", one.tee, one.field) };
             text += &format!("  {place}: {}\n", output::plain(&one.text));
+            for example in &one.examples {
+                let (takes, refuses) = if example.accepted_by == Side::A { ("A", "B") } else { ("B", "A") };
+                let shows = output::plain(&example.text);
+                text += &format!("    for example {shows}: {takes} accepts it, {refuses} refuses it\n");
+            }
         }
     }
     if differences.is_empty() {
@@ -206,9 +225,11 @@ fn to_json(document: &serde_json::Value) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    const NONE: ValuesArgs = ValuesArgs { reference_values: Vec::new() };
+
     #[test]
     fn an_explanation_says_what_is_asked_and_what_is_open() {
-        let (text, status) = explain("genuine", Format::Text).unwrap();
+        let (text, status) = explain("genuine", &NONE, Format::Text).unwrap();
         assert_eq!(status, 0);
         for said in [
             "\nAMD SEV-SNP [sev-snp.genuine]\n",
@@ -220,7 +241,7 @@ mod tests {
         ] {
             assert!(text.contains(said), "{said}\n{text}");
         }
-        let (json, _) = explain("genuine", Format::Json).unwrap();
+        let (json, _) = explain("genuine", &NONE, Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["sentences"][0]["topic"], "claim");
         assert_eq!(json["sentences"][0]["asked"], false);
@@ -228,7 +249,7 @@ mod tests {
 
     #[test]
     fn lint_names_the_place_and_ends_with_four() {
-        let (text, status) = lint("genuine", Format::Text).unwrap();
+        let (text, status) = lint("genuine", &NONE, Format::Text).unwrap();
         assert_eq!(status, 4);
         let line = teegate_measurements::GENUINE.lines().position(|line| line.starts_with("measurement")).unwrap() + 1;
         assert!(
@@ -236,7 +257,7 @@ mod tests {
             "{text}"
         );
         assert!(text.lines().last().unwrap().starts_with("errors: 2; warnings: "), "{text}");
-        let (json, status) = lint("genuine", Format::Json).unwrap();
+        let (json, status) = lint("genuine", &NONE, Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((status, json["remarks"][0]["column"].as_u64()), (4, Some(1)));
     }
@@ -248,26 +269,35 @@ mod tests {
         let host_data = format!("host_data = \"{}\"", "11".repeat(32));
         let own = teegate_measurements::STRICT
             .replace("host_data = \"reference-value-needed\"", &host_data)
-            .replace("reference-value-needed", &"22".repeat(48));
+            .replace("reference-value-needed", &"22".repeat(48))
+            .replace("products = [\"milan\", ", "products = [");
         std::fs::write(&path, &own).unwrap();
         let path = path.to_str().unwrap();
-        let (text, status) = lint(path, Format::Text).unwrap();
+        let (text, status) = lint(path, &NONE, Format::Text).unwrap();
         assert_eq!((status, text.lines().last()), (0, Some("errors: 0; warnings: 0; notes: 2")));
-        let error = lint("strict", Format::Text).unwrap_err();
+        let error = lint("strict", &NONE, Format::Text).unwrap_err();
         assert!(error.contains("is a template") && error.contains("line "), "{error}");
 
-        let (text, status) = diff(path, "genuine", Format::Text).unwrap();
+        let (text, status) = diff(path, "genuine", &NONE, Format::Text).unwrap();
         assert_eq!(status, 0);
         assert!(text.contains("\nWhat B accepts and A refuses\n"), "{text}");
         assert!(
             text.contains("  sev-snp measurement: B no longer asks: any code at all can run in the guest."),
             "{text}"
         );
+        assert!(
+            text.contains("    for example 0x0 (no bit that has a name): B accepts it, A refuses it\n")
+                && text.contains("    for example no revocation list supplied: B accepts it, A refuses it\n")
+                && text.contains(&format!("    for example {}1: B accepts it, A refuses it\n", "2".repeat(95))),
+            "{text}"
+        );
         assert!(text.contains("\nWhat B claims no longer, of the same evidence\n  sev-snp bound_to: "), "{text}");
-        let (same, _) = diff(path, path, Format::Text).unwrap();
+        let (same, _) = diff(path, path, &NONE, Format::Text).unwrap();
         assert!(same.ends_with("They accept the same evidence and claim the same of it.\n"), "{same}");
-        let (json, _) = diff("genuine", path, Format::Json).unwrap();
+        let (json, _) = diff("genuine", path, &NONE, Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert!(json["differences"].as_array().unwrap().iter().any(|one| one["direction"] == "narrower"));
+        let narrower = |one: &&serde_json::Value| one["direction"] == "narrower" && one["field"] == "vmpl";
+        let vmpl = json["differences"].as_array().unwrap().iter().find(narrower).unwrap();
+        assert_eq!(vmpl["examples"], serde_json::json!([{ "accepted_by": "a", "shows": 1, "text": "1" }]));
     }
 }

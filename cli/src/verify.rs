@@ -8,7 +8,8 @@ use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::{Policy, Report, ReportData, Tee, UnixTime};
 
 use crate::output::{self, Style};
-use crate::{exit, explain, instant, memory, policy, show};
+use crate::values::ValuesArgs;
+use crate::{exit, explain, instant, memory, show};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
@@ -29,6 +30,9 @@ pub(crate) struct VerifyArgs {
     /// What is asked of the evidence: a TOML file, `genuine` or `strict`
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
+
+    #[command(flatten)]
+    values: ValuesArgs,
 
     /// The time to verify at: RFC 3339 or seconds since 1970; now, if left out
     #[arg(long, value_name = "TIME", value_parser = instant::parse)]
@@ -98,7 +102,7 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     let path = args.evidence.as_deref().ok_or("no evidence given")?;
     // No default: the weak policy would accept what nobody asked about, and the strong one needs values of the user's own.
     let named = args.policy.as_deref().ok_or(NO_POLICY)?;
-    let mut policy = policy::read(named)?;
+    let mut policy = args.values.policy(named, args.at)?;
     if let Some(expected) = args.report_data {
         policy = policy.with_report_data(expected);
     }

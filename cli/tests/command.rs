@@ -109,6 +109,37 @@ fn a_quote_with_its_collateral_is_accepted_until_the_collateral_ends() {
 }
 
 #[test]
+fn a_memory_is_kept_from_run_to_run_and_refuses_what_is_older() {
+    let Some([quote, collateral]) = tdx() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let memory = folder.path().join("memory.json");
+    let verify = || {
+        let memory = memory.display().to_string();
+        let more = ["--policy", "genuine", "--at", TDX_AT, "--memory", &memory];
+        teegate(&[&["verify", &quote, "--endorsements", &collateral], more.as_slice()].concat())
+    };
+    for _first_and_again in 0..2 {
+        assert_eq!(status(&verify()), 0);
+    }
+    let seen = fs::read_to_string(&memory).unwrap();
+    let mut newer: serde_json::Value = serde_json::from_str(&seen).unwrap();
+    let (name, number) =
+        newer["statements"].as_object_mut().unwrap().iter_mut().find(|(name, _)| name.starts_with("TCB info")).unwrap();
+    assert!(name.contains("under Intel SGX Root CA (key a0af031289f5d5d4)"), "{name}");
+    *number = serde_json::json!(number.as_u64().unwrap() + 1);
+    fs::write(&memory, newer.to_string()).unwrap();
+    let refused = verify();
+    assert_eq!(status(&refused), 3);
+    assert!(stdout(&refused).contains("✗ tdx.collateral.rollback"), "{}", stdout(&refused));
+    assert_eq!(fs::read_to_string(&memory).unwrap(), newer.to_string(), "a rejection teaches nothing");
+
+    fs::write(&memory, "[]").unwrap();
+    let unreadable = verify();
+    assert_eq!(status(&unreadable), 1);
+    assert!(stderr(&unreadable).contains("is not the memory of an earlier run"), "{}", stderr(&unreadable));
+}
+
+#[test]
 fn each_kind_of_rejection_has_its_status_its_check_and_its_remedy() {
     let Some(files) = milan() else { return };
     let folder = tempfile::tempdir().unwrap();

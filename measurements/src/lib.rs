@@ -1,10 +1,23 @@
-//! The policies that teegate ships, as text and as files in `measurements/policy`.
+//! The policies that teegate ships, as text and as files in `measurements/policy`; and reference values out of the files
+//! that people have.
+
+mod corim;
+mod values;
+
+use teegate_verifier::Shipped;
+pub use values::reference_values;
 
 /// `genuine`: the hardware is genuine and the guest is not a debug guest. Not a reason to send anything.
 pub const GENUINE: &str = include_str!("../policy/genuine.toml");
 
 /// `strict`: everything on. A template: it is refused until reference values stand in it.
 pub const STRICT: &str = include_str!("../policy/strict.toml");
+
+/// What recorded platforms showed whose evidence was accepted, one table a record. No bytes of the records themselves.
+pub const SEEN: &str = include_str!("../seen.toml");
+
+/// What a policy is held against.
+pub const SHIPPED: Shipped<'static> = Shipped { strict: STRICT, seen: SEEN };
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ pub(crate) enum Expect<T> {
 pub(crate) const UNCHECKED: &str = "unchecked";
 
 /// The word by which a template asks for a reference value.
-const NEEDED: &str = "reference-value-needed";
+pub(crate) const NEEDED: &str = "reference-value-needed";
 
 impl<T: PartialOrd> Expect<T> {
     /// Whether `actual` is as expected; `None` where nothing is expected.

@@ -7,7 +7,7 @@ use crate::subject::{Subject, good, tdx};
 
 /// A platform with a second TCB info, of this evaluation, issued then, that finds every level out of date; and the QE
 /// identity of the same evaluation.
-fn with_another(evaluation: u32, issued: u64) -> Subject {
+pub(crate) fn with_another(evaluation: u32, issued: u64) -> Subject {
     let other = tdx(move |device| {
         device
             .edit_tcb_info(move |info| {
@@ -97,4 +97,25 @@ fn an_unsigned_or_expired_evaluation_is_no_outlook() {
     assert_eq!(outlook(&unsigned.accepted()), []);
     assert_eq!(outlook(&with_another(own + 2, AT - 40 * DAY).accepted()), []);
     assert_eq!(outlook(&with_another(own + 2, AT + DAY).accepted()).len(), 2);
+}
+
+/// A recorded quote under the collateral of several years: at the time of the oldest, what Intel said later is foreseen.
+#[test]
+fn recorded_collateral_foresees_what_intel_said_later() {
+    let Some(fixtures) = crate::recorded::fixtures() else { return };
+    let evidence = teegate_intake::evidence::load(&fixtures.join("tdx/v4-00806f-gcp-ccel/quote.bin"), None).unwrap();
+    let collateral = ["certs", "pool"].map(|folder| fixtures.join("dcap-collateral").join(folder));
+    let pool = teegate_intake::endorsements::load_paths(&collateral).unwrap();
+    let policy = teegate_verifier::Policy::parse(teegate_measurements::GENUINE).unwrap();
+    let at = teegate_verifier::UnixTime::parse("2025-02-20T00:00:00Z").unwrap();
+    let attested = teegate_verifier::verify(&evidence.as_evidence(&pool), &policy, at).unwrap();
+    let told: Vec<_> = attested.report().outlook().iter().map(|one| one.text.split(" (").next().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "is UpToDate until 2025-03-15T03:50:41Z at least",
+            "will be OutOfDate from 2026-01-27T09:01:45Z",
+            "will be OutOfDate from 2026-06-12T22:19:21Z",
+        ]
+    );
 }

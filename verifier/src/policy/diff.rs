@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Policy;
 use super::demand::Demand;
 use super::explain::about;
+use super::witness::{Example, examples};
 use crate::checks::Tee;
 use crate::findings::BoundTo;
 
@@ -35,6 +36,9 @@ pub struct Difference {
     pub direction: Direction,
     /// The sentence, in which A is the first policy and B the second.
     pub text: String,
+    /// A value for each policy that accepts what the other refuses. None where words alone can say it: a profile that is
+    /// missing, another claim, other roots.
+    pub examples: Vec<Example>,
 }
 
 impl Policy {
@@ -42,14 +46,14 @@ impl Policy {
     /// lets more in only where the rest of its profile can be satisfied.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let snp = |policy: &Self| {
-            policy.sev_snp().map(|(_, profile)| Side {
+            policy.sev_snp().map(|(_, profile)| OneProfile {
                 claim: profile.bound_to.required().copied(),
                 roots: policy.anchors().amd.to_vec(),
                 demands: profile.demands(),
             })
         };
         let tdx = |policy: &Self| {
-            policy.tdx().map(|(_, profile)| Side {
+            policy.tdx().map(|(_, profile)| OneProfile {
                 claim: profile.bound_to.required().copied(),
                 roots: policy.anchors().intel.to_vec(),
                 demands: profile.demands(),
@@ -62,14 +66,16 @@ impl Policy {
 }
 
 /// One policy's profile for one TEE.
-struct Side {
+struct OneProfile {
     claim: Option<BoundTo>,
     roots: Vec<Vec<u8>>,
     demands: Vec<(&'static str, Demand)>,
 }
 
-fn compare(tee: Tee, a: Option<Side>, b: Option<Side>) -> Vec<Difference> {
-    let whole = |direction, text: String| vec![Difference { tee: tee.name(), field: "", direction, text }];
+fn compare(tee: Tee, a: Option<OneProfile>, b: Option<OneProfile>) -> Vec<Difference> {
+    let whole = |direction, text: String| {
+        vec![Difference { tee: tee.name(), field: "", direction, text, examples: Vec::new() }]
+    };
     let (a, b) = match (a, b) {
         (None, None) => return Vec::new(),
         (None, Some(_)) => {
@@ -84,7 +90,8 @@ fn compare(tee: Tee, a: Option<Side>, b: Option<Side>) -> Vec<Difference> {
         claim(tee, a.claim, b.claim).into_iter().chain(roots(tee, &a.roots, &b.roots)).collect();
     for ((field, a), (_, b)) in a.demands.iter().zip(&b.demands) {
         let Some(direction) = direction(a.covers(b), b.covers(a)) else { continue };
-        differences.push(Difference { tee: tee.name(), field, direction, text: sentence(tee, field, direction, a, b) });
+        let text = sentence(tee, field, direction, a, b);
+        differences.push(Difference { tee: tee.name(), field, direction, text, examples: examples(field, a, b) });
     }
     differences
 }
@@ -124,7 +131,7 @@ fn claim(tee: Tee, a: Option<BoundTo>, b: Option<BoundTo>) -> Option<Difference>
         std::cmp::Ordering::Greater => Direction::ClaimsLess,
     };
     let text = format!("A says that the evidence speaks for {}, B for {}.", name(a), name(b));
-    Some(Difference { tee: tee.name(), field: "bound_to", direction, text })
+    Some(Difference { tee: tee.name(), field: "bound_to", direction, text, examples: Vec::new() })
 }
 
 fn roots(tee: Tee, a: &[Vec<u8>], b: &[Vec<u8>]) -> Option<Difference> {
@@ -133,12 +140,13 @@ fn roots(tee: Tee, a: &[Vec<u8>], b: &[Vec<u8>]) -> Option<Difference> {
     let added = b.iter().filter(|root| !a.contains(root)).count();
     let dropped = a.iter().filter(|root| !b.contains(root)).count();
     let text = format!("B trusts {added} roots that A does not, and {dropped} that A trusts are not trusted by B.");
-    Some(Difference { tee: tee.name(), field: "trust_anchors", direction, text })
+    Some(Difference { tee: tee.name(), field: "trust_anchors", direction, text, examples: Vec::new() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Side;
     use std::collections::BTreeMap;
 
     const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
@@ -165,6 +173,16 @@ mod tests {
             Direction::ClaimsLess => Direction::ClaimsMore,
             Direction::Different => Direction::Different,
         });
+        for one in differences(GENUINE, &changed) {
+            let sides: Vec<_> = one.examples.iter().map(|example| example.accepted_by).collect();
+            let wanted: &[Side] = match one.direction {
+                Direction::Wider => &[Side::B],
+                Direction::Narrower => &[Side::A],
+                Direction::Different => &[Side::B, Side::A],
+                Direction::ClaimsMore | Direction::ClaimsLess => &[],
+            };
+            assert_eq!(sides, wanted, "{from} -> {to}");
+        }
         let found: Vec<_> = differences(&changed, GENUINE).into_iter().map(|one| one.direction).collect();
         assert_eq!(found, reverse.into_iter().collect::<Vec<_>>(), "{to} -> {from}");
     }

@@ -4,14 +4,16 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::demand::spelt;
+use super::demand::{Demand, spelt};
 use super::explain::about;
+use super::place::{key_offset, position};
 use super::rule::{Bits, ReportDataRule, Revocation, Switch, Waivable};
-use super::sev_snp::{ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
-use super::tdx::{StatusName, TdxProfile, Trailing};
+use super::seen::Seen;
+use super::sev_snp::{BASELINE, ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
+use super::tdx::{DecidingEvaluation, StatusName, TdxProfile, Trailing};
+use super::values::ReferenceValues;
 use super::{Policy, PolicyError};
 use crate::checks::Tee;
 use crate::findings::BoundTo;
@@ -55,24 +57,39 @@ pub struct Remark {
     pub instead: String,
 }
 
-/// Every remark about the policy in `text`, in the order of its lines. `strict` is the text of the strictest policy that
-/// is shipped: a floor below its floors is weak. A refusal by the loader that names a field also gets its place.
-pub fn lint(text: &str, strict: &str) -> Result<Vec<Remark>, PolicyError> {
-    let policy = Policy::parse(text).map_err(|error| placed(text, error))?;
+/// What a release ships that a policy is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipped<'a> {
+    /// The text of the strictest policy: a floor below its floors is weak.
+    pub strict: &'a str,
+    /// What recorded hardware showed, in TOML: a rule that none of it satisfies may be a mistake.
+    pub seen: &'a str,
+}
+
+/// Every remark about the policy in `text`, with its reference values, in the order of its lines. A refusal by the loader
+/// that names a field also gets its place.
+pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Result<Vec<Remark>, PolicyError> {
+    let policy = if values.given().is_empty() {
+        Policy::parse(text).map_err(|error| placed(text, error))?
+    } else {
+        Policy::parse_with(text, values).map_err(|error| placed(text, error))?.policy().clone()
+    };
     let failed = |error: toml::de::Error| PolicyError(error.to_string());
     let document = DeTable::parse(text).map_err(failed)?;
-    let strict: toml::Table = toml::from_str(strict).map_err(failed)?;
+    let strict: toml::Table = toml::from_str(shipped.strict).map_err(failed)?;
     let mut lint =
         Lint { text, document: document.get_ref(), place: Vec::new(), tee: Tee::SevSnp, remarks: Vec::new() };
     lint.anchors(&policy);
     if let Some((name, profile)) = policy.sev_snp() {
         lint.place = vec!["sev-snp", name];
         lint.sev_snp(profile, &shipped_floors(&strict));
+        lint.unseen(&Seen::parse(shipped.seen, Tee::SevSnp).map_err(failed)?, &profile.demands());
     }
     if let Some((name, profile)) = policy.tdx() {
         lint.place = vec!["tdx", name];
         lint.tee = Tee::Tdx;
         lint.tdx(profile, shipped_evaluation(&strict));
+        lint.unseen(&Seen::parse(shipped.seen, Tee::Tdx).map_err(failed)?, &profile.demands());
     }
     let mut remarks = lint.remarks;
     remarks.sort_by_key(|remark| (remark.line, remark.column, remark.severity));
@@ -91,7 +108,7 @@ fn placed(text: &str, error: PolicyError) -> PolicyError {
         let path: Vec<&str> = [tee, name].into_iter().chain(field).collect();
         Some(position(text, key_offset(document.get_ref(), &path)?))
     };
-    let across = !error.0.starts_with("TOML parse error");
+    let across = !error.0.starts_with("TOML parse error") && !error.0.contains(" (line ");
     match across.then(place).flatten() {
         Some((line, column)) => PolicyError(format!("{} (line {line}, column {column})", error.0)),
         None => error,
@@ -133,6 +150,16 @@ impl Lint<'_> {
     fn waived(&mut self, waived: bool, severity: Severity, field: &str, instead: &str) {
         if waived {
             self.say(severity, field, about(self.tee, field).open, instead);
+        }
+    }
+
+    /// Rules about the state of a platform that no recorded one satisfies.
+    fn unseen(&mut self, seen: &Seen, demands: &[(&'static str, Demand)]) {
+        for (field, demand) in demands {
+            if let Some(complaint) = seen.complaint(field, demand) {
+                let instead = "what your platforms show, unless you know that they show more than those";
+                self.say(Severity::Note, field, complaint, instead);
+            }
         }
     }
 
@@ -213,6 +240,7 @@ impl Lint<'_> {
             Revocation::Unchecked => self.waived(true, Warning, "revocation", "\"required\""),
         }
         self.minimum_tcb(profile, shipped);
+        self.bulletins(profile);
         self.waived(profile.committed_firmware.required().is_none(), Warning, "committed_firmware", "\"required\"");
         self.waived(
             profile.minimum_firmware.required().is_none(),
@@ -277,6 +305,44 @@ impl Lint<'_> {
         } else if let Some(both) = listed.iter().find(|product| profile.denied_products.contains_key(product)) {
             let opens = format!("`{}` is listed and denied; the denial holds", spelt(both));
             self.say(Severity::Warning, "products", opens, "the list without it");
+        }
+        let takes_milan =
+            listed.contains(&ProductName::Milan) && !profile.denied_products.contains_key(&ProductName::Milan);
+        if takes_milan && profile.signing_keys.contains(&SigningKeyName::Vcek) && profile.chip_ids.required().is_none()
+        {
+            let opens = "`milan` is taken, and whoever has extracted a Milan chip's VCEK seed (AMD-SB-3045) signs reports of any TCB for \
+                         that chip";
+            self.say(
+                Severity::Warning,
+                "products",
+                opens,
+                "the list without `milan`, a denial with its reason, or your chips in `chip_ids`",
+            );
+        }
+    }
+
+    fn bulletins(&mut self, profile: &SnpProfile) {
+        let newest = format!("{{ baseline = {BASELINE}, grace_days = 0, except = {{}} }}");
+        let Some(rule) = profile.bulletins.required() else {
+            return self.waived(true, Severity::Warning, "bulletins", &newest);
+        };
+        if rule.baseline < BASELINE {
+            let opens =
+                format!("baseline {} is not the newest: bulletins that were added since are not judged", rule.baseline);
+            self.say(Severity::Warning, "bulletins", opens, format!("baseline = {BASELINE}"));
+        }
+        if rule.grace_days > LONG_GRACE_DAYS {
+            let opens = format!("a hole may stay open for {} days after AMD published it", rule.grace_days);
+            self.say(Severity::Warning, "bulletins", opens, format!("grace_days = {LONG_GRACE_DAYS} or less"));
+        }
+        if !rule.except.is_empty() {
+            let ids = rule.except.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            self.say(
+                Severity::Note,
+                "bulletins",
+                format!("excepted for ever: {ids}"),
+                "no exception, once the platforms have answered it",
+            );
         }
     }
 
@@ -368,6 +434,15 @@ impl Lint<'_> {
             }
             Some(_) => {}
         }
+        if profile.deciding_evaluation == DecidingEvaluation::Lowest {
+            let opens = "whoever supplies the collateral may add an older evaluation, and it decides";
+            self.say(
+                Warning,
+                "deciding_evaluation",
+                opens,
+                "\"highest\", or a `minimum_evaluation_number` that you keep raising",
+            );
+        }
         self.waived(profile.one_evaluation.required().is_none(), Warning, "one_evaluation", "\"required\"");
         self.statuses(profile);
         if profile.debug == Switch::Allowed {
@@ -427,6 +502,20 @@ impl Lint<'_> {
                 }
             }
         }
+        let days = profile.out_of_date_grace.days();
+        if days > LONG_GRACE_DAYS {
+            let opens =
+                format!("a platform with published holes is taken for {days} days after the date of its TCB level");
+            self.say(Severity::Warning, "out_of_date_grace", opens, format!("{{ days = {LONG_GRACE_DAYS} }} or less"));
+        } else if days > 0 {
+            let opens =
+                format!("a platform that is out of date is taken for {days} days after the date of its TCB level");
+            self.say(Severity::Note, "out_of_date_grace", opens, "\"none\", once the platforms are updated");
+        }
+        for (id, exception) in &profile.tcb_exceptions {
+            let opens = format!("a platform that is open to {id} is taken until {}", exception.until.0);
+            self.say(Severity::Note, "tcb_exceptions", opens, "no exception, once the platforms are updated");
+        }
         if let (Some(allowed), Some(denied)) =
             (profile.allowed_advisories.required(), profile.denied_advisories.required())
             && let Some(both) = allowed.iter().find(|advisory| denied.contains(advisory))
@@ -451,28 +540,16 @@ impl Lint<'_> {
     }
 }
 
-/// Where the last name of `path` begins; where the nearest table around it does, if it is not there.
-fn key_offset(document: &DeTable<'_>, path: &[&str]) -> Option<usize> {
-    let (name, rest) = path.split_first()?;
-    let (key, value): (&Spanned<_>, _) = document.iter().find(|(key, _)| key.get_ref() == *name)?;
-    let inner = match value.get_ref() {
-        DeValue::Table(table) => key_offset(table, rest),
-        _ => None,
-    };
-    inner.or(Some(key.span().start))
-}
-
-/// Line and column of the character at this byte, from 1.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or("");
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (line, column)
-}
+/// Longer than a quarter to apply an update is a hole, and no grace.
+const LONG_GRACE_DAYS: u32 = 90;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lint(text: &str, strict: &str) -> Result<Vec<Remark>, PolicyError> {
+        super::lint(text, &ReferenceValues::default(), &Shipped { strict, seen: "" })
+    }
 
     const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
     const STRICT: &str = include_str!("../../../measurements/policy/strict.toml");
@@ -486,10 +563,15 @@ mod tests {
     }
 
     #[test]
-    fn strict_with_its_values_earns_notes_alone() {
-        let remarks = lint(&strict(), STRICT).unwrap();
-        let found: Vec<_> = remarks.iter().map(|remark| (remark.severity, remark.field.as_str())).collect();
-        assert_eq!(found, [(Severity::Note, "sev-snp.strict.chip_ids"), (Severity::Note, "tdx.strict.ppids")]);
+    fn strict_with_its_values_warns_of_milan_and_of_nothing_else() {
+        let found = |text: &str| -> Vec<(Severity, String)> {
+            lint(text, STRICT).unwrap().into_iter().map(|remark| (remark.severity, remark.field)).collect()
+        };
+        let notes = ["sev-snp.strict.chip_ids", "tdx.strict.ppids"].map(|field| (Severity::Note, field.to_owned()));
+        let milan = (Severity::Warning, "sev-snp.strict.products".to_owned());
+        assert_eq!(found(&strict()), [vec![milan], notes.to_vec()].concat());
+        let without = strict().replace("products = [\"milan\", ", "products = [");
+        assert_eq!(found(&without), notes);
     }
 
     #[test]
@@ -551,6 +633,37 @@ mod tests {
             ("signing_keys = [\"vcek\"]", "signing_keys = []", Error, "signing_keys", "empty"),
             ("signing_keys = [\"vcek\"]", "signing_keys = [\"vlek\"]", Warning, "csp_ids", "any provider"),
             ("masked_chip_id = \"rejected\"", "masked_chip_id = \"allowed\"", Warning, "masked_chip_id", "which chip"),
+            (
+                "bulletins = { baseline = 1",
+                "bulletins = \"unchecked\" # { baseline = 1",
+                Warning,
+                "bulletins",
+                "unanswered",
+            ),
+            ("grace_days = 0", "grace_days = 91", Warning, "bulletins", "91 days"),
+            ("except = {} }\n", "except = { AMD-SB-3016 = \"why\" } }\n", Note, "bulletins", "AMD-SB-3016"),
+            (
+                "deciding_evaluation = \"highest\"",
+                "deciding_evaluation = \"lowest\"",
+                Warning,
+                "deciding_evaluation",
+                "older evaluation",
+            ),
+            (
+                "out_of_date_grace = \"none\"",
+                "out_of_date_grace = { days = 91 }",
+                Warning,
+                "out_of_date_grace",
+                "91 days",
+            ),
+            ("out_of_date_grace = \"none\"", "out_of_date_grace = { days = 9 }", Note, "out_of_date_grace", "9 days"),
+            (
+                "\ntcb_exceptions = {}",
+                "\ntcb_exceptions = { INTEL-SA-00837 = { statuses = [\"OutOfDate\"], until = \"2027-01-01T00:00:00Z\", reason = \"\" } }",
+                Note,
+                "tcb_exceptions",
+                "INTEL-SA-00837 is taken until",
+            ),
             ("revocation = \"required\"", "revocation = \"if-supplied\"", Warning, "revocation", "leaves the list out"),
             ("revocation = \"required\"", "revocation = \"unchecked\"", Warning, "revocation", "revoked"),
             ("microcode = 219", "microcode = 218", Warning, "minimum_tcb", "`microcode` of `milan` is 218"),

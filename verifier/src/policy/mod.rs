@@ -7,25 +7,35 @@ mod demand;
 mod diff;
 mod explain;
 mod lint;
+mod place;
 mod rule;
+mod seen;
 mod sev_snp;
+mod shown;
 mod tdx;
+mod values;
+mod witness;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 pub use diff::{Difference, Direction};
 pub use explain::{Sentence, Topic};
-pub use lint::{Remark, Severity, lint as lint_policy};
+pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
 pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
+pub use shown::Shown;
 pub(crate) use tdx::{
     ATTRIBUTE_BITS, Advisory, DecidingEvaluation, EventLog, Grace, ServiceTd, StatusName, TdxProfile, Trailing,
 };
+pub use values::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
+pub use witness::{Example, Side};
 
 use crate::bytes::ReportData;
+use crate::checks::Tee;
 use crate::findings::BoundTo;
 use crate::roots::TrustAnchors;
 
@@ -68,8 +78,18 @@ impl std::error::Error for PolicyError {}
 impl Policy {
     /// Loads a policy from TOML.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let document: Document = toml::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
-        let table: toml::Table = toml::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
+        Self::parse_without(text, None)
+    }
+
+    /// Loads a policy from TOML, save for the profile of one TEE: its evidence is refused, as if nobody had written one.
+    fn parse_without(text: &str, left_out: Option<Tee>) -> Result<Self, PolicyError> {
+        let failed = |error: toml::de::Error| PolicyError(error.to_string());
+        let document: Document = match left_out {
+            None => toml::from_str(text).map_err(failed)?,
+            Some(Tee::SevSnp) => toml::from_str::<Document<LeftOut, _>>(text).map_err(failed)?.into(),
+            Some(Tee::Tdx) => toml::from_str::<Document<_, LeftOut>>(text).map_err(failed)?.into(),
+        };
+        let table: toml::Table = toml::from_str(text).map_err(failed)?;
         tables_are_tables(&table).map_err(PolicyError)?;
         document.load().map_err(PolicyError)
     }
@@ -117,14 +137,38 @@ impl Policy {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct Document<S: Default = BTreeMap<String, SnpProfile>, T: Default = BTreeMap<String, TdxProfile>> {
     schema: u32,
     name: String,
     trust_anchors: Option<Anchors>,
     #[serde(default, rename = "sev-snp")]
-    sev_snp: BTreeMap<String, SnpProfile>,
+    sev_snp: S,
     #[serde(default)]
-    tdx: BTreeMap<String, TdxProfile>,
+    tdx: T,
+}
+
+/// The profiles of a TEE that is left out, whatever stands there.
+#[derive(Default)]
+struct LeftOut;
+
+impl<'de> Deserialize<'de> for LeftOut {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|IgnoredAny| Self)
+    }
+}
+
+impl From<Document<LeftOut>> for Document {
+    fn from(document: Document<LeftOut>) -> Self {
+        let Document { schema, name, trust_anchors, sev_snp: LeftOut, tdx } = document;
+        Self { schema, name, trust_anchors, sev_snp: BTreeMap::new(), tdx }
+    }
+}
+
+impl From<Document<BTreeMap<String, SnpProfile>, LeftOut>> for Document {
+    fn from(document: Document<BTreeMap<String, SnpProfile>, LeftOut>) -> Self {
+        let Document { schema, name, trust_anchors, sev_snp, tdx: LeftOut } = document;
+        Self { schema, name, trust_anchors, sev_snp, tdx: BTreeMap::new() }
+    }
 }
 
 #[derive(Deserialize)]

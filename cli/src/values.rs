@@ -1,0 +1,162 @@
+//! The reference values that the user names: files in TOML or CoRIM, joined into one.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use teegate_verifier::{Filled, Policy, ReferenceValues, UnixTime};
+
+use crate::{instant, output, policy};
+
+/// Reference values of a large fleet fit many times over.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reference values for what the policy leaves open.
+#[derive(Args)]
+pub(crate) struct ValuesArgs {
+    /// Reference values for the fields that the policy writes as "reference-value-needed": TOML or an unsigned CoRIM, told
+    /// apart by content; may be given again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference_values: Vec<PathBuf>,
+}
+
+impl ValuesArgs {
+    /// The policy called `name`, filled in.
+    pub(crate) fn policy(&self, name: &str, at: Option<UnixTime>) -> Result<Policy, String> {
+        let Some(values) = self.load(at)? else { return policy::read(name) };
+        let filled = fill(name, &policy::read_text(name)?, &values)?;
+        Ok(filled.policy().clone())
+    }
+
+    /// Two policies: the values fill whichever leaves something to them.
+    pub(crate) fn both(&self, a: &str, b: &str) -> Result<[Policy; 2], String> {
+        let Some(values) = self.load(None)? else { return Ok([policy::read(a)?, policy::read(b)?]) };
+        let texts = [policy::read_text(a)?, policy::read_text(b)?];
+        if !texts.iter().any(|text| ReferenceValues::are_asked_by(text)) {
+            return Err(format!(
+                "neither `{a}` nor `{b}` leaves a field to reference values, so those of `{}` would go unused",
+                values.name()
+            ));
+        }
+        let [one, other] = [(a, &texts[0]), (b, &texts[1])].map(|(name, text)| {
+            if ReferenceValues::are_asked_by(text) {
+                fill(name, text, &values).map(|filled| filled.policy().clone())
+            } else {
+                policy::read(name)
+            }
+        });
+        Ok([one?, other?])
+    }
+
+    /// All of them, where any are named. A CoRIM must be valid at `at`, or now.
+    pub(crate) fn load(&self, at: Option<UnixTime>) -> Result<Option<ReferenceValues>, String> {
+        let mut joined: Option<ReferenceValues> = None;
+        for path in &self.reference_values {
+            let now = at.map_or_else(instant::now, Ok)?;
+            let failed = |what: String| format!("reference values `{}`: {what}", path.display());
+            let values = teegate_measurements::reference_values(&read(path).map_err(failed)?, now).map_err(failed)?;
+            joined = Some(match joined {
+                None => values,
+                Some(earlier) => earlier.and(values).map_err(|error| failed(error.to_string()))?,
+            });
+        }
+        Ok(joined)
+    }
+}
+
+/// The template with its values; what they did beside filling fields is said on standard error.
+pub(crate) fn fill(name: &str, text: &str, values: &ReferenceValues) -> Result<Filled, String> {
+    let filled = Policy::parse_with(text, values).map_err(|error| policy::refused(name, &error))?;
+    filled.notes().iter().for_each(|note| output::note(note));
+    Ok(filled)
+}
+
+/// Each value with the file's own name for itself and, where it was said, how to compute it again.
+pub(crate) fn origins(values: Option<&ReferenceValues>) -> String {
+    let Some(values) = values else { return String::new() };
+    let mut text = "\nWhere the reference values come from\n".to_owned();
+    for given in values.given() {
+        let source = given.source().map_or_else(String::new, |source| format!(", computed with: {source}"));
+        let line = format!("{}.{}: `{}`{source}", given.tee(), given.field(), given.origin());
+        text += &format!("  {}\n", output::plain(&line));
+    }
+    text
+}
+
+/// The same, for programs.
+pub(crate) fn listed(values: Option<&ReferenceValues>) -> Vec<serde_json::Value> {
+    let given = values.into_iter().flat_map(ReferenceValues::given);
+    given
+        .map(|given| {
+            let field = format!("{}.{}", given.tee(), given.field());
+            serde_json::json!({ "field": field, "rule": given.rule(), "from": given.origin(), "source": given.source() })
+        })
+        .collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|cause| format!("cannot be read: {cause}"))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| format!("cannot be read: {cause}"))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
+        return Err(format!("more than {MAX_BYTES} bytes"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn toml(tables: &str) -> String {
+        format!("schema = 1\nname = \"app\"\n{tables}")
+    }
+
+    #[test]
+    fn files_are_joined_and_what_is_wrong_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let measurement = put("m.toml", toml(&format!("[sev-snp]\nmeasurement = \"{}\"", "22".repeat(48))).as_bytes());
+        let host = put("h.toml", toml(&format!("[sev-snp]\nhost_data = \"{}\"", "11".repeat(32))).as_bytes());
+        let args =
+            |paths: &[&PathBuf]| ValuesArgs { reference_values: paths.iter().map(|path| (*path).clone()).collect() };
+        let policy = args(&[&measurement, &host]).policy("strict", None).unwrap();
+        assert_eq!(policy.name(), "strict");
+        // One of them is not enough, and the template says where it stops.
+        let error = args(&[&measurement]).policy("strict", None).unwrap_err();
+        assert!(error.contains("is a template") && error.contains("host_data"), "{error}");
+        let error = args(&[&host, &host]).load(None).unwrap_err();
+        assert!(error.contains("h.toml`: `sev-snp.host_data`: given by `app` and by `app`"), "{error}");
+        // Nothing is passed over in silence.
+        let error = args(&[&host]).policy("genuine", None).unwrap_err();
+        assert!(error.contains("[sev-snp.genuine] `host_data` is not asked"), "{error}");
+        let error = args(&[&host]).both("genuine", "genuine").unwrap_err();
+        assert!(error.contains("would go unused"), "{error}");
+        let [a, b] = args(&[&measurement, &host]).both("strict", "genuine").unwrap();
+        assert_eq!((a.name(), b.name()), ("strict", "genuine"));
+
+        for (bytes, says) in [
+            (vec![b' '; 1 << 20 | 1], "more than 1048576 bytes"),
+            (vec![0xD2, 0x84], "CoRIM: a signed CoRIM"),
+            (vec![0xD9, 0x01, 0xF5], "CoRIM: "),
+            (vec![0xFF], "neither TOML"),
+            (b"schema = 2".to_vec(), "schema 1 (line 1, column 10)"),
+        ] {
+            let wrong = put("wrong", &bytes);
+            let error = args(&[&wrong]).load(None).unwrap_err();
+            assert!(
+                error.starts_with("reference values `") && error.contains("wrong`: ") && error.contains(says),
+                "{error}"
+            );
+        }
+        assert!(args(&[&folder.path().join("none")]).load(None).unwrap_err().contains("cannot be read"));
+        let origins = origins(args(&[&host]).load(None).unwrap().as_ref());
+        assert!(origins.ends_with("  sev-snp.host_data: `app`\n"), "{origins}");
+    }
+}

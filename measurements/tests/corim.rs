@@ -1,0 +1,332 @@
+//! CoRIMs written byte by byte, after the examples of the drafts, with an encoder of their own: so that a wrong code point
+//! of the reader cannot agree with itself.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test that cannot set up its input should fail where it stands"
+)]
+
+use teegate_measurements::{STRICT, reference_values};
+use teegate_verifier::{Policy, UnixTime};
+
+const NOW: &str = "2026-06-01T00:00:00Z";
+
+/// The head of an item of this major type.
+fn head(major: u8, number: u64) -> Vec<u8> {
+    let major = major << 5;
+    match number {
+        0..24 => vec![major | number as u8],
+        24..256 => vec![major | 24, number as u8],
+        256..65_536 => [vec![major | 25], (number as u16).to_be_bytes().to_vec()].concat(),
+        _ => [vec![major | 26], (number as u32).to_be_bytes().to_vec()].concat(),
+    }
+}
+
+fn int(number: i64) -> Vec<u8> {
+    if number < 0 { head(1, (-1 - number) as u64) } else { head(0, number as u64) }
+}
+
+fn bytes(bytes: &[u8]) -> Vec<u8> {
+    [head(2, bytes.len() as u64), bytes.to_vec()].concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [head(3, text.len() as u64), text.as_bytes().to_vec()].concat()
+}
+
+fn array(items: &[Vec<u8>]) -> Vec<u8> {
+    [head(4, items.len() as u64), items.concat()].concat()
+}
+
+fn map(pairs: &[(i64, Vec<u8>)]) -> Vec<u8> {
+    let items = pairs.iter().map(|(key, value)| [int(*key), value.clone()].concat());
+    [head(5, pairs.len() as u64), items.collect::<Vec<_>>().concat()].concat()
+}
+
+fn tag(number: u64, item: Vec<u8>) -> Vec<u8> {
+    [head(6, number), item].concat()
+}
+
+const AMD: &str = "http://amd.com/please-permalink-me";
+const BY_CHIP: [u8; 16] =
+    [0xD0, 0x5E, 0x6D, 0x1B, 0x9F, 0x46, 0x4A, 0xE2, 0xA6, 0x10, 0xCE, 0x3E, 0x6E, 0xE7, 0xE1, 0x53];
+
+fn amd_profile() -> Vec<u8> {
+    tag(32, text(AMD))
+}
+
+/// 2.16.840.1.113741.1.16.1
+fn intel_profile() -> Vec<u8> {
+    tag(111, bytes(&[0x60, 0x86, 0x48, 0x01, 0x86, 0xF8, 0x4D, 0x01, 0x10, 0x01]))
+}
+
+fn by_chip() -> Vec<u8> {
+    map(&[(0, map(&[(0, tag(37, bytes(&BY_CHIP)))]))])
+}
+
+fn td() -> Vec<u8> {
+    map(&[(0, map(&[(1, text("Intel Corporation")), (2, text("TDX"))]))])
+}
+
+fn digest(algorithm: i64, value: &[u8]) -> Vec<u8> {
+    array(&[int(algorithm), bytes(value)])
+}
+
+fn digests(value: u8) -> Vec<u8> {
+    array(&[digest(7, &[value; 48])])
+}
+
+fn raw(value: &[u8]) -> Vec<u8> {
+    tag(560, bytes(value))
+}
+
+/// A measurement under this mkey.
+fn measured(key: i64, values: &[(i64, Vec<u8>)]) -> Vec<u8> {
+    map(&[(0, int(key)), (1, map(values))])
+}
+
+fn unkeyed(values: &[(i64, Vec<u8>)]) -> Vec<u8> {
+    map(&[(1, map(values))])
+}
+
+fn triple(environment: Vec<u8>, measurements: &[Vec<u8>]) -> Vec<u8> {
+    array(&[environment, array(measurements)])
+}
+
+/// The whole manifest around the members of one CoMID's triples.
+fn with_triples(profile: Vec<u8>, triples: &[(i64, Vec<u8>)], more: &[(i64, Vec<u8>)]) -> Vec<u8> {
+    let comid = map(&[(1, map(&[(0, text("comid"))])), (4, map(triples))]);
+    let mut members = vec![(0, text("app 0.1.0")), (1, array(&[tag(506, bytes(&comid))])), (3, profile)];
+    members.extend(more.to_vec());
+    members.sort_by_key(|(key, _)| *key);
+    tag(501, map(&members))
+}
+
+fn manifest(profile: Vec<u8>, triples: &[Vec<u8>]) -> Vec<u8> {
+    with_triples(profile, &[(0, array(triples))], &[])
+}
+
+fn read(manifest: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let values = reference_values(manifest, UnixTime::parse(NOW).unwrap())?;
+    assert_eq!(values.name(), "app 0.1.0");
+    Ok(values.given().iter().map(|given| (format!("{}.{}", given.tee(), given.field()), given.rule())).collect())
+}
+
+fn pair(field: &str, rule: String) -> (String, String) {
+    (field.to_owned(), rule)
+}
+
+fn hex(byte: u8, length: usize) -> String {
+    format!("\"{}\"", format!("{byte:02x}").repeat(length))
+}
+
+fn guest() -> Vec<Vec<u8>> {
+    vec![
+        measured(
+            0,
+            &[
+                (0, map(&[(0, text(&"ab".repeat(16)))])),
+                (1, tag(553, int(3))),
+                (2, digests(0x4D)),
+                (4, raw(&[0xFA; 16])),
+            ],
+        ),
+        measured(4, &[(4, raw(&[0xFF; 32]))]),
+        measured(5, &[(4, raw(&[1; 48]))]),
+        measured(6, &[(4, raw(&[2; 48]))]),
+        measured(8, &[(4, raw(&[0x11; 32]))]),
+    ]
+}
+
+#[test]
+fn a_report_is_told_field_by_field() {
+    let read = read(&manifest(amd_profile(), &[triple(by_chip(), &guest())])).unwrap();
+    assert_eq!(
+        read,
+        [
+            pair("sev-snp.author_key", hex(2, 48)),
+            pair("sev-snp.family_id", hex(0xFA, 16)),
+            pair("sev-snp.guest_svn", "{ at_least = 3 }".to_owned()),
+            pair("sev-snp.host_data", hex(0x11, 32)),
+            pair("sev-snp.id_key", hex(1, 48)),
+            pair("sev-snp.image_id", hex(0xAB, 16)),
+            pair("sev-snp.measurement", hex(0x4D, 48)),
+            pair("sev-snp.report_id_ma", hex(0xFF, 32)),
+        ]
+    );
+}
+
+#[test]
+fn a_td_is_told_by_mrtee_and_registers() {
+    let registers = map(&[(0, digests(0xA0)), (1, digests(0xA1)), (2, digests(0xA2)), (3, digests(0xA3))]);
+    let as_code_point = unkeyed(&[(14, registers.clone()), (-83, digest(7, &[0x7D; 48]))]);
+    let as_mkey = measured(83, &[(2, digests(0x7D))]);
+    for measurements in [vec![as_code_point], vec![as_mkey, unkeyed(&[(14, registers)])]] {
+        let read = read(&manifest(intel_profile(), &[triple(td(), &measurements)])).unwrap();
+        assert_eq!(
+            read,
+            [
+                pair("tdx.mrtd", hex(0x7D, 48)),
+                pair("tdx.rtmr0", hex(0xA0, 48)),
+                pair("tdx.rtmr1", hex(0xA1, 48)),
+                pair("tdx.rtmr2", hex(0xA2, 48)),
+                pair("tdx.rtmr3", hex(0xA3, 48)),
+            ]
+        );
+    }
+}
+
+/// TOML and CoRIM give the same policy.
+#[test]
+fn both_forms_fill_a_template_alike() {
+    let now = UnixTime::parse(NOW).unwrap();
+    let toml = format!(
+        "schema = 1\nname = \"app\"\n[sev-snp]\nmeasurement = {}\nhost_data = {}\n",
+        hex(0x4D, 48),
+        hex(0x11, 32)
+    );
+    let measurements = [measured(0, &[(2, digests(0x4D))]), measured(8, &[(4, raw(&[0x11; 32]))])];
+    let corim = manifest(amd_profile(), &[triple(by_chip(), &measurements)]);
+    let policy = |bytes: &[u8]| Policy::parse_with(STRICT, &reference_values(bytes, now).unwrap()).unwrap();
+    assert_eq!(policy(toml.as_bytes()).policy().differences(policy(&corim).policy()), []);
+    let other = [measured(0, &[(2, digests(0x4E))]), measured(8, &[(4, raw(&[0x11; 32]))])];
+    let other = manifest(amd_profile(), &[triple(by_chip(), &other)]);
+    assert_eq!(policy(toml.as_bytes()).policy().differences(policy(&other).policy()).len(), 1);
+}
+
+#[test]
+fn triples_are_alternatives_as_long_as_no_mixture_is_let_in() {
+    let of = |measurement: u8, host: u8| {
+        triple(by_chip(), &[measured(0, &[(2, digests(measurement))]), measured(8, &[(4, raw(&[host; 32]))])])
+    };
+    let two = read(&manifest(amd_profile(), &[of(1, 9), of(2, 9)])).unwrap();
+    assert_eq!(two[1], pair("sev-snp.measurement", format!("[{}, {}]", hex(1, 48), hex(2, 48))));
+    assert_eq!(two[0], pair("sev-snp.host_data", hex(9, 32)));
+    let mixed = read(&manifest(amd_profile(), &[of(1, 8), of(2, 9)])).unwrap_err();
+    assert!(mixed.contains("pair `host_data` with `measurement`"), "{mixed}");
+    // Apart, both must hold: that is no wider. Half shared, it would be.
+    let alone = |key, values: &[(i64, Vec<u8>)]| triple(by_chip(), &[measured(key, values)]);
+    let apart = [alone(0, &[(2, digests(1))]), alone(8, &[(4, raw(&[9; 32]))])];
+    assert_eq!(read(&manifest(amd_profile(), &apart)).unwrap().len(), 2);
+    let half = [of(1, 9), alone(0, &[(2, digests(2))])];
+    let half = read(&manifest(amd_profile(), &half)).unwrap_err();
+    assert!(half.contains("some fields both and of some alone"), "{half}");
+}
+
+#[test]
+fn what_no_field_is_filled_from_is_refused_by_name() {
+    let amd = |measurement: Vec<u8>| manifest(amd_profile(), &[triple(by_chip(), &[measurement])]);
+    let intel = |measurement: Vec<u8>| manifest(intel_profile(), &[triple(td(), &[measurement])]);
+    let good = measured(0, &[(2, digests(1))]);
+    let reference = |triple| (0, array(&[triple]));
+    let chip = map(&[(0, map(&[(0, tag(37, bytes(&BY_CHIP)))])), (1, tag(560, bytes(&[7; 64])))]);
+    let vendor = map(&[(0, map(&[(0, tag(37, bytes(&BY_CHIP))), (1, text("AMD"))]))]);
+    let endorsed = [
+        reference(triple(by_chip(), std::slice::from_ref(&good))),
+        (1, array(&[triple(by_chip(), std::slice::from_ref(&good))])),
+    ];
+    let authorised = map(&[(0, int(0)), (1, map(&[(2, digests(1))])), (2, array(&[tag(554, text("key"))]))]);
+    for (manifest, says) in [
+        (
+            manifest(tag(32, text("https://example.com/p")), &[triple(by_chip(), std::slice::from_ref(&good))]),
+            "profile `https://example.com/p`: expected AMD's",
+        ),
+        (with_triples(amd_profile(), &endorsed, &[]), "holds endorsed-triples"),
+        (manifest(amd_profile(), &[triple(chip, std::slice::from_ref(&good))]), "for one instance or group"),
+        (manifest(amd_profile(), &[triple(vendor, std::slice::from_ref(&good))]), "an environment of another class"),
+        (
+            manifest(amd_profile(), &[triple(td(), std::slice::from_ref(&good))]),
+            "an environment of another class: expected AMD's",
+        ),
+        (
+            manifest(intel_profile(), &[triple(by_chip(), std::slice::from_ref(&good))]),
+            "an environment of another class: expected vendor",
+        ),
+        (amd(authorised), "authorized-by"),
+        (amd(unkeyed(&[(2, digests(1))])), "without a number for its key"),
+        (amd(measured(0, &[(2, digests(1)), (3, map(&[(3, vec![0xF4])]))])), "mkey 0: holds `flags`"),
+        (amd(measured(0, &[(2, digests(1)), (-83, digests(1))])), "mkey 0: an unknown code point -83"),
+        (
+            amd(measured(0, &[(2, array(&[digest(1, &[1; 32])]))])),
+            "mkey 0: a digest of algorithm 1: expected SHA-384 (7)",
+        ),
+        (
+            amd(measured(0, &[(2, array(&[digest(7, &[1; 47])]))])),
+            "`sev-snp.measurement`: expected 48 bytes in hexadecimal",
+        ),
+        (amd(measured(0, &[(2, array(&[digest(7, &[1; 48]), digest(7, &[2; 48])]))])), "mkey 0: 2 digests"),
+        (amd(measured(0, &[(0, map(&[(0, text("1.0"))]))])), "expected IMAGE_ID as 32 hexadecimal digits"),
+        (amd(measured(5, &[(4, tag(563, array(&[bytes(&[1; 48]), bytes(&[2; 48])])))])), "mkey 5: a masked value"),
+        (amd(measured(1, &[(0, map(&[(0, text("1.55.0")), (1, int(16384))]))])), "a policy says it in `minimum_abi`"),
+        (amd(measured(7, &[(1, tag(552, int(1)))])), "a policy says it in `minimum_tcb`"),
+        (amd(measured(11, &[(4, raw(&[1; 32]))])), "mkey 11: the profile knows 0 to 10"),
+        // The library knows a raw value as bytes alone, and the draft writes the VMPL as a number.
+        (amd(measured(2, &[(4, int(2))])), "expected tag 560 or 563"),
+        (amd(measured(2, &[(4, raw(&[2]))])), "mkey 2: the VMPL"),
+        (intel(unkeyed(&[(-84, digests(1))])), "code point -84"),
+        (intel(unkeyed(&[(-83, tag(60020, array(&[int(6), digests(1)])))])), "an expression has no counterpart"),
+        (intel(unkeyed(&[(-83, digest(8, &[1; 64]))])), "tee.mrtee: a digest of algorithm 8"),
+        (intel(unkeyed(&[(14, map(&[(4, digests(1))]))])), "a TD has RTMR 0 to 3, by number"),
+        (intel(measured(82, &[(4, raw(&[1; 8]))])), "no field is filled from it; expected none, or 83"),
+        (manifest(amd_profile(), &[triple(by_chip(), &[good.clone(), good.clone()])]), "gives `measurement` twice"),
+        (
+            with_triples(
+                amd_profile(),
+                &[reference(triple(by_chip(), std::slice::from_ref(&good)))],
+                &[(4, map(&[(1, tag(1, int(1_700_000_000)))]))],
+            ),
+            "CoRIM: ",
+        ),
+    ] {
+        let error = read(&manifest).unwrap_err();
+        assert!(error.contains(says), "{says}\n{error}");
+    }
+    // The passing twin, with a window that is open.
+    let open = [(4, map(&[(1, tag(1, int(2_000_000_000)))]))];
+    read(&with_triples(amd_profile(), &[reference(triple(by_chip(), &[good]))], &open)).unwrap();
+}
+
+/// Nobody checked the signature, so the values inside must not be taken.
+#[test]
+fn a_signed_manifest_is_refused_with_the_reason() {
+    let inside = manifest(amd_profile(), &[triple(by_chip(), &guest())]);
+    read(&inside).unwrap();
+    let protected = map(&[(1, int(-35)), (3, text("application/rim+cbor"))]);
+    let signed = tag(18, array(&[bytes(&protected), map(&[]), bytes(&inside), bytes(&[0; 96])]));
+    assert!(read(&signed).unwrap_err().contains("checks no signature of a manifest"));
+    // Not by way of the outer tags of older drafts either.
+    for older in [tag(500, signed.clone()), tag(502, signed.clone()), tag(500, inside.clone()), tag(501, signed)] {
+        let error = read(&older).unwrap_err();
+        assert!(error.starts_with("CoRIM: "), "{error}");
+    }
+}
+
+#[test]
+fn hostile_bytes_are_refused_and_cost_little() {
+    let good = manifest(amd_profile(), &[triple(by_chip(), &guest())]);
+    let prefix = [0xD9, 0x01, 0xF5];
+    let nested = [prefix.to_vec(), vec![0x81; 100_000]].concat();
+    let huge_array = [prefix.to_vec(), vec![0x9B, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]].concat();
+    let huge_bytes = [prefix.to_vec(), vec![0x5B, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]].concat();
+    let twice = tag(501, map(&[(0, text("a")), (0, text("b"))]));
+    let large = [prefix.to_vec(), bytes(&vec![0; 1 << 20])].concat();
+    let behind = [good.clone(), vec![0]].concat();
+    for hostile in [nested, huge_array, huge_bytes, twice, large, behind, prefix.to_vec()] {
+        assert!(read(&hostile).unwrap_err().starts_with("CoRIM: "));
+    }
+    for end in 0..good.len() {
+        reference_values(&good[..end], UnixTime::parse(NOW).unwrap()).unwrap_err();
+    }
+    // Whatever one byte becomes, nothing panics, and what still reads names fields that exist.
+    for at in 0..good.len() {
+        for flip in [0x01, 0x20, 0x80, 0xFF] {
+            let mut changed = good.clone();
+            changed[at] ^= flip;
+            let _ = reference_values(&changed, UnixTime::parse(NOW).unwrap());
+        }
+    }
+    let neither = reference_values(&[0xFF, 0xFE, 0], UnixTime::parse(NOW).unwrap()).unwrap_err();
+    assert_eq!(neither, "neither TOML (UTF-8 text) nor CoRIM (CBOR, tag 501)");
+}

@@ -1,0 +1,213 @@
+//! Reference values as teegate writes them: TOML, version 1. Every error names line and column.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{ReferenceValue, ReferenceValues, ReferenceValuesError};
+use crate::bytes::from_hex;
+use crate::checks::Tee;
+use crate::policy::place::position;
+
+impl ReferenceValues {
+    /// Reads them from TOML.
+    pub fn parse(text: &str) -> Result<Self, ReferenceValuesError> {
+        let failed = |error: toml::de::Error| ReferenceValuesError(error.to_string().trim_end().to_owned());
+        let document = DeTable::parse(text).map_err(failed)?;
+        let reader = Reader { text };
+        let mut values = Self::new(reader.head(document.get_ref())?);
+        for (key, value) in document.get_ref().iter() {
+            let tee = match key.get_ref().as_ref() {
+                "schema" | "name" => continue,
+                "sev-snp" => Tee::SevSnp,
+                "tdx" => Tee::Tdx,
+                other => {
+                    let known = "expected `schema`, `name`, `[sev-snp]` and `[tdx]`";
+                    return Err(reader.wrong(key.span().start, format!("`{other}`: {known}")));
+                }
+            };
+            let DeValue::Table(table) = value.get_ref() else {
+                return Err(
+                    reader.wrong(key.span().start, format!("`{tee}`: expected a table, each value beside its name"))
+                );
+            };
+            reader.table(&mut values, tee, table)?;
+        }
+        if values.given.is_empty() {
+            return Err(ReferenceValuesError(
+                "no reference value: expected one below `[sev-snp]` or `[tdx]`".to_owned(),
+            ));
+        }
+        Ok(values)
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn wrong(&self, offset: usize, what: impl std::fmt::Display) -> ReferenceValuesError {
+        let (line, column) = position(self.text, offset);
+        ReferenceValuesError(format!("{what} (line {line}, column {column})"))
+    }
+
+    /// Its name, once its version is known.
+    fn head(&self, document: &DeTable<'_>) -> Result<String, ReferenceValuesError> {
+        let member = |name: &str| document.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value);
+        let schema = member("schema").ok_or_else(|| self.wrong(0, "`schema` is missing: expected `schema = 1`"))?;
+        if number(schema.get_ref()) != Some(1) {
+            let what = "`schema`: this release reads reference values of schema 1";
+            return Err(self.wrong(schema.span().start, what));
+        }
+        let name =
+            member("name").ok_or_else(|| self.wrong(0, "`name` is missing: expected what the values belong to"))?;
+        match name.get_ref() {
+            DeValue::String(name) if !name.trim().is_empty() => Ok(name.to_string()),
+            _ => Err(self.wrong(name.span().start, "`name`: expected a text that says what the values belong to")),
+        }
+    }
+
+    fn table(&self, values: &mut ReferenceValues, tee: Tee, table: &DeTable<'_>) -> Result<(), ReferenceValuesError> {
+        let mut of_all = None;
+        for (key, value) in table.iter().filter(|(key, _)| key.get_ref() == "source") {
+            of_all = Some(self.source(key.span().start, value)?);
+        }
+        for (key, value) in table.iter().filter(|(key, _)| key.get_ref() != "source") {
+            let (accepted, source) = self.field(value)?;
+            values
+                .add(tee, key.get_ref(), accepted, source.or_else(|| of_all.clone()))
+                .map_err(|error| self.wrong(key.span().start, error))?;
+        }
+        Ok(())
+    }
+
+    /// A value, a list of values, or a table of either beside its `source`.
+    fn field(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(Vec<ReferenceValue>, Option<String>), ReferenceValuesError> {
+        let DeValue::Table(table) = value.get_ref() else { return Ok((self.accepted(value)?, None)) };
+        let (mut accepted, mut source) = (None, None);
+        for (key, value) in table.iter() {
+            match key.get_ref().as_ref() {
+                "value" => accepted = Some(self.accepted(value)?),
+                "at_least" => {
+                    let least = number(value.get_ref())
+                        .ok_or_else(|| self.wrong(value.span().start, "`at_least`: expected a number"))?;
+                    accepted = Some(vec![ReferenceValue::AtLeast(least)]);
+                }
+                "source" => source = Some(self.source(key.span().start, value)?),
+                other => {
+                    let what = format!("`{other}`: expected `value` or `at_least`, and `source`");
+                    return Err(self.wrong(key.span().start, what));
+                }
+            }
+        }
+        if table.iter().filter(|(key, _)| key.get_ref() != "source").count() > 1 {
+            return Err(self.wrong(value.span().start, "expected `value` or `at_least`, not both"));
+        }
+        let accepted = accepted.ok_or_else(|| self.wrong(value.span().start, "`value` is missing"))?;
+        Ok((accepted, source))
+    }
+
+    fn accepted(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<ReferenceValue>, ReferenceValuesError> {
+        match value.get_ref() {
+            DeValue::Array(list) => list.iter().map(|value| self.one(value)).collect(),
+            _ => Ok(vec![self.one(value)?]),
+        }
+    }
+
+    fn one(&self, value: &Spanned<DeValue<'_>>) -> Result<ReferenceValue, ReferenceValuesError> {
+        let read = match value.get_ref() {
+            DeValue::String(text) => from_hex(text).map(ReferenceValue::Bytes),
+            other => number(other).map(ReferenceValue::Number),
+        };
+        read.ok_or_else(|| self.wrong(value.span().start, "expected hexadecimal digits in quotes, or a number"))
+    }
+
+    fn source(&self, offset: usize, value: &Spanned<DeValue<'_>>) -> Result<String, ReferenceValuesError> {
+        match value.get_ref() {
+            DeValue::String(text) => Ok(text.to_string()),
+            _ => {
+                Err(self.wrong(offset, "`source`: expected a text, such as the command that computes the value again"))
+            }
+        }
+    }
+}
+
+fn number(value: &DeValue<'_>) -> Option<u64> {
+    match value {
+        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(tables: &str) -> String {
+        format!("schema = 1\nname = \"app 0.1.0\"\n{tables}")
+    }
+
+    #[test]
+    fn values_lists_and_sources_are_read() {
+        let (one, two) = ("aB".repeat(48), "11".repeat(48));
+        let values = ReferenceValues::parse(&whole(&format!(
+            "[sev-snp]\nsource = \"make all\"\nmeasurement = [\"{one}\", \"{two}\"]\nguest_svn = {{ at_least = 3 }}\n\
+             vmpl = 0x1\n[tdx]\nmrtd = {{ value = \"{one}\", source = \"make mrtd\" }}\n"
+        )))
+        .unwrap();
+        assert_eq!(values.name(), "app 0.1.0");
+        let (one, two) = (ReferenceValue::Bytes(vec![0xAB; 48]), ReferenceValue::Bytes(vec![0x11; 48]));
+        let found = |tee, field| values.find(tee, field).map(|given| (given.accepted.clone(), given.source())).unwrap();
+        assert_eq!(found(Tee::SevSnp, "measurement"), (vec![one.clone(), two], Some("make all")));
+        assert_eq!(found(Tee::SevSnp, "guest_svn"), (vec![ReferenceValue::AtLeast(3)], Some("make all")));
+        assert_eq!(found(Tee::SevSnp, "vmpl").0, [ReferenceValue::Number(1)]);
+        assert_eq!(found(Tee::Tdx, "mrtd"), (vec![one], Some("make mrtd")));
+        assert_eq!(values.given().len(), 4);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_line_and_column() {
+        let refused = |text: &str| ReferenceValues::parse(text).unwrap_err().to_string();
+        for (text, says) in [
+            ("", "`schema` is missing: expected `schema = 1` (line 1, column 1)"),
+            (
+                "schema = 2\nname = \"a\"",
+                "`schema`: this release reads reference values of schema 1 (line 1, column 10)",
+            ),
+            ("schema = 1\n", "`name` is missing"),
+            (
+                "schema = 1\nname = \" \"",
+                "`name`: expected a text that says what the values belong to (line 2, column 8)",
+            ),
+            (&whole(""), "no reference value"),
+            (&whole("[sgx]\n"), "`sgx`: expected `schema`, `name`, `[sev-snp]` and `[tdx]` (line 3, column 2)"),
+            (&whole("tdx = [\"11\"]"), "`tdx`: expected a table, each value beside its name (line 3, column 1)"),
+            (
+                &whole("[tdx]\nmrtd = \"11\""),
+                "`tdx.mrtd`: expected 48 bytes in hexadecimal, found \"11\" (line 4, column 1)",
+            ),
+            (&whole("[tdx]\nmrtd = \"xy\""), "expected hexadecimal digits in quotes, or a number (line 4, column 8)"),
+            (&whole("[tdx]\nmrtd = []"), "`tdx.mrtd`: an empty list accepts nothing"),
+            (&whole("[tdx]\nrtmr4 = \"11\""), "`tdx.rtmr4`: no such reference value"),
+            (&whole("[sev-snp]\nvmpl = -1"), "or a number (line 4, column 8)"),
+            (
+                &whole("[sev-snp]\nvmpl = { value = 1, at_least = 1 }"),
+                "`value` or `at_least`, not both (line 4, column 8)",
+            ),
+            (&whole("[sev-snp]\nvmpl = { source = \"x\" }"), "`value` is missing (line 4, column 8)"),
+            (
+                &whole("[sev-snp]\nvmpl = { least = 1 }"),
+                "`least`: expected `value` or `at_least`, and `source` (line 4, column 10)",
+            ),
+            (&whole("[sev-snp]\nvmpl = 1\nsource = 1"), "`source`: expected a text"),
+            (&whole("[sev-snp]\nvmpl = 1\nvmpl = 1"), "duplicate key"),
+            (&whole("[sev-snp]\nvmpl = 1 1"), "line 4, column 8"),
+        ] {
+            let error = refused(text);
+            assert!(error.contains(says), "{text}\n{error}");
+        }
+    }
+}
