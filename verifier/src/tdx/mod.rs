@@ -8,10 +8,12 @@ mod log;
 mod pck;
 mod quote;
 mod tcb;
+mod windows;
 
 pub(crate) use appraise::appraise;
 pub(crate) use authenticate::{Given, authenticate};
 pub(crate) use quote::Quote;
+pub(crate) use windows::look_at_windows;
 
 use crate::checks::Tee;
 use crate::error::Malformed;
