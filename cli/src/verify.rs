@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use teegate_intake::{Defect, endorsements, evidence};
-use teegate_verifier::{Policy, Report, ReportData, Tee, UnixTime};
+use teegate_verifier::{Policy, ReportData, Tee, UnixTime};
 
-use crate::output::{self, Style};
-use crate::{exit, explain, instant, policy, show};
+use crate::format::{self, About, ReportFormat, SigningKey};
+use crate::output;
+use crate::{exit, explain, instant, policy};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
@@ -43,8 +44,12 @@ pub(crate) struct VerifyArgs {
     tee: Option<TeeName>,
 
     /// How to show the report
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+
+    /// The private key that signs `--format ear`: PKCS#8 in PEM, P-256 or P-384
+    #[arg(long, value_name = "FILE")]
+    ear_key: Option<PathBuf>,
 
     /// Explain one check instead, or `all`: what it establishes, where it is written, what to do when it fails
     #[arg(long, value_name = "CHECK-ID", exclusive = true)]
@@ -94,7 +99,9 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     let path = args.evidence.as_deref().ok_or("no evidence given")?;
     // No default: the weak policy would accept what nobody asked about, and the strong one needs values of the user's own.
     let named = args.policy.as_deref().ok_or(NO_POLICY)?;
-    let mut policy = policy::read(named)?;
+    let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
+    let policy_text = policy::read_text(named)?;
+    let mut policy = Policy::parse(&policy_text).map_err(|error| policy::refused(named, &error))?;
     if let Some(expected) = args.report_data {
         policy = policy.with_report_data(expected);
     }
@@ -120,29 +127,28 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     endorsements.extend(&evidence.endorsements);
     let now = args.at.map_or_else(instant::now, Ok)?;
 
-    match teegate_verifier::verify(&evidence.as_evidence(&endorsements), &policy, now) {
-        Ok(attested) => Ok((shown(attested.report(), &policy, named, args.format)?, exit::ACCEPTED)),
-        Err(rejection) => {
-            Ok((shown(rejection.report(), &policy, named, args.format)?, exit::of_rejection(rejection.stage())))
-        }
-    }
+    let presented = evidence.as_evidence(&endorsements);
+    let verdict = teegate_verifier::verify(&presented, &policy, now);
+    let (report, status) = match &verdict {
+        Ok(attested) => (attested.report(), exit::ACCEPTED),
+        Err(rejection) => (rejection.report(), exit::of_rejection(rejection.stage())),
+    };
+    let about = About {
+        policy: &policy,
+        named,
+        policy_text: &policy_text,
+        evidence: path,
+        report_data: args.report_data,
+        replayed: args.at.is_some(),
+        expired: &teegate_verifier::expired(&presented, &policy, now),
+        ear_key: ear_key.as_ref(),
+    };
+    Ok((format::render(report, &about, args.format)?, status))
 }
 
 const NO_POLICY: &str = "no policy given, so there is nothing to hold the evidence against; `--policy genuine` asks whether the \
      hardware is genuine, which is not whether to send to it; `--policy FILE` asks what that file says, and `strict` is the \
      template of such a file";
-
-fn shown(report: &Report, policy: &Policy, named: &str, format: Format) -> Result<String, String> {
-    match format {
-        Format::Text => Ok(show::report(report, policy, named, Style::of_stdout())),
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(report)
-                .map_err(|error| format!("the report cannot be written: {error}"))?;
-            text.push('\n');
-            Ok(text)
-        }
-    }
-}
 
 fn report_data(text: &str) -> Result<ReportData, String> {
     let mut bytes = [0; 64];
