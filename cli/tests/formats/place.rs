@@ -113,6 +113,11 @@ impl Place {
         command(&[args, endorsements, tee].concat()).current_dir(self.folder()).output().unwrap()
     }
 
+    /// What the bytes of evidence in the folder say.
+    pub(super) fn inspect(&self, evidence: &str) -> Output {
+        command(&["inspect", evidence, "--format", "json"]).current_dir(self.folder()).output().unwrap()
+    }
+
     /// The arguments for a format; a signing key lies in the folder afterwards.
     pub(super) fn format(&self, format: &'static str) -> Vec<&'static str> {
         if format != "ear" {
