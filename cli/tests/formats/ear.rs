@@ -30,7 +30,7 @@ pub(super) fn read(token: &str, public: &[u8], curve: Curve) -> Value {
     let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap();
 
     let altered = String::from_utf8(URL_SAFE_NO_PAD.decode(input.split_once('.').unwrap().1).unwrap()).unwrap();
-    let altered = altered.replacen("\"iat\":1", "\"iat\":2", 1);
+    let altered = altered.replacen("\"iat\":", "\"iat\":1", 1);
     let altered = format!(
         "{}.{}.{}",
         input.split_once('.').unwrap().0,
