@@ -3,6 +3,7 @@
 mod demo;
 mod exit;
 mod explain;
+mod format;
 mod infer;
 mod inspect;
 mod instant;

@@ -79,7 +79,7 @@ pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
 }
 
 fn explain(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
-    let policy = values.policy(file, None)?;
+    let (policy, _) = values.policy(file, None)?;
     let values = values.load(None)?;
     let sentences = policy.explain();
     let text = match format {

@@ -2,18 +2,20 @@
 //! why evidence was refused. First the verdict, then what failed, then one line a check in the order of the walk; at the end,
 //! where a terminal stops scrolling, what failed once more and a summary in one line.
 
-use teegate_verifier::{BoundTo, Check, FactValue, Finding, Outcome, Policy, Report, Stage, Tee};
+use teegate_verifier::{BoundTo, Check, Expired, FactValue, Finding, Outcome, Policy, Report, Stage, Tee};
 
 use crate::exit;
+use crate::format::window;
 use crate::output::{Style, Tone, plain};
 
 /// The whole text. `named` is the policy as the user named it.
-pub(crate) fn report(report: &Report, policy: &Policy, named: &str, style: Style) -> String {
+pub(crate) fn report(report: &Report, policy: &Policy, named: &str, expired: &[Expired], style: Style) -> String {
     let page = Page { report, policy, named, style };
     let mut text = page.verdict();
     text.push_str(&page.essentials());
     text.push_str(&page.caution());
     text.push_str(&page.failures_in_full());
+    text.push_str(&page.expired(expired));
     for stage in [Stage::Parse, Stage::Authenticate, Stage::Appraise] {
         text.push_str(&page.stage(stage));
     }
@@ -84,6 +86,15 @@ impl Page<'_> {
         }
         let lines = lines.iter().map(|(name, value)| format!("  {name:<12}  {}\n", plain(value)));
         format!("\n{}", lines.collect::<String>())
+    }
+
+    /// Beyond the first check that stopped the walk: all that has run out, for who replays old evidence.
+    fn expired(&self, expired: &[Expired]) -> String {
+        if expired.is_empty() {
+            return String::new();
+        }
+        let lines = expired.iter().map(|expired| format!("  {}\n", plain(&window(expired))));
+        format!("\nExpired at {}, or not yet valid\n{}", self.report.at(), lines.collect::<String>())
     }
 
     fn platform(&self) -> String {
@@ -277,7 +288,7 @@ mod tests {
         let policy = crate::policy::read("genuine").unwrap();
         let rejection =
             verify(&Evidence::sev_snp(bytes, &Endorsements::new()), &policy, UnixTime::from_seconds(0)).unwrap_err();
-        report(rejection.report(), &policy, "gen\u{1b}uine", style)
+        report(rejection.report(), &policy, "gen\u{1b}uine", &[], style)
     }
 
     #[test]

@@ -22,11 +22,15 @@ pub(crate) struct ValuesArgs {
 }
 
 impl ValuesArgs {
-    /// The policy called `name`, filled in.
-    pub(crate) fn policy(&self, name: &str, at: Option<UnixTime>) -> Result<Policy, String> {
-        let Some(values) = self.load(at)? else { return policy::read(name) };
-        let filled = fill(name, &policy::read_text(name)?, &values)?;
-        Ok(filled.policy().clone())
+    /// The policy called `name`, filled in, and its text, which loads by itself.
+    pub(crate) fn policy(&self, name: &str, at: Option<UnixTime>) -> Result<(Policy, String), String> {
+        let text = policy::read_text(name)?;
+        let Some(values) = self.load(at)? else {
+            let policy = Policy::parse(&text).map_err(|error| policy::refused(name, &error))?;
+            return Ok((policy, text));
+        };
+        let filled = fill(name, &text, &values)?;
+        Ok((filled.policy().clone(), filled.text().to_owned()))
     }
 
     /// Two policies: the values fill whichever leaves something to them.
@@ -126,8 +130,10 @@ mod tests {
         let host = put("h.toml", toml(&format!("[sev-snp]\nhost_data = \"{}\"", "11".repeat(32))).as_bytes());
         let args =
             |paths: &[&PathBuf]| ValuesArgs { reference_values: paths.iter().map(|path| (*path).clone()).collect() };
-        let policy = args(&[&measurement, &host]).policy("strict", None).unwrap();
+        let (policy, text) = args(&[&measurement, &host]).policy("strict", None).unwrap();
         assert_eq!(policy.name(), "strict");
+        // The text stands for itself: the profile that was left out is not in it, nor any hole.
+        assert_eq!(Policy::parse(&text).unwrap().explain(), policy.explain());
         // One of them is not enough, and the template says where it stops.
         let error = args(&[&measurement]).policy("strict", None).unwrap_err();
         assert!(error.contains("is a template") && error.contains("host_data"), "{error}");

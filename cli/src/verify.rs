@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use teegate_intake::{Defect, endorsements, evidence};
-use teegate_verifier::{Policy, Report, ReportData, Tee, UnixTime};
+use teegate_verifier::{ReportData, Tee, UnixTime};
 
-use crate::output::{self, Style};
+use crate::format::{self, About, ReportFormat, SigningKey};
+use crate::output;
 use crate::values::ValuesArgs;
-use crate::{exit, explain, instant, memory, show};
+use crate::{exit, explain, instant, memory};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
@@ -51,8 +52,12 @@ pub(crate) struct VerifyArgs {
     tee: Option<TeeName>,
 
     /// How to show the report
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+
+    /// The private key that signs `--format ear`: PKCS#8 in PEM, P-256 or P-384
+    #[arg(long, value_name = "FILE")]
+    ear_key: Option<PathBuf>,
 
     /// Explain one check instead, or `all`: what it establishes, where it is written, what to do when it fails
     #[arg(long, value_name = "CHECK-ID", exclusive = true)]
@@ -102,7 +107,8 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     let path = args.evidence.as_deref().ok_or("no evidence given")?;
     // No default: the weak policy would accept what nobody asked about, and the strong one needs values of the user's own.
     let named = args.policy.as_deref().ok_or(NO_POLICY)?;
-    let mut policy = args.values.policy(named, args.at)?;
+    let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
+    let (mut policy, policy_text) = args.values.policy(named, args.at)?;
     if let Some(expected) = args.report_data {
         policy = policy.with_report_data(expected);
     }
@@ -128,41 +134,38 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     endorsements.extend(&evidence.endorsements);
     let now = args.at.map_or_else(instant::now, Ok)?;
 
-    let evidence = evidence.as_evidence(&endorsements);
+    let presented = evidence.as_evidence(&endorsements);
     let verdict = match &args.memory {
-        None => teegate_verifier::verify(&evidence, &policy, now),
+        None => teegate_verifier::verify(&presented, &policy, now),
         Some(path) => {
             let known = memory::read(path)?;
-            let verdict = teegate_verifier::verify_with(&evidence, &policy, now, &known);
+            let verdict = teegate_verifier::verify_with(&presented, &policy, now, &known);
             if let Ok(attested) = &verdict {
                 memory::remember(path, known, attested.seen())?;
             }
             verdict
         }
     };
-    match verdict {
-        Ok(attested) => Ok((shown(attested.report(), &policy, named, args.format)?, exit::ACCEPTED)),
-        Err(rejection) => {
-            Ok((shown(rejection.report(), &policy, named, args.format)?, exit::of_rejection(rejection.stage())))
-        }
-    }
+    let (report, status) = match &verdict {
+        Ok(attested) => (attested.report(), exit::ACCEPTED),
+        Err(rejection) => (rejection.report(), exit::of_rejection(rejection.stage())),
+    };
+    let about = About {
+        policy: &policy,
+        named,
+        policy_text: &policy_text,
+        evidence: path,
+        report_data: args.report_data,
+        replayed: args.at.is_some(),
+        expired: &teegate_verifier::expired(&presented, &policy, now),
+        ear_key: ear_key.as_ref(),
+    };
+    Ok((format::render(report, &about, args.format)?, status))
 }
 
 const NO_POLICY: &str = "no policy given, so there is nothing to hold the evidence against; `--policy genuine` asks whether the \
      hardware is genuine, which is not whether to send to it; `--policy FILE` asks what that file says, and `strict` is the \
      template of such a file";
-
-fn shown(report: &Report, policy: &Policy, named: &str, format: Format) -> Result<String, String> {
-    match format {
-        Format::Text => Ok(show::report(report, policy, named, Style::of_stdout())),
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(report)
-                .map_err(|error| format!("the report cannot be written: {error}"))?;
-            text.push('\n');
-            Ok(text)
-        }
-    }
-}
 
 fn report_data(text: &str) -> Result<ReportData, String> {
     let mut bytes = [0; 64];

@@ -8,6 +8,8 @@
     reason = "a test that cannot set up its input should fail where it stands"
 )]
 
+mod formats;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -6,6 +6,7 @@
 mod accepted;
 mod case;
 mod coverage;
+mod expired;
 mod loader;
 mod memory;
 mod policy_diff;

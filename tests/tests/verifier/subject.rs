@@ -179,6 +179,12 @@ impl Subject {
         judge(evidence, &policy, UnixTime::from_seconds(self.now))
     }
 
+    /// What of the pool the time lies outside of, one `what` each.
+    pub(crate) fn expired(&self) -> Vec<String> {
+        let expired = self.with_parts(|evidence, policy, now| teegate_verifier::expired(&evidence, policy, now));
+        expired.iter().map(|expired| expired.what().to_owned()).collect()
+    }
+
     pub(crate) fn load_policy(&self) -> teegate_verifier::Policy {
         let policy = self.policy.load();
         self.asked.map_or_else(|| policy.clone(), |bytes| policy.with_report_data(ReportData(bytes)))

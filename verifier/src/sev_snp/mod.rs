@@ -7,12 +7,14 @@ mod choose;
 mod leaf;
 mod report;
 mod tcb;
+mod windows;
 
 pub use report::ReportBytes;
 
 pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
 pub(crate) use report::Report;
+pub(crate) use windows::look_at_windows;
 
 use crate::checks::Tee;
 use crate::error::Malformed;

@@ -10,10 +10,12 @@ mod outlook;
 mod pck;
 mod quote;
 mod tcb;
+mod windows;
 
 pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
 pub(crate) use quote::Quote;
+pub(crate) use windows::look_at_windows;
 
 use crate::checks::Tee;
 use crate::error::Malformed;

@@ -13,6 +13,7 @@ use crate::reference::NEEDED;
 #[derive(Clone, Debug)]
 pub struct Filled {
     policy: Policy,
+    text: String,
     notes: Vec<String>,
 }
 
@@ -20,6 +21,11 @@ impl Filled {
     /// The policy.
     pub const fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The policy as TOML that loads by itself: the values in their places, without a profile that was left out.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// What the values did beside filling fields: a profile that was left out, values for a TEE that the policy refuses.
@@ -52,7 +58,12 @@ impl Policy {
                 holes.extend(own);
             }
         }
-        let policy = Self::parse_without(&filled(text, &mut holes, values), left_out)?;
+        let filled = filled(text, &mut holes, values);
+        let policy = Self::parse_without(&filled, left_out)?;
+        let own_text = match left_out {
+            None => filled,
+            Some(tee) => without(&filled, tee)?,
+        };
         for given in values.given() {
             if holes.iter().any(|hole| hole.tee == given.tee() && hole.field == given.field()) {
                 continue;
@@ -63,8 +74,15 @@ impl Policy {
                 Unused::Contradicts(error) => return Err(error),
             }
         }
-        Ok(Filled { policy, notes })
+        Ok(Filled { policy, text: own_text, notes })
     }
+}
+
+/// The document without the profiles of one TEE.
+fn without(text: &str, tee: Tee) -> Result<String, PolicyError> {
+    let mut document: toml::Table = toml::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
+    document.remove(tee.name());
+    toml::to_string(&document).map_err(|error| PolicyError(error.to_string()))
 }
 
 impl ReferenceValues {

@@ -1,0 +1,187 @@
+//! An EAT Attestation Result (draft-ietf-rats-ear-04) in JSON, signed as a JWT: one submodule, named after the TEE.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Map, Value, json};
+use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Stage, Tee};
+
+use super::vector::{self, Tier};
+use super::{About, sign, verdict};
+
+/// The profile that the draft of May 2026 defines.
+const PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";
+
+/// The largest integer that every reader of JSON holds exactly; larger facts are written as text.
+const EXACT: u64 = 1 << 53;
+
+/// What the verifier learned from the vendors' statements and not from the evidence.
+const OF_THE_VERIFIER: &[&str] = &[
+    "product",
+    "bulletin_baseline",
+    "bulletins_open",
+    "bulletins_not_shown",
+    "csp_id",
+    "crl_this_update",
+    "root_crl_this_update",
+    "pck_crl_this_update",
+    "reported_tcb_version",
+    "current_tcb_version",
+    "committed_tcb_version",
+    "launch_tcb_version",
+    "fmspc",
+    "ppid",
+    "pce_id",
+    "pce_svn",
+    "cpu_svn",
+    "sgx_type",
+    "pck_ca",
+    "platform_instance_id",
+    "dynamic_platform",
+    "cached_keys",
+    "smt_enabled",
+    "tcb_evaluation_number",
+    "qe_evaluation_number",
+    "tcb_status",
+    "tcb_date",
+    "advisories",
+    "tcb_status_platform",
+    "tcb_status_module",
+    "tcb_status_qe",
+    "tcb_status_current",
+    "tcb_date_current",
+    "advisories_current",
+    "event_log_events",
+];
+
+#[derive(Serialize)]
+struct Ear {
+    eat_profile: &'static str,
+    iat: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+    ear_verifier_id: VerifierId,
+    ear_status: &'static str,
+    submods: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct VerifierId {
+    developer: &'static str,
+    build: &'static str,
+}
+
+#[derive(Serialize)]
+struct Appraisal<'a> {
+    ear_status: &'static str,
+    #[serde(serialize_with = "as_object", skip_serializing_if = "<[_]>::is_empty")]
+    ear_trustworthiness_vector: &'a [(&'static str, i8)],
+    ear_appraisal_policy_ids: [String; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eat_nonce: Option<String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    ear_attester_claims: Map<String, Value>,
+    ear_verifier_claims: Map<String, Value>,
+}
+
+/// The signed token, on a line of its own.
+pub(super) fn render(report: &Report, about: &About<'_>) -> Result<String, String> {
+    let key = about.ear_key.ok_or_else(sign::missing_key)?;
+    let claims = serde_json::to_string(&ear(report, about)?)
+        .map_err(|error| format!("the attestation result cannot be written: {error}"))?;
+    Ok(format!("{}\n", key.sign(&claims)?))
+}
+
+fn ear(report: &Report, about: &About<'_>) -> Result<Ear, String> {
+    let vector = vector::vector(report);
+    let status: Tier = vector::status(report, &vector);
+    // The draft wants no empty vector: where nothing is claimed, the member is absent.
+    let claimed = if vector.iter().any(|(_, value)| *value != 0) { &vector[..] } else { &[] };
+    let (attester, mut verifier) = claims(report);
+    verifier.extend(verdict_claims(report, about));
+    let appraisal = Appraisal {
+        ear_status: status.name(),
+        ear_trustworthiness_vector: claimed,
+        ear_appraisal_policy_ids: [format!("{};sha256={}", about.named, sign::sha256(about.policy_text))],
+        eat_nonce: nonce(report, about),
+        ear_attester_claims: attester,
+        ear_verifier_claims: verifier,
+    };
+    let appraisal = serde_json::to_value(appraisal).map_err(|error| format!("the appraisal: {error}"))?;
+    Ok(Ear {
+        eat_profile: PROFILE,
+        iat: report.at().seconds(),
+        // A verdict about now ends with the first thing that it rests on. One about a stated time is about that time,
+        // which `iat` names, and stays what it is.
+        exp: report.valid_until().filter(|_| !about.replayed).map(teegate_verifier::UnixTime::seconds),
+        ear_verifier_id: VerifierId { developer: "teegate", build: concat!("teegate ", env!("CARGO_PKG_VERSION")) },
+        ear_status: status.name(),
+        submods: Map::from_iter([(report.tee().name().to_owned(), appraisal)]),
+    })
+}
+
+/// The challenge that makes the evidence fresh: report data that the caller named and that the evidence holds.
+fn nonce(report: &Report, about: &About<'_>) -> Option<String> {
+    let compared = match report.tee() {
+        Tee::SevSnp => Check::SnpGuestReportData,
+        Tee::Tdx => Check::TdxTdReportData,
+    };
+    let held = report.finding(compared).is_some_and(|finding| *finding.outcome() == Outcome::Pass);
+    about.report_data.filter(|_| held).map(|data| URL_SAFE_NO_PAD.encode(data.0))
+}
+
+/// Facts by the authority that stands behind them. What was not authenticated nobody stands behind.
+fn claims(report: &Report) -> (Map<String, Value>, Map<String, Value>) {
+    if matches!(report.stage(), Some(Stage::Parse | Stage::Authenticate)) {
+        return (Map::new(), Map::new());
+    }
+    let mut attester = Map::new();
+    let mut verifier = Map::new();
+    for (name, value) in report.facts() {
+        let claims = if OF_THE_VERIFIER.contains(&name) { &mut verifier } else { &mut attester };
+        if let Some(value) = claim(value) {
+            claims.insert(name.to_owned(), value);
+        }
+    }
+    (attester, verifier)
+}
+
+fn claim(value: &FactValue) -> Option<Value> {
+    Some(match value {
+        FactValue::Absent => return None,
+        FactValue::Number(number) if *number <= EXACT => json!(number),
+        FactValue::Flag(flag) => json!(flag),
+        FactValue::List(list) => json!(list),
+        FactValue::Text(_) | FactValue::Bytes(_) | FactValue::Number(_) => json!(value.to_string()),
+    })
+}
+
+fn verdict_claims(report: &Report, about: &About<'_>) -> Map<String, Value> {
+    let checks: Map<String, Value> = report
+        .findings()
+        .iter()
+        .map(|finding| (finding.check().id().to_owned(), json!(finding.outcome().name())))
+        .collect();
+    let members = [
+        ("verdict", Some(json!(verdict(report)))),
+        ("stage", report.stage().map(|stage| json!(stage.rejection()))),
+        ("profile", report.profile().map(|profile| json!(profile))),
+        ("bound_to", report.bound_to().map(BoundTo::name).map(|bound| json!(bound))),
+        ("valid_until", report.valid_until().map(|end| json!(end.to_string()))),
+        ("ends_first", report.ends_first().map(|first| json!(first))),
+        ("warnings", report.warnings().next().map(|_| json!(report.warnings().collect::<Vec<_>>()))),
+        ("outlook", (!report.outlook().is_empty()).then(|| json!(report.outlook()))),
+        ("checks", Some(Value::Object(checks))),
+        ("expired", (!about.expired.is_empty()).then(|| json!(about.expired))),
+    ];
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn as_object<S: Serializer>(pairs: &&[(&'static str, i8)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(pairs.len()))?;
+    for (name, value) in *pairs {
+        map.serialize_entry(name, value)?;
+    }
+    map.end()
+}

@@ -1,0 +1,196 @@
+//! JUnit XML, as CI systems read it: one test suite for the evidence, one test case for each check.
+//!
+//! There is no standard; this keeps to what the schemas of Ant, Maven Surefire and Jenkins have in common.
+
+use teegate_verifier::{BoundTo, Finding, Outcome, Report, Stage};
+
+use super::{About, sign, verdict, window};
+use crate::output::plain;
+
+/// The whole document.
+pub(super) fn render(report: &Report, about: &About<'_>) -> String {
+    let counts = Counts::of(report);
+    let suite = format!("teegate.{}", report.tee());
+    let mut xml = Xml::default();
+    xml.open(
+        "testsuites",
+        &[("name", "teegate verify"), ("tests", &counts.tests), ("failures", &counts.failures), ("errors", "0")],
+    );
+    xml.open(
+        "testsuite",
+        &[
+            ("name", &suite),
+            ("tests", &counts.tests),
+            ("failures", &counts.failures),
+            ("errors", "0"),
+            ("skipped", &counts.skipped),
+            ("time", "0"),
+            ("timestamp", &report.at().to_string()),
+        ],
+    );
+    xml.open("properties", &[]);
+    for (name, value) in properties(report, about) {
+        xml.empty("property", &[("name", name), ("value", &value)]);
+    }
+    xml.close("properties");
+    for finding in report.findings() {
+        test_case(&mut xml, &suite, finding);
+    }
+    if !about.expired.is_empty() {
+        let lines: Vec<_> = about.expired.iter().map(|expired| plain(&window(expired))).collect();
+        xml.text("system-out", &[], &format!("expired at {}:\n{}", report.at(), lines.join("\n")));
+    }
+    xml.close("testsuite");
+    xml.close("testsuites");
+    xml.document
+}
+
+struct Counts {
+    tests: String,
+    failures: String,
+    skipped: String,
+}
+
+impl Counts {
+    fn of(report: &Report) -> Self {
+        let count = |wanted: fn(&Outcome) -> bool| {
+            report.findings().iter().filter(|finding| wanted(finding.outcome())).count().to_string()
+        };
+        Self {
+            tests: report.findings().len().to_string(),
+            failures: count(|outcome| *outcome == Outcome::Fail),
+            skipped: count(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Fail)),
+        }
+    }
+}
+
+fn properties(report: &Report, about: &About<'_>) -> Vec<(&'static str, String)> {
+    let mut properties = vec![
+        ("tool", concat!("teegate ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("verdict", verdict(report).to_owned()),
+        ("tee", report.tee().name().to_owned()),
+        ("evidence", about.evidence.display().to_string()),
+        ("policy", about.named.to_owned()),
+        ("policy_sha256", sign::sha256(about.policy_text)),
+        ("at", report.at().to_string()),
+    ];
+    let sometimes = [
+        ("stage", report.stage().map(|stage| stage.rejection().to_owned())),
+        ("profile", report.profile().map(str::to_owned)),
+        ("bound_to", report.bound_to().map(|bound: BoundTo| bound.name().to_owned())),
+        ("valid_until", report.valid_until().map(|end| end.to_string())),
+        ("ends_first", report.ends_first().map(str::to_owned)),
+    ];
+    properties.extend(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    properties.extend(report.warnings().map(|warning| ("warning", warning.to_owned())));
+    properties.extend(report.outlook().iter().map(|prospect| ("outlook", prospect.text.clone())));
+    properties.extend(about.expired.iter().map(|expired| ("expired", window(expired))));
+    properties
+}
+
+fn test_case(xml: &mut Xml, suite: &str, finding: &Finding) {
+    let check = finding.check();
+    let class = format!("{suite}.{}", stage(check.stage()));
+    let case = [("classname", class.as_str()), ("name", check.id()), ("time", "0")];
+    let skipped = match finding.outcome() {
+        Outcome::Pass => return xml.empty("testcase", &case),
+        Outcome::Fail => {
+            let (expected, actual) = (plain(finding.expected()), plain(finding.actual()));
+            let text = format!(
+                "establishes: {}\nexpected: {expected}\nfound: {actual}\nsource: {}\nto do: {}",
+                check.stops(),
+                check.source(),
+                check.remedy()
+            );
+            let message = format!("expected {expected}, found {actual}");
+            xml.open("testcase", &case);
+            xml.text("failure", &[("type", check.stage().rejection()), ("message", &message)], &text);
+            return xml.close("testcase");
+        }
+        Outcome::NotChecked { waived_by, why } => format!("waived by `{waived_by}` of the policy: {why}"),
+        Outcome::NotApplicable(why) => format!("not applicable: {why}"),
+        Outcome::NotReached => "not reached: an earlier check failed".to_owned(),
+    };
+    xml.open("testcase", &case);
+    xml.empty("skipped", &[("message", &skipped)]);
+    xml.close("testcase");
+}
+
+const fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Parse => "parse",
+        Stage::Authenticate => "authenticate",
+        Stage::Appraise => "appraise",
+    }
+}
+
+/// A document under construction. Names are ours; attributes and text may be anybody's.
+struct Xml {
+    document: String,
+}
+
+impl Default for Xml {
+    fn default() -> Self {
+        Self { document: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned() }
+    }
+}
+
+impl Xml {
+    fn tag(&mut self, name: &str, attributes: &[(&str, &str)], end: &str) {
+        self.document.push_str(&format!("<{name}"));
+        for (key, value) in attributes {
+            self.document.push_str(&format!(" {key}=\"{}\"", escaped(&plain(value))));
+        }
+        self.document.push_str(end);
+    }
+
+    fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
+        self.tag(name, attributes, ">\n");
+    }
+
+    fn empty(&mut self, name: &str, attributes: &[(&str, &str)]) {
+        self.tag(name, attributes, "/>\n");
+    }
+
+    /// An element that holds `text`, whose line feeds are our own.
+    fn text(&mut self, name: &str, attributes: &[(&str, &str)], text: &str) {
+        self.tag(name, attributes, ">");
+        self.document.push_str(&escaped(text));
+        self.close(name);
+    }
+
+    fn close(&mut self, name: &str) {
+        self.document.push_str(&format!("</{name}>\n"));
+    }
+}
+
+/// Text as XML 1.0 can hold it: markup escaped (`>` as well, or `]]>` would not be well-formed), and every character
+/// that XML cannot write at all replaced by U+FFFD.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\n' | '\t' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'.. => safe.push(c),
+            _ => safe.push('\u{FFFD}'),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_stays_text() {
+        assert_eq!(escaped("]]></failure><a b=\"&\">"), "]]&gt;&lt;/failure&gt;&lt;a b=&quot;&amp;&quot;&gt;");
+        assert_eq!(escaped("\0\u{1}\u{1b}\u{FFFE}\u{FFFF}\n"), "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}\n");
+        let mut xml = Xml::default();
+        xml.empty("a", &[("b", "\0\n\u{202E}<")]);
+        assert!(xml.document.ends_with("<a b=\"\\u{0}\\u{a}\\u{202e}&lt;\"/>\n"), "{}", xml.document);
+    }
+}

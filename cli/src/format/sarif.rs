@@ -1,0 +1,253 @@
+//! SARIF 2.1.0 (OASIS, errata 01): the catalogue's checks as rules, and a result for each that failed.
+//!
+//! Only failures become results. The format could say `kind: pass`, but code scanning on GitHub does not read `kind` and
+//! shows every result as an alert; the whole list of checks stands in the run's properties instead.
+
+use std::path::{Component, Path};
+
+use serde::Serialize;
+use teegate_verifier::{Expired, Finding, Outcome, Prospect, Report};
+
+use super::checks::{Line, lines};
+use super::{About, exit_status, sign, verdict};
+use crate::output::plain;
+
+const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+
+/// A SARIF log.
+#[derive(Serialize)]
+pub(super) struct Log<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    version: &'static str,
+    runs: [Run<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run<'a> {
+    tool: Tool,
+    invocations: [Invocation; 1],
+    artifacts: [Artifact; 1],
+    results: Vec<Outcoming>,
+    properties: Properties<'a>,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    driver: Driver,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Driver {
+    name: &'static str,
+    semantic_version: &'static str,
+    rules: Vec<Rule>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    id: &'static str,
+    short_description: Text,
+    help: Text,
+    default_configuration: Level,
+    properties: RuleProperties,
+}
+
+#[derive(Serialize)]
+struct Level {
+    level: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuleProperties {
+    rejects_as: &'static str,
+    source: &'static str,
+}
+
+#[derive(Serialize)]
+struct Text {
+    text: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Invocation {
+    execution_successful: bool,
+    exit_code: u8,
+}
+
+#[derive(Serialize)]
+struct Artifact {
+    location: ArtifactLocation,
+    roles: [&'static str; 1],
+}
+
+#[derive(Clone, Serialize)]
+struct ArtifactLocation {
+    uri: String,
+}
+
+/// A `result`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcoming {
+    rule_id: &'static str,
+    rule_index: usize,
+    kind: &'static str,
+    level: &'static str,
+    message: Text,
+    locations: [Location; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Location {
+    physical_location: PhysicalLocation,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PhysicalLocation {
+    artifact_location: ArtifactLocation,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties<'a> {
+    verdict: &'static str,
+    stage: Option<&'static str>,
+    tee: &'static str,
+    policy: String,
+    policy_sha256: String,
+    at: String,
+    valid_until: Option<String>,
+    ends_first: Option<&'a str>,
+    warnings: Vec<&'a str>,
+    outlook: &'a [Prospect],
+    expired: &'a [Expired],
+    checks: Vec<Line<'a>>,
+}
+
+/// The log of one report.
+pub(super) fn log<'a>(report: &'a Report, about: &About<'a>) -> Log<'a> {
+    let location = ArtifactLocation { uri: uri_reference(about.evidence) };
+    let failed = report.findings().iter().enumerate().filter(|(_, finding)| *finding.outcome() == Outcome::Fail);
+    let results = failed.map(|(index, finding)| result(index, finding, &location)).collect();
+    let driver = Driver {
+        name: "teegate",
+        semantic_version: env!("CARGO_PKG_VERSION"),
+        rules: report.findings().iter().map(rule).collect(),
+    };
+    let run = Run {
+        tool: Tool { driver },
+        // There is a verdict; whether it pleases is said by the exit code.
+        invocations: [Invocation { execution_successful: true, exit_code: exit_status(report) }],
+        artifacts: [Artifact { location, roles: ["analysisTarget"] }],
+        results,
+        properties: Properties {
+            verdict: verdict(report),
+            stage: report.stage().map(teegate_verifier::Stage::rejection),
+            tee: report.tee().name(),
+            policy: about.named.to_owned(),
+            policy_sha256: sign::sha256(about.policy_text),
+            at: report.at().to_string(),
+            valid_until: report.valid_until().map(|end| end.to_string()),
+            ends_first: report.ends_first(),
+            warnings: report.warnings().collect(),
+            outlook: report.outlook(),
+            expired: about.expired,
+            checks: lines(report),
+        },
+    };
+    Log { schema: SCHEMA, version: "2.1.0", runs: [run] }
+}
+
+fn rule(finding: &Finding) -> Rule {
+    let check = finding.check();
+    let text = |text: &str| Text { text: text.to_owned() };
+    Rule {
+        id: check.id(),
+        short_description: text(check.stops()),
+        help: text(check.remedy()),
+        default_configuration: Level { level: "error" },
+        properties: RuleProperties { rejects_as: check.stage().rejection(), source: check.source() },
+    }
+}
+
+fn result(rule_index: usize, finding: &Finding, location: &ArtifactLocation) -> Outcoming {
+    let check = finding.check();
+    let text = format!(
+        "{}: expected {}, found {}; to do: {}",
+        check.stage().rejection(),
+        plain(finding.expected()),
+        plain(finding.actual()),
+        check.remedy()
+    );
+    let artifact_location = location.clone();
+    Outcoming {
+        rule_id: check.id(),
+        rule_index,
+        kind: "fail",
+        level: "error",
+        message: Text { text },
+        locations: [Location { physical_location: PhysicalLocation { artifact_location } }],
+    }
+}
+
+/// The path as a URI reference (RFC 3986): its segments percent-encoded, relative as it was given. An absolute path
+/// becomes a `file` URI; standard input a name that no file of a repository has.
+fn uri_reference(path: &Path) -> String {
+    if path == Path::new("-") {
+        return "stdin".to_owned();
+    }
+    let segments: Vec<_> = path
+        .components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(percent_encoded(name.as_encoded_bytes())),
+            Component::ParentDir => Some("..".to_owned()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+        })
+        .collect();
+    let joined = segments.join("/");
+    match (path.is_absolute(), joined.as_str()) {
+        (true, _) => format!("file:///{joined}"),
+        (false, "") => ".".to_owned(),
+        (false, _) => joined,
+    }
+}
+
+fn percent_encoded(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_uri_references() {
+        for (path, uri) in [
+            ("evidence/report.bin", "evidence/report.bin"),
+            ("./a b/é#?.bin", "a%20b/%C3%A9%23%3F.bin"),
+            ("c:d", "c%3Ad"),
+            ("../x", "../x"),
+            ("/var/x y", "file:///var/x%20y"),
+            ("-", "stdin"),
+            (".", "."),
+        ] {
+            assert_eq!(uri_reference(Path::new(path)), uri);
+        }
+    }
+}

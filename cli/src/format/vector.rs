@@ -1,0 +1,289 @@
+//! From checks to an AR4SI trustworthiness vector (draft-ietf-rats-ar4si, section 2.3). FORMATS.md holds the same table in words.
+//!
+//! A claim affirms only where every check in its list passed, or has nothing to judge: one that the policy waives, or that
+//! was not reached, leaves the claim at 0, *no claim*. A failed check gives the claim the worst value that a failure has.
+
+use teegate_verifier::{Check, FactValue, Outcome, Report, Stage, Tee};
+
+/// The claims that evidence of a TEE can speak to. File system, stored and sourced data it says nothing of: they are
+/// never claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    InstanceIdentity,
+    Configuration,
+    Executables,
+    Hardware,
+    RuntimeOpaque,
+}
+
+/// The tier of a claim's value, or of the whole (AR4SI, section 2.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tier {
+    None,
+    Affirming,
+    Warning,
+    Contraindicated,
+}
+
+impl Tier {
+    /// The tier that `value` lies in.
+    const fn of(value: i8) -> Self {
+        match value {
+            -1..=1 => Self::None,
+            -32..=31 => Self::Affirming,
+            -96..=95 => Self::Warning,
+            _ => Self::Contraindicated,
+        }
+    }
+
+    /// Its name on the wire.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Affirming => "affirming",
+            Self::Warning => "warning",
+            Self::Contraindicated => "contraindicated",
+        }
+    }
+}
+
+/// No claim.
+const NO_CLAIM: i8 = 0;
+/// The evidence cannot be parsed.
+const UNEXPECTED_EVIDENCE: i8 = 1;
+/// Genuine hardware with known weaknesses.
+const UNSAFE_HARDWARE: i8 = 32;
+/// Genuine, and refused.
+const CONTRAINDICATED_HARDWARE: i8 = 96;
+/// Not shown to be genuine.
+const UNRECOGNISED_HARDWARE: i8 = 97;
+/// A signature that does not hold, or not under the key that it must.
+const CRYPTO_FAILED: i8 = 99;
+
+/// A claim with its name, the value by which it affirms, and the checks that all have to pass for it.
+struct Rule {
+    claim: Claim,
+    name: &'static str,
+    affirms: i8,
+    fails: i8,
+    sev_snp: &'static [Check],
+    tdx: &'static [Check],
+}
+
+const RULES: [Rule; 5] = [
+    // 2: recognised, and not known to be compromised.
+    Rule {
+        claim: Claim::InstanceIdentity,
+        name: "instance-identity",
+        affirms: 2,
+        fails: 97,
+        sev_snp: &[Check::SnpPlatformAllowed, Check::SnpLeafChipId, Check::SnpChainCsp],
+        tdx: &[Check::TdxPlatformAllowed],
+    },
+    // 2: a known and approved configuration.
+    Rule {
+        claim: Claim::Configuration,
+        name: "configuration",
+        affirms: 2,
+        fails: 96,
+        sev_snp: &[
+            Check::SnpPolicyDebug,
+            Check::SnpPolicyMigration,
+            Check::SnpPolicyFlags,
+            Check::SnpGuestVmpl,
+            Check::SnpGuestHostData,
+        ],
+        tdx: &[
+            Check::TdxTdDebug,
+            Check::TdxTdAttributes,
+            Check::TdxTdXfam,
+            Check::TdxTdServiceTd,
+            Check::TdxTdRtmr0,
+            Check::TdxTdMrconfigid,
+        ],
+    },
+    // 3: only approved executables were loaded during boot. What runs afterwards (2) no launch measurement shows.
+    Rule {
+        claim: Claim::Executables,
+        name: "executables",
+        affirms: 3,
+        fails: 33,
+        sev_snp: &[Check::SnpGuestMeasurement],
+        tdx: &[Check::TdxTdMrtd, Check::TdxTdRtmr1, Check::TdxTdRtmr2],
+    },
+    // 2: genuine and supported. Of the authenticate stage only revocation can be waived; that the rest holds is what a
+    // report that came to the appraise stage says.
+    Rule {
+        claim: Claim::Hardware,
+        name: "hardware",
+        affirms: 2,
+        fails: CONTRAINDICATED_HARDWARE,
+        sev_snp: &[
+            Check::SnpSignature,
+            Check::SnpChainRevocation,
+            Check::SnpProductDenied,
+            Check::SnpTcbMinimum,
+            Check::SnpTcbOrder,
+            Check::SnpPlatformAgrees,
+        ],
+        tdx: &[
+            Check::TdxSignature,
+            Check::TdxChainRevocation,
+            Check::TdxTcbLevel,
+            Check::TdxTcbModule,
+            Check::TdxQeTcb,
+            Check::TdxTcbConvergence,
+            Check::TdxTcbAccepted,
+        ],
+    },
+    // 2: encrypted, and opaque to host and neighbours; 96: visible to them.
+    Rule {
+        claim: Claim::RuntimeOpaque,
+        name: "runtime-opaque",
+        affirms: 2,
+        fails: 96,
+        sev_snp: &[Check::SnpPolicyDebug],
+        tdx: &[Check::TdxTdDebug],
+    },
+];
+
+/// A failure of one of these is a failure of cryptography; any other of its stage leaves the hardware unrecognised.
+const CRYPTOGRAPHIC: [Check; 9] = [
+    Check::SnpChainArkPinned,
+    Check::SnpChainPath,
+    Check::SnpSignature,
+    Check::TdxChainRootPinned,
+    Check::TdxChainPck,
+    Check::TdxCollateralSigner,
+    Check::TdxQeSignature,
+    Check::TdxQeBinding,
+    Check::TdxSignature,
+];
+
+/// Failures that say something of the hardware without being needed for the claim: a policy may leave them unchecked.
+const ALSO_HARDWARE: [Check; 8] = [
+    Check::SnpTcbBulletins,
+    Check::SnpTcbRollback,
+    Check::TdxTcbRollback,
+    Check::SnpFirmwareMinimum,
+    Check::SnpMitigations,
+    Check::SnpPlatformInfo,
+    Check::TdxTdMrseam,
+    Check::TdxTcbRelaunch,
+];
+
+/// Every claim by name, in the order of AR4SI, with its value; the three that are never made are there with 0.
+pub(super) fn vector(report: &Report) -> [(&'static str, i8); 8] {
+    let value = |wanted| RULES.iter().find(|rule| rule.claim == wanted).map_or(NO_CLAIM, |rule| value(rule, report));
+    [
+        (name(Claim::InstanceIdentity), value(Claim::InstanceIdentity)),
+        (name(Claim::Configuration), value(Claim::Configuration)),
+        (name(Claim::Executables), value(Claim::Executables)),
+        ("file-system", NO_CLAIM),
+        (name(Claim::Hardware), value(Claim::Hardware)),
+        (name(Claim::RuntimeOpaque), value(Claim::RuntimeOpaque)),
+        ("storage-opaque", NO_CLAIM),
+        ("sourced-data", NO_CLAIM),
+    ]
+}
+
+fn name(claim: Claim) -> &'static str {
+    RULES.iter().find(|rule| rule.claim == claim).map_or("", |rule| rule.name)
+}
+
+/// The status of the whole. A rejection is contraindicated, whatever the single claims are. An acceptance affirms only
+/// where it affirms both the platform and the code: one that left either open is a warning, so that a relying party that
+/// looks at nothing but the status never takes *genuine* for *safe to send to*.
+pub(super) fn status(report: &Report, vector: &[(&'static str, i8)]) -> Tier {
+    if !report.accepted() {
+        return Tier::Contraindicated;
+    }
+    let worst = vector.iter().map(|(_, value)| Tier::of(*value)).max().unwrap_or(Tier::None);
+    let affirms = |claim| vector.iter().any(|(own, value)| *own == name(claim) && Tier::of(*value) == Tier::Affirming);
+    if affirms(Claim::Hardware) && affirms(Claim::Executables) { worst } else { Tier::Warning.max(worst) }
+}
+
+fn value(rule: &Rule, report: &Report) -> i8 {
+    match report.stage() {
+        Some(Stage::Parse) => return UNEXPECTED_EVIDENCE,
+        // Nothing in the evidence is believed, so nothing is said of the guest.
+        Some(Stage::Authenticate) => return unauthentic(rule.claim, report),
+        Some(Stage::Appraise) | None => {}
+    }
+    let checks = match report.tee() {
+        Tee::SevSnp => rule.sev_snp,
+        Tee::Tdx => rule.tdx,
+    };
+    let outcome = |check: &Check| report.finding(*check).map(teegate_verifier::Finding::outcome);
+    let fails = |check: &Check| outcome(check) == Some(&Outcome::Fail);
+    let hardware = rule.claim == Claim::Hardware;
+    if checks.iter().any(fails) || hardware && ALSO_HARDWARE.iter().any(fails) {
+        return rule.fails;
+    }
+    // Intel's own judgement counts, also where the policy accepts a lesser one or does not ask.
+    if hardware && report.fact("tcb_status").is_some_and(|status| *status != FactValue::Text("UpToDate".to_owned())) {
+        return UNSAFE_HARDWARE;
+    }
+    // AMD has no such judgement; an open bulletin, or what no report can exclude of a product, stands in its place.
+    let open = |report: &Report| match report.fact("bulletins_open") {
+        Some(FactValue::List(open)) => !open.is_empty(),
+        _ => false,
+    };
+    if hardware && (open(report) || report.warnings().next().is_some()) {
+        return UNSAFE_HARDWARE;
+    }
+    let holds = |check: &Check| matches!(outcome(check), Some(Outcome::Pass | Outcome::NotApplicable(_)));
+    if checks.iter().all(holds) { rule.affirms } else { NO_CLAIM }
+}
+
+fn unauthentic(claim: Claim, report: &Report) -> i8 {
+    let failed = |wanted: &dyn Fn(Check) -> bool| {
+        authentication(report).any(|(check, outcome)| *outcome == Outcome::Fail && wanted(check))
+    };
+    match claim {
+        Claim::Hardware if failed(&|check| CRYPTOGRAPHIC.contains(&check)) => CRYPTO_FAILED,
+        Claim::Hardware => UNRECOGNISED_HARDWARE,
+        Claim::InstanceIdentity if failed(&|check| CRYPTOGRAPHIC.contains(&check)) => CRYPTO_FAILED,
+        _ => NO_CLAIM,
+    }
+}
+
+fn authentication(report: &Report) -> impl Iterator<Item = (Check, &Outcome)> {
+    report
+        .findings()
+        .iter()
+        .map(|finding| (finding.check(), finding.outcome()))
+        .filter(|(check, _)| check.stage() == Stage::Authenticate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_lie_in_the_tiers_that_the_draft_gives_them() {
+        for (value, tier) in [
+            (-1, Tier::None),
+            (0, Tier::None),
+            (1, Tier::None),
+            (2, Tier::Affirming),
+            (31, Tier::Affirming),
+            (32, Tier::Warning),
+            (95, Tier::Warning),
+            (96, Tier::Contraindicated),
+            (99, Tier::Contraindicated),
+        ] {
+            assert_eq!(Tier::of(value), tier, "{value}");
+        }
+    }
+
+    #[test]
+    fn every_rule_judges_both_kinds_of_evidence_by_checks_of_their_own() {
+        for rule in &RULES {
+            for (tee, checks) in [(Tee::SevSnp, rule.sev_snp), (Tee::Tdx, rule.tdx)] {
+                assert!(!checks.is_empty(), "{} {tee}", rule.name);
+                assert!(checks.iter().all(|check| check.tee() == Some(tee)), "{} {tee}", rule.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The pipelines of `ci/examples`: the very commands that stand there are run, in a folder like the one that they describe.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::place::{AT, Place};
+use super::{note, repository};
+
+/// The commands of the steps `run:` of the GitHub workflow, in order.
+fn github() -> Vec<String> {
+    let text = fs::read_to_string(repository("ci/examples/github-actions.yml")).unwrap();
+    let mut commands: Vec<String> = Vec::new();
+    let mut block: Option<usize> = None;
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        match (block, line.trim_start().strip_prefix("run: ")) {
+            (Some(outer), _) if indent > outer => {
+                let script = commands.last_mut().unwrap();
+                script.push_str(line.trim_start());
+                script.push('\n');
+            }
+            (_, Some("|")) => {
+                block = Some(indent);
+                commands.push(String::new());
+            }
+            (_, Some(command)) => {
+                block = None;
+                commands.push(command.to_owned());
+            }
+            _ => block = None,
+        }
+    }
+    commands
+}
+
+/// The lines of `script:` and of `after_script:` of the GitLab pipeline.
+fn gitlab() -> [String; 2] {
+    let text = fs::read_to_string(repository("ci/examples/gitlab-ci.yml")).unwrap();
+    ["  script:", "  after_script:"].map(|section| {
+        let lines =
+            text.lines().skip_while(|line| *line != section).skip(1).take_while(|line| line.starts_with("    "));
+        let commands: Vec<_> = lines.filter_map(|line| line.strip_prefix("    - ")).collect();
+        assert!(!commands.is_empty(), "{section}");
+        commands.join("\n")
+    })
+}
+
+/// As both runners do it: one shell for a script, which ends at the first command that fails.
+fn shell(place: &Place, script: &str) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_teegate")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut bash = Command::new("bash");
+    bash.args(["-e", "-o", "pipefail", "-c", script]).env("PATH", path).env("EVIDENCE_AT", AT);
+    bash.current_dir(place.folder()).output().unwrap()
+}
+
+/// The results of one run: the verdict that JUnit and SARIF give.
+fn results(place: &Place) -> (usize, usize) {
+    let junit = fs::read_to_string(place.path("results/attestation.xml")).unwrap();
+    let junit = quick_junit::Report::deserialize_from_str(&junit).unwrap();
+    let sarif = fs::read_to_string(place.path("results/attestation.sarif")).unwrap();
+    let sarif: serde_json::Value = serde_json::from_str(&sarif).unwrap();
+    super::sarif::validate(&sarif);
+    (junit.failures, sarif["runs"][0]["results"].as_array().unwrap().len())
+}
+
+#[test]
+fn the_commands_of_the_examples_run_offline_and_end_with_the_verdict() {
+    let [lint, verify] = <[String; 2]>::try_from(github()).unwrap();
+    let [script, after] = gitlab();
+    assert!(verify.contains("--format sarif"), "{verify}");
+    for place in Place::both() {
+        // A policy that pins forged roots never passes the lint; the same without them does.
+        assert_eq!(shell(&place, &lint).status.code(), Some(4));
+        assert_eq!(shell(&place, &script).status.code(), Some(4));
+        assert!(!Path::new(&place.path("results")).exists());
+        let policy = fs::read_to_string(place.path("evidence/policy.toml")).unwrap();
+        let (shipped, _) = policy.split_once("[trust_anchors]").unwrap();
+        place.write("evidence/policy.toml", shipped.replace("microcode = 27", "microcode = 84").as_bytes());
+        let linted = shell(&place, &lint);
+        assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stdout));
+        place.write("evidence/policy.toml", policy.as_bytes());
+        let script = script.strip_prefix(&format!("{lint}\n")).unwrap();
+        for (evidence, code) in [("", 0), ("malformed.bin", 2), ("unauthentic.bin", 3), ("unacceptable.bin", 4)] {
+            if !evidence.is_empty() {
+                fs::copy(place.path(evidence), place.path("evidence/report.bin")).unwrap();
+            }
+            // The examples know nothing of what is forged here: half a quote is not recognised as one, so it could not run.
+            let code = if code == 2 && place.tee == "tdx" { None } else { Some(code) };
+            let output = shell(&place, &verify);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(code.is_none_or(|code| output.status.code() == Some(code)), "{said}");
+            assert!(said.contains(if code == Some(0) { "accepted" } else { "::error::" }), "{said}");
+            let Some(code) = code else { continue };
+            let (junit, sarif) = results(&place);
+            assert_eq!((junit, sarif > 0), (sarif, code != 0));
+
+            fs::remove_dir_all(place.path("results")).unwrap();
+            let output = shell(&place, script);
+            assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(shell(&place, &after).status.success());
+            assert_eq!(results(&place), (junit, sarif));
+        }
+    }
+}
+
+#[test]
+fn where_the_command_cannot_run_nothing_is_left_to_upload() {
+    let place = Place::snp(|device| device);
+    fs::remove_file(place.path("evidence/report.bin")).unwrap();
+    let [_, verify] = <[String; 2]>::try_from(github()).unwrap();
+    let output = shell(&place, &verify);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("::error::teegate could not run"));
+    assert_eq!(fs::read_dir(place.path("results")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_examples_are_yaml_that_reports_what_they_write() {
+    let program =
+        "import sys, yaml, json\nprint(json.dumps([yaml.safe_load(open(file)) for file in sys.argv[1:]], default=str))";
+    let files = ["github-actions.yml", "gitlab-ci.yml"].map(|name| repository("ci/examples").join(name));
+    let python = Command::new("python3").args(["-c", program]).args(&files).output();
+    let Ok(output) = python.map_err(drop).and_then(|output| output.status.success().then_some(output).ok_or(())) else {
+        let parser = Command::new("python3").args(["-c", "import yaml"]).output();
+        assert!(!parser.is_ok_and(|output| output.status.success()), "an example is not YAML");
+        return note("ci/examples was not read as YAML: python3 has no PyYAML");
+    };
+    let parsed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let steps = parsed[0]["jobs"]["verify"]["steps"].as_array().unwrap();
+    let upload =
+        steps.iter().find(|step| step["uses"].as_str().is_some_and(|uses| uses.contains("upload-sarif"))).unwrap();
+    assert_eq!(upload["with"]["sarif_file"], "results/attestation.sarif");
+    let run: Vec<_> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+    assert_eq!(run.len(), github().len());
+    assert!(
+        run.iter().zip(github()).all(
+            |(parsed, read)| parsed.trim_end() == read.trim_end() || parsed.lines().map(str::trim).eq(read.lines())
+        )
+    );
+    assert_eq!(parsed[1]["attestation"]["artifacts"]["reports"]["junit"], "results/attestation.xml");
+}
