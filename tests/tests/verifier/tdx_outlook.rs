@@ -96,6 +96,13 @@ fn an_unsigned_or_expired_evaluation_is_no_outlook() {
     let unsigned = with_another(own + 2, AT + DAY).with_pool(|pool| pool.tcb_infos[1].signature[3] ^= 1);
     assert_eq!(outlook(&unsigned.accepted()), []);
     assert_eq!(outlook(&with_another(own + 2, AT - 40 * DAY).accepted()), []);
+    // Junk that claims a later issue of the same evaluation hides nothing.
+    let junk = with_another(own + 2, AT + 2 * DAY).pool.tcb_infos[1].clone();
+    let shadowed = with_another(own + 2, AT + DAY).with_pool(|pool| {
+        pool.tcb_infos.push(junk.clone());
+        pool.tcb_infos[2].signature[3] ^= 1;
+    });
+    assert_eq!(shadowed.accepted().outlook()[1].from.seconds(), AT + DAY);
     assert_eq!(outlook(&with_another(own + 2, AT + DAY).accepted()).len(), 2);
 }
 

@@ -337,13 +337,15 @@ fn read_alternatives<'g>(collateral: &Collateral<'g>, pck: &Pck, given: &mut Giv
     let mut signed = |json: &SignedJson| {
         signatures.endorsement_holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature)
     };
-    let mut alternatives = Vec::new();
-    for (tcb_info, qe_identity) in &collateral.others {
-        if !signed(tcb_info) {
+    let mut alternatives: Vec<Alternative<'g>> = Vec::new();
+    for other in &collateral.others {
+        let is_known = alternatives.iter().any(|one| one.tcb_info.evaluation_number == other.evaluation);
+        if is_known || !signed(other.tcb_info) {
             continue;
         }
-        let qe_identity = qe_identity.filter(|json| signed(json)).and_then(|json| QeIdentity::parse(&json.body).ok());
-        match TcbInfo::parse(&tcb_info.body) {
+        let qe_identity = other.qe_identities.iter().find(|json| signed(json));
+        let qe_identity = qe_identity.and_then(|json| QeIdentity::parse(&json.body).ok());
+        match TcbInfo::parse(&other.tcb_info.body) {
             Ok(info) if is_platforms(&info, pck) => alternatives.push(Alternative { tcb_info: info, qe_identity }),
             _ => {}
         }

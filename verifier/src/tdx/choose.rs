@@ -28,8 +28,14 @@ pub(super) struct Collateral<'g> {
     pub(super) tcb_signing: Certificate<'g>,
     pub(super) root_lists: Result<Lists<'g>, String>,
     pub(super) pck_lists: Result<Lists<'g>, String>,
-    /// TCB infos of other evaluations that hold now or later, each with the QE identity of the same evaluation.
-    pub(super) others: Vec<(&'g SignedJson, Option<&'g SignedJson>)>,
+    pub(super) others: Vec<Other<'g>>,
+}
+
+/// A TCB info of another evaluation that holds now or later, and the QE identities of the same one. Unsigned, so far.
+pub(super) struct Other<'g> {
+    pub(super) evaluation: u32,
+    pub(super) tcb_info: &'g SignedJson,
+    pub(super) qe_identities: Vec<&'g SignedJson>,
 }
 
 /// The chain that the quote's own part of the argument has established.
@@ -104,14 +110,15 @@ fn rank(evaluation: u32, profile: &TdxProfile) -> (bool, Reverse<u32>, u32) {
     }
 }
 
-/// The TCB infos of this platform that hold now or later and are of another evaluation than `decides`, the latest of
-/// each. Whether they are signed is judged by whoever uses them.
+/// The TCB infos of this platform that hold now or later and are of another evaluation than `decides`, each with the QE
+/// identities of its evaluation, highest evaluation first and the latest of each first. Nothing here is signed yet: whoever
+/// uses them takes the first of an evaluation that is, so that junk of the same number hides nothing.
 fn other_evaluations<'g>(
     endorsements: &'g Endorsements,
     decides: &SignedJson,
     fmspc: Option<&Fmspc>,
     now: UnixTime,
-) -> Vec<(&'g SignedJson, Option<&'g SignedJson>)> {
+) -> Vec<Other<'g>> {
     if endorsements.tcb_infos.len() < 2 {
         return Vec::new();
     }
@@ -124,17 +131,22 @@ fn other_evaluations<'g>(
         .filter(|(hint, _)| hint.id == "TDX" && fmspc.is_some_and(|fmspc| hint.is_for(fmspc)))
         .filter(|(hint, _)| now < hint.next_update.0 && Some(hint.evaluation_number) != decided)
         .collect();
-    others.sort_by_key(|(hint, _)| (hint.evaluation_number, Reverse(hint.issue_date)));
-    others.dedup_by_key(|(hint, _)| hint.evaluation_number);
+    others.sort_by_key(|(hint, _)| Reverse((hint.evaluation_number, hint.issue_date)));
     others.truncate(MAX_CANDIDATES);
-    let qe_identity = |evaluation: u32| {
-        endorsements.qe_identities.iter().find(|json| {
+    let qe_identities = |evaluation: u32| {
+        let is_of = |json: &&SignedJson| {
             serde_json::from_str::<QeIdentityHint<'_>>(&json.body).is_ok_and(|hint| {
                 hint.id == "TD_QE" && now < hint.next_update.0 && hint.evaluation_number == evaluation
             })
-        })
+        };
+        endorsements.qe_identities.iter().filter(is_of).take(MAX_CANDIDATES).collect()
     };
-    others.into_iter().map(|(hint, json)| (json, qe_identity(hint.evaluation_number))).collect()
+    let other = |(hint, tcb_info): (TcbInfoHint<'_>, &'g SignedJson)| Other {
+        evaluation: hint.evaluation_number,
+        tcb_info,
+        qe_identities: qe_identities(hint.evaluation_number),
+    };
+    others.into_iter().map(other).collect()
 }
 
 /// What the quote needs and the pool does not hold.
