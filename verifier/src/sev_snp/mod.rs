@@ -3,7 +3,7 @@
 mod appraise;
 mod authenticate;
 mod choose;
-mod leaf;
+pub(crate) mod leaf;
 mod report;
 mod tcb;
 
@@ -11,7 +11,8 @@ pub use report::ReportBytes;
 
 pub(crate) use appraise::appraise;
 pub(crate) use authenticate::{Given, authenticate};
-pub(crate) use report::Report;
+pub(crate) use report::{Report, SigningKey};
+pub(crate) use tcb::{Product, TcbVersion};
 
 use crate::checks::Tee;
 use crate::error::Malformed;

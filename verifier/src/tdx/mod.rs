@@ -5,13 +5,14 @@ mod authenticate;
 mod choose;
 mod collateral;
 mod log;
-mod pck;
+pub(crate) mod pck;
 mod quote;
 mod tcb;
 
 pub(crate) use appraise::appraise;
 pub(crate) use authenticate::{Given, authenticate};
-pub(crate) use quote::Quote;
+pub(crate) use collateral::{QeIdentityHint, TcbInfoHint};
+pub(crate) use quote::{Certification, Quote};
 
 use crate::checks::Tee;
 use crate::error::Malformed;
