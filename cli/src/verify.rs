@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::{Policy, Report, ReportData, Tee, UnixTime};
 
+use crate::online::OnlineArgs;
 use crate::output::{self, Style};
 use crate::{exit, explain, instant, policy, show};
 
@@ -45,6 +46,9 @@ pub(crate) struct VerifyArgs {
     /// How to show the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+
+    #[command(flatten)]
+    online: OnlineArgs,
 
     /// Explain one check instead, or `all`: what it establishes, where it is written, what to do when it fails
     #[arg(long, value_name = "CHECK-ID", exclusive = true)]
@@ -119,6 +123,7 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     let mut endorsements = loaded.endorsements;
     endorsements.extend(&evidence.endorsements);
     let now = args.at.map_or_else(instant::now, Ok)?;
+    args.online.complete(&evidence, &mut endorsements, now)?;
 
     match teegate_verifier::verify(&evidence.as_evidence(&endorsements), &policy, now) {
         Ok(attested) => Ok((shown(attested.report(), &policy, named, args.format)?, exit::ACCEPTED)),

@@ -240,6 +240,25 @@ async fn a_platform_that_intel_does_not_know_is_named() {
 }
 
 #[tokio::test]
+async fn a_quote_without_its_chain_needs_the_certificate_from_elsewhere() {
+    let set = teegate_forge::tdx().certification_data_3().build();
+    let mut subject = Subject::tdx(&set);
+    let vendor = Vendor::start(set.pcs_routes(PckCa::Platform, FMSPC));
+    let (fetcher, _) = fetcher(asking(&[format!("pcs={}", vendor.url())]));
+    // A stranger's certificate says nothing about this platform.
+    subject.carried.add_certificate(teegate_forge::tdx().platform_tcb([9; 16], 11).build().pck);
+    let outcome = subject.complete(&fetcher).await;
+    let [missing_one] = &missing(&outcome)[..] else { panic!("{outcome:?}") };
+    assert!(missing_one.starts_with("PCK certificate of this platform, its CRL and its TCB info: "), "{missing_one}");
+    assert_eq!(file_names(&outcome), ["intel-root-crl.der", "qe-identity-tdx-standard.http"]);
+
+    // Its own is enough: the CA's certificate comes with the CRL.
+    subject.carried.add_certificate(set.pck.clone());
+    let outcome = subject.complete(&fetcher).await;
+    assert_eq!((missing(&outcome), subject.failed_checks(&outcome)), (vec![], vec![]));
+}
+
+#[tokio::test]
 async fn nobody_is_asked_for_what_no_source_serves() {
     let device = teegate_forge::snp();
     let set = teegate_forge::tdx().build();
