@@ -19,6 +19,7 @@ except ModuleNotFoundError:  # Python 3.9 and 3.10: pip carries the same parser
 SHIPPED = {
     "teegate",
     "teegate-client",
+    "teegate-collateral",
     "teegate-enclave",
     "teegate-gateway",
     "teegate-intake",

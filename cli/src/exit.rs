@@ -8,6 +8,8 @@ pub(crate) const ACCEPTED: u8 = 0;
 pub(crate) const COULD_NOT_RUN: u8 = 1;
 /// `policy lint` has warnings or errors.
 pub(crate) const FOUND: u8 = 4;
+/// `fetch`: something that the evidence needs could not be had.
+pub(crate) const INCOMPLETE: u8 = 6;
 
 /// For the end of `--help`.
 pub(crate) const EXPLANATION: &str =

@@ -3,11 +3,13 @@
 mod demo;
 mod exit;
 mod explain;
+mod fetch;
 mod format;
 mod infer;
 mod inspect;
 mod instant;
 mod memory;
+mod online;
 mod output;
 mod policy;
 mod policy_command;
@@ -33,6 +35,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Show what evidence says, without verifying any of it
     Inspect(inspect::InspectArgs),
+    /// Ask AMD, Intel or Azure for what evidence needs, and write it into a folder
+    Fetch(fetch::FetchArgs),
     /// Explain a policy, find its weak places, or compare two
     Policy(policy_command::PolicyArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
     match command.verb {
         Verb::Verify(args) => verify::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Fetch(args) => fetch::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Demo(args) => demo::run(args),

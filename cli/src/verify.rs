@@ -8,6 +8,7 @@ use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::{ReportData, Tee, UnixTime};
 
 use crate::format::{self, About, ReportFormat, SigningKey};
+use crate::online::OnlineArgs;
 use crate::output;
 use crate::values::ValuesArgs;
 use crate::{exit, explain, instant, memory};
@@ -58,6 +59,9 @@ pub(crate) struct VerifyArgs {
     /// The private key that signs `--format ear`: PKCS#8 in PEM, P-256 or P-384
     #[arg(long, value_name = "FILE")]
     ear_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    online: OnlineArgs,
 
     /// Explain one check instead, or `all`: what it establishes, where it is written, what to do when it fails
     #[arg(long, value_name = "CHECK-ID", exclusive = true)]
@@ -133,6 +137,7 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     let mut endorsements = loaded.endorsements;
     endorsements.extend(&evidence.endorsements);
     let now = args.at.map_or_else(instant::now, Ok)?;
+    args.online.complete(&evidence, &mut endorsements, now)?;
 
     let presented = evidence.as_evidence(&endorsements);
     let verdict = match &args.memory {

@@ -23,6 +23,7 @@ mod edits;
 mod json;
 pub mod keys;
 pub mod pem;
+pub mod services;
 pub mod snp;
 pub mod tdx;
 pub mod time;

@@ -4,7 +4,7 @@ mod appraise;
 mod authenticate;
 mod baseline;
 mod choose;
-mod leaf;
+pub(crate) mod leaf;
 mod report;
 mod tcb;
 mod windows;
@@ -13,7 +13,8 @@ pub use report::ReportBytes;
 
 pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
-pub(crate) use report::Report;
+pub(crate) use report::{Report, SigningKey};
+pub(crate) use tcb::{Product, TcbVersion};
 pub(crate) use windows::look_at_windows;
 
 use crate::checks::Tee;

@@ -7,14 +7,15 @@ mod choose;
 mod collateral;
 mod log;
 mod outlook;
-mod pck;
+pub(crate) mod pck;
 mod quote;
 mod tcb;
 mod windows;
 
 pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
-pub(crate) use quote::Quote;
+pub(crate) use collateral::{QeIdentityHint, TcbInfoHint};
+pub(crate) use quote::{Certification, Quote};
 pub(crate) use windows::look_at_windows;
 
 use crate::checks::Tee;

@@ -2,7 +2,7 @@
 
 use super::pki::{self, Leaf, LeafKind};
 use super::report::{self, Report};
-use super::{SnpBuilder, Tcb};
+use super::{Product, SnpBuilder, Tcb};
 use crate::keys::{Key, RsaRole};
 use crate::{coco, pem};
 
@@ -114,6 +114,11 @@ impl SnpBuilder {
             crl,
             kind: self.kind,
         }
+    }
+
+    /// Which product it is.
+    pub(crate) fn product_of_device(&self) -> Product {
+        self.product
     }
 
     /// The root in PEM, without making anything else.
