@@ -90,8 +90,9 @@ impl Policy {
             Some(Tee::Tdx) => toml::from_str::<Document<_, LeftOut>>(text).map_err(failed)?.into(),
         };
         let table: toml::Table = toml::from_str(text).map_err(failed)?;
-        tables_are_tables(&table).map_err(PolicyError)?;
-        document.load().map_err(PolicyError)
+        let across = |words: String| PolicyError(place::placed(text, &words));
+        tables_are_tables(&table).map_err(across)?;
+        document.load().map_err(across)
     }
 
     /// This policy, which now also expects exactly these 64 bytes, whatever its profiles say of report data.

@@ -3,6 +3,28 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// The loader's words of a rule across fields, with the place of the table or first field that they name. What is wrong with
+/// a single value has its place already.
+pub(super) fn placed(text: &str, words: &str) -> String {
+    let path = || -> Option<Vec<&str>> {
+        // `schema = 2: …`, `trust_anchors.amd: …`, or a profile in brackets and then its field in backticks.
+        let Some((_, rest)) = words.split_once('[') else {
+            return words.split([' ', ':']).next().map(|dotted| dotted.split('.').collect());
+        };
+        let (table, rest) = rest.split_once(']')?;
+        let (tee, name) = table.split_once('.')?;
+        Some([tee, name].into_iter().chain(rest.split('`').nth(1)).collect())
+    };
+    let place = || {
+        let document = DeTable::parse(text).ok()?;
+        Some(position(text, key_offset(document.get_ref(), &path()?)?))
+    };
+    match place() {
+        Some((line, column)) => format!("{words} (line {line}, column {column})"),
+        None => words.to_owned(),
+    }
+}
+
 /// Where the last name of `path` begins; where the nearest table around it does, if it is not there.
 pub(super) fn key_offset(document: &DeTable<'_>, path: &[&str]) -> Option<usize> {
     let (name, rest) = path.split_first()?;
@@ -20,4 +42,25 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::Policy;
+
+    #[test]
+    fn errors_of_the_whole_document_have_their_place_too() {
+        let genuine = include_str!("../../../measurements/policy/genuine.toml");
+        let root = "# a\n[trust_anchors]\namd = [\"nonsense\"]\n";
+        for (text, says) in [
+            (genuine.replace("schema = 1", "schema = 2"), "this release reads policies of schema 1 (line "),
+            (format!("{genuine}\n{root}"), "expected certificates in PEM (line "),
+        ] {
+            let error = Policy::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+            let line: usize = error.rsplit("(line ").next().unwrap().split(',').next().unwrap().parse().unwrap();
+            let line = text.lines().nth(line - 1).unwrap();
+            assert!(line.starts_with("schema") || line.starts_with("amd"), "{line}");
+        }
+    }
 }
