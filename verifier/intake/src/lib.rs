@@ -5,6 +5,7 @@
 //! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
+pub mod bundle;
 mod certificate_table;
 mod der;
 pub mod endorsements;
@@ -18,3 +19,4 @@ mod statement;
 mod wrapper;
 
 pub use error::{Defect, IntakeError};
+pub use statement::Statement;
