@@ -1,5 +1,8 @@
 //! The `teegate` command. Thin: it reads arguments, calls a library, shows the result. One file a verb.
 
+mod atomic;
+mod bundle;
+mod bundle_show;
 mod demo;
 mod exit;
 mod explain;
@@ -10,6 +13,7 @@ mod output;
 mod policy;
 mod policy_command;
 mod show;
+mod supplied;
 mod verify;
 
 use std::process::ExitCode;
@@ -30,6 +34,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Show what evidence says, without verifying any of it
     Inspect(inspect::InspectArgs),
+    /// Keep evidence and all that its verification needs in one file, and verify that file
+    Bundle(bundle::BundleArgs),
     /// Explain a policy, find its weak places, or compare two
     Policy(policy_command::PolicyArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
@@ -53,6 +59,7 @@ fn main() -> ExitCode {
     match command.verb {
         Verb::Verify(args) => verify::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Bundle(args) => bundle::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Demo(args) => demo::run(args),

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use teegate_intake::{Defect, endorsements, evidence};
-use teegate_verifier::{Policy, Report, ReportData, Tee, UnixTime};
+use teegate_intake::evidence::OwnedEvidence;
+use teegate_verifier::{Endorsements, Policy, Report, ReportData, Tee, UnixTime};
 
 use crate::output::{self, Style};
-use crate::{exit, explain, instant, policy, show};
+use crate::{exit, explain, instant, policy, show, supplied};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
@@ -98,41 +98,35 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     if let Some(expected) = args.report_data {
         policy = policy.with_report_data(expected);
     }
-    let mut evidence = evidence::load(path, args.tee.map(Tee::from)).map_err(|error| error.to_string())?;
-    if let Some(log) = &args.event_log {
-        if evidence.tee != Tee::Tdx {
-            return Err(format!(
-                "an event log belongs to a TDX quote, and this is {} evidence; leave out `--event-log`",
-                evidence.tee
-            ));
-        }
-        evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
-    }
-    let loaded = endorsements::load(&args.endorsements).map_err(|error| error.to_string())?;
-    for ignored in &loaded.ignored {
-        let found = match ignored.defect() {
-            Defect::Unrecognised { found, .. } => found.clone(),
-            other => other.to_string(),
-        };
-        output::note(&format!("`{}` holds no endorsement and is passed over: {found}", ignored.subject()));
-    }
-    let mut endorsements = loaded.endorsements;
+    let evidence = supplied::evidence(path, args.tee.map(Tee::from), args.event_log.as_deref())?;
+    let mut endorsements = supplied::endorsements(&args.endorsements)?.endorsements;
     endorsements.extend(&evidence.endorsements);
     let now = args.at.map_or_else(instant::now, Ok)?;
 
-    match teegate_verifier::verify(&evidence.as_evidence(&endorsements), &policy, now) {
-        Ok(attested) => Ok((shown(attested.report(), &policy, named, args.format)?, exit::ACCEPTED)),
-        Err(rejection) => {
-            Ok((shown(rejection.report(), &policy, named, args.format)?, exit::of_rejection(rejection.stage())))
-        }
+    let (report, status) = judge(&evidence, &endorsements, &policy, now);
+    Ok((shown(&report, &policy, named, args.format)?, status))
+}
+
+/// The verdict with its exit status. What came along with the evidence counts only where it is among `endorsements`.
+pub(crate) fn judge(
+    evidence: &OwnedEvidence,
+    endorsements: &Endorsements,
+    policy: &Policy,
+    now: UnixTime,
+) -> (Report, u8) {
+    match teegate_verifier::verify(&evidence.as_evidence(endorsements), policy, now) {
+        Ok(attested) => (attested.report().clone(), exit::ACCEPTED),
+        Err(rejection) => (rejection.report().clone(), exit::of_rejection(rejection.stage())),
     }
 }
 
-const NO_POLICY: &str = "no policy given, so there is nothing to hold the evidence against; `--policy genuine` asks whether the \
+/// The answer where `--policy` is left out.
+pub(crate) const NO_POLICY: &str = "no policy given, so there is nothing to hold the evidence against; `--policy genuine` asks whether the \
      hardware is genuine, which is not whether to send to it; `--policy FILE` asks what that file says, and `strict` is the \
      template of such a file";
 
-fn shown(report: &Report, policy: &Policy, named: &str, format: Format) -> Result<String, String> {
+/// The report in the form asked for; `named` is the policy as the user named it.
+pub(crate) fn shown(report: &Report, policy: &Policy, named: &str, format: Format) -> Result<String, String> {
     match format {
         Format::Text => Ok(show::report(report, policy, named, Style::of_stdout())),
         Format::Json => {
@@ -144,7 +138,8 @@ fn shown(report: &Report, policy: &Policy, named: &str, format: Format) -> Resul
     }
 }
 
-fn report_data(text: &str) -> Result<ReportData, String> {
+/// Parses the value of `--report-data`.
+pub(crate) fn report_data(text: &str) -> Result<ReportData, String> {
     let mut bytes = [0; 64];
     match hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes) {
         Ok(()) => Ok(ReportData(bytes)),

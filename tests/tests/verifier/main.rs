@@ -4,6 +4,8 @@
 //! what it cannot prove, that the vendors' silicon behaves as their documents say, stands in `recorded`.
 
 mod accepted;
+mod bundle;
+mod bundle_command;
 mod case;
 mod coverage;
 mod loader;

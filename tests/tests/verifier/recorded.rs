@@ -12,7 +12,7 @@ use teegate_measurements::GENUINE;
 use teegate_tests::harness::note;
 use teegate_verifier::{Policy, Report, UnixTime, verify};
 
-fn fixtures() -> Option<PathBuf> {
+pub(crate) fn fixtures() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
     let found = folder.join("cases.json").is_file();
     if !found {
@@ -21,12 +21,12 @@ fn fixtures() -> Option<PathBuf> {
     found.then_some(folder)
 }
 
-fn rows(fixtures: &Path) -> Vec<Value> {
+pub(crate) fn rows(fixtures: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(fixtures.join("cases.json")).unwrap();
     serde_json::from_str::<Value>(&text).unwrap().as_array().unwrap().clone()
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}"))
 }
 
@@ -34,7 +34,7 @@ fn words(value: &Value) -> Vec<&str> {
     value.as_array().map(|list| list.iter().map(|word| word.as_str().unwrap()).collect()).unwrap_or_default()
 }
 
-fn endorsement_paths(fixtures: &Path, row: &Value) -> Vec<PathBuf> {
+pub(crate) fn endorsement_paths(fixtures: &Path, row: &Value) -> Vec<PathBuf> {
     words(&row["endorsements"]).into_iter().map(|path| fixtures.join(path)).collect()
 }
 
@@ -149,7 +149,7 @@ fn every_case_has_its_verdict_through_the_command() {
 }
 
 /// The source folder of a pinned crate that carries recorded evidence.
-fn crate_folder(name: &str) -> PathBuf {
+pub(crate) fn crate_folder(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new(env!("CARGO"))
         .current_dir(root)

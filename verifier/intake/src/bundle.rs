@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use teegate_verifier::{Endorsements, Report, ReportData, Stage, Tee, UnixTime};
+use teegate_verifier::{Report, ReportData, Stage, Tee, UnixTime};
 
 use crate::error::{Defect, IntakeError};
 use crate::evidence::OwnedEvidence;
@@ -34,15 +34,9 @@ const MAX_STATEMENTS: usize = 1_024;
 /// Evidence, what vouches for it, what is asked of it, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    /// The platform of the evidence.
-    pub tee: Tee,
-    /// The report or quote, exactly as received.
-    pub evidence: Vec<u8>,
-    /// The event log of the boot.
-    pub event_log: Option<Vec<u8>>,
-    /// Certificates, CRLs and collateral, each once.
-    pub statements: BTreeSet<Statement>,
-    /// What is asked of the evidence.
+    /// What is judged.
+    pub kept: Kept,
+    /// What is asked of it.
     pub policy: PolicyText,
     /// The time to verify at.
     pub at: UnixTime,
@@ -52,6 +46,40 @@ pub struct Bundle {
     pub recorded: Conclusion,
     /// That release, in words.
     pub creator: String,
+}
+
+/// Evidence and what vouches for it, in the one order that a bundle has for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The platform of the evidence.
+    pub tee: Tee,
+    /// The report or quote, exactly as received.
+    pub evidence: Vec<u8>,
+    /// The event log of the boot.
+    pub event_log: Option<Vec<u8>>,
+    /// Certificates, CRLs and collateral, each once.
+    pub statements: BTreeSet<Statement>,
+}
+
+impl Kept {
+    /// Evidence, what came along with it, and `statements`.
+    #[must_use]
+    pub fn new(evidence: &OwnedEvidence, statements: impl IntoIterator<Item = Statement>) -> Self {
+        Self {
+            tee: evidence.tee,
+            evidence: evidence.bytes.clone(),
+            event_log: evidence.event_log.clone(),
+            statements: statements.into_iter().chain(evidence.carried.iter().cloned()).collect(),
+        }
+    }
+
+    /// The evidence as taken in, with all that vouches for it.
+    #[must_use]
+    pub fn to_evidence(&self) -> OwnedEvidence {
+        OwnedEvidence::new(self.tee, self.evidence.clone(), FORM)
+            .with_statements(self.statements.iter().cloned().collect())
+            .with_event_log(self.event_log.clone())
+    }
 }
 
 /// A policy as text, because a later release must parse what was written and not what an earlier one understood.
@@ -127,39 +155,7 @@ impl fmt::Display for Conclusion {
     }
 }
 
-/// Everything but the evidence and what vouches for it: what is asked, and what was answered.
-#[derive(Debug, Clone)]
-pub struct Question {
-    /// What is asked of the evidence.
-    pub policy: PolicyText,
-    /// The time to verify at.
-    pub at: UnixTime,
-    /// The report data that the policy's `caller` stands for.
-    pub report_data: Option<ReportData>,
-    /// What was concluded.
-    pub recorded: Conclusion,
-    /// Which release concluded it, in words.
-    pub creator: String,
-}
-
 impl Bundle {
-    /// Puts evidence, what came along with it and `statements` into one bundle.
-    #[must_use]
-    pub fn new(evidence: &OwnedEvidence, statements: impl IntoIterator<Item = Statement>, question: Question) -> Self {
-        let Question { policy, at, report_data, recorded, creator } = question;
-        Self {
-            tee: evidence.tee,
-            evidence: evidence.bytes.clone(),
-            event_log: evidence.event_log.clone(),
-            statements: statements.into_iter().chain(evidence.carried.iter().cloned()).collect(),
-            policy,
-            at,
-            report_data,
-            recorded,
-            creator,
-        }
-    }
-
     /// Reads a bundle.
     ///
     /// # Errors
@@ -223,22 +219,6 @@ impl Bundle {
         self.content().map(|content| digest(&content))
     }
 
-    /// The evidence as taken in, with all that vouches for it. The policy, the time and the report data stay behind.
-    #[must_use]
-    pub fn to_evidence(&self) -> OwnedEvidence {
-        OwnedEvidence::new(self.tee, self.evidence.clone(), FORM)
-            .with_statements(self.statements.iter().cloned().collect())
-            .with_event_log(self.event_log.clone())
-    }
-
-    /// What vouches for the evidence, as the verifier takes it.
-    #[must_use]
-    pub fn endorsements(&self) -> Endorsements {
-        let mut pool = Endorsements::new();
-        self.statements.iter().for_each(|statement| statement.clone().add_to(&mut pool));
-        pool
-    }
-
     fn content(&self) -> Result<String, Defect> {
         serde_json::to_string(&Content::of(self)).map_err(|cause| broken(format!("it cannot be written: {cause}")))
     }
@@ -300,7 +280,7 @@ struct Signed {
 impl Content {
     fn of(bundle: &Bundle) -> Self {
         let mut pool = Pool::default();
-        for statement in &bundle.statements {
+        for statement in &bundle.kept.statements {
             match statement {
                 Statement::Certificate(der) => pool.certificates.push(STANDARD.encode(der)),
                 Statement::Crl(der) => pool.crls.push(STANDARD.encode(der)),
@@ -312,8 +292,11 @@ impl Content {
             at: bundle.at.to_string(),
             creator: bundle.creator.clone(),
             endorsements: pool,
-            event_log: bundle.event_log.as_ref().map(|log| STANDARD.encode(log)),
-            evidence: EvidenceText { bytes: STANDARD.encode(&bundle.evidence), tee: bundle.tee.name().to_owned() },
+            event_log: bundle.kept.event_log.as_ref().map(|log| STANDARD.encode(log)),
+            evidence: EvidenceText {
+                bytes: STANDARD.encode(&bundle.kept.evidence),
+                tee: bundle.kept.tee.name().to_owned(),
+            },
             policy: bundle.policy.clone(),
             recorded: bundle.recorded.clone(),
             report_data: bundle.report_data.map(|bytes| hex::encode(bytes.0)),
@@ -338,11 +321,14 @@ impl Content {
                 Some(ReportData(bytes))
             }
         };
-        Ok(Bundle {
+        let kept = Kept {
             tee,
             evidence: from_base64("evidence.bytes", &self.evidence.bytes)?,
             event_log: self.event_log.map(|text| from_base64("event_log", &text)).transpose()?,
             statements: self.endorsements.read()?,
+        };
+        Ok(Bundle {
+            kept,
             policy: self.policy,
             at: UnixTime::parse(&self.at).map_err(|cause| broken(format!("`at`: {cause}")))?,
             report_data,

@@ -119,7 +119,7 @@ pub fn recognise(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Int
 fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
     if let Some(text) = std::str::from_utf8(bytes).ok().map(str::trim) {
         if bundle::looks_like_bundle(text) {
-            return Bundle::from_text(text).map(|bundle| bundle.to_evidence());
+            return Bundle::from_text(text).map(|bundle| bundle.kept.to_evidence());
         }
         if text.starts_with(['{', '[']) {
             let found = wrapper::unwrap(text)?;

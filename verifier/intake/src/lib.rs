@@ -13,10 +13,12 @@ mod error;
 pub mod evidence;
 mod files;
 mod json;
+mod label;
 mod pem;
 mod saved_response;
 mod statement;
 mod wrapper;
 
 pub use error::{Defect, IntakeError};
+pub use label::Label;
 pub use statement::Statement;

@@ -12,13 +12,6 @@ fn conclusion() -> Conclusion {
 
 /// A bundle in shape only, with something in every place.
 fn sample() -> Bundle {
-    let question = Question {
-        policy: PolicyText { name: "é.toml".to_owned(), text: "schema = 1\n# \"\\ \u{1f}é\n".to_owned() },
-        at: UnixTime::parse("2026-01-15T00:00:00Z").unwrap(),
-        report_data: Some(ReportData([0xAB; 64])),
-        recorded: conclusion(),
-        creator: "teegate 0.1.0".to_owned(),
-    };
     let evidence = OwnedEvidence::new(Tee::Tdx, vec![4, 0, 2, 0, 0x81, 0, 0, 0], "raw bytes")
         .with_statements(vec![Statement::Crl(vec![0x30, 2]), Statement::Certificate(vec![0x30, 1])])
         .with_event_log(Some(vec![7; 3]));
@@ -28,7 +21,14 @@ fn sample() -> Bundle {
         Statement::TcbInfo { body: "{}".to_owned(), signature: [1; 64] },
         Statement::Certificate(vec![0x30, 0]),
     ];
-    Bundle::new(&evidence, more, question)
+    Bundle {
+        kept: Kept::new(&evidence, more),
+        policy: PolicyText { name: "é.toml".to_owned(), text: "schema = 1\n# \"\\ \u{1f}é\n".to_owned() },
+        at: UnixTime::parse("2026-01-15T00:00:00Z").unwrap(),
+        report_data: Some(ReportData([0xAB; 64])),
+        recorded: conclusion(),
+        creator: "teegate 0.1.0".to_owned(),
+    }
 }
 
 /// The sample with its content changed as text, under a digest that fits.
@@ -59,7 +59,7 @@ fn a_bundle_comes_back_as_it_was_and_has_one_spelling() {
     assert_eq!(Bundle::parse(text.replace('\n', "\r\n").as_bytes()).unwrap(), bundle);
     // In any order, and handed in twice: the same file.
     let mut shuffled = bundle.clone();
-    shuffled.statements = bundle.statements.iter().rev().cloned().collect();
+    shuffled.kept.statements = bundle.kept.statements.iter().rev().cloned().collect();
     assert_eq!(shuffled.to_text().unwrap(), text);
     assert!(text.contains("\"certificates\":[\"MAA=\",\"MAE=\"],\"crls\":[\"MAI=\"]"), "{text}");
 }
@@ -68,7 +68,7 @@ fn a_bundle_comes_back_as_it_was_and_has_one_spelling() {
 fn a_bundle_is_evidence_with_what_vouches_for_it() {
     let text = sample().to_text().unwrap();
     let found = evidence::recognise(text.as_bytes(), None).unwrap();
-    assert_eq!((found.tee, &found.bytes, found.form), (Tee::Tdx, &sample().evidence, FORM));
+    assert_eq!((found.tee, &found.bytes, found.form), (Tee::Tdx, &sample().kept.evidence, FORM));
     assert_eq!((found.endorsements.len(), found.event_log), (5, Some(vec![7; 3])));
     assert!(evidence::recognise(text.as_bytes(), Some(Tee::Tdx)).is_ok());
     let error = evidence::recognise(text.as_bytes(), Some(Tee::SevSnp)).unwrap_err();
@@ -78,7 +78,7 @@ fn a_bundle_is_evidence_with_what_vouches_for_it() {
 #[test]
 fn a_large_bundle_is_read_where_other_evidence_of_that_size_is_not() {
     let mut bundle = sample();
-    bundle.event_log = Some(vec![7; 1 << 20]);
+    bundle.kept.event_log = Some(vec![7; 1 << 20]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large");
     std::fs::write(&path, bundle.to_text().unwrap()).unwrap();
@@ -87,7 +87,7 @@ fn a_large_bundle_is_read_where_other_evidence_of_that_size_is_not() {
     let error = evidence::load(&path, None).unwrap_err();
     assert!(matches!(error.defect(), Defect::TooLarge { actual: 1_048_577, limit: 1_048_576, .. }), "{error}");
 
-    bundle.event_log = Some(vec![7; 3 << 20]);
+    bundle.kept.event_log = Some(vec![7; 3 << 20]);
     assert!(matches!(bundle.to_text(), Err(Defect::TooLarge { limit: MAX_BYTES, .. })));
     let huge = " ".repeat(1 + (4 << 20));
     assert!(matches!(Bundle::parse(huge.as_bytes()).unwrap_err().defect(), Defect::TooLarge { .. }));
