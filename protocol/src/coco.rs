@@ -24,10 +24,13 @@ pub struct CocoEvidence {
     /// The report or quote.
     pub bytes: Vec<u8>,
     /// Certificates and revocation lists that came along, said to be DER.
-    pub chain: Vec<(ChainKind, Vec<u8>)>,
+    pub chain: Chain,
     /// The event log of the boot as sent: base64, not decoded.
     pub event_log_base64: Option<String>,
 }
+
+/// Entries of a certificate chain, each with what it is said to be.
+pub type Chain = Vec<(ChainKind, Vec<u8>)>;
 
 /// What an entry of the chain is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-use super::{ChainKind, CocoError};
+use super::{Chain, ChainKind, CocoError};
 
 /// Length of a report.
 const REPORT_BYTES: usize = 0x4A0;
@@ -25,7 +25,7 @@ pub(super) struct SnpEvidence {
 
 impl SnpEvidence {
     /// Raw report bytes, and the chain in DER. Entries of other kinds are left out.
-    pub(super) fn rebuild(self) -> Result<(Vec<u8>, Vec<(ChainKind, Vec<u8>)>), CocoError> {
+    pub(super) fn rebuild(self) -> Result<(Vec<u8>, Chain), CocoError> {
         let bytes = self.attestation_report.bytes()?;
         let chain = self.cert_chain.unwrap_or_default();
         let chain = chain.into_iter().filter_map(|entry| entry.cert_type.kind().map(|kind| (kind, entry.data.0)));
@@ -355,7 +355,7 @@ mod tests {
         (report, json!({ "attestation_report": json, "cert_chain": null }))
     }
 
-    fn rebuild(json: &Value) -> Result<(Vec<u8>, Vec<(ChainKind, Vec<u8>)>), String> {
+    fn rebuild(json: &Value) -> Result<(Vec<u8>, Chain), String> {
         let evidence: SnpEvidence = serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())?;
         evidence.rebuild().map_err(|error| error.to_string())
     }

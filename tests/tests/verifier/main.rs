@@ -8,6 +8,7 @@ mod bundle;
 mod bundle_command;
 mod case;
 mod coverage;
+mod formats;
 mod loader;
 mod memory;
 mod policy_diff;

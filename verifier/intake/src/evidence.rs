@@ -1,5 +1,6 @@
-//! Recognises evidence: the bare report or quote, its hexadecimal text, a firmware response, a conceptual message wrapper (CMW),
-//! a configfs-tsm folder, a [bundle](crate::bundle).
+//! Recognises evidence: the bare report or quote, its hexadecimal text, a firmware response, a conceptual message wrapper (CMW) in
+//! JSON or CBOR, the JSON of Confidential Containers, an attestation of Google's Go libraries, a configfs-tsm folder, a
+//! [bundle](crate::bundle).
 //!
 //! Recognition is generous and believes nothing. Bytes that begin like a report or a quote are handed on as one, whole, however
 //! wrong they are inside: that they are wrong is the verifier's finding, with a check id, and not a matter of file formats.
@@ -12,7 +13,8 @@ use teegate_verifier::{Endorsements, Evidence, Tee};
 use crate::bundle::{self, Bundle};
 use crate::error::{Defect, IntakeError};
 use crate::statement::Statement;
-use crate::{certificate_table, endorsements, files, wrapper};
+use crate::wrapper::{self, Unwrapped};
+use crate::{certificate_table, cmw_cbor, coco, endorsements, files, go_attestation};
 
 /// Evidence of one TEE as taken in, with the endorsements that came in the same file.
 #[derive(Debug, Clone)]
@@ -59,6 +61,14 @@ impl OwnedEvidence {
                 None => Evidence::tdx(&self.bytes, endorsements),
             },
         }
+    }
+}
+
+impl From<Unwrapped> for OwnedEvidence {
+    fn from(found: Unwrapped) -> Self {
+        Self::new(found.tee, found.bytes, found.form)
+            .with_statements(found.endorsements)
+            .with_event_log(found.event_log)
     }
 }
 
@@ -121,15 +131,21 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
         if bundle::looks_like_bundle(text) {
             return Bundle::from_text(text).map(|bundle| bundle.kept.to_evidence());
         }
+        if coco::looks_like_coco(text) {
+            return coco::unwrap(text).map(OwnedEvidence::from);
+        }
         if text.starts_with(['{', '[']) {
-            let found = wrapper::unwrap(text)?;
-            return Ok(OwnedEvidence::new(found.tee, found.bytes, found.form)
-                .with_statements(found.endorsements)
-                .with_event_log(found.event_log));
+            return wrapper::unwrap(text).map(OwnedEvidence::from);
         }
         if let Some(decoded) = from_hex_text(text) {
             return from_raw(&decoded, insist, "hexadecimal text");
         }
+    }
+    if let Some(kind) = go_attestation::kind(bytes) {
+        return go_attestation::unwrap(kind, bytes).map(OwnedEvidence::from);
+    }
+    if cmw_cbor::looks_like_cmw(bytes) {
+        return cmw_cbor::unwrap(bytes).map(OwnedEvidence::from);
     }
     from_raw(bytes, insist, "raw bytes")
 }
@@ -266,7 +282,8 @@ fn unrecognised(bytes: &[u8]) -> Defect {
     Defect::Unrecognised {
         found,
         expected: "an SEV-SNP report (1,184 bytes, version 2 to 5), a TDX quote (version 4 or 5), either as hexadecimal, a CMW in \
-                   JSON, or a configfs-tsm folder",
+                   JSON or CBOR, CoCo evidence JSON, an attestation of Google's Go libraries in binary, a teegate bundle, or a \
+                   configfs-tsm folder",
         remedy: "pass the evidence as the platform gave it; if you know what it is, insist with `--tee snp` or `--tee tdx`",
     }
 }

@@ -6,15 +6,20 @@
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
 pub mod bundle;
+mod cbor;
 mod certificate_table;
+mod cmw_cbor;
+mod coco;
 mod der;
 pub mod endorsements;
 mod error;
 pub mod evidence;
 mod files;
+mod go_attestation;
 mod json;
 mod label;
 mod pem;
+mod protobuf;
 mod saved_response;
 mod statement;
 mod wrapper;
