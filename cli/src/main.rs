@@ -1,5 +1,8 @@
 //! The `teegate` command. Thin: it reads arguments, calls a library, shows the result. One file a verb.
 
+mod atomic;
+mod bundle;
+mod bundle_show;
 mod demo;
 mod exit;
 mod explain;
@@ -14,6 +17,7 @@ mod output;
 mod policy;
 mod policy_command;
 mod show;
+mod supplied;
 mod values;
 mod verify;
 
@@ -37,6 +41,8 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Ask AMD, Intel or Azure for what evidence needs, and write it into a folder
     Fetch(fetch::FetchArgs),
+    /// Keep evidence and all that its verification needs in one file, and verify that file
+    Bundle(bundle::BundleArgs),
     /// Explain a policy, find its weak places, or compare two
     Policy(policy_command::PolicyArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Verify(args) => verify::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Fetch(args) => fetch::run(&args),
+        Verb::Bundle(args) => bundle::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Demo(args) => demo::run(args),

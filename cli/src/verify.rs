@@ -1,17 +1,17 @@
 //! `teegate verify`: evidence, endorsements, policy and time in; a verdict and the whole report out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use teegate_intake::{Defect, endorsements, evidence};
-use teegate_verifier::{ReportData, Tee, UnixTime};
+use teegate_intake::evidence::OwnedEvidence;
+use teegate_verifier::{Endorsements, Expired, Policy, Report, ReportData, Tee, UnixTime};
 
 use crate::format::{self, About, ReportFormat, SigningKey};
 use crate::online::OnlineArgs;
 use crate::output;
 use crate::values::ValuesArgs;
-use crate::{exit, explain, instant, memory};
+use crate::{exit, explain, instant, memory, supplied};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
@@ -116,45 +116,13 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     if let Some(expected) = args.report_data {
         policy = policy.with_report_data(expected);
     }
-    let mut evidence = evidence::load(path, args.tee.map(Tee::from)).map_err(|error| error.to_string())?;
-    if let Some(log) = &args.event_log {
-        if evidence.tee != Tee::Tdx {
-            return Err(format!(
-                "an event log belongs to a TDX quote, and this is {} evidence; leave out `--event-log`",
-                evidence.tee
-            ));
-        }
-        evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
-    }
-    let loaded = endorsements::load(&args.endorsements).map_err(|error| error.to_string())?;
-    for ignored in &loaded.ignored {
-        let found = match ignored.defect() {
-            Defect::Unrecognised { found, .. } => found.clone(),
-            other => other.to_string(),
-        };
-        output::note(&format!("`{}` holds no endorsement and is passed over: {found}", ignored.subject()));
-    }
-    let mut endorsements = loaded.endorsements;
+    let evidence = supplied::evidence(path, args.tee.map(Tee::from), args.event_log.as_deref())?;
+    let mut endorsements = supplied::endorsements(&args.endorsements)?.endorsements;
     endorsements.extend(&evidence.endorsements);
     let now = args.at.map_or_else(instant::now, Ok)?;
     args.online.complete(&evidence, &mut endorsements, now)?;
 
-    let presented = evidence.as_evidence(&endorsements);
-    let verdict = match &args.memory {
-        None => teegate_verifier::verify(&presented, &policy, now),
-        Some(path) => {
-            let known = memory::read(path)?;
-            let verdict = teegate_verifier::verify_with(&presented, &policy, now, &known);
-            if let Ok(attested) = &verdict {
-                memory::remember(path, known, attested.seen())?;
-            }
-            verdict
-        }
-    };
-    let (report, status) = match &verdict {
-        Ok(attested) => (attested.report(), exit::ACCEPTED),
-        Err(rejection) => (rejection.report(), exit::of_rejection(rejection.stage())),
-    };
+    let judged = judge(&evidence, &endorsements, &policy, now, args.memory.as_deref())?;
     let about = About {
         policy: &policy,
         named,
@@ -162,17 +130,54 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
         evidence: path,
         report_data: args.report_data,
         replayed: args.at.is_some(),
-        expired: &teegate_verifier::expired(&presented, &policy, now),
+        expired: &judged.expired,
         ear_key: ear_key.as_ref(),
     };
-    Ok((format::render(report, &about, args.format)?, status))
+    Ok((format::render(&judged.report, &about, args.format)?, judged.status))
 }
 
-const NO_POLICY: &str = "no policy given, so there is nothing to hold the evidence against; `--policy genuine` asks whether the \
+/// A verdict: its report, its exit status, and the endorsements that had expired.
+pub(crate) struct Judged {
+    pub(crate) report: Report,
+    pub(crate) status: u8,
+    pub(crate) expired: Vec<Expired>,
+}
+
+/// Judges `evidence`, against the memory in that file where one is named, which then learns from an acceptance. What came
+/// along with the evidence counts only where it is among `endorsements`.
+pub(crate) fn judge(
+    evidence: &OwnedEvidence,
+    endorsements: &Endorsements,
+    policy: &Policy,
+    now: UnixTime,
+    memory: Option<&Path>,
+) -> Result<Judged, String> {
+    let presented = evidence.as_evidence(endorsements);
+    let verdict = match memory {
+        None => teegate_verifier::verify(&presented, policy, now),
+        Some(path) => {
+            let known = memory::read(path)?;
+            let verdict = teegate_verifier::verify_with(&presented, policy, now, &known);
+            if let Ok(attested) = &verdict {
+                memory::remember(path, known, attested.seen())?;
+            }
+            verdict
+        }
+    };
+    let (report, status) = match verdict {
+        Ok(attested) => (attested.report().clone(), exit::ACCEPTED),
+        Err(rejection) => (rejection.report().clone(), exit::of_rejection(rejection.stage())),
+    };
+    Ok(Judged { report, status, expired: teegate_verifier::expired(&presented, policy, now) })
+}
+
+/// The answer where `--policy` is left out.
+pub(crate) const NO_POLICY: &str = "no policy given, so there is nothing to hold the evidence against; `--policy genuine` asks whether the \
      hardware is genuine, which is not whether to send to it; `--policy FILE` asks what that file says, and `strict` is the \
      template of such a file";
 
-fn report_data(text: &str) -> Result<ReportData, String> {
+/// Parses the value of `--report-data`.
+pub(crate) fn report_data(text: &str) -> Result<ReportData, String> {
     let mut bytes = [0; 64];
     match hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes) {
         Ok(()) => Ok(ReportData(bytes)),

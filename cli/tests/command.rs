@@ -234,7 +234,7 @@ fn what_cannot_run_is_status_1_with_the_reason_on_standard_error() {
         ),
         (
             vec!["verify", &huge, "--policy", "genuine"],
-            format!("error: `{huge}`: too large: 1073741824 bytes, at most 1048576 are read; "),
+            format!("error: `{huge}`: too large: 1073741824 bytes, at most 4194304 are read; "),
         ),
         (
             vec!["verify", &quote, "--policy", "genuine", "--endorsements", &huge],

@@ -9,6 +9,7 @@
 //! 5. [`bhttp`] and [`padding`]: what is sealed is one HTTP message, its length hidden.
 //! 6. [`receipt`]: the answer says, signed by a key of the same manifest, what was executed.
 //!
+//! [`coco`] reads the evidence of Confidential Containers, which an enclave receives and a verifier finds in files.
 //! [`problem`] says what went wrong and what is known to have happened; [`headers`] holds the names, [`limits`] the numbers.
 //!
 //! Everything that is parsed here is hostile until proven otherwise: parsers are bounded, refuse what they do not know and never panic.
@@ -19,6 +20,7 @@ mod json;
 
 pub mod bhttp;
 pub mod binding;
+pub mod coco;
 pub mod evidence;
 pub mod headers;
 pub mod limits;

@@ -2,7 +2,7 @@
 //!
 //! The 64 bytes go as URL-safe base64 without padding with `encoding=base64`. A server too old to know `encoding` would
 //! bind the text itself; the actor notices, because the evidence then reports other bytes. Only raw bytes leave this
-//! file: an SEV-SNP report is rebuilt from the agent's JSON ([`super::snp_json`]), a TDX quote is base64. The API's
+//! file: an SEV-SNP report is rebuilt from the agent's JSON ([`teegate_protocol::coco`]), a TDX quote is base64. The API's
 //! attestation feature must be enabled in the guest's image.
 
 use std::net::SocketAddr;
@@ -12,11 +12,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
-use teegate_protocol::evidence::EvidenceKind;
+use teegate_protocol::coco::{ChainKind, CocoEvidence};
 
-use super::snp_json::SnpEvidence;
-use super::{Answer, Attester, AttesterError, RawEvidence};
+use super::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
 
 /// The agent writes a byte as up to four characters; a report with its chain stays below 64 KiB, an event log below 1
 /// MiB.
@@ -86,56 +84,22 @@ impl Attester for Coco {
     }
 }
 
-/// The agent's answer for the attester `tdx`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TdxEvidence {
-    quote: String,
-    #[serde(deserialize_with = "Option::deserialize")]
-    cc_eventlog: Option<String>,
-}
-
 fn parse(json: &[u8]) -> Result<RawEvidence, AttesterError> {
-    let not_json = |error: serde_json::Error| {
-        AttesterError::malformed(
-            format!("answer of the attestation agent ({error})"),
-            "evidence of the attester `snp` or `tdx`",
-        )
+    let CocoEvidence { kind, bytes, chain, event_log_base64 } =
+        CocoEvidence::parse(json).map_err(|error| AttesterError::malformed(error.place, error.expected))?;
+    let label = |kind| match kind {
+        ChainKind::Certificate => CERTIFICATE,
+        ChainKind::Crl => CRL,
     };
-    // Which platform it is shows in one member; the rest of the object is then read by that platform's rules.
-    #[derive(Deserialize)]
-    struct Hint {
-        attestation_report: Option<serde::de::IgnoredAny>,
-        quote: Option<serde::de::IgnoredAny>,
-    }
-    let hint: Hint = serde_json::from_slice(json).map_err(not_json)?;
-    match hint {
-        Hint { attestation_report: Some(_), quote: None } => {
-            serde_json::from_slice::<SnpEvidence>(json).map_err(not_json)?.rebuild()
-        }
-        Hint { attestation_report: None, quote: Some(_) } => {
-            serde_json::from_slice::<TdxEvidence>(json).map_err(not_json)?.raw()
-        }
-        _ => Err(AttesterError::malformed(
-            "answer of the attestation agent",
-            "evidence of the attester `snp` (member `attestation_report`) or `tdx` (member `quote`); is this guest another TEE, or none?",
-        )),
-    }
-}
-
-impl TdxEvidence {
-    fn raw(self) -> Result<RawEvidence, AttesterError> {
-        let bytes = STANDARD
-            .decode(&self.quote)
-            .map_err(|_| AttesterError::malformed("`quote` of the attestation agent", "base64 with padding"))?;
-        let event_log =
-            self.cc_eventlog.and_then(|text| STANDARD.decode(text).ok()).filter(|log| log.len() <= MAX_EVENT_LOG_BYTES);
-        Ok(RawEvidence { kind: EvidenceKind::TdxQuote, bytes, endorsements: None, event_log })
-    }
+    let endorsements = pem_chain(chain.iter().map(|(kind, der)| (label(*kind), der.as_slice())))?;
+    let event_log =
+        event_log_base64.and_then(|text| STANDARD.decode(text).ok()).filter(|log| log.len() <= MAX_EVENT_LOG_BYTES);
+    Ok(RawEvidence { kind, bytes, endorsements, event_log })
 }
 
 #[cfg(test)]
 mod tests {
+    use teegate_protocol::evidence::EvidenceKind;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 

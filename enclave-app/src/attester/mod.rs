@@ -6,7 +6,6 @@
 pub mod actor;
 pub mod coco;
 pub mod configfs_tsm;
-mod snp_json;
 
 use std::future::Future;
 use std::pin::Pin;

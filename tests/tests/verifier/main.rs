@@ -4,9 +4,12 @@
 //! what it cannot prove, that the vendors' silicon behaves as their documents say, stands in `recorded`.
 
 mod accepted;
+mod bundle;
+mod bundle_command;
 mod case;
 mod coverage;
 mod expired;
+mod formats;
 mod loader;
 mod memory;
 mod policy_diff;

@@ -149,7 +149,7 @@ fn every_case_has_its_verdict_through_the_command() {
 }
 
 /// The source folder of a pinned crate that carries recorded evidence.
-fn crate_folder(name: &str) -> PathBuf {
+pub(crate) fn crate_folder(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new(env!("CARGO"))
         .current_dir(root)

@@ -11,12 +11,12 @@ pub(crate) enum Kind {
     Crl,
 }
 
-const INTEGER: u8 = 0x02;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// `version [0] EXPLICIT` of a certificate; a revocation list has none.
-const EXPLICIT_0: u8 = 0xA0;
+pub(crate) const EXPLICIT_0: u8 = 0xA0;
 
 /// Whether `bytes` begin like a DER SEQUENCE. Text never does by accident: `0x30` is the digit zero, but a length follows it.
 pub(crate) fn looks_like_der(bytes: &[u8]) -> bool {
@@ -50,7 +50,7 @@ pub(crate) fn kind(bytes: &[u8]) -> Result<Kind, Defect> {
 }
 
 /// The first element: its tag, its content, and what follows it.
-fn element(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Defect> {
+pub(crate) fn element(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Defect> {
     let (&[tag, first], rest) = bytes.split_first_chunk::<2>().ok_or_else(|| broken("ends inside an element"))?;
     let (length, rest) = match first {
         0..=0x7F => (usize::from(first), rest),

@@ -27,6 +27,8 @@ pub fn load_paths(paths: &[PathBuf]) -> Result<Endorsements, IntakeError> {
 pub struct Loaded {
     /// Everything that was recognised.
     pub endorsements: Endorsements,
+    /// The same, one by one: what a bundle keeps.
+    pub statements: Vec<Statement>,
     /// Files in named folders that hold no endorsement, each with the reason.
     pub ignored: Vec<IntakeError>,
 }
@@ -36,15 +38,16 @@ pub struct Loaded {
 /// # Errors
 /// As [`load_paths`].
 pub fn load(paths: &[PathBuf]) -> Result<Loaded, IntakeError> {
-    let mut loaded = Loaded { endorsements: Endorsements::new(), ignored: Vec::new() };
+    let mut loaded = Loaded { endorsements: Endorsements::new(), statements: Vec::new(), ignored: Vec::new() };
     for file in files::read_all(paths)? {
-        match recognise(&display(&file.path), &file.bytes, &mut loaded.endorsements) {
+        match statements(&file.bytes).map_err(|defect| IntakeError::new(display(&file.path), defect)) {
             Err(error) if !file.named && matches!(error.defect(), Defect::Unrecognised { .. }) => {
                 loaded.ignored.push(error)
             }
-            outcome => outcome?,
+            outcome => loaded.statements.extend(outcome?),
         }
     }
+    loaded.statements.iter().for_each(|statement| statement.clone().add_to(&mut loaded.endorsements));
     Ok(loaded)
 }
 

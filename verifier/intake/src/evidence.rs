@@ -1,5 +1,6 @@
-//! Recognises evidence: the bare report or quote, its hexadecimal text, a firmware response, a conceptual message wrapper (CMW),
-//! a configfs-tsm folder.
+//! Recognises evidence: the bare report or quote, its hexadecimal text, a firmware response, a conceptual message wrapper (CMW) in
+//! JSON or CBOR, the JSON of Confidential Containers, an attestation of Google's Go libraries, a configfs-tsm folder, a
+//! [bundle](crate::bundle).
 //!
 //! Recognition is generous and believes nothing. Bytes that begin like a report or a quote are handed on as one, whole, however
 //! wrong they are inside: that they are wrong is the verifier's finding, with a check id, and not a matter of file formats.
@@ -9,8 +10,11 @@ use std::path::Path;
 
 use teegate_verifier::{Endorsements, Evidence, Tee};
 
+use crate::bundle::{self, Bundle};
 use crate::error::{Defect, IntakeError};
-use crate::{certificate_table, endorsements, files, wrapper};
+use crate::statement::Statement;
+use crate::wrapper::{self, Unwrapped};
+use crate::{certificate_table, cmw_cbor, coco, endorsements, files, go_attestation};
 
 /// Evidence of one TEE as taken in, with the endorsements that came in the same file.
 #[derive(Debug, Clone)]
@@ -25,9 +29,27 @@ pub struct OwnedEvidence {
     pub event_log: Option<Vec<u8>>,
     /// The form that it was found in, in words.
     pub form: &'static str,
+    /// What `endorsements` holds, one by one: what a bundle keeps.
+    pub(crate) carried: Vec<Statement>,
 }
 
 impl OwnedEvidence {
+    /// Evidence alone.
+    pub(crate) fn new(tee: Tee, bytes: Vec<u8>, form: &'static str) -> Self {
+        Self { tee, bytes, endorsements: Endorsements::new(), event_log: None, form, carried: Vec::new() }
+    }
+
+    /// The same, with more that came along.
+    pub(crate) fn with_statements(mut self, statements: Vec<Statement>) -> Self {
+        statements.iter().for_each(|statement| statement.clone().add_to(&mut self.endorsements));
+        self.carried.extend(statements);
+        self
+    }
+
+    pub(crate) fn with_event_log(self, event_log: Option<Vec<u8>>) -> Self {
+        Self { event_log, ..self }
+    }
+
     /// The evidence as the verifier takes it, with `endorsements` to choose from. Add [`OwnedEvidence::endorsements`] to
     /// them first, where what came along should count.
     #[must_use]
@@ -39,6 +61,14 @@ impl OwnedEvidence {
                 None => Evidence::tdx(&self.bytes, endorsements),
             },
         }
+    }
+}
+
+impl From<Unwrapped> for OwnedEvidence {
+    fn from(found: Unwrapped) -> Self {
+        Self::new(found.tee, found.bytes, found.form)
+            .with_statements(found.endorsements)
+            .with_event_log(found.event_log)
     }
 }
 
@@ -58,16 +88,26 @@ pub fn load_event_log(path: &Path) -> Result<Vec<u8>, IntakeError> {
 pub fn load(path: &Path, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
     let name = path.display().to_string();
     if path == Path::new("-") {
-        let bytes = files::read_bounded(io::stdin().lock()).map_err(|cause| IntakeError::unreadable(path, cause))?;
-        let limit = files::MAX_FILE_BYTES;
+        let bytes = files::read_bounded(io::stdin().lock(), bundle::MAX_BYTES)
+            .map_err(|cause| IntakeError::unreadable(path, cause))?;
+        let limit = bundle::MAX_BYTES;
         let too_large = Defect::TooLarge { unit: "bytes or more", actual: limit + 1, limit };
         let bytes = bytes.ok_or_else(|| IntakeError::new("standard input", too_large))?;
-        return recognise(&bytes, insist).map_err(|error| error.named("standard input"));
+        return from_file(&bytes, insist).map_err(|error| error.named("standard input"));
     }
     if path.is_dir() {
         return from_configfs_tsm(path, insist);
     }
-    recognise(&files::read(path)?, insist).map_err(|error| error.named(name))
+    from_file(&files::read_at_most(path, bundle::MAX_BYTES)?, insist).map_err(|error| error.named(name))
+}
+
+/// Nothing but a bundle is as large as a bundle may be.
+fn from_file(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
+    let (actual, limit) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), files::MAX_FILE_BYTES);
+    if actual > limit && !std::str::from_utf8(bytes).is_ok_and(bundle::looks_like_bundle) {
+        return Err(IntakeError::new("evidence", Defect::TooLarge { unit: "bytes", actual, limit }));
+    }
+    recognise(bytes, insist)
 }
 
 /// Recognises the evidence that `bytes` are. With `insist`, bytes that could be of that platform are taken for it, whatever
@@ -88,21 +128,24 @@ pub fn recognise(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Int
 
 fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
     if let Some(text) = std::str::from_utf8(bytes).ok().map(str::trim) {
+        if bundle::looks_like_bundle(text) {
+            return Bundle::from_text(text).map(|bundle| bundle.kept.to_evidence());
+        }
+        if coco::looks_like_coco(text) {
+            return coco::unwrap(text).map(OwnedEvidence::from);
+        }
         if text.starts_with(['{', '[']) {
-            let found = wrapper::unwrap(text)?;
-            let mut endorsements = Endorsements::new();
-            found.endorsements.into_iter().for_each(|statement| statement.add_to(&mut endorsements));
-            return Ok(OwnedEvidence {
-                tee: found.tee,
-                bytes: found.bytes,
-                endorsements,
-                event_log: found.event_log,
-                form: found.form,
-            });
+            return wrapper::unwrap(text).map(OwnedEvidence::from);
         }
         if let Some(decoded) = from_hex_text(text) {
             return from_raw(&decoded, insist, "hexadecimal text");
         }
+    }
+    if let Some(kind) = go_attestation::kind(bytes) {
+        return go_attestation::unwrap(kind, bytes).map(OwnedEvidence::from);
+    }
+    if cmw_cbor::looks_like_cmw(bytes) {
+        return cmw_cbor::unwrap(bytes).map(OwnedEvidence::from);
     }
     from_raw(bytes, insist, "raw bytes")
 }
@@ -126,11 +169,11 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
         (None, None) if bytes.len() == SNP_REPORT_BYTES => Tee::SevSnp,
         (None, None) => return Err(unrecognised(bytes)),
     };
-    let (bytes, endorsements) = match tee {
+    let (bytes, statements) = match tee {
         Tee::SevSnp => split_certificate_table(bytes)?,
-        Tee::Tdx => (bytes, Endorsements::new()),
+        Tee::Tdx => (bytes, Vec::new()),
     };
-    Ok(OwnedEvidence { tee, bytes: bytes.to_vec(), endorsements, event_log: None, form })
+    Ok(OwnedEvidence::new(tee, bytes.to_vec(), form).with_statements(statements))
 }
 
 /// `ATTESTATION_REPORT`, every version. AMD 56860 rev. 1.58, table 23.
@@ -190,15 +233,13 @@ const INTEL_QE_VENDOR_ID: [u8; 16] = *b"\x93\x9a\x72\x33\xf7\x9c\x4c\xa9\x94\x0a
 
 /// An extended guest request answers the report and, behind it, the host's certificate table: with no certificates, that is the
 /// entry that ends it and padding, all zeros. Anything else behind a report stays with it, for the verifier to refuse.
-fn split_certificate_table(bytes: &[u8]) -> Result<(&[u8], Endorsements), Defect> {
-    let mut endorsements = Endorsements::new();
+fn split_certificate_table(bytes: &[u8]) -> Result<(&[u8], Vec<Statement>), Defect> {
     match bytes.split_at_checked(SNP_REPORT_BYTES) {
         Some((report, table)) if certificate_table::looks_like_table(table) => {
-            certificate_table::statements(table)?.into_iter().for_each(|statement| statement.add_to(&mut endorsements));
-            Ok((report, endorsements))
+            Ok((report, certificate_table::statements(table)?))
         }
-        Some((report, table)) if certificate_table::is_empty_table(table) => Ok((report, endorsements)),
-        _ => Ok((bytes, endorsements)),
+        Some((report, table)) if certificate_table::is_empty_table(table) => Ok((report, Vec::new())),
+        _ => Ok((bytes, Vec::new())),
     }
 }
 
@@ -222,7 +263,9 @@ fn from_configfs_tsm(folder: &Path, insist: Option<Tee>) -> Result<OwnedEvidence
         let table = files::read(&auxblob)?;
         // A host that supplies no certificates leaves it empty, or holds only the entry that ends the table.
         if table.iter().any(|byte| *byte != 0) {
-            endorsements::recognise(&auxblob.display().to_string(), &table, &mut evidence.endorsements)?;
+            let statements = endorsements::statements(&table)
+                .map_err(|defect| IntakeError::new(auxblob.display().to_string(), defect))?;
+            return Ok(evidence.with_statements(statements));
         }
     }
     Ok(evidence)
@@ -239,7 +282,8 @@ fn unrecognised(bytes: &[u8]) -> Defect {
     Defect::Unrecognised {
         found,
         expected: "an SEV-SNP report (1,184 bytes, version 2 to 5), a TDX quote (version 4 or 5), either as hexadecimal, a CMW in \
-                   JSON, or a configfs-tsm folder",
+                   JSON or CBOR, CoCo evidence JSON, an attestation of Google's Go libraries in binary, a teegate bundle, or a \
+                   configfs-tsm folder",
         remedy: "pass the evidence as the platform gave it; if you know what it is, insist with `--tee snp` or `--tee tdx`",
     }
 }

@@ -24,21 +24,26 @@ pub(crate) struct Found {
 
 /// Reads one file, pipe or device, at most [`MAX_FILE_BYTES`] of it.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, IntakeError> {
-    let metadata = fs::metadata(path).map_err(|cause| IntakeError::unreadable(path, cause))?;
-    if metadata.is_file() && metadata.len() > MAX_FILE_BYTES {
-        return Err(too_large(path, "bytes", metadata.len(), MAX_FILE_BYTES));
-    }
-    let file = File::open(path).map_err(|cause| IntakeError::unreadable(path, cause))?;
-    read_bounded(file)
-        .map_err(|cause| IntakeError::unreadable(path, cause))?
-        .ok_or_else(|| too_large(path, "bytes or more", MAX_FILE_BYTES + 1, MAX_FILE_BYTES))
+    read_at_most(path, MAX_FILE_BYTES)
 }
 
-/// Everything that `source` gives, or `None` if that is more than [`MAX_FILE_BYTES`].
-pub(crate) fn read_bounded(source: impl Read) -> io::Result<Option<Vec<u8>>> {
+/// Reads one file, pipe or device, at most `limit` bytes of it.
+pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, IntakeError> {
+    let metadata = fs::metadata(path).map_err(|cause| IntakeError::unreadable(path, cause))?;
+    if metadata.is_file() && metadata.len() > limit {
+        return Err(too_large(path, "bytes", metadata.len(), limit));
+    }
+    let file = File::open(path).map_err(|cause| IntakeError::unreadable(path, cause))?;
+    read_bounded(file, limit)
+        .map_err(|cause| IntakeError::unreadable(path, cause))?
+        .ok_or_else(|| too_large(path, "bytes or more", limit.saturating_add(1), limit))
+}
+
+/// Everything that `source` gives, or `None` if that is more than `limit` bytes.
+pub(crate) fn read_bounded(source: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    source.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE_BYTES).then_some(bytes))
+    source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(u64::try_from(bytes.len()).is_ok_and(|length| length <= limit).then_some(bytes))
 }
 
 /// Reads every file that `paths` name or hold.
@@ -127,8 +132,8 @@ mod tests {
 
     #[test]
     fn a_stream_without_end_is_given_up() {
-        assert!(read_bounded(io::repeat(0)).unwrap().is_none());
-        assert_eq!(read_bounded(&b"abc"[..]).unwrap().unwrap(), b"abc");
+        assert!(read_bounded(io::repeat(0), MAX_FILE_BYTES).unwrap().is_none());
+        assert_eq!(read_bounded(&b"abc"[..], 3).unwrap().unwrap(), b"abc");
     }
 
     #[test]

@@ -5,16 +5,25 @@
 //! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
+pub mod bundle;
+mod cbor;
 mod certificate_table;
+mod cmw_cbor;
+mod coco;
 mod der;
 pub mod endorsements;
 mod error;
 pub mod evidence;
 mod files;
+mod go_attestation;
 mod json;
+mod label;
 mod pem;
+mod protobuf;
 mod saved_response;
 mod statement;
 mod wrapper;
 
 pub use error::{Defect, IntakeError};
+pub use label::Label;
+pub use statement::Statement;

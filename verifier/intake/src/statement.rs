@@ -5,18 +5,32 @@ use teegate_verifier::Endorsements;
 use crate::der;
 use crate::error::Defect;
 
-/// One statement by a vendor, on its shelf.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Statement {
+/// One statement by a vendor, unparsed, on its shelf. Their order is that of a bundle: by kind, then by bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Statement {
+    /// An X.509 certificate, DER.
     Certificate(Vec<u8>),
+    /// An X.509 certificate revocation list, DER.
     Crl(Vec<u8>),
-    TcbInfo { body: String, signature: [u8; 64] },
-    QeIdentity { body: String, signature: [u8; 64] },
+    /// Intel's TCB info.
+    TcbInfo {
+        /// The exact text that was signed.
+        body: String,
+        /// r and s, big-endian.
+        signature: [u8; 64],
+    },
+    /// Intel's QE identity.
+    QeIdentity {
+        /// The exact text that was signed.
+        body: String,
+        /// r and s, big-endian.
+        signature: [u8; 64],
+    },
 }
 
 impl Statement {
     /// Puts it into the pool that the verifier chooses from.
-    pub(crate) fn add_to(self, pool: &mut Endorsements) {
+    pub fn add_to(self, pool: &mut Endorsements) {
         match self {
             Self::Certificate(der) => pool.add_certificate(der),
             Self::Crl(der) => pool.add_crl(der),

@@ -80,9 +80,9 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Bit 2 of the conceptual message indicator.
-const EVIDENCE_INDICATOR: u64 = 1 << 2;
+pub(crate) const EVIDENCE_INDICATOR: u64 = 1 << 2;
 
-fn tee_of(kind: EvidenceKind) -> Result<Tee, Defect> {
+pub(crate) fn tee_of(kind: EvidenceKind) -> Result<Tee, Defect> {
     match kind {
         EvidenceKind::SnpReport => Ok(Tee::SevSnp),
         EvidenceKind::TdxQuote => Ok(Tee::Tdx),
@@ -92,7 +92,7 @@ fn tee_of(kind: EvidenceKind) -> Result<Tee, Defect> {
     }
 }
 
-fn unrecognised(found: impl Into<String>) -> Defect {
+pub(crate) fn unrecognised(found: impl Into<String>) -> Defect {
     Defect::Unrecognised {
         found: found.into(),
         expected: "a CMW that holds an SEV-SNP report or a TDX quote",
@@ -100,7 +100,7 @@ fn unrecognised(found: impl Into<String>) -> Defect {
     }
 }
 
-fn broken(defect: String) -> Defect {
+pub(crate) fn broken(defect: String) -> Defect {
     Defect::Broken { kind: "CMW", defect, remedy: "save the answer of the attester as it was sent" }
 }
 

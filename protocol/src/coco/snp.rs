@@ -8,9 +8,8 @@
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
-use teegate_protocol::evidence::EvidenceKind;
 
-use super::{AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
+use super::{Chain, ChainKind, CocoError};
 
 /// Length of a report.
 const REPORT_BYTES: usize = 0x4A0;
@@ -25,13 +24,12 @@ pub(super) struct SnpEvidence {
 }
 
 impl SnpEvidence {
-    /// Raw report bytes, and the chain as PEM.
-    pub(super) fn rebuild(self) -> Result<RawEvidence, AttesterError> {
+    /// Raw report bytes, and the chain in DER. Entries of other kinds are left out.
+    pub(super) fn rebuild(self) -> Result<(Vec<u8>, Chain), CocoError> {
         let bytes = self.attestation_report.bytes()?;
         let chain = self.cert_chain.unwrap_or_default();
-        let parts =
-            chain.iter().filter_map(|entry| entry.cert_type.pem_label().map(|label| (label, entry.data.0.as_slice())));
-        Ok(RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: pem_chain(parts)?, event_log: None })
+        let chain = chain.into_iter().filter_map(|entry| entry.cert_type.kind().map(|kind| (kind, entry.data.0)));
+        Ok((bytes, chain.collect()))
     }
 }
 
@@ -60,10 +58,10 @@ enum CertType {
 }
 
 impl CertType {
-    fn pem_label(&self) -> Option<&'static str> {
+    fn kind(&self) -> Option<ChainKind> {
         match self {
-            Self::Vcek | Self::Vlek | Self::Ask | Self::Ark => Some(CERTIFICATE),
-            Self::Crl => Some(CRL),
+            Self::Vcek | Self::Vlek | Self::Ask | Self::Ark => Some(ChainKind::Certificate),
+            Self::Crl => Some(ChainKind::Crl),
             Self::Empty | Self::Other(_) => None,
         }
     }
@@ -146,7 +144,7 @@ enum TcbLayout {
 }
 
 impl Report {
-    fn bytes(&self) -> Result<Vec<u8>, AttesterError> {
+    fn bytes(&self) -> Result<Vec<u8>, CocoError> {
         let layout = self.tcb_layout()?;
         let mut report = Writer(Vec::with_capacity(REPORT_BYTES));
         report.put(self.version.to_le_bytes());
@@ -187,7 +185,7 @@ impl Report {
         Ok(report.0)
     }
 
-    fn tcb_layout(&self) -> Result<TcbLayout, AttesterError> {
+    fn tcb_layout(&self) -> Result<TcbLayout, CocoError> {
         match (self.version, self.cpuid_fam_id) {
             // Version 2 does not name the processor; the agent has decided by the chip id, and `fmc` shows how.
             (2, None) if self.current_tcb.fmc.is_some() => Ok(TcbLayout::WithFmc),
@@ -201,7 +199,7 @@ impl Report {
         }
     }
 
-    fn cpuid(&self) -> Result<[u8; 3], AttesterError> {
+    fn cpuid(&self) -> Result<[u8; 3], CocoError> {
         match (self.version, self.cpuid_fam_id, self.cpuid_mod_id, self.cpuid_step) {
             (2, None, None, None) => Ok([0; 3]),
             (3.., Some(family), Some(model), Some(step)) => Ok([family, model, step]),
@@ -209,7 +207,7 @@ impl Report {
         }
     }
 
-    fn mitigation_vectors(&self) -> Result<[u64; 2], AttesterError> {
+    fn mitigation_vectors(&self) -> Result<[u64; 2], CocoError> {
         match (self.version, self.launch_mit_vector, self.current_mit_vector) {
             (..5, None, None) => Ok([0; 2]),
             (5.., Some(launch), Some(current)) => Ok([launch, current]),
@@ -219,7 +217,7 @@ impl Report {
 }
 
 impl Tcb {
-    fn bytes(&self, layout: TcbLayout, place: &str) -> Result<[u8; 8], AttesterError> {
+    fn bytes(&self, layout: TcbLayout, place: &str) -> Result<[u8; 8], CocoError> {
         let Self { fmc, bootloader, tee, snp, microcode } = *self;
         match (layout, fmc) {
             (TcbLayout::WithoutFmc, None) => Ok([bootloader, tee, 0, 0, 0, 0, snp, microcode]),
@@ -229,8 +227,8 @@ impl Tcb {
     }
 }
 
-fn malformed(member: &str, expected: &str) -> AttesterError {
-    AttesterError::malformed(format!("`attestation_report.{member}` of the attestation agent"), expected)
+fn malformed(member: &str, expected: &'static str) -> CocoError {
+    CocoError::new(format!("`attestation_report.{member}` of the attestation agent"), expected)
 }
 
 /// Fields one after the other; what lies between them is reserved and zero.
@@ -357,7 +355,7 @@ mod tests {
         (report, json!({ "attestation_report": json, "cert_chain": null }))
     }
 
-    fn rebuild(json: &Value) -> Result<RawEvidence, String> {
+    fn rebuild(json: &Value) -> Result<(Vec<u8>, Chain), String> {
         let evidence: SnpEvidence = serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())?;
         evidence.rebuild().map_err(|error| error.to_string())
     }
@@ -367,7 +365,7 @@ mod tests {
         for (version, family) in [(2, 0x19), (3, 0x19), (4, 0x19), (5, 0x19), (3, 0x1A), (5, 0x1A), (2, 0x1A)] {
             let (report, json) = sample(version, family);
             assert_eq!(
-                hex::encode(rebuild(&json).unwrap().bytes),
+                hex::encode(rebuild(&json).unwrap().0),
                 hex::encode(&report),
                 "version {version} family {family:#x}"
             );
@@ -375,7 +373,7 @@ mod tests {
         // Agents built before version 5 do not write its members.
         let (report, mut json) = sample(3, 0x19);
         json["attestation_report"].as_object_mut().unwrap().retain(|name, _| !name.ends_with("_mit_vector"));
-        assert_eq!(rebuild(&json).unwrap().bytes, report);
+        assert_eq!(rebuild(&json).unwrap().0, report);
     }
 
     #[test]
@@ -416,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_becomes_pem_and_other_entries_are_left_out() {
+    fn the_chain_is_kept_and_other_entries_are_left_out() {
         let (_, mut json) = sample(3, 0x19);
         json["cert_chain"] = json!([
             {"cert_type": "VCEK", "data": [0x30, 1]},
@@ -424,11 +422,8 @@ mod tests {
             {"cert_type": "Empty", "data": []},
             {"cert_type": "CRL", "data": [0x30, 2]},
         ]);
-        let pem = String::from_utf8(rebuild(&json).unwrap().endorsements.unwrap().bytes).unwrap();
-        assert_eq!(
-            pem,
-            "-----BEGIN CERTIFICATE-----\nMAE=\n-----END CERTIFICATE-----\n-----BEGIN X509 CRL-----\nMAI=\n-----END X509 CRL-----\n"
-        );
+        let chain = rebuild(&json).unwrap().1;
+        assert_eq!(chain, [(ChainKind::Certificate, vec![0x30, 1]), (ChainKind::Crl, vec![0x30, 2])]);
         json["cert_chain"] = json!([{"cert_type": "ROOT", "data": [0x30]}]);
         assert!(rebuild(&json).unwrap_err().contains("unknown variant `ROOT`"));
     }

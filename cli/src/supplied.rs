@@ -1,0 +1,46 @@
+//! What the user hands in beside a policy: evidence with its event log, and what vouches for it. Said once, for every verb that
+//! takes them.
+
+use std::path::{Path, PathBuf};
+
+use teegate_intake::bundle;
+use teegate_intake::endorsements::Loaded;
+use teegate_intake::evidence::OwnedEvidence;
+use teegate_intake::{Defect, endorsements, evidence};
+use teegate_verifier::Tee;
+
+use crate::output;
+
+/// The evidence at `path`, with the event log in place of one that it carries.
+pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) -> Result<OwnedEvidence, String> {
+    let mut evidence = evidence::load(path, tee).map_err(|error| error.to_string())?;
+    if evidence.form == bundle::FORM {
+        output::note(
+            "this is a bundle: its evidence and endorsements count here, its policy, time and report data do not; \
+             `teegate bundle verify` asks what it asks",
+        );
+    }
+    if let Some(log) = event_log {
+        if evidence.tee != Tee::Tdx {
+            return Err(format!(
+                "an event log belongs to a TDX quote, and this is {} evidence; leave out `--event-log`",
+                evidence.tee
+            ));
+        }
+        evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
+    }
+    Ok(evidence)
+}
+
+/// The endorsements at `paths`, with a note on every file that holds none.
+pub(crate) fn endorsements(paths: &[PathBuf]) -> Result<Loaded, String> {
+    let loaded = endorsements::load(paths).map_err(|error| error.to_string())?;
+    for ignored in &loaded.ignored {
+        let found = match ignored.defect() {
+            Defect::Unrecognised { found, .. } => found.clone(),
+            other => other.to_string(),
+        };
+        output::note(&format!("`{}` holds no endorsement and is passed over: {found}", ignored.subject()));
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,139 @@
+//! The evidence JSON of Confidential Containers: what the attestation agent answers for the attesters `snp` and `tdx`
+//! (guest-components, `attestation-agent/attester`).
+//!
+//! An enclave receives it from the guest API, and a verifier finds it in files; both want the bytes that the processor signed, so
+//! the reading is here, once. Unknown and missing members are refused.
+
+mod snp;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::evidence::EvidenceKind;
+use snp::SnpEvidence;
+
+/// Evidence as the platform signed it, out of the agent's JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CocoEvidence {
+    /// A raw report or a raw quote.
+    pub kind: EvidenceKind,
+    /// The report or quote.
+    pub bytes: Vec<u8>,
+    /// Certificates and revocation lists that came along, said to be DER.
+    pub chain: Chain,
+    /// The event log of the boot as sent: base64, not decoded.
+    pub event_log_base64: Option<String>,
+}
+
+/// Entries of a certificate chain, each with what it is said to be.
+pub type Chain = Vec<(ChainKind, Vec<u8>)>;
+
+/// What an entry of the chain is said to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainKind {
+    /// A certificate.
+    Certificate,
+    /// A revocation list.
+    Crl,
+}
+
+/// The text is not what the agent writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CocoError {
+    /// Where in it.
+    pub place: String,
+    /// What was expected there.
+    pub expected: &'static str,
+}
+
+impl CocoError {
+    fn new(place: impl Into<String>, expected: &'static str) -> Self {
+        Self { place: place.into(), expected }
+    }
+}
+
+impl fmt::Display for CocoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is malformed, expected {}", self.place, self.expected)
+    }
+}
+
+impl std::error::Error for CocoError {}
+
+impl CocoEvidence {
+    /// Reads the agent's JSON. The caller bounds its length.
+    pub fn parse(json: &[u8]) -> Result<Self, CocoError> {
+        // Which platform it is shows in one member; the rest of the object is then read by that platform's rules.
+        #[derive(Deserialize)]
+        struct Hint {
+            attestation_report: Option<IgnoredAny>,
+            quote: Option<IgnoredAny>,
+        }
+        match serde_json::from_slice(json).map_err(not_json)? {
+            Hint { attestation_report: Some(_), quote: None } => {
+                let (bytes, chain) = serde_json::from_slice::<SnpEvidence>(json).map_err(not_json)?.rebuild()?;
+                Ok(Self { kind: EvidenceKind::SnpReport, bytes, chain, event_log_base64: None })
+            }
+            Hint { attestation_report: None, quote: Some(_) } => {
+                let TdxEvidence { quote, cc_eventlog } = serde_json::from_slice(json).map_err(not_json)?;
+                let bytes = STANDARD
+                    .decode(quote)
+                    .map_err(|_| CocoError::new("`quote` of the attestation agent", "base64 with padding"))?;
+                let kind = EvidenceKind::TdxQuote;
+                Ok(Self { kind, bytes, chain: Vec::new(), event_log_base64: cc_eventlog })
+            }
+            _ => Err(CocoError::new(
+                "answer of the attestation agent",
+                "evidence of the attester `snp` (member `attestation_report`) or `tdx` (member `quote`); is this guest another TEE, or none?",
+            )),
+        }
+    }
+}
+
+/// The agent's answer for the attester `tdx`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TdxEvidence {
+    quote: String,
+    #[serde(deserialize_with = "Option::deserialize")]
+    cc_eventlog: Option<String>,
+}
+
+fn not_json(error: serde_json::Error) -> CocoError {
+    CocoError::new(format!("answer of the attestation agent ({error})"), "evidence of the attester `snp` or `tdx`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_comes_out_with_its_log_as_sent() {
+        let evidence = CocoEvidence::parse(br#"{"cc_eventlog":"ZXZlbnRz","quote":"cXVvdGU="}"#).unwrap();
+        assert_eq!((evidence.kind, evidence.bytes), (EvidenceKind::TdxQuote, b"quote".to_vec()));
+        assert_eq!(evidence.event_log_base64.as_deref(), Some("ZXZlbnRz"));
+    }
+
+    #[test]
+    fn strange_answers_are_told_apart() {
+        for (json, place) in [
+            ("{}", "answer of the attestation agent"),
+            ("null", "answer of the attestation agent"),
+            (r#"{"quote":"?","cc_eventlog":null}"#, "`quote` of the attestation agent"),
+            (r#"{"quote":"AA","cc_eventlog":null}"#, "`quote` of the attestation agent"),
+            (r#"{"quote":""}"#, "missing field `cc_eventlog`"),
+            (r#"{"quote":"","quote":"","cc_eventlog":null}"#, "duplicate field `quote`"),
+            (r#"{"quote":"","hcl_report":"","cc_eventlog":null}"#, "unknown field `hcl_report`"),
+            (r#"{"quote":"","attestation_report":{}}"#, "answer of the attestation agent"),
+        ] {
+            let error = CocoEvidence::parse(json.as_bytes()).unwrap_err();
+            assert!(error.place.contains(place), "{json}: {error}");
+        }
+        let deep = format!("{{\"quote\":{}", "[".repeat(100_000));
+        assert!(CocoEvidence::parse(deep.as_bytes()).unwrap_err().place.contains("EOF while parsing"));
+    }
+}

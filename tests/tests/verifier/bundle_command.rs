@@ -1,0 +1,233 @@
+//! `teegate bundle` as its user would have it: evidence and endorsements in files, one bundle out of them, verified in another
+//! folder where nothing else is and no network exists.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use teegate_tests::harness::{Scratch, binary, note};
+use teegate_verifier::{Tee, UnixTime};
+
+use crate::subject::{Subject, good};
+
+/// A forged device's evidence, endorsements and policy, as files.
+struct Files {
+    scratch: Scratch,
+    evidence: String,
+    policy: String,
+    at: String,
+}
+
+impl Files {
+    fn of(subject: &Subject) -> Self {
+        let scratch = Scratch::new();
+        let write = |name: String, bytes: &[u8]| std::fs::write(scratch.path().join(name), bytes).unwrap();
+        std::fs::create_dir(scratch.path().join("endorsements")).unwrap();
+        let pool = &subject.pool;
+        for (number, der) in pool.certificates.iter().chain(&pool.crls).enumerate() {
+            write(format!("endorsements/{number}.der"), der);
+        }
+        for (member, signed) in [("tcbInfo", &pool.tcb_infos), ("enclaveIdentity", &pool.qe_identities)] {
+            for json in signed {
+                let signature = hex::encode(json.signature);
+                let answer = format!("{{\"{member}\":{},\"signature\":\"{signature}\"}}", json.body);
+                write(format!("endorsements/{member}.json"), answer.as_bytes());
+            }
+        }
+        write("evidence.bin".to_owned(), &subject.evidence);
+        let policy = scratch.write("policy.toml", &subject.policy.to_toml());
+        let evidence = scratch.path().join("evidence.bin").display().to_string();
+        Self { scratch, evidence, policy, at: UnixTime::from_seconds(subject.now).to_string() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scratch.path().join(name).display().to_string()
+    }
+
+    /// The options that `verify` and `bundle create` share.
+    fn options(&self) -> [String; 7] {
+        let endorsements = self.path("endorsements");
+        let [policy, at] = [&self.policy, &self.at].map(Clone::clone);
+        ["--endorsements", &endorsements, "--policy", &policy, "--at", &at, &self.evidence].map(str::to_owned)
+    }
+
+    fn create(&self, output: &str, more: &[&str]) -> Output {
+        let mut command = Command::new(binary("teegate"));
+        command.args(["bundle", "create"]).args(self.options()).args(["--output", output]).args(more);
+        command.output().unwrap()
+    }
+}
+
+fn teegate(arguments: &[&str]) -> Output {
+    Command::new(binary("teegate")).args(arguments).output().unwrap()
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The report as `verify --format json` gives it.
+fn report(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output.stderr)))
+}
+
+/// Runs in a namespace that has no network but a loopback interface that is down; `None` where the kernel allows no namespace.
+fn without_network(folder: &Path, arguments: &[&str]) -> Option<Output> {
+    let run = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-rn", "sh", "-c", script, "teegate"]).arg(binary("teegate")).args(arguments);
+        command.current_dir(folder).env_clear().output().ok()
+    };
+    let empty = run(r#"test "$(grep -c : /proc/net/dev)" = 1 && test "$(grep -c . /proc/net/route)" -le 1"#)?;
+    empty.status.success().then(|| run(r#""$@""#))?
+}
+
+#[test]
+fn a_bundle_verifies_in_another_folder_without_any_network() {
+    let mut run = 0;
+    for tee in [Tee::SevSnp, Tee::Tdx] {
+        let files = Files::of(&good(tee));
+        let bundle = files.path("bundle.json");
+        let created = files.create(&bundle, &[]);
+        assert_eq!(status(&created), 0, "{}{}", said(&created.stdout), said(&created.stderr));
+        let mut direct = vec!["verify", "--format", "json"];
+        let options = files.options();
+        direct.extend(options.iter().map(String::as_str));
+        let direct = teegate(&direct);
+
+        // Elsewhere, with everything that it was made from gone.
+        let elsewhere = Scratch::new();
+        std::fs::copy(&bundle, elsewhere.path().join("copy")).unwrap();
+        drop(files);
+        let Some(output) = without_network(elsewhere.path(), &["bundle", "verify", "copy", "--format", "json"]) else {
+            note("not run: bundles in an empty network namespace (`unshare -rn` is not allowed here)");
+            return;
+        };
+        assert_eq!(status(&output), 0, "{}", said(&output.stderr));
+        assert_eq!(report(&output), report(&direct), "{tee}");
+        let text = without_network(elsewhere.path(), &["bundle", "verify", "copy"]).unwrap();
+        assert_eq!(status(&text), 0);
+        assert!(said(&text.stdout).contains("\nACCEPTED: this evidence satisfies the policy `policy.toml` at "));
+        run += 2;
+    }
+    note(&format!("bundles verified in an empty network namespace: {run} of 4"));
+    assert_eq!(run, 4);
+}
+
+#[test]
+fn the_same_files_make_the_same_bundle_and_none_is_replaced_unasked() {
+    let files = Files::of(&good(Tee::SevSnp));
+    let [first, second] = ["first", "second"].map(|name| files.path(name));
+    for output in [&first, &second] {
+        assert_eq!(status(&files.create(output, &[])), 0);
+    }
+    let bytes = std::fs::read(&first).unwrap();
+    assert_eq!(bytes, std::fs::read(&second).unwrap());
+
+    std::fs::write(&second, "mine").unwrap();
+    let refused = files.create(&second, &[]);
+    assert_eq!(status(&refused), 1);
+    assert!(said(&refused.stderr).contains("it exists already; name another file, or give `--force`"));
+    assert_eq!(std::fs::read(&second).unwrap(), b"mine");
+    assert_eq!(status(&files.create(&second, &["--force"])), 0);
+    assert_eq!(bytes, std::fs::read(&second).unwrap());
+
+    // What could not be taken in leaves nothing behind.
+    let nothing = files.path("nothing");
+    std::fs::write(&files.evidence, "no evidence").unwrap();
+    assert_eq!(status(&files.create(&nothing, &[])), 1);
+    assert!(!PathBuf::from(nothing).exists());
+}
+
+#[test]
+fn a_rejection_is_kept_too_and_said_to_be_one() {
+    let files = Files::of(&good(Tee::SevSnp).at(0));
+    let bundle = files.path("bundle");
+    let created = files.create(&bundle, &[]);
+    assert_eq!(status(&created), 3, "{}", said(&created.stdout));
+    assert!(said(&created.stderr).contains("what it holds is REJECTED"), "{}", said(&created.stderr));
+    assert!(said(&created.stdout).contains("rejected, unauthentic: snp.chain.validity"), "{}", said(&created.stdout));
+    let verified = teegate(&["bundle", "verify", &bundle, "--expect-recorded"]);
+    assert_eq!(status(&verified), 3, "{}", said(&verified.stderr));
+    assert!(said(&verified.stdout).contains("which concluded: rejected, unauthentic: snp.chain.validity"));
+}
+
+#[test]
+fn another_question_is_said_to_be_another() {
+    let files = Files::of(&good(Tee::SevSnp));
+    let bundle = files.path("bundle");
+    files.create(&bundle, &[]);
+    let own = said(&teegate(&["bundle", "verify", &bundle]).stdout);
+    assert!(own.contains("AND PINS ROOTS OF ITS OWN") && !own.contains("Another question"), "{own}");
+
+    let genuine = teegate(&["bundle", "verify", &bundle, "--policy", "genuine"]);
+    assert_eq!(status(&genuine), 3);
+    let text = said(&genuine.stdout);
+    assert!(text.contains("was asked: policy `genuine` and not its own, `policy.toml`."), "{text}");
+    assert!(text.contains("✗ snp.chain.ark-pinned"), "{text}");
+
+    let later = teegate(&["bundle", "verify", &bundle, "--at", "2090-01-01T00:00:00Z", "--format", "json"]);
+    assert_eq!((status(&later), &report(&later)["at"]), (3, &Value::from("2090-01-01T00:00:00Z")));
+    assert!(said(&later.stderr).contains("note: Another question than the bundle's own was asked: at 2090-"));
+
+    let data = "ab".repeat(64);
+    let other = teegate(&["bundle", "verify", &bundle, "--report-data", &data]);
+    assert!(said(&other.stdout).contains("report data of your own"), "{}", said(&other.stdout));
+    let both = teegate(&["bundle", "verify", &bundle, "--expect-recorded", "--at", "0"]);
+    assert_eq!(status(&both), 1);
+}
+
+/// A bundle that records another conclusion than this release draws: as one from another release might.
+#[test]
+fn a_verdict_that_changed_is_said_and_is_an_error_where_it_must_not() {
+    let files = Files::of(&good(Tee::SevSnp));
+    let bundle = files.path("bundle");
+    files.create(&bundle, &[]);
+    let mut read = teegate_intake::bundle::Bundle::parse(&std::fs::read(&bundle).unwrap()).unwrap();
+    assert_eq!(status(&teegate(&["bundle", "verify", &bundle, "--expect-recorded"])), 0, "the twin");
+
+    read.recorded.valid_until = Some("2099-01-01T00:00:00Z".to_owned());
+    read.creator = "teegate 9.9.9\u{1b}[2J".to_owned();
+    std::fs::write(&bundle, read.to_text().unwrap()).unwrap();
+    let output = teegate(&["bundle", "verify", &bundle]);
+    let text = said(&output.stdout);
+    assert_eq!(status(&output), 0);
+    assert!(text.contains("made by teegate 9.9.9\\u{1b}[2J, which concluded: accepted, valid until 2099-"), "{text}");
+    assert!(text.contains("THIS RELEASE CONCLUDES OTHERWISE") && !text.contains('\u{1b}'), "{text}");
+    let output = teegate(&["bundle", "verify", &bundle, "--expect-recorded"]);
+    assert_eq!((status(&output), said(&output.stdout)), (1, String::new()));
+    assert!(said(&output.stderr).contains("the verdict is not the recorded one"), "{}", said(&output.stderr));
+}
+
+#[test]
+fn a_bundle_shows_what_it_holds_and_is_evidence_without_its_question() {
+    let files = Files::of(&good(Tee::Tdx));
+    let bundle = files.path("bundle");
+    files.create(&bundle, &[]);
+    let shown = said(&teegate(&["bundle", "show", &bundle]).stdout);
+    assert!(shown.starts_with("NOT VERIFIED."), "{shown}");
+    for word in ["tcb-info", "qe-identity", "crl", "certificate", "`policy.toml`", "accepted, valid until"] {
+        assert!(shown.contains(word), "{word} in {shown}");
+    }
+    let json = report(&teegate(&["bundle", "show", &bundle, "--format", "json"]));
+    assert_eq!((&json["verified"], &json["tee"]), (&Value::from(false), &Value::from("tdx")));
+    assert!(json["endorsements"].as_array().unwrap().iter().all(|entry| entry["until"].is_string()), "{json}");
+
+    let verified = teegate(&["verify", &bundle, "--policy", &files.policy, "--at", &files.at]);
+    assert_eq!(status(&verified), 0, "{}", said(&verified.stdout));
+    assert!(said(&verified.stderr).contains("its policy, time and report data do not"), "{}", said(&verified.stderr));
+    assert_eq!(status(&teegate(&["verify", &bundle, "--policy", "genuine", "--at", &files.at])), 3);
+    assert!(said(&teegate(&["inspect", &bundle]).stdout).contains("found as teegate bundle, with "));
+
+    let cut = std::fs::read(&bundle).unwrap();
+    std::fs::write(&bundle, &cut[..cut.len() / 2]).unwrap();
+    for verb in ["show", "verify"] {
+        let refused = teegate(&["bundle", verb, &bundle]);
+        assert_eq!((status(&refused), said(&refused.stdout)), (1, String::new()), "{verb}");
+        assert!(said(&refused.stderr).contains("not a well-formed bundle"), "{}", said(&refused.stderr));
+    }
+}

@@ -1,0 +1,140 @@
+//! CBOR (RFC 8949) as far as evidence is wrapped in it: integers, strings, arrays, maps and tags, all of definite length. Items are
+//! read one head at a time from bounded bytes; no length is believed before the bytes for it are there.
+
+use crate::error::Defect;
+
+/// What one head announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Item<'a> {
+    Unsigned(u64),
+    /// `-1 - n`, given as n.
+    Negative(u64),
+    Bytes(&'a [u8]),
+    Text(&'a str),
+    /// So many items follow.
+    Array(u64),
+    /// So many pairs of items follow.
+    Map(u64),
+    /// One item follows, of this type.
+    Tag(u64),
+}
+
+/// Reads items in order.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Item<'a>, Defect> {
+        let (&first, rest) = self.rest.split_first().ok_or_else(|| broken("ends where an item is expected"))?;
+        self.rest = rest;
+        let argument = self.argument(first & 0x1F)?;
+        Ok(match first >> 5 {
+            0 => Item::Unsigned(argument),
+            1 => Item::Negative(argument),
+            2 => Item::Bytes(self.take(argument)?),
+            3 => {
+                Item::Text(std::str::from_utf8(self.take(argument)?).map_err(|_| broken("a text string is not UTF-8"))?)
+            }
+            4 => Item::Array(argument),
+            5 => Item::Map(argument),
+            6 => Item::Tag(argument),
+            _ => return Err(broken("a simple value or a number with a fraction stands where none is expected")),
+        })
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Defect> {
+        match self.rest.len() {
+            0 => Ok(()),
+            length => Err(broken(format!("{length} bytes follow its end"))),
+        }
+    }
+
+    fn argument(&mut self, short: u8) -> Result<u64, Defect> {
+        let width = match short {
+            0..=23 => return Ok(u64::from(short)),
+            24 => 1,
+            25 => 2,
+            26 => 4,
+            27 => 8,
+            _ => return Err(broken("an item of indefinite or reserved length")),
+        };
+        let digits = self.take(width)?;
+        Ok(digits.iter().fold(0, |sum, digit| sum << 8 | u64::from(*digit)))
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'a [u8], Defect> {
+        let split = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
+        let (taken, rest) = split.ok_or_else(|| {
+            broken(format!(
+                "an item announces {length} bytes, {} are left; the file may have been cut",
+                self.rest.len()
+            ))
+        })?;
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+fn broken(defect: impl Into<String>) -> Defect {
+    Defect::Broken {
+        kind: "CMW in CBOR",
+        defect: defect.into(),
+        remedy: "save the answer of the attester as it was sent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_head_is_read_with_every_width() {
+        let bytes = hex::decode(
+            "17180119010220 1a00010000 1b0000000100000000 43010203 62c3a9 82 b803 da63740101 d9d9f7".replace(' ', ""),
+        )
+        .unwrap();
+        let mut reader = Reader::new(&bytes);
+        for expected in [
+            Item::Unsigned(23),
+            Item::Unsigned(1),
+            Item::Unsigned(0x102),
+            Item::Negative(0),
+            Item::Unsigned(0x10000),
+            Item::Unsigned(1 << 32),
+            Item::Bytes(&[1, 2, 3]),
+            Item::Text("é"),
+            Item::Array(2),
+            Item::Map(3),
+            Item::Tag(0x6374_0101),
+            Item::Tag(55_799),
+        ] {
+            assert_eq!(reader.next().unwrap(), expected);
+        }
+        reader.end().unwrap();
+        assert!(reader.next().unwrap_err().to_string().contains("ends where an item is expected"));
+    }
+
+    #[test]
+    fn lengths_are_held_against_the_bytes_that_are_there() {
+        for (bytes, expected) in [
+            ("5b0000000040000000ff", "an item announces 1073741824 bytes, 1 are left"),
+            ("7bffffffffffffffff", "announces 18446744073709551615 bytes, 0 are left"),
+            ("19ff", "announces 2 bytes, 1 are left"),
+            ("5f", "indefinite or reserved length"),
+            ("1c", "indefinite or reserved length"),
+            ("f5", "a simple value"),
+            ("61ff", "not UTF-8"),
+        ] {
+            let bytes = hex::decode(bytes).unwrap();
+            let message = Reader::new(&bytes).next().unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        assert!(Reader::new(&[0]).end().unwrap_err().to_string().contains("1 bytes follow its end"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The evidence JSON of Confidential Containers, as the attestation agent answers it and people save it. The protocol crate reads it;
+//! here it becomes evidence. An SEV-SNP report is put together again from its fields, and that the result is right needs no trust in
+//! anybody: the signature covers it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use teegate_protocol::coco::{ChainKind, CocoEvidence};
+
+use crate::error::Defect;
+use crate::json::Members;
+use crate::statement::Statement;
+use crate::wrapper::{Unwrapped, tee_of};
+
+/// Whether `text` has the members of the attester `snp` or `tdx`.
+pub(crate) fn looks_like_coco(text: &str) -> bool {
+    text.starts_with('{')
+        && Members::parse(text)
+            .is_ok_and(|found| found.has("attestation_report") || (found.has("quote") && found.has("cc_eventlog")))
+}
+
+/// Takes the evidence out of the JSON that fills `text`.
+pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
+    let evidence = CocoEvidence::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;
+    let endorsements = evidence
+        .chain
+        .into_iter()
+        .map(|(kind, der)| match (kind, Statement::from_der(der)?) {
+            (ChainKind::Certificate, found @ Statement::Certificate(_))
+            | (ChainKind::Crl, found @ Statement::Crl(_)) => Ok(found),
+            _ => Err(broken("an entry of `cert_chain` is not of the kind that it says".to_owned())),
+        })
+        .collect::<Result<_, _>>()?;
+    let event_log = evidence
+        .event_log_base64
+        .map(|text| STANDARD.decode(text).map_err(|_| broken("`cc_eventlog` is not base64 with padding".to_owned())))
+        .transpose()?;
+    let form = "CoCo evidence JSON";
+    Ok(Unwrapped { tee: tee_of(evidence.kind)?, bytes: evidence.bytes, endorsements, event_log, form })
+}
+
+fn broken(defect: String) -> Defect {
+    Defect::Broken {
+        kind: "CoCo evidence",
+        defect,
+        remedy: "save the answer of the attestation agent (`/aa/evidence`) as it was sent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use teegate_verifier::Tee;
+
+    #[test]
+    fn a_quote_comes_with_its_event_log() {
+        let text = r#"{"cc_eventlog":"ZXZlbnRz","quote":"cXVvdGU="}"#;
+        assert!(looks_like_coco(text));
+        let unwrapped = unwrap(text).unwrap();
+        assert_eq!(
+            (unwrapped.tee, unwrapped.bytes, unwrapped.event_log),
+            (Tee::Tdx, b"quote".to_vec(), Some(b"events".to_vec()))
+        );
+        let message = unwrap(&text.replace("ZXZlbnRz", "?")).unwrap_err().to_string();
+        assert!(message.contains("`cc_eventlog` is not base64 with padding"), "{message}");
+        assert!(unwrap(&text.replace("\"ZXZlbnRz\"", "null")).unwrap().event_log.is_none());
+    }
+
+    #[test]
+    fn other_json_is_not_taken_for_it() {
+        for text in ["{}", r#"{"quote":{"message":[]},"report":[]}"#, r#"{"evidence":["a","b"]}"#, "[1]"] {
+            assert!(!looks_like_coco(text), "{text}");
+        }
+    }
+}
