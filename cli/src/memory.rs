@@ -6,6 +6,8 @@ use std::path::Path;
 
 use teegate_verifier::{Memory, Seen};
 
+use crate::atomic::{self, Existing};
+
 /// A full memory, 65,536 platforms, takes less.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -34,10 +36,7 @@ pub(crate) fn read(path: &Path) -> Result<Memory, String> {
 pub(crate) fn write(path: &Path, memory: &Memory) -> Result<(), String> {
     let cannot = |cause: std::io::Error| format!("memory `{}` cannot be written: {cause}", path.display());
     let bytes = serde_json::to_vec_pretty(memory).map_err(|cause| cannot(cause.into()))?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, bytes).map_err(cannot)?;
-    std::fs::rename(&beside, path).map_err(cannot)
+    atomic::write(path, &bytes, Existing::Replace)
 }
 
 /// Adds what an accepted verdict rested on, and writes it down.

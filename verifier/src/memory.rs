@@ -2,8 +2,9 @@
 //!
 //! A CRL or a TCB info stays valid for weeks. Within that time whoever supplies it can go on supplying the older one, which
 //! does not list what the newer one revoked; Intel's CRL numbers never grow, so the list itself cannot tell. A platform that
-//! has shown a TCB can be run on older firmware for as long as its older key is not revoked. A [`Memory`] answers both: it
-//! goes into [`crate::verify_with`], which refuses what is older than what it holds, and [`Memory::remember`] adds what an
+//! has shown a TCB can be run on older firmware for as long as its older key is not revoked. A [`Memory`] answers both, by
+//! what the certificate of the platform's key says (AMD's reported TCB, Intel's 16 components and PCESVN; the TDX module's own
+//! SVN is not among them, because a TD rightly shows the one that it was launched under): it goes into [`crate::verify_with`], which refuses what is older than what it holds, and [`Memory::remember`] adds what an
 //! accepted verdict rested on. It is a value: where it is kept is the caller's affair. Only accepted evidence is
 //! remembered, so that nobody can plant a false future.
 
@@ -132,6 +133,11 @@ impl Memory {
             held.iter_mut().zip(&platform.tcb).for_each(|(held, seen)| *held = (*seen).max(*held));
         }
         Ok(())
+    }
+
+    /// The evaluation that was seen of this statement.
+    pub(crate) fn evaluation(&self, name: &str) -> Option<u32> {
+        self.statements.get(name).and_then(|seen| u32::try_from(*seen).ok())
     }
 
     /// Which of `statements` is older than one that was seen, in words; `None` where none is.

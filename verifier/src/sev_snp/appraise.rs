@@ -2,7 +2,7 @@
 
 use super::authenticate::Vouched;
 use super::baseline::{self, Open};
-use super::report::{Report, SigningKey};
+use super::report::Report;
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::{Mr, to_hex};
 use crate::checks::Check;
@@ -170,6 +170,9 @@ fn judge_bulletins(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut F
         let seconds = u64::from(rule.grace_days).saturating_mul(86_400);
         UnixTime::from_seconds(open.published.seconds().saturating_add(seconds))
     };
+    for coming in standing.coming.iter().filter(|coming| !rule.except.contains_key(coming.bulletin)) {
+        findings.ends(grace_end(coming), format!("the time before {} (bulletins)", coming.bulletin));
+    }
     let (in_grace, open): (Vec<_>, Vec<_>) = standing
         .open
         .iter()
@@ -191,16 +194,15 @@ fn judge_bulletins(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut F
     findings.judge(open.is_empty(), Unacceptable::SnpTcbBulletins { expected: expected.into(), actual: actual.into() });
 }
 
-/// The chip has shown no higher TCB before. A VLEK, or a masked chip id, names no chip that could be remembered.
+/// The chip has shown no higher TCB before. A VLEK names no chip that could be remembered.
 fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut Findings) {
-    let report = vouched.report.get();
-    if report.signing_key == SigningKey::Vlek || report.has_masked_chip_id() {
-        findings.not_applicable(Check::SnpTcbRollback, "the report names no chip that could be remembered");
+    let Some(name) = vouched.chip.clone() else {
+        findings.not_applicable(Check::SnpTcbRollback, "a VLEK names no chip that could be remembered");
         return;
-    }
+    };
     let TcbVersion { fmc, bootloader, tee, snp, microcode } = vouched.tcb.reported;
     let tcb = fmc.into_iter().chain([bootloader, tee, snp, microcode]).map(u16::from).collect();
-    let platform = Platform { name: format!("chip {}", report.chip_id), tcb };
+    let platform = Platform { name, tcb };
     match memory {
         None => findings.not_applicable(Check::SnpTcbRollback, NO_MEMORY),
         Some(memory) => {

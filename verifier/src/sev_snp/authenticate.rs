@@ -23,6 +23,8 @@ pub(crate) struct Vouched<'a> {
     pub(crate) report: Authentic<Report<'a>>,
     pub(crate) product: Product,
     pub(crate) tcb: TcbVersions,
+    /// The chip that the leaf was issued for, and whose root says so; `None` for a VLEK.
+    pub(crate) chip: Option<String>,
 }
 
 /// The four TCB versions of a report, in the layout of its product.
@@ -65,7 +67,10 @@ pub(crate) fn authenticate<'a>(
     };
     let signed = report.authenticated_by(key);
     findings.require(signed.is_some(), Unauthentic::SnpSignature { valid: signed.is_some() })?;
-    signed.map(|report| Vouched { report, product, tcb }).ok_or(Unauthentic::SnpSignature { valid: false })
+    // By the certificate and not by the report, whose CHIP_ID the host can mask.
+    let chip =
+        leaf::identity(&chain.leaf).0.map(|hwid| format!("chip {} under {}", to_hex(hwid), chain.ark.name_and_key()));
+    signed.map(|report| Vouched { report, product, tcb, chip }).ok_or(Unauthentic::SnpSignature { valid: false })
 }
 
 /// From version 3 on the report names its product by CPUID; before, only the chain does.

@@ -42,6 +42,8 @@ enum Answer {
 pub(crate) struct Standing {
     /// Bulletins that the platform has not answered, with the time of publication and what the report shows instead.
     pub(crate) open: Vec<Open>,
+    /// Bulletins that it has not answered either and that are published only later than the time of the verdict.
+    pub(crate) coming: Vec<Open>,
     /// Bulletins of this product that no report can show as answered.
     pub(crate) not_shown: Vec<&'static str>,
 }
@@ -64,17 +66,16 @@ pub(crate) fn standing(
     now: UnixTime,
 ) -> Standing {
     let mut standing = Standing::default();
-    let published = |row: &&Row| row.product == product && row.since <= baseline && row.published <= now.seconds();
-    for row in ROWS.iter().filter(published) {
+    for row in ROWS.iter().filter(|row| row.product == product && row.since <= baseline) {
+        let published = UnixTime::from_seconds(row.published);
         match row.missing(report, reported, current) {
             Missing::Nothing => {}
-            Missing::Unknown => standing.not_shown.push(row.bulletin),
-            Missing::Shown(shows) => standing.open.push(Open {
-                bulletin: row.bulletin,
-                published: UnixTime::from_seconds(row.published),
-                fixes: row.fixes,
-                shows,
-            }),
+            Missing::Unknown if published <= now => standing.not_shown.push(row.bulletin),
+            Missing::Unknown => {}
+            Missing::Shown(shows) => {
+                let open = Open { bulletin: row.bulletin, published, fixes: row.fixes, shows };
+                if published <= now { standing.open.push(open) } else { standing.coming.push(open) }
+            }
         }
     }
     standing

@@ -87,24 +87,44 @@ fn accept(
     {
         return Ok(Some(vec![(end, format!("the grace for {status} (out_of_date_grace)").into())]));
     }
-    let exceptions: Vec<_> = evaluation
-        .advisories
-        .iter()
-        .map(|id| profile.tcb_exceptions.get(id).map(|exception| (id, exception)))
-        .map(|found| found.filter(|(_, one)| is_listed(&one.statuses, status) && now < one.until.0))
-        .collect();
-    // An advisory that no exception names is one that nobody has looked at; a status without any is not explained by one.
-    let excepted: Option<Vec<_>> = exceptions.into_iter().collect();
-    match excepted {
-        Some(excepted) if !excepted.is_empty() => Ok(Some(
-            excepted
-                .into_iter()
-                .map(|(id, one)| (one.until.0, format!("the exception for {id}: {}", one.reason).into()))
-                .collect(),
-        )),
+    match exceptions(evaluation, status, statuses, profile, now) {
+        Some(excepted) => Ok(Some(excepted)),
         _ if evaluation.advisories.is_empty() => Err(format!("{status} of {}", evaluation.date)),
         _ => Err(format!("{status} of {}, open to {}", evaluation.date, joined(evaluation.advisories.iter()))),
     }
+}
+
+/// The exceptions that excuse this evaluation, each with its end; `None` where they do not.
+///
+/// Every advisory of every part must be named: one that no exception names is one that nobody has looked at. And every part
+/// that is not as the policy asks must have one: a status without any advisory is explained by no exception for another
+/// part's.
+fn exceptions(
+    evaluation: &Evaluation,
+    status: TcbStatus,
+    statuses: &[StatusName],
+    profile: &TdxProfile,
+    now: UnixTime,
+) -> Option<Vec<(UnixTime, Text)>> {
+    let mut excepted = Vec::new();
+    for part in &evaluation.parts {
+        let lets_in = |listed: &[StatusName]| is_listed(listed, part.status) || is_listed(listed, status);
+        if part.advisories.is_empty() && part.status != TcbStatus::UpToDate && !is_listed(statuses, part.status) {
+            return None;
+        }
+        for id in &part.advisories {
+            let one = profile.tcb_exceptions.get(id).filter(|one| lets_in(&one.statuses) && now < one.until.0)?;
+            excepted.push((one.until.0, Text::from(format!("the exception for {id}: {}", one.reason))));
+        }
+    }
+    (!excepted.is_empty()).then_some(excepted)
+}
+
+/// Whether the policy takes what the quoting enclave needs. Intel's convergence passes over an enclave that needs
+/// configuration; here it counts as what it says.
+pub(super) fn takes_qe(evaluation: &Evaluation, profile: &TdxProfile) -> bool {
+    !evaluation.qe.needs_configuration()
+        || profile.tcb_status.required().is_none_or(|statuses| is_listed(statuses, evaluation.qe))
 }
 
 /// Until when a platform that is out of date is taken. The days count from the TCB date of what it runs, the earliest of
@@ -112,7 +132,7 @@ fn accept(
 /// its `platform_grace_period` the same way.
 fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[StatusName], grace: Grace) -> Option<UnixTime> {
     let Grace::Days(days) = grace else { return None };
-    let covered = match status {
+    let is_old = |status| match status {
         TcbStatus::OutOfDate | TcbStatus::TDRelaunchAdvised => true,
         // Grace gives time to update. A configuration that is missing is another matter, with a word of its own.
         TcbStatus::OutOfDateConfigurationNeeded | TcbStatus::TDRelaunchAdvisedConfigurationNeeded => {
@@ -120,6 +140,10 @@ fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[StatusName]
         }
         _ => false,
     };
+    // Convergence turns a platform that needs hardening, with an old module or enclave, into one that is out of date: what
+    // the policy refuses of a part must not pass because another part is old.
+    let part_is_taken = |status| status == TcbStatus::UpToDate || is_listed(statuses, status) || is_old(status);
+    let covered = is_old(status) && evaluation.parts.iter().all(|part| part_is_taken(part.status));
     let seconds = u64::from(days).saturating_mul(86_400);
     covered.then(|| UnixTime::from_seconds(evaluation.date.seconds().saturating_add(seconds)))
 }

@@ -4,7 +4,6 @@ use super::accept::{self, Outcome, Verdict};
 use super::authenticate::Vouched;
 use super::log;
 use super::outlook;
-use super::pck::Pck;
 use super::quote::{Body, Quote};
 use super::tcb::{self, Evaluation, NoEvaluation, TcbStatus};
 use crate::bytes::Mr;
@@ -30,8 +29,12 @@ pub(crate) fn appraise(
 ) {
     let quote = vouched.quote.get();
     judge_tcb(vouched, profile, findings);
-    judge_rollback(&vouched.pck, memory, findings);
-    findings.foresee(outlook::foresee(vouched, profile, findings.at()));
+    judge_rollback(vouched, memory, findings);
+    let outlook = outlook::foresee(vouched, profile, findings.at());
+    if let Some(taking_over) = outlook::first_refusal(&outlook, profile, findings.at()) {
+        findings.ends(taking_over.from, format!("evaluation {}: a newer one", taking_over.replaces));
+    }
+    findings.foresee(outlook);
     judge_attributes(&quote.body, profile, findings);
     judge_service_td(&quote.body, profile, findings);
     judge_measurements(&quote.body, profile, findings);
@@ -144,10 +147,8 @@ fn judge_parts(
         "a level that the quoting enclave's ISVSVN reaches, and no needed configuration that the policy does not accept",
     );
     match launch {
-        // Intel's convergence passes over a QE that needs configuration; here it counts as what it says.
         Ok(evaluation) => {
-            let wanted = !evaluation.qe.needs_configuration()
-                || profile.tcb_status.required().is_none_or(|statuses| accept::is_listed(statuses, evaluation.qe));
+            let wanted = accept::takes_qe(evaluation, profile);
             findings.judge(wanted, Unacceptable::TdxQeTcb { expected, actual: evaluation.qe.to_string().into() });
         }
         Err(NoEvaluation::Qe(why)) => {
@@ -222,9 +223,10 @@ fn judge_accepted(outcome: Outcome<'_>, profile: &TdxProfile, findings: &mut Fin
 }
 
 /// The platform has shown no higher TCB before.
-fn judge_rollback(pck: &Pck, memory: Option<&Memory>, findings: &mut Findings) {
+fn judge_rollback(vouched: &Vouched<'_, '_>, memory: Option<&Memory>, findings: &mut Findings) {
+    let pck = &vouched.pck;
     let tcb = pck.components.iter().map(|svn| u16::from(*svn)).chain([pck.pce_svn]).collect();
-    let platform = Platform { name: format!("platform {}", pck.ppid), tcb };
+    let platform = Platform { name: format!("platform {} under {}", pck.ppid, vouched.root), tcb };
     let Some(memory) = memory else {
         findings.not_applicable(Check::TdxTcbRollback, NO_MEMORY);
         findings.seen.platform = Some(platform);

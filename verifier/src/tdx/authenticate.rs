@@ -1,11 +1,11 @@
 //! Who vouches for a quote: Intel's root -> PCK CA -> PCK -> quoting enclave -> attestation key -> header and body; and
 //! root -> TCB signing -> TCB info and QE identity. In that order, ending at the first check that fails.
 
-use super::choose::{Collateral, Issuers, choose_collateral, missing};
+use super::choose::{Collateral, Deciding, Issuers, choose_collateral, missing};
 use super::collateral::{QeIdentity, TcbInfo};
 use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
-use crate::bytes::to_hex;
+use crate::bytes::{Fmspc, to_hex};
 use crate::checks::Check;
 use crate::error::{Text, Unauthentic};
 use crate::evidence::{Endorsements, SignedJson};
@@ -24,6 +24,8 @@ use crate::x509::revocation::Lists;
 pub(crate) struct Vouched<'a, 'g> {
     pub(crate) quote: Authentic<Quote<'a>>,
     pub(crate) pck: Pck,
+    /// Whose root it leads to, by name and key.
+    pub(crate) root: String,
     pub(crate) tcb_info: TcbInfo<'g>,
     pub(crate) qe_identity: QeIdentity<'g>,
     /// What else Intel signed about this platform, to show what it says.
@@ -77,8 +79,10 @@ pub(crate) fn authenticate<'a, 'g>(
     let pck = pck::parse(&leaf);
     let fmspc = pck.as_ref().map(|pck| pck.fmspc).ok();
     let issuers = Issuers { root, ca: &ca, fmspc };
+    let root_name = root.name_and_key();
+    let floors = evaluation_floors(&given, fmspc.as_ref(), &root_name);
     let Given { endorsements, now, ref mut signatures, .. } = given;
-    let collateral = choose_collateral(&pool, endorsements, &issuers, given.profile, now, signatures, findings)?;
+    let collateral = choose_collateral(&pool, endorsements, &issuers, floors, now, signatures, findings)?;
     check_revocation(&leaf, &ca, root, &collateral, now, findings)?;
 
     let actual = match &pck {
@@ -96,14 +100,14 @@ pub(crate) fn authenticate<'a, 'g>(
     let (tcb_info, qe_identity) = check_collateral(&collateral, root, &mut given, findings)?;
     let alternatives = read_alternatives(&collateral, &pck, &mut given);
     check_fresh(&tcb_info, &qe_identity, &given, findings)?;
-    check_rollback(&tcb_info, &qe_identity, root, given.memory, findings)?;
+    check_rollback(&tcb_info, &qe_identity, &root_name, given.memory, findings)?;
     check_tcb_identity(&tcb_info, &pck, findings)?;
     check_qe(hints, &leaf, &qe_identity, findings)?;
 
     let signed = quote.authenticated_by(());
     findings.require(signed.is_some(), Unauthentic::TdxSignature { valid: signed.is_some() })?;
     signed
-        .map(|quote| Vouched { quote, pck, tcb_info, qe_identity, alternatives })
+        .map(|quote| Vouched { quote, pck, root: root_name, tcb_info, qe_identity, alternatives })
         .ok_or(Unauthentic::TdxSignature { valid: false })
 }
 
@@ -396,18 +400,36 @@ fn check_fresh(
     Ok(())
 }
 
+fn tcb_info_statement(fmspc: &[u8; 6], root: &str) -> String {
+    format!("TCB info of FMSPC {} under {root}", to_hex(fmspc))
+}
+
+fn qe_identity_statement(root: &str) -> String {
+    format!("QE identity TD_QE under {root}")
+}
+
+/// Which evaluation decides, where several are supplied: none below the policy's minimum, nor below one that was seen.
+fn evaluation_floors(given: &Given<'_, '_>, fmspc: Option<&Fmspc>, root: &str) -> Deciding {
+    let minimum = given.profile.minimum_evaluation_number.required().copied().unwrap_or_default();
+    let seen = |statement: &str| given.memory.and_then(|memory| memory.evaluation(statement)).unwrap_or_default();
+    Deciding {
+        which: given.profile.deciding_evaluation,
+        tcb_info: minimum.max(fmspc.map_or(0, |fmspc| seen(&tcb_info_statement(&fmspc.0, root)))),
+        qe_identity: minimum.max(seen(&qe_identity_statement(root))),
+    }
+}
+
 /// A list or an evaluation that is older than one that was seen before is refused.
 fn check_rollback(
     info: &TcbInfo<'_>,
     qe: &QeIdentity<'_>,
-    root: &Certificate<'_>,
+    root: &str,
     memory: Option<&Memory>,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
-    let root = root.name_and_key();
     let evaluations = [
-        (format!("TCB info of FMSPC {} under {root}", to_hex(&info.fmspc.0)), info.evaluation_number),
-        (format!("QE identity {} under {root}", qe.id), qe.evaluation_number),
+        (tcb_info_statement(&info.fmspc.0, root), info.evaluation_number),
+        (qe_identity_statement(root), qe.evaluation_number),
     ];
     let statements = evaluations.map(|(name, number)| Statement { name, order: Order::Evaluation(number) });
     findings.seen.statements.extend(statements);

@@ -12,7 +12,7 @@ use crate::bytes::Fmspc;
 use crate::error::Unauthentic;
 use crate::evidence::{Endorsements, SignedJson};
 use crate::findings::Findings;
-use crate::policy::{DecidingEvaluation, TdxProfile};
+use crate::policy::DecidingEvaluation;
 use crate::signature::{Scheme, Signatures, holds};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
@@ -50,7 +50,7 @@ pub(super) fn choose_collateral<'g>(
     pool: &[Certificate<'g>],
     endorsements: &'g Endorsements,
     issuers: &Issuers<'_>,
-    profile: &TdxProfile,
+    deciding: Deciding,
     now: UnixTime,
     signatures: &mut Signatures<'_>,
     findings: &mut Findings,
@@ -62,12 +62,23 @@ pub(super) fn choose_collateral<'g>(
         let hint: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
         let is_for = issuers.fmspc.is_some_and(|fmspc| hint.is_for(&fmspc));
         let is_current = current(hint.issue_date.0, hint.next_update.0);
-        Some((hint.id == "TDX", is_for, is_current, rank(hint.evaluation_number, profile), hint.issue_date))
+        Some((
+            hint.id == "TDX",
+            is_for,
+            is_current,
+            deciding.rank(hint.evaluation_number, deciding.tcb_info),
+            hint.issue_date,
+        ))
     });
     let qe_identity = choose(&endorsements.qe_identities, signer, |body| {
         let hint: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
         let is_current = current(hint.issue_date.0, hint.next_update.0);
-        Some((hint.id == "TD_QE", is_current, rank(hint.evaluation_number, profile), hint.issue_date))
+        Some((
+            hint.id == "TD_QE",
+            is_current,
+            deciding.rank(hint.evaluation_number, deciding.qe_identity),
+            hint.issue_date,
+        ))
     });
     let mut consult = |issuer: &Certificate<'_>| match Lists::consult(&endorsements.crls, issuer, now, signatures) {
         Ok(lists) => Some(Ok(lists)),
@@ -101,12 +112,23 @@ pub(super) fn choose_collateral<'g>(
     }
 }
 
-/// Where an evaluation stands among several: the greatest decides.
-fn rank(evaluation: u32, profile: &TdxProfile) -> (bool, Reverse<u32>, u32) {
-    let floor = profile.minimum_evaluation_number.required().copied().unwrap_or_default();
-    match profile.deciding_evaluation {
-        DecidingEvaluation::Highest => (true, Reverse(0), evaluation),
-        DecidingEvaluation::Lowest => (evaluation >= floor, Reverse(evaluation), 0),
+/// Which of several evaluations decides.
+#[derive(Clone, Copy)]
+pub(super) struct Deciding {
+    pub(super) which: DecidingEvaluation,
+    /// The lowest number of a TCB info that may.
+    pub(super) tcb_info: u32,
+    /// The lowest number of a QE identity that may.
+    pub(super) qe_identity: u32,
+}
+
+impl Deciding {
+    /// Where an evaluation stands among several: the greatest decides.
+    fn rank(self, evaluation: u32, floor: u32) -> (bool, Reverse<u32>, u32) {
+        match self.which {
+            DecidingEvaluation::Highest => (true, Reverse(0), evaluation),
+            DecidingEvaluation::Lowest => (evaluation >= floor, Reverse(evaluation), 0),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::authenticate::Vouched;
 use super::collateral::{QeIdentity, TcbInfo};
 use super::tcb;
 use crate::findings::Prospect;
-use crate::policy::TdxProfile;
+use crate::policy::{DecidingEvaluation, TdxProfile};
 use crate::time::UnixTime;
 
 /// One prospect for each evaluation, by its number; nothing where only one was supplied.
@@ -27,6 +27,25 @@ pub(super) fn foresee(vouched: &Vouched<'_, '_>, profile: &TdxProfile, now: Unix
     prospects
 }
 
+/// An evaluation that will decide in place of another.
+pub(super) struct TakingOver {
+    pub(super) from: UnixTime,
+    pub(super) replaces: u32,
+}
+
+/// When the first evaluation begins to decide that the policy does not accept: a verdict does not outlive that.
+pub(super) fn first_refusal(outlook: &[Prospect], profile: &TdxProfile, now: UnixTime) -> Option<TakingOver> {
+    let decides = outlook.iter().find(|prospect| prospect.decides)?;
+    let floor = profile.minimum_evaluation_number.required().copied().unwrap_or_default();
+    let would_decide = |prospect: &&Prospect| match profile.deciding_evaluation {
+        DecidingEvaluation::Highest => prospect.evaluation > decides.evaluation,
+        DecidingEvaluation::Lowest => (floor..decides.evaluation).contains(&prospect.evaluation),
+    };
+    let refused = outlook.iter().filter(|prospect| prospect.from > now && !prospect.accepted).filter(would_decide);
+    let from = refused.map(|prospect| prospect.from).min()?;
+    Some(TakingOver { from, replaces: decides.evaluation })
+}
+
 fn prospect(
     vouched: &Vouched<'_, '_>,
     info: &TcbInfo<'_>,
@@ -43,9 +62,15 @@ fn prospect(
             (complaint.is_none(), Some(status.clone()), advisories, complaint.filter(|complaint| *complaint != status))
         }
     };
-    let below = profile.minimum_evaluation_number.required().is_some_and(|floor| evaluation < *floor);
+    let floor = profile.minimum_evaluation_number.required().copied().unwrap_or_default();
+    let below = evaluation < floor || qe.evaluation_number < floor;
+    let mixed = profile.one_evaluation.required().is_some() && evaluation != qe.evaluation_number;
+    let accepted = accepted && !below && !mixed;
     let judgement = match (accepted, below, why) {
         (_, true, _) => "an evaluation below the policy's minimum".to_owned(),
+        (false, _, None) if mixed => {
+            "which the policy does not accept without the QE identity of the same evaluation".to_owned()
+        }
         (true, ..) => "which the policy accepts".to_owned(),
         (false, _, Some(why)) => format!("which the policy does not accept: {why}"),
         (false, _, None) => "which the policy does not accept".to_owned(),
@@ -58,7 +83,7 @@ fn prospect(
     } else {
         format!("is {said} under evaluation {evaluation}, issued {from}, {judgement}")
     };
-    Prospect { evaluation, decides, from, until, tcb_status: status, advisories, accepted: accepted && !below, text }
+    Prospect { evaluation, decides, from, until, tcb_status: status, advisories, accepted, text }
 }
 
 /// What is not accepted, the status, and the advisories; or why there is no evaluation at all.
@@ -82,6 +107,9 @@ fn outcome(
     let status = current.as_ref().map_or(launch.converged, |now| tcb::relaunch(launch.converged, now.converged));
     let verdict = accept::judge(Outcome { launch: &launch, current: current.as_ref(), status }, profile, at);
     let revoked = current.as_ref().is_some_and(|now| now.converged == tcb::TcbStatus::Revoked);
-    let complaint = verdict.complaint.or_else(|| revoked.then(|| "the running module is Revoked".to_owned()));
+    let complaint = verdict
+        .complaint
+        .or_else(|| revoked.then(|| "the running module is Revoked".to_owned()))
+        .or_else(|| (!accept::takes_qe(&launch, profile)).then(|| format!("the quoting enclave is {}", launch.qe)));
     Ok((complaint, status.to_string(), launch.advisories.into_iter().collect()))
 }

@@ -1,6 +1,7 @@
 //! TCB evaluation exactly as Intel's Quote Verification Library does it: level match, module identity, convergence,
 //! relaunch, in that order. Pure functions of signed collateral and signed SVNs.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -85,6 +86,13 @@ impl fmt::Display for NoEvaluation {
     }
 }
 
+/// What one part of a platform says for itself: platform, module or quoting enclave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) status: TcbStatus,
+    pub(crate) advisories: BTreeSet<String>,
+}
+
 /// One whole evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Evaluation {
@@ -95,7 +103,10 @@ pub(crate) struct Evaluation {
     pub(crate) converged: TcbStatus,
     /// The earliest of the matched levels' dates.
     pub(crate) date: UnixTime,
+    /// Of all parts together.
     pub(crate) advisories: BTreeSet<String>,
+    /// Platform, quoting enclave, and the module where it has levels of its own.
+    pub(crate) parts: Vec<Part>,
 }
 
 /// Evaluates platform, module and quoting enclave for one set of TEE_TCB_SVN.
@@ -121,9 +132,13 @@ pub(crate) fn evaluate(
     let platform_status = known(&platform.status, |_| true)?;
     let module_status = module.map(|level| known(&level.status, is_module_status)).transpose()?;
     let qe_status = known(&qe.status, is_qe_status)?;
-    let mut advisories: BTreeSet<String> =
-        platform.advisories.iter().chain(&qe.advisories).map(ToString::to_string).collect();
-    advisories.extend(module.iter().flat_map(|level| &level.advisories).map(ToString::to_string));
+    let part = |status, advisories: &[Cow<'_, str>]| Part {
+        status,
+        advisories: advisories.iter().map(ToString::to_string).collect(),
+    };
+    let mut parts = vec![part(platform_status, &platform.advisories), part(qe_status, &qe.advisories)];
+    parts.extend(module.zip(module_status).map(|(level, status)| part(status, &level.advisories)));
+    let advisories = parts.iter().flat_map(|part| &part.advisories).cloned().collect();
     let date = platform.date.min(qe.date).min(module.map_or(platform.date, |level| level.date));
     Ok(Evaluation {
         platform: platform_status,
@@ -132,6 +147,7 @@ pub(crate) fn evaluate(
         converged: converge(platform_status, module_status, qe_status),
         date: date.0,
         advisories,
+        parts,
     })
 }
 
