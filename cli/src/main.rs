@@ -12,6 +12,7 @@ mod instant;
 mod output;
 mod policy;
 mod policy_command;
+mod record;
 mod show;
 mod supplied;
 mod verify;
@@ -34,6 +35,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Show what evidence says, without verifying any of it
     Inspect(inspect::InspectArgs),
+    /// On a TEE, take evidence and what a later check needs of this machine
+    Record(record::RecordArgs),
     /// Keep evidence and all that its verification needs in one file, and verify that file
     Bundle(bundle::BundleArgs),
     /// Explain a policy, find its weak places, or compare two
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     match command.verb {
         Verb::Verify(args) => verify::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
+        Verb::Record(args) => record::run(&args),
         Verb::Bundle(args) => bundle::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
