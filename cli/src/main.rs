@@ -16,6 +16,7 @@ mod online;
 mod output;
 mod policy;
 mod policy_command;
+mod record;
 mod show;
 mod supplied;
 mod values;
@@ -41,6 +42,8 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Ask AMD, Intel or Azure for what evidence needs, and write it into a folder
     Fetch(fetch::FetchArgs),
+    /// On a TEE, take evidence and what a later check needs of this machine
+    Record(record::RecordArgs),
     /// Keep evidence and all that its verification needs in one file, and verify that file
     Bundle(bundle::BundleArgs),
     /// Explain a policy, find its weak places, or compare two
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Verb::Verify(args) => verify::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Fetch(args) => fetch::run(&args),
+        Verb::Record(args) => record::run(&args),
         Verb::Bundle(args) => bundle::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),

@@ -16,7 +16,8 @@ use crate::{exit, explain, instant, memory, supplied};
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
-    /// SEV-SNP report or TDX quote (raw or hexadecimal), CMW in JSON, configfs-tsm folder, `-` for standard input
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
+    /// configfs-tsm folder; `-` for standard input
     #[arg(value_name = "EVIDENCE", required_unless_present = "explain")]
     evidence: Option<PathBuf>,
 

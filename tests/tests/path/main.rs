@@ -7,6 +7,7 @@ mod infer_command;
 mod inference;
 mod minilm;
 mod peers;
+mod record_command;
 mod release;
 
 use std::time::Duration;

@@ -136,12 +136,10 @@ impl<'a> Record<'a> {
         let Item::Bytes(value) = reader.next()? else {
             return Err(broken("the value of a record is not a byte string".to_owned()));
         };
-        let indicator = match (length, length == 3) {
-            (_, false) => None,
-            (_, true) => match reader.next()? {
-                Item::Unsigned(indicator) => Some(indicator),
-                _ => return Err(broken("the indicator of a record is not a number".to_owned())),
-            },
+        let indicator = match if length == 3 { Some(reader.next()?) } else { None } {
+            None => None,
+            Some(Item::Unsigned(indicator)) => Some(indicator),
+            Some(_) => return Err(broken("the indicator of a record is not a number".to_owned())),
         };
         Ok(Self { media_type, value, indicator })
     }

@@ -32,6 +32,8 @@ fn documents() -> Vec<Vec<u8>> {
         hex::encode(&quote).into_bytes(),
         quote,
         b"[\"application/vnd.teegate.snp-report\",\"AwAAAA\",4]".to_vec(),
+        b"\x83\x78\x22application/vnd.teegate.snp-report\x44\x03\0\0\0\x04".to_vec(),
+        b"{\"quote\":\"BAACAIEAAAA=\",\"cc_eventlog\":\"AAAA\"}".to_vec(),
     ]
 }
 
@@ -70,7 +72,19 @@ fn no_cut_and_no_changed_byte_is_more_than_an_error() {
 
 #[test]
 fn repetition_is_no_way_to_exhaust_anything() {
-    for unit in ["HTTP/\n\n", "[", "{\"a\":", "-----BEGIN CERTIFICATE-----", "-----BEGIN ", "%", "\"", "0", "\\"] {
+    for unit in [
+        "HTTP/\n\n",
+        "[",
+        "{\"a\":",
+        "-----BEGIN CERTIFICATE-----",
+        "-----BEGIN ",
+        "%",
+        "\"",
+        "0",
+        "\\",
+        "\n\u{1}",
+        "{\"schema\":\"teegate/bundle/1\",",
+    ] {
         recognise(unit.repeat((1 << 20) / unit.len()).as_bytes());
     }
 }
