@@ -7,6 +7,7 @@
 //! its author did. What is supported stands in `REFERENCE-VALUES.md`.
 
 mod intel;
+mod members;
 mod sev_snp;
 
 use corim::cbor::DecodeLimits;
@@ -66,11 +67,19 @@ pub(crate) fn read(bytes: &[u8], now: UnixTime) -> Result<ReferenceValues, Strin
     if payload.corim.dependent_rims.is_some() {
         return Err("names dependent manifests, which are not read: give one that stands alone".to_owned());
     }
+    members::expect_known(bytes, &limits)?;
     let profile = Profile::of(payload.corim.profile.as_ref())?;
     let mut triples = Vec::new();
+    let mut environment = None;
     for comid in &payload.comids {
         for triple in reference_triples(comid)? {
             triples.push(fields(profile, triple)?);
+            // Joined, the values of one would be accepted of the other.
+            if environment.get_or_insert(triple.environment()) != &triple.environment() {
+                return Err("reference triples are for different environments (AMD's class id by chip, and by cloud provider): a \
+                            policy cannot keep them apart; give each in a file of its own"
+                    .to_owned());
+            }
         }
     }
     join(&payload.corim.id.to_string(), profile.tee(), &triples)

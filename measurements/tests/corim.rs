@@ -62,6 +62,13 @@ fn intel_profile() -> Vec<u8> {
     tag(111, bytes(&[0x60, 0x86, 0x48, 0x01, 0x86, 0xF8, 0x4D, 0x01, 0x10, 0x01]))
 }
 
+const BY_PROVIDER: [u8; 16] =
+    [0x89, 0xA7, 0xA1, 0xF0, 0xE7, 0x04, 0x4F, 0xAA, 0xAC, 0xBD, 0x81, 0xC8, 0x6D, 0xF8, 0xA9, 0x61];
+
+fn by_provider() -> Vec<u8> {
+    map(&[(0, map(&[(0, tag(37, bytes(&BY_PROVIDER)))]))])
+}
+
 fn by_chip() -> Vec<u8> {
     map(&[(0, map(&[(0, tag(37, bytes(&BY_CHIP)))]))])
 }
@@ -286,6 +293,136 @@ fn what_no_field_is_filled_from_is_refused_by_name() {
     // The passing twin, with a window that is open.
     let open = [(4, map(&[(1, tag(1, int(2_000_000_000)))]))];
     read(&with_triples(amd_profile(), &[reference(triple(by_chip(), &[good]))], &open)).unwrap();
+}
+
+/// Where the members of each map can be added to; every member of the drafts that carries no condition is there.
+#[derive(Default)]
+struct More {
+    corim: Vec<(i64, Vec<u8>)>,
+    validity: Vec<(i64, Vec<u8>)>,
+    entity: Vec<(i64, Vec<u8>)>,
+    comid: Vec<(i64, Vec<u8>)>,
+    identity: Vec<(i64, Vec<u8>)>,
+    triples: Vec<(i64, Vec<u8>)>,
+    triple: Vec<Vec<u8>>,
+    environment: Vec<(i64, Vec<u8>)>,
+    class: Vec<(i64, Vec<u8>)>,
+    measurement: Vec<(i64, Vec<u8>)>,
+    values: Vec<(i64, Vec<u8>)>,
+    version: Vec<(i64, Vec<u8>)>,
+}
+
+fn with(more: More) -> Vec<u8> {
+    let join = |members: &[(i64, Vec<u8>)], more: Vec<(i64, Vec<u8>)>| map(&[members.to_vec(), more].concat());
+    let entities = array(&[join(&[(0, text("ACME")), (2, array(&[int(0)]))], more.entity)]);
+    let version = join(&[(0, text(&"ab".repeat(16)))], more.version);
+    let values = join(&[(0, version), (2, digests(1))], more.values);
+    let measurement = join(&[(0, int(0)), (1, values)], more.measurement);
+    let class = join(&[(0, tag(37, bytes(&BY_CHIP)))], more.class);
+    let environment = join(&[(0, class)], more.environment);
+    let triple = array(&[vec![environment, array(&[measurement])], more.triple].concat());
+    let identity = join(&[(0, text("comid")), (1, int(2))], more.identity);
+    let triples = join(&[(0, array(&[triple]))], more.triples);
+    let comid = join(&[(0, text("en")), (1, identity), (2, entities.clone()), (4, triples)], more.comid);
+    let validity = join(&[(0, tag(1, int(1_000_000_000))), (1, tag(1, int(2_000_000_000)))], more.validity);
+    let corim = [
+        (0, text("app 0.1.0")),
+        (1, array(&[tag(506, bytes(&comid))])),
+        (3, amd_profile()),
+        (4, validity),
+        (5, entities),
+    ];
+    tag(501, join(&corim, more.corim))
+}
+
+/// Each could be a condition, and the library skips it without a word.
+#[test]
+fn a_member_that_is_not_known_is_refused_with_its_place() {
+    let twin = read(&with(More::default())).unwrap();
+    assert_eq!(twin, [pair("sev-snp.image_id", hex(0xAB, 16)), pair("sev-snp.measurement", hex(1, 48))]);
+    let one = |key: i64| vec![(key, int(1))];
+    let null = |key: i64| vec![(key, vec![0xF6])];
+    let triple = "tags[0].triples.reference-triples[0]";
+    let measurement = format!("{triple}.measurements[0]");
+    let unknown = |place: &str, key: i64, map: &str| {
+        let place = if place.is_empty() { String::new() } else { format!("`{place}`: ") };
+        format!(
+            "CoRIM: {place}holds member {key} of a {map}, which is not known here and could be a condition: expected"
+        )
+    };
+    let is_null = |place: &str| format!("CoRIM: `{place}`: null: expected a value, or no such member");
+    for (more, says) in [
+        (More { corim: one(9), ..More::default() }, unknown("", 9, "corim-map")),
+        (More { corim: one(-1), ..More::default() }, unknown("", -1, "corim-map")),
+        (More { validity: one(2), ..More::default() }, unknown("rim-validity", 2, "validity-map")),
+        (More { entity: one(3), ..More::default() }, unknown("tags[0].entities[0]", 3, "entity-map")),
+        (More { comid: one(5), ..More::default() }, unknown("tags[0]", 5, "concise-mid-tag")),
+        (More { identity: one(2), ..More::default() }, unknown("tags[0].tag-identity", 2, "tag-identity-map")),
+        (More { triples: one(7), ..More::default() }, unknown("tags[0].triples", 7, "triples-map")),
+        (More { triples: one(11), ..More::default() }, unknown("tags[0].triples", 11, "triples-map")),
+        (
+            More { environment: one(3), ..More::default() },
+            unknown(&format!("{triple}.environment"), 3, "environment-map"),
+        ),
+        (
+            More { environment: one(-1), ..More::default() },
+            unknown(&format!("{triple}.environment"), -1, "environment-map"),
+        ),
+        (More { class: one(5), ..More::default() }, unknown(&format!("{triple}.environment.class"), 5, "class-map")),
+        (More { measurement: one(3), ..More::default() }, unknown(&measurement, 3, "measurement-map")),
+        (
+            More { version: one(2), ..More::default() },
+            unknown(&format!("{measurement}.mval.version"), 2, "version-map"),
+        ),
+        (
+            More { triple: vec![array(&[])], ..More::default() },
+            format!("CoRIM: `{triple}`: a reference-triple-record of 3 items: expected 2"),
+        ),
+        // To the library, a null is a member that is not there.
+        (More { triples: null(1), ..More::default() }, is_null("tags[0].triples.endorsed-triples")),
+        (More { measurement: null(2), ..More::default() }, is_null(&format!("{measurement}.authorized-by"))),
+        (More { values: null(3), ..More::default() }, is_null(&format!("{measurement}.mval.3"))),
+        (More { environment: null(1), ..More::default() }, is_null(&format!("{triple}.environment.instance"))),
+    ] {
+        let error = read(&with(more)).unwrap_err();
+        assert!(error.starts_with(&says), "{says}\n{error}");
+    }
+    // In the same way in the second tag and triple, where the first is good.
+    let good = triple_of(1);
+    let comid = |triples: &[Vec<u8>], more: &[(i64, Vec<u8>)]| {
+        let members = [vec![(1, map(&[(0, text("c"))])), (4, map(&[(0, array(triples))]))], more.to_vec()].concat();
+        tag(506, bytes(&map(&members)))
+    };
+    let both = |second: Vec<u8>| {
+        let tags = array(&[comid(std::slice::from_ref(&good), &[]), second]);
+        tag(501, map(&[(0, text("app 0.1.0")), (1, tags), (3, amd_profile())]))
+    };
+    read(&both(comid(&[good.clone(), triple_of(2)], &[]))).unwrap();
+    let long = array(&[by_chip(), array(&[measured(0, &[(2, digests(2))])]), int(0)]);
+    let error = read(&both(comid(&[good.clone(), long], &[]))).unwrap_err();
+    assert!(error.starts_with("CoRIM: `tags[1].triples.reference-triples[1]`: a reference-triple-record"), "{error}");
+    let error = read(&both(comid(std::slice::from_ref(&good), &[(5, int(0))]))).unwrap_err();
+    assert!(error.starts_with("CoRIM: `tags[1]`: holds member 5"), "{error}");
+}
+
+fn triple_of(measurement: u8) -> Vec<u8> {
+    triple(by_chip(), &[measured(0, &[(2, digests(measurement))])])
+}
+
+/// Joined, the value by chip would be accepted of a report by cloud provider.
+#[test]
+fn triples_of_different_classes_are_not_joined() {
+    let of = |class: Vec<u8>, measurement: u8| triple(class, &[measured(0, &[(2, digests(measurement))])]);
+    for class in [by_chip(), by_provider()] {
+        let two = read(&manifest(amd_profile(), &[of(class.clone(), 1), of(class, 2)])).unwrap();
+        assert_eq!(two, [pair("sev-snp.measurement", format!("[{}, {}]", hex(1, 48), hex(2, 48)))]);
+    }
+    // Not where the values are equal, or of different fields, either: the author spoke of two things.
+    let host = triple(by_provider(), &[measured(8, &[(4, raw(&[9; 32]))])]);
+    for second in [of(by_provider(), 2), of(by_provider(), 1), host] {
+        let error = read(&manifest(amd_profile(), &[of(by_chip(), 1), second])).unwrap_err();
+        assert!(error.starts_with("CoRIM: reference triples are for different environments"), "{error}");
+    }
 }
 
 /// Nobody checked the signature, so the values inside must not be taken.
