@@ -4,6 +4,7 @@
 //! what it cannot prove, that the vendors' silicon behaves as their documents say, stands in `recorded`.
 
 mod accepted;
+mod attacks;
 mod bundle;
 mod bundle_command;
 mod case;
