@@ -2,6 +2,7 @@
 
 pub mod harness;
 pub mod http;
+pub mod isolation;
 pub mod wire;
 
 /// The repository's README, so that the Rust in it is compiled as a test.

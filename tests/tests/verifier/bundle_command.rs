@@ -1,11 +1,12 @@
 //! `teegate bundle` as its user would have it: evidence and endorsements in files, one bundle out of them, verified in another
 //! folder where nothing else is and no network exists.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use teegate_tests::harness::{Scratch, binary, note};
+use teegate_tests::isolation::without_network;
 use teegate_verifier::{Tee, UnixTime};
 
 use crate::subject::{Subject, good};
@@ -73,17 +74,6 @@ fn said(bytes: &[u8]) -> String {
 /// The report as `verify --format json` gives it.
 fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output.stderr)))
-}
-
-/// Runs in a namespace that has no network but a loopback interface that is down; `None` where the kernel allows no namespace.
-fn without_network(folder: &Path, arguments: &[&str]) -> Option<Output> {
-    let run = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["-rn", "sh", "-c", script, "teegate"]).arg(binary("teegate")).args(arguments);
-        command.current_dir(folder).env_clear().output().ok()
-    };
-    let empty = run(r#"test "$(grep -c : /proc/net/dev)" = 1 && test "$(grep -c . /proc/net/route)" -le 1"#)?;
-    empty.status.success().then(|| run(r#""$@""#))?
 }
 
 #[test]

@@ -226,8 +226,15 @@ mod tests {
 
     #[test]
     fn only_loopback_is_served() {
-        let words = ["--listen", "0.0.0.0:0", "--tee", "snp", "--dir", "unused"];
-        let error = args::parse(words.iter().map(|word| (*word).to_owned())).expect_err("not loopback");
-        assert!(error.contains("not a loopback address"), "{error}");
+        let parsed = |listen: &str, services: &str| {
+            let words = ["--listen", listen, "--services", services, "--tee", "snp", "--dir", "unused"];
+            args::parse(words.iter().map(|word| (*word).to_owned()))
+        };
+        let (ours, everyone) = ("127.0.0.1:0", "0.0.0.0:0");
+        assert_eq!(parsed(ours, ours).expect("the twin").services, Some(([127, 0, 0, 1], 0).into()));
+        for (listen, services, option) in [(everyone, ours, "--listen"), (ours, everyone, "--services")] {
+            let error = parsed(listen, services).expect_err("not loopback");
+            assert_eq!(error, format!("{option}: {everyone} is not a loopback address"));
+        }
     }
 }

@@ -15,6 +15,8 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
   --measurement HEX     launch measurement (MEASUREMENT or MRTD), 48 bytes
   --debug               a debug guest
   --no-cert-chain       snp: evidence without certificates, as from a host that provides none
+  --services ADDRESS    loopback address and port to serve this device's vendor on as well: its key service (KDS) and THIM, or
+                        its provisioning service (PCS); port 0: any. The first line names it as `services`
   --replay              always answer with the first evidence, whatever is asked
   --fail-after N        answer 500 after N pieces of evidence
   --fail-when FILE      answer 500 while FILE exists
@@ -36,6 +38,7 @@ pub(crate) struct Args {
     pub(crate) measurement: Option<[u8; 48]>,
     pub(crate) debug: bool,
     pub(crate) cert_chain: bool,
+    pub(crate) services: Option<SocketAddr>,
     pub(crate) replay: bool,
     pub(crate) fail_after: Option<u64>,
     pub(crate) fail_when: Option<PathBuf>,
@@ -52,6 +55,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
         measurement: None,
         debug: false,
         cert_chain: true,
+        services: None,
         replay: false,
         fail_after: None,
         fail_when: None,
@@ -60,13 +64,14 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
-            "--listen" => listen = Some(address(&value()?)?),
+            "--listen" => listen = Some(address(&word, &value()?)?),
             "--tee" => tee = Some(tee_of(&value()?)?),
             "--dir" => dir = Some(PathBuf::from(value()?)),
             "--product" => args.product = product(&value()?)?,
             "--measurement" => args.measurement = Some(measurement(&value()?)?),
             "--debug" => args.debug = true,
             "--no-cert-chain" => args.cert_chain = false,
+            "--services" => args.services = Some(address(&word, &value()?)?),
             "--replay" => args.replay = true,
             "--fail-after" => {
                 let text = value()?;
@@ -84,10 +89,10 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
 }
 
 /// Loopback alone, as the real API: whoever reaches it can have anything attested.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| format!("--listen: `{text}` is not an address and port"))?;
+fn address(option: &str, text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| format!("{option}: `{text}` is not an address and port"))?;
     if !address.ip().is_loopback() {
-        return Err(format!("--listen: {address} is not a loopback address"));
+        return Err(format!("{option}: {address} is not a loopback address"));
     }
     Ok(address)
 }

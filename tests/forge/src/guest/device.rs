@@ -5,6 +5,7 @@ use std::{fs, io};
 
 use serde_json::json;
 use teegate_forge as forge;
+use teegate_forge::services::Route;
 use teegate_forge::snp::{Product, SnpBuilder, SnpSet};
 use teegate_forge::tdx::{TdxBuilder, TdxSet};
 
@@ -65,6 +66,14 @@ impl Device {
                 let quote = builder.clone().report_data(report_data).quote_under(set);
                 forge::coco::tdx_evidence(&quote)
             }
+        }
+    }
+
+    /// What the vendors' services answer for this device.
+    pub(crate) fn services(&self) -> Vec<Route> {
+        match self {
+            Self::Snp { builder, .. } => [builder.kds_routes(), builder.thim_routes()].concat(),
+            Self::Tdx { builder, set, .. } => builder.pcs_routes_under(set),
         }
     }
 

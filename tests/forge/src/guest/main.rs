@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use teegate_forge::services::Vendor;
 use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
@@ -50,7 +51,16 @@ async fn serve(args: args::Args, device: device::Device) -> Result<(), String> {
     let listener =
         TcpListener::bind(args.listen).await.map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     let address = listener.local_addr().map_err(|error| format!("no local address: {error}"))?;
-    println!("{}", serde_json::json!({ "listening": address.to_string() }));
+    let mut ready = serde_json::json!({ "listening": address.to_string() });
+    // Kept until the process ends: the service ends with the value.
+    let services = args.services.map(|at| {
+        Vendor::start_at(at, device.services()).map_err(|error| format!("cannot serve the vendor on {at}: {error}"))
+    });
+    let services = services.transpose()?;
+    if let Some(vendor) = &services {
+        ready["services"] = vendor.address().to_string().into();
+    }
+    println!("{ready}");
     std::io::stdout().flush().map_err(|error| format!("cannot write to stdout: {error}"))?;
     eprintln!("forge-guest: forged {} answers the CoCo guest API on {address}", device.name());
 

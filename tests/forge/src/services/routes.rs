@@ -3,7 +3,7 @@
 use crate::json::{object, string};
 use crate::pem;
 use crate::snp::{LeafKind, Product, SnpBuilder};
-use crate::tdx::{PckCa, TdxSet};
+use crate::tdx::{PckCa, TdxBuilder, TdxSet};
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,14 @@ impl SnpBuilder {
         let mut route = Route::new("/metadata/THIM/amd/certification", "application/json", body);
         route.requires.push(("metadata", "true"));
         vec![route]
+    }
+}
+
+impl TdxBuilder {
+    /// What Intel's service answers for this platform, out of a set that was built before.
+    pub fn pcs_routes_under(&self, set: &TdxSet) -> Vec<Route> {
+        let (ca, fmspc) = self.platform();
+        set.pcs_routes(ca, fmspc)
     }
 }
 

@@ -36,8 +36,13 @@ struct Inner {
 impl Vendor {
     /// Serves `routes` on a loopback port of its own.
     pub fn start(routes: Vec<Route>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), routes).expect("a loopback port")
+    }
+
+    /// The same at an address of one's own choice.
+    pub fn start_at(address: SocketAddr, routes: Vec<Route>) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
         let state = Arc::new(State { inner: Mutex::new(Inner { routes, ..Inner::default() }), ..State::default() });
         let shared = Arc::clone(&state);
         let accepting = std::thread::spawn(move || {
@@ -51,7 +56,12 @@ impl Vendor {
                 std::thread::spawn(move || drop(state.serve(stream)));
             }
         });
-        Self { address, state, accepting: Some(accepting) }
+        Ok(Self { address, state, accepting: Some(accepting) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its address as a URL without a path.

@@ -134,6 +134,11 @@ impl TdxBuilder {
         set
     }
 
+    /// Which PCK CA vouches for the platform, and its FMSPC: what its collateral is asked for by.
+    pub(crate) fn platform(&self) -> (PckCa, [u8; 6]) {
+        (self.ca, self.fmspc)
+    }
+
     /// Another quote of the same platform, carrying the certificates of a set that was built before.
     pub fn quote_under(&self, set: &TdxSet) -> Vec<u8> {
         let chain = self.chain.apply(set.pck_chain());
