@@ -55,6 +55,7 @@ pub(crate) fn policy(ark_pem: &str, measurement: [u8; 48]) -> Policy {
         chip_ids = "unchecked"
         revocation = "required"
         minimum_tcb = "unchecked"
+        bulletins = "unchecked"
         committed_firmware = "unchecked"
         minimum_firmware = "unchecked"
         mitigations = "unchecked"
