@@ -148,7 +148,7 @@ impl Page<'_> {
         }
         let mut text = String::new();
         for warning in self.report.warnings() {
-            text.push_str(&format!("\n{}: {}\n", self.style.paint(Tone::Bad, "WARNING"), plain(warning)));
+            text.push_str(&format!("WARNING: {}\n\n", plain(warning)));
         }
         let waived =
             |check| matches!(self.report.finding(check).map(Finding::outcome), Some(Outcome::NotChecked { .. }));

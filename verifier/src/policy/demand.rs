@@ -121,7 +121,10 @@ impl Demand {
             Self::Word(_, words) => (*words).to_owned(),
             Self::NoneOpen { set, grace_days, except } => {
                 let but = if except.is_empty() { String::new() } else { format!(", but {}", except.join(", ")) };
-                format!("may leave none open for {grace_days} days or more, by baseline {set}{but}")
+                match grace_days {
+                    0 => format!("may leave none open, by baseline {set}{but}"),
+                    days => format!("may leave none open for {days} days or more, by baseline {set}{but}"),
+                }
             }
             Self::AtMostDays(0) => "is refused at once".to_owned(),
             Self::AtMostDays(days) => format!("is accepted for {days} days from the date of its TCB level"),

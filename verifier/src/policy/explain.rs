@@ -76,7 +76,13 @@ impl Policy {
                 asked: true,
                 text: own("Intel", anchors.intel_is_vendors, anchors.intel.len()),
             });
-            sentences.extend(profile.demands().iter().map(|(field, demand)| sentence(&place, Tee::Tdx, field, demand)));
+            // What softens `tcb_status` refuses nothing where every status is taken.
+            let takes_any = profile.tcb_status.required().is_none();
+            let softens = |field: &str| matches!(field, "out_of_date_grace" | "tcb_exceptions");
+            sentences.extend(profile.demands().iter().map(|(field, demand)| {
+                let demand = if takes_any && softens(field) { &Demand::Nothing } else { demand };
+                sentence(&place, Tee::Tdx, field, demand)
+            }));
         }
         // Stable: within a topic the fields keep the order in which a policy is written.
         sentences.sort_by(|a, b| (&a.profile, a.topic).cmp(&(&b.profile, b.topic)));
@@ -332,7 +338,11 @@ mod tests {
         assert_eq!(said("products").text, "The processor must be one of milan, genoa, turin.");
         assert_eq!(said("debug").text, "A guest that the host may debug, and so read, is refused.");
         let open = GENUINE.lines().filter(|line| line.ends_with("\"unchecked\"")).count();
-        // An empty list of denials asks nothing either.
-        assert_eq!(sentences.iter().filter(|sentence| !sentence.asked).count(), open + 1);
+        // An empty list of denials asks nothing either, nor does what softens a rule that is not there.
+        assert_eq!(sentences.iter().filter(|sentence| !sentence.asked).count(), open + 3);
+        assert_eq!(
+            said("out_of_date_grace").text,
+            "A platform that is out of date, beside the accepted statuses: not asked, so it is accepted for ever."
+        );
     }
 }
