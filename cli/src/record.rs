@@ -355,7 +355,8 @@ mod tests {
         assert!(write(&into, &files).unwrap_err().contains("cannot be written"));
         let broken = [File::new("evidence.bin", b"e"), File::new("no/such/folder", b"")];
         let other = folder.path().join("other");
-        assert!(write(&other, &broken).is_err());
+        let error = write(&other, &broken).unwrap_err();
+        assert!(error.contains(&format!("`{}` cannot be written", other.display())), "{error}");
         fs::create_dir(folder.path().join("empty")).unwrap();
         must_be_free(&folder.path().join("empty")).unwrap();
         write(&folder.path().join("empty"), &files).unwrap();

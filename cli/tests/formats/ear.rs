@@ -37,7 +37,9 @@ pub(super) fn read(token: &str, public: &[u8], curve: Curve) -> Value {
         URL_SAFE_NO_PAD.encode(altered),
         token.rsplit_once('.').unwrap().1
     );
-    assert!(altered != token && jsonwebtoken::decode::<Value>(altered, &key, &validation).is_err());
+    assert_ne!(altered, token);
+    let refused = jsonwebtoken::decode::<Value>(altered, &key, &validation).unwrap_err();
+    assert_eq!(refused.kind(), &jsonwebtoken::errors::ErrorKind::InvalidSignature);
     decoded.claims
 }
 

@@ -150,7 +150,9 @@ fn hostile_text_costs_no_more_than_its_length() {
     let head = format!("{{\"schema\":\"{SCHEMA}\",\"digest\":\"\",\"content\":");
     for open in ["[", "{\"at\":"] {
         assert!(refusal(&format!("{head}{}", open.repeat(100_000))).contains("nested more than 32 levels"));
-        assert!(evidence::recognise(open.repeat(100_000).as_bytes(), None).is_err());
+        let refused = evidence::recognise(open.repeat(100_000).as_bytes(), None).unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.contains("not a well-formed") || refused.contains("not recognised"), "{refused}");
     }
     let many = vec!["\"MAA=\""; 1_025].join(",");
     let message = refusal(&changed("\"crls\":[\"MAI=\"]", &format!("\"crls\":[{many}]")));
