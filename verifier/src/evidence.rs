@@ -1,5 +1,7 @@
 //! What a caller hands in: evidence (hostile), and endorsements (self-authenticating, but as hostile until they are).
 
+use std::sync::Arc;
+
 /// Evidence of one TEE, with the endorsements that may authenticate it. Borrows both: nothing is copied.
 #[derive(Clone, Copy, Debug)]
 pub enum Evidence<'a> {
@@ -47,16 +49,76 @@ impl<'a> Evidence<'a> {
     }
 }
 
+/// Who brought a statement to a verification. It decides nothing about whether the statement is believed, signatures do; it
+/// decides who may spend whose share of the work, whose statements a memory learns from, and what a report says of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// The user named it.
+    #[default]
+    Supplied,
+    /// A vendor's service was asked for it, now or before.
+    Fetched,
+    /// A gateway handed it on.
+    Relayed,
+    /// It was in a bundle.
+    Bundle,
+    /// It came with the evidence.
+    Evidence,
+}
+
+impl Source {
+    /// Every source, in the order in which their statements are tried.
+    pub const ALL: [Self; 5] = [Self::Supplied, Self::Fetched, Self::Relayed, Self::Bundle, Self::Evidence];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Supplied => "supplied",
+            Self::Fetched => "fetched",
+            Self::Relayed => "relayed",
+            Self::Bundle => "bundle",
+            Self::Evidence => "evidence",
+        }
+    }
+
+    /// Whether the user, or a vendor whom the user had asked, chose this statement. Whoever is judged, or stands between,
+    /// chose the others.
+    pub const fn is_the_users(self) -> bool {
+        matches!(self, Self::Supplied | Self::Fetched)
+    }
+}
+
+impl serde::Serialize for Source {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// One statement, and how it came here.
+#[derive(Clone, Debug)]
+pub(crate) struct Brought<T> {
+    pub(crate) statement: T,
+    #[expect(dead_code, reason = "the walk states it from the next change on")]
+    pub(crate) source: Source,
+    /// A file, a URL, an age: for the report.
+    #[expect(dead_code, reason = "the walk states it from the next change on")]
+    pub(crate) from: Option<Arc<str>>,
+}
+
 /// A pool of statements by the vendors, unparsed and in any order.
 ///
 /// The verifier takes from it what the evidence needs, ignores the rest, and names what is missing. Nothing in it is
-/// believed because it is here: a root is taken from the policy, never from this pool.
+/// believed because it is here: a root is taken from the policy, never from this pool. Each statement says who brought it
+/// ([`Source`]).
 #[derive(Clone, Debug, Default)]
 pub struct Endorsements {
-    pub(crate) certificates: Vec<Vec<u8>>,
-    pub(crate) crls: Vec<Vec<u8>>,
-    pub(crate) tcb_infos: Vec<SignedJson>,
-    pub(crate) qe_identities: Vec<SignedJson>,
+    pub(crate) certificates: Vec<Brought<Vec<u8>>>,
+    pub(crate) crls: Vec<Brought<Vec<u8>>>,
+    pub(crate) tcb_infos: Vec<Brought<SignedJson>>,
+    pub(crate) qe_identities: Vec<Brought<SignedJson>>,
+    source: Source,
+    from: Option<Arc<str>>,
 }
 
 /// Text that Intel signed, kept as text until its signature holds over these exact bytes.
@@ -67,37 +129,69 @@ pub struct SignedJson {
 }
 
 impl Endorsements {
-    /// An empty pool.
+    /// An empty pool, for statements that the user supplies.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// An empty pool, for statements that `source` brings.
+    pub fn brought_by(source: Source) -> Self {
+        Self { source, ..Self::default() }
+    }
+
+    /// What is added from now on came from `place`: a file, a URL, an age. Reports show it.
+    #[must_use]
+    pub fn found_in(mut self, place: &str) -> Self {
+        self.from = Some(place.into());
+        self
+    }
+
     /// Adds an X.509 certificate, DER.
     pub fn add_certificate(&mut self, der: Vec<u8>) {
-        self.certificates.push(der);
+        let brought = self.brought(der);
+        self.certificates.push(brought);
     }
 
     /// Adds an X.509 certificate revocation list, DER.
     pub fn add_crl(&mut self, der: Vec<u8>) {
-        self.crls.push(der);
+        let brought = self.brought(der);
+        self.crls.push(brought);
     }
 
     /// Adds a TCB info: the exact bytes of the value of `tcbInfo`, and its signature (r and s, big-endian).
     pub fn add_tcb_info(&mut self, body: String, signature: [u8; 64]) {
-        self.tcb_infos.push(SignedJson { body, signature });
+        let brought = self.brought(SignedJson { body, signature });
+        self.tcb_infos.push(brought);
     }
 
     /// Adds a QE identity: the exact bytes of the value of `enclaveIdentity`, and its signature (r and s, big-endian).
     pub fn add_qe_identity(&mut self, body: String, signature: [u8; 64]) {
-        self.qe_identities.push(SignedJson { body, signature });
+        let brought = self.brought(SignedJson { body, signature });
+        self.qe_identities.push(brought);
     }
 
-    /// Adds everything that `other` holds.
+    fn brought<T>(&self, statement: T) -> Brought<T> {
+        Brought { statement, source: self.source, from: self.from.clone() }
+    }
+
+    /// Adds everything that `other` holds, each as brought by whom it was.
     pub fn extend(&mut self, other: &Endorsements) {
         self.certificates.extend(other.certificates.iter().cloned());
         self.crls.extend(other.crls.iter().cloned());
         self.tcb_infos.extend(other.tcb_infos.iter().cloned());
         self.qe_identities.extend(other.qe_identities.iter().cloned());
+    }
+
+    /// Only what has no order in time: certificates. Of a CRL, a TCB info or a QE identity there may be a later one, so
+    /// whoever asks the vendors lets none that somebody else chose stand in for their answer.
+    #[must_use]
+    pub fn without_order_in_time(&self) -> Self {
+        Self {
+            certificates: self.certificates.clone(),
+            source: self.source,
+            from: self.from.clone(),
+            ..Self::default()
+        }
     }
 
     /// How many statements the pool holds.

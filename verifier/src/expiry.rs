@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::bytes::to_hex;
 use crate::checks::Tee;
-use crate::evidence::Evidence;
+use crate::evidence::{Brought, Evidence};
 use crate::findings::Findings;
 use crate::policy::{Policy, Revocation, Trailing};
 use crate::time::UnixTime;
@@ -100,9 +100,10 @@ impl Windows {
     }
 
     /// The CRLs of the issuer with this name (DER), any of which would do.
-    pub(crate) fn lists(&mut self, pool: &[Vec<u8>], issuer: &[u8]) {
+    pub(crate) fn lists(&mut self, pool: &[Brought<Vec<u8>>], issuer: &[u8]) {
         let now = self.now;
-        let lists = pool.iter().filter_map(|der| Crl::parse(der).ok()).filter(|list| list.issuer == issuer);
+        let lists =
+            pool.iter().filter_map(|brought| Crl::parse(&brought.statement).ok()).filter(|list| list.issuer == issuer);
         self.group(lists.map(|list| {
             let what = format!("CRL of `{}`", common_name(issuer).unwrap_or("?"));
             (Expired { what, from: list.this_update, until: list.next_update }, list.is_current_at(now))

@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::checks::{Check, Stage, Tee};
 use crate::error::{Comparison, Reason, Text, Unacceptable};
+use crate::evidence::Source;
 use crate::facts::{FactValue, Facts};
 use crate::memory::Seen;
 use crate::time::UnixTime;
@@ -135,6 +136,8 @@ pub(crate) struct Findings {
     failures: Vec<Unacceptable>,
     warnings: Vec<Text>,
     outlook: Vec<Prospect>,
+    trust_anchors: Option<Roots>,
+    endorsements: Vec<Endorsement>,
     pub(crate) seen: Seen,
     pub(crate) facts: Facts,
 }
@@ -169,6 +172,8 @@ impl Findings {
             failures: Vec::new(),
             warnings: Vec::new(),
             outlook: Vec::new(),
+            trust_anchors: None,
+            endorsements: Vec::new(),
             seen: Seen::default(),
             facts: Facts::with_capacity(48),
         }
@@ -195,6 +200,18 @@ impl Findings {
     /// Something that no check of this policy refuses, and that a reader must not overlook.
     pub(crate) fn warn(&mut self, warning: impl Into<Text>) {
         self.warnings.push(warning.into());
+    }
+
+    /// Whose root the evidence's chain ended in.
+    #[expect(dead_code, reason = "the walk calls it from the next change on")]
+    pub(crate) fn anchored_in(&mut self, roots: Roots) {
+        self.trust_anchors = Some(roots);
+    }
+
+    /// A statement that the verdict rests on.
+    #[expect(dead_code, reason = "the walk calls it from the next change on")]
+    pub(crate) fn rests_on(&mut self, endorsement: Endorsement) {
+        self.endorsements.push(endorsement);
     }
 
     /// What each supplied evaluation of the same platform says.
@@ -279,6 +296,9 @@ impl Findings {
             lines: self.lines,
             warnings: self.warnings,
             outlook: self.outlook,
+            trust_anchors: self.trust_anchors,
+            endorsements: self.endorsements,
+            replayed: false,
             facts: self.facts,
         }
     }
@@ -296,7 +316,44 @@ pub struct Report {
     lines: Vec<Finding>,
     warnings: Vec<Text>,
     outlook: Vec<Prospect>,
+    trust_anchors: Option<Roots>,
+    endorsements: Vec<Endorsement>,
+    replayed: bool,
     facts: Facts,
+}
+
+/// Whose roots the chains of a verdict ended in: judged by the key, not by what a policy lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// AMD's or Intel's own, as this build pins them.
+    Vendors,
+    /// Others, which the policy pins. Whatever is accepted under them says nothing of the vendors' hardware.
+    Policy,
+}
+
+impl Roots {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vendors => "vendors",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// One statement of a vendor that a verdict rests on, and who brought it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Endorsement {
+    /// `certificate`, `crl`, `tcb-info` or `qe-identity`.
+    pub kind: &'static str,
+    /// Subject of a certificate, issuer of a list, platform of a TCB info.
+    pub name: String,
+    /// Who brought it.
+    pub source: Source,
+    /// From where, in the words of whoever loaded it: a file, a URL, an age.
+    pub from: Option<String>,
+    /// notAfter or nextUpdate.
+    pub until: Option<UnixTime>,
 }
 
 /// What one evaluation of a platform says, where the caller supplied several (Intel serves an early and a standard one
@@ -372,6 +429,28 @@ impl Report {
         &self.outlook
     }
 
+    /// Whose roots the evidence's chain ended in; `None` where the walk did not come so far.
+    pub const fn trust_anchors(&self) -> Option<Roots> {
+        self.trust_anchors
+    }
+
+    /// The statements that the verdict rests on, as far as the walk came.
+    pub fn endorsements(&self) -> &[Endorsement] {
+        &self.endorsements
+    }
+
+    /// Whether whoever asked named a time of their own, so that this verdict is about then and not about now.
+    pub const fn replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// The same report, which now says that its time was named and is not the present. The verifier has no clock: only its
+    /// caller knows.
+    #[must_use]
+    pub fn of_a_replay(self) -> Self {
+        Self { replayed: true, ..self }
+    }
+
     /// Every check that applies to this TEE, in the order of the walk.
     pub fn findings(&self) -> &[Finding] {
         &self.lines
@@ -395,11 +474,13 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("Report", 13)?;
+        let mut report = serializer.serialize_struct("Report", 16)?;
         report.serialize_field("schema", "teegate/report/1")?;
         report.serialize_field("verdict", if self.accepted() { "accepted" } else { "rejected" })?;
         report.serialize_field("stage", &self.stage.map(Stage::rejection))?;
         report.serialize_field("tee", self.tee.name())?;
+        report.serialize_field("trust_anchors", &self.trust_anchors.map(Roots::name))?;
+        report.serialize_field("replayed", &self.replayed)?;
         report.serialize_field("profile", &self.profile)?;
         report.serialize_field("bound_to", &self.bound_to.map(BoundTo::name))?;
         report.serialize_field("at", &self.at)?;
@@ -408,6 +489,7 @@ impl Serialize for Report {
         report.serialize_field("warnings", &self.warnings)?;
         report.serialize_field("outlook", &self.outlook)?;
         report.serialize_field("checks", &self.lines)?;
+        report.serialize_field("endorsements", &self.endorsements)?;
         let facts = (!self.facts.is_empty()).then_some(&self.facts);
         report.serialize_field("facts", &facts)?;
         report.end()

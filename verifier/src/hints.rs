@@ -124,10 +124,10 @@ pub struct SnpLeaf {
 
 /// What every statement of the pool says of itself, in no order; `None` stands for one that cannot be read.
 pub fn hints_of(endorsements: &Endorsements) -> Vec<Option<Hint>> {
-    let certificates = endorsements.certificates.iter().map(|der| certificate_hint(der));
-    let lists = endorsements.crls.iter().map(|der| crl_hint(der));
-    let infos = endorsements.tcb_infos.iter().map(|json| tcb_info_hint(&json.body));
-    let identities = endorsements.qe_identities.iter().map(|json| qe_identity_hint(&json.body));
+    let certificates = endorsements.certificates.iter().map(|brought| certificate_hint(&brought.statement));
+    let lists = endorsements.crls.iter().map(|brought| crl_hint(&brought.statement));
+    let infos = endorsements.tcb_infos.iter().map(|brought| tcb_info_hint(&brought.statement.body));
+    let identities = endorsements.qe_identities.iter().map(|brought| qe_identity_hint(&brought.statement.body));
     certificates.chain(lists).chain(infos).chain(identities).collect()
 }
 
@@ -179,7 +179,7 @@ fn tdx_needs(bytes: &[u8], endorsements: &Endorsements) -> Result<TdxNeeds, Malf
         }
         Certification::Platform { cpu_svn, pce_svn, pce_id } => {
             let is_its = |pck: &pck::Pck| pck.cpu_svn == **cpu_svn && pck.pce_svn == *pce_svn && pck.pce_id == **pce_id;
-            endorsements.certificates.iter().find_map(|der| platform(der, is_its))
+            endorsements.certificates.iter().find_map(|brought| platform(&brought.statement, is_its))
         }
     };
     Ok(TdxNeeds { platform })

@@ -36,7 +36,8 @@ pub(super) fn choose_chain<'c>(
     findings: &mut Findings,
 ) -> Result<Chain<'c>, Unauthentic> {
     // Whatever in the pool is a certificate; what is not is none of this report's business, unless something is missing.
-    let pool: Vec<_> = endorsements.certificates.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let pool: Vec<_> =
+        endorsements.certificates.iter().filter_map(|brought| Certificate::parse(&brought.statement).ok()).collect();
     let unreadable = endorsements.certificates.len() - pool.len();
 
     let (wanted, other) = match report.signing_key {

@@ -16,7 +16,8 @@ pub(crate) fn look_at_windows(
     lists: bool,
     windows: &mut Windows,
 ) {
-    let pool: Vec<_> = endorsements.certificates.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let pool: Vec<_> =
+        endorsements.certificates.iter().filter_map(|brought| Certificate::parse(&brought.statement).ok()).collect();
     let name = match report.signing_key {
         SigningKey::Vcek => "SEV-VCEK",
         SigningKey::Vlek => "SEV-VLEK",

@@ -59,8 +59,12 @@ pub(crate) fn authenticate<'a, 'g>(
     findings: &mut Findings,
 ) -> Result<Vouched<'a, 'g>, Unauthentic> {
     let hints = quote.hints();
-    let pool: Vec<Certificate<'g>> =
-        given.endorsements.certificates.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let pool: Vec<Certificate<'g>> = given
+        .endorsements
+        .certificates
+        .iter()
+        .filter_map(|brought| Certificate::parse(&brought.statement).ok())
+        .collect();
     let carried = match hints.certification {
         Certification::Chain(text) => pem::certificates(text),
         Certification::Platform { .. } => Some(Vec::new()),

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use super::collateral::{QeIdentityHint, TcbInfoHint};
 use crate::bytes::Fmspc;
 use crate::error::Unauthentic;
-use crate::evidence::{Endorsements, SignedJson};
+use crate::evidence::{Brought, Endorsements, SignedJson};
 use crate::findings::Findings;
 use crate::policy::DecidingEvaluation;
 use crate::signature::{Scheme, Signatures, holds};
@@ -149,6 +149,7 @@ fn other_evaluations<'g>(
     let mut others: Vec<_> = endorsements
         .tcb_infos
         .iter()
+        .map(|brought| &brought.statement)
         .filter_map(read)
         .filter(|(hint, _)| hint.id == "TDX" && fmspc.is_some_and(|fmspc| hint.is_for(fmspc)))
         .filter(|(hint, _)| now < hint.next_update.0 && Some(hint.evaluation_number) != decided)
@@ -161,7 +162,7 @@ fn other_evaluations<'g>(
                 hint.id == "TD_QE" && now < hint.next_update.0 && hint.evaluation_number == evaluation
             })
         };
-        endorsements.qe_identities.iter().filter(is_of).take(MAX_CANDIDATES).collect()
+        endorsements.qe_identities.iter().map(|brought| &brought.statement).filter(is_of).take(MAX_CANDIDATES).collect()
     };
     let other = |(hint, tcb_info): (TcbInfoHint<'_>, &'g SignedJson)| Other {
         evaluation: hint.evaluation_number,
@@ -204,14 +205,14 @@ fn choose_signer<'p, 'g>(
 
 /// The signed text whose hint is greatest; an unsigned one only where nothing is signed, to be refused by name.
 fn choose<'g, H: Ord>(
-    texts: &'g [SignedJson],
+    texts: &'g [Brought<SignedJson>],
     signer: Option<PublicKey<'_>>,
     hint: impl Fn(&str) -> Option<H>,
 ) -> Option<&'g SignedJson> {
     if let [only] = texts {
-        return Some(only);
+        return Some(&only.statement);
     }
-    let mut ranked: Vec<_> = texts.iter().map(|json| (hint(&json.body), json)).collect();
+    let mut ranked: Vec<_> = texts.iter().map(|brought| (hint(&brought.statement.body), &brought.statement)).collect();
     ranked.sort_by(|(one, _), (other, _)| other.cmp(one));
     let signed = |json: &SignedJson| matches!(signer, Some(PublicKey::P256(key)) if holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature));
     let first = ranked.first().map(|(_, json)| *json);

@@ -22,7 +22,8 @@ pub(crate) fn look_at_windows(
         Certification::Platform { .. } => Vec::new(),
     };
     let carried: Vec<_> = carried.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let pool: Vec<_> = endorsements.certificates.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    let pool: Vec<_> =
+        endorsements.certificates.iter().filter_map(|brought| Certificate::parse(&brought.statement).ok()).collect();
     let leaves: Vec<_> = match quote.certification {
         Certification::Chain(_) => carried.iter().filter(|leaf| pck::parse(leaf).is_ok()).collect(),
         Certification::Platform { cpu_svn, pce_svn, pce_id } => pool
@@ -49,14 +50,14 @@ pub(crate) fn look_at_windows(
     }
 
     let platforms: Vec<_> = leaves.iter().filter_map(|leaf| pck::parse(leaf).ok()).map(|pck| pck.fmspc).collect();
-    windows.collateral(endorsements.tcb_infos.iter().filter_map(|json| {
-        let hint: TcbInfoHint<'_> = serde_json::from_str(&json.body).ok()?;
+    windows.collateral(endorsements.tcb_infos.iter().filter_map(|brought| {
+        let hint: TcbInfoHint<'_> = serde_json::from_str(&brought.statement.body).ok()?;
         let fmspc = platforms.iter().find(|fmspc| hint.is_for(fmspc)).filter(|_| hint.id == "TDX")?;
         let what = format!("TCB info of FMSPC {fmspc}, evaluation {}", hint.evaluation_number);
         Some((what, hint.issue_date.0, hint.next_update.0))
     }));
-    windows.collateral(endorsements.qe_identities.iter().filter_map(|json| {
-        let hint: QeIdentityHint<'_> = serde_json::from_str(&json.body).ok()?;
+    windows.collateral(endorsements.qe_identities.iter().filter_map(|brought| {
+        let hint: QeIdentityHint<'_> = serde_json::from_str(&brought.statement.body).ok()?;
         let what = format!("QE identity `{}`, evaluation {}", hint.id, hint.evaluation_number);
         (hint.id == "TD_QE").then_some((what, hint.issue_date.0, hint.next_update.0))
     }));

@@ -7,6 +7,7 @@
 use super::certificate::Certificate;
 use super::crl::Crl;
 use super::der;
+use crate::evidence::Brought;
 use crate::signature::Signatures;
 use crate::time::UnixTime;
 
@@ -27,7 +28,7 @@ const MAX_LISTS: usize = 64;
 impl<'a> Lists<'a> {
     /// Consults `pool` for the lists of `issuer` at `now`.
     pub(crate) fn consult(
-        pool: &'a [Vec<u8>],
+        pool: &'a [Brought<Vec<u8>>],
         issuer: &Certificate<'_>,
         now: UnixTime,
         signatures: &mut Signatures<'_>,
@@ -35,8 +36,8 @@ impl<'a> Lists<'a> {
         let name = issuer.common_name().unwrap_or("the issuer");
         let mut unreadable = 0_usize;
         let mut lists: Vec<Crl<'a>> = Vec::new();
-        for der in pool {
-            match Crl::parse(der) {
+        for brought in pool {
+            match Crl::parse(&brought.statement) {
                 Ok(crl) if crl.issuer == issuer.subject => lists.push(crl),
                 Ok(_) => {}
                 Err(_) => unreadable += 1,
