@@ -41,6 +41,6 @@ pub(crate) fn write(path: &Path, memory: &Memory) -> Result<(), String> {
 
 /// Adds what an accepted verdict rested on, and writes it down.
 pub(crate) fn remember(path: &Path, mut memory: Memory, seen: &Seen) -> Result<(), String> {
-    memory.remember(seen).map_err(|full| format!("memory `{}`: {full}", path.display()))?;
+    memory.remember(seen);
     write(path, &memory)
 }

@@ -292,8 +292,7 @@ impl Client {
                 return Err(Refused::model_missing(instance.digest(), &self.model));
             }
             // Last, so that only what was accepted is remembered.
-            let remembered = state.memory.remember(instance.attested().seen());
-            remembered.map_err(|full| Refused::memory_full(instance.digest(), &full))?;
+            state.memory.remember(instance.attested().seen());
             Ok(instance)
         })
     }

@@ -14,8 +14,8 @@ use teegate_protocol::manifest::{Manifest, ManifestBytes, ManifestDigest};
 use teegate_protocol::ohttp::KeyConfig;
 use teegate_protocol::ohttp::suite::Kem;
 use teegate_verifier::{
-    Attested, BoundTo, Endorsements, Evidence, FactValue, Memory, MemoryFull, Policy, Rejection, Report, ReportData,
-    Stage, UnixTime, Verifier,
+    Attested, BoundTo, Endorsements, Evidence, FactValue, Memory, Policy, Rejection, Report, ReportData, Stage,
+    UnixTime, Verifier,
 };
 
 /// What a client holds an instance against.
@@ -202,10 +202,6 @@ impl Refused {
             reason: rejection.to_string(),
             report: Some(Box::new(rejection.report().clone())),
         }
-    }
-
-    pub(crate) fn memory_full(manifest: &ManifestDigest, full: &MemoryFull) -> Self {
-        Self::own(Some(*manifest), Stage::Appraise, "client.memory-full", full.to_string())
     }
 
     pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Self {

@@ -182,7 +182,7 @@ catalogue! {
     SnpChainPresent "snp.chain.present" SevSnp Authenticate {
         stops: "the certificates that this report needs were supplied",
         source: "AMD 57230",
-        remedy: "supply the VCEK or VLEK and its ASK or ASVK with --endorsements; AMD's key service (KDS) serves them",
+        remedy: "the certificates of this chip were not supplied: `teegate fetch EVIDENCE --into DIR` asks AMD's key service (KDS), or `verify --online` does",
     }
     SnpChainArkPinned "snp.chain.ark-pinned" SevSnp Authenticate {
         stops: "the chain ends in an ARK that the verifier or the policy pins by key; a root that comes with the evidence proves nothing",
@@ -192,12 +192,12 @@ catalogue! {
     SnpChainPath "snp.chain.path" SevSnp Authenticate {
         stops: "ARK signs ASK (or ASVK), which signs the VCEK (or VLEK), with RSASSA-PSS, SHA-384, MGF1-SHA-384, salt 48, under RSA-4096 keys and no other parameters",
         source: "AMD 57230",
-        remedy: "supply the certificates of this chip from AMD's key service; these were not issued by AMD for it",
+        remedy: "these certificates were not issued by AMD for this chip: `teegate fetch EVIDENCE --into DIR` asks AMD for those that were",
     }
     SnpChainNamesAndUsage "snp.chain.names-and-usage" SevSnp Authenticate {
         stops: "names, CA flags, key usage and path lengths are those of AMD's hierarchy, and no critical extension is unknown: a leaf cannot act as an authority",
         source: "AMD 57230, certificate profiles; RFC 5280, section 6.1",
-        remedy: "supply AMD's own certificates",
+        remedy: "these are not AMD's own certificates: `teegate fetch EVIDENCE --into DIR` asks AMD for them",
     }
     SnpChainLeafKind "snp.chain.leaf-kind" SevSnp Authenticate {
         stops: "the report's SIGNING_KEY, the kind of leaf (HWID for a VCEK, CSP_ID for a VLEK) and the intermediate agree: a key shared by a provider's fleet cannot pass as one chip's",
@@ -212,12 +212,12 @@ catalogue! {
     SnpChainValidity "snp.chain.validity" SevSnp Authenticate {
         stops: "every certificate is valid at the stated time",
         source: "RFC 5280, section 4.1.2.5",
-        remedy: "fetch the certificate again: AMD re-issues it with the same key; or state the time of the recording with --at",
+        remedy: "the certificate is not valid at this time: `teegate fetch EVIDENCE --into DIR` gets it again (AMD re-issues it with the same key), or state the time of the recording with `--at`",
     }
     SnpChainRevocation "snp.chain.revocation" SevSnp Authenticate {
         stops: "AMD has not revoked the intermediate: a CRL signed by the product's ARK, current at the stated time, does not list it",
         source: "RFC 5280, section 6.3; AMD 57230",
-        remedy: "supply AMD's current CRL for this product with --endorsements",
+        remedy: "no current CRL was there, or the intermediate stands on one: `teegate fetch EVIDENCE --into DIR` or `verify --online` asks AMD for the current one; a chip under a revoked intermediate must not be used",
     }
     SnpChainLeafRevocation "snp.chain.leaf-revocation" SevSnp Authenticate {
         stops: "nothing: no list could name a VCEK or VLEK. The line stands here so that nobody takes the look-up of the intermediate for one of the leaf",
@@ -227,7 +227,7 @@ catalogue! {
     SnpChainRollback "snp.chain.rollback" SevSnp Authenticate {
         stops: "AMD's revocation list is not older than one that the caller's memory has seen: nobody rolls a revocation back by supplying the list from before it",
         source: "RFC 5280, section 5.1.2.4 (thisUpdate); teegate, Memory",
-        remedy: "supply AMD's current CRL; if it is the current one, the memory was written under another clock or root",
+        remedy: "an older CRL was supplied than was seen before: `teegate fetch EVIDENCE --into DIR` asks AMD for the current one; if it is that, the memory was written under another clock or root",
     }
     SnpLeafKey "snp.leaf.key" SevSnp Authenticate {
         stops: "the leaf holds a P-384 key",
@@ -242,12 +242,12 @@ catalogue! {
     SnpLeafTcb "snp.leaf.tcb" SevSnp Authenticate {
         stops: "the leaf was issued for exactly the REPORTED_TCB: a key of old, broken firmware cannot vouch for a raised TCB",
         source: "AMD 57230 (SPL extensions)",
-        remedy: "fetch the VCEK for the reported TCB of this report",
+        remedy: "the certificate is for another TCB: `teegate fetch EVIDENCE --into DIR` asks AMD for the VCEK of the reported TCB",
     }
     SnpLeafChipId "snp.leaf.chip-id" SevSnp Authenticate {
         stops: "the VCEK was issued for the chip that the report names",
         source: "AMD 57230 (HWID)",
-        remedy: "fetch the VCEK of this chip; a masked CHIP_ID must be allowed by the policy",
+        remedy: "the certificate is for another chip: `teegate fetch EVIDENCE --into DIR` asks AMD for the VCEK of this one; a masked CHIP_ID must be allowed by the policy",
     }
     SnpSignature "snp.signature" SevSnp Authenticate {
         stops: "the report's bytes, as received, are signed by the leaf's key",
@@ -275,7 +275,7 @@ catalogue! {
         remedy: "ask the operator why the firmware was rolled back; if it was meant, forget this chip",
     }
     SnpTcbOrder "snp.tcb.order" SevSnp Appraise {
-        stops: "reported and committed TCB do not exceed the current one; by policy also reported <= committed and committed == current, which refuses provisional firmware",
+        stops: "reported and committed do not exceed what runs, in TCB and in firmware version; by policy also reported <= committed and committed == current, again in both, which refuses provisional firmware",
         source: "AMD 56860 (TCB_VERSION; committed and reported TCB)",
         remedy: "the operator must commit the running firmware (SNP_COMMIT)",
     }
@@ -362,7 +362,7 @@ catalogue! {
     SnpGuestReportData "snp.guest.report-data" SevSnp Appraise {
         stops: "the guest chose exactly the 64 bytes that the caller expects: this is not another's evidence, nor an old one",
         source: "AMD 56860 rev. 1.58, table 23 (REPORT_DATA)",
-        remedy: "ask the guest for evidence over your own challenge; if it still differs, somebody relays another's evidence",
+        remedy: "the evidence carries other bytes than were named (`--report-data`, or the policy): check that they are those of this recording; for your own challenge ask the guest again, and if they still differ, somebody relays another's evidence",
     }
     SnpPlatformAllowed "snp.platform.allowed" SevSnp Appraise {
         stops: "the chip is on the policy's list: who extracts one chip's key elsewhere is still refused",
@@ -403,12 +403,12 @@ catalogue! {
     TdxCollateralPresent "tdx.collateral.present" Tdx Authenticate {
         stops: "TCB info, QE identity, both CRLs and the TCB signing certificate were supplied",
         source: "Intel PCS API v4",
-        remedy: "supply with --endorsements what is named as missing; Intel's PCS or a PCCS serves it for this FMSPC",
+        remedy: "what is named was not supplied: `teegate fetch EVIDENCE --into DIR` asks Intel's PCS (or a PCCS, with `--source`) for it, or `verify --online` does; Intel sends the certificate of the signer only in the header `TCB-Info-Issuer-Chain`",
     }
     TdxChainRevocation "tdx.chain.revocation" Tdx Authenticate {
         stops: "Intel has not revoked the PCK certificate, its CA or the TCB signing certificate: both CRLs are signed by the right issuer and current",
         source: "Intel SGX PCK Certificate and CRL Profile; RFC 5280, section 6.3",
-        remedy: "fetch current CRLs; a platform whose PCK is revoked must not be used",
+        remedy: "a CRL was not current, or one lists this chain: `teegate fetch EVIDENCE --into DIR` or `verify --online` asks Intel for the current ones; a platform whose PCK is revoked must not be used",
     }
     TdxPckExtension "tdx.pck.extension" Tdx Authenticate {
         stops: "the PCK certificate says, without contradiction, which platform and which TCB it stands for",
@@ -418,22 +418,22 @@ catalogue! {
     TdxCollateralSigner "tdx.collateral.signer" Tdx Authenticate {
         stops: "TCB info and QE identity are signed, over the bytes as served, by Intel's TCB signing key: a PCK or anybody else's key cannot raise a TCB level",
         source: "Intel PCS API v4, Get TDX TCB Info, Get TDX QE Identity",
-        remedy: "fetch the collateral again, unmodified",
+        remedy: "the collateral is not as Intel signed it: `teegate fetch EVIDENCE --into DIR` gets it unmodified",
     }
     TdxCollateralFresh "tdx.collateral.fresh" Tdx Authenticate {
         stops: "TCB info and QE identity are current at the stated time, belong to the same evaluation, and that evaluation is not older than the policy asks: yesterday's collateral cannot hide today's advisory",
         source: "Intel PCS API v4 (issueDate, nextUpdate, tcbEvaluationDataNumber)",
-        remedy: "fetch current collateral; or state the time of the recording with --at",
+        remedy: "the collateral does not hold at this time, or is of another evaluation than the policy asks: `teegate fetch EVIDENCE --into DIR` or `verify --online` asks Intel for the current one, or state the time of the recording with `--at`",
     }
     TdxCollateralRollback "tdx.collateral.rollback" Tdx Authenticate {
         stops: "no CRL is older, and no evaluation lower, than one that the caller's memory has seen: Intel's CRL numbers never grow, so only the memory can tell an old list that is still inside its window",
         source: "RFC 5280, section 5.1.2.4 (thisUpdate); Intel PCS API v4 (tcbEvaluationDataNumber); teegate, Memory",
-        remedy: "fetch current collateral; if it is the current one, the memory was written under another clock, root or update channel",
+        remedy: "older collateral was supplied than was seen before: `teegate fetch EVIDENCE --into DIR` asks Intel for the current one; if it is that, the memory was written under another clock, root or update channel",
     }
     TdxTcbIdentity "tdx.tcb.identity" Tdx Authenticate {
         stops: "the TCB info is TDX's, of version 3, for this very FMSPC and PCEID",
         source: "Intel PCS API v4, TCB info V3",
-        remedy: "fetch the TCB info of the FMSPC that the report shows",
+        remedy: "the TCB info is another platform's: `teegate fetch EVIDENCE --into DIR` asks Intel for that of this FMSPC",
     }
     TdxQeSignature "tdx.qe.signature" Tdx Authenticate {
         stops: "the quoting enclave's report is signed by the platform's PCK",
@@ -448,7 +448,7 @@ catalogue! {
     TdxQeIdentity "tdx.qe.identity" Tdx Authenticate {
         stops: "the enclave that vouches is Intel's TD quoting enclave, not a debug build and not somebody's own",
         source: "Intel PCS API v4, Enclave Identity V2",
-        remedy: "the platform runs a quoting enclave that Intel does not know",
+        remedy: "the quoting enclave is not the one that this identity describes: supply the identity of TDX's (`TD_QE`); if it is that, the platform runs an enclave that Intel does not know",
     }
     TdxSignature "tdx.signature" Tdx Authenticate {
         stops: "header and body, as received, are signed by the attestation key",
@@ -558,7 +558,7 @@ catalogue! {
     TdxTdReportData "tdx.td.report-data" Tdx Appraise {
         stops: "the TD chose exactly the 64 bytes that the caller expects: this is not another's evidence, nor an old one",
         source: "Intel TDX Module ABI Specification, REPORTDATA",
-        remedy: "ask the TD for evidence over your own challenge; if it still differs, somebody relays another's evidence",
+        remedy: "the evidence carries other bytes than were named (`--report-data`, or the policy): check that they are those of this recording; for your own challenge ask the TD again, and if they still differ, somebody relays another's evidence",
     }
     TdxPlatformAllowed "tdx.platform.allowed" Tdx Appraise {
         stops: "the platform is on the policy's list: physical attacks leave no other trace",

@@ -99,10 +99,8 @@ impl serde::Serialize for Source {
 #[derive(Clone, Debug)]
 pub(crate) struct Brought<T> {
     pub(crate) statement: T,
-    #[expect(dead_code, reason = "the walk states it from the next change on")]
     pub(crate) source: Source,
     /// A file, a URL, an age: for the report.
-    #[expect(dead_code, reason = "the walk states it from the next change on")]
     pub(crate) from: Option<Arc<str>>,
 }
 

@@ -85,6 +85,8 @@ pub struct Finding {
     outcome: Outcome,
     expected: Text,
     actual: Text,
+    /// In place of the catalogue's, where the cause of this very failure is known.
+    remedy: Option<Text>,
 }
 
 impl Finding {
@@ -107,6 +109,11 @@ impl Finding {
     pub fn actual(&self) -> &str {
         &self.actual
     }
+
+    /// What to do where it failed: the cause of this failure where it is known, else what the catalogue says.
+    pub fn remedy(&self) -> &str {
+        self.remedy.as_deref().unwrap_or_else(|| self.check.remedy())
+    }
 }
 
 impl Serialize for Finding {
@@ -119,7 +126,7 @@ impl Serialize for Finding {
         line.serialize_field("actual", &judged.then_some(self.actual()))?;
         line.serialize_field("why", &self.outcome.why())?;
         line.serialize_field("source", self.check.source())?;
-        line.serialize_field("remedy", self.check.remedy())?;
+        line.serialize_field("remedy", self.remedy())?;
         line.end()
     }
 }
@@ -160,6 +167,7 @@ impl Findings {
                 outcome: Outcome::NotReached,
                 expected: Text::Borrowed(""),
                 actual: Text::Borrowed(""),
+                remedy: None,
             })
             .collect();
         Self {
@@ -203,13 +211,11 @@ impl Findings {
     }
 
     /// Whose root the evidence's chain ended in.
-    #[expect(dead_code, reason = "the walk calls it from the next change on")]
     pub(crate) fn anchored_in(&mut self, roots: Roots) {
         self.trust_anchors = Some(roots);
     }
 
     /// A statement that the verdict rests on.
-    #[expect(dead_code, reason = "the walk calls it from the next change on")]
     pub(crate) fn rests_on(&mut self, endorsement: Endorsement) {
         self.endorsements.push(endorsement);
     }
@@ -251,7 +257,15 @@ impl Findings {
     fn set(&mut self, check: Check, outcome: Outcome, expected: Text, actual: Text) {
         // A failure stays: whatever is recorded for the same check afterwards cannot turn it into a pass.
         if let Some(line) = self.lines.iter_mut().find(|line| line.check == check && line.outcome != Outcome::Fail) {
-            *line = Finding { check, outcome, expected, actual };
+            let remedy = line.remedy.take();
+            *line = Finding { check, outcome, expected, actual, remedy };
+        }
+    }
+
+    /// What to do about this check, where its cause is known: said before it fails.
+    pub(crate) fn advise(&mut self, check: Check, remedy: impl Into<Text>) {
+        if let Some(line) = self.lines.iter_mut().find(|line| line.check == check) {
+            line.remedy = Some(remedy.into());
         }
     }
 
@@ -268,6 +282,10 @@ impl Findings {
             .filter(|line| matches!(line.outcome, Outcome::NotReached | Outcome::Fail))
             .map(Finding::check)
             .collect();
+        // In every format, by construction: the author of the policy asked for these roots, and whoever reads must know.
+        if self.trust_anchors == Some(Roots::Policy) {
+            self.warn(FOREIGN_ROOTS);
+        }
         match (unjudged.is_empty(), self.first_end.as_ref().map(|first| first.at)) {
             (true, Some(valid_until)) => Ok(Attested { valid_until, seen, report: self.report(None) }),
             _ => Err(self.refuse(Reason::Incomplete(unjudged))),
@@ -340,6 +358,9 @@ impl Roots {
         }
     }
 }
+
+const FOREIGN_ROOTS: &str = "the chain ends in a root that the policy pins and that is neither AMD's nor Intel's: this acceptance says nothing \
+     about their hardware";
 
 /// One statement of a vendor that a verdict rests on, and who brought it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

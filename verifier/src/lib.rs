@@ -37,7 +37,7 @@ pub use expiry::{Expired, expired};
 pub use facts::FactValue;
 pub use findings::{Attested, BoundTo, Endorsement, Finding, Outcome, Prospect, Rejection, Report, Roots};
 pub use hints::{Hint, HintKind, Needs, SnpLeaf, SnpNeeds, SnpTcb, TdxNeeds, TdxPlatform, hints_of, needs_of};
-pub use memory::{Memory, MemoryFull, Seen};
+pub use memory::{Memory, Seen};
 pub use policy::{Difference, Direction, Policy, PolicyError, Remark, Sentence, Severity, Shipped, Topic, lint_policy};
 pub use policy::{Example, Shown, Side};
 pub use policy::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError};

@@ -4,9 +4,15 @@
 //! does not list what the newer one revoked; Intel's CRL numbers never grow, so the list itself cannot tell. A platform that
 //! has shown a TCB can be run on older firmware for as long as its older key is not revoked. A [`Memory`] answers both, by
 //! what the certificate of the platform's key says (AMD's reported TCB, Intel's 16 components and PCESVN; the TDX module's own
-//! SVN is not among them, because a TD rightly shows the one that it was launched under): it goes into [`crate::verify_with`], which refuses what is older than what it holds, and [`Memory::remember`] adds what an
-//! accepted verdict rested on. It is a value: where it is kept is the caller's affair. Only accepted evidence is
-//! remembered, so that nobody can plant a false future.
+//! SVN is not among them, because a TD rightly shows the one that it was launched under): it goes into [`crate::verify_with`],
+//! which refuses what is older than what it holds, and [`Memory::remember`] adds what an accepted verdict rested on. It is a
+//! value: where it is kept is the caller's affair.
+//!
+//! It learns from accepted verdicts only, so that nobody can plant a false future: the issue time of lists that were
+//! authentic and current, whoever brought them; evaluation numbers only of what the user supplied or fetched, because Intel
+//! serves an early and a standard one at the same time, and whoever brings the early one would lock the user out of the other;
+//! the TCB of a platform from its own authentic evidence. A memory that is full forgets the platform that it has not seen for
+//! longest, and never refuses anything for being full.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,9 +22,9 @@ use crate::time::UnixTime;
 /// Why the checks against a memory have nothing to judge.
 pub(crate) const NO_MEMORY: &str = "the caller handed in no memory of what was seen before";
 
-/// Products, CAs and FMSPCs are few.
+/// Products, CAs and FMSPCs are few. What would be the next is not learned: statements are never forgotten.
 const MAX_STATEMENTS: usize = 1_024;
-/// A large fleet. Whoever verifies more than this has a place of its own to keep them in.
+/// A large fleet.
 const MAX_PLATFORMS: usize = 65_536;
 
 /// The newest statements, and the highest TCB of each platform, seen so far. Serialises as a version and two tables.
@@ -28,11 +34,38 @@ pub struct Memory {
     schema: Schema,
     /// By the name of a statement: when it was issued (Unix seconds), or its evaluation number.
     statements: BTreeMap<String, u64>,
-    /// By the name of a chip or platform: the highest version of each component that it has shown.
-    platforms: BTreeMap<String, Vec<u16>>,
+    /// By the name of a chip or platform: what it has shown.
+    platforms: BTreeMap<String, Shown>,
 }
 
-/// The version of the serialised form: 1.
+/// What a platform has shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+struct Shown {
+    /// The highest version of each component.
+    tcb: Vec<u16>,
+    /// The latest time, in Unix seconds, of a verdict about it.
+    seen: u64,
+}
+
+/// The forms in which that is written: a table from schema 2 on, the bare versions before.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Now { tcb: Vec<u16>, seen: u64 },
+    Before(Vec<u16>),
+}
+
+impl From<Written> for Shown {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Now { tcb, seen } => Self { tcb, seen },
+            Written::Before(tcb) => Self { tcb, seen: 0 },
+        }
+    }
+}
+
+/// The version of the serialised form: 2. Version 1 is read as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 struct Schema;
@@ -41,13 +74,17 @@ impl TryFrom<u32> for Schema {
     type Error = String;
 
     fn try_from(version: u32) -> Result<Self, String> {
-        if version == 1 { Ok(Self) } else { Err(format!("memory of schema {version}: this release reads schema 1")) }
+        if matches!(version, 1 | 2) {
+            Ok(Self)
+        } else {
+            Err(format!("memory of schema {version}: this release reads schemas 1 and 2"))
+        }
     }
 }
 
 impl From<Schema> for u32 {
     fn from(_: Schema) -> Self {
-        1
+        2
     }
 }
 
@@ -101,6 +138,8 @@ pub(crate) struct Platform {
     pub(crate) name: String,
     /// The security version of each component, always in the same order.
     pub(crate) tcb: Vec<u16>,
+    /// When the verdict was.
+    pub(crate) at: UnixTime,
 }
 
 impl Memory {
@@ -111,28 +150,42 @@ impl Memory {
 
     /// Adds what an accepted verdict rested on ([`crate::Attested::seen`]). What is older than what is held changes nothing.
     ///
-    /// # Errors
-    /// When it is full: 1,024 statements or 65,536 platforms are held, and this verdict brings another. Nothing is changed.
-    pub fn remember(&mut self, seen: &Seen) -> Result<(), MemoryFull> {
-        let supplied = || seen.statements.iter().filter(|statement| statement.order != Order::Missing);
-        let new_statements = supplied().filter(|statement| !self.statements.contains_key(&statement.name)).count();
-        let new_platforms =
-            seen.platform.iter().filter(|platform| !self.platforms.contains_key(&platform.name)).count();
-        if self.statements.len() + new_statements > MAX_STATEMENTS {
-            return Err(MemoryFull { held: MAX_STATEMENTS, what: "statements" });
+    /// It holds 1,024 statements, and learns no further one; and 65,536 platforms, of which the one that was not seen for
+    /// longest makes room.
+    pub fn remember(&mut self, seen: &Seen) {
+        for Statement { name, order } in seen.statements.iter().filter(|statement| statement.order != Order::Missing) {
+            self.learn_statement(name, order.value());
         }
-        if self.platforms.len() + new_platforms > MAX_PLATFORMS {
-            return Err(MemoryFull { held: MAX_PLATFORMS, what: "platforms" });
+        if let Some(Platform { name, tcb, at }) = &seen.platform {
+            self.learn_platform(name, tcb, at.seconds());
         }
-        for statement in supplied() {
-            let held = self.statements.entry(statement.name.clone()).or_default();
-            *held = statement.order.value().max(*held);
+    }
+
+    /// Adds everything that `other` holds, the newer and higher of each.
+    pub fn merge(&mut self, other: &Memory) {
+        other.statements.iter().for_each(|(name, value)| self.learn_statement(name, *value));
+        other.platforms.iter().for_each(|(name, shown)| self.learn_platform(name, &shown.tcb, shown.seen));
+    }
+
+    fn learn_statement(&mut self, name: &str, value: u64) {
+        if let Some(held) = self.statements.get_mut(name) {
+            *held = value.max(*held);
+        } else if self.statements.len() < MAX_STATEMENTS {
+            self.statements.insert(name.to_owned(), value);
         }
-        if let Some(platform) = &seen.platform {
-            let held = self.platforms.entry(platform.name.clone()).or_insert_with(|| platform.tcb.clone());
-            held.iter_mut().zip(&platform.tcb).for_each(|(held, seen)| *held = (*seen).max(*held));
+    }
+
+    fn learn_platform(&mut self, name: &str, tcb: &[u16], seen: u64) {
+        if let Some(held) = self.platforms.get_mut(name) {
+            held.seen = seen.max(held.seen);
+            held.tcb.iter_mut().zip(tcb).for_each(|(held, seen)| *held = (*seen).max(*held));
+            return;
         }
-        Ok(())
+        if self.platforms.len() >= MAX_PLATFORMS {
+            let oldest = self.platforms.iter().min_by_key(|(_, shown)| shown.seen).map(|(name, _)| name.clone());
+            oldest.map(|name| self.platforms.remove(&name));
+        }
+        self.platforms.insert(name.to_owned(), Shown { tcb: tcb.to_vec(), seen });
     }
 
     /// The evaluation that was seen of this statement.
@@ -155,7 +208,7 @@ impl Memory {
 
     /// Which component of `platform` is below what it has shown, in words; `None` where none is.
     pub(crate) fn lower_component(&self, platform: &Platform) -> Option<String> {
-        let held = self.platforms.get(&platform.name)?;
+        let held = &self.platforms.get(&platform.name)?.tcb;
         if held.len() != platform.tcb.len() {
             return Some(format!("{} components, and {} were seen before", platform.tcb.len(), held.len()));
         }
@@ -163,18 +216,3 @@ impl Memory {
         lower.then(|| format!("{:?}, and {held:?} was seen before", platform.tcb))
     }
 }
-
-/// A memory holds as much as it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryFull {
-    held: usize,
-    what: &'static str,
-}
-
-impl std::fmt::Display for MemoryFull {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the memory holds {} {} and takes no more: keep one for each fleet or policy", self.held, self.what)
-    }
-}
-
-impl std::error::Error for MemoryFull {}

@@ -1,7 +1,8 @@
 //! Signatures, and the one file that names the cryptographic library (aws-lc-rs).
 //!
 //! A public-key operation costs some hundred times what everything around it costs. [`Memo`] therefore remembers which
-//! exact endorsements were authenticated under which exact key; evidence itself is never remembered.
+//! exact endorsements were authenticated under which exact key; evidence itself is never remembered. And the number of
+//! operations is bounded for each source of statements, so that junk costs little and denies nothing to others.
 
 use std::collections::HashSet;
 
@@ -10,6 +11,8 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, ParsedPublicKey,
     RSA_PSS_2048_8192_SHA384, VerificationAlgorithm,
 };
+
+use crate::evidence::Source;
 
 /// SHA-256 of `parts`, one after the other.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
@@ -68,42 +71,86 @@ pub(crate) struct Memo(HashSet<[u8; 32]>);
 /// What a memo holds at the most; a fleet of a thousand platforms needs about ten entries each.
 const MEMO_CAPACITY: usize = 16_384;
 
-/// Verifies signatures, with or without a memory.
+/// How many signatures of one source are tried in one verification: enough for every statement that a real pool holds of
+/// one platform, and some 50 ms of work at the most. Statements are compared by what they say before any of it is spent.
+const TRIALS: u16 = 256;
+
+/// Out of whose share the work on a statement is paid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Share {
+    /// Of whoever brought it.
+    Of(Source),
+    /// Of the few certificates that stand in a quote itself, which nothing else that came along with it may starve.
+    Carried,
+}
+
+impl Share {
+    const COUNT: usize = Source::ALL.len() + 1;
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Of(source) => source as usize,
+            Self::Carried => Source::ALL.len(),
+        }
+    }
+}
+
+/// Verifies signatures, with or without a memory, and pays for each out of the share of whoever brought the statement. A
+/// source that has spent its share has its further statements passed over, and costs no other source its turn.
 pub(crate) struct Signatures<'m> {
     memo: Option<&'m mut Memo>,
+    left: [u16; Share::COUNT],
 }
 
 impl<'m> Signatures<'m> {
     /// Every signature is verified.
     pub(crate) fn stateless() -> Self {
-        Self { memo: None }
+        Self { memo: None, left: [TRIALS; Share::COUNT] }
     }
 
     /// An endorsement whose exact bytes were authenticated before, under the same key, is not authenticated again.
     pub(crate) fn remembering(memo: &'m mut Memo) -> Self {
-        Self { memo: Some(memo) }
+        Self { memo: Some(memo), ..Self::stateless() }
     }
 
-    /// Whether `key` signed `message`, for statements of a vendor that many evidences share.
-    pub(crate) fn endorsement_holds(&mut self, scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-        let Some(memo) = &mut self.memo else {
-            return holds(scheme, key, message, signature);
-        };
-        // Lengths stand before the parts, so that no two inputs share a name.
-        let lengths = [key.len(), message.len(), signature.len()]
-            .map(|length| u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
-        let name = sha256(&[&[scheme as u8], lengths.as_flattened(), key, message, signature]);
-        if memo.0.contains(&name) {
+    /// Whether `key` signed `message`. False as well where the share is spent that pays for it.
+    pub(crate) fn endorsement_holds(
+        &mut self,
+        share: Share,
+        scheme: Scheme,
+        key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        // What is remembered costs nothing.
+        let name = self.memo.as_ref().map(|memo| (memo, Memo::name(scheme, key, message, signature)));
+        if name.is_some_and(|(memo, name)| memo.0.contains(&name)) {
             return true;
         }
+        let name = name.map(|(_, name)| name);
+        let Some(left) = self.left.get_mut(share.index()).filter(|left| **left > 0) else { return false };
+        *left -= 1;
         let holds = holds(scheme, key, message, signature);
-        if holds {
-            if memo.0.len() >= MEMO_CAPACITY {
-                memo.0.clear();
-            }
-            memo.0.insert(name);
+        if let (true, Some(memo), Some(name)) = (holds, &mut self.memo, name) {
+            memo.add(name);
         }
         holds
+    }
+}
+
+impl Memo {
+    /// Lengths stand before the parts, so that no two inputs share a name.
+    fn name(scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> [u8; 32] {
+        let lengths = [key.len(), message.len(), signature.len()]
+            .map(|length| u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
+        sha256(&[&[scheme as u8], lengths.as_flattened(), key, message, signature])
+    }
+
+    fn add(&mut self, name: [u8; 32]) {
+        if self.0.len() >= MEMO_CAPACITY {
+            self.0.clear();
+        }
+        self.0.insert(name);
     }
 }
 
@@ -122,16 +169,38 @@ mod tests {
 
     #[test]
     fn a_memo_answers_only_for_the_very_same_bytes() {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
-        let key = pair.public_key().as_ref();
+        let [pair, other] = [(); 2].map(|()| EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap());
+        let (key, other) = (pair.public_key().as_ref(), other.public_key().as_ref());
         let signature = pair.sign(&SystemRandom::new(), b"message").unwrap();
         let mut memo = Memo::default();
         let mut signatures = Signatures::remembering(&mut memo);
+        let mut holds = |scheme, key: &[u8], message: &[u8]| {
+            signatures.endorsement_holds(Share::Of(Source::Supplied), scheme, key, message, signature.as_ref())
+        };
         for _ in 0..2 {
-            assert!(signatures.endorsement_holds(Scheme::EcdsaP384Fixed, key, b"message", signature.as_ref()));
-            assert!(!signatures.endorsement_holds(Scheme::EcdsaP384Fixed, key, b"massage", signature.as_ref()));
-            assert!(!signatures.endorsement_holds(Scheme::EcdsaP384Der, key, b"message", signature.as_ref()));
+            assert!(holds(Scheme::EcdsaP384Fixed, key, b"message"));
+            assert!(!holds(Scheme::EcdsaP384Fixed, key, b"massage"));
+            assert!(!holds(Scheme::EcdsaP384Der, key, b"message"));
+            assert!(!holds(Scheme::EcdsaP384Fixed, other, b"message"), "another key of the same length");
         }
         assert_eq!(memo.0.len(), 1, "only what holds is remembered");
+    }
+
+    #[test]
+    fn a_source_spends_its_own_share_and_nobody_elses() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+        let key = pair.public_key().as_ref();
+        let good = pair.sign(&SystemRandom::new(), b"message").unwrap();
+        let mut memo = Memo::default();
+        let mut signatures = Signatures::remembering(&mut memo);
+        let mut holds = |source, signature: &[u8]| {
+            signatures.endorsement_holds(Share::Of(source), Scheme::EcdsaP384Fixed, key, b"message", signature)
+        };
+        for _ in 0..TRIALS {
+            assert!(!holds(Source::Evidence, &[0; 96]));
+        }
+        assert!(!holds(Source::Evidence, good.as_ref()), "its share is spent");
+        assert!(holds(Source::Supplied, good.as_ref()));
+        assert!(holds(Source::Evidence, good.as_ref()), "what is remembered costs nothing");
     }
 }

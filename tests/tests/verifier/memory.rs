@@ -149,4 +149,15 @@ fn a_memory_trusts_no_root() {
         let rejection = good(tee).under_vendors().judge_with(&mut verifier).unwrap_err();
         assert_eq!(rejection.failed_checks(), [check]);
     }
+    // The forger keeps the root to itself, so that only the signature under it can tell: what is remembered is remembered of
+    // one key. (Mutated so that it forgets the key, the verifier accepted forged evidence as AMD's.)
+    let hidden_snp = good(Tee::SevSnp).with_pool(|pool| pool.certificates.truncate(2));
+    let set = crate::subject::TDX_DEVICE.clone().edit_chain(|chain| drop(chain.pop())).build();
+    let hidden_tdx = crate::subject::tdx_set(set);
+    for (hidden, check) in [(hidden_snp, "snp.chain.path"), (hidden_tdx, "tdx.chain.pck")] {
+        let mut verifier = Verifier::new();
+        hidden.judge_with(&mut verifier).unwrap();
+        let rejection = hidden.under_vendors().judge_with(&mut verifier).unwrap_err();
+        assert_eq!(rejection.failed_checks(), [check], "{rejection}");
+    }
 }

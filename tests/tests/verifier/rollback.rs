@@ -123,30 +123,118 @@ fn no_memory_is_said_and_an_empty_one_refuses_nothing() {
 fn a_memory_survives_being_written_down_and_an_older_verdict_takes_nothing_from_it() {
     let (older, newer) = (snp_list_of(9), snp_list_of(2));
     let mut memory = Memory::new();
-    memory.remember(newer.judge().unwrap().seen()).unwrap();
-    memory.remember(older.judge().unwrap().seen()).unwrap();
+    memory.remember(newer.judge().unwrap().seen());
+    memory.remember(older.judge().unwrap().seen());
     let text = serde_json::to_string(&memory).unwrap();
     let read: Memory = serde_json::from_str(&text).unwrap();
     assert_eq!(read, memory);
     let refused = Subject { memory: Some(read), ..older }.rejected();
     assert_eq!(refused.failed_checks(), ["snp.chain.rollback"]);
-    let other = text.replacen("\"schema\":1", "\"schema\":2", 1);
+    let other = text.replacen("\"schema\":2", "\"schema\":3", 1);
     let error = serde_json::from_str::<Memory>(&other).unwrap_err().to_string();
-    assert!(error.contains("memory of schema 2: this release reads schema 1"), "{error}");
+    assert!(error.contains("memory of schema 3: this release reads schemas 1 and 2"), "{error}");
 }
 
-/// The memory of a client that meets ever new chips ends somewhere, and says so.
+/// Two processes may share one file: what was judged without this memory teaches it nothing lower than what it holds.
 #[test]
-fn a_memory_that_is_full_says_so_and_keeps_what_it_has() {
-    let attested = good(Tee::SevSnp).judge().unwrap();
+fn an_older_platform_takes_nothing_from_a_memory() {
+    let higher = Tcb { snp: 0x1C, ..GENOA };
+    let at = |tcb| snp(move |device| device.tcb(tcb));
+    let mut memory = Memory::new();
+    memory.remember(at(higher).judge().unwrap().seen());
+    memory.remember(at(GENOA).judge().unwrap().seen());
+    let held = |tcb| Subject { memory: Some(memory.clone()), ..at(tcb) };
+    assert_eq!(held(GENOA).rejected().failed_checks(), ["snp.tcb.rollback"]);
+    held(higher).accepted();
+    let mut merged = Memory::new();
+    merged.remember(at(GENOA).judge().unwrap().seen());
+    merged.merge(&memory);
+    assert_eq!(merged, memory);
+}
+
+/// A file that somebody wrote by hand does not switch the check off by holding other components than a platform has.
+#[test]
+fn another_number_of_components_is_refused() {
+    for (tee, check) in [(Tee::SevSnp, "snp.tcb.rollback"), (Tee::Tdx, "tdx.tcb.rollback")] {
+        let seen = good(tee).after(&good(tee)).memory.unwrap();
+        let mut json = serde_json::to_value(&seen).unwrap();
+        let (_, platform) = json["platforms"].as_object_mut().unwrap().iter_mut().next().unwrap();
+        let whole = platform["tcb"].clone();
+        for tcb in [serde_json::json!([]), serde_json::json!([0])] {
+            platform["tcb"] = tcb;
+            let memory = serde_json::from_value(serde_json::json!({
+                "schema": 2, "statements": {}, "platforms": { name(&seen): platform.clone() },
+            }));
+            let refused = Subject { memory: Some(memory.unwrap()), ..good(tee) }.rejected();
+            assert_eq!(refused.failed_checks(), [check], "{refused}");
+        }
+        // As the first schema wrote it, whole.
+        let first = serde_json::json!({ "schema": 1, "statements": {}, "platforms": { name(&seen): whole } });
+        Subject { memory: Some(serde_json::from_value(first).unwrap()), ..good(tee) }.accepted();
+    }
+}
+
+/// The name of the one platform of a memory.
+fn name(memory: &Memory) -> String {
+    let json = serde_json::to_value(memory).unwrap();
+    json["platforms"].as_object().unwrap().keys().next().unwrap().clone()
+}
+
+/// A memory that is full forgets the platform that it has not seen for longest, no statement, and refuses nobody.
+#[test]
+fn a_memory_that_is_full_makes_room() {
+    let newcomer = good(Tee::SevSnp);
+    let attested = newcomer.judge().unwrap();
     let mut json = serde_json::to_value(Memory::new()).unwrap();
     let platforms = json["platforms"].as_object_mut().unwrap();
     for index in 0..65_536 {
-        platforms.insert(format!("chip {index}"), serde_json::json!([1, 2, 3, 4]));
+        let seen = if index == 40_000 { 1 } else { 2 + index };
+        platforms.insert(format!("chip {index}"), serde_json::json!({ "tcb": [1, 2, 3, 4], "seen": seen }));
     }
-    let mut memory: Memory = serde_json::from_value(json).unwrap();
-    let before = memory.clone();
-    let full = memory.remember(attested.seen()).unwrap_err().to_string();
-    assert!(full.contains("holds 65536 platforms and takes no more"), "{full}");
-    assert_eq!(memory, before);
+    let statements = json["statements"].as_object_mut().unwrap();
+    for index in 0..1_024 {
+        statements.insert(format!("CRL of {index}"), serde_json::json!(7));
+    }
+    let mut memory: Memory = serde_json::from_value(json.clone()).unwrap();
+    memory.remember(attested.seen());
+    let after = serde_json::to_value(&memory).unwrap();
+    assert_eq!(
+        after["statements"], json["statements"],
+        "statements are never forgotten, and no further one is learned"
+    );
+    let (before, after) = (json["platforms"].as_object().unwrap(), after["platforms"].as_object().unwrap());
+    let gone: Vec<_> = before.keys().filter(|name| !after.contains_key(*name)).collect();
+    assert_eq!((gone, after.len()), (vec![&"chip 40000".to_owned()], 65_536));
+    Subject { memory: Some(memory), ..newcomer }.accepted();
+}
+
+/// Intel serves an early evaluation and a standard one. Whoever brings the early one along with its evidence does not lock
+/// the relying party out of the standard one, and neither does a relying party that once took both.
+#[test]
+fn a_strangers_evaluation_does_not_move_the_memory() {
+    use teegate_verifier::Source;
+    let of = |number: u32| tdx(move |device| device.evaluation_number(number));
+    let (early, standard, old) = (of(22), of(20), of(18));
+    for stranger in [Source::Evidence, Source::Relayed, Source::Bundle] {
+        let carried = early.clone().brought_by(stranger);
+        standard.clone().after(&carried).accepted();
+        // What it brought is held against the memory all the same.
+        let refused = old.clone().brought_by(stranger).after(&standard).rejected();
+        assert_eq!(refused.failed_checks(), ["tdx.collateral.rollback"], "{refused}");
+    }
+    for own in [Source::Supplied, Source::Fetched] {
+        let refused = standard.clone().after(&early.clone().brought_by(own)).rejected();
+        assert_eq!(refused.failed_checks(), ["tdx.collateral.rollback"], "{refused}");
+    }
+    let both = early.clone().with_pool(|pool| {
+        pool.tcb_infos.extend(standard.pool.tcb_infos.clone());
+        pool.qe_identities.extend(standard.pool.qe_identities.clone());
+    });
+    standard.clone().after(&both).accepted();
+    let refused = old.after(&both).rejected();
+    assert_eq!(refused.failed_checks(), ["tdx.collateral.rollback"], "{refused}");
+    // A list is learned whoever brought it.
+    let (older, newer) = (snp_list_of(9), snp_list_of(2));
+    let refused = older.after(&newer.brought_by(Source::Evidence)).rejected();
+    assert_eq!(refused.failed_checks(), ["snp.chain.rollback"], "{refused}");
 }

@@ -97,6 +97,9 @@ fn tcb_order() -> Vec<Case> {
     let running_newer = move || snp(|device| device.tcb(GENOA).current_tcb(newer).reported_tcb(newer));
     let uncommitted = move || snp(|device| device.tcb(GENOA).current_tcb(newer));
     let waived = |subject: Subject| subject.under("committed_firmware", "\"unchecked\"");
+    let version = |current, committed| {
+        snp(|device| device.tcb(GENOA).current_firmware(1, 55, current).committed_firmware(1, 55, committed))
+    };
     vec![
         case(snp(|device| device.tcb(GENOA).reported_tcb(newer)), "reported exceeds current"),
         case(snp(|device| device.tcb(GENOA).committed_tcb(newer)), "committed exceeds current"),
@@ -107,6 +110,11 @@ fn tcb_order() -> Vec<Case> {
         // To report less than what runs is the operator's right.
         case(uncommitted(), "current is not committed").twin(snp(|device| device.tcb(GENOA).reported_tcb(older))),
         case(uncommitted(), "current is not committed").twin(with(|device| device)),
+        // Firmware can be new and uncommitted without a change of any TCB component.
+        case(version(49, 48), "current firmware 1.55.49 is not committed, 1.55.48 is").twin(version(49, 49)),
+        case(version(49, 48), "current firmware 1.55.49 is not committed").twin(waived(version(49, 48))),
+        case(version(48, 49), "committed firmware 1.55.49 exceeds current 1.55.48").twin(version(49, 49)),
+        case(waived(version(48, 49)), "committed firmware 1.55.49 exceeds current").twin(waived(version(49, 48))),
     ]
 }
 
@@ -114,13 +122,17 @@ fn firmware_minimum() -> Vec<Case> {
     let case = |subject, actual: &str| {
         refused("snp.firmware.minimum", subject).under("minimum_firmware", "\"1.55.49\"").actual(actual)
     };
+    let both = |major, minor, build| {
+        snp(|device| device.current_firmware(major, minor, build).committed_firmware(major, minor, build))
+    };
+    let uncommitted = |edit: fn(SnpBuilder) -> SnpBuilder| snp(edit).under("committed_firmware", "\"unchecked\"");
     vec![
-        case(snp(|device| device.current_firmware(1, 55, 48)), "current 1.55.48, committed 1.55.49"),
-        case(snp(|device| device.committed_firmware(1, 55, 48)), "current 1.55.49, committed 1.55.48"),
-        case(snp(|device| device.current_firmware(1, 54, 200)), "current 1.54.200"),
-        case(snp(|device| device.current_firmware(0, 99, 99)), "current 0.99.99"),
-        case(snp(|device| device.current_firmware(1, 55, 48)), "current")
-            .twin(snp(|device| device.current_firmware(2, 0, 0))),
+        case(both(1, 55, 48), "current 1.55.48, committed 1.55.48"),
+        case(uncommitted(|device| device.committed_firmware(1, 55, 48)), "current 1.55.49, committed 1.55.48")
+            .twin(uncommitted(|device| device.current_firmware(1, 55, 50))),
+        case(both(1, 54, 200), "current 1.54.200"),
+        case(both(0, 99, 99), "current 0.99.99"),
+        case(both(1, 55, 48), "current").twin(both(2, 0, 0)),
     ]
 }
 

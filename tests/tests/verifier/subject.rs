@@ -6,7 +6,7 @@ use teegate_forge as forge;
 use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::tdx::{SignedJson, TdxBuilder, TdxSet};
 use teegate_verifier::{
-    Attested, Endorsements, Evidence, Memory, Rejection, Report, ReportData, Tee, UnixTime, Verifier,
+    Attested, Endorsements, Evidence, Memory, Rejection, Report, ReportData, Source, Tee, UnixTime, Verifier,
 };
 
 use crate::policy_text::{FORGED_ARKS, PolicyText};
@@ -31,15 +31,20 @@ pub(crate) struct Pool {
     pub(crate) crls: Vec<Vec<u8>>,
     pub(crate) tcb_infos: Vec<SignedJson>,
     pub(crate) qe_identities: Vec<SignedJson>,
+    /// Who brought them.
+    pub(crate) source: Source,
+    /// What somebody else brought as well.
+    pub(crate) others: Endorsements,
 }
 
 impl Pool {
     pub(crate) fn to_endorsements(&self) -> Endorsements {
-        let mut endorsements = Endorsements::new();
+        let mut endorsements = Endorsements::brought_by(self.source);
         self.certificates.iter().for_each(|der| endorsements.add_certificate(der.clone()));
         self.crls.iter().for_each(|der| endorsements.add_crl(der.clone()));
         self.tcb_infos.iter().for_each(|json| endorsements.add_tcb_info(json.body.clone(), json.signature));
         self.qe_identities.iter().for_each(|json| endorsements.add_qe_identity(json.body.clone(), json.signature));
+        endorsements.extend(&self.others);
         endorsements
     }
 }
@@ -77,6 +82,7 @@ pub(crate) fn tdx_set(set: TdxSet) -> Subject {
         crls: set.crls(),
         tcb_infos: vec![set.tcb_info],
         qe_identities: vec![set.qe_identity],
+        ..Pool::default()
     };
     Subject::new(Tee::Tdx, set.quote, pool)
 }
@@ -143,8 +149,13 @@ impl Subject {
     /// Held against a memory that has seen this other subject accepted.
     pub(crate) fn after(mut self, other: &Subject) -> Self {
         let seen = other.judge().unwrap_or_else(|rejection| panic!("must be accepted, but: {rejection}"));
-        self.memory.get_or_insert_default().remember(seen.seen()).unwrap();
+        self.memory.get_or_insert_default().remember(seen.seen());
         self
+    }
+
+    /// With a pool that this source brought.
+    pub(crate) fn brought_by(self, source: Source) -> Self {
+        self.with_pool(|pool| pool.source = source)
     }
 
     /// With another pool.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use teegate_forge::pem;
-use teegate_verifier::{Policy, Stage, Tee, UnixTime, Verifier};
+use teegate_verifier::{Policy, Source, Stage, Tee, UnixTime, Verifier};
 
 use crate::subject::{Subject, TDX_DEVICE, evidence, good, tdx, tdx_set};
 
@@ -98,10 +98,16 @@ fn length_at(quote: &[u8], offset: usize) -> usize {
     u32::from_le_bytes(quote[offset..offset + 4].try_into().unwrap()) as usize
 }
 
-/// Where the root certificate that the quote carries begins: behind leaf and CA.
-fn carried_root(quote: &[u8]) -> usize {
+/// Where the certificate of this number begins that the quote carries: PCK certificate, CA, root.
+fn carried(quote: &[u8], number: usize) -> usize {
     let begin = b"-----BEGIN CERTIFICATE-----";
-    quote.windows(begin.len()).enumerate().filter(|(_, window)| window == begin).map(|(at, _)| at).nth(2).unwrap()
+    let certificates = quote.windows(begin.len()).enumerate().filter(|(_, window)| window == begin);
+    certificates.map(|(at, _)| at).nth(number).unwrap()
+}
+
+/// The root, behind leaf and CA.
+fn carried_root(quote: &[u8]) -> usize {
+    carried(quote, 2)
 }
 
 /// Header, descriptor, body, signature, attestation key, QE report, its signature, authentication data, every type and
@@ -114,6 +120,26 @@ fn every_bit_of_a_quote() {
     let subject = indifferent(good(Tee::Tdx));
     let root = carried_root(&subject.evidence);
     assert_eq!(survivors(&subject, 0..root), Vec::<usize>::new());
+}
+
+/// Whoever holds the CA's certificate from elsewhere, as every answer of Intel's service brings it along, does not need the
+/// copy in the quote: there too a byte may then change, and the report says that the certificate came from elsewhere. What
+/// the quote says and who signed it cannot change.
+#[test]
+fn every_bit_of_a_quote_whose_ca_is_supplied_as_well() {
+    let subject = indifferent(good(Tee::Tdx));
+    let (ca, root) = (TDX_DEVICE.build().pck_ca, TDX_DEVICE.build().root);
+    let subject = subject.with_pool(|pool| pool.certificates.extend([ca, root]));
+    let (ca, end) = (carried(&subject.evidence, 1), subject.evidence.len());
+    assert_eq!(survivors(&subject, 0..ca), Vec::<usize>::new());
+    let in_the_ca = survivors(&subject, ca..end);
+    assert!(!in_the_ca.is_empty(), "nothing survives any more: make this cover the whole quote");
+    for bit in in_the_ca {
+        let changed = subject.clone().with_evidence(|quote| quote[bit / 8] ^= 1 << (bit % 8));
+        let report = changed.accepted();
+        let of_the_ca = report.endorsements().iter().find(|one| one.name.ends_with("Platform CA")).unwrap();
+        assert_eq!(of_the_ca.source, Source::Supplied);
+    }
 }
 
 /// The same for the longest body, whose header and body are laid out otherwise.

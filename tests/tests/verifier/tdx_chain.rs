@@ -101,6 +101,12 @@ fn chain_authority() -> Vec<Case> {
         case(root(Extension::basic_constraints(true, Some(0))), "the root may not issue or revoke"),
         case(root(Extension::key_usage(1, 0x02)), "the root may not issue or revoke"),
         case(pck(Extension::basic_constraints(true, None)), "claims the powers of an authority"),
+        // Bits of the first byte: 0x80 digitalSignature, 0x40 nonRepudiation, 0x04 keyCertSign, 0x02 cRLSign.
+        case(pck(Extension::key_usage(0, 0x04)), "its key usage").twin(pck(Extension::key_usage(0, 0xC0))),
+        case(pck(Extension::key_usage(0, 0x82)), "claims the powers of an authority"),
+        case(pck(Extension::key_usage(0, 0x40)), "its key usage does not say that it signs")
+            .twin(pck(Extension::key_usage(0, 0x80))),
+        case(tdx(|device| device.edit_pck(|pck| pck.drop_extension("2.5.29.15"))), "its key usage"),
         case(pck(unknown()), "an unknown critical extension"),
         case(ca(unknown()), "an unknown critical extension"),
         case(root(unknown()), "an unknown critical extension"),

@@ -64,7 +64,8 @@ fn signatures() -> Vec<Case> {
     let case = |subject, actual: &str| refused("tdx.collateral.signer", subject).actual(actual);
     let info = |edit: fn(&mut SignedJson)| tdx(|device| device.edit_signed_tcb_info(edit));
     let identity = |edit: fn(&mut SignedJson)| tdx(|device| device.edit_signed_qe_identity(edit));
-    let (no_info, no_identity) = ("TCB info without its signature", "QE identity without its signature");
+    let (no_info, no_identity) =
+        ("TCB info: text and signature that do not fit", "QE identity: text and signature that do not fit");
     let mut cases = vec![
         case(info(|json| json.signature = [0; 64]), no_info),
         case(info(|json| json.signature[63] ^= 1), no_info),
@@ -116,6 +117,8 @@ fn signer() -> Vec<Case> {
     let pck = keys.pck_ca.clone();
     let posing_under_the_root = tdx(|device| device.edit_tcb_signing(move |signing| signing.signer = pck.clone()));
     let not_signed = "the TCB signing certificate is not signed by the pinned root";
+    let usage =
+        |bits: u8| tdx(move |device| device.edit_tcb_signing(move |c| c.set_extension(Extension::key_usage(0, bits))));
     vec![
         case(posing, not_signed),
         case(posing_with_a_listed_serial, not_signed),
@@ -126,17 +129,22 @@ fn signer() -> Vec<Case> {
         case(window(AT + 1, AT + YEAR), "the TCB signing certificate is valid from").twin(window(AT, AT + YEAR)),
         case(
             signing(|signing| signing.set_extension(Extension::basic_constraints(true, None))),
-            "the TCB signing certificate claims other powers",
+            "the TCB signing certificate: claims the powers of an authority",
         ),
         case(
             signing(|signing| signing.set_extension(Extension::critical("1.2.3.4", vec![5, 0]))),
-            "the TCB signing certificate claims other powers",
+            "the TCB signing certificate: an unknown critical extension",
         ),
         case(
             signing(|signing| signing.duplicate_extension("2.5.29.15")),
-            "the TCB signing certificate claims other powers",
+            "the TCB signing certificate: the same extension twice",
         ),
-        case(signing(|signing| signing.set_public_key(&Key::p256())), "TCB info without its signature"),
+        // Bits of the first byte: 0x80 digitalSignature, 0x40 nonRepudiation, 0x04 keyCertSign, 0x02 cRLSign.
+        case(usage(0x04), "its key usage").twin(usage(0x80)),
+        case(usage(0x82), "claims the powers of an authority").twin(usage(0xC0)),
+        case(usage(0x40), "its key usage does not say that it signs").twin(usage(0x80)),
+        case(signing(|signing| signing.drop_extension("2.5.29.15")), "its key usage does not say that it signs"),
+        case(signing(|signing| signing.set_public_key(&Key::p256())), "TCB info: text and signature that do not fit"),
     ]
 }
 

@@ -91,17 +91,29 @@ fn tcb_module() -> Vec<Case> {
         case(version_0(|info| info.module = None), "no tdxModule").twin(version_0(|_| {})),
         case(version_0(|info| info.module.as_mut().unwrap().mrsigner[0] = 1), "MRSIGNERSEAM 00"),
         case(tdx(|device| device.tee_tcb_svn(5, 0, 4).edit_td_report(|td| td.mrsignerseam[5] = 1)), "MRSIGNERSEAM 00"),
+        // Two levels of one SVN say two things, whichever comes first.
+        case(module(|module| twice(&mut module.levels, true)), "TDX_01: the same level twice"),
+        case(module(|module| twice(&mut module.levels, false)), "TDX_01: the same level twice"),
         // The order of a module's levels means nothing either.
         case(module(|module| module.levels.clear()), "").twin(module(|module| module.levels.reverse())),
     ]
+}
+
+/// The first level once more, as revoked.
+fn twice(levels: &mut Vec<IsvLevel>, in_front: bool) {
+    let mut again = levels[0].clone();
+    "Revoked".clone_into(&mut again.status);
+    levels.insert(usize::from(!in_front), again);
 }
 
 fn qe_tcb() -> Vec<Case> {
     let case = |subject, actual: &str| refused("tdx.qe.tcb", subject).actual(actual);
     let configured = || tdx(|device| device.qe_status("ConfigurationNeeded"));
     vec![
-        case(tdx(|device| device.qe_isvsvn(3)), "no level for ISVSVN 3"),
-        case(tdx(|device| device.edit_qe_identity(|qe| qe.levels.clear())), "no level for ISVSVN 8"),
+        case(tdx(|device| device.qe_isvsvn(3)), "no level for ISVSVN 3; levels are from ISVSVN"),
+        case(tdx(|device| device.edit_qe_identity(|qe| qe.levels.clear())), "no level for ISVSVN 8; levels are none"),
+        case(tdx(|device| device.edit_qe_identity(|qe| twice(&mut qe.levels, true))), "the same level twice"),
+        case(tdx(|device| device.edit_qe_identity(|qe| twice(&mut qe.levels, false))), "the same level twice"),
         case(tdx(|device| device.qe_isvsvn(3)), "")
             .twin(tdx(|device| device.edit_qe_identity(|qe| qe.levels.reverse()))),
         // Convergence passes over it; here it is a finding of its own.

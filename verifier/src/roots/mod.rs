@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::signature::Signatures;
+use crate::findings::Roots;
 use crate::x509::certificate::Certificate;
 use crate::x509::pem;
 
@@ -47,6 +47,22 @@ impl TrustAnchors {
     }
 }
 
+/// Whose this ARK is, by its key.
+pub(crate) fn whose_amd(pinned: &TrustAnchors, ark: &Certificate<'_>) -> Roots {
+    whose(pinned.amd_is_vendors, &AMD, ark)
+}
+
+/// Whose this root CA is, by its key.
+pub(crate) fn whose_intel(pinned: &TrustAnchors, root: &Certificate<'_>) -> Roots {
+    whose(pinned.intel_is_vendors, &INTEL, root)
+}
+
+/// A policy may pin a vendor's own root by writing it down.
+fn whose(are_vendors: bool, vendors: &[Vec<u8>], root: &Certificate<'_>) -> Roots {
+    let is_root = |der: &Vec<u8>| Certificate::parse(der).is_ok_and(|vendors| vendors.spki == root.spki);
+    if are_vendors || vendors.iter().any(is_root) { Roots::Vendors } else { Roots::Policy }
+}
+
 /// Whether AMD is known to have revoked this intermediate: the first ASK of Genoa, serial 0x20001, listed by AMD's Genoa
 /// CRL since 2022-10-31. A verifier that was given no CRL still knows.
 pub(crate) fn is_known_revoked(intermediate: &Certificate<'_>) -> bool {
@@ -62,7 +78,7 @@ fn load(field: &str, list: &[String]) -> Result<Arc<[Vec<u8>]>, String> {
         for der in ders {
             let root = Certificate::parse(&der)
                 .map_err(|error| format!("trust_anchors.{field}: not a certificate: {}", error.0))?;
-            if root.issuer != root.subject || !root.is_signed_by(&root.key, &mut Signatures::stateless()) {
+            if !root.is_self_signed() {
                 return Err(format!(
                     "trust_anchors.{field}: `{}` is not self-signed: expected a root",
                     root.common_name().unwrap_or("?")
@@ -114,7 +130,7 @@ mod tests {
             assert_eq!(root.common_name(), Some(name));
             assert_eq!(to_hex(&sha256(&[der])), certificate);
             assert_eq!(to_hex(&sha256(&[root.spki])), key);
-            assert!(root.is_signed_by(&root.key, &mut Signatures::stateless()));
+            assert!(root.is_self_signed());
         }
     }
 }

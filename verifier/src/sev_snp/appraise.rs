@@ -111,32 +111,36 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Finding
         }
     }
 
-    let mut complaint = if !tcb.current.at_least(&tcb.reported) {
-        Some("reported exceeds current")
+    judge_order(vouched, profile, findings);
+}
+
+/// Nothing is committed that does not run, in TCB and in firmware version; by policy, everything that runs is committed.
+fn judge_order(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findings) {
+    let (tcb, report) = (&vouched.tcb, vouched.report.get());
+    let (current, committed) = (report.current_firmware, report.committed_firmware);
+    let strict = profile.committed_firmware.required().is_some();
+    let complaint = if !tcb.current.at_least(&tcb.reported) {
+        Some("reported exceeds current".to_owned())
     } else if !tcb.current.at_least(&tcb.committed) {
-        Some("committed exceeds current")
+        Some("committed exceeds current".to_owned())
+    } else if committed > current {
+        Some(format!("committed firmware {committed} exceeds current {current}"))
+    } else if strict && !tcb.committed.at_least(&tcb.reported) {
+        Some("reported exceeds committed".to_owned())
+    } else if strict && tcb.committed != tcb.current {
+        Some("current is not committed".to_owned())
+    } else if strict && committed != current {
+        Some(format!("current firmware {current} is not committed, {committed} is"))
     } else {
         None
     };
-    let strict = profile.committed_firmware.required().is_some();
-    if strict && complaint.is_none() {
-        complaint = if !tcb.committed.at_least(&tcb.reported) {
-            Some("reported exceeds committed")
-        } else if tcb.committed != tcb.current {
-            Some("current is not committed")
-        } else {
-            None
-        };
-    }
     let expected = if strict {
-        "reported <= committed == current"
+        "reported <= committed == current, in TCB and firmware version"
     } else {
-        "reported <= current, committed <= current (committed_firmware is unchecked)"
+        "reported <= current, committed <= current, in TCB and firmware version (committed_firmware is unchecked)"
     };
-    findings.judge(
-        complaint.is_none(),
-        Unacceptable::SnpTcbOrder { expected: expected.into(), actual: complaint.unwrap_or("in order").into() },
-    );
+    let actual = complaint.clone().unwrap_or_else(|| "in order".to_owned());
+    findings.judge(complaint.is_none(), Unacceptable::SnpTcbOrder { expected: expected.into(), actual: actual.into() });
 }
 
 /// The bulletins that this platform has not answered, by AMD's own figures. They are stated whether or not the policy
@@ -202,7 +206,7 @@ fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut
     };
     let TcbVersion { fmc, bootloader, tee, snp, microcode } = vouched.tcb.reported;
     let tcb = fmc.into_iter().chain([bootloader, tee, snp, microcode]).map(u16::from).collect();
-    let platform = Platform { name, tcb };
+    let platform = Platform { name, tcb, at: findings.at() };
     match memory {
         None => findings.not_applicable(Check::SnpTcbRollback, NO_MEMORY),
         Some(memory) => {

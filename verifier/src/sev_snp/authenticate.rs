@@ -1,6 +1,6 @@
 //! Who vouches for a report: ARK -> ASK -> VCEK, or ARK -> ASVK -> VLEK (AMD 57230), then the report's own signature.
 
-use super::choose::{Chain, choose_chain};
+use super::choose::{Chain, Choice};
 use super::leaf;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
@@ -53,23 +53,36 @@ pub(crate) fn authenticate<'a>(
     findings: &mut Findings,
 ) -> Result<Vouched<'a>, Unauthentic> {
     let claimed = claimed_product(report.hints(), findings)?;
-    let chain = choose_chain(report.hints(), given.endorsements, given.anchors, given.now, findings)?;
-    let product = check_path(&chain, &mut given.signatures, findings)?;
+    let choice = Choice {
+        report: report.hints(),
+        endorsements: given.endorsements,
+        anchors: given.anchors,
+        with_lists: given.profile.revocation != Revocation::Unchecked,
+        now: given.now,
+        signatures: &mut given.signatures,
+    };
+    let chain = choice.chain(findings)?;
+    let product = check_path(&chain, findings)?;
     check_leaf_kind(report.hints(), &chain, given.profile, findings)?;
     check_validity(&chain, given.now, findings)?;
-    check_revocation(&chain, &mut given, findings)?;
+    check_revocation(&chain, &given, findings)?;
     let product = agree_on_product(claimed, product, &chain, findings)?;
     let tcb = read_tcb(report.hints(), product, findings)?;
     check_leaf(report.hints(), &chain, product, tcb.reported, given.profile, findings)?;
 
-    let PublicKey::P384(key) = chain.leaf.key else {
-        return Err(Unauthentic::SnpLeafKey { actual: chain.leaf.key.kind().into() });
+    let leaf = &chain.leaf.certificate;
+    let PublicKey::P384(key) = leaf.key else {
+        return Err(Unauthentic::SnpLeafKey { actual: leaf.key.kind().into() });
     };
     let signed = report.authenticated_by(key);
     findings.require(signed.is_some(), Unauthentic::SnpSignature { valid: signed.is_some() })?;
     // By the certificate and not by the report, whose CHIP_ID the host can mask.
-    let chip =
-        leaf::identity(&chain.leaf).0.map(|hwid| format!("chip {} under {}", to_hex(hwid), chain.ark.name_and_key()));
+    let chip = leaf::identity(leaf).0.map(|hwid| format!("chip {} under {}", to_hex(hwid), chain.ark.name_and_key()));
+    let lists = chain.lists.as_ref().and_then(|lists| lists.as_ref().ok()).and_then(Lists::line);
+    [Some(chain.leaf.line()), Some(chain.intermediate.line()), lists]
+        .into_iter()
+        .flatten()
+        .for_each(|line| findings.rests_on(line));
     signed.map(|report| Vouched { report, product, tcb, chip }).ok_or(Unauthentic::SnpSignature { valid: false })
 }
 
@@ -83,12 +96,8 @@ fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Optio
 }
 
 /// Signatures, then names and powers. Gives the product that the chain stands for.
-fn check_path(
-    chain: &Chain<'_>,
-    signatures: &mut Signatures<'_>,
-    findings: &mut Findings,
-) -> Result<Product, Unauthentic> {
-    let Chain { ark, intermediate, leaf } = chain;
+fn check_path(chain: &Chain<'_>, findings: &mut Findings) -> Result<Product, Unauthentic> {
+    let (ark, intermediate, leaf) = (&chain.ark, &chain.intermediate.certificate, &chain.leaf.certificate);
     let (issuer, kind) =
         (intermediate.common_name().unwrap_or("the intermediate"), leaf.common_name().unwrap_or("the leaf"));
     let complaint = [(ark, "the root"), (intermediate, issuer)]
@@ -101,19 +110,14 @@ fn check_path(
                 .find(|(certificate, _)| certificate.algorithm != SignatureAlgorithm::RsaPssSha384)
                 .map(|(_, name)| format!("{name} is signed with another algorithm or other parameters"))
         })
-        .or_else(|| {
-            (!intermediate.is_signed_by(&ark.key, signatures))
-                .then(|| format!("{issuer} is not signed by the pinned root"))
-        })
-        .or_else(|| {
-            (!leaf.is_signed_by(&intermediate.key, signatures)).then(|| format!("{kind} is not signed by {issuer}"))
-        });
+        .or_else(|| (!chain.intermediate_is_signed).then(|| format!("{issuer} is not signed by the pinned root")))
+        .or_else(|| (!chain.leaf_is_signed).then(|| format!("{kind} is not signed by {issuer}")));
     let actual = complaint.clone().unwrap_or_else(|| "every signature holds".to_owned());
     let expected = Text::Borrowed("RSASSA-PSS, SHA-384, salt 48, from RSA-4096 keys, up to the pinned root");
     findings.require(complaint.is_none(), Unauthentic::SnpChainPath { expected, actual: actual.into() })?;
 
     let (product, complaint) = match product_of(ark.common_name(), issuer) {
-        Some(product) => (product, names_and_usage_complaint(chain)),
+        Some(product) => (product, authorities_complaint(ark, intermediate).or_else(|| leaf_complaint(leaf))),
         None => (Product::Milan, Some(format!("{issuer} under {}", ark.common_name().unwrap_or("?")))),
     };
     let actual = complaint.clone().unwrap_or_else(|| format!("{kind} under {issuer} under ARK-{}", product.name()));
@@ -131,25 +135,37 @@ fn product_of(root: Option<&str>, intermediate: &str) -> Option<Product> {
     (intermediate == format!("SEV-{name}") || intermediate == format!("SEV-VLEK-{name}")).then_some(product)
 }
 
-fn names_and_usage_complaint(chain: &Chain<'_>) -> Option<String> {
-    let Chain { ark, intermediate, leaf } = chain;
-    for certificate in [ark, intermediate, leaf] {
-        if let Some(complaint) = certificate.extension_complaint() {
-            return Some(format!("{complaint} in {}", certificate.common_name().unwrap_or("?")));
+/// What forbids root or intermediate to stand where they stand.
+pub(super) fn authorities_complaint(ark: &Certificate<'_>, intermediate: &Certificate<'_>) -> Option<String> {
+    [ark, intermediate].iter().find_map(|certificate| extension_complaint(certificate)).or_else(|| {
+        match (ark.powers(), intermediate.powers()) {
+            (Ok(root), _) if !root.may_issue(1) || !root.may_revoke() => {
+                Some("the root may not issue or revoke".to_owned())
+            }
+            (Ok(_), Ok(issuer)) if !issuer.may_issue(0) => Some("the intermediate may not issue".to_owned()),
+            (Ok(_), Ok(_)) => None,
+            _ => Some(UNREADABLE_POWERS.to_owned()),
         }
-    }
-    match (ark.powers(), intermediate.powers(), leaf.powers()) {
-        (Ok(root), _, _) if !root.may_issue(1) || !root.may_revoke() => {
-            Some("the root may not issue or revoke".to_owned())
-        }
-        (_, Ok(issuer), _) if !issuer.may_issue(0) => Some("the intermediate may not issue".to_owned()),
-        (_, _, Ok(leaf)) if leaf.ca || leaf.path_length.is_some() || leaf.usage.is_some() => {
+    })
+}
+
+/// What forbids the leaf to stand where it stands: AMD's have neither basic constraints nor a key usage.
+fn leaf_complaint(leaf: &Certificate<'_>) -> Option<String> {
+    extension_complaint(leaf).or_else(|| match leaf.powers() {
+        Ok(leaf) if leaf.ca || leaf.path_length.is_some() || leaf.usage.is_some() => {
             Some("the leaf claims the powers of an authority".to_owned())
         }
-        (Ok(_), Ok(_), Ok(_)) => None,
-        _ => Some("basic constraints or key usage that cannot be read".to_owned()),
-    }
+        Ok(_) => None,
+        Err(_) => Some(UNREADABLE_POWERS.to_owned()),
+    })
 }
+
+fn extension_complaint(certificate: &Certificate<'_>) -> Option<String> {
+    let name = certificate.common_name().unwrap_or("?");
+    certificate.extension_complaint().map(|complaint| format!("{complaint} in {name}"))
+}
+
+const UNREADABLE_POWERS: &str = "basic constraints or key usage that cannot be read";
 
 /// SIGNING_KEY, the leaf's identity and the intermediate tell the same story; a VLEK's provider is one that is wanted.
 fn check_leaf_kind(
@@ -158,8 +174,8 @@ fn check_leaf_kind(
     profile: &SnpProfile,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
-    let (hwid, csp_id) = leaf::identity(&chain.leaf);
-    let under_asvk = chain.intermediate.common_name().is_some_and(|name| name.starts_with("SEV-VLEK-"));
+    let (hwid, csp_id) = leaf::identity(&chain.leaf.certificate);
+    let under_asvk = chain.intermediate.certificate.common_name().is_some_and(|name| name.starts_with("SEV-VLEK-"));
     let leaf = match (hwid, csp_id, under_asvk) {
         (Some(_), None, false) => Some(SigningKey::Vcek),
         (None, Some(_), true) => Some(SigningKey::Vlek),
@@ -214,7 +230,7 @@ const fn present(present: bool) -> &'static str {
 }
 
 fn check_validity(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let Chain { ark, intermediate, leaf } = chain;
+    let (ark, intermediate, leaf) = (&chain.ark, &chain.intermediate.certificate, &chain.leaf.certificate);
     for (certificate, name) in [(ark, "the ARK"), (intermediate, "the intermediate"), (leaf, "the leaf")] {
         let (not_before, not_after) = (certificate.not_before, certificate.not_after);
         let validity = Unauthentic::SnpChainValidity { certificate: name, not_before, not_after, now };
@@ -225,49 +241,49 @@ fn check_validity(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> 
 }
 
 /// The ARK's CRL lists intermediates. Leaves carry serial 0 and another issuer: they cannot be on it.
-fn check_revocation(chain: &Chain<'_>, given: &mut Given<'_, '_>, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let leaf = format!(
+fn check_revocation(chain: &Chain<'_>, given: &Given<'_, '_>, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let (intermediate, leaf) = (&chain.intermediate.certificate, &chain.leaf.certificate);
+    let not_on_it = format!(
         "AMD's CRL lists what the ARK issued; this leaf (serial {}) was issued by the intermediate and cannot be on it",
-        to_hex(chain.leaf.serial)
+        to_hex(leaf.serial)
     );
-    findings.not_applicable(Check::SnpChainLeafRevocation, leaf);
-    if given.profile.revocation == Revocation::Unchecked && !roots::is_known_revoked(&chain.intermediate) {
-        let why = "the policy does not ask for revocation";
-        findings.not_checked(Check::SnpChainRevocation, "revocation", why);
-        findings.not_checked(Check::SnpChainRollback, "revocation", why);
-        return Ok(());
-    }
-    let ark_name = chain.ark.common_name().unwrap_or("the ARK");
-    let serial = to_hex(chain.intermediate.serial);
-    let consulted = Lists::consult(&given.endorsements.crls, &chain.ark, given.now, &mut given.signatures);
-    let complaint = match &consulted {
-        _ if roots::is_known_revoked(&chain.intermediate) => {
-            Some(format!("the intermediate (serial {serial}) was revoked by AMD before this release"))
+    findings.not_applicable(Check::SnpChainLeafRevocation, not_on_it);
+    let known = roots::is_known_revoked(intermediate);
+    let serial = to_hex(intermediate.serial);
+    let lists = match &chain.lists {
+        _ if known => None,
+        None => {
+            let why = "the policy does not ask for revocation";
+            findings.not_checked(Check::SnpChainRevocation, "revocation", why);
+            findings.not_checked(Check::SnpChainRollback, "revocation", why);
+            return Ok(());
         }
-        Err(NoLists::Absent) if given.profile.revocation == Revocation::IfSupplied => {
+        Some(Err(NoLists::Absent)) if given.profile.revocation == Revocation::IfSupplied => {
             let why = "no CRL of this product was supplied, and the policy does not insist";
             findings.not_checked(Check::SnpChainRevocation, "revocation", why);
             return check_rollback(&chain.ark, None, given.memory, findings);
         }
-        Err(NoLists::Absent) => Some("none was supplied".to_owned()),
-        Err(NoLists::Unusable(why)) => Some(why.clone()),
-        Ok(lists) => match lists.revoke(&chain.intermediate) {
-            Ok(false) => None,
-            Ok(true) => Some(format!("the intermediate (serial {serial}) is revoked")),
-            Err(error) => Some(format!("a CRL that cannot be read: {}", error.0)),
-        },
+        Some(lists) => Some(lists),
     };
+    let complaint = match lists {
+        None => Some(format!("the intermediate (serial {serial}) was revoked by AMD before this release")),
+        Some(Err(NoLists::Absent)) => Some("none was supplied".to_owned()),
+        Some(Err(NoLists::Unusable(why))) => Some(why.clone()),
+        Some(Ok(lists)) => lists.complaint(intermediate, &format!("the intermediate (serial {serial})")),
+    };
+    let ark_name = chain.ark.common_name().unwrap_or("the ARK");
     let expected = format!("a CRL of {ark_name}, current at {}, that does not list the intermediate", given.now);
     let actual = complaint.clone().unwrap_or_else(|| format!("the intermediate (serial {serial}) is not listed"));
     findings.require(
         complaint.is_none(),
         Unauthentic::SnpChainRevocation { expected: expected.into(), actual: actual.into() },
     )?;
-    let issued = consulted.as_ref().ok().and_then(Lists::this_update);
+    let lists = lists.and_then(|lists| lists.as_ref().ok());
+    let issued = lists.and_then(Lists::this_update);
     if let Some(issued) = issued {
         findings.facts.text("crl_this_update", issued.to_string());
     }
-    if let Some(next) = consulted.ok().and_then(|lists| lists.next_update()) {
+    if let Some(next) = lists.and_then(Lists::next_update) {
         findings.ends(next, format!("the CRL of {ark_name} (nextUpdate)"));
     }
     check_rollback(&chain.ark, issued, given.memory, findings)
@@ -308,7 +324,7 @@ fn agree_on_product(
             Unauthentic::SnpProductKnown { actual: format!("{} (by the authenticated chain)", chained.name()).into() },
         )?;
     }
-    let named = leaf::product_name(&chain.leaf);
+    let named = leaf::product_name(&chain.leaf.certificate);
     let holds = claimed.is_none_or(|claimed| claimed == chained) && named.and_then(Product::from_name) == Some(chained);
     let actual = format!(
         "report {}, chain {}, leaf {}",
@@ -362,7 +378,7 @@ fn check_leaf(
     profile: &SnpProfile,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
-    let leaf = &chain.leaf;
+    let leaf = &chain.leaf.certificate;
     findings
         .require(matches!(leaf.key, PublicKey::P384(_)), Unauthentic::SnpLeafKey { actual: leaf.key.kind().into() })?;
 

@@ -1,150 +1,287 @@
 //! Which of the supplied certificates vouch for a report, where several would do. Whether they do is judged afterwards.
 //!
-//! Certificates are picked by what they say; among several that say the same, by whose key made the signature that
-//! matters, so that adding junk to the pool cannot make genuine evidence look worse.
+//! Choosing runs downwards from the pin: intermediates that a pinned root signed, then leaves that one of those signed, then
+//! the leaf whose key signed the report. What leads to no pinned root is passed over, whatever it says of itself, so that
+//! adding junk to the pool cannot make genuine evidence look worse. Only where nothing leads to one, the most plausible of
+//! what was passed over is handed on, so that the check that refuses it says what is wrong.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
+use super::authenticate::authorities_complaint;
 use super::leaf;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::error::{Text, Unauthentic};
 use crate::evidence::Endorsements;
-use crate::findings::Findings;
-use crate::roots::TrustAnchors;
+use crate::findings::{Findings, Roots};
+use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::Signed;
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
+use crate::x509::pool::{Candidate, candidates};
+use crate::x509::revocation::{Lists, NoLists};
 
 /// The certificates that vouch for one report.
 pub(super) struct Chain<'c> {
     pub(super) ark: Certificate<'c>,
-    pub(super) intermediate: Certificate<'c>,
-    pub(super) leaf: Certificate<'c>,
+    pub(super) intermediate: Candidate<'c>,
+    pub(super) leaf: Candidate<'c>,
+    /// Whether the ARK signed the intermediate.
+    pub(super) intermediate_is_signed: bool,
+    /// Whether the intermediate signed the leaf.
+    pub(super) leaf_is_signed: bool,
+    /// What the ARK has revoked, where that is asked.
+    pub(super) lists: Option<Result<Lists<'c>, NoLists>>,
 }
 
-/// A bound on the signatures tried at each step.
-const MAX_CANDIDATES: usize = 16;
+/// What a chain is chosen from, and by.
+pub(super) struct Choice<'r, 'c, 's, 'm> {
+    pub(super) report: &'r Report<'r>,
+    pub(super) endorsements: &'c Endorsements,
+    pub(super) anchors: &'c TrustAnchors,
+    /// Whether anybody asks what was revoked.
+    pub(super) with_lists: bool,
+    pub(super) now: UnixTime,
+    pub(super) signatures: &'s mut Signatures<'m>,
+}
 
-/// Picks leaf, intermediate and anchor.
-pub(super) fn choose_chain<'c>(
-    report: &Report<'_>,
-    endorsements: &'c Endorsements,
-    anchors: &'c TrustAnchors,
-    now: UnixTime,
-    findings: &mut Findings,
-) -> Result<Chain<'c>, Unauthentic> {
-    // Whatever in the pool is a certificate; what is not is none of this report's business, unless something is missing.
-    let pool: Vec<_> =
-        endorsements.certificates.iter().filter_map(|brought| Certificate::parse(&brought.statement).ok()).collect();
-    let unreadable = endorsements.certificates.len() - pool.len();
+/// A bound on what is tried to say what is wrong, where nothing is right.
+const MAX_DIAGNOSED: usize = 16;
 
-    let (wanted, other) = match report.signing_key {
-        SigningKey::Vcek => ("SEV-VCEK", "SEV-VLEK"),
-        SigningKey::Vlek => ("SEV-VLEK", "SEV-VCEK"),
-    };
-    let is_named = |name: &str| pool.iter().any(|certificate| certificate.common_name() == Some(name));
-    if !is_named(wanted) && is_named(other) {
-        let (expected, actual) = (format!("a {wanted} certificate"), format!("only a {other} certificate"));
-        findings.require(false, Unauthentic::SnpChainLeafKind { expected: expected.into(), actual: actual.into() })?;
+impl<'c> Choice<'_, 'c, '_, '_> {
+    /// Picks leaf, intermediate and anchor.
+    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain<'c>, Unauthentic> {
+        // Whatever in the pool is a certificate; what is not is none of this report's business, unless something is missing.
+        let (pool, unreadable) = candidates(&self.endorsements.certificates);
+        let anchors: Vec<_> = self.anchors.amd.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+
+        let (wanted, other) = match self.report.signing_key {
+            SigningKey::Vcek => ("SEV-VCEK", "SEV-VLEK"),
+            SigningKey::Vlek => ("SEV-VLEK", "SEV-VCEK"),
+        };
+        let is_named = |name: &str| pool.iter().any(|held| held.certificate.common_name() == Some(name));
+        if !is_named(wanted) && is_named(other) {
+            let (expected, actual) = (format!("a {wanted} certificate"), format!("only a {other} certificate"));
+            findings
+                .require(false, Unauthentic::SnpChainLeafKind { expected: expected.into(), actual: actual.into() })?;
+        }
+        let leaves = self.rank_leaves(wanted, &pool);
+        let missing = |name: &str, findings: &mut Findings| missing(name, pool.len(), unreadable, findings);
+        let Some(best) = leaves.first().map(|leaf| leaf.held) else { return Err(missing(wanted, findings)) };
+        let issuer = best.certificate.issuer_name().unwrap_or("an issuer without a name");
+
+        let chain = match self.trace(&leaves, &pool, &anchors) {
+            Some(chain) => {
+                state_presence(wanted, &chain.intermediate, findings)?;
+                let lists = self.consult(&chain.ark);
+                Chain { lists, ..chain }
+            }
+            None => {
+                let leaf = self.most_plausible_leaf(&leaves, best);
+                let authority = self.most_plausible_issuer(leaf, &pool);
+                let Some(intermediate) = authority else { return Err(missing(issuer, findings)) };
+                state_presence(wanted, intermediate, findings)?;
+                self.untraced(leaf, intermediate, &pool, &anchors, findings)?
+            }
+        };
+        let (name, roots) = (chain.ark.common_name().unwrap_or("?"), roots::whose_amd(self.anchors, &chain.ark));
+        let source = match roots {
+            Roots::Vendors => "pinned by this build",
+            Roots::Policy => "pinned by the policy, not AMD's",
+        };
+        let actual = format!("{name}, {source}").into();
+        findings.require(true, Unauthentic::SnpChainArkPinned { expected: names(&anchors), actual })?;
+        findings.anchored_in(roots);
+        Ok(chain)
     }
-    let leaf = choose_leaf(report, wanted, &pool, now).ok_or_else(|| missing(wanted, &pool, unreadable, findings))?;
-    let issuer = leaf.issuer_name().unwrap_or("an issuer without a name");
-    let intermediate = choose_intermediate(leaf, &pool).ok_or_else(|| missing(issuer, &pool, unreadable, findings))?;
-    let found = format!("{wanted} and {issuer}");
-    findings.require(
-        true,
-        Unauthentic::SnpChainPresent { expected: "leaf and intermediate".into(), actual: found.into() },
-    )?;
-    let ark = choose_anchor(intermediate, &pool, anchors, findings)?;
-    Ok(Chain { ark, intermediate: intermediate.clone(), leaf: leaf.clone() })
+
+    /// The leaves of this kind, those that suit the report best first.
+    fn rank_leaves<'p>(&self, wanted: &str, pool: &'p [Candidate<'c>]) -> Vec<Leaf<'p, 'c>> {
+        let named = pool.iter().filter(|leaf| leaf.certificate.common_name() == Some(wanted));
+        let mut leaves: Vec<_> = named.map(|held| Leaf { suits: self.suitability(&held.certificate), held }).collect();
+        leaves.sort_by_key(|Leaf { suits, held }| {
+            Reverse((*suits, held.certificate.is_valid_at(self.now), held.certificate.not_after))
+        });
+        leaves
+    }
+
+    /// Whether a leaf is for this chip, and for this TCB, by what it says.
+    fn suitability(&self, leaf: &Certificate<'_>) -> (bool, bool) {
+        let (hwid, _) = leaf::identity(leaf);
+        let chip = hwid.is_some_and(|hwid| self.report.chip_id.0.starts_with(hwid));
+        let product = leaf::product_name(leaf).and_then(Product::from_name);
+        let tcb = product.is_some_and(|product| {
+            let reported = TcbVersion::read(self.report.reported_tcb, product);
+            reported.is_some_and(|reported| leaf::tcb(leaf, product) == Ok(reported))
+        });
+        (chip, tcb)
+    }
+
+    /// The chain in which every signature holds, up to a pinned root: of several, that of the leaf whose key signed the
+    /// report (where the chip id is masked, several chips' leaves look alike).
+    fn trace(
+        &mut self,
+        leaves: &[Leaf<'_, 'c>],
+        pool: &[Candidate<'c>],
+        anchors: &[Certificate<'c>],
+    ) -> Option<Chain<'c>> {
+        let authorities = self.authorities(leaves, pool, anchors);
+        let mut traced: Option<((bool, bool), Chain<'c>)> = None;
+        for Leaf { suits, held } in leaves {
+            // A leaf that suits less is not looked at where one that suits more has been traced.
+            if traced.as_ref().is_some_and(|(better, _)| better > suits) {
+                break;
+            }
+            let issuers = authorities.iter().filter(|above| above.held.certificate.subject == held.certificate.issuer);
+            for Authority { ark, held: issuer } in issuers {
+                if !held.is_signed_by(&issuer.certificate.key, self.signatures) {
+                    continue;
+                }
+                let chain = || Chain {
+                    ark: (*ark).clone(),
+                    intermediate: (*issuer).clone(),
+                    leaf: (*held).clone(),
+                    intermediate_is_signed: true,
+                    leaf_is_signed: true,
+                    lists: None,
+                };
+                let alone = leaves.iter().filter(|other| other.suits == *suits).nth(1).is_none();
+                if alone || self.signed_the_report(held) {
+                    return Some(chain());
+                }
+                traced.get_or_insert_with(|| (*suits, chain()));
+                break;
+            }
+        }
+        traced.map(|(_, chain)| chain)
+    }
+
+    fn signed_the_report(&self, leaf: &Candidate<'_>) -> bool {
+        matches!(leaf.certificate.key, PublicKey::P384(key) if self.report.is_signed_by(key))
+    }
+
+    /// The intermediates that a pinned root signed. AMD has issued one again under the same name and key: what is neither
+    /// revoked nor out of its time comes first.
+    fn authorities<'p, 'a>(
+        &mut self,
+        leaves: &[Leaf<'_, 'c>],
+        pool: &'p [Candidate<'c>],
+        anchors: &'a [Certificate<'c>],
+    ) -> Vec<Authority<'p, 'a, 'c>> {
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.held.certificate.issuer).collect();
+        let mut authorities = Vec::new();
+        for held in pool.iter().filter(|held| issuers.contains(held.certificate.subject)) {
+            let mut above = anchors.iter().filter(|ark| ark.subject == held.certificate.issuer);
+            if let Some(ark) = above.find(|ark| held.is_signed_by(&ark.key, self.signatures)) {
+                authorities.push(Authority { ark, held });
+            }
+        }
+        if authorities.len() > 1 {
+            authorities.sort_by_cached_key(|Authority { ark, held }| {
+                let certificate = &held.certificate;
+                let listed = match self.consult(ark) {
+                    Some(Ok(lists)) => lists.revocation(certificate, "").is_some(),
+                    _ => false,
+                };
+                let stands = !listed && !roots::is_known_revoked(certificate);
+                let sound = authorities_complaint(ark, certificate).is_none();
+                Reverse((stands, sound, certificate.is_valid_at(self.now), certificate.not_after))
+            });
+        }
+        authorities
+    }
+
+    fn consult(&mut self, ark: &Certificate<'_>) -> Option<Result<Lists<'c>, NoLists>> {
+        self.with_lists.then(|| Lists::consult(&self.endorsements.crls, ark, self.now, self.signatures))
+    }
+
+    /// Nothing leads to a pinned root: the leaf whose key signed the report, or the one that suits best.
+    fn most_plausible_leaf<'p>(&self, leaves: &[Leaf<'p, 'c>], best: &'p Candidate<'c>) -> &'p Candidate<'c> {
+        let several = leaves.len() > 1;
+        let mut tried = leaves.iter().take(MAX_DIAGNOSED).map(|leaf| leaf.held);
+        tried.find(|leaf| several && self.signed_the_report(leaf)).unwrap_or(best)
+    }
+
+    /// The intermediate whose key signed this leaf, the newest first.
+    fn most_plausible_issuer<'p>(
+        &mut self,
+        leaf: &Candidate<'_>,
+        pool: &'p [Candidate<'c>],
+    ) -> Option<&'p Candidate<'c>> {
+        let mut issuers: Vec<_> =
+            pool.iter().filter(|held| held.certificate.subject == leaf.certificate.issuer).collect();
+        issuers.sort_by_key(|issuer| Reverse(issuer.certificate.not_before));
+        let mut tried = issuers.iter().take(MAX_DIAGNOSED).copied();
+        tried.find(|issuer| leaf.is_signed_by(&issuer.certificate.key, self.signatures)).or(issuers.first().copied())
+    }
+
+    /// A chain in which some signature does not hold. A root that was supplied is compared with the pinned one, and never
+    /// used: one that borrows the pinned name for another key is a forgery, and named as one.
+    fn untraced(
+        &mut self,
+        leaf: &Candidate<'c>,
+        intermediate: &Candidate<'c>,
+        pool: &[Candidate<'c>],
+        anchors: &[Certificate<'c>],
+        findings: &mut Findings,
+    ) -> Result<Chain<'c>, Unauthentic> {
+        let name = intermediate.certificate.issuer_name().unwrap_or("a root without a name");
+        let mut named = anchors.iter().filter(|ark| ark.subject == intermediate.certificate.issuer);
+        let signer = named.clone().find(|ark| intermediate.is_signed_by(&ark.key, self.signatures));
+        let Some(ark) = signer.or_else(|| named.next()) else {
+            return Err(not_pinned(anchors, name.to_owned(), findings));
+        };
+        let is_namesake = |held: &&Candidate<'_>| held.certificate.subject == ark.subject;
+        let mut namesakes = pool.iter().filter(is_namesake).peekable();
+        if signer.is_none() && namesakes.peek().is_some() && namesakes.all(|held| held.certificate.spki != ark.spki) {
+            return Err(not_pinned(anchors, format!("another key under the name {name}"), findings));
+        }
+        Ok(Chain {
+            ark: ark.clone(),
+            intermediate: intermediate.clone(),
+            leaf: leaf.clone(),
+            intermediate_is_signed: signer.is_some(),
+            leaf_is_signed: leaf.is_signed_by(&intermediate.certificate.key, self.signatures),
+            lists: None,
+        })
+    }
 }
 
-fn missing(name: &str, pool: &[Certificate<'_>], unreadable: usize, findings: &mut Findings) -> Unauthentic {
+/// A leaf, and whether it is for this chip and for this TCB, by what it says.
+struct Leaf<'p, 'c> {
+    suits: (bool, bool),
+    held: &'p Candidate<'c>,
+}
+
+/// An intermediate that a pinned root signed.
+struct Authority<'p, 'a, 'c> {
+    ark: &'a Certificate<'c>,
+    held: &'p Candidate<'c>,
+}
+
+fn names(anchors: &[Certificate<'_>]) -> Text {
+    anchors.iter().filter_map(Certificate::common_name).collect::<Vec<_>>().join(", ").into()
+}
+
+fn not_pinned(anchors: &[Certificate<'_>], actual: String, findings: &mut Findings) -> Unauthentic {
+    let unknown = Unauthentic::SnpChainArkPinned { expected: names(anchors), actual: actual.into() };
+    findings.require(false, unknown.clone()).err().unwrap_or(unknown)
+}
+
+fn state_presence(wanted: &str, issuer: &Candidate<'_>, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let issuer = issuer.certificate.common_name().unwrap_or("an issuer without a name");
+    let actual = format!("{wanted} and {issuer}").into();
+    findings.require(true, Unauthentic::SnpChainPresent { expected: "leaf and intermediate".into(), actual })
+}
+
+fn missing(name: &str, supplied: usize, unreadable: usize, findings: &mut Findings) -> Unauthentic {
     let actual = match unreadable {
-        0 => format!("none among the {} supplied", pool.len()),
-        count => format!("none among the {} supplied; {count} more could not be read", pool.len()),
+        0 => format!("none among the {supplied} supplied"),
+        count => format!("none among the {supplied} supplied; {count} more could not be read"),
     };
     let missing =
         Unauthentic::SnpChainPresent { expected: format!("a certificate of {name}").into(), actual: actual.into() };
     findings.require(false, missing.clone()).err().unwrap_or(missing)
-}
-
-/// The leaf of this chip and TCB. Where the chip id is masked, several chips' leaves look alike.
-fn choose_leaf<'p, 'c>(
-    report: &Report<'_>,
-    wanted: &str,
-    pool: &'p [Certificate<'c>],
-    now: UnixTime,
-) -> Option<&'p Certificate<'c>> {
-    let mut leaves: Vec<_> = pool.iter().filter(|certificate| certificate.common_name() == Some(wanted)).collect();
-    leaves.sort_by_cached_key(|leaf| Reverse(suitability(report, leaf, now)));
-    leaves.truncate(MAX_CANDIDATES);
-    let signed = |leaf: &&Certificate<'_>| matches!(leaf.key, PublicKey::P384(key) if report.is_signed_by(key));
-    match leaves.as_slice() {
-        [only] => Some(only),
-        several => several.iter().copied().find(signed).or(several.first().copied()),
-    }
-}
-
-/// How well a leaf suits the report, by what it says: chip, TCB, validity, then the latest.
-fn suitability(report: &Report<'_>, leaf: &Certificate<'_>, now: UnixTime) -> (bool, bool, bool, UnixTime) {
-    let (hwid, _) = leaf::identity(leaf);
-    let chip = hwid.is_some_and(|hwid| report.chip_id.0.starts_with(hwid));
-    let product = leaf::product_name(leaf).and_then(Product::from_name);
-    let tcb = product.is_some_and(|product| {
-        let reported = TcbVersion::read(report.reported_tcb, product);
-        reported.is_some_and(|reported| leaf::tcb(leaf, product) == Ok(reported))
-    });
-    (chip, tcb, leaf.is_valid_at(now), leaf.not_after)
-}
-
-/// AMD has issued an intermediate again under the same name: the one whose key signed this leaf, the newest first.
-fn choose_intermediate<'p, 'c>(leaf: &Certificate<'_>, pool: &'p [Certificate<'c>]) -> Option<&'p Certificate<'c>> {
-    let mut issuers: Vec<_> = pool.iter().filter(|certificate| certificate.subject == leaf.issuer).collect();
-    issuers.sort_by_key(|issuer| Reverse(issuer.not_before));
-    issuers.truncate(MAX_CANDIDATES);
-    let mut once = Signatures::stateless(); // what strangers claim is not worth remembering
-    match issuers.as_slice() {
-        [only] => Some(only),
-        several => several
-            .iter()
-            .copied()
-            .find(|issuer| leaf.is_signed_by(&issuer.key, &mut once))
-            .or(several.first().copied()),
-    }
-}
-
-/// The pinned root that issued the intermediate. A root that was supplied is compared with it, and never used.
-fn choose_anchor<'c>(
-    intermediate: &Certificate<'_>,
-    pool: &[Certificate<'_>],
-    anchors: &'c TrustAnchors,
-    findings: &mut Findings,
-) -> Result<Certificate<'c>, Unauthentic> {
-    let source = if anchors.amd_is_vendors { "pinned by this build" } else { "pinned by the policy, not AMD's" };
-    let anchors: Vec<_> = anchors.amd.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let expected: Text = anchors.iter().filter_map(Certificate::common_name).collect::<Vec<_>>().join(", ").into();
-    let name = intermediate.issuer_name().unwrap_or("a root without a name");
-    let named: Vec<_> = anchors.iter().filter(|ark| ark.subject == intermediate.issuer).collect();
-    let mut once = Signatures::stateless();
-    let ark = match named.as_slice() {
-        [only] => Some(*only),
-        several => several
-            .iter()
-            .copied()
-            .find(|ark| intermediate.is_signed_by(&ark.key, &mut once))
-            .or(several.first().copied()),
-    };
-    let Some(ark) = ark else {
-        let unknown = Unauthentic::SnpChainArkPinned { expected, actual: name.to_owned().into() };
-        return Err(findings.require(false, unknown.clone()).err().unwrap_or(unknown));
-    };
-    // One that borrows the pinned name for another key is a forgery, and named as one.
-    let mut namesakes = pool.iter().filter(|certificate| certificate.subject == ark.subject).peekable();
-    let forged = namesakes.peek().is_some() && namesakes.all(|certificate| certificate.spki != ark.spki);
-    let actual = if forged { format!("another key under the name {name}") } else { format!("{name}, {source}") };
-    findings.require(!forged, Unauthentic::SnpChainArkPinned { expected, actual: actual.into() })?;
-    Ok(ark.clone())
 }

@@ -5,6 +5,7 @@ use super::authenticate::Vouched;
 use super::log;
 use super::outlook;
 use super::quote::{Body, Quote};
+use super::shortfall;
 use super::tcb::{self, Evaluation, NoEvaluation, TcbStatus};
 use crate::bytes::Mr;
 use crate::checks::Check;
@@ -31,7 +32,7 @@ pub(crate) fn appraise(
     judge_tcb(vouched, profile, findings);
     judge_rollback(vouched, memory, findings);
     let outlook = outlook::foresee(vouched, profile, findings.at());
-    if let Some(taking_over) = outlook::first_refusal(&outlook, profile, findings.at()) {
+    if let Some(taking_over) = outlook::first_refusal(vouched, profile, findings.at()) {
         findings.ends(taking_over.from, format!("evaluation {}: a newer one", taking_over.replaces));
     }
     findings.foresee(outlook);
@@ -73,7 +74,9 @@ fn judge_tcb(vouched: &Vouched<'_, '_>, profile: &TdxProfile, findings: &mut Fin
         |svn: &[u8; 16]| tcb::evaluate(&vouched.tcb_info, &vouched.qe_identity, quote.qe.isvsvn, &vouched.pck, svn);
     let signer = tcb::module_complaint(&vouched.tcb_info, &quote.body);
     let launch = evaluate(quote.body.tee_tcb_svn);
-    judge_parts(quote, &signer, &launch, profile, findings);
+    let (qe_svn, pck) = (quote.qe.isvsvn, &vouched.pck);
+    let lacking = |svn: &[u8; 16]| shortfall::of(&vouched.tcb_info, &vouched.qe_identity, qe_svn, pck, svn);
+    judge_parts(quote, &signer, &launch, || lacking(quote.body.tee_tcb_svn), profile, findings);
 
     let Ok(launch) = launch else { return };
     let parts = format!("platform {}, module {}, QE {}", launch.platform, shown(launch.module), launch.qe);
@@ -97,7 +100,10 @@ fn judge_tcb(vouched: &Vouched<'_, '_>, profile: &TdxProfile, findings: &mut Fin
         },
     };
     state(&launch, status, findings);
-    judge_accepted(Outcome { launch: &launch, current: current.as_ref(), status }, profile, findings);
+    let outcome = Outcome { launch: &launch, current: current.as_ref(), status };
+    let lacking = if status == TcbStatus::UpToDate { Vec::new() } else { lacking(quote.body.tee_tcb_svn) };
+    judge_accepted(outcome, &lacking, profile, findings);
+    findings.facts.list("tcb_lacking", lacking);
 }
 
 fn shown(module: Option<TcbStatus>) -> String {
@@ -109,6 +115,7 @@ fn judge_parts(
     quote: &Quote<'_>,
     signer: &Result<Option<String>, String>,
     launch: &Result<Evaluation, NoEvaluation>,
+    lacking: impl Fn() -> Vec<String>,
     profile: &TdxProfile,
     findings: &mut Findings,
 ) {
@@ -134,7 +141,8 @@ fn judge_parts(
             findings.judge(true, Unacceptable::TdxTcbLevel { expected, actual: evaluation.platform.to_string().into() })
         }
         Err(NoEvaluation::Platform(why)) => {
-            findings.judge(false, Unacceptable::TdxTcbLevel { expected, actual: format!("none: {why}").into() })
+            let actual = [format!("none: {why}")].into_iter().chain(lacking()).collect::<Vec<_>>().join("; ");
+            findings.judge(false, Unacceptable::TdxTcbLevel { expected, actual: actual.into() })
         }
         Err(NoEvaluation::Status(why)) => findings.judge(
             false,
@@ -200,7 +208,7 @@ fn state(launch: &Evaluation, status: TcbStatus, findings: &mut Findings) {
 }
 
 /// Under TD 1.5 the rules hold for the launch and for now.
-fn judge_accepted(outcome: Outcome<'_>, profile: &TdxProfile, findings: &mut Findings) {
+fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile, findings: &mut Findings) {
     let Verdict { mut expected, complaint, rests_on } = accept::judge(outcome, profile, findings.at());
     let status = outcome.status;
     if expected.is_empty() && complaint.is_none() {
@@ -212,7 +220,10 @@ fn judge_accepted(outcome: Outcome<'_>, profile: &TdxProfile, findings: &mut Fin
         expected.push("any status but Revoked (tcb_status is unchecked)".to_owned());
     }
     let by: Vec<_> = rests_on.iter().map(|(end, of)| format!(", by {of}, until {end}")).collect();
-    let actual = complaint.clone().unwrap_or_else(|| format!("{status}{}", by.concat()));
+    let actual = match &complaint {
+        None => format!("{status}{}", by.concat()),
+        Some(complaint) => std::iter::once(complaint).chain(lacking).map(String::as_str).collect::<Vec<_>>().join("; "),
+    };
     findings.judge(
         complaint.is_none(),
         Unacceptable::TdxTcbAccepted { expected: expected.join(", ").into(), actual: actual.into() },
@@ -226,7 +237,8 @@ fn judge_accepted(outcome: Outcome<'_>, profile: &TdxProfile, findings: &mut Fin
 fn judge_rollback(vouched: &Vouched<'_, '_>, memory: Option<&Memory>, findings: &mut Findings) {
     let pck = &vouched.pck;
     let tcb = pck.components.iter().map(|svn| u16::from(*svn)).chain([pck.pce_svn]).collect();
-    let platform = Platform { name: format!("platform {} under {}", pck.ppid, vouched.root), tcb };
+    let name = format!("platform {} under {}", pck.ppid, vouched.root);
+    let platform = Platform { name, tcb, at: findings.at() };
     let Some(memory) = memory else {
         findings.not_applicable(Check::TdxTcbRollback, NO_MEMORY);
         findings.seen.platform = Some(platform);

@@ -1,14 +1,15 @@
 //! Who vouches for a quote: Intel's root -> PCK CA -> PCK -> quoting enclave -> attestation key -> header and body; and
 //! root -> TCB signing -> TCB info and QE identity. In that order, ending at the first check that fails.
 
-use super::choose::{Collateral, Deciding, Issuers, choose_collateral, missing};
-use super::collateral::{QeIdentity, TcbInfo};
+use super::chain::{Chain, Choice, PCK_NAME, not_a_chain};
+use super::choose::{Chosen, Collateral, Deciding, Issuers, Other, choose_collateral};
+use super::collateral::{Dated, QeIdentity, TcbInfo};
 use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
 use crate::bytes::{Fmspc, to_hex};
 use crate::checks::Check;
 use crate::error::{Text, Unauthentic};
-use crate::evidence::{Endorsements, SignedJson};
+use crate::evidence::Endorsements;
 use crate::findings::Findings;
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::policy::TdxProfile;
@@ -18,6 +19,7 @@ use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pem;
+use crate::x509::pool::{Candidate, candidates};
 use crate::x509::revocation::Lists;
 
 /// A quote that Intel's hierarchy vouches for, with the collateral to judge it by.
@@ -28,15 +30,18 @@ pub(crate) struct Vouched<'a, 'g> {
     pub(crate) root: String,
     pub(crate) tcb_info: TcbInfo<'g>,
     pub(crate) qe_identity: QeIdentity<'g>,
-    /// What else Intel signed about this platform, to show what it says.
-    pub(crate) alternatives: Vec<Alternative<'g>>,
+    /// Which of several texts decides, now and later.
+    pub(crate) deciding: Deciding,
+    /// What else Intel signed about this platform: to show what it says, and when it takes over.
+    pub(crate) other_tcb_infos: Vec<Alternative<TcbInfo<'g>>>,
+    pub(crate) other_qe_identities: Vec<Alternative<QeIdentity<'g>>>,
 }
 
 /// Signed collateral of the same platform that the verdict does not rest on.
-pub(crate) struct Alternative<'g> {
-    pub(crate) tcb_info: TcbInfo<'g>,
-    /// The QE identity of the same evaluation, where it was supplied; else the deciding one serves.
-    pub(crate) qe_identity: Option<QeIdentity<'g>>,
+pub(crate) struct Alternative<T> {
+    pub(crate) dated: Dated,
+    /// Why it cannot be read, where it cannot: it takes over all the same.
+    pub(crate) text: Result<T, String>,
 }
 
 /// What authentication is given, beside the quote.
@@ -49,7 +54,6 @@ pub(crate) struct Given<'g, 'm> {
     pub(crate) memory: Option<&'g Memory>,
 }
 
-const PCK_NAME: &str = "Intel SGX PCK Certificate";
 const PCK_CA_NAMES: [&str; 2] = ["Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA"];
 
 /// Unverified -> vouched for.
@@ -59,35 +63,37 @@ pub(crate) fn authenticate<'a, 'g>(
     findings: &mut Findings,
 ) -> Result<Vouched<'a, 'g>, Unauthentic> {
     let hints = quote.hints();
-    let pool: Vec<Certificate<'g>> = given
-        .endorsements
-        .certificates
-        .iter()
-        .filter_map(|brought| Certificate::parse(&brought.statement).ok())
-        .collect();
+    let (pool, _) = candidates(&given.endorsements.certificates);
     let carried = match hints.certification {
         Certification::Chain(text) => pem::certificates(text),
         Certification::Platform { .. } => Some(Vec::new()),
     };
-    let carried: Option<Vec<Certificate<'_>>> =
-        carried.as_ref().and_then(|ders| ders.iter().map(|der| Certificate::parse(der).ok()).collect());
+    let carried: Option<Vec<Candidate<'_>>> = carried
+        .as_ref()
+        .and_then(|ders| ders.iter().map(|der| Certificate::parse(der).ok().map(Candidate::carried)).collect());
     let Some(carried) = carried else {
         return Err(not_a_chain("a PCK chain of certificates that can be read", findings));
     };
-
-    let (leaf, ca) = choose_pck(hints, &carried, &pool, findings)?;
-    let anchors: Vec<Certificate<'_>> =
-        given.anchors.intel.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let root = check_root(&ca, &carried, &anchors, given.anchors.intel_is_vendors, findings)?;
-    check_pck_chain(&leaf, &ca, root, given.now, &mut given.signatures, findings)?;
-    let pck = pck::parse(&leaf);
+    let choice = Choice {
+        quote: hints,
+        carried: &carried,
+        pool: &pool,
+        endorsements: given.endorsements,
+        anchors: given.anchors,
+        now: given.now,
+        signatures: &mut given.signatures,
+    };
+    let chain = choice.chain(findings)?;
+    check_pck_chain(&chain, given.now, findings)?;
+    let (root, ca, leaf) = (&chain.root, &chain.ca.certificate, &chain.leaf.certificate);
+    let pck = pck::parse(leaf);
     let fmspc = pck.as_ref().map(|pck| pck.fmspc).ok();
-    let issuers = Issuers { root, ca: &ca, fmspc };
+    let issuers = Issuers { root, ca, fmspc };
     let root_name = root.name_and_key();
-    let floors = evaluation_floors(&given, fmspc.as_ref(), &root_name);
+    let deciding = evaluation_floors(&given, fmspc.as_ref(), &root_name);
     let Given { endorsements, now, ref mut signatures, .. } = given;
-    let collateral = choose_collateral(&pool, endorsements, &issuers, floors, now, signatures, findings)?;
-    check_revocation(&leaf, &ca, root, &collateral, now, findings)?;
+    let collateral = choose_collateral(&pool, endorsements, &issuers, deciding, now, signatures, findings)?;
+    check_revocation(&chain, &collateral, now, findings)?;
 
     let actual = match &pck {
         Ok(pck) => format!("FMSPC {}, PCESVN {}, CPUSVN {}", pck.fmspc, pck.pce_svn, to_hex(&pck.cpu_svn)),
@@ -99,117 +105,35 @@ pub(crate) fn authenticate<'a, 'g>(
     };
     findings.require(pck.is_ok(), extension.clone())?;
     let pck = pck.map_err(|_| extension)?;
-    state(&pck, &ca, findings);
+    state(&pck, ca, findings);
 
-    let (tcb_info, qe_identity) = check_collateral(&collateral, root, &mut given, findings)?;
-    let alternatives = read_alternatives(&collateral, &pck, &mut given);
-    check_fresh(&tcb_info, &qe_identity, &given, findings)?;
-    check_rollback(&tcb_info, &qe_identity, &root_name, given.memory, findings)?;
-    check_tcb_identity(&tcb_info, &pck, findings)?;
-    check_qe(hints, &leaf, &qe_identity, findings)?;
+    let (tcb_info, qe_identity) = check_collateral(&collateral, now, findings)?;
+    check_fresh(&tcb_info, &qe_identity, &pck, &given, findings)?;
+    check_rollback(&collateral, &tcb_info, &qe_identity, &root_name, given.memory, findings)?;
+    check_tcb_identity(&tcb_info, &qe_identity, &pck, findings)?;
+    check_qe(hints, leaf, &tcb_info, &qe_identity, &pck, findings)?;
 
     let signed = quote.authenticated_by(());
     findings.require(signed.is_some(), Unauthentic::TdxSignature { valid: signed.is_some() })?;
-    signed
-        .map(|quote| Vouched { quote, pck, root: root_name, tcb_info, qe_identity, alternatives })
-        .ok_or(Unauthentic::TdxSignature { valid: false })
+    let quote = signed.ok_or(Unauthentic::TdxSignature { valid: false })?;
+    state_endorsements(&chain, &collateral, &tcb_info, &qe_identity, findings);
+    let read = |other: &Other<'g>| Alternative { dated: other.dated, text: TcbInfo::parse(other.body) };
+    let other_tcb_infos = collateral.other_tcb_infos.iter().map(read);
+    // Of another PCE, which the hint does not say: another platform's.
+    let is_its =
+        |other: &Alternative<TcbInfo<'_>>| other.text.as_ref().map_or(true, |info| info.pce_id.0 == pck.pce_id);
+    let other_tcb_infos = other_tcb_infos.filter(is_its).collect();
+    let read = |other: &Other<'g>| Alternative { dated: other.dated, text: QeIdentity::parse(other.body) };
+    let other_qe_identities = collateral.other_qe_identities.iter().map(read).collect();
+    Ok(Vouched { quote, pck, root: root_name, tcb_info, qe_identity, deciding, other_tcb_infos, other_qe_identities })
 }
 
 fn fail(failure: Unauthentic, findings: &mut Findings) -> Unauthentic {
     findings.require(false, failure.clone()).err().unwrap_or(failure)
 }
 
-fn not_a_chain(expected: &'static str, findings: &mut Findings) -> Unauthentic {
-    fail(Unauthentic::TdxChainPck { expected: expected.into(), actual: "none".into() }, findings)
-}
-
-/// Leaf and CA, by name, from the quote's own chain in whatever order, or from the pool for certification data of type 3.
-fn choose_pck<'c>(
-    quote: &Quote<'_>,
-    carried: &[Certificate<'c>],
-    pool: &[Certificate<'c>],
-    findings: &mut Findings,
-) -> Result<(Certificate<'c>, Certificate<'c>), Unauthentic> {
-    let leaf = match &quote.certification {
-        Certification::Chain(_) => match carried.iter().find(|certificate| certificate.common_name() == Some(PCK_NAME))
-        {
-            Some(leaf) => leaf,
-            None => {
-                return Err(not_a_chain(
-                    "a certificate named `Intel SGX PCK Certificate` in the quote's chain",
-                    findings,
-                ));
-            }
-        },
-        Certification::Platform { cpu_svn, pce_svn, pce_id } => {
-            let is_platforms = |certificate: &&Certificate<'_>| {
-                certificate.common_name() == Some(PCK_NAME)
-                    && pck::parse(certificate)
-                        .is_ok_and(|pck| pck.cpu_svn == **cpu_svn && pck.pce_svn == *pce_svn && pck.pce_id == **pce_id)
-            };
-            // Several platforms share a TCB: the one whose key signed the QE report is meant.
-            let mut candidates = pool.iter().filter(is_platforms);
-            let signed = |leaf: &&Certificate<'_>| matches!(leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
-            match candidates.clone().take(MAX_CANDIDATES).find(signed).or_else(|| candidates.next()) {
-                Some(leaf) => leaf,
-                None => {
-                    return Err(missing(
-                        &["the PCK certificate of this platform and TCB (the quote carries none)"],
-                        findings,
-                    ));
-                }
-            }
-        }
-    };
-    let ca = carried.iter().chain(pool).find(|certificate| certificate.subject == leaf.issuer);
-    match ca {
-        Some(ca) => Ok((leaf.clone(), ca.clone())),
-        None => Err(not_a_chain("the CA that issued the PCK certificate, in the quote's chain or supplied", findings)),
-    }
-}
-
-/// A bound on the signatures tried: platforms of a fleet that share a TCB.
-const MAX_CANDIDATES: usize = 64;
-
-/// The anchor that issued the CA. A root that comes with the quote is compared with it, and never used.
-fn check_root<'c, 'r>(
-    ca: &Certificate<'_>,
-    carried: &[Certificate<'_>],
-    anchors: &'r [Certificate<'c>],
-    vendors: bool,
-    findings: &mut Findings,
-) -> Result<&'r Certificate<'c>, Unauthentic> {
-    let expected: Text = anchors.iter().map(Certificate::name_and_key).collect::<Vec<_>>().join(", ").into();
-    let namesakes: Vec<_> = anchors.iter().filter(|root| root.subject == ca.issuer).collect();
-    let root = match namesakes.as_slice() {
-        [only] => Some(*only),
-        several => several.iter().copied().find(|root| ca.is_signed_by(&root.key, &mut Signatures::stateless())),
-    };
-    let forged = carried
-        .iter()
-        .find(|certificate| certificate.subject == ca.issuer && root.is_some_and(|root| root.spki != certificate.spki));
-    let actual = match (root, forged) {
-        (None, _) => ca.issuer_name().unwrap_or("a root without a name").to_owned(),
-        (Some(_), Some(other)) => format!("{}: another key under that name", other.name_and_key()),
-        (Some(root), None) => format!(
-            "{}, pinned by {}",
-            root.common_name().unwrap_or("?"),
-            if vendors { "this build" } else { "the policy" }
-        ),
-    };
-    let pinned = Unauthentic::TdxChainRootPinned { expected, actual: actual.into() };
-    findings.require(root.is_some() && forged.is_none(), pinned.clone())?;
-    root.ok_or(pinned)
-}
-
-fn check_pck_chain(
-    leaf: &Certificate<'_>,
-    ca: &Certificate<'_>,
-    root: &Certificate<'_>,
-    now: UnixTime,
-    signatures: &mut Signatures<'_>,
-    findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+fn check_pck_chain(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let (root, ca, leaf) = (&chain.root, &chain.ca.certificate, &chain.leaf.certificate);
     let ca_name = ca.common_name().unwrap_or("a CA without a name");
     let complaint = if !PCK_CA_NAMES.contains(&ca_name) {
         Some(format!("the CA is `{ca_name}`"))
@@ -217,8 +141,8 @@ fn check_pck_chain(
         authority_complaint(root, "the root", 1).or_else(|| authority_complaint(ca, ca_name, 0))
     {
         Some(complaint)
-    } else if !leaf.powers().is_ok_and(|powers| !powers.ca) {
-        Some("the PCK certificate claims the powers of an authority".to_owned())
+    } else if let Some(complaint) = signer_complaint(leaf) {
+        Some(format!("the PCK certificate: {complaint}"))
     } else if let Some(complaint) = [leaf, ca, root].iter().find_map(|certificate| certificate.extension_complaint()) {
         Some(complaint.to_owned())
     } else if let Some(certificate) = [leaf, ca, root].iter().find(|certificate| !certificate.is_valid_at(now)) {
@@ -228,9 +152,9 @@ fn check_pck_chain(
             certificate.not_before,
             certificate.not_after
         ))
-    } else if !ca.is_signed_by(&root.key, signatures) {
+    } else if !chain.ca_is_signed {
         Some(format!("{ca_name} is not signed by the pinned root"))
-    } else if !leaf.is_signed_by(&ca.key, signatures) {
+    } else if !chain.leaf_is_signed {
         Some(format!("the PCK certificate is not signed by {ca_name}"))
     } else {
         None
@@ -245,7 +169,8 @@ fn check_pck_chain(
     Ok(())
 }
 
-fn authority_complaint(authority: &Certificate<'_>, name: &str, below: u32) -> Option<String> {
+/// What forbids a CA to stand where it stands, with so many authorities below it.
+pub(super) fn authority_complaint(authority: &Certificate<'_>, name: &str, below: u32) -> Option<String> {
     match authority.powers() {
         Ok(powers) if powers.may_issue(below) && powers.may_revoke() => None,
         Ok(_) => Some(format!("{name} may not issue or revoke")),
@@ -253,27 +178,34 @@ fn authority_complaint(authority: &Certificate<'_>, name: &str, below: u32) -> O
     }
 }
 
+/// What forbids an end entity to sign what it signs: Intel's are no authorities, and their key usage says that they sign.
+pub(super) fn signer_complaint(signer: &Certificate<'_>) -> Option<&'static str> {
+    match signer.powers() {
+        Ok(powers) if powers.only_signs() => None,
+        Ok(powers) if powers.ca || powers.may_revoke() || powers.may_issue(0) => {
+            Some("claims the powers of an authority")
+        }
+        Ok(_) => Some("its key usage does not say that it signs, or says that it issues"),
+        Err(_) => Some("basic constraints or key usage that cannot be read"),
+    }
+}
+
 /// Current lists of root and PCK CA name nothing of this chain.
 fn check_revocation(
-    leaf: &Certificate<'_>,
-    ca: &Certificate<'_>,
-    root: &Certificate<'_>,
+    chain: &Chain<'_>,
     collateral: &Collateral<'_>,
     now: UnixTime,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
+    let (root, ca) = (&chain.root, &chain.ca.certificate);
     let subjects = [
         (&collateral.root_lists, ca, "the PCK CA"),
-        (&collateral.root_lists, &collateral.tcb_signing, "the TCB signing certificate"),
-        (&collateral.pck_lists, leaf, "the PCK certificate"),
+        (&collateral.root_lists, &collateral.signer.certificate, "the TCB signing certificate"),
+        (&collateral.pck_lists, &chain.leaf.certificate, "the PCK certificate"),
     ];
     let complaint = subjects.iter().find_map(|(lists, subject, name)| match lists {
         Err(why) => Some(why.clone()),
-        Ok(lists) => match lists.revoke(subject) {
-            Ok(false) => None,
-            Ok(true) => Some(format!("{name} is revoked")),
-            Err(error) => Some(format!("a CRL that cannot be read: {}", error.0)),
-        },
+        Ok(lists) => lists.complaint(subject, name),
     });
     let actual = complaint.clone().unwrap_or_else(|| "nothing of this chain is listed".to_owned());
     let expected = format!("CRLs of the root and of the PCK CA, current at {now}, that list nothing of this chain");
@@ -301,30 +233,28 @@ fn check_revocation(
 /// TCB info and QE identity are signed, as served, by a TCB signing certificate under the same root.
 fn check_collateral<'g>(
     collateral: &Collateral<'g>,
-    root: &Certificate<'_>,
-    given: &mut Given<'g, '_>,
+    now: UnixTime,
     findings: &mut Findings,
 ) -> Result<(TcbInfo<'g>, QeIdentity<'g>), Unauthentic> {
-    let signer = &collateral.tcb_signing;
-    let now = given.now;
-    let issued = signer.issuer == root.subject && signer.is_signed_by(&root.key, &mut given.signatures);
+    const NO_FIT: &str = "text and signature that do not fit";
+    let signer = &collateral.signer.certificate;
     let expected = Text::Borrowed(
         "TCB info and QE identity signed by `Intel SGX TCB Signing` under the pinned root, valid at the stated time",
     );
-    let mut signed = |json: &SignedJson| matches!(signer.key, PublicKey::P256(key) if given.signatures.endorsement_holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature));
-    let powers = signer.powers().ok();
-    let complaint = if !issued {
+    let rewritten = |is_signed: bool, what: &str| (!is_signed).then(|| format!("{what}: {NO_FIT}"));
+    let complaint = if !collateral.signer_is_signed {
         Some("the TCB signing certificate is not signed by the pinned root".to_owned())
     } else if !signer.is_valid_at(now) {
         Some(format!("the TCB signing certificate is valid from {} to {}", signer.not_before, signer.not_after))
-    } else if powers.is_none_or(|powers| powers.ca) || signer.extension_complaint().is_some() {
-        Some("the TCB signing certificate claims other powers".to_owned())
-    } else if !signed(collateral.tcb_info) {
-        Some("TCB info without its signature".to_owned())
-    } else if !signed(collateral.qe_identity) {
-        Some("QE identity without its signature".to_owned())
+    } else if let Some(complaint) = signer_complaint(signer).or_else(|| signer.extension_complaint()) {
+        Some(format!("the TCB signing certificate: {complaint}"))
     } else {
-        None
+        let no_fit = rewritten(collateral.tcb_info.is_signed, "TCB info")
+            .or_else(|| rewritten(collateral.qe_identity.is_signed, "QE identity"));
+        if no_fit.is_some() {
+            findings.advise(Check::TdxCollateralSigner, REWRITTEN);
+        }
+        no_fit
     };
     let actual = complaint.clone().unwrap_or_else(|| "both signed".to_owned());
     findings.require(
@@ -333,38 +263,19 @@ fn check_collateral<'g>(
     )?;
     findings.ends(signer.not_after, "the TCB signing certificate (notAfter)");
     // Only now is the text read: its signature holds over these exact bytes.
-    let read = TcbInfo::parse(&collateral.tcb_info.body)
-        .and_then(|info| Ok((info, QeIdentity::parse(&collateral.qe_identity.body)?)));
+    let read = TcbInfo::parse(collateral.tcb_info.body())
+        .and_then(|info| Ok((info, QeIdentity::parse(collateral.qe_identity.body())?)));
     read.map_err(|error| fail(Unauthentic::TdxCollateralSigner { expected, actual: error.into() }, findings))
 }
 
-/// The other evaluations that the same signer signed; what it did not sign says nothing.
-fn read_alternatives<'g>(collateral: &Collateral<'g>, pck: &Pck, given: &mut Given<'g, '_>) -> Vec<Alternative<'g>> {
-    let PublicKey::P256(key) = collateral.tcb_signing.key else { return Vec::new() };
-    let signatures = &mut given.signatures;
-    let mut signed = |json: &SignedJson| {
-        signatures.endorsement_holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature)
-    };
-    let mut alternatives: Vec<Alternative<'g>> = Vec::new();
-    for other in &collateral.others {
-        let is_known = alternatives.iter().any(|one| one.tcb_info.evaluation_number == other.evaluation);
-        if is_known || !signed(other.tcb_info) {
-            continue;
-        }
-        let qe_identity = other.qe_identities.iter().find(|json| signed(json));
-        let qe_identity = qe_identity.and_then(|json| QeIdentity::parse(&json.body).ok());
-        match TcbInfo::parse(&other.tcb_info.body) {
-            Ok(info) if is_platforms(&info, pck) => alternatives.push(Alternative { tcb_info: info, qe_identity }),
-            _ => {}
-        }
-    }
-    alternatives
-}
+const REWRITTEN: &str = "the signature is over the very bytes that Intel served: if a program has read and written the JSON again \
+     (jq, a parser, a database), take the answer as it was served, for instance with `teegate fetch QUOTE --into DIR`";
 
 /// Stricter than Intel's library, which accepts now == nextUpdate and does not look at issueDate.
 fn check_fresh(
     info: &TcbInfo<'_>,
     qe: &QeIdentity<'_>,
+    pck: &Pck,
     given: &Given<'_, '_>,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
@@ -382,6 +293,9 @@ fn check_fresh(
             (below || (one && tcb != enclave))
                 .then(|| format!("evaluation {tcb} of TCB info, {enclave} of QE identity"))
         });
+    if complaint.is_some() {
+        advise_of_another(info, qe, pck, Check::TdxCollateralFresh, findings);
+    }
     let numbers = format!(
         "evaluation {} and {}, until {} and {}",
         info.evaluation_number, qe.evaluation_number, info.next_update, qe.next_update
@@ -425,29 +339,95 @@ fn evaluation_floors(given: &Given<'_, '_>, fmspc: Option<&Fmspc>, root: &str) -
 
 /// A list or an evaluation that is older than one that was seen before is refused.
 fn check_rollback(
+    collateral: &Collateral<'_>,
     info: &TcbInfo<'_>,
     qe: &QeIdentity<'_>,
     root: &str,
     memory: Option<&Memory>,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
-    let evaluations = [
-        (tcb_info_statement(&info.fmspc.0, root), info.evaluation_number),
-        (qe_identity_statement(root), qe.evaluation_number),
-    ];
-    let statements = evaluations.map(|(name, number)| Statement { name, order: Order::Evaluation(number) });
-    findings.seen.statements.extend(statements);
+    let names = [tcb_info_statement(&info.fmspc.0, root), qe_identity_statement(root)];
+    let statement = |name: &str, number| Statement { name: name.to_owned(), order: Order::Evaluation(number) };
+    let mut judged = findings.seen.statements.clone();
+    let [info_name, qe_name] = &names;
+    judged.push(statement(info_name, info.evaluation_number));
+    judged.push(statement(qe_name, qe.evaluation_number));
+
+    // Intel serves an early and a standard evaluation at one time. What a stranger brought does not move what is remembered,
+    // and of several that the user brought the lowest does: either would lock the user out of the other.
+    let now = findings.at();
+    let learned = |chosen: &Chosen<'_>, number: u32, others: &[Other<'_>]| {
+        let current = others.iter().filter(|other| other.dated.from <= now);
+        let others = current.map(|other| (other.source, other.dated.evaluation));
+        let of_the_user = std::iter::once((chosen.source(), number)).chain(others);
+        of_the_user.filter(|(source, _)| source.is_the_users()).map(|(_, evaluation)| evaluation).min()
+    };
+    let info_learned = learned(&collateral.tcb_info, info.evaluation_number, &collateral.other_tcb_infos);
+    let qe_learned = learned(&collateral.qe_identity, qe.evaluation_number, &collateral.other_qe_identities);
+    let learned = [(info_name, info_learned), (qe_name, qe_learned)];
+    let learned = learned.into_iter().filter_map(|(name, number)| Some(statement(name, number?)));
+    findings.seen.statements.extend(learned);
+
     let Some(memory) = memory else {
         findings.not_applicable(Check::TdxCollateralRollback, NO_MEMORY);
         return Ok(());
     };
-    let complaint = memory.older_statement(&findings.seen.statements);
+    let complaint = memory.older_statement(&judged);
     let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
     let expected = "no CRL older, and no evaluation lower, than one seen before".into();
     findings.require(complaint.is_none(), Unauthentic::TdxCollateralRollback { expected, actual: actual.into() })
 }
 
-fn check_tcb_identity(info: &TcbInfo<'_>, pck: &Pck, findings: &mut Findings) -> Result<(), Unauthentic> {
+/// The signed statements that the verdict rests on.
+fn state_endorsements(
+    chain: &Chain<'_>,
+    collateral: &Collateral<'_>,
+    info: &TcbInfo<'_>,
+    qe: &QeIdentity<'_>,
+    findings: &mut Findings,
+) {
+    for held in [&chain.leaf, &chain.ca, &collateral.signer] {
+        findings.rests_on(held.line());
+    }
+    for lists in [&collateral.root_lists, &collateral.pck_lists] {
+        if let Some(line) = lists.as_ref().ok().and_then(Lists::line) {
+            findings.rests_on(line);
+        }
+    }
+    let name = format!("FMSPC {}, evaluation {}", to_hex(&info.fmspc.0), info.evaluation_number);
+    findings.rests_on(collateral.tcb_info.line("tcb-info", name, info.next_update.0));
+    let name = format!("{}, evaluation {}", qe.id, qe.evaluation_number);
+    findings.rests_on(collateral.qe_identity.line("qe-identity", name, qe.next_update.0));
+}
+
+/// Where what was supplied is signed and is of something else, that is the cause, whatever check meets it first.
+fn advise_of_another(info: &TcbInfo<'_>, qe: &QeIdentity<'_>, pck: &Pck, check: Check, findings: &mut Findings) {
+    const COMMAND: &str = "`teegate fetch QUOTE --into DIR` asks Intel for the right one";
+    if info.fmspc.0 != pck.fmspc.0 {
+        let other = to_hex(&info.fmspc.0);
+        findings.advise(
+            check,
+            format!("no TCB info of this platform's FMSPC {} was supplied, only one of {other}: {COMMAND}", pck.fmspc),
+        );
+    } else if info.id != "TDX" {
+        findings.advise(check, format!("the TCB info that was supplied is for SGX, not for TDX: {COMMAND}"));
+    } else if qe.id != "TD_QE" {
+        findings.advise(
+            check,
+            format!(
+                "the identity that was supplied is that of another enclave (SGX's, `/sgx/…/qe/identity`), and the one of \
+                 TDX's quoting enclave is needed (`/tdx/…/qe/identity`): {COMMAND}"
+            ),
+        );
+    }
+}
+
+fn check_tcb_identity(
+    info: &TcbInfo<'_>,
+    qe: &QeIdentity<'_>,
+    pck: &Pck,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
     let expected = format!("TDX, version 3, type 0, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
     let actual = format!(
         "{}, version {}, type {}, FMSPC {}, PCEID {}",
@@ -457,10 +437,11 @@ fn check_tcb_identity(info: &TcbInfo<'_>, pck: &Pck, findings: &mut Findings) ->
         to_hex(&info.fmspc.0),
         to_hex(&info.pce_id.0)
     );
-    findings.require(
-        is_platforms(info, pck),
-        Unauthentic::TdxTcbIdentity { expected: expected.into(), actual: actual.into() },
-    )
+    let holds = is_platforms(info, pck);
+    if !holds {
+        advise_of_another(info, qe, pck, Check::TdxTcbIdentity, findings);
+    }
+    findings.require(holds, Unauthentic::TdxTcbIdentity { expected: expected.into(), actual: actual.into() })
 }
 
 /// Whether a TCB info is of TDX, in the one form that is known, and of this platform.
@@ -476,7 +457,9 @@ fn is_platforms(info: &TcbInfo<'_>, pck: &Pck) -> bool {
 fn check_qe(
     quote: &Quote<'_>,
     leaf: &Certificate<'_>,
+    info: &TcbInfo<'_>,
     identity: &QeIdentity<'_>,
+    pck: &Pck,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
     let valid = matches!(leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
@@ -491,10 +474,25 @@ fn check_qe(
     )?;
 
     let qe = &quote.qe;
+    let complaint = identity_complaint(quote, identity);
+    if complaint.is_some() {
+        advise_of_another(info, identity, pck, Check::TdxQeIdentity, findings);
+    }
+    let actual = complaint
+        .clone()
+        .unwrap_or_else(|| format!("TD_QE, MRSIGNER {}, ISVPRODID {}", to_hex(qe.mrsigner), qe.isvprodid));
+    let expected =
+        Text::Borrowed("TD_QE, version 2: MRSIGNER, ISVPRODID, masked MISCSELECT and ATTRIBUTES as Intel signed them");
+    findings.require(complaint.is_none(), Unauthentic::TdxQeIdentity { expected, actual: actual.into() })
+}
+
+/// What of the quoting enclave is not as this identity says.
+pub(super) fn identity_complaint(quote: &Quote<'_>, identity: &QeIdentity<'_>) -> Option<String> {
+    let qe = &quote.qe;
     let masked = |own: &[u8], mask: &[u8], wanted: &[u8]| {
         own.len() == wanted.len() && own.iter().zip(mask).zip(wanted).all(|((own, mask), wanted)| own & mask == *wanted)
     };
-    let complaint = if identity.id != "TD_QE" || identity.version != 2 {
+    if identity.id != "TD_QE" || identity.version != 2 {
         Some(format!("the identity is of `{}`, version {}", identity.id, identity.version))
     } else if *qe.mrsigner != identity.mrsigner.0 {
         Some(format!("MRSIGNER {}", to_hex(qe.mrsigner)))
@@ -506,13 +504,7 @@ fn check_qe(
         Some(format!("ATTRIBUTES {}", to_hex(qe.attributes)))
     } else {
         None
-    };
-    let actual = complaint
-        .clone()
-        .unwrap_or_else(|| format!("TD_QE, MRSIGNER {}, ISVPRODID {}", to_hex(qe.mrsigner), qe.isvprodid));
-    let expected =
-        Text::Borrowed("TD_QE, version 2: MRSIGNER, ISVPRODID, masked MISCSELECT and ATTRIBUTES as Intel signed them");
-    findings.require(complaint.is_none(), Unauthentic::TdxQeIdentity { expected, actual: actual.into() })
+    }
 }
 
 fn state(pck: &Pck, ca: &Certificate<'_>, findings: &mut Findings) {

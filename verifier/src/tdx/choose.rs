@@ -2,20 +2,23 @@
 //!
 //! Intel serves several evaluations of the same platform at once. As a rule the newest supplied one decides, so that adding an
 //! older one to the pool cannot make a platform look better; a policy may say that the oldest does that is not below its
-//! minimum. The others are kept, to show what they say. What is not signed is passed over while something signed
-//! is there, so that adding junk cannot make it look worse.
+//! minimum. The others are kept, to show what they say and when one of them takes over. What Intel did not sign is passed
+//! over while something signed is there, so that adding junk cannot make it look worse.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-use super::collateral::{QeIdentityHint, TcbInfoHint};
+use super::authenticate::signer_complaint;
+use super::collateral::{Dated, QeIdentityHint, TcbInfoHint};
 use crate::bytes::Fmspc;
 use crate::error::Unauthentic;
-use crate::evidence::{Brought, Endorsements, SignedJson};
-use crate::findings::Findings;
+use crate::evidence::{Brought, Endorsements, SignedJson, Source};
+use crate::findings::{Endorsement, Findings};
 use crate::policy::DecidingEvaluation;
-use crate::signature::{Scheme, Signatures, holds};
+use crate::signature::{Scheme, Share, Signatures};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
+use crate::x509::pool::Candidate;
 use crate::x509::revocation::{Lists, NoLists};
 
 /// Subject of the certificates under which Intel signs TCB info and QE identity.
@@ -23,19 +26,83 @@ pub(super) const TCB_SIGNING_NAME: &str = "Intel SGX TCB Signing";
 
 /// What of the pool one quote needs.
 pub(super) struct Collateral<'g> {
-    pub(super) tcb_info: &'g SignedJson,
-    pub(super) qe_identity: &'g SignedJson,
-    pub(super) tcb_signing: Certificate<'g>,
+    pub(super) tcb_info: Chosen<'g>,
+    pub(super) qe_identity: Chosen<'g>,
+    pub(super) signer: Candidate<'g>,
+    /// Whether the root signed the signer's certificate.
+    pub(super) signer_is_signed: bool,
     pub(super) root_lists: Result<Lists<'g>, String>,
     pub(super) pck_lists: Result<Lists<'g>, String>,
-    pub(super) others: Vec<Other<'g>>,
+    /// Other TCB infos of this platform, and other QE identities, that the same signer signed and that hold now or later.
+    pub(super) other_tcb_infos: Vec<Other<'g>>,
+    pub(super) other_qe_identities: Vec<Other<'g>>,
 }
 
-/// A TCB info of another evaluation that holds now or later, and the QE identities of the same one. Unsigned, so far.
+/// A text that was chosen, and whether its signature holds.
+#[derive(Clone, Copy)]
+pub(super) struct Chosen<'g> {
+    brought: &'g Brought<SignedJson>,
+    pub(super) is_signed: bool,
+}
+
+impl<'g> Chosen<'g> {
+    pub(super) fn body(&self) -> &'g str {
+        &self.brought.statement.body
+    }
+
+    pub(super) fn source(&self) -> Source {
+        self.brought.source
+    }
+
+    /// The line of the report for a verdict that rests on it.
+    pub(super) fn line(&self, kind: &'static str, name: String, until: UnixTime) -> Endorsement {
+        Endorsement {
+            kind,
+            name,
+            source: self.brought.source,
+            from: self.brought.from.as_deref().map(str::to_owned),
+            until: Some(until),
+        }
+    }
+}
+
+/// A signed text that the verdict does not rest on.
+#[derive(Clone, Copy)]
 pub(super) struct Other<'g> {
-    pub(super) evaluation: u32,
-    pub(super) tcb_info: &'g SignedJson,
-    pub(super) qe_identities: Vec<&'g SignedJson>,
+    pub(super) dated: Dated,
+    pub(super) source: Source,
+    pub(super) body: &'g str,
+}
+
+/// Which of several evaluations decides.
+#[derive(Clone, Copy)]
+pub(crate) struct Deciding {
+    pub(super) which: DecidingEvaluation,
+    /// The lowest number of a TCB info that may.
+    pub(super) tcb_info: u32,
+    /// The lowest number of a QE identity that may.
+    pub(super) qe_identity: u32,
+}
+
+/// Where a text stands among several at one time: the greatest decides.
+pub(super) type Place = (bool, (bool, Reverse<u32>, u32), UnixTime);
+
+impl Deciding {
+    pub(super) fn place_of_tcb_info(self, dated: Dated, at: UnixTime) -> Place {
+        self.place(dated, self.tcb_info, at)
+    }
+
+    pub(super) fn place_of_qe_identity(self, dated: Dated, at: UnixTime) -> Place {
+        self.place(dated, self.qe_identity, at)
+    }
+
+    fn place(self, Dated { evaluation, from, until }: Dated, floor: u32, at: UnixTime) -> Place {
+        let rank = match self.which {
+            DecidingEvaluation::Highest => (true, Reverse(0), evaluation),
+            DecidingEvaluation::Lowest => (evaluation >= floor, Reverse(evaluation), 0),
+        };
+        (from <= at && at < until, rank, from)
+    }
 }
 
 /// The chain that the quote's own part of the argument has established.
@@ -47,7 +114,7 @@ pub(super) struct Issuers<'c> {
 
 /// Picks what this platform needs; what of it is missing is named, all at once.
 pub(super) fn choose_collateral<'g>(
-    pool: &[Certificate<'g>],
+    pool: &[Candidate<'g>],
     endorsements: &'g Endorsements,
     issuers: &Issuers<'_>,
     deciding: Deciding,
@@ -55,37 +122,34 @@ pub(super) fn choose_collateral<'g>(
     signatures: &mut Signatures<'_>,
     findings: &mut Findings,
 ) -> Result<Collateral<'g>, Unauthentic> {
-    let tcb_signing = choose_signer(pool, issuers.root, now);
-    let signer = tcb_signing.map(|certificate| certificate.key);
-    let current = |issue: UnixTime, next: UnixTime| issue <= now && now < next;
-    let tcb_info = choose(&endorsements.tcb_infos, signer, |body| {
-        let hint: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
-        let is_for = issuers.fmspc.is_some_and(|fmspc| hint.is_for(&fmspc));
-        let is_current = current(hint.issue_date.0, hint.next_update.0);
-        Some((
-            hint.id == "TDX",
-            is_for,
-            is_current,
-            deciding.rank(hint.evaluation_number, deciding.tcb_info),
-            hint.issue_date,
-        ))
-    });
-    let qe_identity = choose(&endorsements.qe_identities, signer, |body| {
-        let hint: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
-        let is_current = current(hint.issue_date.0, hint.next_update.0);
-        Some((
-            hint.id == "TD_QE",
-            is_current,
-            deciding.rank(hint.evaluation_number, deciding.qe_identity),
-            hint.issue_date,
-        ))
-    });
     let mut consult = |issuer: &Certificate<'_>| match Lists::consult(&endorsements.crls, issuer, now, signatures) {
         Ok(lists) => Some(Ok(lists)),
         Err(NoLists::Unusable(why)) => Some(Err(why)),
         Err(NoLists::Absent) => None,
     };
     let (root_lists, pck_lists) = (consult(issuers.root), consult(issuers.ca));
+    let signer = choose_signer(pool, issuers.root, &root_lists, now, signatures);
+    let key = signer.as_ref().map(|(signer, _)| signer.certificate.key);
+
+    let is_for = |hint: &TcbInfoHint<'_>| issuers.fmspc.is_some_and(|fmspc| hint.is_for(&fmspc));
+    let infos = rank(&endorsements.tcb_infos, |body| {
+        let hint: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
+        let dated = hint.dated();
+        let suits = [hint.id == "TDX", is_for(&hint), hint.is_of_the_known_form()];
+        Some(Hint { suits, place: deciding.place_of_tcb_info(dated, now), dated })
+    });
+    let identities = rank(&endorsements.qe_identities, |body| {
+        let hint: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
+        let dated = hint.dated();
+        let suits = [hint.id == "TD_QE", true, hint.is_of_the_known_form()];
+        Some(Hint { suits, place: deciding.place_of_qe_identity(dated, now), dated })
+    });
+    let mut signed = |brought: &Brought<SignedJson>| {
+        let SignedJson { body, signature } = &brought.statement;
+        matches!(key, Some(PublicKey::P256(key)) if signatures.endorsement_holds(Share::Of(brought.source), Scheme::EcdsaP256Fixed, key, body.as_bytes(), signature))
+    };
+    let tcb_info = choose(&infos, &mut signed);
+    let qe_identity = choose(&identities, &mut signed);
 
     let fmspc = issuers.fmspc.map_or_else(|| "unknown".to_owned(), |fmspc| fmspc.to_string());
     let names = [
@@ -93,83 +157,33 @@ pub(super) fn choose_collateral<'g>(
         (qe_identity.is_none(), "QE identity (TD_QE)".to_owned()),
         (root_lists.is_none(), "CRL of Intel SGX Root CA".to_owned()),
         (pck_lists.is_none(), format!("CRL of {}", issuers.ca.common_name().unwrap_or("the PCK CA"))),
-        (tcb_signing.is_none(), format!("certificate `{TCB_SIGNING_NAME}`")),
+        (signer.is_none(), format!("certificate `{TCB_SIGNING_NAME}`")),
     ];
-    match (tcb_info, qe_identity, root_lists, pck_lists, tcb_signing) {
-        (Some(tcb_info), Some(qe_identity), Some(root_lists), Some(pck_lists), Some(tcb_signing)) => {
+    match (tcb_info, qe_identity, root_lists, pck_lists, signer) {
+        (Some(tcb_info), Some(qe_identity), Some(root_lists), Some(pck_lists), Some((signer, signer_is_signed))) => {
             let all = Unauthentic::TdxCollateralPresent {
                 expected: "a TCB info, a QE identity, CRLs of root and PCK CA, the TCB signing certificate".into(),
                 actual: "all supplied; whether they are this platform's is judged below".into(),
             };
             findings.require(true, all)?;
-            let others = other_evaluations(endorsements, tcb_info, issuers.fmspc.as_ref(), now);
-            Ok(Collateral { tcb_info, qe_identity, tcb_signing: tcb_signing.clone(), root_lists, pck_lists, others })
+            let other_tcb_infos = others(&infos, tcb_info, now, &mut signed);
+            let other_qe_identities = others(&identities, qe_identity, now, &mut signed);
+            Ok(Collateral {
+                tcb_info,
+                qe_identity,
+                signer,
+                signer_is_signed,
+                root_lists,
+                pck_lists,
+                other_tcb_infos,
+                other_qe_identities,
+            })
         }
         _ => {
             let names: Vec<_> = names.iter().filter(|(absent, _)| *absent).map(|(_, name)| name.as_str()).collect();
             Err(missing(&names, findings))
         }
     }
-}
-
-/// Which of several evaluations decides.
-#[derive(Clone, Copy)]
-pub(super) struct Deciding {
-    pub(super) which: DecidingEvaluation,
-    /// The lowest number of a TCB info that may.
-    pub(super) tcb_info: u32,
-    /// The lowest number of a QE identity that may.
-    pub(super) qe_identity: u32,
-}
-
-impl Deciding {
-    /// Where an evaluation stands among several: the greatest decides.
-    fn rank(self, evaluation: u32, floor: u32) -> (bool, Reverse<u32>, u32) {
-        match self.which {
-            DecidingEvaluation::Highest => (true, Reverse(0), evaluation),
-            DecidingEvaluation::Lowest => (evaluation >= floor, Reverse(evaluation), 0),
-        }
-    }
-}
-
-/// The TCB infos of this platform that hold now or later and are of another evaluation than `decides`, each with the QE
-/// identities of its evaluation, highest evaluation first and the latest of each first. Nothing here is signed yet: whoever
-/// uses them takes the first of an evaluation that is, so that junk of the same number hides nothing.
-fn other_evaluations<'g>(
-    endorsements: &'g Endorsements,
-    decides: &SignedJson,
-    fmspc: Option<&Fmspc>,
-    now: UnixTime,
-) -> Vec<Other<'g>> {
-    if endorsements.tcb_infos.len() < 2 {
-        return Vec::new();
-    }
-    let read = |json: &'g SignedJson| serde_json::from_str::<TcbInfoHint<'_>>(&json.body).ok().map(|hint| (hint, json));
-    let decided = serde_json::from_str::<TcbInfoHint<'_>>(&decides.body).map(|hint| hint.evaluation_number).ok();
-    let mut others: Vec<_> = endorsements
-        .tcb_infos
-        .iter()
-        .map(|brought| &brought.statement)
-        .filter_map(read)
-        .filter(|(hint, _)| hint.id == "TDX" && fmspc.is_some_and(|fmspc| hint.is_for(fmspc)))
-        .filter(|(hint, _)| now < hint.next_update.0 && Some(hint.evaluation_number) != decided)
-        .collect();
-    others.sort_by_key(|(hint, _)| Reverse((hint.evaluation_number, hint.issue_date)));
-    others.truncate(MAX_CANDIDATES);
-    let qe_identities = |evaluation: u32| {
-        let is_of = |json: &&SignedJson| {
-            serde_json::from_str::<QeIdentityHint<'_>>(&json.body).is_ok_and(|hint| {
-                hint.id == "TD_QE" && now < hint.next_update.0 && hint.evaluation_number == evaluation
-            })
-        };
-        endorsements.qe_identities.iter().map(|brought| &brought.statement).filter(is_of).take(MAX_CANDIDATES).collect()
-    };
-    let other = |(hint, tcb_info): (TcbInfoHint<'_>, &'g SignedJson)| Other {
-        evaluation: hint.evaluation_number,
-        tcb_info,
-        qe_identities: qe_identities(hint.evaluation_number),
-    };
-    others.into_iter().map(other).collect()
 }
 
 /// What the quote needs and the pool does not hold.
@@ -179,42 +193,91 @@ pub(super) fn missing(names: &[&str], findings: &mut Findings) -> Unauthentic {
     findings.require(false, missing.clone()).err().unwrap_or(missing)
 }
 
-/// A bound on the signatures tried.
-const MAX_CANDIDATES: usize = 16;
-
-/// The signer that the root issued, currently valid, and the latest. Both of Intel's have one key and one serial.
-fn choose_signer<'p, 'g>(
-    pool: &'p [Certificate<'g>],
+/// The signer that the root signed; of several, one that is not revoked and in its time, and the latest. Both of Intel's
+/// have one key and one serial. Where the root signed none, the most plausible, to be refused by name.
+fn choose_signer<'g>(
+    pool: &[Candidate<'g>],
     root: &Certificate<'_>,
+    lists: &Option<Result<Lists<'g>, String>>,
     now: UnixTime,
-) -> Option<&'p Certificate<'g>> {
+    signatures: &mut Signatures<'_>,
+) -> Option<(Candidate<'g>, bool)> {
     let mut signers: Vec<_> =
-        pool.iter().filter(|certificate| certificate.common_name() == Some(TCB_SIGNING_NAME)).collect();
-    signers.sort_by_key(|signer| Reverse((signer.issuer == root.subject, signer.is_valid_at(now), signer.not_after)));
-    let mut once = Signatures::stateless(); // what strangers claim is not worth remembering
-    match signers.as_slice() {
-        [only] => Some(*only),
-        several => several
-            .iter()
-            .take(MAX_CANDIDATES)
-            .find(|signer| signer.is_signed_by(&root.key, &mut once))
-            .or(several.first())
-            .copied(),
+        pool.iter().filter(|held| held.certificate.common_name() == Some(TCB_SIGNING_NAME)).collect();
+    if signers.len() > 1 {
+        let is_revoked = |signer: &Certificate<'_>| {
+            lists.as_ref().is_some_and(|lists| lists.as_ref().is_ok_and(|all| all.revocation(signer, "").is_some()))
+        };
+        signers.sort_by_cached_key(|held| {
+            let signer = &held.certificate;
+            let stands = signer.issuer == root.subject && !is_revoked(signer);
+            let sound = signer_complaint(signer).is_none() && signer.extension_complaint().is_none();
+            Reverse((stands, sound, signer.is_valid_at(now), signer.not_after))
+        });
     }
+    let under_root = |held: &&Candidate<'_>| held.certificate.issuer == root.subject;
+    let signed = signers.iter().copied().filter(under_root).find(|held| held.is_signed_by(&root.key, signatures));
+    signed.map(|held| (held.clone(), true)).or_else(|| signers.first().map(|held| ((*held).clone(), false)))
 }
 
-/// The signed text whose hint is greatest; an unsigned one only where nothing is signed, to be refused by name.
-fn choose<'g, H: Ord>(
-    texts: &'g [Brought<SignedJson>],
-    signer: Option<PublicKey<'_>>,
-    hint: impl Fn(&str) -> Option<H>,
-) -> Option<&'g SignedJson> {
+/// What a text says of itself, unsigned.
+struct Hint {
+    /// Of which enclave or TEE it speaks, of which platform, in which form: all of them, or it is another's.
+    suits: [bool; 3],
+    place: Place,
+    dated: Dated,
+}
+
+/// One text of the pool.
+struct Ranked<'g> {
+    brought: &'g Brought<SignedJson>,
+    hint: Option<Hint>,
+}
+
+/// The texts of the pool, each once, that which should decide first. One alone is not read before its signature holds.
+fn rank<'g>(texts: &'g [Brought<SignedJson>], hint: impl Fn(&str) -> Option<Hint>) -> Vec<Ranked<'g>> {
     if let [only] = texts {
-        return Some(&only.statement);
+        return vec![Ranked { brought: only, hint: None }];
     }
-    let mut ranked: Vec<_> = texts.iter().map(|brought| (hint(&brought.statement.body), &brought.statement)).collect();
-    ranked.sort_by(|(one, _), (other, _)| other.cmp(one));
-    let signed = |json: &SignedJson| matches!(signer, Some(PublicKey::P256(key)) if holds(Scheme::EcdsaP256Fixed, key, json.body.as_bytes(), &json.signature));
-    let first = ranked.first().map(|(_, json)| *json);
-    ranked.iter().take(MAX_CANDIDATES).map(|(_, json)| *json).find(|json| signed(json)).or(first)
+    let mut sorted: Vec<_> = texts.iter().collect();
+    sorted.sort_by_key(|brought| brought.source);
+    let mut seen = BTreeSet::new();
+    sorted.retain(|brought| seen.insert((&brought.statement.body, &brought.statement.signature)));
+    let mut ranked: Vec<_> =
+        sorted.into_iter().map(|brought| Ranked { brought, hint: hint(&brought.statement.body) }).collect();
+    ranked.sort_by(|one, other| {
+        let key = |ranked: &Ranked<'_>| ranked.hint.as_ref().map(|hint| (hint.suits, hint.place));
+        key(other).cmp(&key(one))
+    });
+    ranked
+}
+
+/// The first that is signed; an unsigned one only where nothing is, to be refused by name.
+fn choose<'g>(ranked: &[Ranked<'g>], signed: &mut impl FnMut(&Brought<SignedJson>) -> bool) -> Option<Chosen<'g>> {
+    let found = ranked.iter().find(|text| signed(text.brought));
+    let chosen = found.or_else(|| ranked.first())?;
+    Some(Chosen { brought: chosen.brought, is_signed: found.is_some() })
+}
+
+/// The others that suit as well, hold now or later, and are signed.
+fn others<'g>(
+    ranked: &[Ranked<'g>],
+    chosen: Chosen<'g>,
+    now: UnixTime,
+    signed: &mut impl FnMut(&Brought<SignedJson>) -> bool,
+) -> Vec<Other<'g>> {
+    let suits = |text: &&Ranked<'g>| {
+        let hint = text.hint.as_ref();
+        hint.is_some_and(|hint| hint.suits == [true; 3] && now < hint.dated.until)
+            && !std::ptr::eq(text.brought, chosen.brought)
+    };
+    let mut found = Vec::new();
+    for text in ranked.iter().filter(suits) {
+        if let Some(hint) = &text.hint
+            && signed(text.brought)
+        {
+            found.push(Other { dated: hint.dated, source: text.brought.source, body: &text.brought.statement.body });
+        }
+    }
+    found
 }

@@ -31,6 +31,9 @@ pub(crate) struct TcbInfo<'a> {
     pub(crate) module_identities: Vec<ModuleIdentity<'a>>,
     #[serde(borrow, rename = "tcbLevels")]
     pub(crate) levels: Vec<TcbLevel<'a>>,
+    /// The signed text itself.
+    #[serde(skip)]
+    pub(crate) text: &'a str,
 }
 
 /// Who signed a TDX module.
@@ -125,7 +128,8 @@ pub(crate) struct QeIdentity<'a> {
 impl<'a> TcbInfo<'a> {
     /// Reads the signed text. Members that are named here may not occur twice.
     pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| format!("TCB info: {error}"))
+        let info: Self = serde_json::from_str(text).map_err(|error| format!("TCB info: {error}"))?;
+        Ok(Self { text, ..info })
     }
 }
 
@@ -178,6 +182,10 @@ pub(crate) struct TcbInfoHint<'a> {
     pub(crate) fmspc: Hex<6>,
     #[serde(rename = "tcbEvaluationDataNumber")]
     pub(crate) evaluation_number: u32,
+    #[serde(default)]
+    version: u32,
+    #[serde(default, rename = "tcbType")]
+    tcb_type: u32,
 }
 
 /// What of a QE identity is needed to choose it from a pool; unsigned, so a hint and no more.
@@ -191,10 +199,54 @@ pub(crate) struct QeIdentityHint<'a> {
     pub(crate) next_update: Date,
     #[serde(rename = "tcbEvaluationDataNumber")]
     pub(crate) evaluation_number: u32,
+    #[serde(default)]
+    version: u32,
 }
 
 impl TcbInfoHint<'_> {
     pub(crate) fn is_for(&self, fmspc: &Fmspc) -> bool {
         self.fmspc.0 == fmspc.0
+    }
+
+    /// Whether it is of the version and type that [`TcbInfo`] reads.
+    pub(crate) fn is_of_the_known_form(&self) -> bool {
+        self.version == 3 && self.tcb_type == 0
+    }
+
+    pub(crate) fn dated(&self) -> Dated {
+        Dated { evaluation: self.evaluation_number, from: self.issue_date.0, until: self.next_update.0 }
+    }
+}
+
+impl QeIdentityHint<'_> {
+    /// Whether it is of the version that [`QeIdentity`] reads.
+    pub(crate) fn is_of_the_known_form(&self) -> bool {
+        self.version == 2
+    }
+
+    pub(crate) fn dated(&self) -> Dated {
+        Dated { evaluation: self.evaluation_number, from: self.issue_date.0, until: self.next_update.0 }
+    }
+}
+
+/// What a text says of its own place in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dated {
+    pub(crate) evaluation: u32,
+    /// issueDate: before it, the text does not hold.
+    pub(crate) from: UnixTime,
+    /// nextUpdate: from it on, the text does not hold.
+    pub(crate) until: UnixTime,
+}
+
+impl TcbInfo<'_> {
+    pub(crate) fn dated(&self) -> Dated {
+        Dated { evaluation: self.evaluation_number, from: self.issue_date.0, until: self.next_update.0 }
+    }
+}
+
+impl QeIdentity<'_> {
+    pub(crate) fn dated(&self) -> Dated {
+        Dated { evaluation: self.evaluation_number, from: self.issue_date.0, until: self.next_update.0 }
     }
 }

@@ -3,12 +3,14 @@
 mod accept;
 mod appraise;
 mod authenticate;
+mod chain;
 mod choose;
 mod collateral;
 mod log;
 mod outlook;
 pub(crate) mod pck;
 mod quote;
+mod shortfall;
 mod tcb;
 mod windows;
 

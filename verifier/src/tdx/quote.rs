@@ -18,7 +18,7 @@ const HEADER_BYTES: usize = 48;
 /// A parsed quote.
 #[derive(Clone, Debug)]
 pub(crate) struct Quote<'a> {
-    pub(crate) version: u16,
+    header: Header<'a>,
     pub(crate) body_type: u16,
     /// Header, descriptor (version 5) and body: what the attestation key signs.
     signed: &'a [u8],
@@ -32,6 +32,16 @@ pub(crate) struct Quote<'a> {
     pub(crate) certification: Certification<'a>,
     /// Bytes behind the quote.
     pub(crate) trailing: &'a [u8],
+}
+
+/// What of the header is signed and means nothing to a verdict: shown, since a reader may know more.
+#[derive(Clone, Copy, Debug)]
+struct Header<'a> {
+    version: u16,
+    /// 4 bytes at 8: the SVNs of QE and PCE in version 3, reserved since.
+    reserved: &'a [u8; 4],
+    /// 20 bytes at 28, the quoting enclave's own.
+    user_data: &'a [u8; 20],
 }
 
 /// TD report body. Intel TDX Module ABI Specification, TEE_TCB_INFO and TDINFO.
@@ -105,8 +115,8 @@ fn point(key: &[u8; 64]) -> [u8; 65] {
 /// Bytes -> quote. Every rule here is about the encoding.
 pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Findings) -> Result<Quote<'a>, Malformed> {
     let mut reader = Reader::new(bytes);
-    let version = read_header(&mut reader, findings)?;
-    let (body_type, body_size) = read_body_type(&mut reader, version, findings)?;
+    let header = read_header(&mut reader, findings)?;
+    let (body_type, body_size) = read_body_type(&mut reader, header.version, findings)?;
     let body_bytes = reader.bytes(body_size).map_err(|end| short("body", end, findings))?;
     let body = read_body(body_bytes, body_type).map_err(|end| short("body", end, findings))?;
     let signed_length = bytes.len() - reader.rest().len();
@@ -134,7 +144,7 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Find
 
     let QuoteParts { signature, attestation_key, qe, qe_signature, qe_auth_data, .. } = quote_parts;
     Ok(Quote {
-        version,
+        header,
         body_type,
         signed,
         body,
@@ -166,23 +176,23 @@ fn short(field: &'static str, end: OutOfBounds, findings: &mut Findings) -> Malf
     }
 }
 
-fn read_header(reader: &mut Reader<'_>, findings: &mut Findings) -> Result<u16, Malformed> {
+fn read_header<'a>(reader: &mut Reader<'a>, findings: &mut Findings) -> Result<Header<'a>, Malformed> {
     let header = (|| -> Result<_, OutOfBounds> {
         let version = reader.u16_le()?;
         let key_type = reader.u16_le()?;
         let tee_type = reader.u32_le()?;
-        reader.bytes(4)?;
+        let reserved = reader.array()?;
         let vendor: &[u8; 16] = reader.array()?;
-        reader.bytes(20)?;
-        Ok((version, key_type, tee_type, *vendor))
+        let user_data = reader.array()?;
+        Ok((Header { version, reserved, user_data }, key_type, tee_type, *vendor))
     })();
-    let (version, key_type, tee_type, vendor) = header.map_err(|end| {
+    let (header, key_type, tee_type, vendor) = header.map_err(|end| {
         let actual = Text::from(format!("{} bytes", end.offset.saturating_add(end.left)));
         let malformed = Malformed::TdxBytesHeader { field: "header", expected: "48 bytes".into(), actual };
         findings.require(false, malformed.clone()).err().unwrap_or(malformed)
     })?;
     let rules = [
-        ("version", matches!(version, 4 | 5), "4 or 5", version.to_string()),
+        ("version", matches!(header.version, 4 | 5), "4 or 5", header.version.to_string()),
         ("TEE type", tee_type == TEE_TYPE_TDX, "0x81 (TDX)", format!("{tee_type:#x}")),
         ("attestation key type", key_type == ECDSA_P256, "2 (ECDSA P-256)", key_type.to_string()),
         ("QE vendor", vendor == INTEL_QE_VENDOR, "Intel's (939a7233…)", to_hex(&vendor)),
@@ -191,13 +201,13 @@ fn read_header(reader: &mut Reader<'_>, findings: &mut Findings) -> Result<u16, 
         findings
             .require(holds, Malformed::TdxBytesHeader { field, expected: expected.into(), actual: actual.into() })?;
     }
-    let actual = format!("version {version}, TDX, ECDSA P-256, Intel's QE");
+    let actual = format!("version {}, TDX, ECDSA P-256, Intel's QE", header.version);
     findings.require(
         true,
         Malformed::TdxBytesHeader { field: "header", expected: "a TDX quote".into(), actual: actual.into() },
     )?;
     debug_assert_eq!(HEADER_BYTES, 2 + 2 + 4 + 4 + 16 + 20);
-    Ok(version)
+    Ok(header)
 }
 
 /// Version 4 has no descriptor, and always the body of TD 1.0.
@@ -386,7 +396,9 @@ pub(crate) fn state(quote: &Quote<'_>, findings: &mut Findings) {
     let Body { report_data, rtmrs, td15, .. } = &quote.body;
     let body = &quote.body;
     let facts = &mut findings.facts;
-    facts.number("version", quote.version);
+    facts.number("version", quote.header.version);
+    facts.bytes("header_reserved", quote.header.reserved);
+    facts.bytes("header_user_data", quote.header.user_data);
     facts.number("body_type", quote.body_type);
     facts.bytes("mrtd", &body.mrtd.0);
     facts.bytes("report_data", &report_data.0);

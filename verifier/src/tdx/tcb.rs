@@ -2,6 +2,7 @@
 //! relaunch, in that order. Pure functions of signed collateral and signed SVNs.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -123,11 +124,11 @@ pub(crate) fn evaluate(
     let module = match identity {
         None => None,
         Some(identity) => {
-            let level = match_isv(&identity.levels, u16::from(module_svn));
-            Some(level.ok_or_else(|| NoEvaluation::Module(format!("{}: no level for SVN {module_svn}", identity.id)))?)
+            let level = match_isv(&identity.levels, "SVN", u16::from(module_svn));
+            Some(level.map_err(|why| NoEvaluation::Module(format!("{}: {why}", identity.id)))?)
         }
     };
-    let qe = match_isv(&qe.levels, qe_svn).ok_or_else(|| NoEvaluation::Qe(format!("no level for ISVSVN {qe_svn}")))?;
+    let qe = match_isv(&qe.levels, "ISVSVN", qe_svn).map_err(NoEvaluation::Qe)?;
 
     let platform_status = known(&platform.status, |_| true)?;
     let module_status = module.map(|level| known(&level.status, is_module_status)).transpose()?;
@@ -235,9 +236,20 @@ pub(crate) fn module_complaint(info: &TcbInfo<'_>, body: &Body<'_>) -> Result<Op
     })
 }
 
-/// The highest level whose ISVSVN is reached; the order of the JSON is not relied on.
-fn match_isv<'i, 'a>(levels: &'i [IsvLevel<'a>], svn: u16) -> Option<&'i IsvLevel<'a>> {
-    levels.iter().filter(|level| level.tcb.isvsvn <= svn).max_by_key(|level| level.tcb.isvsvn)
+/// The highest level whose ISVSVN is reached; the order of the JSON is not relied on, so two levels of one ISVSVN would say
+/// two things.
+fn match_isv<'i, 'a>(levels: &'i [IsvLevel<'a>], what: &str, svn: u16) -> Result<&'i IsvLevel<'a>, String> {
+    let mut sorted: Vec<_> = levels.iter().collect();
+    sorted.sort_by_key(|level| Reverse(level.tcb.isvsvn));
+    if sorted.windows(2).any(|pair| matches!(pair, [one, other] if one.tcb.isvsvn == other.tcb.isvsvn)) {
+        return Err("the same level twice".to_owned());
+    }
+    let lowest =
+        sorted.last().map_or_else(|| "none".to_owned(), |level| format!("from {what} {} on", level.tcb.isvsvn));
+    sorted
+        .into_iter()
+        .find(|level| level.tcb.isvsvn <= svn)
+        .ok_or_else(|| format!("no level for {what} {svn}; levels are {lowest}"))
 }
 
 /// Intel's convergence: only OutOfDate and Revoked of module or quoting enclave change the platform's status.

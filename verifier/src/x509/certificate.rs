@@ -5,7 +5,8 @@ use super::der::{
     UTF8_STRING, context,
 };
 use crate::bytes::to_hex;
-use crate::signature::{Scheme, Signatures, sha256};
+use crate::evidence::Source;
+use crate::signature::{Scheme, Share, Signatures, sha256};
 use crate::time::UnixTime;
 
 /// An algorithm of a certificate's signature; every other is refused.
@@ -42,26 +43,22 @@ impl PublicKey<'_> {
         }
     }
 
-    /// Whether this key signed `message`, in the form that X.509 gives signatures.
+    /// Whether this key signed `message`, paid out of `share`, in the form that X.509 gives signatures.
     pub(crate) fn signed(
         &self,
+        share: Share,
         algorithm: SignatureAlgorithm,
         message: &[u8],
         signature: &[u8],
         signatures: &mut Signatures<'_>,
     ) -> bool {
-        match (self, algorithm) {
-            (Self::P256(point), SignatureAlgorithm::EcdsaSha256) => {
-                signatures.endorsement_holds(Scheme::EcdsaP256Der, point, message, signature)
-            }
-            (Self::P384(point), SignatureAlgorithm::EcdsaSha384) => {
-                signatures.endorsement_holds(Scheme::EcdsaP384Der, point, message, signature)
-            }
-            (Self::Rsa { key, .. }, SignatureAlgorithm::RsaPssSha384) => {
-                signatures.endorsement_holds(Scheme::RsaPssSha384, key, message, signature)
-            }
-            _ => false,
-        }
+        let (scheme, key) = match (self, algorithm) {
+            (Self::P256(point), SignatureAlgorithm::EcdsaSha256) => (Scheme::EcdsaP256Der, point),
+            (Self::P384(point), SignatureAlgorithm::EcdsaSha384) => (Scheme::EcdsaP384Der, point),
+            (Self::Rsa { key, .. }, SignatureAlgorithm::RsaPssSha384) => (Scheme::RsaPssSha384, key),
+            _ => return false,
+        };
+        signatures.endorsement_holds(share, scheme, key, message, signature)
     }
 }
 
@@ -143,9 +140,20 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// Whether `issuer` signed this certificate.
-    pub(crate) fn is_signed_by(&self, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
-        issuer.signed(self.algorithm, self.tbs, self.signature, signatures)
+    /// Whether `issuer` signed this certificate; paid out of `share`.
+    pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
+        issuer.signed(share, self.algorithm, self.tbs, self.signature, signatures)
+    }
+
+    /// Whether both are the same bytes, but for what no signature covers.
+    pub(crate) fn is_the_same_as(&self, other: &Certificate<'_>) -> bool {
+        self.tbs == other.tbs && self.signature == other.signature
+    }
+
+    /// Whether it signed itself, as a root does.
+    pub(crate) fn is_self_signed(&self) -> bool {
+        self.issuer == self.subject
+            && self.is_signed_by(Share::Of(Source::Supplied), &self.key, &mut Signatures::stateless())
     }
 
     /// Whether it is valid at `now`, both ends included.
@@ -216,12 +224,19 @@ impl Powers {
             && self.usage.is_some_and(|usage| usage & KEY_CERT_SIGN != 0)
     }
 
+    /// May sign what is no certificate and no list, and nothing of those: what an end entity of Intel's does.
+    pub(crate) fn only_signs(&self) -> bool {
+        !self.ca
+            && self.usage.is_some_and(|usage| usage & DIGITAL_SIGNATURE != 0 && usage & (KEY_CERT_SIGN | CRL_SIGN) == 0)
+    }
+
     /// May sign CRLs.
     pub(crate) fn may_revoke(&self) -> bool {
         self.usage.is_some_and(|usage| usage & CRL_SIGN != 0)
     }
 }
 
+const DIGITAL_SIGNATURE: u16 = 0x8000;
 const KEY_CERT_SIGN: u16 = 0x8000 >> 5;
 const CRL_SIGN: u16 = 0x8000 >> 6;
 
@@ -312,6 +327,9 @@ fn modulus_bits(key: &[u8]) -> der::Result<usize> {
 fn parse_extensions(mut wrapper: Der<'_>) -> der::Result<(Vec<Extension<'_>>, bool)> {
     let mut list = wrapper.nested(SEQUENCE)?;
     wrapper.end()?;
+    if list.is_empty() {
+        return Err(DerError("an empty list of extensions")); // RFC 5280, section 4.1: SIZE (1..MAX)
+    }
     let mut extensions: Vec<Extension<'_>> = Vec::with_capacity(16);
     let mut repeated = false;
     while !list.is_empty() {

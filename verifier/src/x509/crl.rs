@@ -2,7 +2,7 @@
 
 use super::certificate::{PublicKey, SignatureAlgorithm, parse_algorithm, parse_extension};
 use super::der::{self, Der, DerError, INTEGER, SEQUENCE, context};
-use crate::signature::Signatures;
+use crate::signature::{Share, Signatures};
 use crate::time::UnixTime;
 
 /// A parsed list. Entries are read when a serial is looked up, and not kept.
@@ -71,9 +71,9 @@ impl<'a> Crl<'a> {
         })
     }
 
-    /// Whether `issuer` signed this list.
-    pub(crate) fn is_signed_by(&self, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
-        issuer.signed(self.algorithm, self.tbs, self.signature, signatures)
+    /// Whether `issuer` signed this list; paid out of `share`.
+    pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
+        issuer.signed(share, self.algorithm, self.tbs, self.signature, signatures)
     }
 
     /// Whether it is current at `now`: thisUpdate <= now < nextUpdate. A list without nextUpdate never is.
@@ -81,14 +81,15 @@ impl<'a> Crl<'a> {
         self.this_update <= now && self.next_update.is_some_and(|next| now < next)
     }
 
-    /// Whether it lists `serial` (an INTEGER's content); every entry must be well formed.
-    pub(crate) fn lists(&self, serial: &[u8]) -> der::Result<bool> {
+    /// Since when it lists `serial` (an INTEGER's content), if it does; every entry must be well formed.
+    pub(crate) fn lists(&self, serial: &[u8]) -> der::Result<Option<UnixTime>> {
         let mut entries = Der::new(self.entries);
-        let mut listed = false;
+        let mut listed = None;
         while !entries.is_empty() {
             let mut entry = entries.nested(SEQUENCE)?;
-            listed |= entry.integer()? == serial;
-            entry.time()?;
+            let is_it = entry.integer()? == serial;
+            let since = entry.time()?;
+            listed = listed.or(is_it.then_some(since));
             if !entry.is_empty() {
                 let mut extensions = entry.nested(SEQUENCE)?;
                 while !extensions.is_empty() {

@@ -4,4 +4,5 @@ pub(crate) mod certificate;
 pub(crate) mod crl;
 pub(crate) mod der;
 pub(crate) mod pem;
+pub(crate) mod pool;
 pub(crate) mod revocation;

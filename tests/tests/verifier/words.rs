@@ -1,0 +1,142 @@
+//! A finding names the cause first, and then the command that helps: what people ran into, once each.
+
+use teegate_forge::time::{AT, DAY};
+use teegate_verifier::{Check, Outcome, Report, Roots, Tee};
+
+use crate::subject::{Pool, Subject, good, snp, tdx};
+
+/// What to do about the one check that failed.
+#[track_caller]
+fn remedy(subject: &Subject, check: &str) -> String {
+    let rejection = subject.rejected();
+    assert_eq!(rejection.failed_checks(), [check], "{rejection}");
+    let finding = rejection.report().finding(Check::from_id(check).unwrap()).unwrap();
+    assert_eq!(finding.outcome(), &Outcome::Fail);
+    let json = serde_json::to_value(rejection.report()).unwrap();
+    let rows = json["checks"].as_array().unwrap().iter();
+    let shown: Vec<_> = rows.filter(|row| row["id"] == check).map(|row| row["remedy"].as_str().unwrap()).collect();
+    assert_eq!(shown, [finding.remedy()], "the report shows the same");
+    finding.remedy().to_owned()
+}
+
+fn with_collateral_of(other: Pool) -> Subject {
+    good(Tee::Tdx).with_pool(|pool| (pool.tcb_infos, pool.qe_identities) = (other.tcb_infos, other.qe_identities))
+}
+
+/// TCB info of another platform, whether it still holds or not.
+#[test]
+fn collateral_of_another_platform_is_the_cause_whatever_check_meets_it() {
+    for (window, check) in
+        [((AT - DAY, AT + 9 * DAY), "tdx.tcb.identity"), ((AT - 40 * DAY, AT - DAY), "tdx.collateral.fresh")]
+    {
+        let other = tdx(move |device| {
+            device
+                .edit_tcb_info(|info| info.fmspc = vec![0x90, 0xC0, 0x6F, 0, 0, 0])
+                .tcb_info_window(window.0, window.1)
+        });
+        let said = remedy(&with_collateral_of(other.pool), check);
+        assert!(said.starts_with("no TCB info of this platform's FMSPC "), "{said}");
+        assert!(
+            said.contains("only one of 90c06f000000") && said.contains("`teegate fetch QUOTE --into DIR`"),
+            "{said}"
+        );
+    }
+    // Where it is this platform's and only old, that is the cause.
+    let old = tdx(|device| device.tcb_info_window(AT - 40 * DAY, AT - DAY));
+    let said = remedy(&old, "tdx.collateral.fresh");
+    assert_eq!(said, Check::TdxCollateralFresh.remedy());
+}
+
+/// The identity of SGX's quoting enclave in place of that of TDX's.
+#[test]
+fn the_identity_of_another_enclave_is_named() {
+    let sgx = tdx(|device| device.edit_qe_identity(|qe| qe.id = "QE".to_owned()));
+    let said = remedy(&sgx, "tdx.qe.identity");
+    assert!(said.starts_with("the identity that was supplied is that of another enclave"), "{said}");
+    assert!(said.contains("/tdx/…/qe/identity"), "{said}");
+    let unknown = tdx(|device| device.edit_qe_report(|qe| qe.mrsigner[0] ^= 1));
+    assert_eq!(remedy(&unknown, "tdx.qe.identity"), Check::TdxQeIdentity.remedy());
+}
+
+/// JSON that a program has read and written again: the signature is there, and is over other bytes.
+#[test]
+fn text_that_was_written_again_is_named() {
+    let rewritten = good(Tee::Tdx).with_pool(|pool| pool.tcb_infos[0].body.insert(1, ' '));
+    let said = remedy(&rewritten, "tdx.collateral.signer");
+    assert!(
+        said.starts_with("the signature is over the very bytes that Intel served") && said.contains("jq"),
+        "{said}"
+    );
+    let rejection = rewritten.rejected().to_string();
+    assert!(rejection.contains("TCB info: text and signature that do not fit"), "{rejection}");
+}
+
+/// Which components fall short of which level, and of what.
+#[test]
+fn a_tcb_that_falls_short_names_its_components() {
+    let old = tdx(|device| {
+        device.edit_tcb_info(|info| {
+            let mut better = info.levels[0].clone();
+            better.sgx[7] += 2;
+            better.pcesvn += 1;
+            better.date = AT - 10 * DAY;
+            let mut best = better.clone();
+            best.sgx[0] += 9;
+            best.sgx[1] += 9;
+            best.sgx[2] += 9;
+            "OutOfDate".clone_into(&mut info.levels[0].status);
+            info.levels.splice(0..0, [best, better]);
+        })
+    });
+    let rejection = old.rejected();
+    assert_eq!(rejection.failed_checks(), ["tdx.tcb.accepted"]);
+    let text = rejection.to_string();
+    let nearest = "for UpToDate (the level of 2026-05-22T00:00:00Z) the platform lacks SGX component 8 7, has 5, PCESVN 12, has 11";
+    assert!(text.contains(nearest), "{text}");
+    assert!(rejection.report().fact("tcb_lacking").unwrap().to_string().contains(nearest));
+
+    let none = tdx(|device| {
+        device.edit_tcb_info(|info| {
+            info.levels.truncate(1);
+            info.levels[0].sgx[0] += 1;
+        })
+    });
+    let rejection = none.rejected();
+    assert_eq!(rejection.failed_checks(), ["tdx.tcb.level"]);
+    assert!(
+        rejection.to_string().contains("the platform lacks SGX component 1 (BIOS: Early Microcode Update) 5, has 4"),
+        "{rejection}"
+    );
+    assert!(good(Tee::Tdx).accepted().fact("tcb_lacking").unwrap().to_string() == "none");
+
+    let module = tdx(|device| {
+        device.edit_tcb_info(|info| {
+            let levels = &mut info.module_identities.as_mut().unwrap()[0].levels;
+            levels.iter_mut().for_each(|level| "OutOfDate".clone_into(&mut level.status));
+            let mut newer = levels[0].clone();
+            (newer.isvsvn, newer.status) = (12, "UpToDate".to_owned());
+            levels.push(newer);
+        })
+    });
+    let text = module.rejected().to_string();
+    assert!(text.contains("the TDX module (TDX_01) has SVN 11, and 12 is UpToDate"), "{text}");
+}
+
+/// Whoever accepts under roots of their own is told so, by the key and not by what the policy lists.
+#[test]
+fn roots_that_are_not_the_vendors_are_a_warning() {
+    let of_roots =
+        |report: &Report| report.warnings().filter(|text| text.contains("neither AMD's nor Intel's")).count();
+    for tee in [Tee::SevSnp, Tee::Tdx] {
+        let report = good(tee).accepted();
+        assert_eq!((report.trust_anchors(), of_roots(&report)), (Some(Roots::Policy), 1));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!((&json["trust_anchors"], &json["replayed"]), (&"policy".into(), &false.into()));
+    }
+    let report = snp(|device| device.debug()).rejected().report().clone();
+    assert_eq!((report.trust_anchors(), of_roots(&report)), (Some(Roots::Policy), 0), "nothing was accepted");
+    let malformed = good(Tee::SevSnp).with_evidence(|bytes| bytes.truncate(9)).rejected().report().clone();
+    assert_eq!(malformed.trust_anchors(), None);
+    let replay = good(Tee::SevSnp).accepted().of_a_replay();
+    assert!(replay.replayed() && serde_json::to_value(&replay).unwrap()["replayed"] == true);
+}

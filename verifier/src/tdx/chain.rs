@@ -1,0 +1,223 @@
+//! Which certificates vouch for a quote's key, where several would do. Whether they do is judged afterwards.
+//!
+//! Choosing runs downwards from the pin, as for AMD: CAs that a pinned root signed, then PCK certificates that one of those
+//! signed, then the one whose key signed the QE report. Only where nothing leads to a pinned root, the most plausible of what
+//! was passed over is handed on, so that the check that refuses it says what is wrong.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::authenticate::authority_complaint;
+use super::choose::missing;
+use super::pck::{self, Pck};
+use super::quote::{Certification, Quote};
+use crate::error::{Text, Unauthentic};
+use crate::evidence::Endorsements;
+use crate::findings::{Findings, Roots};
+use crate::roots::{self, TrustAnchors};
+use crate::signature::{Scheme, Signatures, holds};
+use crate::time::UnixTime;
+use crate::x509::certificate::{Certificate, PublicKey};
+use crate::x509::pool::Candidate;
+use crate::x509::revocation::Lists;
+
+/// Subject of every PCK certificate.
+pub(super) const PCK_NAME: &str = "Intel SGX PCK Certificate";
+
+/// The certificates that vouch for one quote's key.
+pub(super) struct Chain<'c> {
+    pub(super) root: Certificate<'c>,
+    pub(super) ca: Candidate<'c>,
+    pub(super) leaf: Candidate<'c>,
+    /// Whether the root signed the CA.
+    pub(super) ca_is_signed: bool,
+    /// Whether the CA signed the leaf.
+    pub(super) leaf_is_signed: bool,
+}
+
+/// What a chain is chosen from, and by.
+pub(super) struct Choice<'r, 'c, 's, 'm> {
+    pub(super) quote: &'r Quote<'r>,
+    /// The chain that stands in the quote, in whatever order.
+    pub(super) carried: &'r [Candidate<'c>],
+    pub(super) pool: &'r [Candidate<'c>],
+    pub(super) endorsements: &'c Endorsements,
+    pub(super) anchors: &'c TrustAnchors,
+    pub(super) now: UnixTime,
+    pub(super) signatures: &'s mut Signatures<'m>,
+}
+
+/// A bound on what is tried to say what is wrong, where nothing is right: platforms of a fleet that share a TCB.
+const MAX_DIAGNOSED: usize = 64;
+
+impl<'r, 'c> Choice<'r, 'c, '_, '_> {
+    /// Picks leaf, CA and anchor.
+    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain<'c>, Unauthentic> {
+        let anchors: Vec<Certificate<'c>> =
+            self.anchors.intel.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+        let leaves = self.leaves(findings)?;
+        let chain = match self.trace(&leaves, &anchors) {
+            Some(chain) => chain,
+            None => self.untraced(&leaves, &anchors, findings)?,
+        };
+        // A root that comes with the quote is compared with the pinned one, and never used.
+        let (subject, spki) = (chain.root.subject, chain.root.spki);
+        let forged = self.carried.iter().map(|held| &held.certificate);
+        let forged = forged.into_iter().find(|other| other.subject == subject && other.spki != spki);
+        let roots = roots::whose_intel(self.anchors, &chain.root);
+        let actual = match (forged, roots) {
+            (Some(other), _) => format!("{}: another key under that name", other.name_and_key()),
+            (None, Roots::Vendors) => format!("{}, pinned by this build", chain.root.common_name().unwrap_or("?")),
+            (None, Roots::Policy) => {
+                format!("{}, pinned by the policy, not Intel's", chain.root.common_name().unwrap_or("?"))
+            }
+        };
+        let pinned = Unauthentic::TdxChainRootPinned { expected: names(&anchors), actual: actual.into() };
+        findings.require(forged.is_none(), pinned)?;
+        findings.anchored_in(roots);
+        Ok(chain)
+    }
+
+    /// The PCK certificates that could be this quote's: its own, or of the pool for certification data of type 3.
+    fn leaves(&self, findings: &mut Findings) -> Result<Vec<&'r Candidate<'c>>, Unauthentic> {
+        let is_pck = |held: &&Candidate<'_>| held.certificate.common_name() == Some(PCK_NAME);
+        let mut leaves: Vec<&'r Candidate<'c>> = match &self.quote.certification {
+            Certification::Chain(_) => self.carried.iter().filter(is_pck).collect(),
+            Certification::Platform { cpu_svn, pce_svn, pce_id } => {
+                let is_its = |pck: Pck| pck.cpu_svn == **cpu_svn && pck.pce_svn == *pce_svn && pck.pce_id == **pce_id;
+                let names_it = |held: &&Candidate<'_>| pck::parse(&held.certificate).is_ok_and(is_its);
+                self.pool.iter().filter(is_pck).filter(names_it).collect()
+            }
+        };
+        if leaves.is_empty() {
+            return Err(match self.quote.certification {
+                Certification::Chain(_) => {
+                    not_a_chain("a certificate named `Intel SGX PCK Certificate` in the quote's chain", findings)
+                }
+                Certification::Platform { .. } => {
+                    missing(&["the PCK certificate of this platform and TCB (the quote carries none)"], findings)
+                }
+            });
+        }
+        leaves.sort_by_key(|leaf| Reverse((leaf.certificate.is_valid_at(self.now), leaf.certificate.not_after)));
+        Ok(leaves)
+    }
+
+    /// The chain in which every signature holds, up to a pinned root: of several, that of the leaf whose key signed the QE
+    /// report (several platforms share a TCB), and that is not revoked.
+    fn trace(&mut self, leaves: &[&Candidate<'c>], anchors: &[Certificate<'c>]) -> Option<Chain<'c>> {
+        let authorities = self.authorities(leaves, anchors);
+        let alone = leaves.len() == 1;
+        let mut traced: Vec<(bool, Chain<'c>)> = Vec::new();
+        for leaf in leaves {
+            let mut issuers =
+                authorities.iter().filter(|above| above.held.certificate.subject == leaf.certificate.issuer);
+            let issuer = issuers.find(|above| leaf.is_signed_by(&above.held.certificate.key, self.signatures));
+            let Some(Authority { root, held }) = issuer else { continue };
+            let chain = Chain {
+                root: (*root).clone(),
+                ca: (*held).clone(),
+                leaf: (*leaf).clone(),
+                ca_is_signed: true,
+                leaf_is_signed: true,
+            };
+            if alone {
+                return Some(chain);
+            }
+            let signed = self.signed_the_qe_report(leaf);
+            if signed && !self.is_revoked(leaf, held) {
+                return Some(chain);
+            }
+            traced.push((signed, chain));
+        }
+        // The first of those that signed, else the first.
+        let signed = traced.iter().position(|(signed, _)| *signed).unwrap_or(0);
+        (signed < traced.len()).then(|| traced.swap_remove(signed).1)
+    }
+
+    fn signed_the_qe_report(&self, leaf: &Candidate<'_>) -> bool {
+        let quote = self.quote;
+        matches!(leaf.certificate.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature))
+    }
+
+    fn is_revoked(&mut self, held: &Candidate<'_>, issuer: &Candidate<'_>) -> bool {
+        self.is_listed(&held.certificate, &issuer.certificate)
+    }
+
+    fn is_listed(&mut self, certificate: &Certificate<'_>, issuer: &Certificate<'_>) -> bool {
+        Lists::consult(&self.endorsements.crls, issuer, self.now, self.signatures)
+            .is_ok_and(|lists| lists.revocation(certificate, "").is_some())
+    }
+
+    /// The CAs that a pinned root signed, from the pool or from the quote: what is not revoked and in its time first.
+    fn authorities<'a>(&mut self, leaves: &[&Candidate<'c>], anchors: &'a [Certificate<'c>]) -> Vec<Authority<'a, 'c>> {
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.certificate.issuer).collect();
+        let mut authorities: Vec<Authority<'a, 'c>> = Vec::new();
+        for held in self.pool.iter().chain(self.carried) {
+            let certificate = &held.certificate;
+            let is_known = || authorities.iter().any(|known| known.held.certificate.is_the_same_as(certificate));
+            if !issuers.contains(certificate.subject) || is_known() {
+                continue;
+            }
+            let mut above = anchors.iter().filter(|root| root.subject == certificate.issuer);
+            if let Some(root) = above.find(|root| held.is_signed_by(&root.key, self.signatures)) {
+                authorities.push(Authority { root, held: held.clone() });
+            }
+        }
+        if authorities.len() > 1 {
+            authorities.sort_by_cached_key(|Authority { root, held }| {
+                let certificate = &held.certificate;
+                let stands = !self.is_listed(certificate, root);
+                let sound = authority_complaint(certificate, "", 0).is_none();
+                Reverse((stands, sound, certificate.is_valid_at(self.now), certificate.not_after))
+            });
+        }
+        authorities
+    }
+
+    /// A chain in which some signature does not hold.
+    fn untraced(
+        &mut self,
+        leaves: &[&Candidate<'c>],
+        anchors: &[Certificate<'c>],
+        findings: &mut Findings,
+    ) -> Result<Chain<'c>, Unauthentic> {
+        const NO_CA: &str = "the CA that issued the PCK certificate, in the quote's chain or supplied";
+        let signer = leaves.iter().take(MAX_DIAGNOSED).find(|leaf| leaves.len() > 1 && self.signed_the_qe_report(leaf));
+        let Some(leaf) = signer.or_else(|| leaves.first()) else { return Err(not_a_chain(NO_CA, findings)) };
+        let mut issuers = self.carried.iter().chain(self.pool);
+        let Some(ca) = issuers.find(|held| held.certificate.subject == leaf.certificate.issuer) else {
+            return Err(not_a_chain(NO_CA, findings));
+        };
+        let mut above = anchors.iter().filter(|root| root.subject == ca.certificate.issuer);
+        let signer = above.clone().find(|root| ca.is_signed_by(&root.key, self.signatures));
+        let Some(root) = signer.or_else(|| above.next()) else {
+            let actual = ca.certificate.issuer_name().unwrap_or("a root without a name").to_owned();
+            let pinned = Unauthentic::TdxChainRootPinned { expected: names(anchors), actual: actual.into() };
+            return Err(findings.require(false, pinned.clone()).err().unwrap_or(pinned));
+        };
+        Ok(Chain {
+            root: root.clone(),
+            ca: ca.clone(),
+            leaf: (*leaf).clone(),
+            ca_is_signed: signer.is_some(),
+            leaf_is_signed: leaf.is_signed_by(&ca.certificate.key, self.signatures),
+        })
+    }
+}
+
+/// A CA that a pinned root signed.
+struct Authority<'a, 'c> {
+    root: &'a Certificate<'c>,
+    held: Candidate<'c>,
+}
+
+fn names(anchors: &[Certificate<'_>]) -> Text {
+    anchors.iter().map(Certificate::name_and_key).collect::<Vec<_>>().join(", ").into()
+}
+
+/// The quote brings no chain that could be followed.
+pub(super) fn not_a_chain(expected: &'static str, findings: &mut Findings) -> Unauthentic {
+    let failure = Unauthentic::TdxChainPck { expected: expected.into(), actual: "none".into() };
+    findings.require(false, failure.clone()).err().unwrap_or(failure)
+}

@@ -1,0 +1,64 @@
+//! The certificates that were handed in: parsed once, each once, and with whoever brought it.
+
+use std::collections::BTreeSet;
+
+use super::certificate::{Certificate, PublicKey};
+use crate::evidence::{Brought, Source};
+use crate::findings::Endorsement;
+use crate::signature::{Share, Signatures};
+
+/// A certificate that somebody brought. Nothing about it is believed yet.
+#[derive(Clone)]
+pub(crate) struct Candidate<'c> {
+    pub(crate) certificate: Certificate<'c>,
+    source: Source,
+    share: Share,
+    from: Option<&'c str>,
+}
+
+/// The documents of a pool, what the user chose first. The same bytes from two sources are one document, of the first.
+pub(crate) fn each_once(pool: &[Brought<Vec<u8>>]) -> Vec<&Brought<Vec<u8>>> {
+    let mut sorted: Vec<_> = pool.iter().collect();
+    sorted.sort_by_key(|brought| brought.source);
+    let mut seen = BTreeSet::new();
+    sorted.retain(|brought| seen.insert(brought.statement.as_slice()));
+    sorted
+}
+
+/// Whatever in a pool is a certificate, in that order; and how many could not be read.
+pub(crate) fn candidates(pool: &[Brought<Vec<u8>>]) -> (Vec<Candidate<'_>>, usize) {
+    let documents = each_once(pool);
+    let read: Vec<_> = documents
+        .iter()
+        .filter_map(|brought| {
+            let certificate = Certificate::parse(&brought.statement).ok()?;
+            let (source, from) = (brought.source, brought.from.as_deref());
+            Some(Candidate { certificate, source, share: Share::Of(source), from })
+        })
+        .collect();
+    let unreadable = documents.len() - read.len();
+    (read, unreadable)
+}
+
+impl<'c> Candidate<'c> {
+    /// A certificate that stood in the evidence itself.
+    pub(crate) fn carried(certificate: Certificate<'c>) -> Self {
+        Self { certificate, source: Source::Evidence, share: Share::Carried, from: None }
+    }
+
+    /// Whether `issuer` signed it; paid out of the share of whoever brought it.
+    pub(crate) fn is_signed_by(&self, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
+        self.certificate.is_signed_by(self.share, issuer, signatures)
+    }
+
+    /// The line of the report for a verdict that rests on it.
+    pub(crate) fn line(&self) -> Endorsement {
+        Endorsement {
+            kind: "certificate",
+            name: self.certificate.common_name().unwrap_or("?").to_owned(),
+            source: self.source,
+            from: self.from.map(str::to_owned),
+            until: Some(self.certificate.not_after),
+        }
+    }
+}
