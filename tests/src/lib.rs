@@ -3,6 +3,7 @@
 pub mod harness;
 pub mod http;
 pub mod isolation;
+pub mod size;
 pub mod wire;
 
 /// The repository's README, so that the Rust in it is compiled as a test.

@@ -1,14 +1,19 @@
 //! Every check of the catalogue has a case in which it, and it alone, refuses; or stands here with the reason why not.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use teegate_verifier::{Check, FactValue, Tee};
 
 use crate::case::Case;
 use crate::subject::{good, tdx};
 
-/// Every case of every module.
-pub(crate) fn all_cases() -> Vec<Case> {
+/// Every case of every module. Forging them takes seconds, so it is done once.
+pub(crate) fn all_cases() -> &'static [Case] {
+    &ALL_CASES
+}
+
+static ALL_CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     [
         crate::rollback::all(),
         crate::snp_bulletins::all(),
@@ -24,7 +29,7 @@ pub(crate) fn all_cases() -> Vec<Case> {
         crate::tdx_policy::all(),
     ]
     .concat()
-}
+});
 
 /// Checks without such a case.
 const ELSEWHERE: [(&str, &str); 4] = [
