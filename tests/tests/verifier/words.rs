@@ -1,5 +1,6 @@
 //! A finding names the cause first, and then the command that helps: what people ran into, once each.
 
+use teegate_forge::certificate::Name;
 use teegate_forge::time::{AT, DAY};
 use teegate_verifier::{Check, Outcome, Report, Roots, Tee};
 
@@ -139,4 +140,38 @@ fn roots_that_are_not_the_vendors_are_a_warning() {
     assert_eq!(malformed.trust_anchors(), None);
     let replay = good(Tee::SevSnp).accepted().of_a_replay();
     assert!(replay.replayed() && serde_json::to_value(&replay).unwrap()["replayed"] == true);
+}
+
+/// What a stranger wrote into a certificate is repeated as far as it can be a name, and no further.
+#[test]
+fn no_word_of_a_strangers_fills_the_terminal() {
+    const LONG: usize = 200_000;
+    let name = || "x".repeat(LONG);
+    let ask = snp(|device| {
+        device.edit_intermediate(move |ask| {
+            (ask.subject, ask.issuer) = (Name::amd(&name()), Name::amd(&name()));
+            ask.serial = vec![0x11; LONG];
+        })
+    });
+    let issuer = snp(|device| device.edit_intermediate(|ask| ask.issuer = Name::amd(&"x".repeat(LONG))));
+    let leaf = snp(|device| device.edit_vek(|vek| vek.issuer = Name::amd(&"x".repeat(LONG))));
+    let ca = tdx(|device| {
+        device
+            .edit_pck_ca(|ca| {
+                (ca.subject, ca.issuer) = (Name::intel(&"x".repeat(LONG)), Name::intel(&"y".repeat(LONG)))
+            })
+            .edit_pck(|pck| pck.issuer = Name::intel(&"x".repeat(LONG)))
+    });
+    let csp = snp(|device| device.vlek(&"x".repeat(LONG)).signing_key(1));
+    let status = tdx(|device| device.platform_status(&"x".repeat(LONG)));
+    for (what, subject) in
+        [("ask", ask), ("issuer", issuer), ("leaf", leaf), ("ca", ca), ("csp", csp), ("status", status)]
+    {
+        let rejection = subject.rejected();
+        let report = serde_json::to_string(rejection.report()).unwrap();
+        for text in [rejection.to_string(), report, subject.expired().join(" ")] {
+            assert!(!text.contains(&"x".repeat(81)) && !text.contains(&"y".repeat(81)), "{what}: {} bytes", text.len());
+            assert!(text.len() < 60_000, "{what}: {} bytes", text.len());
+        }
+    }
 }

@@ -61,9 +61,12 @@ pub(crate) fn tcb(certificate: &Certificate<'_>, product: Product) -> Result<Tcb
     })
 }
 
+/// No product or provider has a longer name. A bound, because reports show them.
+const MAX_TEXT: usize = 64;
+
 /// An IA5String that fills `value`.
 fn text(value: &[u8]) -> Option<&str> {
     let mut der = Der::new(value);
     let content = der.content(IA5_STRING).ok()?;
-    (der.is_empty() && content.is_ascii()).then(|| std::str::from_utf8(content).ok())?
+    (der.is_empty() && content.is_ascii() && content.len() <= MAX_TEXT).then(|| std::str::from_utf8(content).ok())?
 }

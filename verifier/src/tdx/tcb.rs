@@ -153,9 +153,9 @@ pub(crate) fn evaluate(
 }
 
 fn known(status: &str, allowed: impl Fn(TcbStatus) -> bool) -> Result<TcbStatus, NoEvaluation> {
-    TcbStatus::parse(status)
-        .filter(|status| allowed(*status))
-        .ok_or_else(|| NoEvaluation::Status(format!("unknown status `{status}`")))
+    TcbStatus::parse(status).filter(|status| allowed(*status)).ok_or_else(|| {
+        NoEvaluation::Status(format!("unknown status `{}`", status.chars().take(64).collect::<String>()))
+    })
 }
 
 fn is_module_status(status: TcbStatus) -> bool {

@@ -88,6 +88,10 @@ pub(crate) struct Certificate<'a> {
     signature: &'a [u8],
 }
 
+/// RFC 5280, section 4.1.2.2 allows 20, and some issue 21. A bound, because reports show serial numbers.
+const MAX_SERIAL: usize = 32;
+/// RFC 5280, appendix A.1, ub-common-name. A bound, because reports show names.
+const MAX_COMMON_NAME: usize = 64;
 /// No certificate of AMD or Intel has more than sixteen.
 const MAX_EXTENSIONS: usize = 32;
 
@@ -109,6 +113,9 @@ impl<'a> Certificate<'a> {
         }
         version.end()?;
         let serial = fields.integer()?;
+        if serial.len() > MAX_SERIAL {
+            return Err(DerError("a serial number of more than 32 bytes"));
+        }
         if fields.element(SEQUENCE)?.whole != algorithm.whole {
             return Err(DerError("two different signature algorithms in one certificate"));
         }
@@ -374,7 +381,7 @@ fn parse_key_usage(value: &[u8]) -> der::Result<u16> {
     }
 }
 
-/// The common name in a `Name`, all of its bytes given; `None` unless there is exactly one.
+/// The common name in a `Name`, all of its bytes given; `None` unless there is exactly one, of the length that is allowed.
 pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
     let mut sets = Der::new(name).nested(SEQUENCE).ok()?;
     let mut found = None;
@@ -388,7 +395,11 @@ pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
                 if found.is_some() || ![UTF8_STRING, PRINTABLE_STRING, IA5_STRING].contains(&value.tag) {
                     return None;
                 }
-                found = Some(std::str::from_utf8(value.content).ok()?);
+                let name = std::str::from_utf8(value.content).ok()?;
+                if name.chars().count() > MAX_COMMON_NAME {
+                    return None;
+                }
+                found = Some(name);
             }
         }
     }
