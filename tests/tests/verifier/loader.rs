@@ -139,6 +139,37 @@ fn a_value_of_another_form_is_refused_with_its_line() {
     }
 }
 
+/// `--report-data 0x…` is taken on the command line, so a policy takes it as well, in every field of bytes.
+#[test]
+fn bytes_may_have_a_prefix() {
+    let fields = [
+        (Tee::SevSnp, "measurement", 48),
+        (Tee::SevSnp, "host_data", 32),
+        (Tee::SevSnp, "family_id", 16),
+        (Tee::SevSnp, "report_data", 64),
+        (Tee::SevSnp, "chip_ids", 64),
+        (Tee::SevSnp, "chip_ids", 8),
+        (Tee::Tdx, "mrtd", 48),
+        (Tee::Tdx, "service_td", 48),
+        (Tee::Tdx, "ppids", 16),
+    ];
+    for (tee, field, length) in fields {
+        let rule = |text: String| match field {
+            "chip_ids" | "ppids" => with(tee, field, &format!("[\"{text}\"]")),
+            _ => with(tee, field, &format!("\"{text}\"")),
+        };
+        let digits = "5a".repeat(length);
+        let plain = Policy::parse(&rule(digits.clone())).unwrap();
+        let prefixed = Policy::parse(&rule(format!("0x{digits}"))).unwrap();
+        assert_eq!(plain.differences(&prefixed), [], "{field}");
+        for wrong in [format!("0X{digits}"), format!("0x0x{digits}"), format!("0x{}", &digits[2..]), "0x".to_owned()] {
+            let text = rule(wrong);
+            let error = refused(&text).to_string();
+            assert!(error.contains(&format!("line {},", line_of(&text, &format!("{field} = ")))), "{error}");
+        }
+    }
+}
+
 #[test]
 fn unknown_bits_are_refused_by_name() {
     for (tee, field, known) in [

@@ -179,7 +179,7 @@ pub(crate) struct ChipIdText(pub(crate) ChipId);
 impl<'de> Deserialize<'de> for ChipIdText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = crate::bytes::from_hex(&text).filter(|bytes| bytes.len() == 64 || bytes.len() == 8);
+        let bytes = crate::bytes::written_hex(&text).filter(|bytes| bytes.len() == 64 || bytes.len() == 8);
         let Some(bytes) = bytes else {
             return Err(serde::de::Error::custom(format_args!(
                 "`{text}`: expected a chip id of 128 hexadecimal digits (Turin: also 16)"

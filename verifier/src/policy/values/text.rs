@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{ReferenceValue, ReferenceValues, ReferenceValuesError};
-use crate::bytes::from_hex;
+use crate::bytes::written_hex;
 use crate::checks::Tee;
 use crate::policy::place::position;
 
@@ -119,7 +119,7 @@ impl Reader<'_> {
 
     fn one(&self, value: &Spanned<DeValue<'_>>) -> Result<ReferenceValue, ReferenceValuesError> {
         let read = match value.get_ref() {
-            DeValue::String(text) => from_hex(text).map(ReferenceValue::Bytes),
+            DeValue::String(text) => written_hex(text).map(ReferenceValue::Bytes),
             other => number(other).map(ReferenceValue::Number),
         };
         read.ok_or_else(|| self.wrong(value.span().start, "expected hexadecimal digits in quotes, or a number"))
@@ -166,6 +166,17 @@ mod tests {
         assert_eq!(found(Tee::SevSnp, "vmpl").0, [ReferenceValue::Number(1)]);
         assert_eq!(found(Tee::Tdx, "mrtd"), (vec![one], Some("make mrtd")));
         assert_eq!(values.given().len(), 4);
+    }
+
+    #[test]
+    fn a_prefix_changes_no_value() {
+        let digits = "ab".repeat(48);
+        let read = |value: &str| ReferenceValues::parse(&whole(&format!("[tdx]\nmrtd = \"{value}\"\n")));
+        let plain = read(&digits).unwrap();
+        assert_eq!(read(&format!("0x{digits}")).unwrap(), plain);
+        for wrong in [format!("0x0x{digits}"), format!("x{digits}"), format!("0X{digits}"), "0x".to_owned()] {
+            assert!(read(&wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
