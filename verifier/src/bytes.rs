@@ -53,6 +53,8 @@ pub(crate) trait HexBytes: Sized {
     const LENGTH: usize;
     /// The value that an author spells with `text`.
     fn parse_hex(text: &str) -> Option<Self>;
+    /// The bytes themselves.
+    fn as_bytes(&self) -> &[u8];
 }
 
 macro_rules! fixed_bytes {
@@ -64,6 +66,7 @@ macro_rules! fixed_bytes {
         impl HexBytes for $name {
             const LENGTH: usize = $length;
             fn parse_hex(text: &str) -> Option<Self> { written_hex(text)?.try_into().ok().map(Self) }
+            fn as_bytes(&self) -> &[u8] { &self.0 }
         }
 
         impl fmt::Display for $name {

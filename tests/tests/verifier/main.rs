@@ -14,6 +14,7 @@ mod formats;
 mod loader;
 mod memory;
 mod policy_diff;
+mod policy_pins;
 mod policy_schema;
 mod policy_text;
 mod policy_witness;

@@ -71,8 +71,8 @@ fn evidence_that_a_wider_snp_rule_lets_in_is_announced_by_its_field() {
         UNCHECKED,
         "snp.guest.measurement",
     );
-    widened(snp(|device| device.vmpl(1)), "vmpl", "[0, 1]", "snp.guest.vmpl");
-    widened(snp(|device| device.guest_svn(3)), "guest_svn", "{ at_least = 0 }", "snp.guest.guest-svn");
+    widened(snp(|device| device.vmpl(1)).claiming_nothing(), "vmpl", "[0, 1]", "snp.guest.vmpl");
+    widened(snp(|device| device.guest_svn(3)), "guest_svn", "[0, 3]", "snp.guest.guest-svn");
     widened(snp(|device| device.report_data([9; 64])), "report_data", UNCHECKED, "snp.guest.report-data");
     widened(genoa.under("report_data", "\"caller\""), "report_data", UNCHECKED, "snp.guest.report-data");
 }

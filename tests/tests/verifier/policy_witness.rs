@@ -17,6 +17,10 @@ fn embodied(tee: Tee, field: &str, a: &str, b: &str, check: &str) -> usize {
         let subject = match (tee, field) {
             // A VLEK has a provider, and a VCEK has none.
             (Tee::SevSnp, "csp_ids") => subject.under("signing_keys", "[\"vlek\"]"),
+            // What an ID block says counts only under a key.
+            (Tee::SevSnp, "id_key") => ["guest_svn", "family_id", "image_id"]
+                .into_iter()
+                .fold(subject, |subject, field| subject.under(field, UNCHECKED)),
             (Tee::SevSnp, "minimum_tcb") => subject.under("minimum_firmware", "\"unchecked\""),
             _ => subject,
         };
@@ -299,7 +303,8 @@ fn every_example_of_a_snp_rule_is_forged_and_judged() {
     add("guest_svn", "snp.guest.guest-svn", "3", "{ at_least = 2 }");
     add("guest_svn", "snp.guest.guest-svn", "3", "[1, 2]");
     add("vmpl", "snp.guest.vmpl", "[0]", "[0, 1]");
-    add("vmpl", "snp.guest.vmpl", "[0]", "{ at_least = 1 }");
+    add("vmpl", "snp.guest.vmpl", "[0]", "[1, 2, 3]");
+    add("vmpl", "snp.guest.vmpl", "[1, 2, 3]", UNCHECKED);
     add("vmpl", "snp.guest.vmpl", "[0]", UNCHECKED);
     let mut fields: BTreeMap<&str, usize> = BTreeMap::new();
     for (field, check, a, b) in &rules {

@@ -196,7 +196,7 @@ mod tests {
         changes("denied_products = {}", "denied_products = { milan = \"why\" }", "denied_products", Some(Narrower));
         changes("revocation = \"if-supplied\"", "revocation = \"required\"", "revocation", Some(Narrower));
         changes("revocation = \"if-supplied\"", "revocation = \"unchecked\"", "revocation", Some(Wider));
-        changes("vmpl = \"unchecked\"", "vmpl = { at_least = 1 }", "vmpl", Some(Narrower));
+        changes("vmpl = \"unchecked\"", "vmpl = [1, 2]", "vmpl", Some(Narrower));
         changes(
             "minimum_firmware = \"unchecked\"",
             "minimum_firmware = \"1.55.1\"",
@@ -211,21 +211,15 @@ mod tests {
 
     #[test]
     fn two_rules_are_compared_by_what_they_accept() {
+        // An ID block counts only under a key.
+        let genuine = GENUINE.replacen("id_key = \"unchecked\"", &format!("id_key = \"{}\"", "01".repeat(48)), 1);
         let demand = |text: &str| {
-            let text = GENUINE.replacen("vmpl = \"unchecked\"", text, 1);
+            let text = genuine.replacen("guest_svn = \"unchecked\"", text, 1);
             let policy = Policy::parse(&text).unwrap();
-            policy
-                .sev_snp()
-                .unwrap()
-                .1
-                .demands()
-                .into_iter()
-                .find(|(field, _)| text.starts_with(field) || *field == "vmpl")
-                .unwrap()
-                .1
+            policy.sev_snp().unwrap().1.demands().into_iter().find(|(field, _)| *field == "guest_svn").unwrap().1
         };
-        let (one, two, list, least) =
-            (demand("vmpl = 1"), demand("vmpl = 2"), demand("vmpl = [1, 2]"), demand("vmpl = { at_least = 1 }"));
+        let [one, two, list, least] =
+            ["1", "2", "[1, 2]", "{ at_least = 1 }"].map(|rule| demand(&format!("guest_svn = {rule}")));
         assert!(list.covers(&one) && list.covers(&two) && least.covers(&list));
         assert!(!one.covers(&two) && !one.covers(&list) && !list.covers(&least));
         let floors = |bootloader: u8| {

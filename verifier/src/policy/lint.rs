@@ -249,17 +249,17 @@ impl Lint<'_> {
                 "\"rejected\"",
             );
         }
-        self.waived(!profile.measurement.is_pinned(), Error, "measurement", "the launch measurement of your image");
+        self.waived(!profile.measurement.is_asked(), Error, "measurement", "the launch measurement of your image");
         if profile.bound_to.required() == Some(&BoundTo::Workload) {
             self.waived(
-                !profile.host_data.is_pinned(),
+                !profile.host_data.is_asked(),
                 Warning,
                 "host_data",
                 "the digest of what the host must bind, if the claim of a workload rests on it",
             );
         }
         self.waived(
-            !profile.vmpl.is_pinned(),
+            !profile.vmpl.is_asked(),
             Warning,
             "vmpl",
             "[0], or the level of your guest's kernel below a paravisor",
@@ -441,18 +441,18 @@ impl Lint<'_> {
             &[("migratable", "a service TD can take the TD, with its memory, elsewhere")],
         );
         self.xfam(profile);
-        self.waived(!profile.service_td.is_pinned(), Warning, "service_td", "\"none\"");
-        self.waived(!profile.mrtd.is_pinned(), Error, "mrtd", "the measurement of your firmware");
+        self.waived(!profile.service_td.is_asked(), Warning, "service_td", "\"none\"");
+        self.waived(!profile.mrtd.is_asked(), Error, "mrtd", "the measurement of your firmware");
         for (field, pinned) in [
-            ("rtmr0", profile.rtmr0.is_pinned()),
-            ("rtmr1", profile.rtmr1.is_pinned()),
-            ("rtmr2", profile.rtmr2.is_pinned()),
+            ("rtmr0", profile.rtmr0.is_asked()),
+            ("rtmr1", profile.rtmr1.is_asked()),
+            ("rtmr2", profile.rtmr2.is_asked()),
         ] {
             self.waived(!pinned, Warning, field, "the value that your image boots to");
         }
         if profile.bound_to.required() == Some(&BoundTo::Workload) {
             self.waived(
-                !profile.mrconfigid.is_pinned(),
+                !profile.mrconfigid.is_asked(),
                 Warning,
                 "mrconfigid",
                 "the digest of what the host must bind, if the claim of a workload rests on it",
@@ -710,7 +710,6 @@ mod tests {
                 "every advisory",
             ),
             ("tcb_status = [\"UpToDate\"]", "tcb_status = \"unchecked\"", Warning, "tcb_status", "OutOfDate"),
-            ("profiling = \"rejected\"", "profiling = \"allowed\"", Error, "profiling", "watch"),
             ("\"sept-ve-disable\"", "", Warning, "attributes", "`sept-ve-disable` is not required"),
             ("\"migratable\", ", "", Warning, "attributes", "`migratable` is not forbidden"),
             ("required = \"0x3\"", "required = \"0x6dbe7\"", Warning, "xfam", "exactly one value"),
@@ -736,12 +735,19 @@ mod tests {
     #[test]
     fn code_that_is_not_pinned_and_debug_are_errors() {
         let text = GENUINE.replace("debug = \"rejected\"", "debug = \"allowed\"");
+        let text = text.replace("profiling = \"rejected\"", "profiling = \"allowed\"");
         let remarks = lint(&text, STRICT).unwrap();
         let errors: Vec<_> =
             remarks.iter().filter(|one| one.severity == Severity::Error).map(|one| one.field.as_str()).collect();
         assert_eq!(
             errors,
-            ["sev-snp.genuine.debug", "sev-snp.genuine.measurement", "tdx.genuine.debug", "tdx.genuine.mrtd"]
+            [
+                "sev-snp.genuine.debug",
+                "sev-snp.genuine.measurement",
+                "tdx.genuine.debug",
+                "tdx.genuine.profiling",
+                "tdx.genuine.mrtd"
+            ]
         );
     }
 

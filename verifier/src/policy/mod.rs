@@ -7,6 +7,7 @@ mod demand;
 mod diff;
 mod explain;
 mod lint;
+mod pinned;
 mod place;
 mod rule;
 mod seen;
@@ -26,7 +27,7 @@ pub use diff::{Difference, Direction};
 pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
-pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
+pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum, Vmpl};
 pub use shown::Shown;
 pub(crate) use tdx::{
     ATTRIBUTE_BITS, Advisory, DecidingEvaluation, EventLog, Grace, ServiceTd, StatusName, TdxProfile, Trailing,
@@ -34,6 +35,7 @@ pub(crate) use tdx::{
 pub use values::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
 pub use witness::{Example, Side};
 
+use self::pinned::{BOUND_WITHOUT_CODE, only_with_code};
 use crate::bytes::ReportData;
 use crate::checks::Tee;
 use crate::findings::BoundTo;
@@ -64,8 +66,6 @@ impl PolicyError {
         self.0.starts_with(BOUND_WITHOUT_CODE).then_some(BOUND_WITHOUT_CODE)
     }
 }
-
-const BOUND_WITHOUT_CODE: &str = "policy.bound-without-code";
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,19 +190,19 @@ impl Document {
         };
         for (name, profile) in &self.sev_snp {
             let place = format!("sev-snp.{name}");
-            only_with_code(&place, &profile.bound_values(), &profile.code_values())?;
-            only_with_code(&place, &profile.id_block_values(), &profile.id_block_keys())?;
+            only_with_code(&place, &profile.bound(), &profile.code())?;
+            only_with_code(&place, &profile.id_block(), &profile.id_block_key())?;
             if let Some(contradiction) = profile.contradiction() {
                 return Err(format!("[{place}] {contradiction}"));
             }
         }
         for (name, profile) in &self.tdx {
             let place = format!("tdx.{name}");
-            only_with_code(&place, &profile.boot_values(), &profile.firmware_values())?;
+            only_with_code(&place, &profile.boot(), &[profile.firmware()])?;
             if let Some(contradiction) = profile.contradiction() {
                 return Err(format!("[{place}] {contradiction}"));
             }
-            only_with_code(&place, &profile.bound_values(), &profile.code_values())?;
+            only_with_code(&place, &profile.bound(), &profile.code())?;
         }
         let profiles = Profiles {
             name: self.name,
@@ -248,18 +248,5 @@ fn only_profile<P>(tee: &str, profiles: BTreeMap<String, P>) -> Result<Option<(S
             "[{tee}.{first}] and [{tee}.{second}]: expected one profile for each type of evidence; put the other into a policy of its own"
         )),
         (only, _) => Ok(only),
-    }
-}
-
-/// A value that the host chooses or the guest extends says nothing unless the code that enforces it is pinned too.
-fn only_with_code(place: &str, bound: &[(&str, bool)], code: &[(&str, bool)]) -> Result<(), String> {
-    let expected = bound.iter().find(|(_, pinned)| *pinned);
-    let unpinned = code.iter().find(|(_, pinned)| !*pinned);
-    match (expected, unpinned) {
-        (Some((bound, _)), Some((code, _))) => Err(format!(
-            "{BOUND_WITHOUT_CODE}: [{place}] expects `{bound}` while `{code}` does not pin who enforces it: anybody could claim it; \
-             pin `{code}` (or reject it, for debug), or write `{bound} = \"unchecked\"`"
-        )),
-        _ => Ok(()),
     }
 }

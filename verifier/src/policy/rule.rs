@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use crate::bytes::{HexBytes, ReportData};
 use crate::findings::BoundTo;
-use crate::reference::UNCHECKED;
+use crate::reference::{SAYS_NOTHING, UNCHECKED};
 
 /// A rule, or the written word that there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Form for BoundTo {}
 /// The rule, unless it says nothing.
 fn meaningful<T: Form, E: de::Error>(rule: T) -> Result<Waivable<T>, E> {
     if rule.says_nothing() {
-        return Err(E::custom(format_args!("a rule that accepts or refuses nothing: write \"{UNCHECKED}\" instead")));
+        return Err(E::custom(SAYS_NOTHING));
     }
     Ok(Waivable::Required(rule))
 }

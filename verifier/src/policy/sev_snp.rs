@@ -3,11 +3,13 @@
 use serde::Deserialize;
 use serde::de::Deserializer;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use super::pinned::pins;
 use super::rule::{Bits, Form, Mask, ReportDataRule, Revocation, Switch, Version, Waivable};
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
 use crate::findings::BoundTo;
-use crate::reference::Expect;
+use crate::reference::{Expect, Scalar};
 
 /// Every expectation of an SEV-SNP report. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
@@ -45,45 +47,19 @@ pub(crate) struct SnpProfile {
     pub(crate) family_id: Expect<BlockId>,
     pub(crate) image_id: Expect<BlockId>,
     pub(crate) report_id_ma: Expect<ReportId>,
-    pub(crate) vmpl: Expect<u32>,
+    pub(crate) vmpl: Expect<Vmpl>,
     pub(crate) id_key: Expect<Mr>,
     pub(crate) author_key: Expect<Mr>,
     pub(crate) report_data: ReportDataRule,
 }
 
 impl SnpProfile {
-    /// What the host chooses, and claims about the workload that rest on it.
-    pub(super) fn bound_values(&self) -> [(&'static str, bool); 2] {
-        [("host_data", self.host_data.is_pinned()), ("bound_to", self.bound_to.required().is_some())]
-    }
-
-    /// What pins the code. A lower privilege level can claim to be the code above it, and under debug none binds anybody.
-    pub(super) fn code_values(&self) -> [(&'static str, bool); 3] {
-        [
-            ("measurement", self.measurement.is_pinned()),
-            ("vmpl", self.vmpl.is_pinned()),
-            ("debug", self.debug == Switch::Rejected),
-        ]
-    }
-
-    /// What the ID block says: anybody can sign one, so it counts only under a key that is expected.
-    pub(super) fn id_block_values(&self) -> [(&'static str, bool); 3] {
-        [
-            ("guest_svn", self.guest_svn.is_pinned()),
-            ("family_id", self.family_id.is_pinned()),
-            ("image_id", self.image_id.is_pinned()),
-        ]
-    }
-
-    /// Who signed the ID block.
-    pub(super) fn id_block_keys(&self) -> [(&'static str, bool); 1] {
-        [("id_key", self.id_key.is_pinned() || self.author_key.is_pinned())]
-    }
-
     /// What contradicts itself.
     pub(super) fn contradiction(&self) -> Option<String> {
-        if self.migration_agent == Switch::Allowed && !self.report_id_ma.is_pinned() {
-            return Some("`migration_agent` is allowed and `report_id_ma` unchecked: name the agent".to_owned());
+        if self.migration_agent == Switch::Allowed && !pins("report_id_ma", &self.report_id_ma) {
+            let what =
+                "`migration_agent` is allowed and `report_id_ma` names no agent: it may be anybody's; name the agent";
+            return Some(what.to_owned());
         }
         let minima = self.minimum_tcb.required()?;
         let wrong = minima.iter().find(|(product, least)| least.fmc.is_some() != (**product == ProductName::Turin))?;
@@ -152,6 +128,40 @@ pub(crate) enum ProductName {
 pub(crate) enum SigningKeyName {
     Vcek,
     Vlek,
+}
+
+/// A virtual machine privilege level, 0 to 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Vmpl(pub(crate) u32);
+
+impl Vmpl {
+    /// The least privileged.
+    pub(super) const LAST: u32 = 3;
+    /// Why a rule about it is no floor.
+    pub(super) const NO_FLOOR: &str =
+        "VMPL 0 is the most privileged, and a floor would take in the less privileged; name one level, such as 0";
+}
+
+impl fmt::Display for Vmpl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Scalar for Vmpl {
+    const NO_FLOOR: Option<&'static str> = Some(Self::NO_FLOOR);
+    fn is_everything(rule: &Expect<Self>) -> bool {
+        rule.accepted().is_some_and(|levels| (0..=Self::LAST).all(|level| levels.contains(&Self(level))))
+    }
+    fn form() -> String {
+        format!("a privilege level from 0 to {}", Self::LAST)
+    }
+    fn from_text(_: &str) -> Option<Self> {
+        None
+    }
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().filter(|level| *level <= Self::LAST).map(Self)
+    }
 }
 
 /// The one stricter order that a policy can ask for.

@@ -60,17 +60,6 @@ pub(crate) struct TdxProfile {
 }
 
 impl TdxProfile {
-    /// What the host chooses or the guest extends, and claims about the workload that rest on it.
-    pub(super) fn bound_values(&self) -> [(&'static str, bool); 5] {
-        [
-            ("mrconfigid", self.mrconfigid.is_pinned()),
-            ("mrowner", self.mrowner.is_pinned()),
-            ("mrownerconfig", self.mrownerconfig.is_pinned()),
-            ("rtmr3", self.rtmr3.is_pinned()),
-            ("bound_to", self.bound_to.required().is_some()),
-        ]
-    }
-
     /// What softens a rule that is not there.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let soft = if self.out_of_date_grace != Grace::None {
@@ -87,28 +76,6 @@ impl TdxProfile {
             }
             _ => "`tcb_exceptions` soften `tcb_status`, which is unchecked: write {}, or the statuses",
         })
-    }
-
-    /// What the firmware extends at boot, and what pins the firmware.
-    pub(super) fn boot_values(&self) -> [(&'static str, bool); 3] {
-        [("rtmr0", self.rtmr0.is_pinned()), ("rtmr1", self.rtmr1.is_pinned()), ("rtmr2", self.rtmr2.is_pinned())]
-    }
-
-    /// What pins the firmware.
-    pub(super) fn firmware_values(&self) -> [(&'static str, bool); 1] {
-        [("mrtd", self.mrtd.is_pinned())]
-    }
-
-    /// What pins the code: MRTD is the firmware alone; kernel, command line and initrd are in RTMR1 and RTMR2, and the
-    /// ACPI tables, which are code that the host supplies (BadAML), in RTMR0. Under debug none of it binds anybody.
-    pub(super) fn code_values(&self) -> [(&'static str, bool); 5] {
-        [
-            ("mrtd", self.mrtd.is_pinned()),
-            ("rtmr0", self.rtmr0.is_pinned()),
-            ("rtmr1", self.rtmr1.is_pinned()),
-            ("rtmr2", self.rtmr2.is_pinned()),
-            ("debug", self.debug == Switch::Rejected),
-        ]
     }
 }
 
@@ -278,7 +245,7 @@ impl fmt::Display for ServiceTd {
 }
 
 impl Scalar for ServiceTd {
-    const ORDERED: bool = false;
+    const NO_FLOOR: Option<&'static str> = Mr::NO_FLOOR;
     fn form() -> String {
         "\"none\" or 96 hexadecimal digits".to_owned()
     }

@@ -259,7 +259,7 @@ mod tests {
                 "`guest_svn` is not asked",
             ),
             ("vmpl = [0]", "vmpl = [0]", "vmpl = 1\n", "`vmpl` must be 0"),
-            ("vmpl = [0]", "vmpl = [0]", "vmpl = { at_least = 0 }\n", "`vmpl` must be 0"),
+            ("vmpl = [0]", "vmpl = [0]", "vmpl = [0, 1]\n", "`vmpl` must be 0"),
         ] {
             let text = STRICT.replace(from, to);
             let error = Policy::parse_with(&text, &values(&(snp() + more + &tdx()))).unwrap_err().to_string();

@@ -205,14 +205,19 @@ mod tests {
             (&whole("[tdx]\nrtmr4 = \"11\""), "`tdx.rtmr4`: no such reference value"),
             (&whole("[sev-snp]\nvmpl = -1"), "or a number (line 4, column 8)"),
             (
-                &whole("[sev-snp]\nvmpl = { value = 1, at_least = 1 }"),
-                "`value` or `at_least`, not both (line 4, column 8)",
+                &whole("[sev-snp]\nguest_svn = { value = 1, at_least = 1 }"),
+                "`value` or `at_least`, not both (line 4, column 13)",
             ),
             (&whole("[sev-snp]\nvmpl = { source = \"x\" }"), "`value` is missing (line 4, column 8)"),
             (
                 &whole("[sev-snp]\nvmpl = { least = 1 }"),
                 "`least`: expected `value` or `at_least`, and `source` (line 4, column 10)",
             ),
+            (
+                &whole("[sev-snp]\nvmpl = { at_least = 1 }"),
+                "`sev-snp.vmpl`: `at_least` does not fit: VMPL 0 is the most",
+            ),
+            (&whole("[sev-snp]\nguest_svn = { at_least = 0 }"), "accepts or refuses nothing"),
             (&whole("[sev-snp]\nvmpl = 1\nsource = 1"), "`source`: expected a text"),
             (&whole("[sev-snp]\nvmpl = 1\nvmpl = 1"), "duplicate key"),
             (&whole("[sev-snp]\nvmpl = 1 1"), "line 4, column 8"),
