@@ -16,6 +16,7 @@ mod memory;
 mod policy_diff;
 mod policy_pins;
 mod policy_schema;
+mod policy_silent;
 mod policy_text;
 mod policy_witness;
 mod pools;

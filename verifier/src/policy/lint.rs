@@ -174,14 +174,6 @@ impl Lint<'_> {
 
     fn bits(&mut self, field: &str, rule: &Waivable<Bits>, must: &[(&str, &str)], must_not: &[(&str, &str)]) {
         let Some(bits) = rule.required() else { return };
-        if let Some(both) = bits.required.iter().find(|name| bits.forbidden.contains(name)) {
-            self.say(
-                Severity::Error,
-                field,
-                format!("`{both}` is required and forbidden: nothing is accepted"),
-                "it in one list only",
-            );
-        }
         for (name, opens) in must.iter().filter(|(name, _)| !bits.required.iter().any(|own| own == name)) {
             self.say(
                 Severity::Warning,
@@ -237,7 +229,6 @@ impl Lint<'_> {
             &[("alias-check-complete", "memory modules can alias memory (BadRAM, CVE-2024-21944)")],
             &[],
         );
-        self.bits("policy_flags", &profile.policy_flags, &[], &[]);
         if profile.debug == Switch::Allowed {
             self.say(Error, "debug", "the host can read and change the guest's memory", "\"rejected\"");
         }
@@ -269,21 +260,7 @@ impl Lint<'_> {
 
     fn products(&mut self, profile: &SnpProfile) {
         let listed = &profile.products;
-        if listed.is_empty() {
-            self.say(
-                Severity::Error,
-                "products",
-                "the list is empty: nothing is accepted",
-                "the generations that you take",
-            );
-        } else if listed.iter().all(|product| profile.denied_products.contains_key(product)) {
-            self.say(
-                Severity::Error,
-                "denied_products",
-                "every product that is listed is denied: nothing is accepted",
-                "only the products that you refuse",
-            );
-        } else if let Some(both) = listed.iter().find(|product| profile.denied_products.contains_key(product)) {
+        if let Some(both) = listed.iter().find(|product| profile.denied_products.contains_key(product)) {
             let opens = format!("`{}` is listed and denied; the denial holds", spelt(both));
             self.say(Severity::Warning, "products", opens, "the list without it");
         }
@@ -329,9 +306,6 @@ impl Lint<'_> {
 
     fn keys(&mut self, profile: &SnpProfile) {
         let vlek = profile.signing_keys.contains(&SigningKeyName::Vlek);
-        if profile.signing_keys.is_empty() {
-            self.say(Severity::Error, "signing_keys", "the list is empty: nothing is accepted", "[\"vcek\"]");
-        }
         self.waived(
             vlek && profile.csp_ids.required().is_none(),
             Severity::Warning,
@@ -511,10 +485,7 @@ impl Lint<'_> {
             return self.waived(true, Severity::Warning, "xfam", "{ required = \"0x3\", allowed = \"0x6dbe7\" }");
         };
         let (required, allowed) = (rule.required.0, rule.allowed.0);
-        if required & !allowed != 0 {
-            let opens = format!("{:#x} is required and not allowed: nothing is accepted", required & !allowed);
-            self.say(Severity::Error, "xfam", opens, "every required bit in `allowed` too");
-        } else if required == allowed {
+        if required == allowed {
             let opens = "exactly one value: the same TD on the next processor, with one more feature, is refused";
             self.say(Severity::Warning, "xfam", opens, "what you need in `required`, what you can bear in `allowed`");
         }
@@ -599,19 +570,10 @@ mod tests {
 
     #[test]
     fn each_weakness_and_contradiction_is_named() {
-        use Severity::{Error, Note, Warning};
+        use Severity::{Note, Warning};
         let ones = "2".repeat(96);
         for (from, to, severity, field, says) in [
-            ("products = [\"milan\", \"genoa\", \"turin\"]", "products = []", Error, "products", "empty"),
             ("denied_products = {}", "denied_products = { milan = \"why\" }", Warning, "products", "listed and denied"),
-            (
-                "denied_products = {}",
-                "denied_products = { milan = \"a\", genoa = \"b\", turin = \"c\" }",
-                Error,
-                "denied_products",
-                "every product",
-            ),
-            ("signing_keys = [\"vcek\"]", "signing_keys = []", Error, "signing_keys", "empty"),
             ("signing_keys = [\"vcek\"]", "signing_keys = [\"vlek\"]", Warning, "csp_ids", "any provider"),
             ("masked_chip_id = \"rejected\"", "masked_chip_id = \"allowed\"", Warning, "masked_chip_id", "which chip"),
             (
@@ -640,7 +602,7 @@ mod tests {
             ("out_of_date_grace = \"none\"", "out_of_date_grace = { days = 9 }", Note, "out_of_date_grace", "9 days"),
             (
                 "\ntcb_exceptions = {}",
-                "\ntcb_exceptions = { INTEL-SA-00837 = { statuses = [\"OutOfDate\"], until = \"2027-01-01T00:00:00Z\", reason = \"\" } }",
+                "\ntcb_exceptions = { INTEL-SA-00837 = { statuses = [\"OutOfDate\"], until = \"2027-01-01T00:00:00Z\", reason = \"why\" } }",
                 Note,
                 "tcb_exceptions",
                 "INTEL-SA-00837 is taken until",
@@ -671,13 +633,6 @@ mod tests {
                 "any version",
             ),
             ("required = [\"alias-check-complete\"]", "required = []", Warning, "platform_info", "BadRAM"),
-            (
-                "required = [], forbidden = [\"cxl\"]",
-                "required = [\"cxl\"], forbidden = [\"cxl\"]",
-                Error,
-                "policy_flags",
-                "required and forbidden",
-            ),
             (
                 "migration_agent = \"rejected\"",
                 "migration_agent = \"allowed\"",
@@ -713,7 +668,6 @@ mod tests {
             ("\"sept-ve-disable\"", "", Warning, "attributes", "`sept-ve-disable` is not required"),
             ("\"migratable\", ", "", Warning, "attributes", "`migratable` is not forbidden"),
             ("required = \"0x3\"", "required = \"0x6dbe7\"", Warning, "xfam", "exactly one value"),
-            ("allowed = \"0x6dbe7\"", "allowed = \"0x1\"", Error, "xfam", "0x2 is required and not allowed"),
             ("service_td = \"none\"", "service_td = \"unchecked\"", Warning, "service_td", "service TD"),
             ("bound_to = \"workload\"", "bound_to = \"unchecked\"", Warning, "bound_to", ""),
         ] {

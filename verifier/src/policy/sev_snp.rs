@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::pinned::pins;
-use super::rule::{Bits, Form, Mask, ReportDataRule, Revocation, Switch, Version, Waivable};
+use super::rule::{
+    Bits, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Switch, Version, Waivable, clipped,
+    not_empty, reasons,
+};
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
 use crate::findings::BoundTo;
 use crate::reference::{Expect, Scalar};
+use crate::sev_snp::judged_bulletins;
 
 /// Every expectation of an SEV-SNP report. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,9 +23,12 @@ pub(crate) struct SnpProfile {
     #[expect(dead_code, reason = "the loader insists on the word; later wrappings select their profile by it")]
     pub(crate) wrapping: Wrapping,
     pub(crate) bound_to: Waivable<BoundTo>,
+    #[serde(deserialize_with = "not_empty")]
     pub(crate) products: Vec<ProductName>,
     /// Products that are refused, with the reason that the report shows.
+    #[serde(deserialize_with = "reasons")]
     pub(crate) denied_products: BTreeMap<ProductName, String>,
+    #[serde(deserialize_with = "not_empty")]
     pub(crate) signing_keys: Vec<SigningKeyName>,
     pub(crate) csp_ids: Waivable<Vec<String>>,
     pub(crate) masked_chip_id: Switch,
@@ -61,6 +68,10 @@ impl SnpProfile {
                 "`migration_agent` is allowed and `report_id_ma` names no agent: it may be anybody's; name the agent";
             return Some(what.to_owned());
         }
+        if self.products.iter().all(|product| self.denied_products.contains_key(product)) {
+            let what = "`denied_products` denies every product that is listed: nothing is accepted";
+            return Some(what.to_owned());
+        }
         let minima = self.minimum_tcb.required()?;
         let wrong = minima.iter().find(|(product, least)| least.fmc.is_some() != (**product == ProductName::Turin))?;
         Some(format!("`minimum_tcb` of {:?}: Turin alone has an `fmc`, and needs one", wrong.0))
@@ -68,22 +79,62 @@ impl SnpProfile {
 }
 
 impl Form for Committed {}
-impl Form for Bulletins {}
+
+impl Form for Bulletins {
+    fn says_nothing(&self) -> bool {
+        judged_bulletins(self.baseline).iter().all(|bulletin| self.except.contains_key(*bulletin))
+    }
+}
 
 /// The newest baseline of AMD's bulletins that this release holds.
 pub(crate) const BASELINE: u32 = 1;
 
 /// AMD's bulletins by the rows of one baseline: none may be open for longer than the grace, but those named.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenBulletins")]
 pub(crate) struct Bulletins {
-    #[serde(deserialize_with = "baseline")]
     pub(crate) baseline: u32,
     /// From the day of publication; 0 for none.
     pub(crate) grace_days: u32,
     /// By bulletin, the reason that the report shows.
-    #[serde(deserialize_with = "bulletin_exceptions")]
     pub(crate) except: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBulletins {
+    #[serde(deserialize_with = "baseline")]
+    baseline: u32,
+    #[serde(deserialize_with = "grace_days")]
+    grace_days: u32,
+    #[serde(deserialize_with = "bulletin_exceptions")]
+    except: BTreeMap<String, String>,
+}
+
+impl TryFrom<WrittenBulletins> for Bulletins {
+    type Error = String;
+
+    fn try_from(written: WrittenBulletins) -> Result<Self, String> {
+        let WrittenBulletins { baseline, grace_days, except } = written;
+        let judged = judged_bulletins(baseline);
+        match except.keys().find(|id| !judged.contains(&id.as_str())) {
+            Some(id) => Err(format!(
+                "`{id}`: baseline {baseline} judges {} alone: an exception for another says nothing",
+                judged.join(", ")
+            )),
+            None => Ok(Self { baseline, grace_days, except }),
+        }
+    }
+}
+
+fn grace_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let days = u32::deserialize(deserializer)?;
+    if days <= MAX_GRACE_DAYS {
+        return Ok(days);
+    }
+    Err(serde::de::Error::custom(format_args!(
+        "a grace of {days} days: expected at most {MAX_GRACE_DAYS}; a longer one is none, and a rule without one is \"unchecked\""
+    )))
 }
 
 fn baseline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -95,12 +146,15 @@ fn baseline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error>
 }
 
 fn bulletin_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let except = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let except: BTreeMap<String, String> = reasons(deserializer)?;
     let is_id = |id: &str| {
         id.strip_prefix("AMD-SB-").is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
     };
     match except.keys().find(|id| !is_id(id)) {
-        Some(id) => Err(serde::de::Error::custom(format_args!("`{id}`: expected a bulletin such as \"AMD-SB-3016\""))),
+        Some(id) => Err(serde::de::Error::custom(format_args!(
+            "`{}`: expected a bulletin such as \"AMD-SB-3016\"",
+            clipped(id)
+        ))),
         None => Ok(except),
     }
 }
@@ -173,7 +227,7 @@ pub(crate) enum Committed {
 
 /// The least security patch level of each component. `fmc` belongs to Turin alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenMinimum")]
 pub(crate) struct SnpTcbMinimum {
     pub(crate) fmc: Option<u8>,
     pub(crate) bootloader: u8,
@@ -181,6 +235,33 @@ pub(crate) struct SnpTcbMinimum {
     pub(crate) snp: u8,
     pub(crate) microcode: u8,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMinimum {
+    fmc: Option<u8>,
+    bootloader: u8,
+    tee: u8,
+    snp: u8,
+    microcode: u8,
+}
+
+impl TryFrom<WrittenMinimum> for SnpTcbMinimum {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenMinimum) -> Result<Self, &'static str> {
+        let WrittenMinimum { fmc, bootloader, tee, snp, microcode } = written;
+        if [fmc.unwrap_or(0), bootloader, tee, snp, microcode] == [0; 5] {
+            return Err(
+                "a floor of zeros is a rule that accepts or refuses nothing: name what the product must have, or write \
+                        \"unchecked\" for `minimum_tcb`",
+            );
+        }
+        Ok(Self { fmc, bootloader, tee, snp, microcode })
+    }
+}
+
+impl Listed for ChipIdText {}
 
 /// A chip id of 64 bytes, or Turin's 8.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +273,8 @@ impl<'de> Deserialize<'de> for ChipIdText {
         let bytes = crate::bytes::written_hex(&text).filter(|bytes| bytes.len() == 64 || bytes.len() == 8);
         let Some(bytes) = bytes else {
             return Err(serde::de::Error::custom(format_args!(
-                "`{text}`: expected a chip id of 128 hexadecimal digits (Turin: also 16)"
+                "`{}`: expected a chip id of 128 hexadecimal digits (Turin: also 16)",
+                clipped(&text)
             )));
         };
         if bytes.iter().all(|byte| *byte == 0) {

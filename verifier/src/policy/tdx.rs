@@ -5,7 +5,9 @@ use serde::de::Deserializer;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::rule::{Bits, Form, Mask, ReportDataRule, Switch, Waivable};
+use super::rule::{
+    Bits, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Switch, Waivable, clipped, reason,
+};
 use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
 use crate::findings::BoundTo;
@@ -60,22 +62,21 @@ pub(crate) struct TdxProfile {
 }
 
 impl TdxProfile {
-    /// What softens a rule that is not there.
+    /// What softens a rule that is not there, or lets in what is taken anyway.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
-        let soft = if self.out_of_date_grace != Grace::None {
-            "`out_of_date_grace`"
-        } else if !self.tcb_exceptions.is_empty() {
-            "`tcb_exceptions`"
-        } else {
-            return None;
+        let grace = self.out_of_date_grace != Grace::None;
+        let Some(statuses) = self.tcb_status.required() else {
+            return if grace {
+                Some("`out_of_date_grace` softens `tcb_status`, which is unchecked: write \"none\", or the statuses")
+            } else if !self.tcb_exceptions.is_empty() {
+                Some("`tcb_exceptions` soften `tcb_status`, which is unchecked: write {}, or the statuses")
+            } else {
+                None
+            };
         };
-        let unchecked = self.tcb_status.required().is_none();
-        unchecked.then_some(match soft {
-            "`out_of_date_grace`" => {
-                "`out_of_date_grace` softens `tcb_status`, which is unchecked: write \"none\", or the statuses"
-            }
-            _ => "`tcb_exceptions` soften `tcb_status`, which is unchecked: write {}, or the statuses",
-        })
+        (grace && Grace::lets_in(statuses).iter().all(|status| statuses.contains(status))).then_some(
+            "`out_of_date_grace` softens `tcb_status`, which takes all that it would let in: write \"none\", or fewer statuses",
+        )
     }
 }
 
@@ -109,6 +110,26 @@ pub(crate) enum StatusName {
     TDRelaunchAdvisedConfigurationNeeded,
 }
 
+impl StatusName {
+    /// Every one of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::UpToDate,
+        Self::SWHardeningNeeded,
+        Self::ConfigurationNeeded,
+        Self::ConfigurationAndSWHardeningNeeded,
+        Self::OutOfDate,
+        Self::OutOfDateConfigurationNeeded,
+        Self::TDRelaunchAdvised,
+        Self::TDRelaunchAdvisedConfigurationNeeded,
+    ];
+}
+
+impl Listed for StatusName {
+    fn is_everything(statuses: &[Self]) -> bool {
+        Self::ALL.iter().all(|status| statuses.contains(status))
+    }
+}
+
 /// Intel serves an early and a standard evaluation of a platform at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -127,9 +148,6 @@ pub(crate) enum Grace {
     /// Written `{ days = … }`, from the TCB date of what it runs.
     Days(u32),
 }
-
-/// Longer than this is no grace.
-const MAX_GRACE_DAYS: u32 = 3_650;
 
 impl<'de> Deserialize<'de> for Grace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -160,6 +178,20 @@ impl<'de> Deserialize<'de> for Grace {
 }
 
 impl Grace {
+    /// The statuses that a grace lets in beside these. Grace gives time to update; a configuration that is missing is another
+    /// matter, with a word of its own.
+    pub(crate) fn lets_in(statuses: &[StatusName]) -> &'static [StatusName] {
+        use StatusName::{
+            ConfigurationNeeded, OutOfDate, OutOfDateConfigurationNeeded, TDRelaunchAdvised,
+            TDRelaunchAdvisedConfigurationNeeded,
+        };
+        if statuses.contains(&ConfigurationNeeded) {
+            &[OutOfDate, TDRelaunchAdvised, OutOfDateConfigurationNeeded, TDRelaunchAdvisedConfigurationNeeded]
+        } else {
+            &[OutOfDate, TDRelaunchAdvised]
+        }
+    }
+
     /// In days; 0 for none.
     pub(crate) const fn days(self) -> u32 {
         match self {
@@ -176,6 +208,7 @@ pub(crate) struct TcbException {
     pub(crate) statuses: Vec<StatusName>,
     pub(crate) until: Date,
     /// Shown in the report that rests on it.
+    #[serde(deserialize_with = "reason")]
     pub(crate) reason: String,
 }
 
@@ -186,6 +219,18 @@ fn tcb_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap
             "the exception for {} names no status: expected those that it lets in",
             advisory.0
         )));
+    }
+    for (Advisory(id), TcbException { until: Date(until), .. }) in &written {
+        if until.seconds() == 0 {
+            return Err(serde::de::Error::custom(format_args!(
+                "the exception for {id} ended before it began ({until})"
+            )));
+        }
+        if *until >= NO_END {
+            return Err(serde::de::Error::custom(format_args!(
+                "the exception for {id} ends at {until}: expected one before {NO_END}; what ends later does not end"
+            )));
+        }
     }
     Ok(written.into_iter().map(|(advisory, exception)| (advisory.0, exception)).collect())
 }
@@ -208,13 +253,14 @@ impl<'de> Deserialize<'de> for Advisory {
         if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())) {
             return Ok(Self(text));
         }
+        let text = clipped(&text);
         Err(serde::de::Error::custom(format_args!("`{text}`: expected an advisory such as \"INTEL-SA-00837\"")))
     }
 }
 
 /// XFAM by mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenXfam")]
 pub(crate) struct XfamRule {
     /// Bits that must be 1.
     pub(crate) required: Mask,
@@ -222,9 +268,30 @@ pub(crate) struct XfamRule {
     pub(crate) allowed: Mask,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenXfam {
+    required: Mask,
+    allowed: Mask,
+}
+
+impl TryFrom<WrittenXfam> for XfamRule {
+    type Error = String;
+
+    fn try_from(WrittenXfam { required, allowed }: WrittenXfam) -> Result<Self, String> {
+        match required.0 & !allowed.0 {
+            0 => Ok(Self { required, allowed }),
+            both => Err(format!("{both:#x} is required and not allowed: nothing is accepted")),
+        }
+    }
+}
+
+/// x87 and SSE: the TDX module builds no TD without them (XFAM_FIXED1).
+const XFAM_OF_EVERY_TD: u64 = 0x3;
+
 impl Form for XfamRule {
     fn says_nothing(&self) -> bool {
-        self.required.0 == 0 && self.allowed.0 == u64::MAX
+        self.required.0 & !XFAM_OF_EVERY_TD == 0 && self.allowed.0 == u64::MAX
     }
 }
 
@@ -261,14 +328,22 @@ pub(crate) struct PpidText(pub(crate) Ppid);
 impl<'de> Deserialize<'de> for PpidText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Ppid::parse_hex(&text)
-            .map(Self)
-            .ok_or_else(|| serde::de::Error::custom(format_args!("`{text}`: expected a PPID of 32 hexadecimal digits")))
+        Ppid::parse_hex(&text).map(Self).ok_or_else(|| {
+            let text = clipped(&text);
+            serde::de::Error::custom(format_args!("`{text}`: expected a PPID of 32 hexadecimal digits"))
+        })
     }
 }
 
 impl Form for OneEvaluation {}
-impl Form for Date {}
+impl Listed for Advisory {}
+impl Listed for PpidText {}
+
+impl Form for Date {
+    fn says_nothing(&self) -> bool {
+        self.0.seconds() == 0
+    }
+}
 
 /// An instant, written in RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,6 +81,13 @@ pub(crate) fn standing(
     standing
 }
 
+/// The bulletins that a baseline judges, because a report can show them answered.
+pub(crate) fn judged(baseline: u32) -> Vec<&'static str> {
+    let rows = ROWS.iter().filter(|row| row.since <= baseline && !matches!(row.answer, Answer::NotShown));
+    let ids: std::collections::BTreeSet<_> = rows.map(|row| row.bulletin).collect();
+    ids.into_iter().collect()
+}
+
 enum Missing {
     Nothing,
     Unknown,
