@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use teegate_forge::snp::{Product, Tcb};
 use teegate_forge::time::{AT, DAY};
-use teegate_verifier::{Example, Shown, Side, Tee};
+use teegate_verifier::{Direction, Example, Shown, Side, Tee};
 
 use crate::subject::{Subject, snp, tdx};
 
@@ -33,7 +33,14 @@ fn embodied(tee: Tee, field: &str, a: &str, b: &str, check: &str) -> usize {
         assert_eq!(differences.len(), 1, "{field}: {a} / {b}: {differences:?}");
         let difference = &differences[0];
         assert_eq!(difference.field, field);
-        assert!(!difference.examples.is_empty(), "{field}: {a} / {b} has no example");
+        let sides: Vec<_> = difference.examples.iter().map(|example| example.accepted_by).collect();
+        let claimed: &[Side] = match difference.direction {
+            Direction::Wider => &[Side::B],
+            Direction::Narrower => &[Side::A],
+            Direction::Different => &[Side::B, Side::A],
+            other => panic!("{field}: {a} / {b} is {other:?}"),
+        };
+        assert_eq!(sides, claimed, "{field}: {a} / {b}");
         for Example { accepted_by, shows, .. } in &difference.examples {
             let [takes, refuses] = if *accepted_by == Side::A { [rules[0], rules[1]] } else { [rules[1], rules[0]] };
             let subject = embody(tee, field, shows);
@@ -194,7 +201,7 @@ fn embody_tdx(field: &str, shows: &Shown) -> Subject {
         }
         ("event_log", Shown::State(..)) => tdx(|device| device),
         ("deciding_evaluation", Shown::State(..)) => crate::tdx_outlook::with_another(99, AT - DAY),
-        ("out_of_date_grace", Shown::OutOfDate(days)) => {
+        ("out_of_date_grace" | "tcb_status", Shown::OutOfDate(days)) => {
             let date = AT - u64::from(*days) * DAY;
             tdx(move |device| {
                 device

@@ -2,7 +2,7 @@
 //! The loader refuses what means nothing; what stands here loads, and means less than its author may think.
 
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use toml::de::DeTable;
 
@@ -473,6 +473,7 @@ impl Lint<'_> {
         }
         if let (Some(allowed), Some(denied)) =
             (profile.allowed_advisories.required(), profile.denied_advisories.required())
+            && let denied = denied.iter().collect::<BTreeSet<_>>()
             && let Some(both) = allowed.iter().find(|advisory| denied.contains(advisory))
         {
             let opens = format!("`{}` is allowed and denied; the denial holds", both.0);

@@ -7,6 +7,7 @@ mod demand;
 mod diff;
 mod explain;
 mod lint;
+mod names;
 mod pinned;
 mod place;
 mod rule;

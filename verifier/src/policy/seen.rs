@@ -2,6 +2,7 @@
 //! satisfies may be a mistake, or ask for what nobody has shown yet. The user's own values are not in the records.
 
 use super::demand::Demand;
+use super::names::Names;
 use super::shown::{Shown, bit, known_bits};
 use crate::checks::Tee;
 
@@ -58,7 +59,8 @@ fn nearest(field: &str, demand: &Demand, shown: &[Vec<Shown>]) -> String {
                 forbidden.iter().map(|name| format!("`{name}` is absent in {}", count(&|one| !is_set(name, one)))),
             );
             if *unknown_refused {
-                let rule = Demand::Bits { required: Vec::new(), forbidden: Vec::new(), unknown_refused: true };
+                let rule =
+                    Demand::Bits { required: Names::default(), forbidden: Names::default(), unknown_refused: true };
                 words.push(format!("no unknown bit in {}", count(&|one| rule.admits(field, one))));
             }
             words.join(", ")

@@ -65,6 +65,7 @@ impl Demand {
                 days < grace_days || except.contains(id)
             }
             (Self::AtMostDays(grace), Shown::OutOfDate(days)) => days < grace,
+            (Self::OneOf(statuses), Shown::OutOfDate(_)) => statuses.contains("OutOfDate"),
             (Self::Exceptions(exceptions), Shown::Advisory(id, status, at)) => {
                 exceptions.get(id).is_some_and(|(statuses, until, _)| statuses.contains(status) && at < until)
             }
