@@ -17,6 +17,7 @@ mod policy_diff;
 mod policy_pins;
 mod policy_schema;
 mod policy_silent;
+mod policy_size;
 mod policy_text;
 mod policy_witness;
 mod pools;

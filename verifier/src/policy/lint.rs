@@ -77,8 +77,14 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
     let failed = |error: toml::de::Error| PolicyError(error.to_string());
     let document = DeTable::parse(text).map_err(failed)?;
     let strict: toml::Table = toml::from_str(shipped.strict).map_err(failed)?;
-    let mut lint =
-        Lint { text, document: document.get_ref(), place: Vec::new(), tee: Tee::SevSnp, remarks: Vec::new() };
+    let mut lint = Lint {
+        text,
+        document: document.get_ref(),
+        place: Vec::new(),
+        tee: Tee::SevSnp,
+        remarks: Vec::new(),
+        places: BTreeMap::new(),
+    };
     lint.anchors(&policy);
     if let Some((name, profile)) = policy.sev_snp() {
         lint.place = vec!["sev-snp", name];
@@ -117,13 +123,16 @@ struct Lint<'a> {
     place: Vec<&'a str>,
     tee: Tee,
     remarks: Vec<Remark>,
+    /// Where fields stand, by their whole name: a field may earn many remarks.
+    places: BTreeMap<String, (usize, usize)>,
 }
 
 impl Lint<'_> {
     fn say(&mut self, severity: Severity, field: &str, opens: impl Into<String>, instead: impl Into<String>) {
         let path: Vec<&str> = self.place.iter().copied().chain([field]).collect();
-        let (line, column) = position(self.text, key_offset(self.document, &path).unwrap_or(0));
         let (field, opens, instead) = (path.join("."), opens.into(), instead.into());
+        let place = || position(self.text, key_offset(self.document, &path).unwrap_or(0));
+        let (line, column) = *self.places.entry(field.clone()).or_insert_with(place);
         self.remarks.push(Remark { severity, line, column, field, opens, instead });
     }
 
@@ -332,7 +341,7 @@ impl Lint<'_> {
         let Some(minima) = profile.minimum_tcb.required() else {
             return self.waived(true, Severity::Warning, "minimum_tcb", "a floor for each product, as in `strict`");
         };
-        for product in &profile.products {
+        for product in profile.products.iter().collect::<BTreeSet<_>>() {
             let name = spelt(product);
             let Some(own) = minima.get(product) else {
                 let opens =
