@@ -207,7 +207,7 @@ mod tests {
             ("mitigations = \"unchecked\"", "mitigations = \"0x8000000000000000\"", "mitigations", "they show 0x"),
             ("vmpl = [0]", "vmpl = [3]", "vmpl", "they show 0"),
             (
-                "minimum_evaluation_number = 17",
+                "minimum_evaluation_number = 20",
                 "minimum_evaluation_number = 999",
                 "minimum_evaluation_number",
                 "they show 1",

@@ -130,6 +130,13 @@ impl Listed for StatusName {
     }
 }
 
+/// The newest evaluation on record that Intel served as its standard one: TCB info issued on 2026-08-13 and QE identity issued
+/// on 2026-10-07, both 20. (21 is on record since 2026-06-12, as the early one.)
+pub(super) const STANDARD_EVALUATION: u32 = 20;
+
+/// 2018-01-04T00:00:00Z, the date of the lowest TCB level in every TCB info for TDX on record: Intel dates no level earlier.
+pub(super) const OLDEST_TCB_DATE: UnixTime = UnixTime::from_seconds(1_515_024_000);
+
 /// Intel serves an early and a standard evaluation of a platform at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

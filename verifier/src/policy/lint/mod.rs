@@ -11,13 +11,15 @@ use toml::de::DeTable;
 
 use super::demand::Demand;
 use super::explain::about;
+use super::pinned::{Blank, Digest, blank};
 use super::place::{key_offset, position};
-use super::rule::{Bits, ReportDataRule, Waivable};
+use super::rule::{Bits, ReportDataRule, Version, Waivable};
 use super::seen::Seen;
 use super::sev_snp::{ProductName, SnpTcbMinimum};
 use super::values::ReferenceValues;
 use super::{Policy, PolicyError};
 use crate::checks::Tee;
+use crate::reference::Expect;
 
 /// How bad a remark is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -89,13 +91,13 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
     lint.anchors(&policy);
     if let Some((name, profile)) = policy.sev_snp() {
         lint.place = vec!["sev-snp", name];
-        lint.sev_snp(profile, &shipped_floors(&strict));
+        lint.sev_snp(profile, &Floors::of(&strict));
         lint.unseen(&Seen::parse(shipped.seen, Tee::SevSnp).map_err(failed)?, &profile.demands());
     }
     if let Some((name, profile)) = policy.tdx() {
         lint.place = vec!["tdx", name];
         lint.tee = Tee::Tdx;
-        lint.tdx(profile, shipped_evaluation(&strict));
+        lint.tdx(profile);
         lint.unseen(&Seen::parse(shipped.seen, Tee::Tdx).map_err(failed)?, &profile.demands());
     }
     let mut remarks = lint.remarks;
@@ -103,18 +105,21 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
     Ok(remarks)
 }
 
-fn profile_of<'a>(policy: &'a toml::Table, tee: &str) -> Option<&'a toml::Table> {
-    policy.get(tee)?.as_table()?.values().next()?.as_table()
+/// What the strictest policy asks of SEV-SNP firmware.
+struct Floors {
+    tcb: BTreeMap<ProductName, SnpTcbMinimum>,
+    firmware: Option<Version<3>>,
 }
 
-fn shipped_floors(strict: &toml::Table) -> BTreeMap<ProductName, SnpTcbMinimum> {
-    let floors = profile_of(strict, "sev-snp").and_then(|profile| profile.get("minimum_tcb")).cloned();
-    floors.and_then(|floors| floors.try_into().ok()).unwrap_or_default()
-}
-
-fn shipped_evaluation(strict: &toml::Table) -> u32 {
-    let number = profile_of(strict, "tdx").and_then(|profile| profile.get("minimum_evaluation_number"));
-    number.and_then(toml::Value::as_integer).and_then(|number| number.try_into().ok()).unwrap_or(0)
+impl Floors {
+    fn of(strict: &toml::Table) -> Self {
+        let profile = strict.get("sev-snp").and_then(|profiles| profiles.as_table()?.values().next()?.as_table());
+        let field = |name: &str| profile.and_then(|profile| profile.get(name)).cloned();
+        Self {
+            tcb: field("minimum_tcb").and_then(|floors| floors.try_into().ok()).unwrap_or_default(),
+            firmware: field("minimum_firmware").and_then(|version| version.try_into().ok()),
+        }
+    }
 }
 
 struct Lint<'a> {
@@ -141,6 +146,24 @@ impl Lint<'_> {
     fn waived(&mut self, waived: bool, severity: Severity, field: &str, instead: &str) {
         if waived {
             self.say(severity, field, about(self.tee, field).open, instead);
+        }
+    }
+
+    /// Values that are no digest of anybody, among those that a rule accepts.
+    fn blanks<T: Digest>(&mut self, field: &str, rule: &Expect<T>, instead: &str) {
+        let blanks: Vec<_> = rule.accepted().unwrap_or_default().iter().map(|value| blank(field, value)).collect();
+        if blanks.contains(&Some(Blank::Nobody)) {
+            if blanks.iter().all(|says| *says == Some(Blank::Nobody)) {
+                let opens = "zeros are the value of nobody: nothing that is genuine is accepted";
+                self.say(Severity::Error, field, opens, instead);
+            } else {
+                let opens = "zeros are listed, which are the value of nobody: the list pins nobody";
+                self.say(Severity::Warning, field, opens, format!("{instead}, without zeros"));
+            }
+        }
+        if blanks.contains(&Some(Blank::Unextended)) {
+            let opens = "zeros: nothing was extended there, as under a firmware that does not measure what this register is for";
+            self.say(Severity::Note, field, opens, instead);
         }
     }
 

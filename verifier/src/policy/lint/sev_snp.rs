@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{LONG_GRACE_DAYS, Lint, Severity};
+use super::{Floors, LONG_GRACE_DAYS, Lint, Severity};
+use crate::bytes::{BlockId, Mr};
 use crate::findings::BoundTo;
 use crate::policy::demand::spelt;
-use crate::policy::rule::{Revocation, Switch};
+use crate::policy::pinned::is_single;
+use crate::policy::rule::{Revocation, Switch, Version};
 use crate::policy::sev_snp::{BASELINE, ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
+use crate::reference::Expect;
 
 impl Lint<'_> {
-    pub(super) fn sev_snp(&mut self, profile: &SnpProfile, shipped: &BTreeMap<ProductName, SnpTcbMinimum>) {
-        use Severity::{Error, Note, Warning};
+    pub(super) fn sev_snp(&mut self, profile: &SnpProfile, shipped: &Floors) {
+        use Severity::{Error, Warning};
         self.waived(
             profile.bound_to.required().is_none(),
             Warning,
@@ -29,15 +32,10 @@ impl Lint<'_> {
             ),
             Revocation::Unchecked => self.waived(true, Warning, "revocation", "\"required\""),
         }
-        self.minimum_tcb(profile, shipped);
+        self.minimum_tcb(profile, &shipped.tcb);
         self.bulletins(profile);
         self.waived(profile.committed_firmware.required().is_none(), Warning, "committed_firmware", "\"required\"");
-        self.waived(
-            profile.minimum_firmware.required().is_none(),
-            Note,
-            "minimum_firmware",
-            "a version such as \"1.55.29\"",
-        );
+        self.minimum_firmware(profile, shipped.firmware);
         let instead = "{ required = [\"alias-check-complete\"], forbidden = [], unknown = \"rejected\" }";
         self.waived(profile.platform_info.required().is_none(), Warning, "platform_info", instead);
         self.bits(
@@ -58,6 +56,8 @@ impl Lint<'_> {
             );
         }
         self.waived(!profile.measurement.is_asked(), Error, "measurement", "the launch measurement of your image");
+        self.blanks("measurement", &profile.measurement, "the launch measurement of your image");
+        self.blanks("report_id_ma", &profile.report_id_ma, "all ones for no agent, or the id of yours");
         if profile.bound_to.required() == Some(&BoundTo::Workload) {
             self.waived(
                 !profile.host_data.is_asked(),
@@ -72,7 +72,71 @@ impl Lint<'_> {
             "vmpl",
             "[0], or the level of your guest's kernel below a paravisor",
         );
+        if profile.vmpl.is_asked() && !is_single(&profile.vmpl) {
+            let opens = "what runs at the less privileged of these levels can claim to be the code of the other, so that they pin \
+                         nothing";
+            self.say(Warning, "vmpl", opens, "the one level of what you talk to, such as [0]");
+        }
+        self.id_block(profile);
         self.report_data(&profile.report_data);
+    }
+
+    fn minimum_firmware(&mut self, profile: &SnpProfile, shipped: Option<Version<3>>) {
+        let instead = shipped.map_or_else(|| "a version".to_owned(), |shipped| format!("\"{shipped}\" or later"));
+        match (profile.minimum_firmware.required(), shipped) {
+            (None, _) => self.waived(true, Severity::Note, "minimum_firmware", &instead),
+            (Some(Version([0, ..])), _) => {
+                let opens = "firmware that knows SEV-SNP is of version 1 or later: it refuses nothing";
+                self.say(Severity::Warning, "minimum_firmware", opens, instead);
+            }
+            (Some(own), Some(shipped)) if *own < shipped => {
+                let opens =
+                    format!("{own} is older than the {shipped} of `strict`: with it passes what is known against it");
+                self.say(Severity::Note, "minimum_firmware", opens, instead);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the ID block says, beside the keys that vouch for it.
+    fn id_block(&mut self, profile: &SnpProfile) {
+        let is_none = |value: &Mr| value.0 == [0; 48];
+        let takes_none = |rule: &Expect<BlockId>| rule.is_met_by(&BlockId([0; 16])).unwrap_or(true);
+        let (id_key, author_key, svn) = (&profile.id_key, &profile.author_key, &profile.guest_svn);
+        if id_key.accepts_only(is_none) {
+            let contradicts = [
+                ("guest_svn", svn.is_met_by(&0).unwrap_or(true)),
+                ("family_id", takes_none(&profile.family_id)),
+                ("image_id", takes_none(&profile.image_id)),
+                ("author_key", author_key.is_met_by(&Mr([0; 48])).unwrap_or(true)),
+            ];
+            for (field, _) in contradicts.iter().filter(|(_, takes)| !takes) {
+                let opens = "an `id_key` of zeros says that there is no ID block, which then says zeros: nothing that is genuine is \
+                             accepted";
+                self.say(Severity::Error, field, opens, "zeros, or the key that signed the ID block in `id_key`");
+            }
+            return;
+        }
+        if author_key.accepted().unwrap_or_default().iter().any(is_none) && !id_key.is_asked() {
+            let opens = "zeros say that no author signed the ID key: the ID block may be anybody's";
+            self.say(Severity::Warning, "author_key", opens, "the key of your author, or your own in `id_key`");
+        }
+        match svn {
+            Expect::Exactly(_) | Expect::AnyOf(_) if svn.is_met_by(&0) == Some(true) => {
+                let opens = "0 is the lowest there is: the oldest guest under that key is taken";
+                self.say(
+                    Severity::Warning,
+                    "guest_svn",
+                    opens,
+                    "{ at_least = … }, from the first release that you trust",
+                );
+            }
+            Expect::Exactly(_) | Expect::AnyOf(_) => {
+                let opens = "these and no other: a newer guest under that key is refused";
+                self.say(Severity::Note, "guest_svn", opens, "{ at_least = … }, if newer releases are as good");
+            }
+            Expect::AtLeast(_) | Expect::Unchecked => {}
+        }
     }
 
     fn products(&mut self, profile: &SnpProfile) {

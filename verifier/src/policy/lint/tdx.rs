@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::{LONG_GRACE_DAYS, Lint, Severity};
 use crate::findings::BoundTo;
 use crate::policy::rule::Switch;
-use crate::policy::tdx::{DecidingEvaluation, StatusName, TdxProfile, Trailing};
+use crate::policy::tdx::{DecidingEvaluation, OLDEST_TCB_DATE, STANDARD_EVALUATION, StatusName, TdxProfile, Trailing};
 
 impl Lint<'_> {
-    pub(super) fn tdx(&mut self, profile: &TdxProfile, shipped_evaluation: u32) {
+    pub(super) fn tdx(&mut self, profile: &TdxProfile) {
         use Severity::{Error, Note, Warning};
         self.waived(
             profile.bound_to.required().is_none(),
@@ -27,11 +27,12 @@ impl Lint<'_> {
         );
         match profile.minimum_evaluation_number.required() {
             None => self.waived(true, Warning, "minimum_evaluation_number", "the number of the latest TCB recovery"),
-            Some(own) if *own < shipped_evaluation => {
+            Some(own) if *own < STANDARD_EVALUATION => {
                 let opens = format!(
-                    "{own} is below the {shipped_evaluation} of `strict`: collateral from before a TCB recovery passes"
+                    "{own} is older than {STANDARD_EVALUATION}, the newest standard evaluation that this release knows: \
+                     collateral from before a TCB recovery passes"
                 );
-                self.say(Warning, "minimum_evaluation_number", opens, format!("{shipped_evaluation} or more"));
+                self.say(Warning, "minimum_evaluation_number", opens, format!("{STANDARD_EVALUATION} or more"));
             }
             Some(_) => {}
         }
@@ -46,6 +47,18 @@ impl Lint<'_> {
         }
         self.waived(profile.one_evaluation.required().is_none(), Warning, "one_evaluation", "\"required\"");
         self.statuses(profile);
+        if let Some(floor) = profile.minimum_tcb_date.required()
+            && floor.0 <= OLDEST_TCB_DATE
+        {
+            let opens =
+                format!("Intel dates no TCB level of a TDX platform before {OLDEST_TCB_DATE}: it refuses nothing");
+            self.say(
+                Warning,
+                "minimum_tcb_date",
+                opens,
+                "a date from which on your platforms were updated, or \"unchecked\"",
+            );
+        }
         if profile.debug == Switch::Allowed {
             self.say(Error, "debug", "the host can read and change the TD's memory", "\"rejected\"");
         }
@@ -63,12 +76,10 @@ impl Lint<'_> {
         self.xfam(profile);
         self.waived(!profile.service_td.is_asked(), Warning, "service_td", "\"none\"");
         self.waived(!profile.mrtd.is_asked(), Error, "mrtd", "the measurement of your firmware");
-        for (field, pinned) in [
-            ("rtmr0", profile.rtmr0.is_asked()),
-            ("rtmr1", profile.rtmr1.is_asked()),
-            ("rtmr2", profile.rtmr2.is_asked()),
-        ] {
-            self.waived(!pinned, Warning, field, "the value that your image boots to");
+        self.blanks("mrtd", &profile.mrtd, "the measurement of your firmware");
+        for (field, rule) in [("rtmr0", &profile.rtmr0), ("rtmr1", &profile.rtmr1), ("rtmr2", &profile.rtmr2)] {
+            self.waived(!rule.is_asked(), Warning, field, "the value that your image boots to");
+            self.blanks(field, rule, "the value that your image boots to, unless its firmware measures it elsewhere");
         }
         if profile.bound_to.required() == Some(&BoundTo::Workload) {
             self.waived(
@@ -113,10 +124,7 @@ impl Lint<'_> {
                 format!("a platform that is out of date is taken for {days} days after the date of its TCB level");
             self.say(Severity::Note, "out_of_date_grace", opens, "\"none\", once the platforms are updated");
         }
-        for (id, exception) in &profile.tcb_exceptions {
-            let opens = format!("a platform that is open to {id} is taken until {}", exception.until.0);
-            self.say(Severity::Note, "tcb_exceptions", opens, "no exception, once the platforms are updated");
-        }
+        self.exceptions(profile);
         if let (Some(allowed), Some(denied)) =
             (profile.allowed_advisories.required(), profile.denied_advisories.required())
             && let denied = denied.iter().collect::<BTreeSet<_>>()
@@ -127,12 +135,35 @@ impl Lint<'_> {
         }
     }
 
+    fn exceptions(&mut self, profile: &TdxProfile) {
+        let denied: BTreeSet<_> = profile.denied_advisories.required().into_iter().flatten().map(|id| &id.0).collect();
+        let allowed: Option<BTreeSet<_>> =
+            profile.allowed_advisories.required().map(|list| list.iter().map(|id| &id.0).collect());
+        let taken = profile.tcb_status.required();
+        for (id, exception) in &profile.tcb_exceptions {
+            if denied.contains(id) || allowed.as_ref().is_some_and(|allowed| !allowed.contains(id)) {
+                let opens =
+                    format!("{id} is excepted, and the lists of advisories refuse it: the exception lets in nothing");
+                self.say(Severity::Warning, "tcb_exceptions", opens, "no exception, or the advisory not refused");
+            } else if taken.is_some_and(|taken| exception.statuses.iter().all(|status| taken.contains(status))) {
+                let opens = format!("`tcb_status` takes every status of the exception for {id}, whatever the advisory");
+                self.say(Severity::Warning, "tcb_exceptions", opens, "no exception, or fewer statuses in `tcb_status`");
+            } else {
+                let opens = format!("a platform that is open to {id} is taken until {}", exception.until.0);
+                self.say(Severity::Note, "tcb_exceptions", opens, "no exception, once the platforms are updated");
+            }
+        }
+    }
+
     fn xfam(&mut self, profile: &TdxProfile) {
         let Some(rule) = profile.xfam.required() else {
             return self.waived(true, Severity::Warning, "xfam", "{ required = \"0x3\", allowed = \"0x6dbe7\" }");
         };
         let (required, allowed) = (rule.required.0, rule.allowed.0);
-        if required == allowed {
+        if allowed == u64::MAX {
+            let opens = "every feature may be on, also one of a processor to come that nobody has looked at";
+            self.say(Severity::Warning, "xfam", opens, "what you can bear in `allowed`, such as \"0x6dbe7\"");
+        } else if required == allowed {
             let opens = "exactly one value: the same TD on the next processor, with one more feature, is refused";
             self.say(Severity::Warning, "xfam", opens, "what you need in `required`, what you can bear in `allowed`");
         }

@@ -60,14 +60,159 @@ fn dotted_keys_and_inline_tables_have_their_places_too() {
 /// `strict` with one value changed must earn this remark, and did not have it before.
 #[track_caller]
 fn earns(from: &str, to: &str, severity: Severity, field: &str, says: &str) {
-    let strict = strict();
-    assert!(strict.contains(from), "{from}");
-    let remarks = lint(&strict.replace(from, to), STRICT).unwrap();
+    earns_in(&strict(), from, to, severity, field, says);
+}
+
+#[track_caller]
+fn earns_in(base: &str, from: &str, to: &str, severity: Severity, field: &str, says: &str) {
+    assert!(base.contains(from), "{from}");
+    let remarks = lint(&base.replace(from, to), STRICT).unwrap();
     let own = |remark: &&Remark| {
         remark.severity == severity && remark.field.ends_with(&format!(".{field}")) && remark.opens.contains(says)
     };
     assert!(remarks.iter().any(|remark| own(&remark)), "{from} -> {to}: {remarks:#?}");
-    assert!(!lint(&strict, STRICT).unwrap().iter().any(|remark| own(&remark)));
+    assert!(!lint(base, STRICT).unwrap().iter().any(|remark| own(&remark)));
+}
+
+/// `strict`, claiming nothing that needs pinned code.
+fn unbound() -> String {
+    let bound = ["bound_to", "host_data", "mrconfigid"];
+    let line = |line: &str| match bound.iter().find(|field| line.starts_with(&format!("{field} = "))) {
+        Some(field) => format!("{field} = \"unchecked\"\n"),
+        None => format!("{line}\n"),
+    };
+    strict().lines().map(line).collect()
+}
+
+fn quoted(byte: &str, length: usize) -> String {
+    format!("\"{}\"", byte.repeat(length))
+}
+
+/// Values of nobody, and more levels than one.
+#[test]
+fn a_rule_that_pins_less_than_it_looks_like_is_named() {
+    use Severity::{Error, Note, Warning};
+    let (zeros, twos) = (quoted("00", 48), quoted("22", 48));
+    let either = format!("[{twos}, {zeros}]");
+    let change = |base: &str, field: &str, to: &str, severity, says: &str| {
+        earns_in(base, &format!("\n{field} = {twos}"), &format!("\n{field} = {to}"), severity, field, says);
+    };
+    let strict = unbound();
+    // Boot registers without the firmware are refused.
+    let genuine = GENUINE.replace("mrtd = \"unchecked\"", &format!("mrtd = {twos}"));
+    for (base, field) in [(&strict, "measurement"), (&genuine, "mrtd")] {
+        change(base, field, &zeros, Error, "nothing that is genuine is accepted");
+        change(base, field, &either, Warning, "pins nobody");
+    }
+    for field in ["rtmr0", "rtmr1", "rtmr2"] {
+        change(&strict, field, &zeros, Note, "nothing was extended there");
+        change(&strict, field, &either, Note, "nothing was extended there");
+    }
+    let [none, nobody] = ["ff", "00"].map(|byte| format!("report_id_ma = {}", quoted(byte, 32)));
+    earns_in(&strict, &none, &nobody, Error, "report_id_ma", "nothing that is genuine is accepted");
+    earns_in(&strict, "vmpl = [0]", "vmpl = [0, 1]", Warning, "vmpl", "less privileged");
+}
+
+/// Floors below everything that exists, and the first that is not.
+#[test]
+fn a_floor_below_everything_is_named() {
+    use Severity::{Note, Warning};
+    let firmware = |to: &str| format!("minimum_firmware = \"{to}\"");
+    for (to, severity, says) in
+        [("0.0.1", Warning, "refuses nothing"), ("0.24.0", Warning, "refuses nothing"), ("1.55.28", Note, "1.55.29")]
+    {
+        earns(&firmware("1.55.29"), &firmware(to), severity, "minimum_firmware", says);
+    }
+    let date = |to: &str| format!("minimum_tcb_date = {to}");
+    for day in ["\"1970-01-01T00:00:01Z\"", "\"2018-01-04T00:00:00Z\""] {
+        earns(&date("\"unchecked\""), &date(day), Warning, "minimum_tcb_date", "refuses nothing");
+    }
+    let xfam = "xfam = { required = \"0x3\", allowed = \"0x6dbe7\" }";
+    let all = "xfam = { required = \"0x7\", allowed = \"0xffffffffffffffff\" }";
+    earns(xfam, all, Warning, "xfam", "every feature may be on");
+    for (from, to, field) in [
+        (date("\"unchecked\""), date("\"2018-01-04T00:00:01Z\""), "minimum_tcb_date"),
+        (firmware("1.55.29"), firmware("1.55.30"), "minimum_firmware"),
+        ("vmpl = [0]".to_owned(), "vmpl = [1, 1]".to_owned(), "vmpl"),
+    ] {
+        let remarks = lint(&strict().replace(&from, &to), STRICT).unwrap();
+        assert!(!remarks.iter().any(|remark| remark.field.ends_with(&format!(".{field}"))), "{to}: {remarks:#?}");
+    }
+}
+
+#[test]
+fn an_id_block_is_held_against_its_keys() {
+    use Severity::{Error, Note, Warning};
+    let remarks = |rules: &[(&str, &str)]| -> Vec<(Severity, &str)> {
+        let text = rules.iter().fold(strict(), |text, (field, value)| {
+            text.replace(&format!("\n{field} = \"unchecked\""), &format!("\n{field} = {value}"))
+        });
+        let block = ["guest_svn", "family_id", "image_id", "id_key", "author_key"];
+        let of_block = |remark: Remark| {
+            let field = block.into_iter().find(|field| remark.field.ends_with(&format!(".{field}")))?;
+            Some((remark.severity, field))
+        };
+        lint(&text, STRICT).unwrap().into_iter().filter_map(of_block).collect()
+    };
+    let (zeros, ones, id, no_id) = (quoted("00", 48), quoted("01", 48), quoted("05", 16), quoted("00", 16));
+    let (no_block, signed) = (("id_key", zeros.as_str()), ("id_key", ones.as_str()));
+    let (no_author, author) = (("author_key", zeros.as_str()), ("author_key", ones.as_str()));
+    for (rules, expected) in [
+        (vec![], vec![]),
+        (vec![no_author], vec![(Warning, "author_key")]),
+        (vec![author], vec![]),
+        (vec![no_author, signed], vec![]),
+        (vec![signed, ("guest_svn", "0")], vec![(Warning, "guest_svn")]),
+        (vec![signed, ("guest_svn", "[0, 3]")], vec![(Warning, "guest_svn")]),
+        (vec![signed, ("guest_svn", "3")], vec![(Note, "guest_svn")]),
+        (vec![signed, ("guest_svn", "{ at_least = 3 }")], vec![]),
+        // Without an ID block all of it is zero.
+        (vec![no_block, no_author, ("guest_svn", "0"), ("family_id", &no_id)], vec![]),
+        (vec![no_block, ("guest_svn", "{ at_least = 1 }")], vec![(Error, "guest_svn")]),
+        (vec![no_block, ("family_id", &id)], vec![(Error, "family_id")]),
+        (vec![no_block, ("image_id", &id)], vec![(Error, "image_id")]),
+        (vec![no_block, author], vec![(Error, "author_key")]),
+    ] {
+        assert_eq!(remarks(&rules), expected, "{rules:?}");
+    }
+}
+
+#[test]
+fn an_exception_that_lets_in_nothing_is_told_from_one_that_does() {
+    let exception = |status: &str| {
+        format!(
+            "{{ INTEL-SA-00837 = {{ statuses = [\"{status}\"], until = \"2027-01-01T00:00:00Z\", reason = \"why\" }} }}"
+        )
+    };
+    let (old, up_to_date) = (exception("OutOfDate"), exception("UpToDate"));
+    let (own, other) = ("[\"INTEL-SA-00837\"]", "[\"INTEL-SA-00001\"]");
+    for (exception, allowed, denied, severity, says) in [
+        (&old, "\"unchecked\"", "\"unchecked\"", Severity::Note, "is taken until 2027"),
+        (&old, own, other, Severity::Note, "is taken until 2027"),
+        (&old, "\"unchecked\"", own, Severity::Warning, "lets in nothing"),
+        (&old, other, "\"unchecked\"", Severity::Warning, "lets in nothing"),
+        (&up_to_date, "\"unchecked\"", "\"unchecked\"", Severity::Warning, "takes every status"),
+    ] {
+        let text = strict()
+            .replace("\ntcb_exceptions = {}", &format!("\ntcb_exceptions = {exception}"))
+            .replace("allowed_advisories = \"unchecked\"", &format!("allowed_advisories = {allowed}"))
+            .replace("denied_advisories = \"unchecked\"", &format!("denied_advisories = {denied}"));
+        let found: Vec<_> = lint(&text, STRICT)
+            .unwrap()
+            .into_iter()
+            .filter(|remark| remark.field.ends_with(".tcb_exceptions"))
+            .collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].severity == severity && found[0].opens.contains(says), "{found:?}");
+    }
+}
+
+/// The strictest policy asks for the newest standard evaluation that this release knows.
+#[test]
+fn strict_asks_for_the_standard_evaluation() {
+    let policy = Policy::parse(&strict()).unwrap();
+    let asked = policy.tdx().unwrap().1.minimum_evaluation_number.required().copied();
+    assert_eq!(asked, Some(crate::policy::tdx::STANDARD_EVALUATION));
 }
 
 #[test]
@@ -127,11 +272,11 @@ fn each_weakness_and_contradiction_is_named() {
         ("report_data = \"caller\"", "report_data = \"unchecked\"", Warning, "report_data", "may be old"),
         ("trailing_bytes = \"zero\"", "trailing_bytes = \"any\"", Warning, "trailing_bytes", "nobody signed"),
         (
-            "minimum_evaluation_number = 17",
-            "minimum_evaluation_number = 16",
+            "minimum_evaluation_number = 20",
+            "minimum_evaluation_number = 19",
             Warning,
             "minimum_evaluation_number",
-            "below the 17",
+            "19 is older than 20, the newest standard evaluation",
         ),
         ("one_evaluation = \"required\"", "one_evaluation = \"unchecked\"", Warning, "one_evaluation", "old judgement"),
         ("tcb_status = [\"UpToDate\"]", "tcb_status = [\"OutOfDate\"]", Warning, "tcb_status", "`OutOfDate`"),
