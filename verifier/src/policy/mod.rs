@@ -27,6 +27,7 @@ use std::sync::Arc;
 pub use diff::{Difference, Direction};
 pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
+use rule::ReportDataRule;
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
 pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum, Vmpl};
 pub use shown::Shown;
@@ -100,6 +101,16 @@ impl Policy {
     #[must_use]
     pub fn with_report_data(&self, report_data: ReportData) -> Self {
         Self { profiles: self.profiles.clone(), report_data: Some(report_data) }
+    }
+
+    /// Whether the profile for this TEE leaves the report data to the caller, who has named none: no evidence can be accepted,
+    /// so that a command does better to ask for them than to judge. A policy without such a profile misses nothing.
+    pub fn misses_report_data(&self, tee: Tee) -> bool {
+        let rule = match tee {
+            Tee::SevSnp => self.sev_snp().map(|(_, profile)| profile.report_data),
+            Tee::Tdx => self.tdx().map(|(_, profile)| profile.report_data),
+        };
+        rule == Some(ReportDataRule::Caller) && self.report_data.is_none()
     }
 
     /// Its name.
@@ -249,5 +260,36 @@ fn only_profile<P>(tee: &str, profiles: BTreeMap<String, P>) -> Result<Option<(S
             "[{tee}.{first}] and [{tee}.{second}]: expected one profile for each type of evidence; put the other into a policy of its own"
         )),
         (only, _) => Ok(only),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
+
+    /// Asked of the TEE whose evidence is at hand: the other profile may ask for what this one does not.
+    #[test]
+    fn report_data_is_missed_where_the_caller_is_asked_and_names_none() {
+        let (snp, tdx) = GENUINE.split_once("[tdx.genuine]").unwrap();
+        let asks = |profile: &str, rule: &str| {
+            let line = format!("report_data = {rule}");
+            profile.replace("report_data = \"unchecked\"", &line)
+        };
+        let exactly = format!("\"{}\"", "00".repeat(64));
+        for (of_snp, of_tdx, missed) in [
+            ("\"caller\"", "\"unchecked\"", [true, false]),
+            ("\"unchecked\"", "\"caller\"", [false, true]),
+            ("\"caller\"", "\"caller\"", [true, true]),
+            (&exactly, "\"unchecked\"", [false, false]),
+        ] {
+            let policy = Policy::parse(&format!("{}[tdx.genuine]{}", asks(snp, of_snp), asks(tdx, of_tdx))).unwrap();
+            let misses = |policy: &Policy| [Tee::SevSnp, Tee::Tdx].map(|tee| policy.misses_report_data(tee));
+            assert_eq!(misses(&policy), missed, "{of_snp} {of_tdx}");
+            assert_eq!(misses(&policy.with_report_data(ReportData([0; 64]))), [false, false]);
+        }
+        let snp_alone = Policy::parse(&asks(snp, "\"caller\"")).unwrap();
+        assert!(snp_alone.misses_report_data(Tee::SevSnp) && !snp_alone.misses_report_data(Tee::Tdx));
     }
 }
