@@ -154,10 +154,13 @@ fn rules_that_overlap_nowhere_are_called_different() {
     assert!(differences[0].text.starts_with("each accepts what the other refuses. A: The launch measurement"));
 }
 
+/// Fields, and what a policy says of them.
+type Rules<'r> = &'r [(&'r str, &'r str)];
+
 /// What two policies that say this of these fields differ in.
-fn compared(tee: Tee, a: &[(&str, &str)], b: &[(&str, &str)]) -> Vec<Difference> {
+fn compared(tee: Tee, a: Rules<'_>, b: Rules<'_>) -> Vec<Difference> {
     let base = if tee == Tee::SevSnp { snp(|device| device) } else { tdx(|device| device) };
-    let under = |rules: &[(&str, &str)]| {
+    let under = |rules: Rules<'_>| {
         rules.iter().fold(base.clone(), |subject, (field, rule)| subject.under(field, rule)).load_policy()
     };
     under(a).differences(&under(b))
@@ -178,60 +181,53 @@ fn a_difference_without_evidence_is_called_no_refusal() {
             "{{ {advisory} = {{ statuses = [\"{status}\"], until = \"2027-01-01T00:00:00Z\", reason = \"why\" }} }}"
         )
     };
-    let (hardening, old, denied) = (
-        exception("INTEL-SA-00001", "SWHardeningNeeded"),
-        exception("INTEL-SA-00001", "OutOfDate"),
-        exception("INTEL-SA-00002", "OutOfDate"),
-    );
-    let snp: &[(&[(&str, &str)], &[(&str, &str)])] = &[
+    let (hardening, denied) =
+        (exception("INTEL-SA-00001", "SWHardeningNeeded"), exception("INTEL-SA-00002", "OutOfDate"));
+    let snp: &[[Rules<'_>; 2]] = &[
         // What the list lets in is denied by name.
-        (
+        [
             &[("products", "[\"milan\", \"genoa\"]"), ("denied_products", "{ milan = \"why\" }")],
             &[("products", "[\"genoa\"]"), ("denied_products", "{}")],
-        ),
+        ],
         // A floor of a product that neither lists.
-        (
+        [
             &[("minimum_tcb", &genoa), ("products", "[\"genoa\"]")],
             &[("minimum_tcb", &both), ("products", "[\"genoa\"]")],
-        ),
+        ],
         // A report that hides its chip is on no list of chips.
-        (
+        [
             &[("masked_chip_id", "\"rejected\""), ("chip_ids", &chips)],
             &[("masked_chip_id", "\"allowed\""), ("chip_ids", &chips)],
-        ),
+        ],
         // A VCEK has no provider.
-        (
+        [
             &[("csp_ids", "[\"a\"]"), ("signing_keys", "[\"vcek\"]")],
             &[("csp_ids", "[\"b\"]"), ("signing_keys", "[\"vcek\"]")],
-        ),
+        ],
     ];
     let taking = |statuses: &'static str| ("tcb_status", statuses);
     let two = "[\"UpToDate\", \"SWHardeningNeeded\"]";
     let out_of_date = "[\"UpToDate\", \"OutOfDate\"]";
-    let tdx: &[(&[(&str, &str)], &[(&str, &str)])] = &[
+    let tdx: &[[Rules<'_>; 2]] = &[
         // What an exception would let in is taken anyway, or denied anyway.
-        (&[taking(two)], &[taking(two), ("tcb_exceptions", &hardening)]),
-        (
+        [&[taking(two)], &[taking(two), ("tcb_exceptions", &hardening)]],
+        [
             &[("denied_advisories", "[\"INTEL-SA-00002\"]")],
             &[("denied_advisories", "[\"INTEL-SA-00002\"]"), ("tcb_exceptions", &denied)],
-        ),
-        (
-            &[("out_of_date_grace", "{ days = 30 }")],
-            &[("out_of_date_grace", "{ days = 30 }"), ("tcb_exceptions", &old)],
-        ),
+        ],
         // And so is what a grace would.
-        (&[taking(out_of_date)], &[taking(out_of_date), ("out_of_date_grace", "{ days = 30 }")]),
+        [&[taking(out_of_date)], &[taking(out_of_date), ("out_of_date_grace", "{ days = 30 }")]],
         // An advisory that is allowed and denied.
-        (
+        [
             &[("allowed_advisories", "[\"INTEL-SA-00001\"]"), ("denied_advisories", "[\"INTEL-SA-00002\"]")],
             &[
                 ("allowed_advisories", "[\"INTEL-SA-00001\", \"INTEL-SA-00002\"]"),
                 ("denied_advisories", "[\"INTEL-SA-00002\"]"),
             ],
-        ),
+        ],
     ];
     for (tee, pairs) in [(Tee::SevSnp, snp), (Tee::Tdx, tdx)] {
-        for (a, b) in pairs {
+        for [a, b] in pairs {
             for (one, other) in [(a, b), (b, a)] {
                 let differences = compared(tee, one, other);
                 assert!(!differences.is_empty(), "{one:?} {other:?}");

@@ -68,10 +68,10 @@ fn holds_beside(field: &str, shown: &Shown, takes: &Rules, refuses: &Rules) -> b
         let shown = Shown::Text(id.clone());
         ["allowed_advisories", "denied_advisories"].iter().all(|field| admits(takes, field, &shown))
     };
-    // A grace lets in what is old, and asks only how old it is.
-    let in_grace = |status: &str| {
+    // A grace lets in what is old, and asks only for how long it has been.
+    let in_grace = |status: &str, days: u32| {
         let old = status.starts_with("OutOfDate") || status.starts_with("TDRelaunchAdvised");
-        old && !matches!(of(refuses, "out_of_date_grace"), Some(Demand::AtMostDays(0)))
+        old && admits(refuses, "out_of_date_grace", &Shown::OutOfDate(days))
     };
     match (field, shown) {
         ("products" | "denied_products", Shown::Text(name)) => takes_product(name) && has_floor(name),
@@ -81,10 +81,10 @@ fn holds_beside(field: &str, shown: &Shown, takes: &Rules, refuses: &Rules) -> b
         ("csp_ids", _) => admits(takes, "signing_keys", &Shown::Text("vlek".to_owned())),
         ("allowed_advisories" | "denied_advisories", Shown::Text(id)) => takes_advisory(id),
         ("tcb_status", Shown::OutOfDate(_)) => !admits(refuses, "out_of_date_grace", shown),
-        ("tcb_status", Shown::Text(status)) => !in_grace(status),
+        ("tcb_status", Shown::Text(status)) => !in_grace(status, 0),
         ("out_of_date_grace", _) => !admits(refuses, "tcb_status", shown),
-        ("tcb_exceptions", Shown::Advisory(id, status, _)) => {
-            let taken_anyway = admits(refuses, "tcb_status", &Shown::Text(status.clone())) || in_grace(status);
+        ("tcb_exceptions", Shown::Advisory(id, status, _, days)) => {
+            let taken_anyway = admits(refuses, "tcb_status", &Shown::Text(status.clone())) || in_grace(status, *days);
             !taken_anyway && takes_advisory(id)
         }
         _ => true,
@@ -110,15 +110,15 @@ fn candidates(field: &str, all_of_a: &Rules, all_of_b: &Rules) -> Vec<Shown> {
         "vmpl" => return words(a, b, Vmpl::LAST),
         "bulletins" => return bulletins(a, b),
         "out_of_date_grace" => return graces(a, b),
-        "tcb_exceptions" => return exceptions(a, b),
+        "tcb_exceptions" => {
+            let longest = [all_of_a, all_of_b].into_iter().filter_map(|rules| of(rules, "out_of_date_grace"));
+            return exceptions(a, b, longest.map(grace_days).max().unwrap_or(0));
+        }
         // In spite of a grace, what has been out of date for as long as it lasts is refused.
         "tcb_status" => {
             let names = names_of(field).iter().map(|name| Shown::Text((*name).to_owned()));
             let graces = [all_of_a, all_of_b].into_iter().filter_map(|rules| of(rules, "out_of_date_grace"));
-            let past = graces.filter_map(|grace| match grace {
-                Demand::AtMostDays(days) => Some(Shown::OutOfDate(*days)),
-                _ => None,
-            });
+            let past = graces.map(|grace| Shown::OutOfDate(grace_days(grace)));
             return names.chain(past).collect();
         }
         "minimum_tcb_date" => return numbers(a, b).map(Shown::Date).collect(),
@@ -303,18 +303,21 @@ fn bulletins(a: &Demand, b: &Demand) -> Vec<Shown> {
 }
 
 fn graces(a: &Demand, b: &Demand) -> Vec<Shown> {
-    let days = |demand: &Demand| if let Demand::AtMostDays(days) = demand { *days } else { 0 };
-    [days(a), days(b)].into_iter().map(|days| Shown::OutOfDate(days.saturating_sub(1))).collect()
+    [a, b].into_iter().map(|grace| Shown::OutOfDate(grace_days(grace).saturating_sub(1))).collect()
 }
 
-/// Each exception with each of its statuses, in its last second.
-fn exceptions(a: &Demand, b: &Demand) -> Vec<Shown> {
+const fn grace_days(demand: &Demand) -> u32 {
+    if let Demand::AtMostDays(days) = demand { *days } else { 0 }
+}
+
+/// Each exception with each of its statuses, in its last second, on a platform that no grace takes any more.
+fn exceptions(a: &Demand, b: &Demand, days: u32) -> Vec<Shown> {
     let mut found = Vec::new();
     for demand in [a, b] {
         let Demand::Exceptions(exceptions) = demand else { continue };
         for (id, (statuses, until, _)) in exceptions {
             let last = until.saturating_sub(1);
-            found.extend(statuses.iter().map(|status| Shown::Advisory(id.clone(), status.clone(), last)));
+            found.extend(statuses.iter().map(|status| Shown::Advisory(id.clone(), status.clone(), last, days)));
         }
     }
     found
