@@ -85,7 +85,7 @@ impl Policy {
 
     /// Loads a policy from TOML, save for the profile of one TEE: its evidence is refused, as if nobody had written one.
     fn parse_without(text: &str, left_out: Option<Tee>) -> Result<Self, PolicyError> {
-        let failed = |error: toml::de::Error| PolicyError(error.to_string());
+        let failed = |error: toml::de::Error| PolicyError(place::readable(&error));
         let document: Document = match left_out {
             None => toml::from_str(text).map_err(failed)?,
             Some(Tee::SevSnp) => toml::from_str::<Document<LeftOut, _>>(text).map_err(failed)?.into(),

@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::demand::Demand;
 use super::explain::about;
 use super::pinned::{Blank, Digest, blank};
-use super::place::{key_offset, position};
+use super::place::{key_offset, position, readable};
 use super::rule::{Bits, ReportDataRule, Version, Waivable};
 use super::seen::Seen;
 use super::sev_snp::{ProductName, SnpTcbMinimum};
@@ -77,7 +77,7 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
     } else {
         Policy::parse_with(text, values)?.policy().clone()
     };
-    let failed = |error: toml::de::Error| PolicyError(error.to_string());
+    let failed = |error: toml::de::Error| PolicyError(readable(&error));
     let document = DeTable::parse(text).map_err(failed)?;
     let strict: toml::Table = toml::from_str(shipped.strict).map_err(failed)?;
     let mut lint = Lint {

@@ -6,12 +6,12 @@ use toml::de::{DeTable, DeValue};
 use super::{ReferenceValue, ReferenceValues, ReferenceValuesError};
 use crate::bytes::written_hex;
 use crate::checks::Tee;
-use crate::policy::place::position;
+use crate::policy::place::{WORDS, position, readable, shortened};
 
 impl ReferenceValues {
     /// Reads them from TOML.
     pub fn parse(text: &str) -> Result<Self, ReferenceValuesError> {
-        let failed = |error: toml::de::Error| ReferenceValuesError(error.to_string().trim_end().to_owned());
+        let failed = |error: toml::de::Error| ReferenceValuesError(readable(&error));
         let document = DeTable::parse(text).map_err(failed)?;
         let reader = Reader { text };
         let mut values = Self::new(reader.head(document.get_ref())?);
@@ -48,6 +48,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn wrong(&self, offset: usize, what: impl std::fmt::Display) -> ReferenceValuesError {
         let (line, column) = position(self.text, offset);
+        let what = shortened(&what.to_string(), WORDS);
         ReferenceValuesError(format!("{what} (line {line}, column {column})"))
     }
 
@@ -176,6 +177,20 @@ mod tests {
         assert_eq!(read(&format!("0x{digits}")).unwrap(), plain);
         for wrong in [format!("0x0x{digits}"), format!("x{digits}"), format!("0X{digits}"), "0x".to_owned()] {
             assert!(read(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn errors_are_short_whatever_the_file_holds() {
+        let long = "1".repeat(500_000);
+        for tables in [
+            format!("[tdx]\nmrtd = \"{long}\""),
+            format!("[tdx]\n{long} = \"11\""),
+            format!("[{long}]"),
+            format!("[tdx]\nmrtd = \"{long}"),
+        ] {
+            let error = ReferenceValues::parse(&whole(&tables)).unwrap_err().to_string();
+            assert!(error.len() < 2_000 && error.contains("line "), "{}", error.len());
         }
     }
 
