@@ -29,6 +29,8 @@ pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
 use rule::ReportDataRule;
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
+#[cfg(test)]
+pub(crate) use sev_snp::JUDGED;
 pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum, Vmpl};
 pub use shown::Shown;
 pub(crate) use tdx::{
@@ -204,7 +206,7 @@ impl Document {
             let place = format!("sev-snp.{name}");
             only_with_code(&place, &profile.bound(), &profile.code())?;
             only_with_code(&place, &profile.id_block(), &profile.id_block_key())?;
-            if let Some(contradiction) = profile.contradiction() {
+            if let Some(contradiction) = profile.unnamed_agent().or_else(|| profile.contradiction()) {
                 return Err(format!("[{place}] {contradiction}"));
             }
         }

@@ -100,7 +100,6 @@ const DEBUG: &str = "under debug the host changes whatever runs; reject it";
 impl SnpProfile {
     /// What pins the code of an SEV-SNP guest.
     pub(super) fn code(&self) -> [Pin; 4] {
-        let agent = self.migration_agent == Switch::Rejected || pins("report_id_ma", &self.report_id_ma);
         [
             pin(
                 "measurement",
@@ -115,10 +114,18 @@ impl SnpProfile {
             pin("debug", self.debug == Switch::Rejected, DEBUG),
             pin(
                 "migration_agent",
-                agent,
+                self.unnamed_agent().is_none(),
                 "an agent of the host's choice can take the guest over; reject it, or name the agent in `report_id_ma`",
             ),
         ]
+    }
+
+    /// A migration agent that may be anybody's is refused whatever a profile claims.
+    pub(super) fn unnamed_agent(&self) -> Option<String> {
+        let open = self.migration_agent == Switch::Allowed && !pins("report_id_ma", &self.report_id_ma);
+        let what =
+            "`migration_agent` is allowed and `report_id_ma` names no agent: it may be anybody's; name the agent";
+        open.then(|| what.to_owned())
     }
 
     /// What the host chooses, and claims about the workload that rest on it.

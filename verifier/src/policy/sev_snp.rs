@@ -5,7 +5,6 @@ use serde::de::Deserializer;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::pinned::pins;
 use super::rule::{
     Bits, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Switch, Version, Waivable, clipped,
     not_empty, reasons,
@@ -13,7 +12,6 @@ use super::rule::{
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
 use crate::findings::BoundTo;
 use crate::reference::{Expect, Scalar};
-use crate::sev_snp::judged_bulletins;
 
 /// Every expectation of an SEV-SNP report. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,11 +61,6 @@ pub(crate) struct SnpProfile {
 impl SnpProfile {
     /// What contradicts itself.
     pub(super) fn contradiction(&self) -> Option<String> {
-        if self.migration_agent == Switch::Allowed && !pins("report_id_ma", &self.report_id_ma) {
-            let what =
-                "`migration_agent` is allowed and `report_id_ma` names no agent: it may be anybody's; name the agent";
-            return Some(what.to_owned());
-        }
         if self.products.iter().all(|product| self.denied_products.contains_key(product)) {
             let what = "`denied_products` denies every product that is listed: nothing is accepted";
             return Some(what.to_owned());
@@ -82,12 +75,19 @@ impl Form for Committed {}
 
 impl Form for Bulletins {
     fn says_nothing(&self) -> bool {
-        judged_bulletins(self.baseline).iter().all(|bulletin| self.except.contains_key(*bulletin))
+        judged(self.baseline).all(|bulletin| self.except.contains_key(bulletin))
     }
 }
 
 /// The newest baseline of AMD's bulletins that this release holds.
 pub(crate) const BASELINE: u32 = 1;
+
+/// The bulletins that a report can show answered, and the first baseline that judges each.
+pub(crate) const JUDGED: &[(&str, u32)] = &[("AMD-SB-3015", 1), ("AMD-SB-3016", 1), ("AMD-SB-3023", 1)];
+
+fn judged(baseline: u32) -> impl Iterator<Item = &'static str> {
+    JUDGED.iter().filter(move |(_, since)| *since <= baseline).map(|(bulletin, _)| *bulletin)
+}
 
 /// AMD's bulletins by the rows of one baseline: none may be open for longer than the grace, but those named.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -116,11 +116,10 @@ impl TryFrom<WrittenBulletins> for Bulletins {
 
     fn try_from(written: WrittenBulletins) -> Result<Self, String> {
         let WrittenBulletins { baseline, grace_days, except } = written;
-        let judged = judged_bulletins(baseline);
-        match except.keys().find(|id| !judged.contains(&id.as_str())) {
+        match except.keys().find(|id| !judged(baseline).any(|judged| judged == *id)) {
             Some(id) => Err(format!(
                 "`{id}`: baseline {baseline} judges {} alone: an exception for another says nothing",
-                judged.join(", ")
+                judged(baseline).collect::<Vec<_>>().join(", ")
             )),
             None => Ok(Self { baseline, grace_days, except }),
         }

@@ -134,7 +134,8 @@ impl Listed for StatusName {
 /// on 2026-10-07, both 20. (21 is on record since 2026-06-12, as the early one.)
 pub(super) const STANDARD_EVALUATION: u32 = 20;
 
-/// 2018-01-04T00:00:00Z, the date of the lowest TCB level in every TCB info for TDX on record: Intel dates no level earlier.
+/// 2018-01-04T00:00:00Z, the earliest date of a TCB level in the collateral for TDX on record, that of the lowest level of each
+/// platform.
 pub(super) const OLDEST_TCB_DATE: UnixTime = UnixTime::from_seconds(1_515_024_000);
 
 /// Intel serves an early and a standard evaluation of a platform at the same time.

@@ -81,13 +81,6 @@ pub(crate) fn standing(
     standing
 }
 
-/// The bulletins that a baseline judges, because a report can show them answered.
-pub(crate) fn judged(baseline: u32) -> Vec<&'static str> {
-    let rows = ROWS.iter().filter(|row| row.since <= baseline && !matches!(row.answer, Answer::NotShown));
-    let ids: std::collections::BTreeSet<_> = rows.map(|row| row.bulletin).collect();
-    ids.into_iter().collect()
-}
-
 enum Missing {
     Nothing,
     Unknown,
@@ -229,4 +222,22 @@ pub(crate) fn table() -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::JUDGED;
+    use std::collections::BTreeMap;
+
+    /// What a policy may except is what is judged here.
+    #[test]
+    fn policies_know_what_the_table_judges() {
+        let judged: BTreeMap<_, _> = ROWS
+            .iter()
+            .filter(|row| !matches!(row.answer, Answer::NotShown))
+            .map(|row| (row.bulletin, row.since))
+            .collect();
+        assert_eq!(judged.into_iter().collect::<Vec<_>>(), JUDGED);
+    }
 }

@@ -13,7 +13,6 @@ pub use report::ReportBytes;
 
 pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
-pub(crate) use baseline::judged as judged_bulletins;
 pub(crate) use report::{Report, SigningKey};
 pub(crate) use tcb::{Product, TcbVersion};
 pub(crate) use windows::look_at_windows;

@@ -50,8 +50,7 @@ impl Lint<'_> {
         if let Some(floor) = profile.minimum_tcb_date.required()
             && floor.0 <= OLDEST_TCB_DATE
         {
-            let opens =
-                format!("Intel dates no TCB level of a TDX platform before {OLDEST_TCB_DATE}: it refuses nothing");
+            let opens = format!("no TCB level for TDX on record is dated before {OLDEST_TCB_DATE}: it refuses nothing");
             self.say(
                 Warning,
                 "minimum_tcb_date",
