@@ -192,6 +192,7 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
         ("What B accepts and A refuses", Direction::Wider),
         ("What A accepts and B refuses", Direction::Narrower),
         ("What each accepts and the other refuses", Direction::Different),
+        ("What differs, though no evidence was found that one accepts and the other refuses", Direction::Unwitnessed),
         ("What B claims beyond A, of the same evidence", Direction::ClaimsMore),
         ("What B claims no longer, of the same evidence", Direction::ClaimsLess),
     ] {
@@ -299,5 +300,29 @@ mod tests {
         let narrower = |one: &&serde_json::Value| one["direction"] == "narrower" && one["field"] == "vmpl";
         let vmpl = json["differences"].as_array().unwrap().iter().find(narrower).unwrap();
         assert_eq!(vmpl["examples"], serde_json::json!([{ "accepted_by": "a", "shows": 1, "text": "1" }]));
+    }
+
+    /// A report that hides its chip is on no list of chips, so that it is refused either way.
+    #[test]
+    fn a_difference_that_no_evidence_shows_stands_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, masked: &str| {
+            let chips = format!("chip_ids = [\"{}\"]", "11".repeat(64));
+            let text = teegate_measurements::GENUINE
+                .replace("chip_ids = \"unchecked\"", &chips)
+                .replace("masked_chip_id = \"rejected\"", &format!("masked_chip_id = \"{masked}\""));
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (a, b) = (put("a.toml", "rejected"), put("b.toml", "allowed"));
+        let (text, _) = diff(&a, &b, &NONE, Format::Text).unwrap();
+        let apart = "\nWhat differs, though no evidence was found that one accepts and the other refuses\n  sev-snp masked_chip_id: ";
+        assert!(text.contains(apart), "{text}");
+        assert!(!text.contains("accepts and A refuses") && !text.contains("for example"), "{text}");
+        let (json, _) = diff(&a, &b, &NONE, Format::Json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["differences"][0]["direction"], "unwitnessed");
+        assert_eq!(json["differences"][0]["examples"], serde_json::json!([]));
     }
 }

@@ -282,7 +282,7 @@ mod tests {
         let fleet = watched(&enclave);
         let digest = *enclave.who.manifest(0, None).digest();
         until(&fleet, "attested", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
-        let other = crate::trust::testing::policy(&platform().ark_pem(), [0; 48]);
+        let other = crate::trust::testing::policy(&platform().ark_pem(), [9; 48]);
         fleet.set_policy(other, appraisal().endorsements.clone()).await;
         let rejected = || {
             let now = fleet.clock().now();

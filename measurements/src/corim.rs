@@ -18,7 +18,7 @@ use corim::types::corim::ProfileChoice;
 use corim::types::environment::EnvironmentMap;
 use corim::types::measurement::{Digest, MeasurementMap, MeasurementValuesMap, RawValueChoice};
 use corim::types::triples::ReferenceTriple;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use teegate_verifier::{ReferenceValue, ReferenceValues, Tee, UnixTime};
 
 /// A manifest of a fleet's releases fits many times over.
@@ -169,12 +169,11 @@ fn fields(profile: Profile, triple: &ReferenceTriple) -> Result<Fields, String> 
 /// Several triples are alternatives. A policy lists alternatives field by field, so they can be told only where that does not
 /// also accept a field of one triple beside a field of another.
 fn join(name: &str, tee: Tee, triples: &[Fields]) -> Result<ReferenceValues, String> {
-    for (index, one) in triples.iter().enumerate() {
-        for other in triples.iter().skip(index + 1) {
-            if !one.keys().any(|field| other.contains_key(field)) {
-                continue;
-            }
-            if one.keys().ne(other.keys()) {
+    // Whoever speaks of a field speaks of the same others as the first who does.
+    let mut first: BTreeMap<&'static str, &Fields> = BTreeMap::new();
+    for triple in triples {
+        for field in triple.keys() {
+            if first.entry(field).or_insert(triple).keys().ne(triple.keys()) {
                 return Err("two reference triples of one environment speak of some fields both and of some alone: a policy cannot \
                             keep them apart; give each in a file of its own"
                     .to_owned());
@@ -182,10 +181,10 @@ fn join(name: &str, tee: Tee, triples: &[Fields]) -> Result<ReferenceValues, Str
         }
     }
     let mut accepted: BTreeMap<&'static str, Vec<ReferenceValue>> = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for (field, value) in triples.iter().flatten() {
-        let list = accepted.entry(field).or_default();
-        if !list.contains(value) {
-            list.push(value.clone());
+        if known.insert((field, value)) {
+            accepted.entry(field).or_default().push(value.clone());
         }
     }
     let varies = |field: &&'static str| accepted.get(field).is_some_and(|list| list.len() > 1);

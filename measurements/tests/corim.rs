@@ -203,6 +203,28 @@ fn both_forms_fill_a_template_alike() {
     assert_eq!(policy(toml.as_bytes()).policy().differences(policy(&other).policy()).len(), 1);
 }
 
+/// What is refused in TOML because it says nothing, or names nobody, is no better in CBOR.
+#[test]
+fn a_manifest_pins_no_more_than_a_policy_does() {
+    let floor = |svn: i64| manifest(amd_profile(), &[triple(by_chip(), &[measured(0, &[(1, tag(553, int(svn)))])])]);
+    assert_eq!(read(&floor(1)).unwrap(), [pair("sev-snp.guest_svn", "{ at_least = 1 }".to_owned())]);
+    let error = read(&floor(0)).unwrap_err();
+    assert!(error.contains("`sev-snp.guest_svn`: accepts or refuses nothing"), "{error}");
+
+    let fill = |corim: &[u8]| {
+        let values = reference_values(corim, UnixTime::parse(NOW).unwrap()).unwrap();
+        Policy::parse_with(STRICT, &values)
+    };
+    let guest = |digest: u8| {
+        let measurements = [measured(0, &[(2, digests(digest))]), measured(8, &[(4, raw(&[0x11; 32]))])];
+        manifest(amd_profile(), &[triple(by_chip(), &measurements)])
+    };
+    fill(&guest(0x4D)).unwrap();
+    let error = fill(&guest(0)).unwrap_err();
+    assert_eq!(error.check(), Some("policy.bound-without-code"), "{error}");
+    assert!(error.to_string().contains("`measurement` does not pin who enforces it"), "{error}");
+}
+
 #[test]
 fn triples_are_alternatives_as_long_as_no_mixture_is_let_in() {
     let of = |measurement: u8, host: u8| {

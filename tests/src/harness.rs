@@ -168,6 +168,8 @@ impl Guest {
         pin("report_data", "\"caller\"");
         if self.values["tee"] == "tdx" {
             pin("tcb_status", "[\"UpToDate\"]");
+            // A TD that somebody's service TD can take over is nobody's workload.
+            pin("service_td", "\"none\"");
             for field in ["mrtd", "rtmr0", "rtmr1", "rtmr2"] {
                 pin(field, &value(field));
             }

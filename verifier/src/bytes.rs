@@ -28,6 +28,11 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// The bytes that an author spells in a policy or in reference values: hexadecimal, with or without `0x` in front.
+pub(crate) fn written_hex(text: &str) -> Option<Vec<u8>> {
+    from_hex(text.strip_prefix("0x").unwrap_or(text))
+}
+
 /// Exactly `N` bytes from hexadecimal.
 pub(crate) fn array_from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     from_hex(text)?.try_into().ok()
@@ -46,8 +51,10 @@ fn nibble(digit: u8) -> Option<u8> {
 pub(crate) trait HexBytes: Sized {
     /// Its length in bytes.
     const LENGTH: usize;
-    /// The value that `text` spells.
+    /// The value that an author spells with `text`.
     fn parse_hex(text: &str) -> Option<Self>;
+    /// The bytes themselves.
+    fn as_bytes(&self) -> &[u8];
 }
 
 macro_rules! fixed_bytes {
@@ -58,7 +65,8 @@ macro_rules! fixed_bytes {
 
         impl HexBytes for $name {
             const LENGTH: usize = $length;
-            fn parse_hex(text: &str) -> Option<Self> { array_from_hex(text).map(Self) }
+            fn parse_hex(text: &str) -> Option<Self> { written_hex(text)?.try_into().ok().map(Self) }
+            fn as_bytes(&self) -> &[u8] { &self.0 }
         }
 
         impl fmt::Display for $name {

@@ -19,6 +19,9 @@ pub(crate) enum Expect<T> {
     Unchecked,
 }
 
+/// What the loader says of a rule that lets everything through. That has a word of its own, so that a report can show it.
+pub(crate) const SAYS_NOTHING: &str = "a rule that accepts or refuses nothing: write \"unchecked\" instead";
+
 /// The word that waives a check.
 pub(crate) const UNCHECKED: &str = "unchecked";
 
@@ -38,9 +41,23 @@ impl<T: PartialOrd> Expect<T> {
 }
 
 impl<T> Expect<T> {
-    /// Whether a value is expected at all.
-    pub(crate) const fn is_pinned(&self) -> bool {
+    /// Whether anything is asked.
+    pub(crate) const fn is_asked(&self) -> bool {
         !matches!(self, Self::Unchecked)
+    }
+
+    /// Every value that is accepted; `None` where they cannot be told one by one.
+    pub(crate) fn accepted(&self) -> Option<&[T]> {
+        match self {
+            Self::Exactly(value) => Some(std::slice::from_ref(value)),
+            Self::AnyOf(values) => Some(values),
+            Self::AtLeast(_) | Self::Unchecked => None,
+        }
+    }
+
+    /// Whether every value that is accepted is one of which this holds.
+    pub(crate) fn accepts_only(&self, holds: impl FnMut(&T) -> bool) -> bool {
+        self.accepted().is_some_and(|values| values.iter().all(holds))
     }
 }
 
@@ -92,12 +109,16 @@ pub(crate) trait Scalar: Sized {
     fn from_number(_: u64) -> Option<Self> {
         None
     }
-    /// Whether `at_least` makes sense.
-    const ORDERED: bool;
+    /// Why a rule cannot be a floor; `None` where it can.
+    const NO_FLOOR: Option<&'static str>;
+    /// Whether a rule accepts every value that there is.
+    fn is_everything(_: &Expect<Self>) -> bool {
+        false
+    }
 }
 
 impl<T: HexBytes> Scalar for T {
-    const ORDERED: bool = false;
+    const NO_FLOOR: Option<&'static str> = Some("bytes have no order that means anything; name the values");
     fn form() -> String {
         format!("{} hexadecimal digits", 2 * T::LENGTH)
     }
@@ -107,7 +128,10 @@ impl<T: HexBytes> Scalar for T {
 }
 
 impl Scalar for u32 {
-    const ORDERED: bool = true;
+    const NO_FLOOR: Option<&'static str> = None;
+    fn is_everything(rule: &Expect<Self>) -> bool {
+        matches!(rule, Expect::AtLeast(0))
+    }
     fn form() -> String {
         "a number".to_owned()
     }
@@ -123,6 +147,11 @@ impl<'de, T: Scalar> Deserialize<'de> for Expect<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ExpectVisitor(PhantomData))
     }
+}
+
+/// The rule, unless it accepts everything.
+fn meaningful<T: Scalar, E: de::Error>(rule: Expect<T>) -> Result<Expect<T>, E> {
+    if T::is_everything(&rule) { Err(E::custom(SAYS_NOTHING)) } else { Ok(rule) }
 }
 
 struct ExpectVisitor<T>(PhantomData<T>);
@@ -144,7 +173,7 @@ impl<'de, T: Scalar> Visitor<'de> for ExpectVisitor<T> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, a list of such, or \"{UNCHECKED}\"", T::form())?;
-        if T::ORDERED { f.write_str(", or { at_least = … }") } else { Ok(()) }
+        if T::NO_FLOOR.is_none() { f.write_str(", or { at_least = … }") } else { Ok(()) }
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -183,19 +212,24 @@ impl<'de, T: Scalar> Visitor<'de> for ExpectVisitor<T> {
                 "an empty list accepts nothing: name a value, or write \"{UNCHECKED}\""
             )));
         }
-        Ok(Expect::AnyOf(values))
+        meaningful(Expect::AnyOf(values))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         match map.next_key::<String>()?.as_deref() {
-            Some("at_least") if T::ORDERED => {
+            Some("at_least") => {
+                if let Some(why) = T::NO_FLOOR {
+                    return Err(de::Error::custom(format_args!("`at_least` does not fit: {why}")));
+                }
                 let One(value) = map.next_value()?;
                 match map.next_key::<String>()? {
-                    None => Ok(Expect::AtLeast(value)),
+                    None => meaningful(Expect::AtLeast(value)),
                     Some(other) => Err(de::Error::unknown_field(&other, &["at_least"])),
                 }
             }
-            Some(other) => Err(de::Error::unknown_field(other, if T::ORDERED { &["at_least"] } else { &[] })),
+            Some(other) => {
+                Err(de::Error::unknown_field(other, if T::NO_FLOOR.is_none() { &["at_least"] } else { &[] }))
+            }
             None => Err(de::Error::missing_field("at_least")),
         }
     }

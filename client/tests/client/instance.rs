@@ -81,7 +81,7 @@ fn other_code_and_other_hardware_are_refused() {
     let other_code = fake.trust_by(|genuine| {
         genuine.replacen("bound_to = \"unchecked\"", "bound_to = \"workload\"", 1).replacen(
             "measurement = \"unchecked\"",
-            &format!("measurement = \"{}\"", "00".repeat(48)),
+            &format!("measurement = \"{}\"", "0f".repeat(48)),
             1,
         )
     });

@@ -36,7 +36,7 @@ const ELSEWHERE: [(&str, &str); 4] = [
     ("policy.profile", "profile::evidence_without_a_profile_is_refused: it is no defect of the evidence"),
     (
         "policy.bound-without-code",
-        "loader::what_the_host_chooses_needs_the_code: the loader refuses, before there is evidence",
+        "policy_pins::each_condition_of_pinned_code_is_asked_for_by_every_value_that_needs_it: the loader refuses, before there is evidence",
     ),
     ("snp.chain.leaf-revocation", "cannot fail: no list can name a leaf, and the line says so"),
     (

@@ -2,7 +2,7 @@
 //! two policies that names that field and nothing else.
 
 use teegate_forge::snp::{Product, Tcb};
-use teegate_verifier::{Direction, Tee};
+use teegate_verifier::{Difference, Direction, Example, Shown, Side, Tee};
 
 use crate::subject::{Subject, snp, tdx};
 
@@ -71,8 +71,8 @@ fn evidence_that_a_wider_snp_rule_lets_in_is_announced_by_its_field() {
         UNCHECKED,
         "snp.guest.measurement",
     );
-    widened(snp(|device| device.vmpl(1)), "vmpl", "[0, 1]", "snp.guest.vmpl");
-    widened(snp(|device| device.guest_svn(3)), "guest_svn", "{ at_least = 0 }", "snp.guest.guest-svn");
+    widened(snp(|device| device.vmpl(1)).claiming_nothing(), "vmpl", "[0, 1]", "snp.guest.vmpl");
+    widened(snp(|device| device.guest_svn(3)), "guest_svn", "[0, 3]", "snp.guest.guest-svn");
     widened(snp(|device| device.report_data([9; 64])), "report_data", UNCHECKED, "snp.guest.report-data");
     widened(genoa.under("report_data", "\"caller\""), "report_data", UNCHECKED, "snp.guest.report-data");
 }
@@ -152,4 +152,168 @@ fn rules_that_overlap_nowhere_are_called_different() {
     let named: Vec<_> = differences.iter().map(|one| (one.field, one.direction)).collect();
     assert_eq!(named, [("measurement", Direction::Different)]);
     assert!(differences[0].text.starts_with("each accepts what the other refuses. A: The launch measurement"));
+}
+
+/// Fields, and what a policy says of them.
+type Rules<'r> = &'r [(&'r str, &'r str)];
+
+/// What two policies that say this of these fields differ in.
+fn compared(tee: Tee, a: Rules<'_>, b: Rules<'_>) -> Vec<Difference> {
+    let base = if tee == Tee::SevSnp { snp(|device| device) } else { tdx(|device| device) };
+    let under = |rules: Rules<'_>| {
+        rules.iter().fold(base.clone(), |subject, (field, rule)| subject.under(field, rule)).load_policy()
+    };
+    under(a).differences(&under(b))
+}
+
+/// The rules of a field differ while another field of the same fact decides alike on both sides: nobody accepts what the other
+/// refuses, so nobody is said to.
+#[test]
+fn a_difference_without_evidence_is_called_no_refusal() {
+    let floor = "genoa = { bootloader = 1, tee = 0, snp = 1, microcode = 1 }";
+    let (genoa, both) = (
+        format!("{{ {floor} }}"),
+        format!("{{ {floor}, milan = {{ bootloader = 1, tee = 0, snp = 1, microcode = 1 }} }}"),
+    );
+    let chips = format!("[\"{}\"]", "11".repeat(64));
+    let exception = |advisory: &str, status: &str| {
+        format!(
+            "{{ {advisory} = {{ statuses = [\"{status}\"], until = \"2027-01-01T00:00:00Z\", reason = \"why\" }} }}"
+        )
+    };
+    let (hardening, denied) =
+        (exception("INTEL-SA-00001", "SWHardeningNeeded"), exception("INTEL-SA-00002", "OutOfDate"));
+    let snp: &[[Rules<'_>; 2]] = &[
+        // What the list lets in is denied by name.
+        [
+            &[("products", "[\"milan\", \"genoa\"]"), ("denied_products", "{ milan = \"why\" }")],
+            &[("products", "[\"genoa\"]"), ("denied_products", "{}")],
+        ],
+        // A floor of a product that neither lists.
+        [
+            &[("minimum_tcb", &genoa), ("products", "[\"genoa\"]")],
+            &[("minimum_tcb", &both), ("products", "[\"genoa\"]")],
+        ],
+        // A report that hides its chip is on no list of chips.
+        [
+            &[("masked_chip_id", "\"rejected\""), ("chip_ids", &chips)],
+            &[("masked_chip_id", "\"allowed\""), ("chip_ids", &chips)],
+        ],
+        // A VCEK has no provider.
+        [
+            &[("csp_ids", "[\"a\"]"), ("signing_keys", "[\"vcek\"]")],
+            &[("csp_ids", "[\"b\"]"), ("signing_keys", "[\"vcek\"]")],
+        ],
+    ];
+    let taking = |statuses: &'static str| ("tcb_status", statuses);
+    let two = "[\"UpToDate\", \"SWHardeningNeeded\"]";
+    let out_of_date = "[\"UpToDate\", \"OutOfDate\"]";
+    let tdx: &[[Rules<'_>; 2]] = &[
+        // What an exception would let in is taken anyway, or denied anyway.
+        [&[taking(two)], &[taking(two), ("tcb_exceptions", &hardening)]],
+        [
+            &[("denied_advisories", "[\"INTEL-SA-00002\"]")],
+            &[("denied_advisories", "[\"INTEL-SA-00002\"]"), ("tcb_exceptions", &denied)],
+        ],
+        // And so is what a grace would.
+        [&[taking(out_of_date)], &[taking(out_of_date), ("out_of_date_grace", "{ days = 30 }")]],
+        // An advisory that is allowed and denied.
+        [
+            &[("allowed_advisories", "[\"INTEL-SA-00001\"]"), ("denied_advisories", "[\"INTEL-SA-00002\"]")],
+            &[
+                ("allowed_advisories", "[\"INTEL-SA-00001\", \"INTEL-SA-00002\"]"),
+                ("denied_advisories", "[\"INTEL-SA-00002\"]"),
+            ],
+        ],
+    ];
+    for (tee, pairs) in [(Tee::SevSnp, snp), (Tee::Tdx, tdx)] {
+        for [a, b] in pairs {
+            for (one, other) in [(a, b), (b, a)] {
+                let differences = compared(tee, one, other);
+                assert!(!differences.is_empty(), "{one:?} {other:?}");
+                for difference in differences {
+                    assert_eq!(difference.direction, Direction::Unwitnessed, "{difference:?}");
+                    assert_eq!(difference.examples, [] as [Example; 0]);
+                    let says = "no evidence was found that one accepts and the other refuses. A: ";
+                    assert!(difference.text.starts_with(says), "{difference:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The twins of the above, in which the other field does not decide: there is evidence, and it is shown.
+#[test]
+fn a_difference_with_evidence_shows_it() {
+    let text = |text: &str| Shown::Text(text.to_owned());
+    for (tee, a, b, field, direction, shows) in [
+        (
+            Tee::SevSnp,
+            &[("products", "[\"milan\", \"genoa\"]")][..],
+            &[("products", "[\"genoa\"]")][..],
+            "products",
+            Direction::Narrower,
+            text("milan"),
+        ),
+        (
+            Tee::SevSnp,
+            &[("csp_ids", "[\"a\"]")],
+            &[("csp_ids", "[\"a\", \"b\"]")],
+            "csp_ids",
+            Direction::Wider,
+            text("b"),
+        ),
+        // A grace lets in what is old, and not for ever.
+        (
+            Tee::Tdx,
+            &[("tcb_status", "[\"UpToDate\", \"OutOfDate\"]")],
+            &[("tcb_status", "[\"UpToDate\"]"), ("out_of_date_grace", "{ days = 30 }")],
+            "tcb_status",
+            Direction::Narrower,
+            Shown::OutOfDate(30),
+        ),
+        (
+            Tee::Tdx,
+            &[("tcb_status", "\"unchecked\"")],
+            &[("tcb_status", "[\"UpToDate\"]"), ("out_of_date_grace", "{ days = 30 }")],
+            "tcb_status",
+            Direction::Narrower,
+            text("SWHardeningNeeded"),
+        ),
+    ] {
+        let differences = compared(tee, a, b);
+        let own = differences.iter().find(|difference| difference.field == field).unwrap();
+        let by = if direction == Direction::Wider { Side::B } else { Side::A };
+        assert_eq!((own.direction, own.examples.len()), (direction, 1), "{own:?}");
+        assert_eq!((own.examples[0].accepted_by, &own.examples[0].shows), (by, &shows), "{own:?}");
+    }
+    // What softens a status is no difference of its own where the other policy asks for none.
+    let softened = compared(
+        Tee::Tdx,
+        &[("tcb_status", "\"unchecked\"")],
+        &[("tcb_status", "[\"UpToDate\"]"), ("out_of_date_grace", "{ days = 30 }")],
+    );
+    assert_eq!(softened.iter().map(|one| one.field).collect::<Vec<_>>(), ["tcb_status"]);
+}
+
+/// A list may hold every neighbour of its values: there is still a value that it does not hold.
+#[test]
+fn an_example_is_found_outside_any_list() {
+    let digest = |last: &str| format!("\"{}{last}\"", "2".repeat(95));
+    let every = (0..16).map(|digit| digest(&format!("{digit:x}"))).collect::<Vec<_>>().join(", ");
+    let advisories = (0..300).map(|number| format!("\"INTEL-SA-{number:05}\"")).collect::<Vec<_>>().join(", ");
+    for (tee, field, list) in [
+        (Tee::SevSnp, "id_key", format!("[{every}]")),
+        (Tee::Tdx, "mrseam", format!("[{every}]")),
+        (Tee::Tdx, "service_td", format!("[\"none\", {every}]")),
+        (Tee::Tdx, "allowed_advisories", format!("[{advisories}]")),
+        (Tee::SevSnp, "csp_ids", "[\"another-provider\", \"another-provide1\"]".to_owned()),
+    ] {
+        let waive = ["guest_svn", "family_id", "image_id"].map(|field| (field, "\"unchecked\""));
+        let more = if tee == Tee::SevSnp { &waive[..] } else { &[] };
+        let with = |rule| [more, &[(field, rule)]].concat();
+        let differences = compared(tee, &with(&list), &with("\"unchecked\""));
+        assert_eq!(differences.len(), 1, "{field}");
+        assert_eq!((differences[0].direction, differences[0].examples.len()), (Direction::Wider, 1), "{field}");
+    }
 }

@@ -123,12 +123,14 @@ impl PolicyText {
 
     /// Claims nothing of what the host chooses or the guest extends: a policy that allows debug may not.
     pub(crate) fn claim_nothing(&mut self) {
-        for field in BOUND_SNP {
-            self.set(Tee::SevSnp, field, "\"unchecked\"");
-        }
-        for field in BOUND_TDX {
-            self.set(Tee::Tdx, field, "\"unchecked\"");
-        }
+        self.claim_nothing_of(Tee::SevSnp);
+        self.claim_nothing_of(Tee::Tdx);
+    }
+
+    /// The same of one TEE.
+    pub(crate) fn claim_nothing_of(&mut self, tee: Tee) {
+        let fields = if tee == Tee::SevSnp { &BOUND_SNP[..] } else { &BOUND_TDX };
+        fields.iter().for_each(|field| self.set(tee, field, "\"unchecked\""));
     }
 
     /// As a file would hold it.

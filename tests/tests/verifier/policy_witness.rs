@@ -4,22 +4,34 @@
 use std::collections::BTreeMap;
 
 use teegate_forge::snp::{Product, Tcb};
+use teegate_forge::tdx::TdxBuilder;
 use teegate_forge::time::{AT, DAY};
-use teegate_verifier::{Example, Shown, Side, Tee};
+use teegate_verifier::{Direction, Example, Shown, Side, Tee};
 
 use crate::subject::{Subject, snp, tdx};
 
 /// Compares two rules of one field in both directions and embodies what comes out.
 #[track_caller]
 fn embodied(tee: Tee, field: &str, a: &str, b: &str, check: &str) -> usize {
+    embodied_beside(&[], tee, field, a, b, check)
+}
+
+/// The same beside rules of other fields that both policies have.
+#[track_caller]
+fn embodied_beside(beside: &[(&str, &str)], tee: Tee, field: &str, a: &str, b: &str, check: &str) -> usize {
     let base = if tee == Tee::SevSnp { snp(|device| device) } else { tdx(|device| device) };
     let under = |subject: Subject, rule: &str| {
         let subject = match (tee, field) {
             // A VLEK has a provider, and a VCEK has none.
             (Tee::SevSnp, "csp_ids") => subject.under("signing_keys", "[\"vlek\"]"),
+            // What an ID block says counts only under a key.
+            (Tee::SevSnp, "id_key") => ["guest_svn", "family_id", "image_id"]
+                .into_iter()
+                .fold(subject, |subject, field| subject.under(field, UNCHECKED)),
             (Tee::SevSnp, "minimum_tcb") => subject.under("minimum_firmware", "\"unchecked\""),
             _ => subject,
         };
+        let subject = beside.iter().fold(subject, |subject, (field, rule)| subject.under(field, rule));
         subject.claiming_nothing().under(field, rule)
     };
     let (policy_a, policy_b) = (under(base.clone(), a).load_policy(), under(base, b).load_policy());
@@ -29,7 +41,14 @@ fn embodied(tee: Tee, field: &str, a: &str, b: &str, check: &str) -> usize {
         assert_eq!(differences.len(), 1, "{field}: {a} / {b}: {differences:?}");
         let difference = &differences[0];
         assert_eq!(difference.field, field);
-        assert!(!difference.examples.is_empty(), "{field}: {a} / {b} has no example");
+        let sides: Vec<_> = difference.examples.iter().map(|example| example.accepted_by).collect();
+        let claimed: &[Side] = match difference.direction {
+            Direction::Wider => &[Side::B],
+            Direction::Narrower => &[Side::A],
+            Direction::Different => &[Side::B, Side::A],
+            other => panic!("{field}: {a} / {b} is {other:?}"),
+        };
+        assert_eq!(sides, claimed, "{field}: {a} / {b}");
         for Example { accepted_by, shows, .. } in &difference.examples {
             let [takes, refuses] = if *accepted_by == Side::A { [rules[0], rules[1]] } else { [rules[1], rules[0]] };
             let subject = embody(tee, field, shows);
@@ -190,25 +209,14 @@ fn embody_tdx(field: &str, shows: &Shown) -> Subject {
         }
         ("event_log", Shown::State(..)) => tdx(|device| device),
         ("deciding_evaluation", Shown::State(..)) => crate::tdx_outlook::with_another(99, AT - DAY),
-        ("out_of_date_grace", Shown::OutOfDate(days)) => {
+        ("out_of_date_grace" | "tcb_status", Shown::OutOfDate(days)) => {
             let date = AT - u64::from(*days) * DAY;
-            tdx(move |device| {
-                device
-                    .edit_tcb_info(move |info| {
-                        for level in &mut info.levels {
-                            "OutOfDate".clone_into(&mut level.status);
-                            level.date = date;
-                        }
-                        for level in info.module_identities.iter_mut().flatten().flat_map(|one| &mut one.levels) {
-                            level.date = date;
-                        }
-                    })
-                    .edit_qe_identity(move |qe| qe.levels.iter_mut().for_each(|level| level.date = date))
-            })
+            tdx(move |device| dated(device.platform_status("OutOfDate"), date))
         }
-        ("tcb_exceptions", Shown::Advisory(id, status, at)) => {
-            let at = *at;
-            tdx(|device| device.at(at).platform_status(status).platform_advisories(&[id])).at(at)
+        ("tcb_exceptions", Shown::Advisory(id, status, at, days)) => {
+            let (at, date) = (*at, *at - u64::from(*days) * DAY);
+            let aged = |device: TdxBuilder| if *days == 0 { device } else { dated(device, date) };
+            tdx(|device| aged(device.at(at).platform_status(status).platform_advisories(&[id]))).at(at)
         }
         ("report_data", Shown::ReportData(text, named)) => {
             let subject = tdx(|device| device.report_data(bytes(text)));
@@ -216,6 +224,17 @@ fn embody_tdx(field: &str, shows: &Shown) -> Subject {
         }
         other => panic!("no evidence for {other:?}"),
     }
+}
+
+/// Every level of every part is of this date.
+fn dated(device: TdxBuilder, date: u64) -> TdxBuilder {
+    device
+        .edit_tcb_info(move |info| {
+            let modules = info.module_identities.iter_mut().flatten().flat_map(|one| &mut one.levels);
+            modules.for_each(|level| level.date = date);
+            info.levels.iter_mut().for_each(|level| level.date = date);
+        })
+        .edit_qe_identity(move |qe| qe.levels.iter_mut().for_each(|level| level.date = date))
 }
 
 const UNCHECKED: &str = "\"unchecked\"";
@@ -299,7 +318,8 @@ fn every_example_of_a_snp_rule_is_forged_and_judged() {
     add("guest_svn", "snp.guest.guest-svn", "3", "{ at_least = 2 }");
     add("guest_svn", "snp.guest.guest-svn", "3", "[1, 2]");
     add("vmpl", "snp.guest.vmpl", "[0]", "[0, 1]");
-    add("vmpl", "snp.guest.vmpl", "[0]", "{ at_least = 1 }");
+    add("vmpl", "snp.guest.vmpl", "[0]", "[1, 2, 3]");
+    add("vmpl", "snp.guest.vmpl", "[1, 2, 3]", UNCHECKED);
     add("vmpl", "snp.guest.vmpl", "[0]", UNCHECKED);
     let mut fields: BTreeMap<&str, usize> = BTreeMap::new();
     for (field, check, a, b) in &rules {
@@ -378,6 +398,35 @@ fn every_example_of_a_tdx_rule_is_forged_and_judged() {
         *fields.entry(field).or_default() += embodied(Tee::Tdx, field, a, b, check);
     }
     every_field_of(Tee::Tdx, &fields);
+}
+
+/// What another rule of the same fact would let in after all is no example; what it lets pass for a while is one afterwards.
+#[test]
+fn an_example_holds_beside_the_other_rules_of_its_fact() {
+    let exception = |statuses: &str| {
+        format!(
+            "{{ \"INTEL-SA-00001\" = {{ statuses = [{statuses}], until = \"2027-01-01T00:00:00Z\", reason = \"why\" }} }}"
+        )
+    };
+    let check = "tdx.tcb.accepted";
+    let grace = [("out_of_date_grace", "{ days = 30 }")];
+    let old = exception("\"OutOfDate\"");
+    assert_eq!(embodied_beside(&grace, Tee::Tdx, "tcb_exceptions", "{}", &old, check), 2);
+    let two = "[\"UpToDate\", \"OutOfDate\"]";
+    assert_eq!(embodied_beside(&grace, Tee::Tdx, "tcb_status", "[\"UpToDate\"]", two, check), 2);
+    let taken = [("tcb_status", "[\"UpToDate\", \"SWHardeningNeeded\"]")];
+    let wider = exception("\"SWHardeningNeeded\", \"OutOfDate\"");
+    assert_eq!(embodied_beside(&taken, Tee::Tdx, "tcb_exceptions", "{}", &wider, check), 2);
+    let denied = [("denied_products", "{ milan = \"why\" }")];
+    let products = embodied_beside(
+        &denied,
+        Tee::SevSnp,
+        "products",
+        "[\"genoa\"]",
+        "[\"genoa\", \"milan\", \"turin\"]",
+        "snp.product.denied",
+    );
+    assert_eq!(products, 2);
 }
 
 /// No field that can differ is without an example that was forged.

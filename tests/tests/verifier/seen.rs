@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use teegate_intake::{endorsements, evidence};
-use teegate_measurements::{GENUINE, SEEN};
+use teegate_measurements::{GENUINE, SEEN, STRICT};
 use teegate_tests::harness::note;
 use teegate_verifier::{Policy, UnixTime, verify};
 
@@ -116,4 +116,26 @@ fn tdx(facts: &Value) -> String {
         writeln!(record, "service_td = \"{}\"", if zero { "none" } else { service }).unwrap();
     }
     record
+}
+
+/// The floor of `strict` is what Intel served last, of the collateral on record: TCB info and QE identity alike.
+#[test]
+fn strict_asks_for_the_evaluation_of_the_latest_recorded_collateral() {
+    let Some(fixtures) = fixtures() else { return };
+    let strict: toml::Table = toml::from_str(STRICT).unwrap();
+    let floor = strict["tdx"]["strict"]["minimum_evaluation_number"].as_integer().unwrap();
+    let mut latest = std::collections::BTreeMap::new();
+    for file in std::fs::read_dir(fixtures.join("dcap-collateral/pool")).unwrap() {
+        let Ok(Value::Object(document)) = serde_json::from_slice(&std::fs::read(file.unwrap().path()).unwrap()) else {
+            continue;
+        };
+        let signed = document.get("tcbInfo").or(document.get("enclaveIdentity"));
+        let Some(signed) = signed.filter(|signed| signed["id"] == "TDX" || signed["id"] == "TD_QE") else { continue };
+        let (issued, evaluation) = (text(signed, "issueDate"), signed["tcbEvaluationDataNumber"].as_i64().unwrap());
+        let newest = latest.entry(text(signed, "id").to_owned()).or_insert_with(|| (String::new(), 0));
+        *newest = newest.clone().max((issued.to_owned(), evaluation));
+    }
+    let evaluations: Vec<_> = latest.values().map(|(_, evaluation)| *evaluation).collect();
+    assert_eq!(evaluations, [floor, floor], "{latest:?}");
+    note(&format!("the latest recorded collateral carries evaluation {floor}"));
 }

@@ -274,7 +274,12 @@ fn reference_values() -> Vec<Case> {
         case("snp.guest.family-id", |d| d.family_id([2; 16]), &other("00", 16), &other("02", 16)),
         case("snp.guest.image-id", |d| d.image_id([3; 16]), &other("00", 16), &other("03", 16)),
         case("snp.guest.report-id-ma", |d| d.report_id_ma([4; 32]), &other("ff", 32), &other("04", 32)),
-        case("snp.guest.vmpl", |d| d.vmpl(2), "one of 0, 1", "2").twin(vmpl(1)).under("vmpl", "[0, 1]"),
+        case("snp.guest.vmpl", |d| d.vmpl(2), "1", "2").twin(vmpl(1)).under("vmpl", "1"),
+        refused("snp.guest.vmpl", vmpl(2).claiming_nothing())
+            .twin(vmpl(1).claiming_nothing())
+            .under("vmpl", "[0, 1]")
+            .expected("one of 0, 1")
+            .actual("2"),
         // One of several reference values is enough.
         case("snp.guest.measurement", |d| d.measurement([0x4C; 48]), "one of", &other("4c", 48))
             .twin(snp(|d| d.measurement([0x4E; 48])))

@@ -113,13 +113,13 @@ fn what_softens_no_rule_and_what_never_ends_are_refused() {
         (&[("out_of_date_grace", "{ days = 0 }")], "expected 1 to 3650"),
         (&[("out_of_date_grace", "\"for-ever\"")], "expected \"none\" or { days"),
         (
-            &[("tcb_exceptions", "{ \"INTEL-SA-00615\" = { statuses = [\"OutOfDate\"], reason = \"\" } }")],
+            &[("tcb_exceptions", "{ \"INTEL-SA-00615\" = { statuses = [\"OutOfDate\"], reason = \"why\" } }")],
             "missing field `until`",
         ),
         (
             &[(
                 "tcb_exceptions",
-                "{ \"INTEL-SA-00615\" = { statuses = [], until = \"2027-01-01T00:00:00Z\", reason = \"\" } }",
+                "{ \"INTEL-SA-00615\" = { statuses = [], until = \"2027-01-01T00:00:00Z\", reason = \"why\" } }",
             )],
             "names no status",
         ),

@@ -227,7 +227,7 @@ fn recorded_logs_lead_to_the_registers_that_hardware_and_others_found() {
     }
     // A vTPM's log has other registers and three algorithms.
     let tpm = std::fs::read(folder.join("tpm-ubuntu2404-snp-gcp.bin")).unwrap();
-    let rejection = stating([[0; 48]; 4]).with_event_log(tpm).rejected();
+    let rejection = stating([[1; 48]; 4]).with_event_log(tpm).rejected();
     assert!(rejection.to_string().contains("record 0 has number of algorithms 3"), "{rejection}");
 
     let recorded = |name: &str| {

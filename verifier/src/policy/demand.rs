@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 
+use super::names::Names;
 use super::rule::{Bits, Mask, ReportDataRule, Revocation, Switch, Unknown, Version, Waivable};
 use super::sev_snp::{SigningKeyName, SnpProfile};
 use super::tdx::{DecidingEvaluation, EventLog, TdxProfile, Trailing};
@@ -14,9 +15,9 @@ pub(super) enum Demand {
     /// Everything: the policy says `unchecked`.
     Nothing,
     /// One of these and nothing else.
-    OneOf(Vec<String>),
+    OneOf(Names),
     /// Everything but these.
-    NoneOf(Vec<String>),
+    NoneOf(Names),
     /// A number, or something later than it; shown as the text.
     AtLeast(u64, String),
     /// A version, its first part first.
@@ -24,13 +25,13 @@ pub(super) enum Demand {
     /// A floor of components for each product; a product without one is refused.
     Floors(BTreeMap<String, Vec<(&'static str, u8)>>),
     /// None of a set of named things, but those excepted, and each only from so many days on; the number names the set.
-    NoneOpen { set: u32, grace_days: u32, except: Vec<String> },
+    NoneOpen { set: u32, grace_days: u32, except: Names },
     /// Nothing beside what another field lists, but what each of these lets in: by name, what, and until when.
-    Exceptions(BTreeMap<String, (Vec<String>, u64, String)>),
+    Exceptions(BTreeMap<String, (Names, u64, String)>),
     /// At most so many days.
     AtMostDays(u32),
     /// Bits by name.
-    Bits { required: Vec<String>, forbidden: Vec<String>, unknown_refused: bool },
+    Bits { required: Names, forbidden: Names, unknown_refused: bool },
     /// Bits that must be 1, and those that may be.
     Mask { required: u64, allowed: u64 },
     /// The 64 bytes that the caller names; nothing where none are named.
@@ -47,11 +48,10 @@ impl Demand {
 
     /// Whether all that `other` accepts is accepted here as well.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        let within = |few: &[String], many: &[String]| few.iter().all(|one| many.contains(one));
         match (self, other) {
             (own, other) if own == other || own.is_waived() => true,
-            (Self::OneOf(own), Self::OneOf(other)) => within(other, own),
-            (Self::NoneOf(own), Self::NoneOf(other)) => within(own, other),
+            (Self::OneOf(own), Self::OneOf(other)) => other.are_within(own),
+            (Self::NoneOf(own), Self::NoneOf(other)) => own.are_within(other),
             (Self::AtLeast(own, _), Self::AtLeast(other, _)) => own <= other,
             (Self::AtLeast(least, _), Self::OneOf(values)) => {
                 values.iter().all(|value| value.parse::<u64>().is_ok_and(|value| value >= *least))
@@ -64,7 +64,7 @@ impl Demand {
             (
                 Self::Bits { required, forbidden, unknown_refused },
                 Self::Bits { required: asked, forbidden: denied, unknown_refused: refused },
-            ) => within(required, asked) && within(forbidden, denied) && (!unknown_refused || *refused),
+            ) => required.are_within(asked) && forbidden.are_within(denied) && (!unknown_refused || *refused),
             (Self::Mask { required, allowed }, Self::Mask { required: asked, allowed: may }) => {
                 required & !asked == 0 && may & !allowed == 0
             }
@@ -72,10 +72,10 @@ impl Demand {
             (
                 Self::NoneOpen { set, grace_days, except },
                 Self::NoneOpen { set: other_set, grace_days: other_days, except: others },
-            ) => set <= other_set && grace_days >= other_days && within(others, except),
+            ) => set <= other_set && grace_days >= other_days && others.are_within(except),
             (Self::AtMostDays(own), Self::AtMostDays(other)) => own >= other,
             (Self::Exceptions(own), Self::Exceptions(other)) => other.iter().all(|(name, (statuses, until, _))| {
-                own.get(name).is_some_and(|(own, own_until, _)| within(statuses, own) && own_until >= until)
+                own.get(name).is_some_and(|(own, own_until, _)| statuses.are_within(own) && own_until >= until)
             }),
             _ => false,
         }
@@ -130,7 +130,7 @@ impl Demand {
             Self::AtMostDays(days) => format!("is accepted for {days} days from the date of its TCB level"),
             Self::Exceptions(exceptions) if exceptions.is_empty() => "is excepted by nothing".to_owned(),
             Self::Exceptions(exceptions) => {
-                let one = |(name, (statuses, _, until)): (&String, &(Vec<String>, u64, String))| {
+                let one = |(name, (statuses, _, until)): (&String, &(Names, u64, String))| {
                     format!("{name} (with {}, until {until})", statuses.join(", "))
                 };
                 format!(
@@ -144,7 +144,7 @@ impl Demand {
 
 fn expect<T: Display>(rule: &Expect<T>) -> Demand {
     match rule {
-        Expect::Exactly(value) => Demand::OneOf(vec![value.to_string()]),
+        Expect::Exactly(value) => Demand::OneOf([value.to_string()].into_iter().collect()),
         Expect::AnyOf(values) => Demand::OneOf(values.iter().map(T::to_string).collect()),
         // Only numbers are ordered, so what is shown is one.
         Expect::AtLeast(least) => {
@@ -168,8 +168,8 @@ fn switch(switch: Switch) -> Demand {
 
 fn bits(bits: &Bits) -> Demand {
     Demand::Bits {
-        required: bits.required.clone(),
-        forbidden: bits.forbidden.clone(),
+        required: bits.required.iter().cloned().collect(),
+        forbidden: bits.forbidden.iter().cloned().collect(),
         unknown_refused: bits.unknown == Unknown::Rejected,
     }
 }
@@ -181,7 +181,7 @@ fn version<const N: usize>(version: &Version<N>) -> Demand {
 fn report_data(rule: &ReportDataRule) -> Demand {
     match rule {
         ReportDataRule::Caller => Demand::Caller,
-        ReportDataRule::Exactly(bytes) => Demand::OneOf(vec![bytes.to_string()]),
+        ReportDataRule::Exactly(bytes) => Demand::OneOf([bytes.to_string()].into_iter().collect()),
         ReportDataRule::Unchecked => Demand::Nothing,
     }
 }
@@ -200,7 +200,7 @@ impl SnpProfile {
             ("products", Demand::OneOf(self.products.iter().map(spelt).collect())),
             ("denied_products", Demand::NoneOf(self.denied_products.keys().map(spelt).collect())),
             ("signing_keys", Demand::OneOf(self.signing_keys.iter().map(key).collect())),
-            ("csp_ids", waivable(&self.csp_ids, |ids| Demand::OneOf(ids.clone()))),
+            ("csp_ids", waivable(&self.csp_ids, |ids| Demand::OneOf(ids.iter().cloned().collect()))),
             ("masked_chip_id", switch(self.masked_chip_id)),
             ("chip_ids", waivable(&self.chip_ids, |list| Demand::OneOf(chips(list)))),
             (

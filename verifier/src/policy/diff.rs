@@ -5,20 +5,24 @@ use serde::Serialize;
 use super::Policy;
 use super::demand::Demand;
 use super::explain::about;
-use super::witness::{Example, examples};
+use super::witness::{Example, Rules, Side, examples};
 use crate::checks::Tee;
 use crate::findings::BoundTo;
 
-/// What the second policy does to the set of evidence that the first accepts, in one field.
+/// What the second policy does to the set of evidence that the first accepts, in one field. Of a rule, nothing is claimed
+/// that no example shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Direction {
-    /// The second accepts all that the first does, and more.
+    /// The second accepts what the first refuses, and the reverse was not found.
     Wider,
-    /// The second accepts only a part of what the first does.
+    /// The first accepts what the second refuses, and the reverse was not found.
     Narrower,
     /// Each accepts something that the other refuses.
     Different,
+    /// The rules differ, and no evidence was found that one accepts and the other refuses.
+    Unwitnessed,
     /// The same evidence is accepted, and more is claimed of it.
     ClaimsMore,
     /// The same evidence is accepted, and less is claimed of it.
@@ -36,8 +40,8 @@ pub struct Difference {
     pub direction: Direction,
     /// The sentence, in which A is the first policy and B the second.
     pub text: String,
-    /// A value for each policy that accepts what the other refuses. None where words alone can say it: a profile that is
-    /// missing, another claim, other roots.
+    /// A value for each policy that accepts what the other refuses. None where there is no such value, and where words alone
+    /// can say it: a profile that is missing, another claim, other roots.
     pub examples: Vec<Example>,
 }
 
@@ -88,10 +92,29 @@ fn compare(tee: Tee, a: Option<OneProfile>, b: Option<OneProfile>) -> Vec<Differ
     };
     let mut differences: Vec<_> =
         claim(tee, a.claim, b.claim).into_iter().chain(roots(tee, &a.roots, &b.roots)).collect();
+    let takes_any = |rules: &Rules| rules.iter().any(|(field, rule)| *field == "tcb_status" && rule.is_waived());
+    let any_status = takes_any(&a.demands) || takes_any(&b.demands);
+    let rules = [a.demands.as_slice(), b.demands.as_slice()];
     for ((field, a), (_, b)) in a.demands.iter().zip(&b.demands) {
-        let Some(direction) = direction(a.covers(b), b.covers(a)) else { continue };
-        let text = sentence(tee, field, direction, a, b);
-        differences.push(Difference { tee: tee.name(), field, direction, text, examples: examples(field, a, b) });
+        // What softens a rule of the one policy has nothing to soften in the other: `tcb_status` says all of it.
+        if any_status && matches!(*field, "out_of_date_grace" | "tcb_exceptions") || (a.covers(b) && b.covers(a)) {
+            continue;
+        }
+        let examples = examples(field, rules);
+        let accepts = |side| examples.iter().any(|example| example.accepted_by == side);
+        let direction = match (accepts(Side::A), accepts(Side::B)) {
+            (true, true) => Direction::Different,
+            (true, false) => Direction::Narrower,
+            (false, true) => Direction::Wider,
+            (false, false) => Direction::Unwitnessed,
+        };
+        differences.push(Difference {
+            tee: tee.name(),
+            field,
+            direction,
+            text: sentence(tee, field, direction, a, b),
+            examples,
+        });
     }
     differences
 }
@@ -108,13 +131,12 @@ const fn direction(a_covers_b: bool, b_covers_a: bool) -> Option<Direction> {
 
 fn sentence(tee: Tee, field: &str, direction: Direction, a: &Demand, b: &Demand) -> String {
     let about = about(tee, field);
-    if b.is_waived() {
-        return format!("B no longer asks: {}. A said: {} {}.", about.open, about.subject, a.in_words());
-    }
-    if a.is_waived() {
-        return format!("B asks what A did not: {} {}.", about.subject, b.in_words());
-    }
     let how = match direction {
+        Direction::Unwitnessed => "no evidence was found that one accepts and the other refuses",
+        _ if b.is_waived() => {
+            return format!("B no longer asks: {}. A said: {} {}.", about.open, about.subject, a.in_words());
+        }
+        _ if a.is_waived() => return format!("B asks what A did not: {} {}.", about.subject, b.in_words()),
         Direction::Wider => "B accepts more",
         Direction::Narrower => "B accepts less",
         _ => "each accepts what the other refuses",
@@ -147,6 +169,7 @@ fn roots(tee: Tee, a: &[Vec<u8>], b: &[Vec<u8>]) -> Option<Difference> {
 mod tests {
     use super::*;
     use crate::policy::Side;
+    use crate::policy::names::Names;
     use std::collections::BTreeMap;
 
     const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
@@ -171,7 +194,7 @@ mod tests {
             Direction::Narrower => Direction::Wider,
             Direction::ClaimsMore => Direction::ClaimsLess,
             Direction::ClaimsLess => Direction::ClaimsMore,
-            Direction::Different => Direction::Different,
+            other => other,
         });
         for one in differences(GENUINE, &changed) {
             let sides: Vec<_> = one.examples.iter().map(|example| example.accepted_by).collect();
@@ -179,7 +202,7 @@ mod tests {
                 Direction::Wider => &[Side::B],
                 Direction::Narrower => &[Side::A],
                 Direction::Different => &[Side::B, Side::A],
-                Direction::ClaimsMore | Direction::ClaimsLess => &[],
+                Direction::ClaimsMore | Direction::ClaimsLess | Direction::Unwitnessed => &[],
             };
             assert_eq!(sides, wanted, "{from} -> {to}");
         }
@@ -196,7 +219,7 @@ mod tests {
         changes("denied_products = {}", "denied_products = { milan = \"why\" }", "denied_products", Some(Narrower));
         changes("revocation = \"if-supplied\"", "revocation = \"required\"", "revocation", Some(Narrower));
         changes("revocation = \"if-supplied\"", "revocation = \"unchecked\"", "revocation", Some(Wider));
-        changes("vmpl = \"unchecked\"", "vmpl = { at_least = 1 }", "vmpl", Some(Narrower));
+        changes("vmpl = \"unchecked\"", "vmpl = [1, 2]", "vmpl", Some(Narrower));
         changes(
             "minimum_firmware = \"unchecked\"",
             "minimum_firmware = \"1.55.1\"",
@@ -211,21 +234,15 @@ mod tests {
 
     #[test]
     fn two_rules_are_compared_by_what_they_accept() {
+        // An ID block counts only under a key.
+        let genuine = GENUINE.replacen("id_key = \"unchecked\"", &format!("id_key = \"{}\"", "01".repeat(48)), 1);
         let demand = |text: &str| {
-            let text = GENUINE.replacen("vmpl = \"unchecked\"", text, 1);
+            let text = genuine.replacen("guest_svn = \"unchecked\"", text, 1);
             let policy = Policy::parse(&text).unwrap();
-            policy
-                .sev_snp()
-                .unwrap()
-                .1
-                .demands()
-                .into_iter()
-                .find(|(field, _)| text.starts_with(field) || *field == "vmpl")
-                .unwrap()
-                .1
+            policy.sev_snp().unwrap().1.demands().into_iter().find(|(field, _)| *field == "guest_svn").unwrap().1
         };
-        let (one, two, list, least) =
-            (demand("vmpl = 1"), demand("vmpl = 2"), demand("vmpl = [1, 2]"), demand("vmpl = { at_least = 1 }"));
+        let [one, two, list, least] =
+            ["1", "2", "[1, 2]", "{ at_least = 1 }"].map(|rule| demand(&format!("guest_svn = {rule}")));
         assert!(list.covers(&one) && list.covers(&two) && least.covers(&list));
         assert!(!one.covers(&two) && !one.covers(&list) && !list.covers(&least));
         let floors = |bootloader: u8| {
@@ -235,7 +252,7 @@ mod tests {
         assert!(!floors(3).covers(&Demand::Floors(BTreeMap::from([("turin".to_owned(), vec![])]))));
         let bits = |required: &[&str], unknown_refused| Demand::Bits {
             required: required.iter().map(|name| (*name).to_owned()).collect(),
-            forbidden: Vec::new(),
+            forbidden: Names::default(),
             unknown_refused,
         };
         assert!(

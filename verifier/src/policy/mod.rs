@@ -7,6 +7,8 @@ mod demand;
 mod diff;
 mod explain;
 mod lint;
+mod names;
+mod pinned;
 mod place;
 mod rule;
 mod seen;
@@ -25,8 +27,11 @@ use std::sync::Arc;
 pub use diff::{Difference, Direction};
 pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
+use rule::ReportDataRule;
 pub(crate) use rule::{Revocation, Switch, Version, Waivable};
-pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum};
+#[cfg(test)]
+pub(crate) use sev_snp::JUDGED;
+pub(crate) use sev_snp::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, SnpTcbMinimum, Vmpl};
 pub use shown::Shown;
 pub(crate) use tdx::{
     ATTRIBUTE_BITS, Advisory, DecidingEvaluation, EventLog, Grace, ServiceTd, StatusName, TdxProfile, Trailing,
@@ -34,6 +39,7 @@ pub(crate) use tdx::{
 pub use values::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
 pub use witness::{Example, Side};
 
+use self::pinned::{BOUND_WITHOUT_CODE, only_with_code};
 use crate::bytes::ReportData;
 use crate::checks::Tee;
 use crate::findings::BoundTo;
@@ -65,8 +71,6 @@ impl PolicyError {
     }
 }
 
-const BOUND_WITHOUT_CODE: &str = "policy.bound-without-code";
-
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.trim_end())
@@ -83,7 +87,7 @@ impl Policy {
 
     /// Loads a policy from TOML, save for the profile of one TEE: its evidence is refused, as if nobody had written one.
     fn parse_without(text: &str, left_out: Option<Tee>) -> Result<Self, PolicyError> {
-        let failed = |error: toml::de::Error| PolicyError(error.to_string());
+        let failed = |error: toml::de::Error| PolicyError(place::readable(&error));
         let document: Document = match left_out {
             None => toml::from_str(text).map_err(failed)?,
             Some(Tee::SevSnp) => toml::from_str::<Document<LeftOut, _>>(text).map_err(failed)?.into(),
@@ -99,6 +103,16 @@ impl Policy {
     #[must_use]
     pub fn with_report_data(&self, report_data: ReportData) -> Self {
         Self { profiles: self.profiles.clone(), report_data: Some(report_data) }
+    }
+
+    /// Whether the profile for this TEE leaves the report data to the caller, who has named none: no evidence can be accepted,
+    /// so that a command does better to ask for them than to judge. A policy without such a profile misses nothing.
+    pub fn misses_report_data(&self, tee: Tee) -> bool {
+        let rule = match tee {
+            Tee::SevSnp => self.sev_snp().map(|(_, profile)| profile.report_data),
+            Tee::Tdx => self.tdx().map(|(_, profile)| profile.report_data),
+        };
+        rule == Some(ReportDataRule::Caller) && self.report_data.is_none()
     }
 
     /// Its name.
@@ -190,19 +204,19 @@ impl Document {
         };
         for (name, profile) in &self.sev_snp {
             let place = format!("sev-snp.{name}");
-            only_with_code(&place, &profile.bound_values(), &profile.code_values())?;
-            only_with_code(&place, &profile.id_block_values(), &profile.id_block_keys())?;
-            if let Some(contradiction) = profile.contradiction() {
+            only_with_code(&place, &profile.bound(), &profile.code())?;
+            only_with_code(&place, &profile.id_block(), &profile.id_block_key())?;
+            if let Some(contradiction) = profile.unnamed_agent().or_else(|| profile.contradiction()) {
                 return Err(format!("[{place}] {contradiction}"));
             }
         }
         for (name, profile) in &self.tdx {
             let place = format!("tdx.{name}");
-            only_with_code(&place, &profile.boot_values(), &profile.firmware_values())?;
+            only_with_code(&place, &profile.boot(), &[profile.firmware()])?;
             if let Some(contradiction) = profile.contradiction() {
                 return Err(format!("[{place}] {contradiction}"));
             }
-            only_with_code(&place, &profile.bound_values(), &profile.code_values())?;
+            only_with_code(&place, &profile.bound(), &profile.code())?;
         }
         let profiles = Profiles {
             name: self.name,
@@ -251,15 +265,33 @@ fn only_profile<P>(tee: &str, profiles: BTreeMap<String, P>) -> Result<Option<(S
     }
 }
 
-/// A value that the host chooses or the guest extends says nothing unless the code that enforces it is pinned too.
-fn only_with_code(place: &str, bound: &[(&str, bool)], code: &[(&str, bool)]) -> Result<(), String> {
-    let expected = bound.iter().find(|(_, pinned)| *pinned);
-    let unpinned = code.iter().find(|(_, pinned)| !*pinned);
-    match (expected, unpinned) {
-        (Some((bound, _)), Some((code, _))) => Err(format!(
-            "{BOUND_WITHOUT_CODE}: [{place}] expects `{bound}` while `{code}` does not pin who enforces it: anybody could claim it; \
-             pin `{code}` (or reject it, for debug), or write `{bound} = \"unchecked\"`"
-        )),
-        _ => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
+
+    /// Asked of the TEE whose evidence is at hand: the other profile may ask for what this one does not.
+    #[test]
+    fn report_data_is_missed_where_the_caller_is_asked_and_names_none() {
+        let (snp, tdx) = GENUINE.split_once("[tdx.genuine]").unwrap();
+        let asks = |profile: &str, rule: &str| {
+            let line = format!("report_data = {rule}");
+            profile.replace("report_data = \"unchecked\"", &line)
+        };
+        let exactly = format!("\"{}\"", "00".repeat(64));
+        for (of_snp, of_tdx, missed) in [
+            ("\"caller\"", "\"unchecked\"", [true, false]),
+            ("\"unchecked\"", "\"caller\"", [false, true]),
+            ("\"caller\"", "\"caller\"", [true, true]),
+            (&exactly, "\"unchecked\"", [false, false]),
+        ] {
+            let policy = Policy::parse(&format!("{}[tdx.genuine]{}", asks(snp, of_snp), asks(tdx, of_tdx))).unwrap();
+            let misses = |policy: &Policy| [Tee::SevSnp, Tee::Tdx].map(|tee| policy.misses_report_data(tee));
+            assert_eq!(misses(&policy), missed, "{of_snp} {of_tdx}");
+            assert_eq!(misses(&policy.with_report_data(ReportData([0; 64]))), [false, false]);
+        }
+        let snp_alone = Policy::parse(&asks(snp, "\"caller\"")).unwrap();
+        assert!(snp_alone.misses_report_data(Tee::SevSnp) && !snp_alone.misses_report_data(Tee::Tdx));
     }
 }

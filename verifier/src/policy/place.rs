@@ -19,9 +19,10 @@ pub(super) fn placed(text: &str, words: &str) -> String {
         let document = DeTable::parse(text).ok()?;
         Some(position(text, key_offset(document.get_ref(), &path()?)?))
     };
+    let shown = shortened(words, WORDS);
     match place() {
-        Some((line, column)) => format!("{words} (line {line}, column {column})"),
-        None => words.to_owned(),
+        Some((line, column)) => format!("{shown} (line {line}, column {column})"),
+        None => shown,
     }
 }
 
@@ -36,6 +37,27 @@ pub(super) fn key_offset(document: &DeTable<'_>, path: &[&str]) -> Option<usize>
     inner.or(Some(key.span().start))
 }
 
+/// The library's error, which shows the line that it is about: shortened, since a line and a name may be as long as the file.
+pub(super) fn readable(error: &toml::de::Error) -> String {
+    let shown = error.to_string();
+    let is_source = |line: &str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    let lines = shown.trim_end().lines();
+    let lines: Vec<_> = lines.map(|line| shortened(line, if is_source(line) { SOURCE } else { WORDS })).collect();
+    lines.join("\n")
+}
+
+/// Characters of a line of the document, and of a message, which may name every field that there is.
+const SOURCE: usize = 80;
+pub(super) const WORDS: usize = 1_000;
+
+/// The words of an error without what a long name in them would add.
+pub(super) fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Line and column of the character at this byte, from 1.
 pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or("");
@@ -47,6 +69,29 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use crate::policy::Policy;
+
+    /// What somebody sends in a bundle may be of any length; the error about it is not.
+    #[test]
+    fn errors_are_short_whatever_the_document_holds() {
+        let genuine = include_str!("../../../measurements/policy/genuine.toml");
+        let long = "x".repeat(500_000);
+        for text in [
+            genuine.replace("vmpl = \"unchecked\"", &format!("vmpl = \"{long}\"")),
+            genuine.replace("vmpl = ", &format!("{long} = ")),
+            genuine
+                .replace("[tdx.genuine]", &format!("[tdx.{long}]"))
+                .replace("rtmr3 = \"unchecked\"", &format!("rtmr3 = \"{}\"", "11".repeat(48))),
+            genuine.replace("products = [", &format!("products = [\"{long}\", ")),
+            genuine.replace("chip_ids = \"unchecked\"", &format!("chip_ids = [\"{long}\"]")),
+            genuine.replace("report_data = \"unchecked\"", &format!("report_data = \"{long}\"")),
+            genuine.replace("schema = 1", &format!("schema = 1 {long}")),
+            format!("{genuine}\n[{long}]\n"),
+        ] {
+            let error = Policy::parse(&text).unwrap_err().to_string();
+            assert!(error.len() < 2_000, "{} bytes", error.len());
+            assert!(error.contains("line "), "{error}");
+        }
+    }
 
     #[test]
     fn errors_of_the_whole_document_have_their_place_too() {

@@ -3,12 +3,14 @@
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer, U64Deserializer};
 use serde::de::{self, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use crate::bytes::{HexBytes, ReportData};
 use crate::findings::BoundTo;
-use crate::reference::UNCHECKED;
+use crate::reference::{SAYS_NOTHING, UNCHECKED};
+use crate::time::UnixTime;
 
 /// A rule, or the written word that there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,47 @@ impl<T> Waivable<T> {
     }
 }
 
+/// A list that may not be waived, so that an empty one would accept nothing.
+pub(super) fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let list = Vec::<T>::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(de::Error::custom("an empty list accepts nothing: name what you take"));
+    }
+    Ok(list)
+}
+
+/// A reason that a report shows, for whatever a policy says against the rule.
+pub(super) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(de::Error::custom("a reason that says nothing: the report shows it, so write why"));
+    }
+    Ok(text)
+}
+
+/// Reasons, each by what it is for.
+pub(super) fn reasons<'de, D, K>(deserializer: D) -> Result<BTreeMap<K, String>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+{
+    #[derive(Deserialize)]
+    struct Reason(#[serde(deserialize_with = "reason")] String);
+    let written = BTreeMap::<K, Reason>::deserialize(deserializer)?;
+    Ok(written.into_iter().map(|(key, Reason(text))| (key, text)).collect())
+}
+
+/// Longer than this is no grace: ten years without leap days.
+pub(super) const MAX_GRACE_DAYS: u32 = 3_650;
+
+/// The first end that is none, 2037-01-01T00:00:00Z: ten years after the year of this release. The loader has no clock.
+pub(super) const NO_END: UnixTime = UnixTime::from_seconds(2_114_380_800);
+
+/// As much of what somebody wrote as an error repeats.
+pub(super) fn clipped(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
 /// How a rule is written, and whether it says anything at all.
 pub(crate) trait Form {
     /// Whether it is written as a list; a table's fields may not be given by position.
@@ -37,14 +80,24 @@ pub(crate) trait Form {
     }
 }
 
-impl<T> Form for Vec<T> {
-    const LIST: bool = true;
-    fn says_nothing(&self) -> bool {
-        self.is_empty()
+/// What a list holds.
+pub(crate) trait Listed: Sized {
+    /// Whether a list of these holds every value that there is.
+    fn is_everything(_: &[Self]) -> bool {
+        false
     }
 }
 
-impl<K, V> Form for std::collections::BTreeMap<K, V> {
+impl Listed for String {}
+
+impl<T: Listed> Form for Vec<T> {
+    const LIST: bool = true;
+    fn says_nothing(&self) -> bool {
+        self.is_empty() || T::is_everything(self)
+    }
+}
+
+impl<K, V> Form for BTreeMap<K, V> {
     fn says_nothing(&self) -> bool {
         self.is_empty()
     }
@@ -61,7 +114,7 @@ impl Form for BoundTo {}
 /// The rule, unless it says nothing.
 fn meaningful<T: Form, E: de::Error>(rule: T) -> Result<Waivable<T>, E> {
     if rule.says_nothing() {
-        return Err(E::custom(format_args!("a rule that accepts or refuses nothing: write \"{UNCHECKED}\" instead")));
+        return Err(E::custom(SAYS_NOTHING));
     }
     Ok(Waivable::Required(rule))
 }
@@ -149,15 +202,23 @@ impl Form for Bits {
 }
 
 impl Bits {
-    /// Refuses names that are not in `known`.
+    /// Refuses names that are not in `known`, and a bit of which both values are asked.
     pub(crate) fn only_known<E: de::Error>(self, known: &'static [(&'static str, u32)]) -> Result<Self, E> {
-        for name in self.required.iter().chain(&self.forbidden) {
-            if !known.iter().any(|(own, _)| own == name) {
-                let names: Vec<_> = known.iter().map(|(own, _)| *own).collect();
-                return Err(E::custom(format_args!("unknown bit `{name}`: expected one of {}", names.join(", "))));
-            }
+        let bits = |names: &[String]| {
+            names.iter().try_fold(0_u64, |bits, name| match known.iter().find(|(own, _)| own == name) {
+                Some((_, bit)) => Ok(bits | 1 << bit),
+                None => {
+                    let names: Vec<_> = known.iter().map(|(own, _)| *own).collect();
+                    let what = format!("unknown bit `{}`: expected one of {}", clipped(name), names.join(", "));
+                    Err(E::custom(what))
+                }
+            })
+        };
+        let both = bits(&self.required)? & bits(&self.forbidden)?;
+        match known.iter().find(|(_, bit)| both >> bit & 1 == 1) {
+            Some((name, _)) => Err(E::custom(format_args!("`{name}` is required and forbidden: nothing is accepted"))),
+            None => Ok(self),
         }
-        Ok(self)
     }
 
     /// What in `value` is not as these bits ask, in words; `None` where everything is.
@@ -229,7 +290,7 @@ impl<'de> Deserialize<'de> for Mask {
         digits
             .and_then(|digits| u64::from_str_radix(digits, 16).ok())
             .map(Self)
-            .ok_or_else(|| de::Error::custom(format_args!("`{text}`: expected a mask such as \"0x3\"")))
+            .ok_or_else(|| de::Error::custom(format_args!("`{}`: expected a mask such as \"0x3\"", clipped(&text))))
     }
 }
 
@@ -260,6 +321,7 @@ impl<'de, const N: usize> Deserialize<'de> for Version<N> {
         let text = String::deserialize(deserializer)?;
         let parts: Option<Vec<u8>> = text.split('.').map(|part| part.parse().ok()).collect();
         parts.and_then(|parts| parts.try_into().ok()).map(Self).ok_or_else(|| {
+            let text = clipped(&text);
             de::Error::custom(format_args!("`{text}`: expected a version of {N} parts such as \"1.55\" or \"1.55.29\""))
         })
     }

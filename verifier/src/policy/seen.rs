@@ -2,6 +2,7 @@
 //! satisfies may be a mistake, or ask for what nobody has shown yet. The user's own values are not in the records.
 
 use super::demand::Demand;
+use super::names::Names;
 use super::shown::{Shown, bit, known_bits};
 use crate::checks::Tee;
 
@@ -58,7 +59,8 @@ fn nearest(field: &str, demand: &Demand, shown: &[Vec<Shown>]) -> String {
                 forbidden.iter().map(|name| format!("`{name}` is absent in {}", count(&|one| !is_set(name, one)))),
             );
             if *unknown_refused {
-                let rule = Demand::Bits { required: Vec::new(), forbidden: Vec::new(), unknown_refused: true };
+                let rule =
+                    Demand::Bits { required: Names::default(), forbidden: Names::default(), unknown_refused: true };
                 words.push(format!("no unknown bit in {}", count(&|one| rule.admits(field, one))));
             }
             words.join(", ")
@@ -205,7 +207,7 @@ mod tests {
             ("mitigations = \"unchecked\"", "mitigations = \"0x8000000000000000\"", "mitigations", "they show 0x"),
             ("vmpl = [0]", "vmpl = [3]", "vmpl", "they show 0"),
             (
-                "minimum_evaluation_number = 17",
+                "minimum_evaluation_number = 20",
                 "minimum_evaluation_number = 999",
                 "minimum_evaluation_number",
                 "they show 1",

@@ -3,11 +3,15 @@
 use serde::Deserialize;
 use serde::de::Deserializer;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use super::rule::{Bits, Form, Mask, ReportDataRule, Revocation, Switch, Version, Waivable};
+use super::rule::{
+    Bits, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Switch, Version, Waivable, clipped,
+    not_empty, reasons,
+};
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
 use crate::findings::BoundTo;
-use crate::reference::Expect;
+use crate::reference::{Expect, Scalar};
 
 /// Every expectation of an SEV-SNP report. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,9 +21,12 @@ pub(crate) struct SnpProfile {
     #[expect(dead_code, reason = "the loader insists on the word; later wrappings select their profile by it")]
     pub(crate) wrapping: Wrapping,
     pub(crate) bound_to: Waivable<BoundTo>,
+    #[serde(deserialize_with = "not_empty")]
     pub(crate) products: Vec<ProductName>,
     /// Products that are refused, with the reason that the report shows.
+    #[serde(deserialize_with = "reasons")]
     pub(crate) denied_products: BTreeMap<ProductName, String>,
+    #[serde(deserialize_with = "not_empty")]
     pub(crate) signing_keys: Vec<SigningKeyName>,
     pub(crate) csp_ids: Waivable<Vec<String>>,
     pub(crate) masked_chip_id: Switch,
@@ -45,45 +52,18 @@ pub(crate) struct SnpProfile {
     pub(crate) family_id: Expect<BlockId>,
     pub(crate) image_id: Expect<BlockId>,
     pub(crate) report_id_ma: Expect<ReportId>,
-    pub(crate) vmpl: Expect<u32>,
+    pub(crate) vmpl: Expect<Vmpl>,
     pub(crate) id_key: Expect<Mr>,
     pub(crate) author_key: Expect<Mr>,
     pub(crate) report_data: ReportDataRule,
 }
 
 impl SnpProfile {
-    /// What the host chooses, and claims about the workload that rest on it.
-    pub(super) fn bound_values(&self) -> [(&'static str, bool); 2] {
-        [("host_data", self.host_data.is_pinned()), ("bound_to", self.bound_to.required().is_some())]
-    }
-
-    /// What pins the code. A lower privilege level can claim to be the code above it, and under debug none binds anybody.
-    pub(super) fn code_values(&self) -> [(&'static str, bool); 3] {
-        [
-            ("measurement", self.measurement.is_pinned()),
-            ("vmpl", self.vmpl.is_pinned()),
-            ("debug", self.debug == Switch::Rejected),
-        ]
-    }
-
-    /// What the ID block says: anybody can sign one, so it counts only under a key that is expected.
-    pub(super) fn id_block_values(&self) -> [(&'static str, bool); 3] {
-        [
-            ("guest_svn", self.guest_svn.is_pinned()),
-            ("family_id", self.family_id.is_pinned()),
-            ("image_id", self.image_id.is_pinned()),
-        ]
-    }
-
-    /// Who signed the ID block.
-    pub(super) fn id_block_keys(&self) -> [(&'static str, bool); 1] {
-        [("id_key", self.id_key.is_pinned() || self.author_key.is_pinned())]
-    }
-
     /// What contradicts itself.
     pub(super) fn contradiction(&self) -> Option<String> {
-        if self.migration_agent == Switch::Allowed && !self.report_id_ma.is_pinned() {
-            return Some("`migration_agent` is allowed and `report_id_ma` unchecked: name the agent".to_owned());
+        if self.products.iter().all(|product| self.denied_products.contains_key(product)) {
+            let what = "`denied_products` denies every product that is listed: nothing is accepted";
+            return Some(what.to_owned());
         }
         let minima = self.minimum_tcb.required()?;
         let wrong = minima.iter().find(|(product, least)| least.fmc.is_some() != (**product == ProductName::Turin))?;
@@ -92,22 +72,68 @@ impl SnpProfile {
 }
 
 impl Form for Committed {}
-impl Form for Bulletins {}
+
+impl Form for Bulletins {
+    fn says_nothing(&self) -> bool {
+        judged(self.baseline).all(|bulletin| self.except.contains_key(bulletin))
+    }
+}
 
 /// The newest baseline of AMD's bulletins that this release holds.
 pub(crate) const BASELINE: u32 = 1;
 
+/// The bulletins that a report can show answered, and the first baseline that judges each.
+pub(crate) const JUDGED: &[(&str, u32)] = &[("AMD-SB-3015", 1), ("AMD-SB-3016", 1), ("AMD-SB-3023", 1)];
+
+fn judged(baseline: u32) -> impl Iterator<Item = &'static str> {
+    JUDGED.iter().filter(move |(_, since)| *since <= baseline).map(|(bulletin, _)| *bulletin)
+}
+
 /// AMD's bulletins by the rows of one baseline: none may be open for longer than the grace, but those named.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenBulletins")]
 pub(crate) struct Bulletins {
-    #[serde(deserialize_with = "baseline")]
     pub(crate) baseline: u32,
     /// From the day of publication; 0 for none.
     pub(crate) grace_days: u32,
     /// By bulletin, the reason that the report shows.
-    #[serde(deserialize_with = "bulletin_exceptions")]
     pub(crate) except: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBulletins {
+    #[serde(deserialize_with = "baseline")]
+    baseline: u32,
+    #[serde(deserialize_with = "grace_days")]
+    grace_days: u32,
+    #[serde(deserialize_with = "bulletin_exceptions")]
+    except: BTreeMap<String, String>,
+}
+
+impl TryFrom<WrittenBulletins> for Bulletins {
+    type Error = String;
+
+    fn try_from(written: WrittenBulletins) -> Result<Self, String> {
+        let WrittenBulletins { baseline, grace_days, except } = written;
+        match except.keys().find(|id| !judged(baseline).any(|judged| judged == *id)) {
+            Some(id) => Err(format!(
+                "`{id}`: baseline {baseline} judges {} alone: an exception for another says nothing",
+                judged(baseline).collect::<Vec<_>>().join(", ")
+            )),
+            None => Ok(Self { baseline, grace_days, except }),
+        }
+    }
+}
+
+fn grace_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let days = u32::deserialize(deserializer)?;
+    if days <= MAX_GRACE_DAYS {
+        return Ok(days);
+    }
+    Err(serde::de::Error::custom(format_args!(
+        "a grace of {days} days: expected at most {MAX_GRACE_DAYS}; a longer one is none, and a rule without one is \"unchecked\""
+    )))
 }
 
 fn baseline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -119,12 +145,15 @@ fn baseline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error>
 }
 
 fn bulletin_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let except = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let except: BTreeMap<String, String> = reasons(deserializer)?;
     let is_id = |id: &str| {
         id.strip_prefix("AMD-SB-").is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
     };
     match except.keys().find(|id| !is_id(id)) {
-        Some(id) => Err(serde::de::Error::custom(format_args!("`{id}`: expected a bulletin such as \"AMD-SB-3016\""))),
+        Some(id) => Err(serde::de::Error::custom(format_args!(
+            "`{}`: expected a bulletin such as \"AMD-SB-3016\"",
+            clipped(id)
+        ))),
         None => Ok(except),
     }
 }
@@ -154,6 +183,40 @@ pub(crate) enum SigningKeyName {
     Vlek,
 }
 
+/// A virtual machine privilege level, 0 to 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Vmpl(pub(crate) u32);
+
+impl Vmpl {
+    /// The least privileged.
+    pub(super) const LAST: u32 = 3;
+    /// Why a rule about it is no floor.
+    pub(super) const NO_FLOOR: &str =
+        "VMPL 0 is the most privileged, and a floor would take in the less privileged; name one level, such as 0";
+}
+
+impl fmt::Display for Vmpl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Scalar for Vmpl {
+    const NO_FLOOR: Option<&'static str> = Some(Self::NO_FLOOR);
+    fn is_everything(rule: &Expect<Self>) -> bool {
+        rule.accepted().is_some_and(|levels| (0..=Self::LAST).all(|level| levels.contains(&Self(level))))
+    }
+    fn form() -> String {
+        format!("a privilege level from 0 to {}", Self::LAST)
+    }
+    fn from_text(_: &str) -> Option<Self> {
+        None
+    }
+    fn from_number(number: u64) -> Option<Self> {
+        u32::try_from(number).ok().filter(|level| *level <= Self::LAST).map(Self)
+    }
+}
+
 /// The one stricter order that a policy can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -163,7 +226,7 @@ pub(crate) enum Committed {
 
 /// The least security patch level of each component. `fmc` belongs to Turin alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenMinimum")]
 pub(crate) struct SnpTcbMinimum {
     pub(crate) fmc: Option<u8>,
     pub(crate) bootloader: u8,
@@ -172,6 +235,33 @@ pub(crate) struct SnpTcbMinimum {
     pub(crate) microcode: u8,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMinimum {
+    fmc: Option<u8>,
+    bootloader: u8,
+    tee: u8,
+    snp: u8,
+    microcode: u8,
+}
+
+impl TryFrom<WrittenMinimum> for SnpTcbMinimum {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenMinimum) -> Result<Self, &'static str> {
+        let WrittenMinimum { fmc, bootloader, tee, snp, microcode } = written;
+        if [fmc.unwrap_or(0), bootloader, tee, snp, microcode] == [0; 5] {
+            return Err(
+                "a floor of zeros is a rule that accepts or refuses nothing: name what the product must have, or write \
+                        \"unchecked\" for `minimum_tcb`",
+            );
+        }
+        Ok(Self { fmc, bootloader, tee, snp, microcode })
+    }
+}
+
+impl Listed for ChipIdText {}
+
 /// A chip id of 64 bytes, or Turin's 8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChipIdText(pub(crate) ChipId);
@@ -179,10 +269,11 @@ pub(crate) struct ChipIdText(pub(crate) ChipId);
 impl<'de> Deserialize<'de> for ChipIdText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = crate::bytes::from_hex(&text).filter(|bytes| bytes.len() == 64 || bytes.len() == 8);
+        let bytes = crate::bytes::written_hex(&text).filter(|bytes| bytes.len() == 64 || bytes.len() == 8);
         let Some(bytes) = bytes else {
             return Err(serde::de::Error::custom(format_args!(
-                "`{text}`: expected a chip id of 128 hexadecimal digits (Turin: also 16)"
+                "`{}`: expected a chip id of 128 hexadecimal digits (Turin: also 16)",
+                clipped(&text)
             )));
         };
         if bytes.iter().all(|byte| *byte == 0) {

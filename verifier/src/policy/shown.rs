@@ -31,8 +31,9 @@ pub enum Shown {
     Bulletin(String, u32),
     /// A platform that is out of date, and the days since the date of its TCB level.
     OutOfDate(u32),
-    /// A platform that is open to this advisory alone, its status, and the instant of the verdict in seconds since 1970.
-    Advisory(String, String, u64),
+    /// A platform that is open to this advisory alone, its status, the instant of the verdict in seconds since 1970, and the
+    /// days from the date of its TCB level to then.
+    Advisory(String, String, u64, u32),
     /// Something that words describe; rules of this rank or a higher one refuse it.
     State(u8, &'static str),
 }
@@ -65,7 +66,8 @@ impl Demand {
                 days < grace_days || except.contains(id)
             }
             (Self::AtMostDays(grace), Shown::OutOfDate(days)) => days < grace,
-            (Self::Exceptions(exceptions), Shown::Advisory(id, status, at)) => {
+            (Self::OneOf(statuses), Shown::OutOfDate(_)) => statuses.contains("OutOfDate"),
+            (Self::Exceptions(exceptions), Shown::Advisory(id, status, at, _)) => {
                 exceptions.get(id).is_some_and(|(statuses, until, _)| statuses.contains(status) && at < until)
             }
             _ => false,
@@ -104,8 +106,9 @@ impl fmt::Display for Shown {
             Self::ReportData(bytes, false) => write!(f, "{bytes}, and the caller names none"),
             Self::Bulletin(id, days) => write!(f, "{id} open, {days} days after it was published"),
             Self::OutOfDate(days) => write!(f, "OutOfDate, {days} days after the date of its TCB level"),
-            Self::Advisory(id, status, at) => {
-                write!(f, "{status} and open to {id}, at {}", crate::time::UnixTime::from_seconds(*at))
+            Self::Advisory(id, status, at, days) => {
+                write!(f, "{status} and open to {id}, at {}", crate::time::UnixTime::from_seconds(*at))?;
+                if *days > 0 { write!(f, ", {days} days after the date of its TCB level") } else { Ok(()) }
             }
             Self::State(_, words) => f.write_str(words),
         }

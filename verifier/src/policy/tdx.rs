@@ -5,7 +5,9 @@ use serde::de::Deserializer;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::rule::{Bits, Form, Mask, ReportDataRule, Switch, Waivable};
+use super::rule::{
+    Bits, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Switch, Waivable, clipped, reason,
+};
 use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
 use crate::findings::BoundTo;
@@ -60,55 +62,21 @@ pub(crate) struct TdxProfile {
 }
 
 impl TdxProfile {
-    /// What the host chooses or the guest extends, and claims about the workload that rest on it.
-    pub(super) fn bound_values(&self) -> [(&'static str, bool); 5] {
-        [
-            ("mrconfigid", self.mrconfigid.is_pinned()),
-            ("mrowner", self.mrowner.is_pinned()),
-            ("mrownerconfig", self.mrownerconfig.is_pinned()),
-            ("rtmr3", self.rtmr3.is_pinned()),
-            ("bound_to", self.bound_to.required().is_some()),
-        ]
-    }
-
-    /// What softens a rule that is not there.
+    /// What softens a rule that is not there, or lets in what is taken anyway.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
-        let soft = if self.out_of_date_grace != Grace::None {
-            "`out_of_date_grace`"
-        } else if !self.tcb_exceptions.is_empty() {
-            "`tcb_exceptions`"
-        } else {
-            return None;
+        let grace = self.out_of_date_grace != Grace::None;
+        let Some(statuses) = self.tcb_status.required() else {
+            return if grace {
+                Some("`out_of_date_grace` softens `tcb_status`, which is unchecked: write \"none\", or the statuses")
+            } else if !self.tcb_exceptions.is_empty() {
+                Some("`tcb_exceptions` soften `tcb_status`, which is unchecked: write {}, or the statuses")
+            } else {
+                None
+            };
         };
-        let unchecked = self.tcb_status.required().is_none();
-        unchecked.then_some(match soft {
-            "`out_of_date_grace`" => {
-                "`out_of_date_grace` softens `tcb_status`, which is unchecked: write \"none\", or the statuses"
-            }
-            _ => "`tcb_exceptions` soften `tcb_status`, which is unchecked: write {}, or the statuses",
-        })
-    }
-
-    /// What the firmware extends at boot, and what pins the firmware.
-    pub(super) fn boot_values(&self) -> [(&'static str, bool); 3] {
-        [("rtmr0", self.rtmr0.is_pinned()), ("rtmr1", self.rtmr1.is_pinned()), ("rtmr2", self.rtmr2.is_pinned())]
-    }
-
-    /// What pins the firmware.
-    pub(super) fn firmware_values(&self) -> [(&'static str, bool); 1] {
-        [("mrtd", self.mrtd.is_pinned())]
-    }
-
-    /// What pins the code: MRTD is the firmware alone; kernel, command line and initrd are in RTMR1 and RTMR2, and the
-    /// ACPI tables, which are code that the host supplies (BadAML), in RTMR0. Under debug none of it binds anybody.
-    pub(super) fn code_values(&self) -> [(&'static str, bool); 5] {
-        [
-            ("mrtd", self.mrtd.is_pinned()),
-            ("rtmr0", self.rtmr0.is_pinned()),
-            ("rtmr1", self.rtmr1.is_pinned()),
-            ("rtmr2", self.rtmr2.is_pinned()),
-            ("debug", self.debug == Switch::Rejected),
-        ]
+        (grace && Grace::lets_in(statuses).iter().all(|status| statuses.contains(status))).then_some(
+            "`out_of_date_grace` softens `tcb_status`, which takes all that it would let in: write \"none\", or fewer statuses",
+        )
     }
 }
 
@@ -142,6 +110,34 @@ pub(crate) enum StatusName {
     TDRelaunchAdvisedConfigurationNeeded,
 }
 
+impl StatusName {
+    /// Every one of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::UpToDate,
+        Self::SWHardeningNeeded,
+        Self::ConfigurationNeeded,
+        Self::ConfigurationAndSWHardeningNeeded,
+        Self::OutOfDate,
+        Self::OutOfDateConfigurationNeeded,
+        Self::TDRelaunchAdvised,
+        Self::TDRelaunchAdvisedConfigurationNeeded,
+    ];
+}
+
+impl Listed for StatusName {
+    fn is_everything(statuses: &[Self]) -> bool {
+        Self::ALL.iter().all(|status| statuses.contains(status))
+    }
+}
+
+/// The newest evaluation on record that Intel served as its standard one: TCB info issued on 2026-08-13 and QE identity issued
+/// on 2026-10-07, both 20. (21 is on record since 2026-06-12, as the early one.)
+pub(super) const STANDARD_EVALUATION: u32 = 20;
+
+/// 2018-01-04T00:00:00Z, the earliest date of a TCB level in the collateral for TDX on record, that of the lowest level of each
+/// platform.
+pub(super) const OLDEST_TCB_DATE: UnixTime = UnixTime::from_seconds(1_515_024_000);
+
 /// Intel serves an early and a standard evaluation of a platform at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -160,9 +156,6 @@ pub(crate) enum Grace {
     /// Written `{ days = … }`, from the TCB date of what it runs.
     Days(u32),
 }
-
-/// Longer than this is no grace.
-const MAX_GRACE_DAYS: u32 = 3_650;
 
 impl<'de> Deserialize<'de> for Grace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -193,6 +186,20 @@ impl<'de> Deserialize<'de> for Grace {
 }
 
 impl Grace {
+    /// The statuses that a grace lets in beside these. Grace gives time to update; a configuration that is missing is another
+    /// matter, with a word of its own.
+    pub(crate) fn lets_in(statuses: &[StatusName]) -> &'static [StatusName] {
+        use StatusName::{
+            ConfigurationNeeded, OutOfDate, OutOfDateConfigurationNeeded, TDRelaunchAdvised,
+            TDRelaunchAdvisedConfigurationNeeded,
+        };
+        if statuses.contains(&ConfigurationNeeded) {
+            &[OutOfDate, TDRelaunchAdvised, OutOfDateConfigurationNeeded, TDRelaunchAdvisedConfigurationNeeded]
+        } else {
+            &[OutOfDate, TDRelaunchAdvised]
+        }
+    }
+
     /// In days; 0 for none.
     pub(crate) const fn days(self) -> u32 {
         match self {
@@ -209,6 +216,7 @@ pub(crate) struct TcbException {
     pub(crate) statuses: Vec<StatusName>,
     pub(crate) until: Date,
     /// Shown in the report that rests on it.
+    #[serde(deserialize_with = "reason")]
     pub(crate) reason: String,
 }
 
@@ -219,6 +227,18 @@ fn tcb_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap
             "the exception for {} names no status: expected those that it lets in",
             advisory.0
         )));
+    }
+    for (Advisory(id), TcbException { until: Date(until), .. }) in &written {
+        if until.seconds() == 0 {
+            return Err(serde::de::Error::custom(format_args!(
+                "the exception for {id} ended before it began ({until})"
+            )));
+        }
+        if *until >= NO_END {
+            return Err(serde::de::Error::custom(format_args!(
+                "the exception for {id} ends at {until}: expected one before {NO_END}; what ends later does not end"
+            )));
+        }
     }
     Ok(written.into_iter().map(|(advisory, exception)| (advisory.0, exception)).collect())
 }
@@ -241,13 +261,14 @@ impl<'de> Deserialize<'de> for Advisory {
         if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())) {
             return Ok(Self(text));
         }
+        let text = clipped(&text);
         Err(serde::de::Error::custom(format_args!("`{text}`: expected an advisory such as \"INTEL-SA-00837\"")))
     }
 }
 
 /// XFAM by mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenXfam")]
 pub(crate) struct XfamRule {
     /// Bits that must be 1.
     pub(crate) required: Mask,
@@ -255,9 +276,30 @@ pub(crate) struct XfamRule {
     pub(crate) allowed: Mask,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenXfam {
+    required: Mask,
+    allowed: Mask,
+}
+
+impl TryFrom<WrittenXfam> for XfamRule {
+    type Error = String;
+
+    fn try_from(WrittenXfam { required, allowed }: WrittenXfam) -> Result<Self, String> {
+        match required.0 & !allowed.0 {
+            0 => Ok(Self { required, allowed }),
+            both => Err(format!("{both:#x} is required and not allowed: nothing is accepted")),
+        }
+    }
+}
+
+/// x87 and SSE: the TDX module builds no TD without them (XFAM_FIXED1).
+const XFAM_OF_EVERY_TD: u64 = 0x3;
+
 impl Form for XfamRule {
     fn says_nothing(&self) -> bool {
-        self.required.0 == 0 && self.allowed.0 == u64::MAX
+        self.required.0 & !XFAM_OF_EVERY_TD == 0 && self.allowed.0 == u64::MAX
     }
 }
 
@@ -278,7 +320,7 @@ impl fmt::Display for ServiceTd {
 }
 
 impl Scalar for ServiceTd {
-    const ORDERED: bool = false;
+    const NO_FLOOR: Option<&'static str> = Mr::NO_FLOOR;
     fn form() -> String {
         "\"none\" or 96 hexadecimal digits".to_owned()
     }
@@ -294,14 +336,22 @@ pub(crate) struct PpidText(pub(crate) Ppid);
 impl<'de> Deserialize<'de> for PpidText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Ppid::parse_hex(&text)
-            .map(Self)
-            .ok_or_else(|| serde::de::Error::custom(format_args!("`{text}`: expected a PPID of 32 hexadecimal digits")))
+        Ppid::parse_hex(&text).map(Self).ok_or_else(|| {
+            let text = clipped(&text);
+            serde::de::Error::custom(format_args!("`{text}`: expected a PPID of 32 hexadecimal digits"))
+        })
     }
 }
 
 impl Form for OneEvaluation {}
-impl Form for Date {}
+impl Listed for Advisory {}
+impl Listed for PpidText {}
+
+impl Form for Date {
+    fn says_nothing(&self) -> bool {
+        self.0.seconds() == 0
+    }
+}
 
 /// An instant, written in RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! The smallest difference between two rules: a value that the one takes and the other refuses. It is looked for among what
-//! either rule names and its nearest neighbours, and kept only if the two rules themselves say so.
+//! either rule names and its nearest neighbours, and kept only if the two rules themselves say so, and no other rule of the same
+//! fact says otherwise.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::demand::Demand;
+use super::sev_snp::Vmpl;
 use super::shown::{Shown, bit, known_bits};
 
 /// Which of two policies.
@@ -28,15 +30,65 @@ pub struct Example {
     pub text: String,
 }
 
+/// The rules of one profile, by field.
+pub(super) type Rules = [(&'static str, Demand)];
+
 /// An example for each side that accepts what the other refuses.
-pub(super) fn examples(field: &str, a: &Demand, b: &Demand) -> Vec<Example> {
+pub(super) fn examples(field: &str, [a, b]: [&Rules; 2]) -> Vec<Example> {
     let candidates = candidates(field, a, b);
-    let find = |accepted_by, takes: &Demand, refuses: &Demand| {
-        let apart = |shown: &&Shown| takes.admits(field, shown) && !refuses.admits(field, shown);
+    let look = |accepted_by, takes: &Rules, refuses: &Rules| {
+        let apart = |shown: &&Shown| {
+            admits(takes, field, shown) && !admits(refuses, field, shown) && holds_beside(field, shown, takes, refuses)
+        };
         let shows = candidates.iter().find(apart)?.clone();
         Some(Example { accepted_by, text: in_words(field, &shows), shows })
     };
-    find(Side::B, b, a).into_iter().chain(find(Side::A, a, b)).collect()
+    look(Side::B, b, a).into_iter().chain(look(Side::A, a, b)).collect()
+}
+
+fn of<'r>(rules: &'r Rules, field: &str) -> Option<&'r Demand> {
+    rules.iter().find(|(own, _)| *own == field).map(|(_, demand)| demand)
+}
+
+/// Whether the rule of this field takes what is shown of it.
+fn admits(rules: &Rules, field: &str, shown: &Shown) -> bool {
+    of(rules, field).is_some_and(|demand| demand.admits(field, shown))
+}
+
+/// Whether an example stands beside the other rules of the same fact: those of the one profile take it as well, and none of
+/// the other lets it in after all.
+fn holds_beside(field: &str, shown: &Shown, takes: &Rules, refuses: &Rules) -> bool {
+    let takes_product = |name: &String| {
+        let shown = Shown::Text(name.clone());
+        ["products", "denied_products"].iter().all(|field| admits(takes, field, &shown))
+    };
+    let has_floor =
+        |name| !matches!(of(takes, "minimum_tcb"), Some(Demand::Floors(floors)) if !floors.contains_key(name));
+    let takes_advisory = |id: &String| {
+        let shown = Shown::Text(id.clone());
+        ["allowed_advisories", "denied_advisories"].iter().all(|field| admits(takes, field, &shown))
+    };
+    // A grace lets in what is old, and asks only for how long it has been.
+    let in_grace = |status: &str, days: u32| {
+        let old = status.starts_with("OutOfDate") || status.starts_with("TDRelaunchAdvised");
+        old && admits(refuses, "out_of_date_grace", &Shown::OutOfDate(days))
+    };
+    match (field, shown) {
+        ("products" | "denied_products", Shown::Text(name)) => takes_product(name) && has_floor(name),
+        ("minimum_tcb", Shown::Tcb(name, _)) => takes_product(name),
+        // A report that hides its chip is on no list of chips.
+        ("masked_chip_id", _) => of(takes, "chip_ids").is_some_and(Demand::is_waived),
+        ("csp_ids", _) => admits(takes, "signing_keys", &Shown::Text("vlek".to_owned())),
+        ("allowed_advisories" | "denied_advisories", Shown::Text(id)) => takes_advisory(id),
+        ("tcb_status", Shown::OutOfDate(_)) => !admits(refuses, "out_of_date_grace", shown),
+        ("tcb_status", Shown::Text(status)) => !in_grace(status, 0),
+        ("out_of_date_grace", _) => !admits(refuses, "tcb_status", shown),
+        ("tcb_exceptions", Shown::Advisory(id, status, _, days)) => {
+            let taken_anyway = admits(refuses, "tcb_status", &Shown::Text(status.clone())) || in_grace(status, *days);
+            !taken_anyway && takes_advisory(id)
+        }
+        _ => true,
+    }
 }
 
 fn in_words(field: &str, shows: &Shown) -> String {
@@ -46,26 +98,37 @@ fn in_words(field: &str, shows: &Shown) -> String {
     format!("{shows} ({})", if named.is_empty() { "no bit that has a name".to_owned() } else { named.join(", ") })
 }
 
-fn candidates(field: &str, a: &Demand, b: &Demand) -> Vec<Shown> {
+fn candidates(field: &str, all_of_a: &Rules, all_of_b: &Rules) -> Vec<Shown> {
+    let (Some(a), Some(b)) = (of(all_of_a, field), of(all_of_b, field)) else { return Vec::new() };
     match field {
         "minimum_tcb" => return tcbs(a, b),
         "platform_info" | "policy_flags" | "attributes" => return bits(field, a, b),
         "xfam" | "mitigations" => return masks(a, b),
         "minimum_firmware" => return versions(a, b, &[0, 0, 0]),
         "minimum_abi" => return versions(a, b, &[0, 0]),
-        "minimum_evaluation_number" | "guest_svn" | "vmpl" => return numbers(a, b).map(Shown::Number).collect(),
+        "minimum_evaluation_number" | "guest_svn" => return words(a, b, u32::MAX),
+        "vmpl" => return words(a, b, Vmpl::LAST),
         "bulletins" => return bulletins(a, b),
         "out_of_date_grace" => return graces(a, b),
-        "tcb_exceptions" => return exceptions(a, b),
+        "tcb_exceptions" => {
+            let longest = [all_of_a, all_of_b].into_iter().filter_map(|rules| of(rules, "out_of_date_grace"));
+            return exceptions(a, b, longest.map(grace_days).max().unwrap_or(0));
+        }
+        // In spite of a grace, what has been out of date for as long as it lasts is refused.
+        "tcb_status" => {
+            let names = names_of(field).iter().map(|name| Shown::Text((*name).to_owned()));
+            let graces = [all_of_a, all_of_b].into_iter().filter_map(|rules| of(rules, "out_of_date_grace"));
+            let past = graces.map(|grace| Shown::OutOfDate(grace_days(grace)));
+            return names.chain(past).collect();
+        }
         "minimum_tcb_date" => return numbers(a, b).map(Shown::Date).collect(),
         _ => {}
     }
     let states = STATES.iter().filter(|(own, ..)| *own == field);
     let mut found: Vec<_> = states.map(|(_, rank, words)| Shown::State(*rank, words)).collect();
-    let listed: Vec<&String> = [a, b].into_iter().flat_map(listed).collect();
-    let names = NAMES.iter().find(|(own, _)| *own == field).map_or(&[] as &[&str], |(_, names)| names);
-    let texts = listed.iter().map(|text| (*text).clone()).chain(names.iter().map(|name| (*name).to_owned()));
-    let texts = texts.chain(listed.iter().map(|text| neighbour(text)));
+    let names = names_of(field).iter().map(|name| (*name).to_owned());
+    let listed = [a, b].into_iter().flat_map(listed).cloned();
+    let texts = listed.chain(names).chain(unlisted(field, a, b));
     if field == "report_data" {
         let zero = "00".repeat(64);
         found.extend(
@@ -80,22 +143,51 @@ fn candidates(field: &str, a: &Demand, b: &Demand) -> Vec<Shown> {
 /// What a rule lists.
 fn listed(demand: &Demand) -> &[String] {
     match demand {
-        Demand::OneOf(values) | Demand::NoneOf(values) => values,
+        Demand::OneOf(values) | Demand::NoneOf(values) => values.as_slice(),
         _ => &[],
     }
 }
 
-/// Another digest or id of the same length, for one in hexadecimal.
-fn neighbour(text: &str) -> String {
-    if text == "none" {
-        return "1".repeat(96);
+/// A digest or id that neither rule lists, next to the first of each that one does. Of names there are only so many.
+fn unlisted(field: &str, a: &Demand, b: &Demand) -> Vec<String> {
+    if CLOSED.contains(&field) {
+        return Vec::new();
     }
-    let mut last = text.chars();
-    let flipped = if last.next_back() == Some('1') { '2' } else { '1' };
-    format!("{}{flipped}", last.as_str())
+    let is_listed = |text: &str| {
+        [a, b].iter().any(|demand| match demand {
+            Demand::OneOf(values) | Demand::NoneOf(values) => values.contains(text),
+            _ => false,
+        })
+    };
+    let first = [a, b].into_iter().filter_map(|demand| listed(demand).first());
+    // Each number makes another text, so the search ends with the lists.
+    first.filter_map(|text| (0..u32::MAX).map(|number| neighbour(text, number)).find(|text| !is_listed(text))).collect()
 }
 
-/// Every name that a field can show, beside those that a policy lists.
+/// Another text of the same form, and with each number another.
+fn neighbour(text: &str, number: u32) -> String {
+    let text = if text == "none" { "0".repeat(96) } else { text.to_owned() };
+    if number == 0 {
+        let mut last = text.chars();
+        let flipped = if last.next_back() == Some('1') { '2' } else { '1' };
+        return format!("{}{flipped}", last.as_str());
+    }
+    match (text.strip_prefix("INTEL-SA-"), text.len().checked_sub(8).and_then(|end| text.get(..end))) {
+        (Some(_), _) => format!("INTEL-SA-{number:05}"),
+        (None, Some(begin)) if text.bytes().all(|digit| digit.is_ascii_hexdigit()) => format!("{begin}{number:08x}"),
+        _ => format!("{text}-{number}"),
+    }
+}
+
+/// Fields that can show nothing but the names below.
+const CLOSED: [&str; 3] = ["products", "denied_products", "signing_keys"];
+
+/// The names that a field can show, or some of them.
+fn names_of(field: &str) -> &'static [&'static str] {
+    NAMES.iter().find(|(own, _)| *own == field).map_or(&[], |(_, names)| names)
+}
+
+/// For each field whose values are names, beside those that a policy lists.
 const NAMES: &[(&str, &[&str])] = &[
     ("products", &["milan", "genoa", "turin"]),
     ("denied_products", &["milan", "genoa", "turin"]),
@@ -132,6 +224,11 @@ const STATES: &[(&str, u8, &str)] = &[
     ("event_log", 1, "no event log"),
     ("deciding_evaluation", 1, "an older evaluation that finds the platform UpToDate, and a newer one that does not"),
 ];
+
+/// The same, up to the greatest that there is.
+fn words(a: &Demand, b: &Demand, greatest: u32) -> Vec<Shown> {
+    numbers(a, b).filter(|number| *number <= u64::from(greatest)).map(Shown::Number).collect()
+}
 
 /// The numbers that either rule names, and their neighbours.
 fn numbers(a: &Demand, b: &Demand) -> impl Iterator<Item = u64> {
@@ -206,18 +303,21 @@ fn bulletins(a: &Demand, b: &Demand) -> Vec<Shown> {
 }
 
 fn graces(a: &Demand, b: &Demand) -> Vec<Shown> {
-    let days = |demand: &Demand| if let Demand::AtMostDays(days) = demand { *days } else { 0 };
-    [days(a), days(b)].into_iter().map(|days| Shown::OutOfDate(days.saturating_sub(1))).collect()
+    [a, b].into_iter().map(|grace| Shown::OutOfDate(grace_days(grace).saturating_sub(1))).collect()
 }
 
-/// Each exception with each of its statuses, in its last second.
-fn exceptions(a: &Demand, b: &Demand) -> Vec<Shown> {
+const fn grace_days(demand: &Demand) -> u32 {
+    if let Demand::AtMostDays(days) = demand { *days } else { 0 }
+}
+
+/// Each exception with each of its statuses, in its last second, on a platform that no grace takes any more.
+fn exceptions(a: &Demand, b: &Demand, days: u32) -> Vec<Shown> {
     let mut found = Vec::new();
     for demand in [a, b] {
         let Demand::Exceptions(exceptions) = demand else { continue };
         for (id, (statuses, until, _)) in exceptions {
             let last = until.saturating_sub(1);
-            found.extend(statuses.iter().map(|status| Shown::Advisory(id.clone(), status.clone(), last)));
+            found.extend(statuses.iter().map(|status| Shown::Advisory(id.clone(), status.clone(), last, days)));
         }
     }
     found

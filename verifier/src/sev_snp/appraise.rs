@@ -9,7 +9,7 @@ use crate::checks::Check;
 use crate::error::{Text, Unacceptable};
 use crate::findings::Findings;
 use crate::memory::{Memory, NO_MEMORY, Platform};
-use crate::policy::{BASELINE, Policy, ProductName, SnpProfile, Switch, Version, Waivable};
+use crate::policy::{BASELINE, Policy, ProductName, SnpProfile, Switch, Version, Vmpl, Waivable};
 use crate::reference::Expect;
 use crate::time::UnixTime;
 
@@ -393,7 +393,7 @@ fn judge_guest(report: &Report<'_>, profile: &SnpProfile, findings: &mut Finding
         &report.report_id_ma,
         report.report_id_ma.to_string().into()
     );
-    judge!(findings, SnpGuestVmpl, "vmpl", profile.vmpl, &report.vmpl, report.vmpl);
+    judge!(findings, SnpGuestVmpl, "vmpl", profile.vmpl, &Vmpl(report.vmpl), report.vmpl);
     judge!(
         findings,
         SnpGuestIdKey,

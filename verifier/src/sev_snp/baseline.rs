@@ -223,3 +223,21 @@ pub(crate) fn table() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::JUDGED;
+    use std::collections::BTreeMap;
+
+    /// What a policy may except is what is judged here.
+    #[test]
+    fn policies_know_what_the_table_judges() {
+        let judged: BTreeMap<_, _> = ROWS
+            .iter()
+            .filter(|row| !matches!(row.answer, Answer::NotShown))
+            .map(|row| (row.bulletin, row.since))
+            .collect();
+        assert_eq!(judged.into_iter().collect::<Vec<_>>(), JUDGED);
+    }
+}

@@ -132,14 +132,7 @@ pub(super) fn takes_qe(evaluation: &Evaluation, profile: &TdxProfile) -> bool {
 /// its `platform_grace_period` the same way.
 fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[StatusName], grace: Grace) -> Option<UnixTime> {
     let Grace::Days(days) = grace else { return None };
-    let is_old = |status| match status {
-        TcbStatus::OutOfDate | TcbStatus::TDRelaunchAdvised => true,
-        // Grace gives time to update. A configuration that is missing is another matter, with a word of its own.
-        TcbStatus::OutOfDateConfigurationNeeded | TcbStatus::TDRelaunchAdvisedConfigurationNeeded => {
-            statuses.contains(&StatusName::ConfigurationNeeded)
-        }
-        _ => false,
-    };
+    let is_old = |status| is_listed(Grace::lets_in(statuses), status);
     // Convergence turns a platform that needs hardening, with an old module or enclave, into one that is out of date: what
     // the policy refuses of a part must not pass because another part is old.
     let part_is_taken = |status| status == TcbStatus::UpToDate || is_listed(statuses, status) || is_old(status);

@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Given, ReferenceValues};
 use crate::checks::Tee;
-use crate::policy::place::{key_offset, position};
+use crate::policy::place::{key_offset, position, readable};
 use crate::policy::{Policy, PolicyError};
 use crate::reference::NEEDED;
 
@@ -40,7 +40,7 @@ impl Policy {
     /// Where there are values for the other TEE alone, a profile that needs some is left out, so that its evidence is refused.
     /// A value for a field that the policy does not leave open is an error, unless both say the same.
     pub fn parse_with(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError> {
-        let document = DeTable::parse(text).map_err(|error| PolicyError(error.to_string()))?;
+        let document = DeTable::parse(text).map_err(|error| PolicyError(readable(&error)))?;
         let document = document.get_ref();
         let mut holes = Vec::new();
         let mut left_out = None;
@@ -80,7 +80,7 @@ impl Policy {
 
 /// The document without the profiles of one TEE.
 fn without(text: &str, tee: Tee) -> Result<String, PolicyError> {
-    let mut document: toml::Table = toml::from_str(text).map_err(|error| PolicyError(error.to_string()))?;
+    let mut document: toml::Table = toml::from_str(text).map_err(|error| PolicyError(readable(&error)))?;
     document.remove(tee.name());
     toml::to_string(&document).map_err(|error| PolicyError(error.to_string()))
 }
@@ -259,7 +259,7 @@ mod tests {
                 "`guest_svn` is not asked",
             ),
             ("vmpl = [0]", "vmpl = [0]", "vmpl = 1\n", "`vmpl` must be 0"),
-            ("vmpl = [0]", "vmpl = [0]", "vmpl = { at_least = 0 }\n", "`vmpl` must be 0"),
+            ("vmpl = [0]", "vmpl = [0]", "vmpl = [0, 1]\n", "`vmpl` must be 0"),
         ] {
             let text = STRICT.replace(from, to);
             let error = Policy::parse_with(&text, &values(&(snp() + more + &tdx()))).unwrap_err().to_string();

@@ -4,9 +4,11 @@
 mod fill;
 mod text;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::demand::Demand;
+use super::sev_snp::Vmpl;
 use crate::bytes::to_hex;
 use crate::checks::Tee;
 
@@ -20,7 +22,7 @@ pub struct ReferenceValues {
 }
 
 /// One reference value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReferenceValue {
     /// A measurement, digest or id.
     Bytes(Vec<u8>),
@@ -85,13 +87,22 @@ impl ReferenceValues {
         if accepted.is_empty() {
             return refused(format!("an empty list accepts nothing: expected {form}"));
         }
-        for (index, value) in accepted.iter().enumerate() {
+        let mut known = BTreeSet::new();
+        for value in &accepted {
+            if let (Form::Level, ReferenceValue::AtLeast(_)) = (form, value) {
+                return refused(format!("`at_least` does not fit: {}", Vmpl::NO_FLOOR));
+            }
             if !form.admits(value) || (matches!(value, ReferenceValue::AtLeast(_)) && accepted.len() > 1) {
                 return refused(format!("expected {form}, found {value}"));
             }
-            if accepted.iter().take(index).any(|earlier| earlier == value) {
+            if !known.insert(value) {
                 return refused(format!("{value} stands there twice"));
             }
+        }
+        if form.is_everything(&known) {
+            return refused(
+                "accepts or refuses nothing: leave it out, and write \"unchecked\" in the policy".to_owned(),
+            );
         }
         let origin = self.name();
         if let Some(other) = self.find(tee, field) {
@@ -186,6 +197,8 @@ enum Form {
     Bytes(usize),
     /// At most this.
     Number(u64),
+    /// A privilege level, which has no floor.
+    Level,
 }
 
 impl Form {
@@ -193,7 +206,18 @@ impl Form {
         match (self, value) {
             (Self::Bytes(length), ReferenceValue::Bytes(bytes)) => bytes.len() == length,
             (Self::Number(most), ReferenceValue::Number(number) | ReferenceValue::AtLeast(number)) => *number <= most,
+            (Self::Level, ReferenceValue::Number(number)) => *number <= u64::from(Vmpl::LAST),
             _ => false,
+        }
+    }
+
+    /// Whether these are all that there is.
+    fn is_everything(self, accepted: &BTreeSet<&ReferenceValue>) -> bool {
+        match self {
+            Self::Bytes(_) => false,
+            Self::Number(_) => accepted.contains(&ReferenceValue::AtLeast(0)),
+            // Each is one of the levels, and none stands there twice.
+            Self::Level => (0..=Vmpl::LAST).all(|level| accepted.contains(&ReferenceValue::Number(level.into()))),
         }
     }
 }
@@ -203,6 +227,7 @@ impl fmt::Display for Form {
         match self {
             Self::Bytes(length) => write!(f, "{length} bytes in hexadecimal"),
             Self::Number(most) => write!(f, "a number up to {most}"),
+            Self::Level => write!(f, "a number up to {}", Vmpl::LAST),
         }
     }
 }
@@ -218,7 +243,7 @@ const fn fields(tee: Tee) -> &'static [(&'static str, Form)] {
             ("family_id", Form::Bytes(16)),
             ("image_id", Form::Bytes(16)),
             ("report_id_ma", Form::Bytes(32)),
-            ("vmpl", Form::Number(WORD)),
+            ("vmpl", Form::Level),
             ("id_key", Form::Bytes(48)),
             ("author_key", Form::Bytes(48)),
         ],
@@ -270,9 +295,12 @@ mod tests {
                         assert!(!refused("11".repeat(length).into()), "{field}");
                         assert!(refused("11".repeat(length + 1).into()), "{field}");
                     }
-                    Some(Form::Number(most)) => {
+                    Some(form @ (Form::Number(_) | Form::Level)) => {
+                        let most = if let Form::Number(most) = form { most } else { Vmpl::LAST.into() };
                         assert!(!refused(i64::try_from(most).unwrap().into()), "{field}");
                         assert!(refused(i64::try_from(most + 1).unwrap().into()), "{field}");
+                        assert!(form.admits(&ReferenceValue::Number(most)), "{field}");
+                        assert!(!form.admits(&ReferenceValue::Number(most + 1)), "{field}");
                     }
                 }
             }
@@ -290,8 +318,10 @@ mod tests {
         assert!(refused("measurement", vec![ReferenceValue::Number(1)]).contains("found 1"));
         assert!(refused("measurement", vec![]).contains("an empty list accepts nothing"));
         assert!(refused("measurement", vec![bytes(48), bytes(48)]).contains("twice"));
-        assert!(refused("vmpl", vec![ReferenceValue::Number(1 << 32)]).contains("a number up to 4294967295"));
+        assert!(refused("guest_svn", vec![ReferenceValue::Number(1 << 32)]).contains("a number up to 4294967295"));
+        assert!(refused("vmpl", vec![ReferenceValue::Number(4)]).contains("a number up to 3, found 4"));
         let least = |number| ReferenceValue::AtLeast(number);
+        assert!(refused("guest_svn", vec![least(0)]).contains("accepts or refuses nothing: leave it out"));
         assert!(refused("guest_svn", vec![least(1), ReferenceValue::Number(2)]).contains("found { at_least = 1 }"));
         assert!(refused("mrtd", vec![bytes(48)]).contains("no such reference value: expected one of measurement, "));
         assert_eq!(values.given(), []);

@@ -4,14 +4,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{ReferenceValue, ReferenceValues, ReferenceValuesError};
-use crate::bytes::from_hex;
+use crate::bytes::written_hex;
 use crate::checks::Tee;
-use crate::policy::place::position;
+use crate::policy::place::{WORDS, position, readable, shortened};
 
 impl ReferenceValues {
     /// Reads them from TOML.
     pub fn parse(text: &str) -> Result<Self, ReferenceValuesError> {
-        let failed = |error: toml::de::Error| ReferenceValuesError(error.to_string().trim_end().to_owned());
+        let failed = |error: toml::de::Error| ReferenceValuesError(readable(&error));
         let document = DeTable::parse(text).map_err(failed)?;
         let reader = Reader { text };
         let mut values = Self::new(reader.head(document.get_ref())?);
@@ -48,6 +48,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn wrong(&self, offset: usize, what: impl std::fmt::Display) -> ReferenceValuesError {
         let (line, column) = position(self.text, offset);
+        let what = shortened(&what.to_string(), WORDS);
         ReferenceValuesError(format!("{what} (line {line}, column {column})"))
     }
 
@@ -119,7 +120,7 @@ impl Reader<'_> {
 
     fn one(&self, value: &Spanned<DeValue<'_>>) -> Result<ReferenceValue, ReferenceValuesError> {
         let read = match value.get_ref() {
-            DeValue::String(text) => from_hex(text).map(ReferenceValue::Bytes),
+            DeValue::String(text) => written_hex(text).map(ReferenceValue::Bytes),
             other => number(other).map(ReferenceValue::Number),
         };
         read.ok_or_else(|| self.wrong(value.span().start, "expected hexadecimal digits in quotes, or a number"))
@@ -169,6 +170,31 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_changes_no_value() {
+        let digits = "ab".repeat(48);
+        let read = |value: &str| ReferenceValues::parse(&whole(&format!("[tdx]\nmrtd = \"{value}\"\n")));
+        let plain = read(&digits).unwrap();
+        assert_eq!(read(&format!("0x{digits}")).unwrap(), plain);
+        for wrong in [format!("0x0x{digits}"), format!("x{digits}"), format!("0X{digits}"), "0x".to_owned()] {
+            assert!(read(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn errors_are_short_whatever_the_file_holds() {
+        let long = "1".repeat(500_000);
+        for tables in [
+            format!("[tdx]\nmrtd = \"{long}\""),
+            format!("[tdx]\n{long} = \"11\""),
+            format!("[{long}]"),
+            format!("[tdx]\nmrtd = \"{long}"),
+        ] {
+            let error = ReferenceValues::parse(&whole(&tables)).unwrap_err().to_string();
+            assert!(error.len() < 2_000 && error.contains("line "), "{}", error.len());
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_line_and_column() {
         let refused = |text: &str| ReferenceValues::parse(text).unwrap_err().to_string();
         for (text, says) in [
@@ -194,14 +220,19 @@ mod tests {
             (&whole("[tdx]\nrtmr4 = \"11\""), "`tdx.rtmr4`: no such reference value"),
             (&whole("[sev-snp]\nvmpl = -1"), "or a number (line 4, column 8)"),
             (
-                &whole("[sev-snp]\nvmpl = { value = 1, at_least = 1 }"),
-                "`value` or `at_least`, not both (line 4, column 8)",
+                &whole("[sev-snp]\nguest_svn = { value = 1, at_least = 1 }"),
+                "`value` or `at_least`, not both (line 4, column 13)",
             ),
             (&whole("[sev-snp]\nvmpl = { source = \"x\" }"), "`value` is missing (line 4, column 8)"),
             (
                 &whole("[sev-snp]\nvmpl = { least = 1 }"),
                 "`least`: expected `value` or `at_least`, and `source` (line 4, column 10)",
             ),
+            (
+                &whole("[sev-snp]\nvmpl = { at_least = 1 }"),
+                "`sev-snp.vmpl`: `at_least` does not fit: VMPL 0 is the most",
+            ),
+            (&whole("[sev-snp]\nguest_svn = { at_least = 0 }"), "accepts or refuses nothing"),
             (&whole("[sev-snp]\nvmpl = 1\nsource = 1"), "`source`: expected a text"),
             (&whole("[sev-snp]\nvmpl = 1\nvmpl = 1"), "duplicate key"),
             (&whole("[sev-snp]\nvmpl = 1 1"), "line 4, column 8"),
