@@ -224,6 +224,11 @@ catalogue! {
         source: "AMD 57230; RFC 5280, section 6.3",
         remedy: "answer a leaked leaf key with chip_ids, csp_ids or a higher minimum_tcb",
     }
+    SnpChainAge "snp.chain.age" SevSnp Authenticate {
+        stops: "AMD's CRL is not older than the policy allows, although it has not run out: whoever hands it in could choose one from before a revocation",
+        source: "RFC 5280, section 6.3.3; teegate, SECURITY.md",
+        remedy: "the CRL is older than `max_collateral_age` allows: `teegate fetch EVIDENCE --into DIR` or `verify --online` asks AMD for the current one",
+    }
     SnpChainRollback "snp.chain.rollback" SevSnp Authenticate {
         stops: "AMD's revocation list is not older than one that the caller's memory has seen: nobody rolls a revocation back by supplying the list from before it",
         source: "RFC 5280, section 5.1.2.4 (thisUpdate); teegate, Memory",
@@ -424,6 +429,11 @@ catalogue! {
         stops: "TCB info and QE identity are current at the stated time, belong to the same evaluation, and that evaluation is not older than the policy asks: yesterday's collateral cannot hide today's advisory",
         source: "Intel PCS API v4 (issueDate, nextUpdate, tcbEvaluationDataNumber)",
         remedy: "the collateral does not hold at this time, or is of another evaluation than the policy asks: `teegate fetch EVIDENCE --into DIR` or `verify --online` asks Intel for the current one, or state the time of the recording with `--at`",
+    }
+    TdxCollateralAge "tdx.collateral.age" Tdx Authenticate {
+        stops: "TCB info, QE identity and CRLs are not older than the policy allows, although they have not run out: whoever hands them in could choose those from before a TCB recovery or a revocation",
+        source: "Intel PCS API v4 (issueDate); RFC 5280, section 6.3.3; teegate, SECURITY.md",
+        remedy: "the collateral is older than `max_collateral_age` or `max_root_crl_age` allows: `teegate fetch EVIDENCE --into DIR` or `verify --online` asks Intel for the current one",
     }
     TdxCollateralRollback "tdx.collateral.rollback" Tdx Authenticate {
         stops: "no CRL is older, and no evaluation lower, than one that the caller's memory has seen: Intel's CRL numbers never grow, so only the memory can tell an old list that is still inside its window",

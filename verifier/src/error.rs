@@ -87,6 +87,7 @@ reasons! {
         SnpChainValidity { certificate: &'static str, not_before: UnixTime, not_after: UnixTime, now: UnixTime }
             => format!("{certificate} valid at {now}"), format!("{certificate} valid from {not_before} to {not_after}");
         SnpChainRevocation { expected: Text, actual: Text } => expected.clone(), actual.clone();
+        SnpChainAge { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpChainRollback { expected: Text, actual: Text } => expected.clone(), actual.clone();
         SnpLeafKey { actual: Text } => "a P-384 key", actual.clone();
         SnpProductChain { expected: Text, actual: Text } => expected.clone(), actual.clone();
@@ -100,6 +101,7 @@ reasons! {
         TdxPckExtension { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxCollateralSigner { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxCollateralFresh { expected: Text, actual: Text } => expected.clone(), actual.clone();
+        TdxCollateralAge { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxCollateralRollback { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxTcbIdentity { expected: Text, actual: Text } => expected.clone(), actual.clone();
         TdxQeSignature { valid: bool } => "QE report signed by the PCK", signature(*valid);

@@ -54,6 +54,7 @@ pub(crate) fn policy(ark_pem: &str, measurement: [u8; 48]) -> Policy {
         masked_chip_id = "rejected"
         chip_ids = "unchecked"
         revocation = "required"
+        max_collateral_age = "unchecked"
         minimum_tcb = "unchecked"
         bulletins = "unchecked"
         committed_firmware = "unchecked"

@@ -44,6 +44,7 @@ impl PolicyText {
                 ("masked_chip_id", plain(r#""rejected""#)),
                 ("chip_ids", plain(r#""unchecked""#)),
                 ("revocation", plain(r#""required""#)),
+                ("max_collateral_age", plain(r#""unchecked""#)),
                 (
                     "minimum_tcb",
                     plain(
@@ -83,6 +84,8 @@ impl PolicyText {
                 ("minimum_evaluation_number", plain("17")),
                 ("deciding_evaluation", plain(r#""highest""#)),
                 ("one_evaluation", plain(r#""required""#)),
+                ("max_collateral_age", plain(r#""unchecked""#)),
+                ("max_root_crl_age", plain(r#""unchecked""#)),
                 ("tcb_status", plain(r#"["UpToDate"]"#)),
                 ("out_of_date_grace", plain(r#""none""#)),
                 ("tcb_exceptions", plain("{}")),

@@ -94,6 +94,10 @@ fn embody_snp(field: &str, shows: &Shown) -> Subject {
         ("masked_chip_id", Shown::State(..)) => snp(|device| device.masked_chip_id()),
         ("revocation", Shown::State(2, _)) => snp(|device| device).with_pool(|pool| pool.crls.clear()),
         ("revocation", Shown::State(..)) => snp(|device| device.revoke_intermediate()),
+        ("max_collateral_age", Shown::Aged(days)) => {
+            let issued = AT - u64::from(*days) * DAY;
+            snp(move |device| device.crl_window(issued, Some(AT + DAY)))
+        }
         ("committed_firmware", Shown::State(..)) => {
             let newer = Tcb { microcode: Product::Genoa.tcb().microcode + 1, ..Product::Genoa.tcb() };
             snp(|device| device.tcb(Product::Genoa.tcb()).current_tcb(newer))
@@ -169,6 +173,14 @@ fn embody_tdx(field: &str, shows: &Shown) -> Subject {
         }
         ("minimum_evaluation_number", Shown::Number(number)) => {
             tdx(|device| device.evaluation_number((*number).try_into().unwrap()))
+        }
+        ("max_collateral_age", Shown::Aged(days)) => {
+            let issued = AT - u64::from(*days) * DAY;
+            tdx(move |device| device.tcb_info_window(issued, AT + DAY))
+        }
+        ("max_root_crl_age", Shown::Aged(days)) => {
+            let issued = AT - u64::from(*days) * DAY;
+            tdx(move |device| device.edit_root_crl(move |crl| crl.this_update = issued))
         }
         ("one_evaluation", Shown::State(..)) => {
             tdx(|device| device.edit_qe_identity(|identity| identity.evaluation_number = 19))
@@ -270,6 +282,8 @@ fn every_example_of_a_snp_rule_is_forged_and_judged() {
     add("chip_ids", "snp.platform.allowed", &chips("11"), UNCHECKED);
     add("revocation", "snp.chain.revocation", "\"required\"", "\"if-supplied\"");
     add("revocation", "snp.chain.revocation", "\"if-supplied\"", UNCHECKED);
+    add("max_collateral_age", "snp.chain.age", "{ days = 30 }", "{ days = 31 }");
+    add("max_collateral_age", "snp.chain.age", "{ days = 30 }", UNCHECKED);
     add("minimum_tcb", "snp.tcb.minimum", &floors(10, 27, ""), &floors(9, 27, ""));
     add("minimum_tcb", "snp.tcb.minimum", &floors(10, 26, ""), &floors(9, 27, ""));
     add("minimum_tcb", "snp.tcb.minimum", &floors(10, 27, ""), &floors(10, 27, milan));
@@ -339,6 +353,10 @@ fn every_example_of_a_tdx_rule_is_forged_and_judged() {
     add("minimum_evaluation_number", "tdx.collateral.fresh", "18", "17");
     add("minimum_evaluation_number", "tdx.collateral.fresh", "18", UNCHECKED);
     add("one_evaluation", "tdx.collateral.fresh", "\"required\"", UNCHECKED);
+    add("max_collateral_age", "tdx.collateral.age", "{ days = 28 }", "{ days = 29 }");
+    add("max_collateral_age", "tdx.collateral.age", "{ days = 28 }", UNCHECKED);
+    add("max_root_crl_age", "tdx.collateral.age", "{ days = 100 }", "{ days = 101 }");
+    add("max_root_crl_age", "tdx.collateral.age", "{ days = 100 }", UNCHECKED);
     add("tcb_status", "tdx.tcb.accepted", "[\"UpToDate\"]", "[\"UpToDate\", \"SWHardeningNeeded\"]");
     add("tcb_status", "tdx.tcb.accepted", "[\"UpToDate\"]", "[\"OutOfDate\"]");
     add("tcb_status", "tdx.tcb.accepted", "[\"UpToDate\"]", UNCHECKED);

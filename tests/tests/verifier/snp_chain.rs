@@ -11,7 +11,7 @@ use crate::subject::{SNP_DEVICE, Subject, good, snp, snp_set};
 
 cases! {
     present ark_pinned path_signatures path_algorithms path_keys names usage leaf_kind csp validity
-    revocation_state revocation_content
+    revocation_state revocation_content age
 }
 
 fn present() -> Vec<Case> {
@@ -312,4 +312,47 @@ fn revocation_content() -> Vec<Case> {
         // Another ASK of the same root is revoked, not this one.
         case(snp(|device| device.revoke_intermediate()), snp(|device| device.revoke(0x2_0003))),
     ]
+}
+
+/// A list that has not run out may still be too old for the policy, counted from its thisUpdate and to the second.
+fn age() -> Vec<Case> {
+    let issued = |ago: u64| snp(move |device| device.crl_window(AT - ago, Some(AT + 300 * DAY)));
+    let case = |ago| {
+        let rule = "{ days = 30 }";
+        refused("snp.chain.age", issued(ago)).twin(issued(30 * DAY - 1)).under("max_collateral_age", rule)
+    };
+    // A newer list beside the old one is the one whose age counts.
+    let both = issued(40 * DAY).with_pool(|pool| pool.crls.extend(issued(DAY).pool.crls));
+    vec![
+        case(30 * DAY).expected("less than 30 days before 2026-06-01").actual("issued 2026-05-02T00:00:00Z"),
+        case(90 * DAY).twin(both.under("max_collateral_age", "{ days = 30 }")),
+        refused("snp.chain.age", issued(30 * DAY).under("max_collateral_age", "{ days = 30 }"))
+            .twin(issued(30 * DAY).under("max_collateral_age", "{ days = 31 }")),
+        refused("snp.chain.age", issued(30 * DAY).under("max_collateral_age", "{ days = 30 }"))
+            .twin(issued(30 * DAY))
+            .twin_shows("not-checked"),
+    ]
+}
+
+/// Where no list is asked for, or none was supplied, there is none whose age could be judged, and the report says so.
+#[test]
+fn without_a_list_there_is_no_age() {
+    let lenient = snp(|device| device.without_crl())
+        .under("revocation", "\"if-supplied\"")
+        .under("max_collateral_age", "{ days = 30 }")
+        .accepted();
+    assert_eq!(lenient.finding(teegate_verifier::Check::SnpChainAge).unwrap().outcome().name(), "not-applicable");
+    let mut policy = good(Tee::SevSnp).under("max_collateral_age", "{ days = 30 }").policy;
+    policy.set(Tee::SevSnp, "revocation", "\"unchecked\"");
+    let error = teegate_verifier::Policy::parse(&policy.to_toml()).unwrap_err().to_string();
+    assert!(
+        error.contains("`max_collateral_age` asks how old the revocation list is") && error.contains("line "),
+        "{error}"
+    );
+    for (days, says) in [("0", "expected 1 to 3650"), ("3651", "expected 1 to 3650"), ("\"30\"", "invalid type")] {
+        let mut policy = good(Tee::SevSnp).policy;
+        policy.set(Tee::SevSnp, "max_collateral_age", &format!("{{ days = {days} }}"));
+        let error = teegate_verifier::Policy::parse(&policy.to_toml()).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("line "), "{days}: {error}");
+    }
 }

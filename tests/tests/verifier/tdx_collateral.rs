@@ -2,14 +2,14 @@
 
 use teegate_forge::certificate::{Extension, Name};
 use teegate_forge::keys::Key;
-use teegate_forge::tdx::{PckCa, Revoked, SignedJson, TcbInfo};
+use teegate_forge::tdx::{PckCa, Revoked, SignedJson, TcbInfo, TdxBuilder};
 use teegate_forge::time::{AT, DAY, YEAR};
 use teegate_verifier::Tee;
 
 use crate::case::{Case, cases, refused};
 use crate::subject::{Pool, Subject, TDX_DEVICE, good, tdx, tdx_set};
 
-cases! { present present_for_type_3 signatures signer text fresh evaluation_number tcb_identity }
+cases! { present present_for_type_3 signatures signer text fresh age evaluation_number tcb_identity }
 
 fn present() -> Vec<Case> {
     let without = |edit: fn(&mut Pool)| good(Tee::Tdx).with_pool(edit);
@@ -236,4 +236,45 @@ fn tcb_identity() -> Vec<Case> {
         case(info(|info| info.tcb_type = 1), "type 1"),
         case(info(|info| info.version = 2), "").twin(other()),
     ]
+}
+
+/// What holds for 30 days may be too old for the policy, each statement by itself and to the second; the root's list, which
+/// is signed once a year, has a limit of its own.
+fn age() -> Vec<Case> {
+    type Edit = fn(TdxBuilder, u64) -> TdxBuilder;
+    let statements: [(&str, &str, Edit); 4] = [
+        ("the TCB info", "max_collateral_age", |device, ago| device.tcb_info_window(AT - ago, AT + 9 * DAY)),
+        ("the QE identity", "max_collateral_age", |device, ago| device.qe_identity_window(AT - ago, AT + 9 * DAY)),
+        ("the CRL of the PCK CA", "max_collateral_age", |device, ago| {
+            device.edit_pck_crl(move |crl| crl.this_update = AT - ago)
+        }),
+        ("the CRL of the root", "max_root_crl_age", |device, ago| {
+            device.edit_root_crl(move |crl| crl.this_update = AT - ago)
+        }),
+    ];
+    let young = |device: TdxBuilder| {
+        device
+            .tcb_info_window(AT - DAY, AT + 9 * DAY)
+            .qe_identity_window(AT - DAY, AT + 9 * DAY)
+            .edit_pck_crl(|crl| crl.this_update = AT - DAY)
+            .edit_root_crl(|crl| crl.this_update = AT - DAY)
+    };
+    let mut cases = Vec::new();
+    for (name, field, edit) in statements {
+        let issued = |ago: u64| {
+            tdx(move |device| edit(young(device), ago))
+                .under("max_collateral_age", "{ days = 14 }")
+                .under("max_root_crl_age", "{ days = 14 }")
+        };
+        cases.push(
+            refused("tdx.collateral.age", issued(14 * DAY))
+                .twin(issued(14 * DAY - 1))
+                .actual(format!("{name} is of 2026-05-18T00:00:00Z ({field} = 14 days)")),
+        );
+        cases
+            .push(refused("tdx.collateral.age", issued(20 * DAY)).twin(issued(20 * DAY).under(field, "{ days = 21 }")));
+        cases
+            .push(refused("tdx.collateral.age", issued(20 * DAY)).twin(issued(20 * DAY).under(field, "\"unchecked\"")));
+    }
+    cases
 }

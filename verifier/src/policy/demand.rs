@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 
 use super::names::Names;
-use super::rule::{Bits, Mask, ReportDataRule, Revocation, Switch, Unknown, Version, Waivable};
+use super::rule::{Age, Bits, Mask, ReportDataRule, Revocation, Switch, Unknown, Version, Waivable};
 use super::sev_snp::{SigningKeyName, SnpProfile};
 use super::tdx::{DecidingEvaluation, EventLog, TdxProfile, Trailing};
 use crate::reference::Expect;
@@ -30,6 +30,8 @@ pub(super) enum Demand {
     Exceptions(BTreeMap<String, (Names, u64, String)>),
     /// At most so many days.
     AtMostDays(u32),
+    /// Issued at most so many days ago.
+    Age(u32),
     /// Bits by name.
     Bits { required: Names, forbidden: Names, unknown_refused: bool },
     /// Bits that must be 1, and those that may be.
@@ -73,7 +75,7 @@ impl Demand {
                 Self::NoneOpen { set, grace_days, except },
                 Self::NoneOpen { set: other_set, grace_days: other_days, except: others },
             ) => set <= other_set && grace_days >= other_days && others.are_within(except),
-            (Self::AtMostDays(own), Self::AtMostDays(other)) => own >= other,
+            (Self::AtMostDays(own), Self::AtMostDays(other)) | (Self::Age(own), Self::Age(other)) => own >= other,
             (Self::Exceptions(own), Self::Exceptions(other)) => other.iter().all(|(name, (statuses, until, _))| {
                 own.get(name).is_some_and(|(own, own_until, _)| statuses.are_within(own) && own_until >= until)
             }),
@@ -128,6 +130,7 @@ impl Demand {
             }
             Self::AtMostDays(0) => "is refused at once".to_owned(),
             Self::AtMostDays(days) => format!("is accepted for {days} days from the date of its TCB level"),
+            Self::Age(days) => format!("must have been issued less than {days} days ago"),
             Self::Exceptions(exceptions) if exceptions.is_empty() => "is excepted by nothing".to_owned(),
             Self::Exceptions(exceptions) => {
                 let one = |(name, (statuses, _, until)): (&String, &(Names, u64, String))| {
@@ -157,6 +160,10 @@ fn expect<T: Display>(rule: &Expect<T>) -> Demand {
 
 fn waivable<T>(rule: &Waivable<T>, demand: impl FnOnce(&T) -> Demand) -> Demand {
     rule.required().map_or(Demand::Nothing, demand)
+}
+
+fn age(rule: &Waivable<Age>) -> Demand {
+    waivable(rule, |age| Demand::Age(age.days))
 }
 
 fn switch(switch: Switch) -> Demand {
@@ -213,6 +220,7 @@ impl SnpProfile {
                     Revocation::Unchecked => Demand::Nothing,
                 },
             ),
+            ("max_collateral_age", age(&self.max_collateral_age)),
             (
                 "minimum_tcb",
                 waivable(&self.minimum_tcb, |minima| {
@@ -299,6 +307,8 @@ impl TdxProfile {
                 },
             ),
             ("one_evaluation", waivable(&self.one_evaluation, |_| Demand::Word(1, "must be the same"))),
+            ("max_collateral_age", age(&self.max_collateral_age)),
+            ("max_root_crl_age", age(&self.max_root_crl_age)),
             // Statuses are spelt as Intel spells them.
             (
                 "tcb_status",

@@ -168,6 +168,12 @@ const SNP: &[Row] = &[
     ("chip_ids", Topic::Hardware, "The chip", "any chip is taken, also one whose key is known to have been extracted"),
     ("revocation", Topic::Vouching, "AMD's revocation list", "a certificate that AMD has revoked is taken"),
     (
+        "max_collateral_age",
+        Topic::Vouching,
+        "AMD's revocation list",
+        "whoever hands it in may choose one from before a revocation, as long as it has not run out",
+    ),
+    (
         "minimum_tcb",
         Topic::Hardware,
         "The security version of the firmware's components",
@@ -241,6 +247,18 @@ const TDX: &[Row] = &[
         Topic::Vouching,
         "The evaluation of TCB info and of QE identity",
         "an old judgement of the one stands beside a new one of the other",
+    ),
+    (
+        "max_collateral_age",
+        Topic::Vouching,
+        "Each of TCB info, QE identity and the PCK CA's revocation list",
+        "whoever hands them in may choose those from before a TCB recovery or a revocation, as long as they have not run out",
+    ),
+    (
+        "max_root_crl_age",
+        Topic::Vouching,
+        "The revocation list of Intel's root",
+        "whoever hands it in may choose one from before a revocation, as long as it has not run out",
     ),
     (
         "deciding_evaluation",

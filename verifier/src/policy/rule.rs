@@ -62,6 +62,31 @@ where
 /// Longer than this is no grace: ten years without leap days.
 pub(super) const MAX_GRACE_DAYS: u32 = 3_650;
 
+/// How old a statement may be, counted from the day on which it was issued: written `{ days = … }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Age {
+    #[serde(deserialize_with = "age_days")]
+    pub(crate) days: u32,
+}
+
+impl Form for Age {}
+
+impl Age {
+    /// The first instant at which something issued at `issued` is too old.
+    pub(crate) fn ends(self, issued: UnixTime) -> UnixTime {
+        UnixTime::from_seconds(issued.seconds().saturating_add(u64::from(self.days).saturating_mul(86_400)))
+    }
+}
+
+fn age_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let days = u32::deserialize(deserializer)?;
+    if (1..=MAX_GRACE_DAYS).contains(&days) {
+        return Ok(days);
+    }
+    Err(de::Error::custom(format_args!("an age of {days} days: expected 1 to {MAX_GRACE_DAYS}, or \"unchecked\"")))
+}
+
 /// The first end that is none, 2037-01-01T00:00:00Z: ten years after the year of this release. The loader has no clock.
 pub(super) const NO_END: UnixTime = UnixTime::from_seconds(2_114_380_800);
 

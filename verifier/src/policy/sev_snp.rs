@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::rule::{
-    Bits, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Switch, Version, Waivable, clipped,
+    Age, Bits, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Switch, Version, Waivable, clipped,
     not_empty, reasons,
 };
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
@@ -32,6 +32,8 @@ pub(crate) struct SnpProfile {
     pub(crate) masked_chip_id: Switch,
     pub(crate) chip_ids: Waivable<Vec<ChipIdText>>,
     pub(crate) revocation: Revocation,
+    /// Of AMD's CRL, from its thisUpdate.
+    pub(crate) max_collateral_age: Waivable<Age>,
     pub(crate) minimum_tcb: Waivable<BTreeMap<ProductName, SnpTcbMinimum>>,
     /// Which of AMD's bulletins may be open.
     pub(crate) bulletins: Waivable<Bulletins>,
@@ -63,6 +65,11 @@ impl SnpProfile {
     pub(super) fn contradiction(&self) -> Option<String> {
         if self.products.iter().all(|product| self.denied_products.contains_key(product)) {
             let what = "`denied_products` denies every product that is listed: nothing is accepted";
+            return Some(what.to_owned());
+        }
+        if self.revocation == Revocation::Unchecked && self.max_collateral_age.required().is_some() {
+            let what = "`max_collateral_age` asks how old the revocation list is, and `revocation` does not read it: \
+                        write \"unchecked\" there, or \"required\" here";
             return Some(what.to_owned());
         }
         let minima = self.minimum_tcb.required()?;

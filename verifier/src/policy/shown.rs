@@ -29,6 +29,8 @@ pub enum Shown {
     ReportData(String, bool),
     /// A bulletin that is open, and the days since it was published.
     Bulletin(String, u32),
+    /// A statement that was issued so many days ago.
+    Aged(u32),
     /// A platform that is out of date, and the days since the date of its TCB level.
     OutOfDate(u32),
     /// A platform that is open to this advisory alone, its status, the instant of the verdict in seconds since 1970, and the
@@ -66,6 +68,7 @@ impl Demand {
                 days < grace_days || except.contains(id)
             }
             (Self::AtMostDays(grace), Shown::OutOfDate(days)) => days < grace,
+            (Self::Age(most), Shown::Aged(days)) => days < most,
             (Self::OneOf(statuses), Shown::OutOfDate(_)) => statuses.contains("OutOfDate"),
             (Self::Exceptions(exceptions), Shown::Advisory(id, status, at, _)) => {
                 exceptions.get(id).is_some_and(|(statuses, until, _)| statuses.contains(status) && at < until)
@@ -105,6 +108,7 @@ impl fmt::Display for Shown {
             Self::ReportData(bytes, true) => write!(f, "{bytes}, and the caller names these bytes"),
             Self::ReportData(bytes, false) => write!(f, "{bytes}, and the caller names none"),
             Self::Bulletin(id, days) => write!(f, "{id} open, {days} days after it was published"),
+            Self::Aged(days) => write!(f, "issued {days} days ago"),
             Self::OutOfDate(days) => write!(f, "OutOfDate, {days} days after the date of its TCB level"),
             Self::Advisory(id, status, at, days) => {
                 write!(f, "{status} and open to {id}, at {}", crate::time::UnixTime::from_seconds(*at))?;

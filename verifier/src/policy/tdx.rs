@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::rule::{
-    Bits, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Switch, Waivable, clipped, reason,
+    Age, Bits, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Switch, Waivable, clipped, reason,
 };
 use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
@@ -27,6 +27,10 @@ pub(crate) struct TdxProfile {
     pub(crate) minimum_evaluation_number: Waivable<u32>,
     /// TCB info and QE identity are of the same evaluation.
     pub(crate) one_evaluation: Waivable<OneEvaluation>,
+    /// Of TCB info and QE identity from their issueDate, and of the PCK CA's CRL from its thisUpdate.
+    pub(crate) max_collateral_age: Waivable<Age>,
+    /// Of the root's CRL, which Intel signs once a year.
+    pub(crate) max_root_crl_age: Waivable<Age>,
     /// Which evaluation decides where several are supplied.
     pub(crate) deciding_evaluation: DecidingEvaluation,
     /// Statuses that are accepted; `unchecked` accepts all but Revoked.

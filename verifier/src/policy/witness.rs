@@ -110,6 +110,7 @@ fn candidates(field: &str, all_of_a: &Rules, all_of_b: &Rules) -> Vec<Shown> {
         "vmpl" => return words(a, b, Vmpl::LAST),
         "bulletins" => return bulletins(a, b),
         "out_of_date_grace" => return graces(a, b),
+        "max_collateral_age" | "max_root_crl_age" => return ages(a, b),
         "tcb_exceptions" => {
             let longest = [all_of_a, all_of_b].into_iter().filter_map(|rules| of(rules, "out_of_date_grace"));
             return exceptions(a, b, longest.map(grace_days).max().unwrap_or(0));
@@ -240,6 +241,15 @@ fn numbers(a: &Demand, b: &Demand) -> impl Iterator<Item = u64> {
     };
     let named = [named(a), named(b)].concat();
     named.into_iter().flat_map(|number| [number, number.saturating_sub(1), number.saturating_add(1)]).chain([0])
+}
+
+/// The ages at which either rule begins to refuse, and at which it does not yet.
+fn ages(a: &Demand, b: &Demand) -> Vec<Shown> {
+    let named = [a, b].into_iter().filter_map(|demand| match demand {
+        Demand::Age(days) => Some(*days),
+        _ => None,
+    });
+    named.flat_map(|days| [days.saturating_sub(1), days]).map(Shown::Aged).collect()
 }
 
 /// The versions that either rule names, and those right below.

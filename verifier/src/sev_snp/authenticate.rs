@@ -255,12 +255,14 @@ fn check_revocation(chain: &Chain<'_>, given: &Given<'_, '_>, findings: &mut Fin
         None => {
             let why = "the policy does not ask for revocation";
             findings.not_checked(Check::SnpChainRevocation, "revocation", why);
+            findings.not_checked(Check::SnpChainAge, "revocation", why);
             findings.not_checked(Check::SnpChainRollback, "revocation", why);
             return Ok(());
         }
         Some(Err(NoLists::Absent)) if given.profile.revocation == Revocation::IfSupplied => {
             let why = "no CRL of this product was supplied, and the policy does not insist";
             findings.not_checked(Check::SnpChainRevocation, "revocation", why);
+            findings.not_applicable(Check::SnpChainAge, "no CRL of this product was supplied");
             return check_rollback(&chain.ark, None, given.memory, findings);
         }
         Some(lists) => Some(lists),
@@ -285,6 +287,20 @@ fn check_revocation(chain: &Chain<'_>, given: &Given<'_, '_>, findings: &mut Fin
     }
     if let Some(next) = lists.and_then(Lists::next_update) {
         findings.ends(next, format!("the CRL of {ark_name} (nextUpdate)"));
+    }
+    match (given.profile.max_collateral_age.required(), issued) {
+        (Some(most), Some(issued)) => {
+            let end = most.ends(issued);
+            let expected = format!("a CRL of {ark_name} issued less than {} days before {}", most.days, given.now);
+            let actual = format!("issued {issued}");
+            let age = Unauthentic::SnpChainAge { expected: expected.into(), actual: actual.into() };
+            findings.require(given.now < end, age)?;
+            findings.ends(end, format!("the age of the CRL of {ark_name} (max_collateral_age)"));
+        }
+        _ => {
+            let why = "the policy sets no limit but the list's own end";
+            findings.not_checked(Check::SnpChainAge, "max_collateral_age", why);
+        }
     }
     check_rollback(&chain.ark, issued, given.memory, findings)
 }

@@ -109,6 +109,7 @@ pub(crate) fn authenticate<'a, 'g>(
 
     let (tcb_info, qe_identity) = check_collateral(&collateral, now, findings)?;
     check_fresh(&tcb_info, &qe_identity, &pck, &given, findings)?;
+    check_age(&collateral, &tcb_info, &qe_identity, &given, findings)?;
     check_rollback(&collateral, &tcb_info, &qe_identity, &root_name, given.memory, findings)?;
     check_tcb_identity(&tcb_info, &qe_identity, &pck, findings)?;
     check_qe(hints, leaf, &tcb_info, &qe_identity, &pck, findings)?;
@@ -316,6 +317,44 @@ fn check_fresh(
     findings.ends(info.next_update.0, "the TCB info (nextUpdate)");
     findings.ends(qe.next_update.0, "the QE identity (nextUpdate)");
     Ok(())
+}
+
+/// None of what Intel signs again and again is older than the policy allows, although it holds.
+fn check_age(
+    collateral: &Collateral<'_>,
+    info: &TcbInfo<'_>,
+    qe: &QeIdentity<'_>,
+    given: &Given<'_, '_>,
+    findings: &mut Findings,
+) -> Result<(), Unauthentic> {
+    let (most, root_most) = (given.profile.max_collateral_age.required(), given.profile.max_root_crl_age.required());
+    if most.is_none() && root_most.is_none() {
+        let why = "the policy sets no limit but each statement's own end";
+        findings.not_checked(Check::TdxCollateralAge, "max_collateral_age", why);
+        return Ok(());
+    }
+    let issued = |lists: &Result<Lists<'_>, String>| lists.as_ref().ok().and_then(Lists::this_update);
+    let statements = [
+        ("the TCB info", Some(info.issue_date.0), most, "max_collateral_age"),
+        ("the QE identity", Some(qe.issue_date.0), most, "max_collateral_age"),
+        ("the CRL of the PCK CA", issued(&collateral.pck_lists), most, "max_collateral_age"),
+        ("the CRL of the root", issued(&collateral.root_lists), root_most, "max_root_crl_age"),
+    ];
+    let asked = statements.iter().filter_map(|(name, issued, most, field)| Some((name, (*issued)?, (*most)?, field)));
+    let mut complaint = None;
+    for (name, issued, most, field) in asked {
+        let end = most.ends(issued);
+        if given.now >= end {
+            complaint = complaint.or_else(|| Some(format!("{name} is of {issued} ({field} = {} days)", most.days)));
+        }
+        findings.ends(end, format!("the age of {} ({field})", name.trim_start_matches("the ")));
+    }
+    let expected = format!("nothing older at {} than the policy allows", given.now);
+    let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
+    findings.require(
+        complaint.is_none(),
+        Unauthentic::TdxCollateralAge { expected: expected.into(), actual: actual.into() },
+    )
 }
 
 fn tcb_info_statement(fmspc: &[u8; 6], root: &str) -> String {

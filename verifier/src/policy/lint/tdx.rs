@@ -46,6 +46,12 @@ impl Lint<'_> {
             );
         }
         self.waived(profile.one_evaluation.required().is_none(), Warning, "one_evaluation", "\"required\"");
+        self.waived(
+            profile.max_collateral_age.required().is_none(),
+            Severity::Note,
+            "max_collateral_age",
+            "{ days = 14 }",
+        );
         self.statuses(profile);
         if let Some(floor) = profile.minimum_tcb_date.required()
             && floor.0 <= OLDEST_TCB_DATE
