@@ -130,7 +130,8 @@ fn junk_changes_no_outlook() {
     assert_eq!(expected.len(), 2);
     let junk = |evaluation: u32, issued: u64| {
         let mut junk = with_another(evaluation, issued).pool;
-        (junk.tcb_infos[1].signature[3], junk.qe_identities[1].signature[3]) = (0, 0);
+        junk.tcb_infos[1].signature[3] ^= 1;
+        junk.qe_identities[1].signature[3] ^= 1;
         junk
     };
     for (evaluations, issued) in [(own + 2..own + 3, AT + 6 * DAY), (0..own, AT + 5 * DAY)] {
