@@ -6,7 +6,7 @@ use serde::Serialize;
 use teegate_intake::Label;
 use teegate_intake::bundle::{Bundle, Conclusion, SCHEMA};
 
-use crate::bundle::called;
+use crate::bundle::maker::called;
 use crate::output::plain;
 
 /// The whole text.

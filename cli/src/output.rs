@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::exit;
+use crate::exit::{self, Stop};
 
 /// Writes a whole result and ends with `status`. A reader that has gone away (`| head`) changes nothing about the verdict.
 pub(crate) fn finish(text: &str, status: u8) -> ExitCode {
@@ -19,6 +19,12 @@ pub(crate) fn finish(text: &str, status: u8) -> ExitCode {
 pub(crate) fn fail(message: &str) -> ExitCode {
     say("error", message);
     ExitCode::from(exit::COULD_NOT_RUN)
+}
+
+/// Says why there is no report, and ends with the status that goes with the reason.
+pub(crate) fn stop(stop: &Stop) -> ExitCode {
+    say("error", &stop.message);
+    ExitCode::from(stop.status)
 }
 
 /// Says something that the user should know and that changes no result.
@@ -45,6 +51,16 @@ pub(crate) fn plain(text: &str) -> String {
         }
     }
     safe
+}
+
+/// Text of somebody else's, at most as much as a line can hold, made safe for a terminal.
+pub(crate) fn short(text: &str) -> String {
+    const SHOWN: usize = 80;
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    plain(&short)
 }
 
 /// Whether results are coloured.

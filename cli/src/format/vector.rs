@@ -51,7 +51,7 @@ impl Tier {
 const NO_CLAIM: i8 = 0;
 /// The evidence cannot be parsed.
 const UNEXPECTED_EVIDENCE: i8 = 1;
-/// Genuine hardware with known weaknesses.
+/// Genuine hardware with known weaknesses; also hardware whose maker is nobody that the vendors vouch for.
 const UNSAFE_HARDWARE: i8 = 32;
 /// Genuine, and refused.
 const CONTRAINDICATED_HARDWARE: i8 = 96;
@@ -172,9 +172,14 @@ const ALSO_HARDWARE: [Check; 8] = [
     Check::TdxTcbRelaunch,
 ];
 
-/// Every claim by name, in the order of AR4SI, with its value; the three that are never made are there with 0.
-pub(super) fn vector(report: &Report) -> [(&'static str, i8); 8] {
-    let value = |wanted| RULES.iter().find(|rule| rule.claim == wanted).map_or(NO_CLAIM, |rule| value(rule, report));
+/// Every claim by name, in the order of AR4SI, with its value; the three that are never made are there with 0. Where the
+/// chains ended in `foreign` roots, nothing is affirmed of whose hardware it is.
+pub(super) fn vector(report: &Report, foreign: bool) -> [(&'static str, i8); 8] {
+    let value = |wanted| {
+        let value = RULES.iter().find(|rule| rule.claim == wanted).map_or(NO_CLAIM, |rule| value(rule, report));
+        let of_the_vendor = matches!(wanted, Claim::Hardware | Claim::InstanceIdentity);
+        if foreign && of_the_vendor && Tier::of(value) == Tier::Affirming { UNSAFE_HARDWARE } else { value }
+    };
     [
         (name(Claim::InstanceIdentity), value(Claim::InstanceIdentity)),
         (name(Claim::Configuration), value(Claim::Configuration)),
@@ -192,15 +197,17 @@ fn name(claim: Claim) -> &'static str {
 }
 
 /// The status of the whole. A rejection is contraindicated, whatever the single claims are. An acceptance affirms only
-/// where it affirms both the platform and the code: one that left either open is a warning, so that a relying party that
-/// looks at nothing but the status never takes *genuine* for *safe to send to*.
-pub(super) fn status(report: &Report, vector: &[(&'static str, i8)]) -> Tier {
+/// where it affirms both the platform and the code: one that left either open, or that rests on `foreign` roots, is a warning,
+/// so that a relying party that looks at nothing but the status never takes *genuine* for *safe to send to*, nor forged
+/// hardware for either.
+pub(super) fn status(report: &Report, vector: &[(&'static str, i8)], foreign: bool) -> Tier {
     if !report.accepted() {
         return Tier::Contraindicated;
     }
     let worst = vector.iter().map(|(_, value)| Tier::of(*value)).max().unwrap_or(Tier::None);
     let affirms = |claim| vector.iter().any(|(own, value)| *own == name(claim) && Tier::of(*value) == Tier::Affirming);
-    if affirms(Claim::Hardware) && affirms(Claim::Executables) { worst } else { Tier::Warning.max(worst) }
+    let all = affirms(Claim::Hardware) && affirms(Claim::Executables) && !foreign;
+    if all { worst } else { Tier::Warning.max(worst) }
 }
 
 fn value(rule: &Rule, report: &Report) -> i8 {

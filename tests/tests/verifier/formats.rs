@@ -14,7 +14,7 @@ use crate::recorded::{crate_folder, fixtures};
 use crate::subject::good;
 
 /// Protocol Buffers: a field of bytes, or a number that is left out when it is zero.
-fn field(number: u64, content: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u64, content: &[u8]) -> Vec<u8> {
     [varint(number << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
 }
 
@@ -37,7 +37,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
 }
 
 /// `sevsnp.Report` of a raw report: the offsets of AMD 56860, table 23.
-fn sev_report(raw: &[u8]) -> Vec<u8> {
+pub(crate) fn sev_report(raw: &[u8]) -> Vec<u8> {
     let uint = |field: u64, offset: usize, length: usize| number(field, little_endian(&raw[offset..offset + length]));
     let bytes = |number: u64, offset: usize, length: usize| field(number, &raw[offset..offset + length]);
     let [family, model, stepping] = [raw[0x188], raw[0x189], raw[0x18A]].map(u64::from);
@@ -149,6 +149,19 @@ fn tdx_quote(raw: &[u8]) -> Vec<u8> {
 fn cbor_record(media_type: &str, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(value.len()).unwrap().to_be_bytes();
     [&[0x83, 0x78, media_type.len() as u8], media_type.as_bytes(), &[0x59], &length, value, &[4]].concat()
+}
+
+/// A CMW collection in CBOR: label, type, value.
+pub(crate) fn cbor_collection(records: &[(&str, &str, &[u8])]) -> Vec<u8> {
+    let text = |text: &str| [&[0x78, text.len() as u8], text.as_bytes()].concat();
+    let mut collection = vec![0xA0 + records.len() as u8];
+    for (label, media_type, value) in records {
+        let length = u32::try_from(value.len()).unwrap().to_be_bytes();
+        collection.extend([text(label), vec![0x82], text(media_type), vec![0x5A]].concat());
+        collection.extend(length);
+        collection.extend_from_slice(value);
+    }
+    collection
 }
 
 /// Every form of one report or quote, by the name that it is recognised under.

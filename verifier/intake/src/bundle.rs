@@ -76,7 +76,7 @@ impl Kept {
     /// The evidence as taken in, with all that vouches for it.
     #[must_use]
     pub fn to_evidence(&self) -> OwnedEvidence {
-        OwnedEvidence::new(self.tee, self.evidence.clone(), FORM)
+        OwnedEvidence::out_of_a_bundle(self.tee, self.evidence.clone())
             .with_statements(self.statements.iter().cloned().collect())
             .with_event_log(self.event_log.clone())
     }

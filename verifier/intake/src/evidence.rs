@@ -8,7 +8,7 @@
 use std::io;
 use std::path::Path;
 
-use teegate_verifier::{Endorsements, Evidence, Tee};
+use teegate_verifier::{Endorsements, Evidence, Source, Tee};
 
 use crate::bundle::{self, Bundle};
 use crate::error::{Defect, IntakeError};
@@ -23,7 +23,9 @@ pub struct OwnedEvidence {
     pub tee: Tee,
     /// The report or quote, exactly as received.
     pub bytes: Vec<u8>,
-    /// What came along with it. It is as hostile as the evidence, and harmless: the verifier believes signatures, not sources.
+    /// What came along with it, as brought by the evidence, or by the bundle that it was in. It is as hostile as the
+    /// evidence: the verifier believes signatures, and whoever asks the vendors lets nothing of it that has an order in time
+    /// stand in for their answers ([`Endorsements::without_order_in_time`]).
     pub endorsements: Endorsements,
     /// The event log of the boot, where one came along. Nothing in it is believed until it replays to what a quote states.
     pub event_log: Option<Vec<u8>>,
@@ -36,7 +38,13 @@ pub struct OwnedEvidence {
 impl OwnedEvidence {
     /// Evidence alone.
     pub(crate) fn new(tee: Tee, bytes: Vec<u8>, form: &'static str) -> Self {
-        Self { tee, bytes, endorsements: Endorsements::new(), event_log: None, form, carried: Vec::new() }
+        let endorsements = Endorsements::brought_by(Source::Evidence);
+        Self { tee, bytes, endorsements, event_log: None, form, carried: Vec::new() }
+    }
+
+    /// Evidence alone, out of a bundle: what comes along with it, whoever made the bundle chose.
+    pub(crate) fn out_of_a_bundle(tee: Tee, bytes: Vec<u8>) -> Self {
+        Self { endorsements: Endorsements::brought_by(Source::Bundle), ..Self::new(tee, bytes, bundle::FORM) }
     }
 
     /// The same, with more that came along.
