@@ -46,7 +46,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "HEX", value_parser = report_data)]
     report_data: Option<ReportData>,
 
-    /// Keep in this file what was seen (JSON), and refuse CRLs, evaluations and TCBs that are older than what it holds
+    /// Keep in this file what was seen (JSON, locked through `FILE.lock`), and refuse CRLs, evaluations and TCBs that are older than what it holds
     #[arg(long, value_name = "FILE")]
     memory: Option<PathBuf>,
 
@@ -171,14 +171,14 @@ pub(crate) fn judge(
     let (presented, now) = (evidence.as_evidence(endorsements), moment.at);
     let verdict = match memory {
         None => teegate_verifier::verify(&presented, policy, now),
-        Some(path) => {
-            let known = memory::read(path)?;
-            let verdict = teegate_verifier::verify_with(&presented, policy, now, &known);
+        Some(path) => memory::update(path, |known| {
+            let verdict = teegate_verifier::verify_with(&presented, policy, now, known);
             if let Ok(attested) = &verdict {
-                memory::remember(path, known, attested.seen())?;
+                let full = |full| format!("memory `{}`: {full}", path.display());
+                known.remember(attested.seen()).map_err(full)?;
             }
-            verdict
-        }
+            Ok(verdict)
+        })?,
     };
     let (report, status) = match verdict {
         Ok(attested) => (attested.report().clone(), exit::ACCEPTED),

@@ -16,6 +16,7 @@ mod files;
 mod formats;
 mod loader;
 mod memory;
+mod memory_file;
 mod policy_diff;
 mod policy_schema;
 mod policy_text;
