@@ -23,6 +23,7 @@ mod policy_text;
 mod policy_witness;
 mod pools;
 mod profile;
+mod readme_commands;
 mod recorded;
 mod robustness;
 mod rollback;
