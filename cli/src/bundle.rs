@@ -22,7 +22,7 @@ use crate::output::{self, plain, short};
 use crate::pool::Pool;
 use crate::values::ValuesArgs;
 use crate::verify::{self, Format, NO_POLICY, TeeName};
-use crate::{bundle_show, caller, instant, supplied};
+use crate::{advice, bundle_show, caller, instant, supplied};
 use maker::{CREATOR, called, change, file_name, shown};
 use question::{Question, Wanted};
 
@@ -160,6 +160,7 @@ fn create(args: &CreateArgs) -> Result<(String, u8), Stop> {
     let kept = Kept::new(&evidence, loaded.statements().cloned());
     // Judged as it will be judged: from what the bundle holds, in the order in which the bundle holds it.
     let evidence = kept.to_evidence();
+    advice::give(&evidence, &evidence.endorsements);
     let verify::Judged { report, status, .. } = verify::judge(&evidence, &evidence.endorsements, &asked, moment, None)?;
     let bundle = Bundle {
         kept,

@@ -16,7 +16,7 @@ use crate::verify::{Format, TeeName};
 /// Show what evidence says, without verifying any of it.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// SEV-SNP report or TDX quote: raw, hexadecimal, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
     /// configfs-tsm folder; `-` for standard input
     #[arg(value_name = "EVIDENCE")]
     evidence: PathBuf,

@@ -12,12 +12,12 @@ use crate::format::{self, About, Inputs, Moment, ReportFormat, SigningKey};
 use crate::online::OnlineArgs;
 use crate::output;
 use crate::values::ValuesArgs;
-use crate::{caller, explain, instant, memory, supplied};
+use crate::{advice, caller, explain, instant, memory, supplied};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
-    /// SEV-SNP report or TDX quote: raw, hexadecimal, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
     /// configfs-tsm folder; `-` for standard input
     #[arg(value_name = "EVIDENCE", required_unless_present = "explain")]
     evidence: Option<PathBuf>,
@@ -121,6 +121,7 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
     let moment = moment(args.at)?;
     let pool = args.online.pool(&evidence, &supplied, &policy, moment.at)?;
 
+    advice::give(&evidence, &pool.endorsements);
     let judged = judge(&evidence, &pool.endorsements, &policy, moment, args.memory.as_deref())?;
     let by_the_user = |named: bool| named.then_some(Source::Supplied);
     let inputs = Inputs {

@@ -48,7 +48,7 @@ pub(super) fn change(recorded: &Conclusion, now: &Conclusion, creator: &str) -> 
 const SHOWN_CHECKS: usize = 8;
 
 /// A conclusion in words, of which a stranger may have written as much as a bundle holds.
-pub(super) fn shown(conclusion: &Conclusion) -> String {
+pub(crate) fn shown(conclusion: &Conclusion) -> String {
     let mut conclusion = conclusion.clone();
     let failed = conclusion.failed.len();
     conclusion.failed.truncate(SHOWN_CHECKS);

@@ -53,6 +53,7 @@ mod pursuit;
 mod settings;
 mod source;
 mod url;
+mod words;
 
 pub use clock::{Clock, SystemClock};
 pub use document::{AmdKey, Document, Update};

@@ -147,9 +147,11 @@ fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
 const BLANK: [char; 5] = [' ', '\t', '\r', '\n', '\0'];
 
 fn from_pem(text: &str) -> Result<Vec<Statement>, Defect> {
-    let documents = pem::documents(text)?;
+    let pem::Blocks { documents, others } = pem::blocks(text)?;
     if documents.is_empty() {
-        return Err(unrecognised("PEM blocks, none of them a `CERTIFICATE` or an `X509 CRL`"));
+        let labels: Vec<_> = others.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+        return Err(unrecognised(format!("PEM blocks{labels}, none of them a `CERTIFICATE` or an `X509 CRL`")));
     }
     documents.into_iter().map(Statement::from_der).collect()
 }
@@ -216,7 +218,8 @@ fn unrecognised(found: impl Into<String>) -> Defect {
         found: found.into(),
         expected: "a certificate or CRL (DER or PEM), an SNP certificate table, Intel TCB info or QE identity with its `signature`, \
                    `dcap-qvl` collateral, or an Azure THIM answer",
-        remedy: "leave the file out of `--endorsements`, or save the vendor's answer as it was sent",
+        remedy: "`teegate fetch EVIDENCE --into DIR` writes what the evidence needs; leave this file out, or save the vendor's \
+                 answer as it was sent",
     }
 }
 
