@@ -25,12 +25,12 @@ fn judge(evidence: &OwnedEvidence, policy: &str, at: UnixTime, report_data: Opti
     }
 }
 
-fn judge_bundle(bundle: &Bundle) -> Report {
+pub(crate) fn judge_bundle(bundle: &Bundle) -> Report {
     judge(&bundle.kept.to_evidence(), &bundle.policy.text, bundle.at, bundle.report_data)
 }
 
 /// What forged hardware would have in its bundle, with the conclusion drawn.
-fn bundle_of(subject: &Subject) -> Bundle {
+pub(crate) fn bundle_of(subject: &Subject) -> Bundle {
     let pool = &subject.pool;
     let statements: BTreeSet<Statement> = pool
         .certificates
