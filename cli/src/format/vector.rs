@@ -173,12 +173,15 @@ const ALSO_HARDWARE: [Check; 8] = [
 ];
 
 /// Every claim by name, in the order of AR4SI, with its value; the three that are never made are there with 0. Where the
-/// chains ended in `foreign` roots, nothing is affirmed of whose hardware it is.
+/// chains ended in `foreign` roots, nothing is affirmed of whose hardware it is, and of the hardware there is a warning.
 pub(super) fn vector(report: &Report, foreign: bool) -> [(&'static str, i8); 8] {
     let value = |wanted| {
         let value = RULES.iter().find(|rule| rule.claim == wanted).map_or(NO_CLAIM, |rule| value(rule, report));
-        let of_the_vendor = matches!(wanted, Claim::Hardware | Claim::InstanceIdentity);
-        if foreign && of_the_vendor && Tier::of(value) == Tier::Affirming { UNSAFE_HARDWARE } else { value }
+        match (wanted, Tier::of(value)) {
+            (Claim::Hardware, Tier::None | Tier::Affirming) if foreign => UNSAFE_HARDWARE,
+            (Claim::InstanceIdentity, Tier::Affirming) if foreign => UNSAFE_HARDWARE,
+            _ => value,
+        }
     };
     [
         (name(Claim::InstanceIdentity), value(Claim::InstanceIdentity)),

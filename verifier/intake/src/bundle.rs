@@ -401,7 +401,7 @@ fn broken(defect: impl Into<String>) -> Defect {
     Defect::Broken {
         kind: "bundle",
         defect: defect.into(),
-        remedy: "copy the file again from where it was created, byte for byte, or create the bundle again",
+        remedy: "copy the file again from where it was created, byte for byte, or create it again with `teegate bundle create`",
     }
 }
 

@@ -44,7 +44,8 @@ fn broken(defect: String) -> Defect {
     Defect::Broken {
         kind: "CoCo evidence",
         defect,
-        remedy: "save the answer of the attestation agent (`/aa/evidence`) as it was sent",
+        remedy: "save the answer of the attestation agent (`/aa/evidence`) as it was sent, or take evidence in the guest with \
+                 `teegate record --into DIR`",
     }
 }
 

@@ -98,7 +98,11 @@ fn percent_decode(text: &str) -> Result<String, Defect> {
 }
 
 fn broken(defect: impl Into<String>) -> Defect {
-    Defect::Broken { kind: "PEM file", defect: defect.into(), remedy: "save it again, from `-----BEGIN` to `-----END`" }
+    Defect::Broken {
+        kind: "PEM file",
+        defect: defect.into(),
+        remedy: "save it again, from `-----BEGIN` to `-----END`, or get it with `teegate fetch EVIDENCE --into DIR`",
+    }
 }
 
 #[cfg(test)]
