@@ -95,7 +95,7 @@ pub(super) fn render(report: &Report, about: &About<'_>) -> Result<String, Strin
 fn ear(report: &Report, about: &About<'_>) -> Result<Ear, String> {
     let foreign = rests_on_foreign_roots(report, about.policy);
     let vector = vector::vector(report, foreign);
-    let status: Tier = vector::status(report, &vector, foreign);
+    let status: Tier = vector::status(report, &vector);
     // The draft wants no empty vector: where nothing is claimed, the member is absent.
     let claimed = if vector.iter().any(|(_, value)| *value != 0) { &vector[..] } else { &[] };
     let (attester, mut verifier) = claims(report);

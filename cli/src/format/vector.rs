@@ -200,17 +200,16 @@ fn name(claim: Claim) -> &'static str {
 }
 
 /// The status of the whole. A rejection is contraindicated, whatever the single claims are. An acceptance affirms only
-/// where it affirms both the platform and the code: one that left either open, or that rests on `foreign` roots, is a warning,
-/// so that a relying party that looks at nothing but the status never takes *genuine* for *safe to send to*, nor forged
-/// hardware for either.
-pub(super) fn status(report: &Report, vector: &[(&'static str, i8)], foreign: bool) -> Tier {
+/// where it affirms both the platform and the code: one that left either open is a warning, so that a relying party that
+/// looks at nothing but the status never takes *genuine* for *safe to send to*. Under foreign roots the hardware is never
+/// affirmed, so neither is the whole.
+pub(super) fn status(report: &Report, vector: &[(&'static str, i8)]) -> Tier {
     if !report.accepted() {
         return Tier::Contraindicated;
     }
     let worst = vector.iter().map(|(_, value)| Tier::of(*value)).max().unwrap_or(Tier::None);
     let affirms = |claim| vector.iter().any(|(own, value)| *own == name(claim) && Tier::of(*value) == Tier::Affirming);
-    let all = affirms(Claim::Hardware) && affirms(Claim::Executables) && !foreign;
-    if all { worst } else { Tier::Warning.max(worst) }
+    if affirms(Claim::Hardware) && affirms(Claim::Executables) { worst } else { Tier::Warning.max(worst) }
 }
 
 fn value(rule: &Rule, report: &Report) -> i8 {

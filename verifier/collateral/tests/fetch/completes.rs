@@ -104,6 +104,14 @@ async fn certificates_that_came_along_spare_a_question_once_they_have_vouched_fo
     assert!(matches!(outcome.held[..], [Document::Vcek { .. }, Document::AmdChain { .. }]), "{:?}", outcome.held);
     assert_eq!((missing(&outcome), subject.failed_checks(&outcome)), (vec![], vec![]));
 
+    // The same certificates beside a report that their key did not sign have vouched for nothing.
+    let mut altered = Subject::snp(&device.clone().patch_after_signing(0x50, &[9]));
+    device.build().certificates().into_iter().for_each(|der| altered.carried.add_certificate(der));
+    kds.forget();
+    let outcome = altered.complete(&fetcher).await;
+    assert_eq!((kds.requests().len(), outcome.held.len()), (3, 0));
+    assert_eq!(altered.failed_checks(&outcome), ["snp.signature"]);
+
     // One that only calls itself the certificate of a chip that hides its name says nothing of the product either.
     let hidden = device.clone().version(2).masked_chip_id();
     let mut subject = Subject::snp(&hidden);
