@@ -186,6 +186,43 @@ fn a_stricter_release_names_the_check_that_made_it_stricter() {
     }
 }
 
+/// Whoever makes a bundle writes its names, as long as a bundle may be.
+#[test]
+fn little_is_repeated_of_what_a_bundle_says_of_itself() {
+    let files = Files::of(&good(Tee::SevSnp));
+    let bundle = files.path("bundle");
+    files.create(&bundle, &[]);
+    let mut read = teegate_intake::bundle::Bundle::parse(&std::fs::read(&bundle).unwrap()).unwrap();
+    let long = "x".repeat(200_000);
+    read.creator.clone_from(&long);
+    read.policy.name.clone_from(&long);
+    read.recorded = Conclusion {
+        failed: vec![long.clone(); 3],
+        stage: Some("unacceptable".to_owned()),
+        valid_until: None,
+        verdict: teegate_intake::bundle::Verdict::Rejected,
+    };
+    std::fs::write(&bundle, read.to_text().unwrap()).unwrap();
+    let memory = files.scratch.write("memory.json", &format!("{{\"schema\":\"{long}\"}}"));
+    let options = files.options();
+    let with_memory: Vec<&str> =
+        ["verify", "--memory", &memory].into_iter().chain(options.iter().map(String::as_str)).collect();
+    for (args, code) in [
+        (vec!["bundle", "show", &bundle], 0),
+        (vec!["bundle", "verify", &bundle], 0),
+        (vec!["bundle", "verify", &bundle, "--expect-recorded"], 1),
+        (vec!["bundle", "verify", &bundle, "--format", "junit"], 0),
+        (vec!["bundle", "verify", &bundle, "--format", "sarif"], 0),
+        (vec!["bundle", "verify", &bundle, "--policy", &files.policy, "--at", &files.at], 0),
+        (with_memory, 1),
+    ] {
+        let output = teegate(&args);
+        let words = said(&output.stdout) + &said(&output.stderr);
+        assert_eq!(status(&output), code, "{args:?}: {words:.400}");
+        assert!(!words.contains(&"x".repeat(81)), "{args:?}: {} bytes", words.len());
+    }
+}
+
 /// What a loader of another release refuses is no verdict, and says whose text it was and where it stops.
 #[test]
 fn a_bundle_whose_own_policy_no_longer_loads_could_not_be_asked() {
