@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Roots, Stage, Tee};
 
 use super::vector::{self, Tier};
-use super::{About, rests_on_foreign_roots, roots, sign, verdict};
+use super::{About, roots, sign, verdict};
 
 /// The profile that the draft of May 2026 defines.
 const PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";
@@ -93,7 +93,7 @@ pub(super) fn render(report: &Report, about: &About<'_>) -> Result<String, Strin
 }
 
 fn ear(report: &Report, about: &About<'_>) -> Result<Ear, String> {
-    let foreign = rests_on_foreign_roots(report, about.policy);
+    let foreign = roots(report, about.policy) == Some(Roots::Policy);
     let vector = vector::vector(report, foreign);
     let status: Tier = vector::status(report, &vector);
     // The draft wants no empty vector: where nothing is claimed, the member is absent.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use serde::Serialize;
-use teegate_verifier::{Expired, Policy, Report, ReportData, Roots};
+use teegate_verifier::{Expired, Policy, Report, ReportData, Roots, Stage};
 
 pub(crate) use inputs::{Inputs, Moment};
 pub(crate) use sign::SigningKey;
@@ -91,11 +91,11 @@ const fn verdict(report: &Report) -> &'static str {
     if report.accepted() { "accepted" } else { "rejected" }
 }
 
-/// Whose roots an acceptance rests on, and what is known of a rejection. An acceptance that does not say is one under roots of
-/// the policy's own as soon as the policy pins any.
+/// Whose roots authentic evidence rests on. Where the report does not say, they are the policy's own as soon as it pins any.
 pub(crate) fn roots(report: &Report, policy: &Policy) -> Option<Roots> {
     let by_policy = if policy.trusts_only_vendors() { Roots::Vendors } else { Roots::Policy };
-    report.trust_anchors().or_else(|| report.accepted().then_some(by_policy))
+    let authentic = matches!(report.stage(), None | Some(Stage::Appraise));
+    report.trust_anchors().or_else(|| authentic.then_some(by_policy))
 }
 
 /// Whether this is an acceptance that says nothing of the vendors' hardware: in no format may it look better than a warning.

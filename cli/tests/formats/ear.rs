@@ -87,7 +87,7 @@ fn every_verdict_is_a_signed_result_that_says_no_more_than_was_judged() {
                 "accepted" => ("warning", [0, 2, 3, 0, 32, 2, 0, 0]),
                 "malformed" => ("contraindicated", [1, 1, 1, 0, 1, 1, 0, 0]),
                 "unauthentic" => ("contraindicated", [99, 0, 0, 0, 99, 0, 0, 0]),
-                _ => ("contraindicated", [0, 96, 3, 0, 2, 96, 0, 0]),
+                _ => ("contraindicated", [0, 96, 3, 0, 32, 96, 0, 0]),
             };
             assert_eq!(vector(&claims, place.tee), values, "{} {verdict}", place.tee);
             assert_eq!((&claims["ear_status"], &appraisal["ear_status"]), (&json!(status), &json!(status)));

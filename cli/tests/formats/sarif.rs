@@ -31,7 +31,10 @@ fn every_failed_check_is_a_result_and_no_other() {
             let report: Value = serde_json::from_str(&stdout(&place.verify(verdict, &["--format", "json"]))).unwrap();
             let checks = report["checks"].as_array().unwrap();
             let run = &log["runs"][0];
-            assert_eq!(run["invocations"], json!([{ "executionSuccessful": true, "exitCode": code }]));
+            let [invocation] = &run["invocations"].as_array().unwrap()[..] else { panic!("{run}") };
+            assert_eq!((&invocation["executionSuccessful"], &invocation["exitCode"]), (&json!(true), &json!(code)));
+            let warned = invocation["toolExecutionNotifications"].as_array().map_or(0, Vec::len);
+            assert_eq!(warned, report["warnings"].as_array().unwrap().len());
 
             let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
             let ids = |list: &[Value]| list.iter().map(|entry| entry["id"].clone()).collect::<Vec<_>>();
