@@ -1,5 +1,9 @@
 //! `teegate bundle`: evidence and everything that its verification needs in one file, for whoever verifies it elsewhere, offline,
-//! later. `create` verifies as `verify` does and keeps what it verified; `verify` asks the same question again.
+//! later. `create` verifies as `verify` does and keeps what it verified; `verify` asks the same question again, or one of the
+//! verifier's own.
+
+pub(crate) mod maker;
+mod question;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -9,14 +13,18 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use teegate_intake::bundle::{self, Bundle, Conclusion, Kept, PolicyText, Verdict};
-use teegate_verifier::{Policy, ReportData, Tee, UnixTime};
+use teegate_verifier::{ReportData, Tee, UnixTime};
 
 use crate::atomic::{self, Existing};
-use crate::format::{self, About, ReportFormat, SigningKey};
-use crate::output::{self, plain};
+use crate::exit::{self, Stop};
+use crate::format::{self, About, Inputs, ReportFormat, SigningKey};
+use crate::output::{self, plain, short};
+use crate::pool::Pool;
 use crate::values::ValuesArgs;
 use crate::verify::{self, Format, NO_POLICY, TeeName};
-use crate::{bundle_show, exit, instant, policy, supplied};
+use crate::{bundle_show, caller, instant, supplied};
+use maker::{CREATOR, called, change, file_name, shown};
+use question::{Question, Wanted};
 
 /// Keep evidence and all that its verification needs in one file, and verify that file.
 #[derive(Args)]
@@ -31,7 +39,8 @@ enum Verb {
     Create(CreateArgs),
     /// Show what a bundle holds, with its digest checked and nothing verified
     Show(ShowArgs),
-    /// Verify what a bundle holds, against its own policy and at its own time unless told otherwise
+    /// Verify what a bundle holds: against its own policy, at its own time and for its own report data, or against a policy of yours,
+    /// at your time and for yours
     Verify(VerifyArgs),
 }
 
@@ -94,7 +103,8 @@ struct VerifyArgs {
     #[arg(value_name = "FILE")]
     bundle: PathBuf,
 
-    /// Ask this of the evidence instead: a TOML file, `genuine` or `strict`
+    /// Ask this of the evidence instead: a TOML file, `genuine` or `strict`. It is your question then, so that its time is `--at` or
+    /// now, and its report data `--report-data` or none: what the bundle says of either does not count
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
 
@@ -119,6 +129,12 @@ struct VerifyArgs {
     ear_key: Option<PathBuf>,
 }
 
+impl VerifyArgs {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { policy: self.policy.as_deref(), at: self.at, report_data: self.report_data }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &BundleArgs) -> ExitCode {
     let outcome = match &args.verb {
@@ -128,27 +144,27 @@ pub(crate) fn run(args: &BundleArgs) -> ExitCode {
     };
     match outcome {
         Ok((text, status)) => output::finish(&text, status),
-        Err(message) => output::fail(&message),
+        Err(stop) => output::stop(&stop),
     }
 }
 
-fn create(args: &CreateArgs) -> Result<(String, u8), String> {
-    let named = args.policy.as_deref().ok_or(NO_POLICY)?;
+fn create(args: &CreateArgs) -> Result<(String, u8), Stop> {
+    let named = args.policy.as_deref().ok_or_else(|| NO_POLICY.to_owned())?;
     // Filled in: the bundle holds a policy that loads by itself.
     let (asked, text) = args.values.policy(named, args.at)?;
-    let asked = with_report_data(asked, args.report_data);
     let evidence = supplied::evidence(&args.evidence, args.tee.map(Tee::from), args.event_log.as_deref())?;
+    let asked = caller::asks(asked, named, evidence.tee, args.report_data)?;
     let loaded = supplied::endorsements(&args.endorsements)?;
-    let at = args.at.map_or_else(instant::now, Ok)?;
+    let moment = verify::moment(args.at)?;
 
-    let kept = Kept::new(&evidence, loaded.statements);
+    let kept = Kept::new(&evidence, loaded.statements().cloned());
     // Judged as it will be judged: from what the bundle holds, in the order in which the bundle holds it.
     let evidence = kept.to_evidence();
-    let verify::Judged { report, status, .. } = verify::judge(&evidence, &evidence.endorsements, &asked, at, None)?;
+    let verify::Judged { report, status, .. } = verify::judge(&evidence, &evidence.endorsements, &asked, moment, None)?;
     let bundle = Bundle {
         kept,
         policy: PolicyText { name: file_name(named), text },
-        at,
+        at: moment.at,
         report_data: args.report_data,
         recorded: Conclusion::of(&report),
         creator: CREATOR.to_owned(),
@@ -164,18 +180,19 @@ fn create(args: &CreateArgs) -> Result<(String, u8), String> {
     let mut shown = format!("`{file}`: {} bytes, {digest}\n", text.len());
     let _infallible = write!(
         shown,
-        "  {} evidence of {} bytes, {} endorsements, policy `{}`, at {at}\n  {}; exit status {status}\n\
+        "  {} evidence of {} bytes, {} endorsements, policy `{}`, at {}\n  {}; exit status {status}\n\
          Anywhere, offline: teegate bundle verify {file}\n",
         bundle.kept.tee,
         bundle.kept.evidence.len(),
         bundle.kept.statements.len(),
         plain(&called(&bundle.policy)),
+        bundle.at,
         bundle.recorded,
     );
     Ok((shown, status))
 }
 
-fn show(args: &ShowArgs) -> Result<(String, u8), String> {
+fn show(args: &ShowArgs) -> Result<(String, u8), Stop> {
     let bundle = read(&args.bundle)?;
     let digest = bundle.digest().map_err(|defect| defect.to_string())?;
     let text = match args.format {
@@ -185,58 +202,60 @@ fn show(args: &ShowArgs) -> Result<(String, u8), String> {
     Ok((text, exit::ACCEPTED))
 }
 
-fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
+fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
     let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
     let bundle = read(&args.bundle)?;
-    let mut overridden = Vec::new();
-    let (named, text) = match &args.policy {
-        Some(named) => {
-            overridden.push(format!("policy `{}` and not its own, `{}`", plain(named), plain(&called(&bundle.policy))));
-            (named.clone(), policy::read_text(named)?)
-        }
-        None => (called(&bundle.policy), bundle.policy.text.clone()),
-    };
-    let at = args.at.inspect(|at| overridden.push(format!("at {at} and not {}", bundle.at))).unwrap_or(bundle.at);
-    if args.report_data.is_some() {
-        overridden.push("report data of your own".to_owned());
+    if args.policy.is_none() && args.format == ReportFormat::Ear {
+        return Err(NOT_UNDER_YOUR_KEY.to_owned().into());
     }
-    let asked = parse_policy(&named, &text, args.report_data.or(bundle.report_data))?;
+    let question = Question::of(&args.wanted(), &bundle)?;
     let evidence = bundle.kept.to_evidence();
     let verify::Judged { report, status, expired } =
-        verify::judge(&evidence, &evidence.endorsements, &asked, at, None)?;
+        verify::judge(&evidence, &evidence.endorsements, &question.policy, question.moment, None)?;
 
     let digest = bundle.digest().map_err(|defect| defect.to_string())?;
     let concluded = Conclusion::of(&report);
-    let (creator, recorded) = (plain(&bundle.creator), plain(&bundle.recorded.to_string()));
+    let (creator, recorded) = (short(&bundle.creator), shown(&bundle.recorded));
     let mut about = format!("Bundle {digest}, made by {creator}, which concluded: {recorded}.\n");
     if args.policy.is_none() {
-        about.push_str(if asked.trusts_only_vendors() { ITS_OWN_POLICY } else { ITS_OWN_ROOTS });
+        about.push_str(if question.policy.trusts_only_vendors() { ITS_OWN_POLICY } else { ITS_OWN_ROOTS });
     }
-    if !overridden.is_empty() {
+    if !question.departs.is_empty() {
         let _infallible =
-            writeln!(about, "Another question than the bundle's own was asked: {}.", overridden.join("; "));
+            writeln!(about, "Another question than the bundle's own was asked: {}.", question.departs.join("; "));
     } else if concluded != bundle.recorded {
         let _infallible = writeln!(
             about,
-            "THIS RELEASE CONCLUDES OTHERWISE ({CREATOR}): {}. The bytes are those that {creator} saw; what checks them \
-             has changed.",
-            plain(&concluded.to_string())
+            "THIS RELEASE CONCLUDES OTHERWISE ({CREATOR}): {}. The bytes are those that {creator} saw; what checks them has \
+             changed.\n{}",
+            shown(&concluded),
+            change(&bundle.recorded, &concluded, &creator),
         );
         if args.expect_recorded {
             return Err(format!(
-                "the verdict is not the recorded one: recorded by {creator}: {recorded}; now, by {CREATOR}: {concluded}; \
-                 leave out `--expect-recorded` to see why"
-            ));
+                "the verdict is not the recorded one: recorded by {creator}: {recorded}; now, by {CREATOR}: {}; leave out \
+                 `--expect-recorded` to see why",
+                shown(&concluded)
+            )
+            .into());
         }
     }
+    let pool = Pool::of(&evidence);
+    let inputs = Inputs {
+        policy: question.policy_by,
+        at: question.moment.named_by,
+        report_data: question.report_data_by,
+        event_log: Inputs::event_log(&evidence, false),
+        endorsements: pool.brought_by,
+    };
     let context = About {
-        policy: &asked,
-        named: &named,
-        policy_text: &text,
+        policy: &question.policy,
+        named: &question.named,
+        policy_text: &question.text,
         evidence: &args.bundle,
-        report_data: args.report_data.or(bundle.report_data),
-        // The time is the bundle's, or another that was named: never now.
-        replayed: true,
+        report_data: args.report_data,
+        inputs: &inputs,
+        in_vain: &[],
         expired: &expired,
         ear_key: ear_key.as_ref(),
     };
@@ -249,6 +268,9 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
     Ok((shown, status))
 }
 
+const NOT_UNDER_YOUR_KEY: &str = "an attestation result of a bundle's own policy would put your signature under a question that whoever made \
+     the bundle asked; give `--policy`, and what it asks of you (`--report-data`, `--at`)";
+
 const ITS_OWN_POLICY: &str = "\
 The policy is the bundle's own: whoever made the bundle chose what is asked. To ask what you want to know, give `--policy`.
 ";
@@ -258,39 +280,15 @@ The policy is the bundle's own AND PINS ROOTS OF ITS OWN: whoever made the bundl
 says nothing about AMD's or Intel's hardware. To ask what you want to know, give `--policy`.
 ";
 
-/// The release that writes and reads here.
-const CREATOR: &str = concat!("teegate ", env!("CARGO_PKG_VERSION"));
-
-fn parse_policy(named: &str, text: &str, report_data: Option<ReportData>) -> Result<Policy, String> {
-    let asked = Policy::parse(text).map_err(|error| policy::refused(named, &error))?;
-    Ok(with_report_data(asked, report_data))
-}
-
-fn with_report_data(asked: Policy, report_data: Option<ReportData>) -> Policy {
-    report_data.map_or(asked.clone(), |expected| asked.with_report_data(expected))
-}
-
-/// Where a policy lay on the machine that made the bundle is nobody else's business, and the same policy makes the same bundle.
-fn file_name(named: &str) -> String {
-    Path::new(named).file_name().map_or_else(|| named.to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-/// What to call a bundle's policy. A stranger may call anything `genuine`.
-pub(crate) fn called(kept: &PolicyText) -> String {
-    let built_in = matches!(kept.name.as_str(), "genuine" | "strict");
-    let same = built_in && policy::read_text(&kept.name).is_ok_and(|text| text == kept.text);
-    if built_in && !same { format!("{} (another text than this release's)", kept.name) } else { kept.name.clone() }
-}
-
 /// Reads the bundle at `path`.
-fn read(path: &Path) -> Result<Bundle, String> {
+fn read(path: &Path) -> Result<Bundle, Stop> {
     let (name, bytes) = if path == Path::new("-") {
         ("standard input".to_owned(), bounded(std::io::stdin().lock()))
     } else {
         (path.display().to_string(), File::open(path).and_then(bounded))
     };
     let bytes = bytes.map_err(|cause| format!("`{name}`: cannot be read: {cause}"))?;
-    Bundle::parse(&bytes).map_err(|error| error.named(name).to_string())
+    Bundle::parse(&bytes).map_err(|error| Stop::of_evidence(&error.named(name)))
 }
 
 /// One byte more than a bundle may have, so that a longer one is noticed.
@@ -298,16 +296,4 @@ fn bounded(source: impl std::io::Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(bundle::MAX_BYTES.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policy_is_called_by_its_file_name() {
-        for (named, called) in [("genuine", "genuine"), ("/srv/secret/a.toml", "a.toml"), ("./genuine", "genuine")] {
-            assert_eq!(file_name(named), called);
-        }
-    }
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use teegate_intake::Label;
 use teegate_intake::bundle::{Bundle, Conclusion, SCHEMA};
 
-use crate::bundle::called;
-use crate::output::plain;
+use crate::bundle::maker::{called, shown};
+use crate::output::{plain, short};
 
 /// The whole text.
 pub(crate) fn text(bundle: &Bundle, digest: &str) -> String {
@@ -15,24 +15,24 @@ pub(crate) fn text(bundle: &Bundle, digest: &str) -> String {
     let mut text = NOT_VERIFIED.to_owned();
     let log = kept.event_log.as_ref().map_or_else(|| "none".to_owned(), |log| format!("{} bytes", log.len()));
     let report_data = bundle.report_data.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
-    let policy = format!("`{}`, {} bytes", called(&bundle.policy), bundle.policy.text.len());
+    let policy = format!("`{}`, {} bytes", short(&called(&bundle.policy)), bundle.policy.text.len());
     for (name, value) in [
         ("digest", digest.to_owned()),
-        ("made by", bundle.creator.clone()),
+        ("made by", short(&bundle.creator)),
         ("evidence", format!("{}, {} bytes", kept.tee, kept.evidence.len())),
         ("event log", log),
         ("policy", policy),
         ("time", bundle.at.to_string()),
         ("report data", report_data),
-        ("concluded", bundle.recorded.to_string()),
+        ("concluded", shown(&bundle.recorded)),
     ] {
         let _infallible = writeln!(text, "  {name:<12}  {}", plain(&value));
     }
     let _infallible = writeln!(text, "\nWhat vouches for the evidence: {} statements", kept.statements.len());
     for statement in &kept.statements {
         let Label { kind, name, from, until } = statement.label();
-        let name = name.map_or_else(|| "(no name)".to_owned(), |name| plain(&name));
-        let time = |time: Option<String>| time.map_or_else(|| "?".to_owned(), |time| plain(&time));
+        let name = name.map_or_else(|| "(no name)".to_owned(), |name| short(&name));
+        let time = |time: Option<String>| time.map_or_else(|| "?".to_owned(), |time| short(&time));
         let size = statement.len();
         let _infallible = writeln!(text, "  {kind:<12}  {size:>6} bytes  {} to {}  {name}", time(from), time(until));
     }

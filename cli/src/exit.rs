@@ -1,25 +1,50 @@
 //! Exit status: what a script may conclude without reading a line.
 
+use teegate_intake::{Defect, IntakeError};
 use teegate_verifier::Stage;
 
 /// The evidence was accepted, or the question was answered.
 pub(crate) const ACCEPTED: u8 = 0;
 /// There is no verdict: usage, input or output, an unreadable policy.
 pub(crate) const COULD_NOT_RUN: u8 = 1;
+/// What was read is no evidence, or not what was made: an altered bundle.
+pub(crate) const MALFORMED: u8 = 2;
 /// `policy lint` has warnings or errors.
 pub(crate) const FOUND: u8 = 4;
 /// `fetch`: something that the evidence needs could not be had.
 pub(crate) const INCOMPLETE: u8 = 6;
 
 /// For the end of `--help`.
-pub(crate) const EXPLANATION: &str =
-    "Exit status: 0 accepted; 1 could not run; rejected as 2 malformed, 3 unauthentic, 4 unacceptable.";
+pub(crate) const EXPLANATION: &str = "Exit status: 0 accepted; 1 could not run; rejected as 2 malformed (what was read and is no evidence, or an altered bundle, \
+     included), 3 unauthentic, 4 unacceptable.";
 
 /// The status of a rejection at `stage`.
 pub(crate) const fn of_rejection(stage: Stage) -> u8 {
     match stage {
-        Stage::Parse => 2,
+        Stage::Parse => MALFORMED,
         Stage::Authenticate => 3,
         Stage::Appraise => 4,
+    }
+}
+
+/// Why there is no report, and the status to end with.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) status: u8,
+    pub(crate) message: String,
+}
+
+impl From<String> for Stop {
+    fn from(message: String) -> Self {
+        Self { status: COULD_NOT_RUN, message }
+    }
+}
+
+impl Stop {
+    /// Of evidence, or of a bundle, that could not be taken in. Whoever presents it chooses its bytes, and must not be able to
+    /// make a rejection look like a run that failed: only what could not be read leaves no verdict.
+    pub(crate) fn of_evidence(error: &IntakeError) -> Self {
+        let status = if matches!(error.defect(), Defect::Unreadable { .. }) { COULD_NOT_RUN } else { MALFORMED };
+        Self { status, message: error.to_string() }
     }
 }

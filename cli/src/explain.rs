@@ -65,7 +65,7 @@ mod tests {
             unknown("snp.chain"),
             "`snp.chain` is not a check; expected one of snp.chain.present, snp.chain.ark-pinned, snp.chain.path, \
              snp.chain.names-and-usage, snp.chain.leaf-kind, snp.chain.csp, snp.chain.validity, snp.chain.revocation, \
-             snp.chain.leaf-revocation, snp.chain.rollback, snp.product.chain"
+             snp.chain.leaf-revocation, snp.chain.age, snp.chain.rollback, snp.product.chain"
         );
         assert!(unknown("nonsense").contains("tdx.signature"));
     }

@@ -15,17 +15,19 @@ use teegate_collateral::{Obtained, Outcome, Source, Updates};
 use teegate_intake::{endorsements, evidence};
 use teegate_verifier::{Endorsements, Stage, Tee, UnixTime, needs_of};
 
+use crate::exit::{self, Stop};
 use crate::output::{self, plain};
 use crate::verify::TeeName;
-use crate::{exit, instant, online};
+use crate::{instant, online};
 
 /// Ask the vendors for what evidence needs, and write it into a folder.
 ///
-/// Nothing is verified: `teegate verify EVIDENCE --endorsements DIR` does that, offline. Exit status: 0 everything needed is
-/// there; 1 could not run, or a file could not be written; 2 the evidence is malformed; 6 something could not be had.
+/// Lists and collateral are asked for whatever came with the evidence: whoever made the evidence chose those. Nothing is
+/// verified: `teegate verify EVIDENCE --endorsements DIR` does that, offline. Exit status: 0 everything needed is there; 1 could
+/// not run, or a file could not be written; 2 the evidence is malformed, or is none; 6 something could not be had.
 #[derive(Args)]
 pub(crate) struct FetchArgs {
-    /// SEV-SNP report or TDX quote (raw or hexadecimal), CMW in JSON, configfs-tsm folder, `-` for standard input
+    /// Evidence in any form that `teegate verify` takes, `-` for standard input
     #[arg(value_name = "EVIDENCE")]
     evidence: PathBuf,
 
@@ -73,12 +75,13 @@ enum UpdateName {
 pub(crate) fn run(args: &FetchArgs) -> ExitCode {
     match fetch(args) {
         Ok((text, status)) => output::finish(&text, status),
-        Err(message) => output::fail(&message),
+        Err(stop) => output::stop(&stop),
     }
 }
 
-fn fetch(args: &FetchArgs) -> Result<(String, u8), String> {
-    let evidence = evidence::load(&args.evidence, args.tee.map(Tee::from)).map_err(|error| error.to_string())?;
+fn fetch(args: &FetchArgs) -> Result<(String, u8), Stop> {
+    let evidence =
+        evidence::load(&args.evidence, args.tee.map(Tee::from)).map_err(|error| Stop::of_evidence(&error))?;
     let needs = match needs_of(&evidence.as_evidence(&evidence.endorsements)) {
         Ok(needs) => needs,
         Err(malformed) => {
@@ -102,7 +105,8 @@ fn fetch(args: &FetchArgs) -> Result<(String, u8), String> {
     };
     let timeout = Duration::from_secs(args.timeout);
     let settings = online::settings(&args.source, args.cache.clone(), updates, Some(timeout));
-    let outcome = online::ask(settings, &needs, &evidence.endorsements, now)?;
+    let held = online::held(&evidence, &Endorsements::new(), None, now);
+    let outcome = online::ask(settings, &needs, &held, now)?;
 
     let (mut text, mut failed) = (String::new(), false);
     for document in &outcome.documents {
@@ -197,7 +201,7 @@ fn conclude(args: &FetchArgs, outcome: &Outcome, text: &mut String) {
         text.push('\n');
     };
     for held in &outcome.held {
-        say(format!("  not asked for, because it came with the evidence: {held}"));
+        say(format!("  not asked for, because it came with the evidence and vouches for it: {held}"));
     }
     for missing in &outcome.missing {
         for (number, line) in missing.to_string().lines().enumerate() {

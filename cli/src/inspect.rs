@@ -9,14 +9,14 @@ use serde::ser::{SerializeMap, Serializer};
 use teegate_intake::evidence::{self, OwnedEvidence};
 use teegate_verifier::{FactValue, Malformed, Stage, Tee, inspect_sev_snp, inspect_tdx};
 
-use crate::exit;
+use crate::exit::{self, Stop};
 use crate::output::{self, Style, Tone, plain};
 use crate::verify::{Format, TeeName};
 
 /// Show what evidence says, without verifying any of it.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// SEV-SNP report or TDX quote: raw, hexadecimal, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
     /// configfs-tsm folder; `-` for standard input
     #[arg(value_name = "EVIDENCE")]
     evidence: PathBuf,
@@ -34,7 +34,7 @@ pub(crate) struct InspectArgs {
 pub(crate) fn run(args: &InspectArgs) -> ExitCode {
     let evidence = match evidence::load(&args.evidence, args.tee.map(Tee::from)) {
         Ok(evidence) => evidence,
-        Err(error) => return output::fail(&error.to_string()),
+        Err(error) => return output::stop(&Stop::of_evidence(&error)),
     };
     let facts = match evidence.tee {
         Tee::SevSnp => inspect_sev_snp(&evidence.bytes),

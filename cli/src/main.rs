@@ -3,6 +3,7 @@
 mod atomic;
 mod bundle;
 mod bundle_show;
+mod caller;
 mod demo;
 mod exit;
 mod explain;
@@ -16,6 +17,7 @@ mod online;
 mod output;
 mod policy;
 mod policy_command;
+mod pool;
 mod record;
 mod show;
 mod supplied;

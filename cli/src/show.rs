@@ -2,43 +2,73 @@
 //! why evidence was refused. First the verdict, then what failed, then one line a check in the order of the walk; at the end,
 //! where a terminal stops scrolling, what failed once more and a summary in one line.
 
-use teegate_verifier::{BoundTo, Check, Expired, FactValue, Finding, Outcome, Policy, Report, Stage, Tee};
+use teegate_verifier::{
+    BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Tee,
+};
 
 use crate::exit;
-use crate::format::window;
+use crate::format::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
 use crate::output::{Style, Tone, plain};
 
-/// The whole text. `named` is the policy as the user named it.
+/// The whole text, with whose each input was.
+pub(crate) fn whole(report: &Report, about: &About<'_>, style: Style) -> String {
+    let page = Page {
+        report,
+        policy: about.policy,
+        named: about.named,
+        inputs: Some(about.inputs.in_words()),
+        in_vain: about.in_vain,
+        style,
+    };
+    page.text(about.expired)
+}
+
+/// The whole text, where nobody else brought anything. `named` is the policy as the user named it.
 pub(crate) fn report(report: &Report, policy: &Policy, named: &str, expired: &[Expired], style: Style) -> String {
-    let page = Page { report, policy, named, style };
-    let mut text = page.verdict();
-    text.push_str(&page.essentials());
-    text.push_str(&page.caution());
-    text.push_str(&page.failures_in_full());
-    text.push_str(&page.expired(expired));
-    for stage in [Stage::Parse, Stage::Authenticate, Stage::Appraise] {
-        text.push_str(&page.stage(stage));
-    }
-    text.push_str(&page.failures_again());
-    text.push_str(&page.summary());
-    text
+    Page { report, policy, named, inputs: None, in_vain: &[], style }.text(expired)
 }
 
 struct Page<'a> {
     report: &'a Report,
     policy: &'a Policy,
     named: &'a str,
+    inputs: Option<String>,
+    in_vain: &'a [String],
     style: Style,
 }
 
 impl Page<'_> {
+    fn text(&self, expired: &[Expired]) -> String {
+        let mut text = self.verdict();
+        text.push_str(&self.essentials());
+        text.push_str(&self.caution());
+        text.push_str(&self.failures_in_full());
+        text.push_str(&self.not_to_be_had());
+        text.push_str(&self.expired(expired));
+        for stage in [Stage::Parse, Stage::Authenticate, Stage::Appraise] {
+            text.push_str(&self.stage(stage));
+        }
+        text.push_str(&self.endorsements());
+        text.push_str(&self.failures_again());
+        text.push_str(&self.summary());
+        text
+    }
+
     fn verdict(&self) -> String {
         let policy = plain(self.named);
         let at = self.report.at();
+        let replay =
+            if self.report.replayed() { "A replay: that time was named, and is not the present.\n" } else { "" };
         match self.report.stage() {
             None => {
-                let word = self.style.paint(Tone::Good, "ACCEPTED");
-                format!("{word}: this evidence satisfies the policy `{policy}` at {at}.\n")
+                let word = self.style.paint(self.tone(), "ACCEPTED");
+                let foreign = if self.is_foreign() {
+                    let sentence = format!("NOT THE VENDORS' HARDWARE: {FOREIGN_ROOTS}.");
+                    format!("{}\n", self.style.paint(Tone::Caution, &sentence))
+                } else {
+                    String::new()
+                };
+                format!("{word}: this evidence satisfies the policy `{policy}` at {at}.\n{foreign}{replay}")
             }
             Some(stage) => {
                 let word = self.style.paint(Tone::Bad, &format!("REJECTED as {}", stage.rejection()));
@@ -47,9 +77,20 @@ impl Page<'_> {
                     Stage::Authenticate => "it is not shown that the maker of the hardware vouches for this evidence",
                     Stage::Appraise => "the evidence is authentic, and it is not what the policy asks for",
                 };
-                format!("{word}: {meaning}.\nPolicy `{policy}`, at {at}. Do not send anything to what presented it.\n")
+                format!(
+                    "{word}: {meaning}.\nPolicy `{policy}`, at {at}. Do not send anything to what presented it.\n{replay}"
+                )
             }
         }
+    }
+
+    fn is_foreign(&self) -> bool {
+        rests_on_foreign_roots(self.report)
+    }
+
+    /// Of an acceptance.
+    fn tone(&self) -> Tone {
+        if self.is_foreign() { Tone::Caution } else { Tone::Good }
     }
 
     /// The few facts by which a reader recognises what this is about.
@@ -84,8 +125,31 @@ impl Page<'_> {
             let first = self.report.ends_first().unwrap_or("the first thing that this verdict rests on");
             lines.push(("valid until", format!("{end}: then {first} ends, the first of what this verdict rests on")));
         }
+        lines.extend(self.inputs.iter().map(|inputs| ("inputs", inputs.clone())));
         let lines = lines.iter().map(|(name, value)| format!("  {name:<12}  {}\n", plain(value)));
         format!("\n{}", lines.collect::<String>())
+    }
+
+    /// What the vendors were asked for in vain.
+    fn not_to_be_had(&self) -> String {
+        if self.in_vain.is_empty() {
+            return String::new();
+        }
+        let lines = self.in_vain.iter().map(|missing| format!("  {}\n", plain(missing)));
+        format!("\nNot to be had, so that the vendor could not be asked\n{}", lines.collect::<String>())
+    }
+
+    /// The vendors' statements that the verdict rests on, and who brought each.
+    fn endorsements(&self) -> String {
+        let line = |endorsement: &Endorsement| {
+            let Endorsement { kind, name, source, from, .. } = endorsement;
+            let from = from.as_ref().map(|from| format!(": {from}")).unwrap_or_default();
+            format!("  {kind:<12}  {}\n", plain(&format!("{name}, {}{from}", source.name())))
+        };
+        match self.report.endorsements() {
+            [] => String::new(),
+            all => format!("\nWhat vouches for them\n{}", all.iter().map(line).collect::<String>()),
+        }
     }
 
     /// Beyond the first check that stopped the walk: all that has run out, for who replays old evidence.
@@ -115,7 +179,7 @@ impl Page<'_> {
         };
         let passed = |check| self.report.finding(check).filter(|finding| *finding.outcome() == Outcome::Pass);
         match (self.report.stage(), passed(root), passed(signature)) {
-            (None | Some(Stage::Appraise), Some(root), Some(_)) if self.policy.trusts_only_vendors() => {
+            (None | Some(Stage::Appraise), Some(root), Some(_)) if self.is_of_the_vendors() => {
                 format!(
                     "{vendor}: the chain from its root ends in the key that signed this evidence ({})",
                     root.actual()
@@ -125,6 +189,14 @@ impl Page<'_> {
                 format!("a root that this policy pins itself, which need not be {vendor}'s ({})", root.actual())
             }
             _ => format!("nobody, as far as was shown: not {vendor}, nor a root that the policy pins"),
+        }
+    }
+
+    /// Whether the chain ended in a root of the vendors', as far as the report or the policy says.
+    fn is_of_the_vendors(&self) -> bool {
+        match self.report.trust_anchors() {
+            Some(roots) => roots == Roots::Vendors,
+            None => self.policy.trusts_only_vendors(),
         }
     }
 
@@ -181,7 +253,7 @@ impl Page<'_> {
                     plain(finding.expected()),
                     plain(finding.actual()),
                     check.stops(),
-                    check.remedy(),
+                    plain(finding.remedy()),
                     check.source(),
                 )
             })
@@ -217,7 +289,7 @@ impl Page<'_> {
         let lines: String = self
             .failures()
             .map(|finding| {
-                let (id, remedy) = (finding.check().id(), finding.check().remedy());
+                let (id, remedy) = (finding.check().id(), plain(finding.remedy()));
                 format!("  {} {id:<30}  {remedy}\n", self.style.paint(Tone::Bad, "✗"))
             })
             .collect();
@@ -236,7 +308,7 @@ impl Page<'_> {
             count("not-reached"),
         );
         match self.report.stage() {
-            None => format!("\n{}: {counts}\n", self.style.paint(Tone::Good, "accepted")),
+            None => format!("\n{}: {counts}\n", self.style.paint(self.tone(), "accepted")),
             Some(stage) => {
                 let failed: Vec<_> = self.failures().map(|finding| finding.check().id()).collect();
                 let status = exit::of_rejection(stage);

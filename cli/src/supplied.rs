@@ -9,11 +9,12 @@ use teegate_intake::evidence::OwnedEvidence;
 use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::Tee;
 
+use crate::exit::Stop;
 use crate::output;
 
 /// The evidence at `path`, with the event log in place of one that it carries.
-pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) -> Result<OwnedEvidence, String> {
-    let mut evidence = evidence::load(path, tee).map_err(|error| error.to_string())?;
+pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) -> Result<OwnedEvidence, Stop> {
+    let mut evidence = evidence::load(path, tee).map_err(|error| Stop::of_evidence(&error))?;
     if evidence.form == bundle::FORM {
         output::note(
             "this is a bundle: its evidence and endorsements count here, its policy, time and report data do not; \
@@ -25,7 +26,8 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
             return Err(format!(
                 "an event log belongs to a TDX quote, and this is {} evidence; leave out `--event-log`",
                 evidence.tee
-            ));
+            )
+            .into());
         }
         evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
     }

@@ -5,18 +5,19 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use teegate_intake::evidence::OwnedEvidence;
-use teegate_verifier::{Endorsements, Expired, Policy, Report, ReportData, Tee, UnixTime};
+use teegate_verifier::{Endorsements, Expired, Policy, Report, ReportData, Source, Tee, UnixTime};
 
-use crate::format::{self, About, ReportFormat, SigningKey};
+use crate::exit::{self, Stop};
+use crate::format::{self, About, Inputs, Moment, ReportFormat, SigningKey};
 use crate::online::OnlineArgs;
 use crate::output;
 use crate::values::ValuesArgs;
-use crate::{exit, explain, instant, memory, supplied};
+use crate::{caller, explain, instant, memory, supplied};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
-    /// SEV-SNP report or TDX quote: raw, hexadecimal, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
     /// configfs-tsm folder; `-` for standard input
     #[arg(value_name = "EVIDENCE", required_unless_present = "explain")]
     evidence: Option<PathBuf>,
@@ -45,7 +46,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "HEX", value_parser = report_data)]
     report_data: Option<ReportData>,
 
-    /// Keep in this file what was seen (JSON), and refuse CRLs, evaluations and TCBs that are older than what it holds
+    /// Keep in this file what was seen (JSON, locked through `FILE.lock`), and refuse CRLs, evaluations and TCBs that are older than what it holds
     #[arg(long, value_name = "FILE")]
     memory: Option<PathBuf>,
 
@@ -104,37 +105,51 @@ pub(crate) fn run(args: &VerifyArgs) -> ExitCode {
     }
     match verify(args) {
         Ok((text, status)) => output::finish(&text, status),
-        Err(message) => output::fail(&message),
+        Err(stop) => output::stop(&stop),
     }
 }
 
-fn verify(args: &VerifyArgs) -> Result<(String, u8), String> {
-    let path = args.evidence.as_deref().ok_or("no evidence given")?;
+fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
+    let path = args.evidence.as_deref().ok_or_else(|| "no evidence given".to_owned())?;
     // No default: the weak policy would accept what nobody asked about, and the strong one needs values of the user's own.
-    let named = args.policy.as_deref().ok_or(NO_POLICY)?;
+    let named = args.policy.as_deref().ok_or_else(|| NO_POLICY.to_owned())?;
     let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
-    let (mut policy, policy_text) = args.values.policy(named, args.at)?;
-    if let Some(expected) = args.report_data {
-        policy = policy.with_report_data(expected);
-    }
+    let (policy, policy_text) = args.values.policy(named, args.at)?;
     let evidence = supplied::evidence(path, args.tee.map(Tee::from), args.event_log.as_deref())?;
-    let mut endorsements = supplied::endorsements(&args.endorsements)?.endorsements;
-    endorsements.extend(&evidence.endorsements);
-    let now = args.at.map_or_else(instant::now, Ok)?;
-    args.online.complete(&evidence, &mut endorsements, now)?;
+    let policy = caller::asks(policy, named, evidence.tee, args.report_data)?;
+    let supplied = supplied::endorsements(&args.endorsements)?;
+    let moment = moment(args.at)?;
+    let pool = args.online.pool(&evidence, &supplied, &policy, moment.at)?;
 
-    let judged = judge(&evidence, &endorsements, &policy, now, args.memory.as_deref())?;
+    let judged = judge(&evidence, &pool.endorsements, &policy, moment, args.memory.as_deref())?;
+    let by_the_user = |named: bool| named.then_some(Source::Supplied);
+    let inputs = Inputs {
+        policy: Source::Supplied,
+        at: moment.named_by,
+        report_data: by_the_user(args.report_data.is_some()),
+        event_log: Inputs::event_log(&evidence, args.event_log.is_some()),
+        endorsements: pool.brought_by,
+    };
     let about = About {
         policy: &policy,
         named,
         policy_text: &policy_text,
         evidence: path,
         report_data: args.report_data,
-        replayed: args.at.is_some(),
+        inputs: &inputs,
+        in_vain: &pool.in_vain,
         expired: &judged.expired,
         ear_key: ear_key.as_ref(),
     };
     Ok((format::render(&judged.report, &about, args.format)?, judged.status))
+}
+
+/// The time that the user named, or now.
+pub(crate) fn moment(named: Option<UnixTime>) -> Result<Moment, String> {
+    Ok(match named {
+        Some(at) => Moment { at, named_by: Some(Source::Supplied) },
+        None => Moment { at: instant::now()?, named_by: None },
+    })
 }
 
 /// A verdict: its report, its exit status, and the endorsements that had expired.
@@ -150,25 +165,25 @@ pub(crate) fn judge(
     evidence: &OwnedEvidence,
     endorsements: &Endorsements,
     policy: &Policy,
-    now: UnixTime,
+    moment: Moment,
     memory: Option<&Path>,
 ) -> Result<Judged, String> {
-    let presented = evidence.as_evidence(endorsements);
+    let (presented, now) = (evidence.as_evidence(endorsements), moment.at);
     let verdict = match memory {
         None => teegate_verifier::verify(&presented, policy, now),
-        Some(path) => {
-            let known = memory::read(path)?;
-            let verdict = teegate_verifier::verify_with(&presented, policy, now, &known);
+        Some(path) => memory::update(path, |known| {
+            let verdict = teegate_verifier::verify_with(&presented, policy, now, known);
             if let Ok(attested) = &verdict {
-                memory::remember(path, known, attested.seen())?;
+                known.remember(attested.seen());
             }
-            verdict
-        }
+            Ok(verdict)
+        })?,
     };
     let (report, status) = match verdict {
         Ok(attested) => (attested.report().clone(), exit::ACCEPTED),
         Err(rejection) => (rejection.report().clone(), exit::of_rejection(rejection.stage())),
     };
+    let report = if moment.named_by.is_some() { report.of_a_replay() } else { report };
     Ok(Judged { report, status, expired: teegate_verifier::expired(&presented, policy, now) })
 }
 

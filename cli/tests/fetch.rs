@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use teegate_forge::services::{Misbehaviour, Route, Vendor};
 use teegate_forge::snp::Product;
-use teegate_forge::tdx::PckCa;
+use teegate_forge::tdx::{PckCa, Revoked};
 use teegate_forge::time::{AT, DAY, rfc3339};
 use teegate_measurements::GENUINE;
 
@@ -20,6 +20,7 @@ struct Stage {
     folder: tempfile::TempDir,
     vendor: Vendor,
     service: &'static str,
+    revoking: Vec<Route>,
 }
 
 impl Stage {
@@ -29,18 +30,32 @@ impl Stage {
         let policy = format!("{required}\n[trust_anchors]\n{vendor} = ['''{root}''']\n");
         fs::write(folder.path().join("policy.toml"), policy).unwrap();
         fs::write(folder.path().join("evidence.bin"), evidence).unwrap();
-        Self { folder, vendor: Vendor::start(routes), service }
+        Self { folder, vendor: Vendor::start(routes), service, revoking: Vec::new() }
     }
 
     fn snp(product: Product, version: u32) -> Self {
         let device = teegate_forge::snp().product(product).version(version);
         let set = device.build();
-        Self::set("kds", &set.report, "amd", &set.ark_pem, device.kds_routes())
+        let later = device.clone().revoke_intermediate().crl_window(AT - 60, Some(AT + 30 * DAY)).kds_routes();
+        Self { revoking: later, ..Self::set("kds", &set.report, "amd", &set.ark_pem, device.kds_routes()) }
     }
 
     fn tdx() -> Self {
-        let set = teegate_forge::tdx().build();
-        Self::set("pcs", &set.quote, "intel", &set.root_pem, set.pcs_routes(PckCa::Platform, FMSPC))
+        let platform = teegate_forge::tdx();
+        let set = platform.build();
+        let later = platform.revoke(Revoked::Pck).edit_pck_crl(|crl| {
+            (crl.this_update, crl.next_update) = (AT - 60, Some(AT + 30 * DAY));
+        });
+        let revoking = later.build().pcs_routes(PckCa::Platform, FMSPC);
+        Self {
+            revoking,
+            ..Self::set("pcs", &set.quote, "intel", &set.root_pem, set.pcs_routes(PckCa::Platform, FMSPC))
+        }
+    }
+
+    /// What the service answers after the platform was revoked.
+    fn revoking(&self) -> Vec<Route> {
+        self.revoking.clone()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -145,6 +160,17 @@ fn online_verification_fetches_and_verifies_in_one_go_and_keeps_what_it_may() {
         assert_eq!((status, &*err), (0, ""), "{out}");
         let asked = stage.vendor.requests().len();
         assert!(asked >= 3);
+        // From the cache now, and it says so.
+        let (_, report, _) = stage.verify(&[&online[..], &["--format", "json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let lists =
+            report["endorsements"].as_array().unwrap().iter().filter(|endorsement| endorsement["kind"] == "crl");
+        for list in lists.clone() {
+            assert_eq!(list["source"], "fetched", "{report}");
+            let from = list["from"].as_str().unwrap();
+            assert!(from.starts_with(&stage.vendor.url()) && from.ends_with(" s ago"), "{from}");
+        }
+        assert!(lists.count() >= 1, "{report}");
         let (status, out, err) = stage.verify(&online);
         assert_eq!((status, &*err, stage.vendor.requests().len()), (0, "", asked), "{out}");
 
@@ -153,12 +179,50 @@ fn online_verification_fetches_and_verifies_in_one_go_and_keeps_what_it_may() {
         let (status, out, err) = stage.verify(&online[..3]);
         assert_eq!(status, 3, "{out}");
         assert!(err.starts_with("note: not to be had: ") && err.contains("status 404"), "{err}");
-        // What was given is not asked for.
-        stage.vendor.behave();
+    }
+}
+
+/// Whatever has an order in time is asked for, also where the user named some: the verifier chooses among both. Where the vendor
+/// cannot be reached, the user's stands in, and the result says that nobody could be asked.
+#[test]
+fn what_the_user_named_counts_beside_the_answers_and_alone_where_there_are_none() {
+    for (stage, asked) in [(Stage::snp(Product::Genoa, 5), 1), (Stage::snp(Product::Milan, 2), 1), (Stage::tdx(), 4)] {
+        let source = stage.source();
+        let given = ["--online", "--source", &source, "--endorsements", "out"];
         assert_eq!(stage.fetch(&[]).0, 0);
         stage.vendor.forget();
-        let given = [&online[..3], &["--endorsements", "out"]].concat();
-        assert_eq!((stage.verify(&given).0, stage.vendor.requests().len()), (0, 0));
+        let (status, out, err) = stage.verify(&given);
+        assert_eq!((status, &*err), (0, ""), "{out}");
+        let requests = stage.vendor.requests();
+        assert!(requests.len() == asked && requests.iter().all(|asked| !asked.contains("cert_chain")), "{requests:?}");
+
+        stage.vendor.misbehave("", usize::MAX, Misbehaviour::status(404));
+        let (status, out, err) = stage.verify(&given);
+        assert_eq!((status, err.matches("note: not to be had: ").count()), (0, asked), "{out}");
+        assert!(out.contains("\nNot to be had, so that the vendor could not be asked\n  CRL of "), "{out}");
+        let (status, report, _) = stage.verify(&[&given[..], &["--format", "json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((status, report["not_to_be_had"].as_array().unwrap().len()), (0, asked), "{report}");
+        assert!(report["not_to_be_had"][0].as_str().unwrap().contains("status 404"), "{report}");
+        assert_eq!(report["inputs"]["endorsements"], serde_json::json!(["supplied"]));
+        // What stands in for an answer says so; what has no order in time stands for itself.
+        let endorsements = report["endorsements"].as_array().unwrap();
+        assert!(endorsements.iter().all(|endorsement| endorsement["source"] == "supplied"), "{report}");
+        for endorsement in endorsements {
+            let from = endorsement["from"].as_str().unwrap();
+            let stands_in = endorsement["kind"] != "certificate";
+            assert!(
+                from.starts_with("out/") && from.ends_with(", the vendor could not be reached") == stands_in,
+                "{from}"
+            );
+        }
+
+        // A list of the user's that the vendor's answer overtakes does not stand in its way.
+        stage.vendor.behave();
+        stage.vendor.serve(stage.revoking());
+        let (status, out, _) = stage.verify(&given);
+        assert_eq!(status, 3, "{out}");
+        assert!(out.contains("chain.revocation\n"), "{out}");
     }
 }
 
@@ -272,7 +336,6 @@ fn what_cannot_run_says_why() {
     for (args, expected) in [
         (&["fetch", "evidence.bin"][..], "error: the following required arguments were not provided"),
         (&["fetch", "evidence.bin", "--into", "policy.toml"], "error: `policy.toml`: cannot be written into: "),
-        (&["fetch", "policy.toml", "--into", "out"], "error: `policy.toml`: not recognised: "),
         (
             &["fetch", "evidence.bin", "--into", "out", "--source", "amd"],
             "error: invalid value 'amd' for '--source <SOURCE>': source `amd` cannot be used: expected `kds`, ",

@@ -1,10 +1,11 @@
 //! The evidence JSON of Confidential Containers: what the attestation agent answers for the attesters `snp` and `tdx`
-//! (guest-components, `attestation-agent/attester`).
+//! (guest-components, `attestation-agent/attester`), from its v0.9 on.
 //!
 //! An enclave receives it from the guest API, and a verifier finds it in files; both want the bytes that the processor signed, so
 //! the reading is here, once. Unknown and missing members are refused.
 
 mod snp;
+mod words;
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::evidence::EvidenceKind;
-use snp::SnpEvidence;
+use words::not_json;
 
 /// Evidence as the platform signed it, out of the agent's JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,17 +70,19 @@ impl CocoEvidence {
     pub fn parse(json: &[u8]) -> Result<Self, CocoError> {
         // Which platform it is shows in one member; the rest of the object is then read by that platform's rules.
         #[derive(Deserialize)]
+        #[serde(expecting = "a JSON object")]
         struct Hint {
             attestation_report: Option<IgnoredAny>,
             quote: Option<IgnoredAny>,
         }
-        match serde_json::from_slice(json).map_err(not_json)? {
+        match serde_json::from_slice(json).map_err(|error| not_json(&error))? {
             Hint { attestation_report: Some(_), quote: None } => {
-                let (bytes, chain) = serde_json::from_slice::<SnpEvidence>(json).map_err(not_json)?.rebuild()?;
+                let (bytes, chain) = snp::rebuild(json)?;
                 Ok(Self { kind: EvidenceKind::SnpReport, bytes, chain, event_log_base64: None })
             }
             Hint { attestation_report: None, quote: Some(_) } => {
-                let TdxEvidence { quote, cc_eventlog } = serde_json::from_slice(json).map_err(not_json)?;
+                let TdxEvidence { quote, cc_eventlog, .. } =
+                    serde_json::from_slice(json).map_err(|error| not_json(&error))?;
                 let bytes = STANDARD
                     .decode(quote)
                     .map_err(|_| CocoError::new("`quote` of the attestation agent", "base64 with padding"))?;
@@ -96,15 +99,15 @@ impl CocoEvidence {
 
 /// The agent's answer for the attester `tdx`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 struct TdxEvidence {
     quote: String,
     #[serde(deserialize_with = "Option::deserialize")]
     cc_eventlog: Option<String>,
-}
-
-fn not_json(error: serde_json::Error) -> CocoError {
-    CocoError::new(format!("answer of the attestation agent ({error})"), "evidence of the attester `snp` or `tdx`")
+    /// The agent's own log of what it extended at run time, written from guest-components v0.10 to v0.14. No register of the
+    /// quote is judged by it.
+    #[serde(default, rename = "aa_eventlog")]
+    _aa_eventlog: Option<String>,
 }
 
 #[cfg(test)]
@@ -116,6 +119,17 @@ mod tests {
         let evidence = CocoEvidence::parse(br#"{"cc_eventlog":"ZXZlbnRz","quote":"cXVvdGU="}"#).unwrap();
         assert_eq!((evidence.kind, evidence.bytes), (EvidenceKind::TdxQuote, b"quote".to_vec()));
         assert_eq!(evidence.event_log_base64.as_deref(), Some("ZXZlbnRz"));
+    }
+
+    #[test]
+    fn the_agents_own_log_may_be_there_and_is_not_needed() {
+        for log in ["null", "\"\"", "\"INIT sha384/00\\nexample event\""] {
+            let json = format!("{{\"cc_eventlog\":null,\"aa_eventlog\":{log},\"quote\":\"cXVvdGU=\"}}");
+            let evidence = CocoEvidence::parse(json.as_bytes()).unwrap();
+            assert_eq!((evidence.bytes, evidence.event_log_base64), (b"quote".to_vec(), None));
+        }
+        let error = CocoEvidence::parse(br#"{"cc_eventlog":null,"aa_eventlog":[],"quote":""}"#).unwrap_err();
+        assert!(error.to_string().contains("invalid type: sequence, expected a string"), "{error}");
     }
 
     #[test]

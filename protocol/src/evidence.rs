@@ -10,6 +10,7 @@
 use crate::binding::Nonce;
 use crate::json::{JsonError, Object, Value, from_base64url, parse_object, to_base64url};
 use crate::limits;
+use crate::words::Shown;
 use serde_json::json;
 use std::fmt;
 
@@ -292,10 +293,10 @@ impl fmt::Display for EnvelopeError {
         match self {
             Self::Json(error) => write!(f, "envelope: {error}"),
             Self::CollectionType { found } => {
-                write!(f, "envelope: collection type `{}`, this build reads `{COLLECTION_TYPE}`", found.escape_debug())
+                write!(f, "envelope: collection type `{}`, this build reads `{COLLECTION_TYPE}`", Shown(found))
             }
             Self::MediaType { label, found } => {
-                write!(f, "envelope: `{label}` has the unknown type `{}`", found.escape_debug())
+                write!(f, "envelope: `{label}` has the unknown type `{}`", Shown(found))
             }
             Self::Indicator { label, found } => write!(f, "envelope: `{label}` has the wrong indicator {found}"),
             Self::MemberTooLarge { label, actual, limit } => {

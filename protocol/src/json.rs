@@ -5,6 +5,7 @@
 //! bounded in bytes and in depth. Every member is then taken out by name, and what nobody took is refused.
 
 use crate::fixed::parse_hex;
+use crate::words::Shown;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{self, DeserializeSeed};
@@ -66,10 +67,10 @@ impl fmt::Display for JsonError {
             Self::NotAnObject => f.write_str("the first byte is not `{`"),
             Self::Syntax { line, column } => write!(f, "not valid JSON at line {line}, column {column}"),
             Self::TooDeep { limit } => write!(f, "nested deeper than {limit} levels"),
-            Self::Duplicate { member } => write!(f, "member `{}` stands twice", member.escape_debug()),
-            Self::Missing { member } => write!(f, "member `{member}` is missing"),
-            Self::Unknown { member } => write!(f, "member `{}` is not known in this version", member.escape_debug()),
-            Self::Invalid { member, expected } => write!(f, "member `{}` is not {expected}", member.escape_debug()),
+            Self::Duplicate { member } => write!(f, "member `{}` stands twice", Shown(member)),
+            Self::Missing { member } => write!(f, "member `{}` is missing", Shown(member)),
+            Self::Unknown { member } => write!(f, "member `{}` is not known in this version", Shown(member)),
+            Self::Invalid { member, expected } => write!(f, "member `{}` is not {expected}", Shown(member)),
         }
     }
 }

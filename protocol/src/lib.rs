@@ -17,6 +17,7 @@
 
 mod fixed;
 mod json;
+mod words;
 
 pub mod bhttp;
 pub mod binding;

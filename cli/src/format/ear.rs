@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
-use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Stage, Tee};
+use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Roots, Stage, Tee};
 
 use super::vector::{self, Tier};
 use super::{About, sign, verdict};
@@ -59,8 +59,7 @@ const OF_THE_VERIFIER: &[&str] = &[
 struct Ear {
     eat_profile: &'static str,
     iat: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exp: Option<u64>,
+    exp: u64,
     ear_verifier_id: VerifierId,
     ear_status: &'static str,
     submods: Map<String, Value>,
@@ -94,7 +93,8 @@ pub(super) fn render(report: &Report, about: &About<'_>) -> Result<String, Strin
 }
 
 fn ear(report: &Report, about: &About<'_>) -> Result<Ear, String> {
-    let vector = vector::vector(report);
+    let foreign = report.trust_anchors() == Some(Roots::Policy);
+    let vector = vector::vector(report, foreign);
     let status: Tier = vector::status(report, &vector);
     // The draft wants no empty vector: where nothing is claimed, the member is absent.
     let claimed = if vector.iter().any(|(_, value)| *value != 0) { &vector[..] } else { &[] };
@@ -112,13 +112,24 @@ fn ear(report: &Report, about: &About<'_>) -> Result<Ear, String> {
     Ok(Ear {
         eat_profile: PROFILE,
         iat: report.at().seconds(),
-        // A verdict about now ends with the first thing that it rests on. One about a stated time is about that time,
-        // which `iat` names, and stays what it is.
-        exp: report.valid_until().filter(|_| !about.replayed).map(teegate_verifier::UnixTime::seconds),
+        exp: expiry(report),
         ear_verifier_id: VerifierId { developer: "teegate", build: concat!("teegate ", env!("CARGO_PKG_VERSION")) },
         ear_status: status.name(),
         submods: Map::from_iter([(report.tee().name().to_owned(), appraisal)]),
     })
+}
+
+/// A day: who relies on a verdict for longer asks again, and learns what was revoked meanwhile.
+const AN_ACCEPTANCE_LASTS: u64 = 24 * 60 * 60;
+/// Five minutes: what is refused for a missing list may be accepted once somebody has fetched it.
+const A_REJECTION_LASTS: u64 = 5 * 60;
+
+/// Until when the result may be relied on, from the time that the verdict is about. A replayed verdict is of the past, and so
+/// is its end: nobody can take it for one that holds now.
+fn expiry(report: &Report) -> u64 {
+    let lasts = if report.accepted() { AN_ACCEPTANCE_LASTS } else { A_REJECTION_LASTS };
+    let end = report.at().seconds().saturating_add(lasts);
+    report.valid_until().map_or(end, |first| end.min(first.seconds()))
 }
 
 /// The challenge that makes the evidence fresh: report data that the caller named and that the evidence holds.
@@ -165,6 +176,11 @@ fn verdict_claims(report: &Report, about: &About<'_>) -> Map<String, Value> {
         .collect();
     let members = [
         ("verdict", Some(json!(verdict(report)))),
+        ("replayed", Some(json!(report.replayed()))),
+        ("trust_anchors", report.trust_anchors().map(Roots::name).map(|roots| json!(roots))),
+        ("inputs", Some(json!(about.inputs))),
+        ("not_to_be_had", (!about.in_vain.is_empty()).then(|| json!(about.in_vain))),
+        ("endorsements", (!report.endorsements().is_empty()).then(|| json!(report.endorsements()))),
         ("stage", report.stage().map(|stage| json!(stage.rejection()))),
         ("profile", report.profile().map(|profile| json!(profile))),
         ("bound_to", report.bound_to().map(BoundTo::name).map(|bound| json!(bound))),

@@ -2,9 +2,9 @@
 //!
 //! There is no standard; this keeps to what the schemas of Ant, Maven Surefire and Jenkins have in common.
 
-use teegate_verifier::{BoundTo, Finding, Outcome, Report, Stage};
+use teegate_verifier::{BoundTo, Endorsement, Finding, Outcome, Report, Roots, Stage};
 
-use super::{About, sign, verdict, window};
+use super::{About, FOREIGN_ROOTS, rests_on_foreign_roots, sign, verdict, window};
 use crate::output::plain;
 
 /// The whole document.
@@ -73,19 +73,43 @@ fn properties(report: &Report, about: &About<'_>) -> Vec<(&'static str, String)>
         ("policy", about.named.to_owned()),
         ("policy_sha256", sign::sha256(about.policy_text)),
         ("at", report.at().to_string()),
+        ("replayed", report.replayed().to_string()),
     ];
+    properties.extend(about.inputs.named().map(|(name, whose)| (input(name), whose)));
     let sometimes = [
         ("stage", report.stage().map(|stage| stage.rejection().to_owned())),
+        ("trust_anchors", report.trust_anchors().map(|roots: Roots| roots.name().to_owned())),
         ("profile", report.profile().map(str::to_owned)),
         ("bound_to", report.bound_to().map(|bound: BoundTo| bound.name().to_owned())),
         ("valid_until", report.valid_until().map(|end| end.to_string())),
         ("ends_first", report.ends_first().map(str::to_owned)),
     ];
     properties.extend(sometimes.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    properties.extend(rests_on_foreign_roots(report).then(|| ("warning", FOREIGN_ROOTS.to_owned())));
     properties.extend(report.warnings().map(|warning| ("warning", warning.to_owned())));
     properties.extend(report.outlook().iter().map(|prospect| ("outlook", prospect.text.clone())));
+    properties.extend(about.in_vain.iter().map(|missing| ("not_to_be_had", missing.clone())));
+    properties.extend(report.endorsements().iter().map(|endorsement| ("endorsement", vouched_by(endorsement))));
     properties.extend(about.expired.iter().map(|expired| ("expired", window(expired))));
     properties
+}
+
+/// The property that says whose an input was.
+fn input(name: &str) -> &'static str {
+    match name {
+        "policy" => "input.policy",
+        "at" => "input.at",
+        "report_data" => "input.report_data",
+        "event_log" => "input.event_log",
+        _ => "input.endorsements",
+    }
+}
+
+/// One statement that the verdict rests on, and who brought it.
+fn vouched_by(endorsement: &Endorsement) -> String {
+    let Endorsement { kind, name, source, from, .. } = endorsement;
+    let from = from.as_ref().map(|from| format!(" ({from})")).unwrap_or_default();
+    format!("{kind} {name}: {}{from}", source.name())
 }
 
 fn test_case(xml: &mut Xml, suite: &str, finding: &Finding) {
@@ -100,7 +124,7 @@ fn test_case(xml: &mut Xml, suite: &str, finding: &Finding) {
                 "establishes: {}\nexpected: {expected}\nfound: {actual}\nsource: {}\nto do: {}",
                 check.stops(),
                 check.source(),
-                check.remedy()
+                plain(finding.remedy())
             );
             let message = format!("expected {expected}, found {actual}");
             xml.open("testcase", &case);

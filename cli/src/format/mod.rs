@@ -2,6 +2,7 @@
 
 mod checks;
 mod ear;
+mod inputs;
 mod junit;
 mod sarif;
 mod sign;
@@ -11,8 +12,9 @@ use std::path::Path;
 
 use clap::ValueEnum;
 use serde::Serialize;
-use teegate_verifier::{Expired, Policy, Report, ReportData};
+use teegate_verifier::{Expired, Policy, Report, ReportData, Roots};
 
+pub(crate) use inputs::{Inputs, Moment};
 pub(crate) use sign::SigningKey;
 
 use crate::output::Style;
@@ -43,10 +45,12 @@ pub(crate) struct About<'a> {
     pub(crate) policy_text: &'a str,
     /// The evidence as the user named it.
     pub(crate) evidence: &'a Path,
-    /// The report data that the user asked for on the command line.
+    /// The report data that the user asked for on the command line: nobody else is the caller.
     pub(crate) report_data: Option<ReportData>,
-    /// Whether the time was stated, so that a verdict of the past is replayed.
-    pub(crate) replayed: bool,
+    /// Whose each input was.
+    pub(crate) inputs: &'a Inputs,
+    /// What the vendors were asked for and nobody gave.
+    pub(crate) in_vain: &'a [String],
     /// The endorsements that the time lies outside of.
     pub(crate) expired: &'a [Expired],
     /// What signs an attestation result.
@@ -56,8 +60,10 @@ pub(crate) struct About<'a> {
 /// The report in one format.
 pub(crate) fn render(report: &Report, about: &About<'_>, format: ReportFormat) -> Result<String, String> {
     match format {
-        ReportFormat::Text => Ok(show::report(report, about.policy, about.named, about.expired, Style::of_stdout())),
-        ReportFormat::Json => pretty(&Whole { report, expired: about.expired }),
+        ReportFormat::Text => Ok(show::whole(report, about, Style::of_stdout())),
+        ReportFormat::Json => {
+            pretty(&Whole { report, expired: about.expired, inputs: about.inputs, not_to_be_had: about.in_vain })
+        }
         ReportFormat::Ear => ear::render(report, about),
         ReportFormat::Junit => Ok(junit::render(report, about)),
         ReportFormat::Sarif => pretty(&sarif::log(report, about)),
@@ -70,6 +76,8 @@ struct Whole<'a> {
     #[serde(flatten)]
     report: &'a Report,
     expired: &'a [Expired],
+    inputs: &'a Inputs,
+    not_to_be_had: &'a [String],
 }
 
 fn pretty(value: &impl Serialize) -> Result<String, String> {
@@ -82,6 +90,16 @@ fn pretty(value: &impl Serialize) -> Result<String, String> {
 const fn verdict(report: &Report) -> &'static str {
     if report.accepted() { "accepted" } else { "rejected" }
 }
+
+/// Whether this is an acceptance that says nothing of the vendors' hardware: in no format may it look better than a warning.
+/// One that does not say whose roots it rests on counts as one.
+pub(crate) fn rests_on_foreign_roots(report: &Report) -> bool {
+    report.accepted() && report.trust_anchors() != Some(Roots::Vendors)
+}
+
+/// What every format says of such an acceptance.
+pub(crate) const FOREIGN_ROOTS: &str = "accepted under roots that the policy pins and that are not AMD's or Intel's: it says nothing of the \
+     vendors' hardware";
 
 const fn exit_status(report: &Report) -> u8 {
     match report.stage() {

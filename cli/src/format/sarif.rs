@@ -6,10 +6,10 @@
 use std::path::{Component, Path};
 
 use serde::Serialize;
-use teegate_verifier::{Expired, Finding, Outcome, Prospect, Report};
+use teegate_verifier::{Endorsement, Expired, Finding, Outcome, Prospect, Report, Roots};
 
 use super::checks::{Line, lines};
-use super::{About, exit_status, sign, verdict};
+use super::{About, FOREIGN_ROOTS, Inputs, exit_status, rests_on_foreign_roots, sign, verdict};
 use crate::output::plain;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -78,6 +78,15 @@ struct Text {
 struct Invocation {
     execution_successful: bool,
     exit_code: u8,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_execution_notifications: Vec<Notification>,
+}
+
+/// Something that no check refused and that a reader must not overlook.
+#[derive(Serialize)]
+struct Notification {
+    level: &'static str,
+    message: Text,
 }
 
 #[derive(Serialize)]
@@ -123,12 +132,17 @@ struct Properties<'a> {
     tee: &'static str,
     policy: String,
     policy_sha256: String,
+    trust_anchors: Option<&'static str>,
     at: String,
+    replayed: bool,
+    inputs: &'a Inputs,
     valid_until: Option<String>,
     ends_first: Option<&'a str>,
     warnings: Vec<&'a str>,
     outlook: &'a [Prospect],
     expired: &'a [Expired],
+    not_to_be_had: &'a [String],
+    endorsements: &'a [Endorsement],
     checks: Vec<Line<'a>>,
 }
 
@@ -136,16 +150,23 @@ struct Properties<'a> {
 pub(super) fn log<'a>(report: &'a Report, about: &About<'a>) -> Log<'a> {
     let location = ArtifactLocation { uri: uri_reference(about.evidence) };
     let failed = report.findings().iter().enumerate().filter(|(_, finding)| *finding.outcome() == Outcome::Fail);
-    let results = failed.map(|(index, finding)| result(index, finding, &location)).collect();
-    let driver = Driver {
-        name: "teegate",
-        semantic_version: env!("CARGO_PKG_VERSION"),
-        rules: report.findings().iter().map(rule).collect(),
-    };
+    let mut results: Vec<_> = failed.map(|(index, finding)| result(index, finding, &location)).collect();
+    let mut rules: Vec<_> = report.findings().iter().map(rule).collect();
+    // Code scanning shows results and nothing else, so an acceptance that must not look like one of the vendors' is one.
+    if rests_on_foreign_roots(report) {
+        results.push(foreign_roots(rules.len(), &location));
+        rules.push(foreign_roots_rule());
+    }
+    let warnings = report.warnings().map(|warning| Notification { level: "warning", message: text(&plain(warning)) });
+    let driver = Driver { name: "teegate", semantic_version: env!("CARGO_PKG_VERSION"), rules };
     let run = Run {
         tool: Tool { driver },
         // There is a verdict; whether it pleases is said by the exit code.
-        invocations: [Invocation { execution_successful: true, exit_code: exit_status(report) }],
+        invocations: [Invocation {
+            execution_successful: true,
+            exit_code: exit_status(report),
+            tool_execution_notifications: warnings.collect(),
+        }],
         artifacts: [Artifact { location, roles: ["analysisTarget"] }],
         results,
         properties: Properties {
@@ -154,21 +175,56 @@ pub(super) fn log<'a>(report: &'a Report, about: &About<'a>) -> Log<'a> {
             tee: report.tee().name(),
             policy: about.named.to_owned(),
             policy_sha256: sign::sha256(about.policy_text),
+            trust_anchors: report.trust_anchors().map(Roots::name),
             at: report.at().to_string(),
+            replayed: report.replayed(),
+            inputs: about.inputs,
             valid_until: report.valid_until().map(|end| end.to_string()),
             ends_first: report.ends_first(),
             warnings: report.warnings().collect(),
             outlook: report.outlook(),
             expired: about.expired,
+            not_to_be_had: about.in_vain,
+            endorsements: report.endorsements(),
             checks: lines(report),
         },
     };
     Log { schema: SCHEMA, version: "2.1.0", runs: [run] }
 }
 
+fn text(text: &str) -> Text {
+    Text { text: text.to_owned() }
+}
+
+/// The rule of [`foreign_roots`]: no check, since the policy's author asked for it.
+const FOREIGN_ROOTS_RULE: &str = "report.trust-anchors";
+
+fn foreign_roots_rule() -> Rule {
+    Rule {
+        id: FOREIGN_ROOTS_RULE,
+        short_description: text(
+            "an acceptance rests on the roots of AMD or Intel, and not on others that a policy pins",
+        ),
+        help: text("take `[trust_anchors]` out of the policy, unless the evidence is meant to be of forged hardware"),
+        default_configuration: Level { level: "warning" },
+        properties: RuleProperties { rejects_as: "nothing", source: "cli/FORMATS.md, SARIF" },
+    }
+}
+
+fn foreign_roots(rule_index: usize, location: &ArtifactLocation) -> Outcoming {
+    let artifact_location = location.clone();
+    Outcoming {
+        rule_id: FOREIGN_ROOTS_RULE,
+        rule_index,
+        kind: "fail",
+        level: "warning",
+        message: text(FOREIGN_ROOTS),
+        locations: [Location { physical_location: PhysicalLocation { artifact_location } }],
+    }
+}
+
 fn rule(finding: &Finding) -> Rule {
     let check = finding.check();
-    let text = |text: &str| Text { text: text.to_owned() };
     Rule {
         id: check.id(),
         short_description: text(check.stops()),
@@ -180,12 +236,12 @@ fn rule(finding: &Finding) -> Rule {
 
 fn result(rule_index: usize, finding: &Finding, location: &ArtifactLocation) -> Outcoming {
     let check = finding.check();
-    let text = format!(
+    let message = format!(
         "{}: expected {}, found {}; to do: {}",
         check.stage().rejection(),
         plain(finding.expected()),
         plain(finding.actual()),
-        check.remedy()
+        plain(finding.remedy())
     );
     let artifact_location = location.clone();
     Outcoming {
@@ -193,7 +249,7 @@ fn result(rule_index: usize, finding: &Finding, location: &ArtifactLocation) -> 
         rule_index,
         kind: "fail",
         level: "error",
-        message: Text { text },
+        message: text(&message),
         locations: [Location { physical_location: PhysicalLocation { artifact_location } }],
     }
 }

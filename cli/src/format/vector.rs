@@ -51,7 +51,7 @@ impl Tier {
 const NO_CLAIM: i8 = 0;
 /// The evidence cannot be parsed.
 const UNEXPECTED_EVIDENCE: i8 = 1;
-/// Genuine hardware with known weaknesses.
+/// Genuine hardware with known weaknesses; also hardware whose maker is nobody that the vendors vouch for.
 const UNSAFE_HARDWARE: i8 = 32;
 /// Genuine, and refused.
 const CONTRAINDICATED_HARDWARE: i8 = 96;
@@ -172,9 +172,17 @@ const ALSO_HARDWARE: [Check; 8] = [
     Check::TdxTcbRelaunch,
 ];
 
-/// Every claim by name, in the order of AR4SI, with its value; the three that are never made are there with 0.
-pub(super) fn vector(report: &Report) -> [(&'static str, i8); 8] {
-    let value = |wanted| RULES.iter().find(|rule| rule.claim == wanted).map_or(NO_CLAIM, |rule| value(rule, report));
+/// Every claim by name, in the order of AR4SI, with its value; the three that are never made are there with 0. Where the
+/// chains ended in `foreign` roots, nothing is affirmed of whose hardware it is, and of the hardware there is a warning.
+pub(super) fn vector(report: &Report, foreign: bool) -> [(&'static str, i8); 8] {
+    let value = |wanted| {
+        let value = RULES.iter().find(|rule| rule.claim == wanted).map_or(NO_CLAIM, |rule| value(rule, report));
+        match (wanted, Tier::of(value)) {
+            (Claim::Hardware, Tier::None | Tier::Affirming) if foreign => UNSAFE_HARDWARE,
+            (Claim::InstanceIdentity, Tier::Affirming) if foreign => UNSAFE_HARDWARE,
+            _ => value,
+        }
+    };
     [
         (name(Claim::InstanceIdentity), value(Claim::InstanceIdentity)),
         (name(Claim::Configuration), value(Claim::Configuration)),
@@ -193,7 +201,8 @@ fn name(claim: Claim) -> &'static str {
 
 /// The status of the whole. A rejection is contraindicated, whatever the single claims are. An acceptance affirms only
 /// where it affirms both the platform and the code: one that left either open is a warning, so that a relying party that
-/// looks at nothing but the status never takes *genuine* for *safe to send to*.
+/// looks at nothing but the status never takes *genuine* for *safe to send to*. Under foreign roots the hardware is never
+/// affirmed, so neither is the whole.
 pub(super) fn status(report: &Report, vector: &[(&'static str, i8)]) -> Tier {
     if !report.accepted() {
         return Tier::Contraindicated;

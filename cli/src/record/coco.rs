@@ -16,7 +16,7 @@ use teegate_intake::evidence;
 use teegate_verifier::ReportData;
 
 use super::Taken;
-use crate::output::plain;
+use crate::output::short;
 
 /// Evidence with its certificates stays below 64 KiB, an event log below 1 MiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -99,8 +99,7 @@ async fn ask(address: SocketAddr, report_data: &ReportData) -> Result<Bytes, Str
         if status == http::StatusCode::OK {
             return Ok(body);
         }
-        let words: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-        Err(format!("refused with status {status}: {}", plain(words.trim())))
+        Err(format!("refused with status {status}: {}", short(String::from_utf8_lossy(&body).trim())))
     };
     tokio::pin!(connection);
     tokio::pin!(exchange);

@@ -26,7 +26,8 @@ pub(super) fn read(token: &str, public: &[u8], curve: Curve) -> Value {
     let jwk: Jwk = serde_json::from_value(jwk).unwrap();
     let key = DecodingKey::from_jwk(&jwk).unwrap();
     let mut validation = Validation::new(algorithm);
-    validation.set_required_spec_claims::<&str>(&[]);
+    validation.set_required_spec_claims(&["exp"]);
+    validation.validate_exp = false;
     let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap();
 
     let altered = String::from_utf8(URL_SAFE_NO_PAD.decode(input.split_once('.').unwrap().1).unwrap()).unwrap();
@@ -82,16 +83,27 @@ fn every_verdict_is_a_signed_result_that_says_no_more_than_was_judged() {
             assert_eq!(submods.keys().collect::<Vec<_>>(), [place.tee]);
             let appraisal = &claims["submods"][place.tee];
             let (status, values) = match verdict {
-                "accepted" => ("affirming", [0, 2, 3, 0, 2, 2, 0, 0]),
+                // Forged hardware, under a root that the policy pins: never better than a warning.
+                "accepted" => ("warning", [0, 2, 3, 0, 32, 2, 0, 0]),
                 "malformed" => ("contraindicated", [1, 1, 1, 0, 1, 1, 0, 0]),
                 "unauthentic" => ("contraindicated", [99, 0, 0, 0, 99, 0, 0, 0]),
-                _ => ("contraindicated", [0, 96, 3, 0, 2, 96, 0, 0]),
+                _ => ("contraindicated", [0, 96, 3, 0, 32, 96, 0, 0]),
             };
             assert_eq!(vector(&claims, place.tee), values, "{} {verdict}", place.tee);
             assert_eq!((&claims["ear_status"], &appraisal["ear_status"]), (&json!(status), &json!(status)));
             let verifier = &appraisal["ear_verifier_claims"];
             assert_eq!(verifier["stage"].as_str().unwrap_or("accepted"), verdict);
             assert!(verifier["checks"].as_object().unwrap().len() > 20);
+            let lasts = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+            assert_eq!(lasts, if verdict == "accepted" { 24 * 60 * 60 } else { 5 * 60 });
+            assert_eq!(verifier["replayed"], true, "the time was named");
+            let roots = &verifier["trust_anchors"];
+            match verdict {
+                "accepted" => assert_eq!(roots, "policy"),
+                "malformed" => assert!(roots.is_null()),
+                // As far as the walk came.
+                _ => assert!(roots.is_null() || roots == "policy", "{verdict} {roots}"),
+            }
             // What nobody was shown to have said is nobody's claim.
             let authentic = matches!(verdict, "accepted" | "unacceptable");
             assert_eq!(appraisal["ear_attester_claims"].is_object(), authentic, "{verdict}");
@@ -105,25 +117,24 @@ fn what_the_policy_waives_is_not_claimed() {
     let snp = || Place::snp(|device| device);
     let chip = hex::encode(teegate_forge::snp().report_fields().chip_id);
     let cases = [
-        ("revocation = \"required\"", "revocation = \"unchecked\"".to_owned(), [0, 2, 3, 0, 0, 2, 0, 0], "warning"),
-        ("chip_ids = \"unchecked\"", format!("chip_ids = [\"{chip}\"]"), [2, 2, 3, 0, 2, 2, 0, 0], "affirming"),
+        ("revocation = \"required\"", "revocation = \"unchecked\"".to_owned(), [0, 2, 3, 0, 32, 2, 0, 0]),
+        ("chip_ids = \"unchecked\"", format!("chip_ids = [\"{chip}\"]"), [32, 2, 3, 0, 32, 2, 0, 0]),
         (
             "policy_flags = { required = [], forbidden = [\"cxl\"], unknown = \"rejected\" }",
             "policy_flags = \"unchecked\"".to_owned(),
-            [0, 0, 3, 0, 2, 2, 0, 0],
-            "affirming",
+            [0, 0, 3, 0, 32, 2, 0, 0],
         ),
     ];
-    for (line, by, values, status) in cases {
+    for (line, by, values) in cases {
         let claims = result(&snp().with_policy(line, &by), "accepted", &[]);
         assert_eq!(vector(&claims, "sev-snp"), values, "{by}");
-        assert_eq!(claims["ear_status"], status, "{by}");
+        assert_eq!(claims["ear_status"], "warning", "{by}");
     }
     // `genuine` leaves platform and code open: an acceptance, and no affirmation.
     for place in Place::both() {
         let tee = place.tee;
         let claims = result(&place.with_genuine(), "accepted", &[]);
-        assert_eq!(vector(&claims, tee), [0, 0, 0, 0, 0, 2, 0, 0]);
+        assert_eq!(vector(&claims, tee), [0, 0, 0, 0, 32, 2, 0, 0]);
         assert_eq!(claims["ear_status"], "warning");
     }
     // A status short of UpToDate is Intel's judgement, whoever accepts it.
@@ -180,21 +191,43 @@ fn a_result_names_its_policy_and_the_challenge_that_the_caller_named() {
     assert!(other["submods"]["sev-snp"]["eat_nonce"].is_null());
 }
 
+/// A reader that looks at the clock and at nothing else takes a verdict about now, and none that was replayed.
 #[test]
-fn a_verdict_about_now_expires_and_one_about_a_stated_time_does_not() {
+fn every_result_ends_and_a_replayed_one_has_ended() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let place = Place::snp(|device| device.at(now));
     let public = place.signing_key("ear-key.pem", Curve::P256);
     let args = ["verify", "evidence/report.bin", "--policy", "evidence/policy.toml", "--format", "ear"];
     let output = place.run(&[&args[..], &["--ear-key", "ear-key.pem"]].concat(), true);
     assert_eq!(status(&output), 0, "{}", stderr(&output));
-    let claims = read(stdout(&output).trim_end(), &public, Curve::P256);
-    assert!(claims["iat"].as_u64().unwrap() >= now && claims["exp"].as_u64().unwrap() > now, "{claims}");
+    let token = stdout(&output);
+    let claims = read(token.trim_end(), &public, Curve::P256);
+    let (iat, exp) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
+    assert!(iat >= now && exp == iat + 24 * 60 * 60, "{claims}");
+    assert_eq!(claims["submods"]["sev-snp"]["ear_verifier_claims"]["replayed"], false);
+    assert_eq!(takes_by_the_clock(token.trim_end(), &public), Ok(()));
 
-    let replayed = result(&Place::snp(|device| device), "accepted", &[]);
-    assert!(
-        replayed["exp"].is_null() && replayed["submods"]["sev-snp"]["ear_verifier_claims"]["valid_until"].is_string()
-    );
+    // The first thing that it rests on ends before the day is over.
+    let soon = Place::snp(|device| device.at(now).crl_window(now - 60, Some(now + 3_600)));
+    let public = soon.signing_key("ear-key.pem", Curve::P256);
+    let output = soon.run(&[&args[..], &["--ear-key", "ear-key.pem"]].concat(), true);
+    assert_eq!(read(stdout(&output).trim_end(), &public, Curve::P256)["exp"], now + 3_600);
+
+    let past = Place::snp(|device| device);
+    let public = past.signing_key("ear-key.pem", Curve::P256);
+    let output = past.verify("accepted", &["--format", "ear", "--ear-key", "ear-key.pem"]);
+    let refused = takes_by_the_clock(stdout(&output).trim_end(), &public);
+    assert_eq!(refused, Err(jsonwebtoken::errors::ErrorKind::ExpiredSignature));
+}
+
+/// Whether a reader takes the token that checks signature and `exp`, as libraries do unasked.
+fn takes_by_the_clock(token: &str, public: &[u8]) -> Result<(), jsonwebtoken::errors::ErrorKind> {
+    let (x, y) = public[1..].split_at(public.len() / 2);
+    let coordinate = |bytes| URL_SAFE_NO_PAD.encode(bytes);
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": coordinate(x), "y": coordinate(y) });
+    let key = DecodingKey::from_jwk(&serde_json::from_value::<Jwk>(jwk).unwrap()).unwrap();
+    let read = jsonwebtoken::decode::<Value>(token, &key, &Validation::new(Algorithm::ES256));
+    read.map(drop).map_err(|error| error.into_kind())
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod ear;
 mod examples;
 mod expired;
+mod foreign;
 mod junit;
 mod place;
 mod sarif;

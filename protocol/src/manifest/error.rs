@@ -4,6 +4,7 @@ use super::VERSION;
 use crate::json::JsonError;
 use crate::limits;
 use crate::ohttp::config::ConfigError;
+use crate::words::Shown;
 use std::fmt;
 
 /// Why a manifest was refused.
@@ -72,7 +73,7 @@ impl fmt::Display for ManifestError {
             ),
             Self::NoModel => f.write_str("manifest: `models` is empty, expected at least one"),
             Self::ModelTwice { name, version } => {
-                write!(f, "manifest: model `{name}` version `{version}` stands twice")
+                write!(f, "manifest: model `{}` version `{}` stands twice", Shown(name), Shown(version))
             }
             Self::Keys(error) => write!(f, "manifest: `ohttp_keys`: {error}"),
             Self::LifeTooLong { life, max_life } => {

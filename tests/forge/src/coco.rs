@@ -10,15 +10,83 @@ use crate::json::{array, byte_numbers, nullable, object, string};
 
 /// `attestation_report` and `cert_chain`; the chain as pairs of certificate type and DER.
 pub fn snp_evidence(report: &[u8], cert_chain: Option<&[(&str, &[u8])]>) -> String {
-    let chain = cert_chain.map(|entries| {
-        array(entries.iter().map(|(kind, der)| object(&[("cert_type", string(kind)), ("data", byte_numbers(der))])))
-    });
-    object(&[("attestation_report", snp_report(report)), ("cert_chain", nullable(chain))])
+    object(&[("attestation_report", snp_report(report)), ("cert_chain", nullable(cert_chain.map(chain)))])
+}
+
+/// The same as agents wrote it until v0.13, with the `sev` crate 3 to 5: every byte under a name, reserved ones included.
+pub fn older_snp_evidence(report: &[u8], cert_chain: Option<&[(&str, &[u8])]>) -> String {
+    object(&[("attestation_report", older_snp_report(report)), ("cert_chain", nullable(cert_chain.map(chain)))])
 }
 
 /// `cc_eventlog` (null) and `quote`.
 pub fn tdx_evidence(quote: &[u8]) -> String {
     object(&[("cc_eventlog", "null".to_owned()), ("quote", string(&STANDARD.encode(quote)))])
+}
+
+/// The same as agents wrote it from v0.10 to v0.14, with the agent's own log of what it extended, where it keeps one.
+pub fn older_tdx_evidence(quote: &[u8], aa_eventlog: Option<&str>) -> String {
+    object(&[
+        ("cc_eventlog", "null".to_owned()),
+        ("quote", string(&STANDARD.encode(quote))),
+        ("aa_eventlog", nullable(aa_eventlog.map(string))),
+    ])
+}
+
+fn chain(entries: &[(&str, &[u8])]) -> String {
+    array(entries.iter().map(|(kind, der)| object(&[("cert_type", string(kind)), ("data", byte_numbers(der))])))
+}
+
+/// AMD 56860, table 23, as its structure stood before report version 3: the offsets of every member.
+fn older_snp_report(report: &[u8]) -> String {
+    let number = |offset: usize, length: usize| {
+        let bytes = report[offset..offset + length].iter().rev();
+        bytes.fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)).to_string()
+    };
+    let bytes = |offset: usize, length: usize| byte_numbers(&report[offset..offset + length]);
+    let tcb = |offset: usize| {
+        object(&[
+            ("bootloader", number(offset, 1)),
+            ("tee", number(offset + 1, 1)),
+            ("_reserved", bytes(offset + 2, 4)),
+            ("snp", number(offset + 6, 1)),
+            ("microcode", number(offset + 7, 1)),
+        ])
+    };
+    object(&[
+        ("version", number(0x000, 4)),
+        ("guest_svn", number(0x004, 4)),
+        ("policy", number(0x008, 8)),
+        ("family_id", bytes(0x010, 16)),
+        ("image_id", bytes(0x020, 16)),
+        ("vmpl", number(0x030, 4)),
+        ("sig_algo", number(0x034, 4)),
+        ("current_tcb", tcb(0x038)),
+        ("plat_info", number(0x040, 8)),
+        ("_author_key_en", number(0x048, 4)),
+        ("_reserved_0", number(0x04C, 4)),
+        ("report_data", bytes(0x050, 64)),
+        ("measurement", bytes(0x090, 48)),
+        ("host_data", bytes(0x0C0, 32)),
+        ("id_key_digest", bytes(0x0E0, 48)),
+        ("author_key_digest", bytes(0x110, 48)),
+        ("report_id", bytes(0x140, 32)),
+        ("report_id_ma", bytes(0x160, 32)),
+        ("reported_tcb", tcb(0x180)),
+        ("_reserved_1", bytes(0x188, 24)),
+        ("chip_id", bytes(0x1A0, 64)),
+        ("committed_tcb", tcb(0x1E0)),
+        ("current_build", number(0x1E8, 1)),
+        ("current_minor", number(0x1E9, 1)),
+        ("current_major", number(0x1EA, 1)),
+        ("_reserved_2", number(0x1EB, 1)),
+        ("committed_build", number(0x1EC, 1)),
+        ("committed_minor", number(0x1ED, 1)),
+        ("committed_major", number(0x1EE, 1)),
+        ("_reserved_3", number(0x1EF, 1)),
+        ("launch_tcb", tcb(0x1F0)),
+        ("_reserved_4", bytes(0x1F8, 168)),
+        ("signature", object(&[("r", bytes(0x2A0, 72)), ("s", bytes(0x2E8, 72)), ("_reserved", bytes(0x330, 368))])),
+    ])
 }
 
 fn snp_report(report: &[u8]) -> String {

@@ -2,79 +2,15 @@
 //! folder where nothing else is and no network exists.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
 
 use serde_json::Value;
-use teegate_tests::harness::{Scratch, binary, note};
+use teegate_intake::bundle::Conclusion;
+use teegate_tests::harness::{Scratch, note};
 use teegate_tests::isolation::without_network;
-use teegate_verifier::{Tee, UnixTime};
+use teegate_verifier::Tee;
 
-use crate::subject::{Subject, good};
-
-/// A forged device's evidence, endorsements and policy, as files.
-struct Files {
-    scratch: Scratch,
-    evidence: String,
-    policy: String,
-    at: String,
-}
-
-impl Files {
-    fn of(subject: &Subject) -> Self {
-        let scratch = Scratch::new();
-        let write = |name: String, bytes: &[u8]| std::fs::write(scratch.path().join(name), bytes).unwrap();
-        std::fs::create_dir(scratch.path().join("endorsements")).unwrap();
-        let pool = &subject.pool;
-        for (number, der) in pool.certificates.iter().chain(&pool.crls).enumerate() {
-            write(format!("endorsements/{number}.der"), der);
-        }
-        for (member, signed) in [("tcbInfo", &pool.tcb_infos), ("enclaveIdentity", &pool.qe_identities)] {
-            for json in signed {
-                let signature = hex::encode(json.signature);
-                let answer = format!("{{\"{member}\":{},\"signature\":\"{signature}\"}}", json.body);
-                write(format!("endorsements/{member}.json"), answer.as_bytes());
-            }
-        }
-        write("evidence.bin".to_owned(), &subject.evidence);
-        let policy = scratch.write("policy.toml", &subject.policy.to_toml());
-        let evidence = scratch.path().join("evidence.bin").display().to_string();
-        Self { scratch, evidence, policy, at: UnixTime::from_seconds(subject.now).to_string() }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.scratch.path().join(name).display().to_string()
-    }
-
-    /// The options that `verify` and `bundle create` share.
-    fn options(&self) -> [String; 7] {
-        let endorsements = self.path("endorsements");
-        let [policy, at] = [&self.policy, &self.at].map(Clone::clone);
-        ["--endorsements", &endorsements, "--policy", &policy, "--at", &at, &self.evidence].map(str::to_owned)
-    }
-
-    fn create(&self, output: &str, more: &[&str]) -> Output {
-        let mut command = Command::new(binary("teegate"));
-        command.args(["bundle", "create"]).args(self.options()).args(["--output", output]).args(more);
-        command.output().unwrap()
-    }
-}
-
-fn teegate(arguments: &[&str]) -> Output {
-    Command::new(binary("teegate")).args(arguments).output().unwrap()
-}
-
-fn status(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn said(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// The report as `verify --format json` gives it.
-fn report(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output.stderr)))
-}
+use crate::files::{Files, report, said, status, teegate};
+use crate::subject::good;
 
 #[test]
 fn a_bundle_verifies_in_another_folder_without_any_network() {
@@ -98,7 +34,7 @@ fn a_bundle_verifies_in_another_folder_without_any_network() {
             return;
         };
         assert_eq!(status(&output), 0, "{}", said(&output.stderr));
-        assert_eq!(report(&output), report(&direct), "{tee}");
+        assert_eq!(without_bringers(report(&output)), without_bringers(report(&direct)), "{tee}");
         let text = without_network(elsewhere.path(), &["bundle", "verify", "copy"]).unwrap();
         assert_eq!(status(&text), 0);
         assert!(said(&text.stdout).contains("\nACCEPTED: this evidence satisfies the policy `policy.toml` at "));
@@ -106,6 +42,16 @@ fn a_bundle_verifies_in_another_folder_without_any_network() {
     }
     note(&format!("bundles verified in an empty network namespace: {run} of 4"));
     assert_eq!(run, 4);
+}
+
+/// A report without who brought what: the same bytes came in files, or in a bundle.
+fn without_bringers(mut report: Value) -> Value {
+    report["inputs"] = Value::Null;
+    for endorsement in report["endorsements"].as_array_mut().unwrap() {
+        endorsement["source"] = Value::Null;
+        endorsement["from"] = Value::Null;
+    }
+    report
 }
 
 #[test]
@@ -129,7 +75,7 @@ fn the_same_files_make_the_same_bundle_and_none_is_replaced_unasked() {
     // What could not be taken in leaves nothing behind.
     let nothing = files.path("nothing");
     std::fs::write(&files.evidence, "no evidence").unwrap();
-    assert_eq!(status(&files.create(&nothing, &[])), 1);
+    assert_eq!(status(&files.create(&nothing, &[])), 2);
     assert!(!PathBuf::from(nothing).exists());
 }
 
@@ -157,7 +103,8 @@ fn another_question_is_said_to_be_another() {
     let genuine = teegate(&["bundle", "verify", &bundle, "--policy", "genuine"]);
     assert_eq!(status(&genuine), 3);
     let text = said(&genuine.stdout);
-    assert!(text.contains("was asked: policy `genuine` and not its own, `policy.toml`."), "{text}");
+    assert!(text.contains("was asked: policy `genuine` and not its own, `policy.toml`; at 20"), "{text}");
+    assert!(text.contains(&format!(", now, and not {}.", files.at)), "{text}");
     assert!(text.contains("✗ snp.chain.ark-pinned"), "{text}");
 
     let later = teegate(&["bundle", "verify", &bundle, "--at", "2090-01-01T00:00:00Z", "--format", "json"]);
@@ -188,9 +135,111 @@ fn a_verdict_that_changed_is_said_and_is_an_error_where_it_must_not() {
     assert_eq!(status(&output), 0);
     assert!(text.contains("made by teegate 9.9.9\\u{1b}[2J, which concluded: accepted, valid until 2099-"), "{text}");
     assert!(text.contains("THIS RELEASE CONCLUDES OTHERWISE") && !text.contains('\u{1b}'), "{text}");
+    assert!(text.contains("Accepted then and now: the verdict ends at another time."), "{text}");
     let output = teegate(&["bundle", "verify", &bundle, "--expect-recorded"]);
     assert_eq!((status(&output), said(&output.stdout)), (1, String::new()));
     assert!(said(&output.stderr).contains("the verdict is not the recorded one"), "{}", said(&output.stderr));
+}
+
+/// In which direction another release departs from the one that made the bundle, by the checks that it departs in.
+#[test]
+fn a_stricter_release_names_the_check_that_made_it_stricter() {
+    let accepted = Files::of(&good(Tee::SevSnp));
+    let rejected = Files::of(&good(Tee::SevSnp).under("measurement", &format!("\"{}\"", "ee".repeat(48))));
+    let [good, bad] = [&accepted, &rejected].map(|files| {
+        let path = files.path("bundle");
+        files.create(&path, &[]);
+        teegate_intake::bundle::Bundle::parse(&std::fs::read(path).unwrap()).unwrap()
+    });
+    for (files, mut bundle, recorded, code, expected) in [
+        (
+            &accepted,
+            good.clone(),
+            bad.recorded.clone(),
+            0,
+            "It is LAXER, which no release should be: `snp.guest.measurement` refused for",
+        ),
+        (
+            &rejected,
+            bad.clone(),
+            good.recorded.clone(),
+            4,
+            "It is STRICTER: `snp.guest.measurement` refuses what teegate tests accepted.",
+        ),
+        (
+            &rejected,
+            bad.clone(),
+            Conclusion { failed: vec!["snp.chain.present".to_owned(), "x".repeat(4_000)], ..bad.recorded.clone() },
+            4,
+            "Rejected then and now: `snp.guest.measurement` fails now, `snp.chain.present`, `xxxx",
+        ),
+    ] {
+        bundle.recorded = recorded;
+        bundle.creator = "teegate tests".to_owned();
+        let path = files.path("other");
+        std::fs::write(&path, bundle.to_text().unwrap()).unwrap();
+        let output = teegate(&["bundle", "verify", &path]);
+        let text = said(&output.stdout);
+        assert_eq!(status(&output), code, "{text}");
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains(&"x".repeat(81)), "{text}");
+    }
+}
+
+/// Whoever makes a bundle writes its names, as long as a bundle may be.
+#[test]
+fn little_is_repeated_of_what_a_bundle_says_of_itself() {
+    let files = Files::of(&good(Tee::SevSnp));
+    let bundle = files.path("bundle");
+    files.create(&bundle, &[]);
+    let mut read = teegate_intake::bundle::Bundle::parse(&std::fs::read(&bundle).unwrap()).unwrap();
+    let long = "x".repeat(200_000);
+    read.creator.clone_from(&long);
+    read.policy.name.clone_from(&long);
+    read.recorded = Conclusion {
+        failed: vec![long.clone(); 3],
+        stage: Some("unacceptable".to_owned()),
+        valid_until: None,
+        verdict: teegate_intake::bundle::Verdict::Rejected,
+    };
+    std::fs::write(&bundle, read.to_text().unwrap()).unwrap();
+    let memory = files.scratch.write("memory.json", &format!("{{\"schema\":\"{long}\"}}"));
+    let options = files.options();
+    let with_memory: Vec<&str> =
+        ["verify", "--memory", &memory].into_iter().chain(options.iter().map(String::as_str)).collect();
+    for (args, code) in [
+        (vec!["bundle", "show", &bundle], 0),
+        (vec!["bundle", "verify", &bundle], 0),
+        (vec!["bundle", "verify", &bundle, "--expect-recorded"], 1),
+        (vec!["bundle", "verify", &bundle, "--format", "junit"], 0),
+        (vec!["bundle", "verify", &bundle, "--format", "sarif"], 0),
+        (vec!["bundle", "verify", &bundle, "--policy", &files.policy, "--at", &files.at], 0),
+        (with_memory, 1),
+    ] {
+        let output = teegate(&args);
+        let words = said(&output.stdout) + &said(&output.stderr);
+        assert_eq!(status(&output), code, "{args:?}: {words:.400}");
+        assert!(!words.contains(&"x".repeat(81)), "{args:?}: {} bytes", words.len());
+    }
+}
+
+/// What a loader of another release refuses is no verdict, and says whose text it was and where it stops.
+#[test]
+fn a_bundle_whose_own_policy_no_longer_loads_could_not_be_asked() {
+    let files = Files::of(&good(Tee::SevSnp));
+    let bundle = files.path("bundle");
+    files.create(&bundle, &[]);
+    let mut read = teegate_intake::bundle::Bundle::parse(&std::fs::read(&bundle).unwrap()).unwrap();
+    read.policy.text += &format!("\nunheard_of = \"{}\"\n", "y".repeat(200_000));
+    std::fs::write(&bundle, read.to_text().unwrap()).unwrap();
+    let output = teegate(&["bundle", "verify", &bundle]);
+    let words = said(&output.stderr);
+    assert_eq!((status(&output), said(&output.stdout)), (1, String::new()), "{words}");
+    assert!(words.starts_with("error: the bundle's own policy, `policy.toml`, was written by teegate "), "{words}");
+    assert!(words.contains("give `--policy` to ask one of your own") && words.contains("unheard_of"), "{words}");
+    assert!(words.len() < 2_000 && !words.contains(&"y".repeat(81)), "{}", words.len());
+    let mine = teegate(&["bundle", "verify", &bundle, "--policy", &files.policy, "--at", &files.at]);
+    assert_eq!(status(&mine), 0, "the twin: {}{}", said(&mine.stdout), said(&mine.stderr));
 }
 
 #[test]
@@ -217,7 +266,7 @@ fn a_bundle_shows_what_it_holds_and_is_evidence_without_its_question() {
     std::fs::write(&bundle, &cut[..cut.len() / 2]).unwrap();
     for verb in ["show", "verify"] {
         let refused = teegate(&["bundle", verb, &bundle]);
-        assert_eq!((status(&refused), said(&refused.stdout)), (1, String::new()), "{verb}");
+        assert_eq!((status(&refused), said(&refused.stdout)), (2, String::new()), "{verb}");
         assert!(said(&refused.stderr).contains("not a well-formed bundle"), "{}", said(&refused.stderr));
     }
 }

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use teegate_forge as forge;
 use teegate_intake::evidence;
 use teegate_measurements::GENUINE;
@@ -14,7 +16,7 @@ use crate::recorded::{crate_folder, fixtures};
 use crate::subject::good;
 
 /// Protocol Buffers: a field of bytes, or a number that is left out when it is zero.
-fn field(number: u64, content: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u64, content: &[u8]) -> Vec<u8> {
     [varint(number << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
 }
 
@@ -37,7 +39,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
 }
 
 /// `sevsnp.Report` of a raw report: the offsets of AMD 56860, table 23.
-fn sev_report(raw: &[u8]) -> Vec<u8> {
+pub(crate) fn sev_report(raw: &[u8]) -> Vec<u8> {
     let uint = |field: u64, offset: usize, length: usize| number(field, little_endian(&raw[offset..offset + length]));
     let bytes = |number: u64, offset: usize, length: usize| field(number, &raw[offset..offset + length]);
     let [family, model, stepping] = [raw[0x188], raw[0x189], raw[0x18A]].map(u64::from);
@@ -151,10 +153,33 @@ fn cbor_record(media_type: &str, value: &[u8]) -> Vec<u8> {
     [&[0x83, 0x78, media_type.len() as u8], media_type.as_bytes(), &[0x59], &length, value, &[4]].concat()
 }
 
+/// A CMW collection in CBOR: label, type, value.
+pub(crate) fn cbor_collection(records: &[(&str, &str, &[u8])]) -> Vec<u8> {
+    let text = |text: &str| [&[0x78, text.len() as u8], text.as_bytes()].concat();
+    let mut collection = vec![0xA0 + records.len() as u8];
+    for (label, media_type, value) in records {
+        let length = u32::try_from(value.len()).unwrap().to_be_bytes();
+        collection.extend([text(label), vec![0x82], text(media_type), vec![0x5A]].concat());
+        collection.extend(length);
+        collection.extend_from_slice(value);
+    }
+    collection
+}
+
 /// Every form of one report or quote, by the name that it is recognised under.
 fn forms(tee: Tee, raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex = hex::encode(raw);
-    let mut forms = vec![("raw bytes", raw.to_vec()), ("hexadecimal text", format!("0x{hex}\n").into_bytes())];
+    let base64 = STANDARD.encode(raw);
+    let url = base64.replace('+', "-").replace('/', "_");
+    let lines: Vec<u8> = base64.as_bytes().chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect();
+    let mut forms = vec![
+        ("raw bytes", raw.to_vec()),
+        ("hexadecimal text", format!("0x{hex}\n").into_bytes()),
+        ("base64 text", base64.into_bytes()),
+        ("base64 text", lines),
+        ("base64 text", url.trim_end_matches('=').to_owned().into_bytes()),
+        ("base64 text", format!("{url}\n").into_bytes()),
+    ];
     match tee {
         Tee::SevSnp => {
             let attestation = field(1, &sev_report(raw));
@@ -162,6 +187,7 @@ fn forms(tee: Tee, raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
             forms.push(("go-sev-guest attestation", attestation));
             forms.push(("CMW record in CBOR", cbor_record("application/vnd.teegate.snp-report", raw)));
             forms.push(("CoCo evidence JSON", forge::coco::snp_evidence(raw, None).into_bytes()));
+            forms.push(("CoCo evidence JSON", forge::coco::older_snp_evidence(raw, None).into_bytes()));
         }
         Tee::Tdx => {
             if raw[0] == 4 {
@@ -171,6 +197,9 @@ fn forms(tee: Tee, raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
             }
             forms.push(("CMW record in CBOR", cbor_record("application/vnd.teegate.tdx-quote", raw)));
             forms.push(("CoCo evidence JSON", forge::coco::tdx_evidence(raw).into_bytes()));
+            for log in [None, Some("INIT sha384/00")] {
+                forms.push(("CoCo evidence JSON", forge::coco::older_tdx_evidence(raw, log).into_bytes()));
+            }
         }
     }
     forms
@@ -212,6 +241,10 @@ fn certificates_come_along_where_the_form_carries_them() {
 
     let coco = forge::coco::snp_evidence(&set.report, Some(&[("VCEK", &certificates[0])]));
     assert_eq!(evidence::recognise(coco.as_bytes(), None).unwrap().endorsements.len(), 1);
+    let older = forge::coco::older_snp_evidence(&set.report, Some(&[("VCEK", &certificates[0]), ("OTHER", &[])]));
+    // Kinds that are no certificates are said with a GUID.
+    let older = older.replace("\"OTHER\"", "{\"OTHER\":\"00000000-0000-0000-0000-000000000000\"}");
+    assert_eq!(evidence::recognise(older.as_bytes(), None).unwrap().endorsements.len(), 1);
     let lie = forge::coco::snp_evidence(&set.report, Some(&[("CRL", &certificates[0])]));
     let error = evidence::recognise(lie.as_bytes(), None).unwrap_err().to_string();
     assert!(error.contains("is not of the kind that it says"), "{error}");
@@ -241,7 +274,9 @@ fn what_a_form_cannot_carry_faithfully_is_refused_by_name() {
 #[test]
 fn no_cut_and_no_changed_byte_of_any_form_is_more_than_an_error() {
     for tee in [Tee::SevSnp, Tee::Tdx] {
-        for (_, bytes) in forms(tee, &good(tee).evidence) {
+        let mut forms = forms(tee, &good(tee).evidence);
+        forms.dedup_by_key(|(form, _)| *form);
+        for (_, bytes) in forms {
             for position in (0..bytes.len()).step_by(7) {
                 let _any_outcome = evidence::recognise(&bytes[..position], None);
                 for value in [0x00, 0x0A, 0x7F, 0x80, 0xFF] {

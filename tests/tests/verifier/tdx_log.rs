@@ -74,6 +74,11 @@ fn booted_with(log: Vec<u8>) -> Subject {
     stating(registers(&BOOT)).with_event_log(log)
 }
 
+/// A TD with the log of its boot, which its policy requires.
+pub(crate) fn booted() -> Subject {
+    booted_with(encode(&BOOT))
+}
+
 fn case(log: Vec<u8>) -> Case {
     refused("tdx.log.replay", booted_with(log)).twin(booted_with(encode(&BOOT)))
 }

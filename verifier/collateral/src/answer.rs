@@ -7,6 +7,7 @@ use crate::document::Document;
 use crate::failure::Failure;
 use crate::link::Answer;
 use crate::source::Ask;
+use crate::words::shown;
 
 /// A document that can be read, with what it says of itself. Whether that is true is the verifier's question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +47,11 @@ impl Read {
     }
 
     fn contents(&self) -> String {
-        let names: Vec<_> = self.hints.iter().map(|hint| format!("`{}`", hint.name.escape_debug())).collect();
-        format!("it holds {}", names.join(", "))
+        const NAMES: usize = 6;
+        let names: Vec<_> = self.hints.iter().take(NAMES).map(|hint| format!("`{}`", shown(&hint.name))).collect();
+        let more = self.hints.len().saturating_sub(NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("it holds {}{more}", names.join(", "))
     }
 }
 

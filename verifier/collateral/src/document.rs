@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use teegate_verifier::{ChipId, Fmspc, Hint, HintKind, SnpTcb, UnixTime};
+use teegate_verifier::{ChipId, Endorsements, Fmspc, Hint, HintKind, SnpTcb, UnixTime, hints_of};
 
 /// One document of a vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +106,21 @@ impl Document {
         }
     }
 
+    /// Whether a statement of `pool` says of itself that it is this document and holds at `now`. Nobody has checked that.
+    pub fn is_claimed_in(&self, pool: &Endorsements, now: UnixTime) -> bool {
+        let mut hints: Vec<Hint> = hints_of(pool).into_iter().flatten().collect();
+        hints.retain(|hint| holds_at(hint, now));
+        match self {
+            // The chain of the signer may lie elsewhere.
+            Self::TcbInfo { fmspc, .. } => hints.iter().any(|hint| is_tcb_info(hint, *fmspc)),
+            Self::QeIdentity { .. } => hints.iter().any(is_qe_identity),
+            _ => self.is_among(&hints, now),
+        }
+    }
+
     /// Whether this document, holding at `now`, is among statements that say this of themselves.
     pub(crate) fn is_among(&self, hints: &[Hint], now: UnixTime) -> bool {
-        let hints = || hints.iter().filter(|hint| hint.from <= now && hint.until.is_some_and(|until| now < until));
+        let hints = || hints.iter().filter(|hint| holds_at(hint, now));
         let certificate = |name: &str| hints().any(|hint| is_certificate(hint) && hint.name == name);
         let list = |issuer: &str| hints().any(|hint| hint.kind == HintKind::Crl && hint.name == issuer);
         match self {
@@ -125,14 +137,8 @@ impl Document {
             Self::PckCrl { platform_ca: true } => list("Intel SGX PCK Platform CA"),
             Self::PckCrl { platform_ca: false } => list("Intel SGX PCK Processor CA"),
             Self::IntelRootCrl => list("Intel SGX Root CA"),
-            Self::TcbInfo { fmspc, .. } => {
-                let is_its = |hint: &Hint| hint.kind == HintKind::TcbInfo(*fmspc) && hint.name == "TDX";
-                hints().any(is_its) && certificate(TCB_SIGNING)
-            }
-            Self::QeIdentity { .. } => {
-                let is_its = |hint: &Hint| hint.kind == HintKind::QeIdentity && hint.name == "TD_QE";
-                hints().any(is_its) && certificate(TCB_SIGNING)
-            }
+            Self::TcbInfo { fmspc, .. } => hints().any(|hint| is_tcb_info(hint, *fmspc)) && certificate(TCB_SIGNING),
+            Self::QeIdentity { .. } => hints().any(is_qe_identity) && certificate(TCB_SIGNING),
         }
     }
 
@@ -144,6 +150,18 @@ impl Document {
 
 /// Without the certificate of its signer, signed JSON is of no use.
 const TCB_SIGNING: &str = "Intel SGX TCB Signing";
+
+fn holds_at(hint: &Hint, now: UnixTime) -> bool {
+    hint.from <= now && hint.until.is_some_and(|until| now < until)
+}
+
+fn is_tcb_info(hint: &Hint, fmspc: Fmspc) -> bool {
+    hint.kind == HintKind::TcbInfo(fmspc) && hint.name == "TDX"
+}
+
+fn is_qe_identity(hint: &Hint) -> bool {
+    hint.kind == HintKind::QeIdentity && hint.name == "TD_QE"
+}
 
 fn is_certificate(hint: &Hint) -> bool {
     matches!(hint.kind, HintKind::Certificate { .. })

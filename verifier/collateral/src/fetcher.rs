@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use teegate_verifier::{Endorsements, Hint, HintKind, Needs, SnpNeeds, SnpTcb, TdxNeeds, UnixTime, hints_of};
+use teegate_verifier::{HintKind, Needs, SnpNeeds, SnpTcb, TdxNeeds, UnixTime};
 
 use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::document::{AmdKey, Document};
 use crate::flight::Flights;
+use crate::held::Held;
 use crate::link::Link;
 use crate::outcome::{Missing, Obtained, Outcome, extension};
 use crate::pace::Pace;
@@ -39,13 +40,12 @@ impl Fetcher {
         Self { sources, updates, means: Means { link, cache, clock, patience, flights, pace } }
     }
 
-    /// Gets what evidence needs, to hold at `now`, beyond what `held` already has. One document after the other: vendors
-    /// count requests.
+    /// Gets what evidence needs, to hold at `now`. One document after the other: vendors count requests.
     ///
-    /// Never fails as a whole; the outcome says what is missing, and why.
-    pub async fn complete(&self, needs: &Needs, held: &Endorsements, now: UnixTime) -> Outcome {
+    /// Whatever has an order in time is asked for, whatever is `held`; see [`Held`] for what need not be. Never fails as a
+    /// whole; the outcome says what is missing, and why.
+    pub async fn complete(&self, needs: &Needs, held: &Held, now: UnixTime) -> Outcome {
         let deadline = self.means.clock.elapsed().saturating_add(self.means.patience.overall);
-        let held = hints_of(held).into_iter().flatten().collect();
         let mut run = Completion { fetcher: self, now, deadline, held, outcome: Outcome::default() };
         match needs {
             Needs::SevSnp(needs) => run.sev_snp(needs).await,
@@ -59,7 +59,7 @@ struct Completion<'f> {
     fetcher: &'f Fetcher,
     now: UnixTime,
     deadline: Duration,
-    held: Vec<Hint>,
+    held: &'f Held,
     outcome: Outcome,
 }
 
@@ -69,6 +69,12 @@ impl Completion<'_> {
         if needs.candidates.is_empty() {
             let what = "certificates of this processor".to_owned();
             return self.nobody_has(what, "AMD's key service knows none under a product that this release knows");
+        }
+        if let Some(tcb) = self.vouched(needs) {
+            let leaf = needs.chip_id.map(|chip_id| Document::Vcek { chip_id, tcb });
+            let product = tcb.product;
+            self.outcome.held.extend(leaf.into_iter().chain([Document::AmdChain { key, product }]));
+            return self.need(Document::AmdCrl { key, product }).await;
         }
         let leaf = if needs.vlek { self.vlek(needs) } else { self.vcek(needs).await };
         // Without the leaf, a report of version 2 may be of several products: their chains and lists are few.
@@ -82,32 +88,31 @@ impl Completion<'_> {
         }
     }
 
-    /// The product of the VLEK, which only the host can hand over.
+    /// The candidate whose certificates are held and have vouched for the evidence.
+    fn vouched(&self, needs: &SnpNeeds) -> Option<SnpTcb> {
+        let product = self.held.vouches.as_deref()?;
+        needs.candidates.iter().find(|candidate| candidate.product.eq_ignore_ascii_case(product)).copied()
+    }
+
+    /// Only the host can hand over a VLEK. One that is held and has not vouched for anything says nothing of its product.
     fn vlek(&mut self, needs: &SnpNeeds) -> Option<&'static str> {
-        let held = needs.candidates.iter().find(|candidate| {
-            self.held.iter().any(|hint| {
-                let HintKind::Certificate { leaf: Some(leaf) } = &hint.kind else { return false };
-                hint.name == "SEV-VLEK" && leaf.tcb == **candidate
-            })
-        });
-        if held.is_none() {
+        if !self.holds_leaf("SEV-VLEK", needs) {
             let remedy =
                 "AMD gives it to the provider alone; ask the guest for its extended report (configfs-tsm `auxblob`)";
             self.nobody_has("VLEK of this TCB".to_owned(), remedy);
         }
-        held.map(|candidate| candidate.product)
+        None
     }
 
     /// The product of the first VCEK that is to be had.
     async fn vcek(&mut self, needs: &SnpNeeds) -> Option<&'static str> {
         let Some(chip_id) = needs.chip_id else {
-            let held = needs.candidates.iter().find(|candidate| self.holds_vcek_of(candidate));
-            if held.is_none() {
+            if !self.holds_leaf("SEV-VCEK", needs) {
                 let remedy =
                     "the host masks the chip id, so that nobody can be asked; ask the host for the certificate";
                 self.nobody_has("VCEK of this chip and TCB".to_owned(), remedy);
             }
-            return held.map(|candidate| candidate.product);
+            return None;
         };
         let mut missing = Vec::new();
         for tcb in &needs.candidates {
@@ -120,10 +125,11 @@ impl Completion<'_> {
         None
     }
 
-    fn holds_vcek_of(&self, candidate: &SnpTcb) -> bool {
-        self.held.iter().any(|hint| {
+    /// Whether a certificate is held that calls itself this, for one of the TCBs that the report may be of.
+    fn holds_leaf(&self, name: &str, needs: &SnpNeeds) -> bool {
+        self.held.hints.iter().any(|hint| {
             let HintKind::Certificate { leaf: Some(leaf) } = &hint.kind else { return false };
-            hint.name == "SEV-VCEK" && leaf.tcb == *candidate
+            hint.name == name && needs.candidates.contains(&leaf.tcb)
         })
     }
 
@@ -148,7 +154,7 @@ impl Completion<'_> {
     }
 
     fn nobody_has(&mut self, what: String, remedy: &'static str) {
-        self.outcome.missing.push(Missing { what, remedy: Some(remedy), tried: Vec::new() });
+        self.outcome.missing.push(Missing { document: None, what, remedy: Some(remedy), tried: Vec::new() });
     }
 
     async fn need(&mut self, document: Document) {
@@ -158,14 +164,11 @@ impl Completion<'_> {
     }
 
     async fn obtain(&mut self, document: Document) -> Result<(), Missing> {
-        if document.is_among(&self.held, self.now) {
-            self.outcome.held.push(document);
-            return Ok(());
-        }
+        let missing =
+            |remedy, tried| Missing { document: Some(document.clone()), what: document.to_string(), remedy, tried };
         let asks: Vec<_> = self.fetcher.sources.iter().filter_map(|source| source.ask(&document)).collect();
         if asks.is_empty() {
-            let remedy = Some("none of the named sources serves such documents");
-            return Err(Missing { what: document.to_string(), remedy, tried: Vec::new() });
+            return Err(missing(Some("none of the named sources serves such documents"), Vec::new()));
         }
         // One answer can be several documents, as THIM's is, and need not be asked for again.
         let urls: Vec<_> = asks.iter().map(|ask| ask.url.to_string()).collect();
@@ -184,6 +187,7 @@ impl Completion<'_> {
                     file_name: format!("{}.{}", ask.stem, extension(&read.bytes)),
                     serves_as: vec![document],
                     url: ask.url.to_string(),
+                    age: origin.age(self.fetcher.means.clock.wall()),
                     origin,
                     valid_from: read.from,
                     valid_until: read.until,
@@ -192,7 +196,7 @@ impl Completion<'_> {
                 });
                 Ok(())
             }
-            Err(tried) => Err(Missing { what: document.to_string(), remedy: None, tried }),
+            Err(tried) => Err(missing(None, tried)),
         }
     }
 }

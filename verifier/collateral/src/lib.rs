@@ -9,27 +9,33 @@
 //!
 //! Never on a verifying path unless somebody asks for it: the verifier knows nothing of this crate.
 //!
-//! ```no_run
-//! use teegate_collateral::{Fetcher, Settings};
-//! use teegate_intake::evidence;
-//! use teegate_verifier::{UnixTime, needs_of};
+//! **What came with the evidence never stands in for an answer.** Whoever is judged chose it, and an older list or TCB info
+//! does not say what was revoked, or found wanting, since. So everything that has an order in time is asked for, and of what
+//! came along only certificates go into the pool beside the answers:
 //!
-//! # async fn example(now: UnixTime) -> Result<(), Box<dyn std::error::Error>> {
+//! ```no_run
+//! use teegate_collateral::{Fetcher, Held, Settings};
+//! use teegate_intake::evidence;
+//! use teegate_verifier::{Policy, UnixTime, needs_of, verify};
+//!
+//! # async fn example(policy: &Policy, now: UnixTime) -> Result<(), Box<dyn std::error::Error>> {
 //! let evidence = evidence::load("report.bin".as_ref(), None)?;
 //! let needs = needs_of(&evidence.as_evidence(&evidence.endorsements))?;
 //! let fetcher = Fetcher::new(Settings::default());
-//! let outcome = fetcher.complete(&needs, &evidence.endorsements, now).await;
+//! let outcome = fetcher.complete(&needs, &Held::unverified(&evidence.endorsements), now).await;
 //! for missing in &outcome.missing {
 //!     eprintln!("{missing}");
 //! }
 //! let mut endorsements = outcome.endorsements()?;
-//! endorsements.extend(&evidence.endorsements);
+//! endorsements.extend(&evidence.endorsements.without_order_in_time());
+//! let verdict = verify(&evidence.as_evidence(&endorsements), policy, now);
+//! # drop(verdict);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The walk of one completion, downwards through the files: [`Fetcher`] (which documents, in which order, from where) →
-//! `pursuit` (one document: cache, sources in turn, waiting, stale) → `flight` (one question at a time) → `link` (one
+//! The walk of one completion, downwards through the files: [`Fetcher`] (which documents, in which order, from where; [`Held`]
+//! says what need not be asked for) → `pursuit` (one document: cache, sources in turn, waiting, stale) → `flight` (one question at a time) → `link` (one
 //! bounded exchange) → `answer` (is this the document?) → `cache`.
 
 mod answer;
@@ -39,6 +45,7 @@ mod document;
 mod failure;
 mod fetcher;
 mod flight;
+mod held;
 mod link;
 mod outcome;
 mod pace;
@@ -46,11 +53,13 @@ mod pursuit;
 mod settings;
 mod source;
 mod url;
+mod words;
 
 pub use clock::{Clock, SystemClock};
 pub use document::{AmdKey, Document, Update};
 pub use failure::{Failure, Tried};
 pub use fetcher::Fetcher;
-pub use outcome::{Missing, Obtained, Origin, Outcome};
+pub use held::Held;
+pub use outcome::{Missing, OUT_OF_REACH, Obtained, Origin, Outcome};
 pub use settings::{Limits, Patience, Settings, TlsRoots, Updates};
 pub use source::{Service, Source, SourceError};

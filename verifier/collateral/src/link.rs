@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::settings::{Limits, TlsRoots};
 use crate::source::Ask;
 use crate::url::Base;
+use crate::words::shown;
 
 /// An answer of status 200, whole.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Link {
         }
         let Tls(connector) = self.connector.get_or_init(|| connector(&self.roots)).as_ref().map_err(Clone::clone)?;
         let name = ServerName::try_from(bare.to_owned()).map_err(|error| error.to_string())?;
-        let tls = connector.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?;
+        let tls = connector.connect(name, tcp).await.map_err(|error| format!("TLS: {}", shown(&error.to_string())))?;
         Ok(Box::new(tls))
     }
 
@@ -167,9 +168,8 @@ fn judge(status: StatusCode, headers: &HeaderMap, wall: UnixTime) -> Result<(), 
 
 /// A header field in plain characters, at most so many that an error stays readable; empty where there is none.
 fn text(headers: &HeaderMap, name: &str) -> String {
-    const LONGEST: usize = 200;
     let value = headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    value.unwrap_or_default().chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+    shown(&value.unwrap_or_default())
 }
 
 /// `Retry-After`: seconds, or an instant, which is held against the service's own `Date` so that only its clock counts.

@@ -1,9 +1,10 @@
 //! What came of it: the documents, where each is from and how long it holds; what is missing, and why; what else to know.
 
 use std::fmt;
+use std::time::Duration;
 
 use teegate_intake::{IntakeError, endorsements};
-use teegate_verifier::{Endorsements, UnixTime};
+use teegate_verifier::{Endorsements, Source, UnixTime};
 
 use crate::document::Document;
 use crate::failure::Tried;
@@ -13,7 +14,7 @@ use crate::failure::Tried;
 pub struct Outcome {
     /// The documents, each once.
     pub documents: Vec<Obtained>,
-    /// What was there already and holds, so that nobody was asked.
+    /// What was held already and had vouched for the evidence, so that nobody was asked.
     pub held: Vec<Document>,
     /// What could not be had.
     pub missing: Vec<Missing>,
@@ -27,13 +28,14 @@ impl Outcome {
         self.missing.is_empty()
     }
 
-    /// The documents as the verifier takes them.
+    /// The documents as the verifier takes them: fetched, each from where and how long ago.
     ///
     /// # Errors
     /// None that is expected: every document was recognised before it got here.
     pub fn endorsements(&self) -> Result<Endorsements, IntakeError> {
-        let mut pool = Endorsements::new();
+        let mut pool = Endorsements::brought_by(Source::Fetched);
         for document in &self.documents {
+            pool = pool.found_in(&document.place());
             endorsements::recognise(&document.file_name, &document.bytes, &mut pool)?;
         }
         Ok(pool)
@@ -53,12 +55,40 @@ pub struct Obtained {
     pub url: String,
     /// How it came.
     pub origin: Origin,
+    /// How long ago it was asked for.
+    pub age: Duration,
     /// From when everything in it holds, by its own words.
     pub valid_from: UnixTime,
     /// Until when.
     pub valid_until: UnixTime,
     /// Who was asked first, in vain.
     pub tried: Vec<Tried>,
+}
+
+impl Obtained {
+    /// From where, and how old: what a report says of it.
+    pub fn place(&self) -> String {
+        let (url, age) = (&self.url, ago(self.age));
+        match self.origin {
+            Origin::Service => format!("{url}, asked now"),
+            Origin::Cache { .. } => format!("{url}, asked {age}"),
+            Origin::Stale { .. } => format!("{url}, asked {age}, {OUT_OF_REACH}"),
+        }
+    }
+}
+
+/// What a report says of a statement that stands in for an answer which could not be had.
+pub const OUT_OF_REACH: &str = "the vendor could not be reached";
+
+/// A time that has passed, in the largest unit that it fills.
+fn ago(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3_600 => format!("{} min ago", seconds / 60),
+        3_600..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
 }
 
 /// How a document came.
@@ -78,9 +108,23 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// How long ago the document was asked for, at `wall`.
+    pub(crate) fn age(self, wall: UnixTime) -> Duration {
+        match self {
+            Self::Service => Duration::ZERO,
+            Self::Cache { fetched_at } | Self::Stale { fetched_at } => {
+                Duration::from_secs(wall.seconds().saturating_sub(fetched_at.seconds()))
+            }
+        }
+    }
+}
+
 /// One document that could not be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
+    /// Which, where somebody could be asked for it.
+    pub document: Option<Document>,
     /// What.
     pub what: String,
     /// What to do, where nobody can be asked for it.

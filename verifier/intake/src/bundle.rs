@@ -19,6 +19,7 @@ use crate::error::{Defect, IntakeError};
 use crate::evidence::OwnedEvidence;
 use crate::json::Members;
 use crate::statement::Statement;
+use crate::words::{said, shown};
 
 /// What the first member of every bundle of this version says.
 pub const SCHEMA: &str = "teegate/bundle/1";
@@ -76,7 +77,7 @@ impl Kept {
     /// The evidence as taken in, with all that vouches for it.
     #[must_use]
     pub fn to_evidence(&self) -> OwnedEvidence {
-        OwnedEvidence::new(self.tee, self.evidence.clone(), FORM)
+        OwnedEvidence::out_of_a_bundle(self.tee, self.evidence.clone())
             .with_statements(self.statements.iter().cloned().collect())
             .with_event_log(self.event_log.clone())
     }
@@ -180,14 +181,10 @@ impl Bundle {
         let content = members.raw("content").map_err(said_of_a_bundle)?;
         let actual = digest(content);
         if stated != actual {
-            let stated: String = stated.chars().take(80).collect();
-            return Err(broken(format!(
-                "it states the digest `{}`, its content has `{actual}`",
-                stated.escape_debug()
-            )));
+            return Err(broken(format!("it states the digest `{}`, its content has `{actual}`", shown(&stated))));
         }
         let content: Content =
-            serde_json::from_str(content).map_err(|cause| broken(format!("its content: {cause}")))?;
+            serde_json::from_str(content).map_err(|cause| broken(format!("its content: {}", said(&cause))))?;
         let bundle = content.read()?;
         let canonical = bundle.to_text().map_err(said_of_a_bundle)?;
         if canonical.trim_end() != text {
@@ -306,8 +303,7 @@ impl Content {
     fn read(self) -> Result<Bundle, Defect> {
         let tee = [Tee::SevSnp, Tee::Tdx].into_iter().find(|tee| tee.name() == self.evidence.tee);
         let tee = tee.ok_or_else(|| {
-            let found: String = self.evidence.tee.chars().take(40).collect();
-            broken(format!("`evidence.tee` is `{}`, expected `sev-snp` or `tdx`", found.escape_debug()))
+            broken(format!("`evidence.tee` is `{}`, expected `sev-snp` or `tdx`", shown(&self.evidence.tee)))
         })?;
         if !self.recorded.is_consistent() {
             return Err(broken("`recorded` contradicts itself"));
@@ -330,7 +326,7 @@ impl Content {
         Ok(Bundle {
             kept,
             policy: self.policy,
-            at: UnixTime::parse(&self.at).map_err(|cause| broken(format!("`at`: {cause}")))?,
+            at: UnixTime::parse(&self.at).map_err(|_| broken(format!("`at`: `{}` is not a time", shown(&self.at))))?,
             report_data,
             recorded: self.recorded,
             creator: self.creator,
@@ -387,10 +383,9 @@ fn place(expected: &str, found: &str) -> String {
 }
 
 fn other_schema(schema: &str) -> Defect {
-    let found: String = schema.chars().take(40).collect();
     Defect::Broken {
         kind: "bundle",
-        defect: format!("its schema is `{}`, this release reads `{SCHEMA}`", found.escape_debug()),
+        defect: format!("its schema is `{}`, this release reads `{SCHEMA}`", shown(schema)),
         remedy: "use a release of teegate that reads that schema, or create the bundle again",
     }
 }
@@ -406,7 +401,7 @@ fn broken(defect: impl Into<String>) -> Defect {
     Defect::Broken {
         kind: "bundle",
         defect: defect.into(),
-        remedy: "copy the file again from where it was created, byte for byte, or create the bundle again",
+        remedy: "copy the file again from where it was created, byte for byte, or create it again with `teegate bundle create`",
     }
 }
 

@@ -83,7 +83,11 @@ fn usize_of(bytes: [u8; 4]) -> usize {
 }
 
 fn broken(defect: String) -> Defect {
-    Defect::Broken { kind: "SNP certificate table", defect, remedy: "take it from the host again, unchanged" }
+    Defect::Broken {
+        kind: "SNP certificate table",
+        defect,
+        remedy: "take it from the host again, unchanged, or leave it out: `teegate fetch EVIDENCE --into DIR` asks AMD",
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use teegate_protocol::evidence::{EndorsementsKind, EvidenceKind};
 use crate::cbor::{Item, Reader};
 use crate::endorsements;
 use crate::error::Defect;
+use crate::words::shown;
 use crate::wrapper::{EVIDENCE_INDICATOR, Unwrapped, broken, tee_of, unrecognised};
 
 /// Records of a collection that are looked at; nobody sends a dozen.
@@ -107,7 +108,7 @@ enum Label<'a> {
 impl std::fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Text(text) => f.write_str(&short(text)),
+            Self::Text(text) => f.write_str(&shown(text)),
             Self::Unsigned(number) => write!(f, "{number}"),
             Self::Negative(number) => write!(f, "{}", -1 - i128::from(*number)),
         }
@@ -171,7 +172,7 @@ impl Contents {
                 return Err(broken("it holds an event log twice".to_owned()));
             }
         } else {
-            self.other = Some(short(media_type));
+            self.other = Some(shown(media_type));
         }
         Ok(self)
     }
@@ -192,10 +193,6 @@ fn content_format(tag: u64) -> Defect {
     let delta = tag.saturating_sub(*CONTENT_FORMATS.start());
     let format = delta / 256 * 255 + delta % 256;
     unrecognised(format!("a CMW tag of CoAP content format {format}, of which no report or quote is known"))
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(80).collect::<String>().escape_debug().to_string()
 }
 
 #[cfg(test)]

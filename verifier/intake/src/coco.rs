@@ -13,9 +13,11 @@ use crate::wrapper::{Unwrapped, tee_of};
 
 /// Whether `text` has the members of the attester `snp` or `tdx`.
 pub(crate) fn looks_like_coco(text: &str) -> bool {
-    text.starts_with('{')
-        && Members::parse(text)
-            .is_ok_and(|found| found.has("attestation_report") || (found.has("quote") && found.has("cc_eventlog")))
+    let is_object = |text: &str| text.starts_with('{');
+    is_object(text)
+        && Members::parse(text).is_ok_and(|found| {
+            found.raw("attestation_report").is_ok_and(is_object) || (found.has("quote") && found.has("cc_eventlog"))
+        })
 }
 
 /// Takes the evidence out of the JSON that fills `text`.
@@ -42,7 +44,8 @@ fn broken(defect: String) -> Defect {
     Defect::Broken {
         kind: "CoCo evidence",
         defect,
-        remedy: "save the answer of the attestation agent (`/aa/evidence`) as it was sent",
+        remedy: "save the answer of the attestation agent (`/aa/evidence`) as it was sent, or take evidence in the guest with \
+                 `teegate record --into DIR`",
     }
 }
 
@@ -67,7 +70,13 @@ mod tests {
 
     #[test]
     fn other_json_is_not_taken_for_it() {
-        for text in ["{}", r#"{"quote":{"message":[]},"report":[]}"#, r#"{"evidence":["a","b"]}"#, "[1]"] {
+        for text in [
+            "{}",
+            r#"{"quote":{"message":[]},"report":[]}"#,
+            r#"{"evidence":["a","b"]}"#,
+            "[1]",
+            r#"{"attestation_report":"AAAA"}"#,
+        ] {
             assert!(!looks_like_coco(text), "{text}");
         }
     }

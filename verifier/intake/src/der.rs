@@ -71,7 +71,7 @@ fn broken(defect: impl Into<String>) -> Defect {
     Defect::Broken {
         kind: "DER certificate or revocation list",
         defect: defect.into(),
-        remedy: "fetch it again, and convert it with no other tool than a copy",
+        remedy: "fetch it again (`teegate fetch EVIDENCE --into DIR`), and convert it with no other tool than a copy",
     }
 }
 

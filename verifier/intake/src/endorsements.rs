@@ -19,18 +19,53 @@ use crate::{certificate_table, der, files, pem, saved_response};
 /// # Errors
 /// When a path cannot be read, is too large, or holds something that begins like an endorsement and is not well formed.
 pub fn load_paths(paths: &[PathBuf]) -> Result<Endorsements, IntakeError> {
-    load(paths).map(|loaded| loaded.endorsements)
+    load(paths).map(|loaded| loaded.endorsements())
 }
 
 /// The outcome of [`load`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
-    /// Everything that was recognised.
-    pub endorsements: Endorsements,
-    /// The same, one by one: what a bundle keeps.
-    pub statements: Vec<Statement>,
+    /// Everything that was recognised, in the order of the files.
+    pub found: Vec<Found>,
     /// Files in named folders that hold no endorsement, each with the reason.
     pub ignored: Vec<IntakeError>,
+}
+
+/// One statement, and the file that held it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The statement.
+    pub statement: Statement,
+    /// The file, as it was named.
+    pub file: String,
+}
+
+impl Loaded {
+    /// The pool that the verifier chooses from: supplied by the user, each statement with its file.
+    #[must_use]
+    pub fn endorsements(&self) -> Endorsements {
+        self.endorsements_with(|_| None)
+    }
+
+    /// The same, where `remark` says more of how a statement comes to count.
+    #[must_use]
+    pub fn endorsements_with(&self, remark: impl Fn(&Statement) -> Option<String>) -> Endorsements {
+        let mut pool = Endorsements::new();
+        for Found { statement, file } in &self.found {
+            let place = match remark(statement) {
+                Some(remark) => format!("{file}, {remark}"),
+                None => file.clone(),
+            };
+            pool = pool.found_in(&place);
+            statement.clone().add_to(&mut pool);
+        }
+        pool
+    }
+
+    /// The statements one by one: what a bundle keeps.
+    pub fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.found.iter().map(|found| &found.statement)
+    }
 }
 
 /// As [`load_paths`], with the files that were passed over.
@@ -38,16 +73,19 @@ pub struct Loaded {
 /// # Errors
 /// As [`load_paths`].
 pub fn load(paths: &[PathBuf]) -> Result<Loaded, IntakeError> {
-    let mut loaded = Loaded { endorsements: Endorsements::new(), statements: Vec::new(), ignored: Vec::new() };
+    let mut loaded = Loaded::default();
     for file in files::read_all(paths)? {
-        match statements(&file.bytes).map_err(|defect| IntakeError::new(display(&file.path), defect)) {
+        let name = display(&file.path);
+        match statements(&file.bytes).map_err(|defect| IntakeError::new(name.clone(), defect)) {
             Err(error) if !file.named && matches!(error.defect(), Defect::Unrecognised { .. }) => {
                 loaded.ignored.push(error)
             }
-            outcome => loaded.statements.extend(outcome?),
+            outcome => {
+                let found = |statement| Found { statement, file: name.clone() };
+                loaded.found.extend(outcome?.into_iter().map(found));
+            }
         }
     }
-    loaded.statements.iter().for_each(|statement| statement.clone().add_to(&mut loaded.endorsements));
     Ok(loaded)
 }
 
@@ -109,9 +147,11 @@ fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
 const BLANK: [char; 5] = [' ', '\t', '\r', '\n', '\0'];
 
 fn from_pem(text: &str) -> Result<Vec<Statement>, Defect> {
-    let documents = pem::documents(text)?;
+    let pem::Blocks { documents, others } = pem::blocks(text)?;
     if documents.is_empty() {
-        return Err(unrecognised("PEM blocks, none of them a `CERTIFICATE` or an `X509 CRL`"));
+        let labels: Vec<_> = others.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+        return Err(unrecognised(format!("PEM blocks{labels}, none of them a `CERTIFICATE` or an `X509 CRL`")));
     }
     documents.into_iter().map(Statement::from_der).collect()
 }
@@ -178,7 +218,8 @@ fn unrecognised(found: impl Into<String>) -> Defect {
         found: found.into(),
         expected: "a certificate or CRL (DER or PEM), an SNP certificate table, Intel TCB info or QE identity with its `signature`, \
                    `dcap-qvl` collateral, or an Azure THIM answer",
-        remedy: "leave the file out of `--endorsements`, or save the vendor's answer as it was sent",
+        remedy: "`teegate fetch EVIDENCE --into DIR` writes what the evidence needs; leave this file out, or save the vendor's \
+                 answer as it was sent",
     }
 }
 
@@ -308,7 +349,8 @@ mod tests {
         std::fs::write(folder.path().join("list.crl"), hex::decode(CRL_HEX).unwrap()).unwrap();
 
         let loaded = load(&[folder.path().to_owned()]).unwrap();
-        assert_eq!(loaded.endorsements.len(), 1);
+        assert_eq!((loaded.endorsements().len(), loaded.statements().count()), (1, 1));
+        assert_eq!(loaded.found[0].file, folder.path().join("list.crl").display().to_string());
         let ignored: Vec<_> = loaded.ignored.iter().map(IntakeError::subject).collect();
         assert_eq!(ignored, [notes.display().to_string()]);
 

@@ -1,4 +1,4 @@
-//! Recognises evidence: the bare report or quote, its hexadecimal text, a firmware response, a conceptual message wrapper (CMW) in
+//! Recognises evidence: the bare report or quote, its hexadecimal or base64 text, a firmware response, a conceptual message wrapper (CMW) in
 //! JSON or CBOR, the JSON of Confidential Containers, an attestation of Google's Go libraries, a configfs-tsm folder, a
 //! [bundle](crate::bundle).
 //!
@@ -8,10 +8,12 @@
 use std::io;
 use std::path::Path;
 
-use teegate_verifier::{Endorsements, Evidence, Tee};
+use teegate_verifier::{Endorsements, Evidence, Source, Tee};
 
 use crate::bundle::{self, Bundle};
+use crate::encoded::{self, Decoded};
 use crate::error::{Defect, IntakeError};
+use crate::first_bytes::{begins_like, could_be};
 use crate::statement::Statement;
 use crate::wrapper::{self, Unwrapped};
 use crate::{certificate_table, cmw_cbor, coco, endorsements, files, go_attestation};
@@ -23,7 +25,9 @@ pub struct OwnedEvidence {
     pub tee: Tee,
     /// The report or quote, exactly as received.
     pub bytes: Vec<u8>,
-    /// What came along with it. It is as hostile as the evidence, and harmless: the verifier believes signatures, not sources.
+    /// What came along with it, as brought by the evidence, or by the bundle that it was in. It is as hostile as the
+    /// evidence: the verifier believes signatures, and whoever asks the vendors lets nothing of it that has an order in time
+    /// stand in for their answers ([`Endorsements::without_order_in_time`]).
     pub endorsements: Endorsements,
     /// The event log of the boot, where one came along. Nothing in it is believed until it replays to what a quote states.
     pub event_log: Option<Vec<u8>>,
@@ -36,7 +40,13 @@ pub struct OwnedEvidence {
 impl OwnedEvidence {
     /// Evidence alone.
     pub(crate) fn new(tee: Tee, bytes: Vec<u8>, form: &'static str) -> Self {
-        Self { tee, bytes, endorsements: Endorsements::new(), event_log: None, form, carried: Vec::new() }
+        let endorsements = Endorsements::brought_by(Source::Evidence);
+        Self { tee, bytes, endorsements, event_log: None, form, carried: Vec::new() }
+    }
+
+    /// Evidence alone, out of a bundle: what comes along with it, whoever made the bundle chose.
+    pub(crate) fn out_of_a_bundle(tee: Tee, bytes: Vec<u8>) -> Self {
+        Self { endorsements: Endorsements::brought_by(Source::Bundle), ..Self::new(tee, bytes, bundle::FORM) }
     }
 
     /// The same, with more that came along.
@@ -137,8 +147,14 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
         if text.starts_with(['{', '[']) {
             return wrapper::unwrap(text).map(OwnedEvidence::from);
         }
-        if let Some(decoded) = from_hex_text(text) {
-            return from_raw(&decoded, insist, "hexadecimal text");
+        if let Some(Decoded { bytes: decoded, form }) = encoded::decode(text)
+            && (form == encoded::HEXADECIMAL || is_evidence(&decoded, insist))
+        {
+            return from_raw(&decoded, insist, form);
+        }
+        // Words are nobody's report, whatever is insisted on.
+        if text.chars().all(|c| !c.is_control() || c.is_ascii_whitespace()) {
+            return Err(unrecognised(bytes));
         }
     }
     if let Some(kind) = go_attestation::kind(bytes) {
@@ -150,12 +166,15 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
     from_raw(bytes, insist, "raw bytes")
 }
 
-/// The bytes that hexadecimal text spells, with or without `0x` and with any line breaks.
-fn from_hex_text(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    hex::decode(digits).ok().filter(|bytes| !bytes.is_empty())
+/// Whether bytes out of base64, which any word may be, are evidence, or of a length that evidence may have and insisted on.
+fn is_evidence(decoded: &[u8], insist: Option<Tee>) -> bool {
+    let body = from_firmware_response(decoded).unwrap_or(decoded);
+    let long_enough = insist.is_some() && decoded.len() >= SHORTEST_INSISTED;
+    begins_like(body).is_some() || body.len() == SNP_REPORT_BYTES || long_enough
 }
+
+/// Longer than what is base64 by accident, and shorter than any evidence that was cut to pieces.
+const SHORTEST_INSISTED: usize = 128;
 
 fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<OwnedEvidence, Defect> {
     if let Some(report) = from_firmware_response(bytes) {
@@ -191,45 +210,6 @@ fn from_firmware_response(bytes: &[u8]) -> Option<&[u8]> {
     let (report, padding) = bytes.strip_prefix(&HEADER)?.split_at_checked(SNP_REPORT_BYTES)?;
     padding.iter().all(|byte| *byte == 0).then_some(report)
 }
-
-/// The platform that the first bytes name, whether or not the rest is well formed.
-fn begins_like(bytes: &[u8]) -> Option<Tee> {
-    if is_quote(bytes) {
-        return Some(Tee::Tdx);
-    }
-    is_report(bytes).then_some(Tee::SevSnp)
-}
-
-/// Whether nothing in the first bytes speaks against evidence of `tee`.
-fn could_be(tee: Tee, bytes: &[u8]) -> bool {
-    match tee {
-        Tee::SevSnp => is_report(bytes),
-        Tee::Tdx => is_quote(bytes) || is_quote_of_any_key(bytes),
-    }
-}
-
-/// Whether the bytes begin like a report: with its version, a little-endian u32. Five exist; room is left for versions that do
-/// not exist yet and for reports that were cut or extended, because the verifier refuses those by name.
-fn is_report(bytes: &[u8]) -> bool {
-    matches!(bytes, [1..=15, 0, 0, 0, ..])
-}
-
-/// Whether the bytes begin with the header of an Intel quote: version u16, attestation key type u16 (2 or 3), TEE type u32, and
-/// at 12 the vendor id of Intel's quoting enclave. Either of the last two is enough: the verifier says what is wrong with the
-/// other. The key type tells the header from a report of the same version for a guest of security version 129.
-fn is_quote(bytes: &[u8]) -> bool {
-    let tdx_type = matches!(bytes, [4 | 5, 0, 2 | 3, 0, 0x81, 0, 0, 0, ..]);
-    let vendor = bytes.get(12..28).is_some_and(|id| *id == INTEL_QE_VENDOR_ID);
-    tdx_type || vendor
-}
-
-/// The header of a TDX quote but for its attestation key type, so that the verifier may refuse an unknown one.
-fn is_quote_of_any_key(bytes: &[u8]) -> bool {
-    matches!(bytes, [4 | 5, 0, _, _, 0x81, 0, 0, 0, ..])
-}
-
-/// 939A7233-F79C-4CA9-940A-0DB3957F0607, bytes as written.
-const INTEL_QE_VENDOR_ID: [u8; 16] = *b"\x93\x9a\x72\x33\xf7\x9c\x4c\xa9\x94\x0a\x0d\xb3\x95\x7f\x06\x07";
 
 /// An extended guest request answers the report and, behind it, the host's certificate table: with no certificates, that is the
 /// entry that ends it and padding, all zeros. Anything else behind a report stays with it, for the verifier to refuse.
@@ -277,20 +257,34 @@ fn unrecognised(bytes: &[u8]) -> Defect {
         _ if !endorsements::statements(bytes).unwrap_or_default().is_empty() => {
             "an endorsement, not evidence".to_owned()
         }
-        _ => format!("{} bytes that begin with {}", bytes.len(), hex::encode(bytes.get(..8).unwrap_or(bytes))),
+        _ => match std::str::from_utf8(bytes).ok().and_then(encoded::decode) {
+            Some(Decoded { bytes: inside, form }) if inside.len() >= SHORTEST_INSISTED => {
+                format!("{form} of {}", beginning(&inside))
+            }
+            _ => beginning(bytes),
+        },
     };
     Defect::Unrecognised {
         found,
-        expected: "an SEV-SNP report (1,184 bytes, version 2 to 5), a TDX quote (version 4 or 5), either as hexadecimal, a CMW in \
-                   JSON or CBOR, CoCo evidence JSON, an attestation of Google's Go libraries in binary, a teegate bundle, or a \
-                   configfs-tsm folder",
-        remedy: "pass the evidence as the platform gave it; if you know what it is, insist with `--tee snp` or `--tee tdx`",
+        expected: "an SEV-SNP report (1,184 bytes, version 2 to 5), a TDX quote (version 4 or 5), either as hexadecimal or base64, a \
+                   CMW in JSON or CBOR, CoCo evidence JSON, an attestation of Google's Go libraries in binary, a teegate bundle, or \
+                   a configfs-tsm folder",
+        remedy: "pass the evidence as the platform gave it; `teegate record --into DIR` takes it on a TEE, and certificates and \
+                 collateral go to `--endorsements`",
     }
+}
+
+fn beginning(bytes: &[u8]) -> String {
+    format!("{} bytes that begin with {}", bytes.len(), hex::encode(bytes.get(..8).unwrap_or(bytes)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use crate::first_bytes::INTEL_QE_VENDOR_ID;
 
     fn snp(length: usize, version: u8) -> Vec<u8> {
         let mut bytes = vec![0xEE; length];
@@ -335,6 +329,36 @@ mod tests {
             for text in [digits.clone(), format!("0x{digits}\n"), wrapped, digits.to_uppercase()] {
                 let evidence = recognise(text.as_bytes(), None).unwrap();
                 assert_eq!((&evidence.bytes, evidence.form), (&bytes, "hexadecimal text"));
+            }
+        }
+    }
+
+    /// Most services hand a report or quote out so. A platform that is insisted on changes nothing but what it is cut to.
+    #[test]
+    fn base64_is_the_same_evidence() {
+        let behind = [snp(1_184, 3), vec![0; 48]].concat();
+        for bytes in [snp(1_184, 2), snp(793, 2), quote(4, 0x81), quote(5, 0x81), behind] {
+            let encoded = STANDARD.encode(&bytes);
+            let url = encoded.replace('+', "-").replace('/', "_");
+            let wrapped: String =
+                encoded.as_bytes().chunks(64).flat_map(|line| [line, b"\r\n"].concat()).map(char::from).collect();
+            let bare = url.trim_end_matches('=').to_owned();
+            for text in
+                [encoded.clone(), format!("{encoded}\n"), wrapped, url, bare, encoded.trim_end_matches('=').to_owned()]
+            {
+                let evidence = recognise(text.as_bytes(), None).unwrap();
+                assert_eq!((evidence.tee, evidence.form), (recognise(&bytes, None).unwrap().tee, "base64 text"));
+                assert_eq!(evidence.bytes, recognise(&bytes, None).unwrap().bytes);
+                assert_eq!(recognise(text.as_bytes(), Some(evidence.tee)).unwrap().bytes, evidence.bytes);
+            }
+        }
+        let cut = STANDARD.encode(&quote(9, 0x81)[..200]);
+        assert_eq!(recognise(cut.as_bytes(), Some(Tee::Tdx)).unwrap().bytes.len(), 200);
+        // Words are base64 too, and nobody's quote.
+        for words in ["plainwords", "deadbeefdeadbeeg"] {
+            for insist in [None, Some(Tee::SevSnp), Some(Tee::Tdx)] {
+                let error = recognise(words.as_bytes(), insist).unwrap_err();
+                assert!(matches!(error.defect(), Defect::Unrecognised { .. }), "{words} {insist:?}: {error}");
             }
         }
     }
@@ -431,7 +455,9 @@ mod tests {
 
     #[test]
     fn what_is_no_evidence_says_what_was_found_and_expected() {
+        let text = STANDARD.encode([0x41; 200]);
         for (bytes, found) in [
+            (text.as_bytes(), "base64 text of 200 bytes that begin with 4141414141414141"),
             (&b""[..], "an empty file"),
             (b"\xFF\xFE\xFD", "3 bytes that begin with fffefd"),
             (b"plain words", "11 bytes that begin with 706c61696e20776f"),
@@ -439,6 +465,7 @@ mod tests {
         ] {
             let error = recognise(bytes, None).unwrap_err().to_string();
             assert!(error.contains(found) && error.contains("expected an SEV-SNP report"), "{error}");
+            assert!(!error.contains("--tee"), "no flag makes evidence of it: {error}");
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::Defect;
+use crate::words::{said, shown};
 
 /// Vendors' documents nest six levels deep.
 const MAX_DEPTH: usize = 32;
@@ -22,7 +23,7 @@ impl<'a> Members<'a> {
         if deeper_than(text, MAX_DEPTH) {
             return Err(broken(format!("nested more than {MAX_DEPTH} levels deep")));
         }
-        serde_json::from_str(text).map_err(|cause| broken(cause.to_string()))
+        serde_json::from_str(text).map_err(|cause| broken(said(&cause)))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -37,6 +38,16 @@ impl<'a> Members<'a> {
     /// A member that must be a string.
     pub(crate) fn text(&self, name: &str) -> Result<String, Defect> {
         serde_json::from_str(self.raw(name)?).map_err(|_| broken(format!("member `{name}` is not a string")))
+    }
+
+    /// The names of the members, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The members in order, each with the exact text of its value.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
     }
 
     /// The content of every member that is a string.
@@ -70,7 +81,7 @@ fn broken(defect: String) -> Defect {
     Defect::Broken {
         kind: "JSON document",
         defect,
-        remedy: "save the vendor's answer as it was sent, without editing it",
+        remedy: "save the vendor's answer as it was sent, without editing it; `teegate fetch EVIDENCE --into DIR` does",
     }
 }
 
@@ -110,7 +121,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                         return Err(A::Error::custom(format_args!("more than {MAX_MEMBERS} members")));
                     }
                     if members.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom(format_args!("member `{}` stands twice", name.escape_debug())));
+                        return Err(A::Error::custom(format_args!("member `{}` stands twice", shown(&name))));
                     }
                     members.push((name, value));
                 }

@@ -1,5 +1,5 @@
 //! Turns what people have into [`Evidence`](teegate_verifier::Evidence) and [`Endorsements`](teegate_verifier::Endorsements):
-//! files, folders, envelopes, hexadecimal text, each recognised by its content and never by its name.
+//! files, folders, envelopes, hexadecimal and base64 text, each recognised by its content and never by its name.
 //!
 //! Nothing is decided here. What is recognised is handed on byte for byte; whether to believe it is the verifier's question.
 //! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
@@ -11,17 +11,21 @@ mod certificate_table;
 mod cmw_cbor;
 mod coco;
 mod der;
+mod encoded;
 pub mod endorsements;
 mod error;
 pub mod evidence;
 mod files;
+mod first_bytes;
 mod go_attestation;
 mod json;
 mod label;
+mod lookalike;
 mod pem;
 mod protobuf;
 mod saved_response;
 mod statement;
+mod words;
 mod wrapper;
 
 pub use error::{Defect, IntakeError};

@@ -2,12 +2,14 @@
 //! chains in its HTTP headers.
 //!
 //! Text around the blocks is passed over, so a file of saved headers or a chain with comments reads as it stands. Blocks with
-//! other labels (keys) are passed over too; an unfinished or undecodable block is an error, never silently less than was given.
+//! other labels (keys) are passed over too; an unfinished or undecodable block is an error, never silently less than was given, and
+//! so is one that holds a certificate or list under another label than RFC 7468 gives it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::Defect;
+use crate::words::shown;
 
 const BEGIN: &str = "-----BEGIN ";
 const ENCODED_BEGIN: &str = "-----BEGIN%20";
@@ -18,8 +20,29 @@ pub(crate) fn looks_like_pem(text: &str) -> bool {
     text.contains(BEGIN) || text.contains(ENCODED_BEGIN)
 }
 
-/// The DER of every certificate and revocation list in the text, in order.
-pub(crate) fn documents(text: &str) -> Result<Vec<Vec<u8>>, Defect> {
+/// What the blocks of a text hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Blocks {
+    /// The DER of every certificate and revocation list, in order.
+    pub(crate) documents: Vec<Vec<u8>>,
+    /// The labels of the blocks that were passed over, each cut.
+    pub(crate) others: Vec<String>,
+}
+
+/// Labels under which other tools write what is read here, and what to do about each.
+const OTHER_LABELS: [(&str, &str); 5] = [
+    ("X509 CERTIFICATE", "an old name for `CERTIFICATE`: rename the label"),
+    ("X.509 CERTIFICATE", "an old name for `CERTIFICATE`: rename the label"),
+    ("TRUSTED CERTIFICATE", "OpenSSL's own form: `openssl x509 -in FILE` writes a `CERTIFICATE`"),
+    ("CRL", "another name for `X509 CRL`: rename the label"),
+    ("PKCS7", "a container: `openssl pkcs7 -in FILE -print_certs` writes `CERTIFICATE`s"),
+];
+
+/// Labels of a file of keys and the like that are repeated in an error.
+const MAX_OTHERS: usize = 4;
+
+/// The certificates and revocation lists in the text, and what else it holds.
+pub(crate) fn blocks(text: &str) -> Result<Blocks, Defect> {
     let decoded;
     let text = if text.contains(ENCODED_BEGIN) {
         decoded = percent_decode(text)?;
@@ -27,25 +50,30 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Vec<u8>>, Defect> {
     } else {
         text
     };
-    let mut documents = Vec::new();
+    let mut blocks = Blocks::default();
     let mut rest = text;
+    let mut number = 0_usize;
     while let Some((_, block)) = rest.split_once(BEGIN) {
-        let number = documents.len() + 1;
+        number = number.saturating_add(1);
         let (label, body) =
             block.split_once(DASHES).ok_or_else(|| broken(format!("block {number} has no end of its first line")))?;
         let end = format!("{DASHES}END {label}{DASHES}");
         let (body, after) = body
             .split_once(&end)
-            .ok_or_else(|| broken(format!("block {number}, `{}`, has no matching end line", printable(label))))?;
+            .ok_or_else(|| broken(format!("block {number}, `{}`, has no matching end line", shown(label))))?;
         if matches!(label, "CERTIFICATE" | "X509 CRL") {
             let digits: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
             let der =
                 STANDARD.decode(digits).map_err(|cause| broken(format!("block {number} is not base64: {cause}")))?;
-            documents.push(der);
+            blocks.documents.push(der);
+        } else if let Some((_, remedy)) = OTHER_LABELS.iter().find(|(other, _)| *other == label) {
+            return Err(broken(format!("block {number} is a `{label}`, {remedy}")));
+        } else if blocks.others.len() < MAX_OTHERS {
+            blocks.others.push(shown(label));
         }
         rest = after;
     }
-    Ok(documents)
+    Ok(blocks)
 }
 
 /// Percent-decoding as in a URI (RFC 3986): a plus sign stays a plus sign, which base64 needs.
@@ -69,13 +97,12 @@ fn percent_decode(text: &str) -> Result<String, Defect> {
     String::from_utf8(decoded).map_err(|_| broken("is not text after percent-decoding"))
 }
 
-/// A label short and plain enough to repeat in a message.
-fn printable(label: &str) -> String {
-    label.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(32).collect()
-}
-
 fn broken(defect: impl Into<String>) -> Defect {
-    Defect::Broken { kind: "PEM file", defect: defect.into(), remedy: "save it again, from `-----BEGIN` to `-----END`" }
+    Defect::Broken {
+        kind: "PEM file",
+        defect: defect.into(),
+        remedy: "save it again, from `-----BEGIN` to `-----END`, or get it with `teegate fetch EVIDENCE --into DIR`",
+    }
 }
 
 #[cfg(test)]
@@ -88,22 +115,42 @@ mod tests {
 
     #[test]
     fn reads_certificates_and_lists_and_passes_over_the_rest() {
-        assert_eq!(documents(TWO).unwrap(), [vec![1, 2, 3], vec![0xFB, 0xFF]]);
+        let blocks = blocks(TWO).unwrap();
+        assert_eq!(
+            (blocks.documents, blocks.others),
+            (vec![vec![1, 2, 3], vec![0xFB, 0xFF]], vec!["PUBLIC KEY".to_owned()])
+        );
     }
 
     #[test]
     fn reads_a_header_value_and_keeps_plus_signs() {
         let encoded = "TCB-Info-Issuer-Chain: -----BEGIN%20X509%20CRL-----%0A+/8%3D%0A-----END%20X509%20CRL-----%0A";
-        assert_eq!(documents(encoded).unwrap(), [vec![0xFB, 0xFF]]);
-        assert!(documents(&encoded.replace("%3D", "%3")).unwrap_err().to_string().contains("hexadecimal"));
+        assert_eq!(blocks(encoded).unwrap().documents, [vec![0xFB, 0xFF]]);
+        assert!(blocks(&encoded.replace("%3D", "%3")).unwrap_err().to_string().contains("hexadecimal"));
+    }
+
+    /// A certificate under another label is there and not read: that is said, with what to do, and is not silently less.
+    #[test]
+    fn a_certificate_under_another_label_is_named() {
+        for (label, remedy) in [
+            ("X509 CERTIFICATE", "rename the label"),
+            ("X.509 CERTIFICATE", "rename the label"),
+            ("TRUSTED CERTIFICATE", "`openssl x509 -in FILE` writes a `CERTIFICATE`"),
+            ("CRL", "another name for `X509 CRL`"),
+            ("PKCS7", "-print_certs"),
+        ] {
+            let text = format!("{TWO}-----BEGIN {label}-----\nAQID\n-----END {label}-----\n");
+            let message = blocks(&text).unwrap_err().to_string();
+            assert!(message.contains(&format!("block 4 is a `{label}`, ")) && message.contains(remedy), "{message}");
+        }
     }
 
     #[test]
     fn half_a_block_is_an_error_and_not_half_a_chain() {
         let cut = TWO.strip_suffix("-----END X509 CRL-----\n").unwrap();
-        assert!(documents(cut).unwrap_err().to_string().contains("block 2, `X509 CRL`, has no matching end line"));
-        assert!(documents("-----BEGIN CERTIFICATE").unwrap_err().to_string().contains("block 1 has no end"));
+        assert!(blocks(cut).unwrap_err().to_string().contains("block 3, `X509 CRL`, has no matching end line"));
+        assert!(blocks("-----BEGIN CERTIFICATE").unwrap_err().to_string().contains("block 1 has no end"));
         let wrong = TWO.replace("AQID", "AQ*D");
-        assert!(documents(&wrong).unwrap_err().to_string().contains("block 1 is not base64"));
+        assert!(blocks(&wrong).unwrap_err().to_string().contains("block 1 is not base64"));
     }
 }

@@ -13,7 +13,9 @@ use teegate_verifier::Tee;
 use crate::endorsements;
 use crate::error::Defect;
 use crate::json::Members;
+use crate::lookalike;
 use crate::statement::Statement;
+use crate::words::{said, shown};
 
 /// What came out of a wrapper.
 #[derive(Debug)]
@@ -31,12 +33,14 @@ pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
 }
 
 fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
-    if !Members::parse(text)?.has("evidence") {
+    let members = Members::parse(text)?;
+    // Many wrap something that they call evidence; an envelope of ours has the manifest beside it, and its type.
+    if !(members.has("evidence") && (members.has("manifest") || members.has("__cmwc_t"))) {
         let known = endorsements::statements(text.as_bytes()).is_ok();
         return Err(unrecognised(if known {
-            "an endorsement, not evidence"
+            "an endorsement, not evidence".to_owned()
         } else {
-            "a JSON object without `evidence`"
+            lookalike::describe(&members)
         }));
     }
     let envelope = Envelope::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;
@@ -56,15 +60,14 @@ fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
 
 /// `[type, base64url value]` or `[type, base64url value, indicator]`.
 fn from_record(text: &str) -> Result<Unwrapped, Defect> {
-    let elements: Vec<Value> = serde_json::from_str(text).map_err(|cause| broken(cause.to_string()))?;
+    let elements: Vec<Value> = serde_json::from_str(text).map_err(|cause| broken(said(&cause)))?;
     let (media_type, value, indicator) = match elements.as_slice() {
         [Value::String(media_type), Value::String(value)] => (media_type, value, None),
         [Value::String(media_type), Value::String(value), indicator] => (media_type, value, Some(indicator)),
         _ => return Err(unrecognised("a JSON array that is not `[type, value]` or `[type, value, indicator]`")),
     };
     let Some(kind) = EvidenceKind::ALL.into_iter().find(|kind| kind.media_type() == media_type) else {
-        let media_type: String = media_type.chars().take(80).collect();
-        return Err(unrecognised(format!("a CMW record of type `{}`", media_type.escape_debug())));
+        return Err(unrecognised(format!("a CMW record of type `{}`", shown(media_type))));
     };
     if indicator.is_some_and(|indicator| indicator.as_u64() != Some(EVIDENCE_INDICATOR)) {
         return Err(broken(format!("the indicator is not {EVIDENCE_INDICATOR}, evidence")));
@@ -95,8 +98,9 @@ pub(crate) fn tee_of(kind: EvidenceKind) -> Result<Tee, Defect> {
 pub(crate) fn unrecognised(found: impl Into<String>) -> Defect {
     Defect::Unrecognised {
         found: found.into(),
-        expected: "a CMW that holds an SEV-SNP report or a TDX quote",
-        remedy: "pass the raw report or quote; certificates and collateral go to `--endorsements`",
+        expected: "a teegate envelope or another CMW that holds an SEV-SNP report or a TDX quote, or CoCo evidence JSON",
+        remedy: "pass the raw report or quote, as bytes, in hexadecimal or in base64 (`-` reads standard input); certificates and \
+                 collateral go to `--endorsements`",
     }
 }
 
@@ -149,7 +153,7 @@ mod tests {
         assert!(unwrap(&twice).unwrap_err().to_string().contains("`evidence` stands twice"));
         let other = text(&envelope(EvidenceKind::SnpReport)).replace("envelope:1", "envelope:2");
         assert!(unwrap(&other).unwrap_err().to_string().contains("urn:teegate:envelope:2"));
-        assert!(unwrap("{}").unwrap_err().to_string().contains("a JSON object without `evidence`"));
+        assert!(unwrap("{}").unwrap_err().to_string().contains("found an empty JSON object"));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use teegate_collateral::{Clock, Fetcher, Outcome, Patience, Settings, Source};
+use teegate_collateral::{Clock, Fetcher, Held, Outcome, Patience, Settings, Source};
 use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::tdx::TdxSet;
 use teegate_forge::time::AT;
 use teegate_measurements::GENUINE;
-use teegate_verifier::{Endorsements, Evidence, Needs, Policy, UnixTime, needs_of, verify};
+use teegate_verifier::{Endorsements, Evidence, Needs, Policy, Source as Carrier, UnixTime, needs_of, verify};
 
 /// Jumps when somebody waits, and remembers for how long they wanted to.
 #[derive(Debug)]
@@ -76,18 +76,22 @@ pub(crate) struct Subject {
     bytes: Vec<u8>,
     is_tdx: bool,
     policy: Policy,
+    /// The same without a word on revocation: what a trial before anybody is asked goes by.
+    lenient: Policy,
     pub(crate) carried: Endorsements,
 }
 
 impl Subject {
     pub(crate) fn snp(device: &SnpBuilder) -> Self {
         let SnpSet { report, ark_pem, .. } = device.build();
-        Self { bytes: report, is_tdx: false, policy: policy("amd", &ark_pem), carried: Endorsements::new() }
+        let [policy, lenient] = policies("amd", &ark_pem);
+        Self { bytes: report, is_tdx: false, policy, lenient, carried: Endorsements::brought_by(Carrier::Evidence) }
     }
 
     pub(crate) fn tdx(set: &TdxSet) -> Self {
-        let policy = policy("intel", &set.root_pem);
-        Self { bytes: set.quote.clone(), is_tdx: true, policy, carried: Endorsements::new() }
+        let [policy, lenient] = policies("intel", &set.root_pem);
+        let carried = Endorsements::brought_by(Carrier::Evidence);
+        Self { bytes: set.quote.clone(), is_tdx: true, policy, lenient, carried }
     }
 
     fn evidence<'a>(&'a self, endorsements: &'a Endorsements) -> Evidence<'a> {
@@ -99,18 +103,28 @@ impl Subject {
         needs_of(&self.evidence(&self.carried)).unwrap()
     }
 
+    /// What the evidence brought, after a trial with the certificates among it.
+    fn held(&self) -> Held {
+        let certificates = self.carried.without_order_in_time();
+        let report = match verify(&self.evidence(&certificates), &self.lenient, UnixTime::from_seconds(AT)) {
+            Ok(attested) => attested.report().clone(),
+            Err(rejection) => rejection.report().clone(),
+        };
+        Held::unverified(&self.carried).judged(&report)
+    }
+
     pub(crate) async fn complete(&self, fetcher: &Fetcher) -> Outcome {
         self.complete_at(fetcher, AT).await
     }
 
     pub(crate) async fn complete_at(&self, fetcher: &Fetcher, at: u64) -> Outcome {
-        fetcher.complete(&self.needs(), &self.carried, UnixTime::from_seconds(at)).await
+        fetcher.complete(&self.needs(), &self.held(), UnixTime::from_seconds(at)).await
     }
 
     /// The checks that fail with what the outcome and the evidence brought.
     pub(crate) fn failed_checks(&self, outcome: &Outcome) -> Vec<&'static str> {
         let mut endorsements = outcome.endorsements().unwrap();
-        endorsements.extend(&self.carried);
+        endorsements.extend(&self.carried.without_order_in_time());
         match verify(&self.evidence(&endorsements), &self.policy, UnixTime::from_seconds(AT)) {
             Ok(_) => Vec::new(),
             Err(rejection) => rejection.failed_checks(),
@@ -118,11 +132,12 @@ impl Subject {
     }
 }
 
-/// Genuine, under this root alone, with revocation required.
-fn policy(vendor: &str, root_pem: &str) -> Policy {
+/// Genuine, under this root alone: with revocation required, and as it stands.
+fn policies(vendor: &str, root_pem: &str) -> [Policy; 2] {
     let required = GENUINE.replace(r#"revocation = "if-supplied""#, r#"revocation = "required""#);
     assert_ne!(required, GENUINE);
-    Policy::parse(&format!("{required}\n[trust_anchors]\n{vendor} = ['''{root_pem}''']\n")).unwrap()
+    [&required, GENUINE]
+        .map(|text| Policy::parse(&format!("{text}\n[trust_anchors]\n{vendor} = ['''{root_pem}''']\n")).unwrap())
 }
 
 /// What was missing, with every reason, as a person reads it.

@@ -1,10 +1,12 @@
 //! What evidence needs is asked for, found, and enough for the verifier.
 
-use teegate_collateral::{Document, Origin, Service, Updates};
-use teegate_forge::services::Vendor;
+use std::time::Duration;
+
+use teegate_collateral::{Document, Held, OUT_OF_REACH, Origin, Outcome, Service, Settings, Updates};
+use teegate_forge::keys::{Key, RsaRole};
+use teegate_forge::services::{Misbehaviour, Vendor};
 use teegate_forge::snp::Product;
 use teegate_forge::tdx::PckCa;
-use teegate_verifier::Endorsements;
 
 use crate::bench::{Subject, asking, fetcher, file_names, missing};
 
@@ -80,15 +82,18 @@ async fn the_key_of_a_fleet_comes_with_the_evidence_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn what_came_along_is_not_asked_for() {
+async fn certificates_that_came_along_spare_a_question_once_they_have_vouched_for_the_evidence() {
     let device = teegate_forge::snp();
     let mut subject = Subject::snp(&device);
     let kds = Vendor::start(device.kds_routes());
     let (fetcher, _) = fetcher(asking(&[format!("kds={}", kds.url())]));
-    // Another chip's certificate is no help.
+    // Another chip's certificate is no help, and neither is one of this chip and TCB that nobody of AMD's signed.
     subject.carried.add_certificate(device.clone().chip_id([9; 64]).build().vek);
+    let stranger = Key::rsa(RsaRole::Stranger);
+    subject.carried.add_certificate(teegate_forge::snp().intermediate_key(stranger).build().vek);
     let outcome = subject.complete(&fetcher).await;
-    assert_eq!((outcome.documents.len(), kds.requests().len()), (3, 3));
+    assert_eq!((outcome.documents.len(), kds.requests().len(), outcome.held.len()), (3, 3, 0));
+    assert_eq!((missing(&outcome), subject.failed_checks(&outcome)), (vec![], vec![]));
 
     kds.forget();
     for certificate in device.build().certificates() {
@@ -97,6 +102,88 @@ async fn what_came_along_is_not_asked_for() {
     let outcome = subject.complete(&fetcher).await;
     assert_eq!(kds.requests(), ["/vcek/v1/Genoa/crl"]);
     assert!(matches!(outcome.held[..], [Document::Vcek { .. }, Document::AmdChain { .. }]), "{:?}", outcome.held);
+    assert_eq!((missing(&outcome), subject.failed_checks(&outcome)), (vec![], vec![]));
+
+    // The same certificates beside a report that their key did not sign have vouched for nothing.
+    let mut altered = Subject::snp(&device.clone().patch_after_signing(0x50, &[9]));
+    device.build().certificates().into_iter().for_each(|der| altered.carried.add_certificate(der));
+    kds.forget();
+    let outcome = altered.complete(&fetcher).await;
+    assert_eq!((kds.requests().len(), outcome.held.len()), (3, 0));
+    assert_eq!(altered.failed_checks(&outcome), ["snp.signature"]);
+
+    // One that only calls itself the certificate of a chip that hides its name says nothing of the product either.
+    let hidden = device.clone().version(2).masked_chip_id();
+    let mut subject = Subject::snp(&hidden);
+    subject.carried.add_certificate(device.build().vek);
+    kds.forget();
+    let outcome = subject.complete(&fetcher).await;
+    let chains = ["Milan", "Genoa"].map(|product| format!("/vcek/v1/{product}/cert_chain"));
+    assert!(chains.iter().all(|chain| kds.requests().contains(chain)), "{:?}", kds.requests());
+    assert!(missing(&outcome).iter().all(|missing| !missing.starts_with("VCEK")), "{outcome:?}");
+}
+
+/// Whoever is judged chose what came along, and an older statement does not say what was revoked since.
+#[tokio::test]
+async fn what_has_an_order_in_time_is_asked_for_whatever_came_along() {
+    let device = teegate_forge::snp();
+    let mut subject = Subject::snp(&device);
+    subject.carried.add_crl(device.build().crl.unwrap());
+    let kds = Vendor::start(device.clone().revoke_intermediate().kds_routes());
+    let (fetcher_of_amd, _) = fetcher(asking(&[format!("kds={}", kds.url())]));
+    let outcome = subject.complete(&fetcher_of_amd).await;
+    assert_eq!((kds.requests().len(), outcome.held.len()), (3, 0));
+    assert_eq!(subject.failed_checks(&outcome), ["snp.chain.revocation"]);
+
+    let set = teegate_forge::tdx().build();
+    let mut subject = Subject::tdx(&set);
+    set.crls().into_iter().for_each(|crl| subject.carried.add_crl(crl));
+    subject.carried.add_tcb_info(set.tcb_info.body.clone(), set.tcb_info.signature);
+    subject.carried.add_qe_identity(set.qe_identity.body.clone(), set.qe_identity.signature);
+    set.certificates().into_iter().for_each(|der| subject.carried.add_certificate(der));
+    let pcs = Vendor::start(set.pcs_routes(PckCa::Platform, FMSPC));
+    let (fetcher_of_intel, _) = fetcher(asking(&[format!("pcs={}", pcs.url())]));
+    let outcome = subject.complete(&fetcher_of_intel).await;
+    assert_eq!((pcs.requests().len(), outcome.held.len(), outcome.documents.len()), (4, 0, 4));
+    assert_eq!((missing(&outcome), subject.failed_checks(&outcome)), (vec![], vec![]));
+
+    // Where Intel cannot be reached, what came along does not stand in: it is missing, and says which document it would be.
+    pcs.misbehave("", usize::MAX, Misbehaviour::status(404));
+    let outcome = subject.complete(&fetcher_of_intel).await;
+    assert_eq!((outcome.missing.len(), subject.failed_checks(&outcome)), (4, vec!["tdx.collateral.present"]));
+    for missing in &outcome.missing {
+        let document = missing.document.as_ref().unwrap();
+        assert!(document.is_claimed_in(&subject.carried, time()), "{missing}");
+        assert!(!document.is_claimed_in(&subject.carried.without_order_in_time(), time()), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_fetched_says_from_where_and_how_long_ago() {
+    let device = teegate_forge::snp();
+    let subject = Subject::snp(&device);
+    let kds = Vendor::start(device.kds_routes());
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Some(folder.path().to_owned());
+    let (fetcher, clock) = fetcher(Settings { cache, ..asking(&[format!("kds={}", kds.url())]) });
+    let places = |outcome: &Outcome| -> Vec<String> {
+        let url = kds.url();
+        outcome.documents.iter().map(|document| document.place().replace(&url, "")).collect()
+    };
+    let outcome = subject.complete(&fetcher).await;
+    let [_, chain, crl] = &places(&outcome)[..] else { panic!("{outcome:?}") };
+    assert_eq!((&**chain, &**crl), ("/vcek/v1/Genoa/cert_chain, asked now", "/vcek/v1/Genoa/crl, asked now"));
+
+    clock.pass(Duration::from_secs(3 * 3_600 + 59));
+    let [_, chain, crl] = &places(&subject.complete(&fetcher).await)[..] else { panic!("{outcome:?}") };
+    assert_eq!((&**chain, &**crl), ("/vcek/v1/Genoa/cert_chain, asked 3 h ago", "/vcek/v1/Genoa/crl, asked 3 h ago"));
+
+    clock.pass(Duration::from_secs(2 * 24 * 3_600));
+    kds.misbehave("", usize::MAX, Misbehaviour::status(404));
+    let outcome = subject.complete(&fetcher).await;
+    let [vcek, _, crl] = &places(&outcome)[..] else { panic!("{outcome:?}") };
+    assert!(vcek.ends_with(", asked 2 days ago"), "{vcek}");
+    assert_eq!(*crl, format!("/vcek/v1/Genoa/crl, asked 2 days ago, {OUT_OF_REACH}"));
     assert_eq!((missing(&outcome), subject.failed_checks(&outcome)), (vec![], vec![]));
 }
 
@@ -177,7 +264,7 @@ async fn early_and_both_updates_are_asked_for_by_name() {
     let vendor = Vendor::start(set.pcs_routes(PckCa::Platform, FMSPC));
     for (updates, early, all) in [(Updates::Early, 2, 4), (Updates::Both, 2, 6), (Updates::Standard, 0, 4)] {
         vendor.forget();
-        let settings = teegate_collateral::Settings { updates, ..asking(&[format!("pcs={}", vendor.url())]) };
+        let settings = Settings { updates, ..asking(&[format!("pcs={}", vendor.url())]) };
         let outcome = subject.complete(&fetcher(settings).0).await;
         assert_eq!((missing(&outcome), subject.failed_checks(&outcome)), (vec![], vec![]));
         let requests = vendor.requests();
@@ -265,7 +352,7 @@ async fn nobody_is_asked_for_what_no_source_serves() {
     let vendor = Vendor::start(Vec::new());
     for (subject, source) in [(Subject::snp(&device), "pccs"), (Subject::tdx(&set), "kds")] {
         let (fetcher, _) = fetcher(asking(&[format!("{source}={}", vendor.url())]));
-        let outcome = fetcher.complete(&subject.needs(), &Endorsements::new(), time()).await;
+        let outcome = fetcher.complete(&subject.needs(), &Held::nothing(), time()).await;
         assert!(outcome.documents.is_empty());
         for missing in &outcome.missing {
             assert!(missing.to_string().ends_with(": none of the named sources serves such documents"), "{missing}");

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use teegate_collateral::{Failure, Limits, Outcome, Patience, Settings};
+use teegate_forge::certificate::Name;
 use teegate_forge::services::{Misbehaviour, Vendor};
 use teegate_forge::snp::SnpBuilder;
 use teegate_forge::time::{AT, DAY};
@@ -134,6 +135,28 @@ async fn a_redirection_is_told_and_not_followed() {
     assert_eq!((&failure, times), (&Failure::Redirected { status: 302, to: to.clone() }, 1));
     assert!(failure.to_string().contains(&format!("points to `{to}`, which is not followed")), "{failure}");
     assert_eq!(elsewhere.requests(), [""; 0]);
+}
+
+/// Whoever answers in a service's place writes what they like, as long as they like.
+#[tokio::test]
+async fn little_is_repeated_of_what_a_service_sends() {
+    let stage = Stage::set();
+    let long = "z".repeat(40_000);
+    let named = |crl: &mut teegate_forge::crl::Crl| crl.issuer = Name::amd(&"z".repeat(200_000));
+    let list = stage.device.clone().edit_crl(named).build().crl.unwrap();
+    for (misbehaviour, expected) in [
+        (Misbehaviour::status(302).header("location", &long), "points to `zzz"),
+        (Misbehaviour::relabelled("content-encoding", &long), "content-encoding: zzz"),
+        (Misbehaviour::relabelled("content-type", &format!("text/html; {long}")), "the answer is `text/html; zzz"),
+        (Misbehaviour::body(format!("{{\"{long}\":1}}")), "none of the members"),
+        (Misbehaviour::body(format!("-----BEGIN {long}-----\nAAAA\n-----END {long}-----\n")), "PEM blocks (`zzz"),
+        (Misbehaviour::body(list), "it holds `zzz"),
+    ] {
+        let (failure, _) = stage.fails_with(misbehaviour).await;
+        let words = failure.to_string();
+        assert!(words.contains(expected), "{words:.400}");
+        assert!(!words.contains(&"z".repeat(81)) && words.len() < 1_200, "{} bytes", words.len());
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use teegate_collateral::Outcome;
+use teegate_collateral::{Held, Outcome};
 use teegate_forge::pem;
 use teegate_forge::services::{Route, Vendor};
 use teegate_intake::evidence::{self, OwnedEvidence};
@@ -69,7 +69,7 @@ impl Case {
         let vendor = Vendor::start(routes);
         let needs = needs_of(&self.evidence.as_evidence(&self.evidence.endorsements)).unwrap();
         let (fetcher, _) = fetcher(asking(&[format!("{source}={}", vendor.url())]));
-        fetcher.complete(&needs, &self.evidence.endorsements, self.at).await
+        fetcher.complete(&needs, &Held::unverified(&self.evidence.endorsements), self.at).await
     }
 
     fn assert_verdict(&self, outcome: &Outcome) {

@@ -50,7 +50,7 @@ impl Lint<'_> {
             profile.max_collateral_age.required().is_none(),
             Severity::Note,
             "max_collateral_age",
-            "{ days = 14 }",
+            "{ days = 21 }",
         );
         self.statuses(profile);
         if let Some(floor) = profile.minimum_tcb_date.required()

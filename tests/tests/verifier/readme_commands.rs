@@ -1,0 +1,79 @@
+//! The commands that the README prints, run as they are printed, on recorded evidence of real hardware under the names that they
+//! give it. What asks a vendor, a TEE or a gateway is run elsewhere.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use teegate_tests::harness::{Scratch, binary, note};
+
+use crate::files::said;
+use crate::recorded::crate_folder;
+
+/// A time of the recording: the README's `strict` line speaks of evidence that is taken now.
+const AT: &str = "2026-10-23T00:06:48Z";
+
+fn printed() -> Vec<String> {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("Afterwards, for instance:").unwrap();
+    let block = rest.split("```").nth(1).unwrap();
+    let commands = block.lines().filter_map(|line| line.strip_prefix("teegate "));
+    commands.map(|line| line.split_once(" #").map_or(line, |(command, _)| command).trim_end().to_owned()).collect()
+}
+
+fn run(folder: &Path, command: &str, more: &[&str]) -> Output {
+    Command::new(binary("teegate")).current_dir(folder).args(command.split(' ')).args(more).output().unwrap()
+}
+
+fn copy(from: &Path, folder: &Path, to: &str) {
+    let to = folder.join(to);
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    std::fs::copy(from, to).unwrap();
+}
+
+#[test]
+fn the_commands_of_the_readme_run_as_they_are_printed() {
+    let (sev, dcap) = (crate_folder("sev").join("tests/certs_data"), crate_folder("dcap-qvl").join("sample"));
+    let scratch = Scratch::new();
+    let folder = scratch.path();
+    copy(&sev.join("report_milan.hex"), folder, "report.bin");
+    for name in ["vcek_milan.der", "cert_chain_milan"] {
+        copy(&sev.join(name), folder, &format!("certificates/{name}"));
+    }
+    for (evidence, endorsements) in [("quote.bin", "collateral"), ("here/evidence.bin", "here/endorsements")] {
+        copy(&dcap.join("tdx_quote_td15ex"), folder, evidence);
+        copy(&dcap.join("tdx_quote_td15ex_collateral.json"), folder, &format!("{endorsements}/collateral.json"));
+    }
+    scratch.write("policy.toml", teegate_measurements::GENUINE);
+    let inspected = run(folder, "inspect quote.bin", &["--format", "json"]);
+    let facts: Value = serde_json::from_slice::<Value>(&inspected.stdout).unwrap()["facts"].clone();
+    let lines = ["mrtd", "rtmr0", "rtmr1", "rtmr2", "mrconfigid"].map(|name| format!("{name} = {}\n", facts[name]));
+    scratch.write("values.toml", &format!("schema = 1\nname = \"recorded\"\n\n[tdx]\n{}", lines.concat()));
+
+    let mut ran = Vec::new();
+    for command in printed() {
+        let word = command.split(' ').next().unwrap();
+        // The network, a TEE, a gateway.
+        if ["fetch", "record", "infer"].contains(&word) {
+            continue;
+        }
+        let asks_for_a_time = word != "policy"
+            && !["--at", "--explain", "inspect", "bundle verify"].iter().any(|part| command.contains(part));
+        let more = if asks_for_a_time { &["--at", AT][..] } else { &[] };
+        let output =
+            run(folder, &command.replace(" HEX", &format!(" {}", facts["report_data"].as_str().unwrap())), more);
+        let words = format!("{}{}", said(&output.stdout), said(&output.stderr));
+        // `genuine` stands in for the user's policy, and leaves open what the lint warns of.
+        let expected = if word == "policy" { 4 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "teegate {command}: {words}");
+        if command.contains("--policy strict") {
+            assert!(words.contains("ACCEPTED: this evidence satisfies the policy `strict`"), "{words}");
+            let forgotten = run(folder, command.split_once(" --report-data").unwrap().0, &["--at", AT]);
+            assert_eq!((forgotten.status.code(), said(&forgotten.stdout)), (Some(1), String::new()));
+            assert!(said(&forgotten.stderr).contains("give `--report-data HEX`"), "{}", said(&forgotten.stderr));
+        }
+        ran.push(command);
+    }
+    note(&format!("commands of the README run on recorded evidence: {}", ran.len()));
+    assert_eq!(ran.len(), 7, "{ran:?}");
+}

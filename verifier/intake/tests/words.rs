@@ -1,0 +1,213 @@
+//! What is refused is named for what it is, and little of it is repeated: a stranger's text of 200 KB in every place that an error could
+//! quote stays 80 characters.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its input should fail where it stands")]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use teegate_intake::bundle::Bundle;
+use teegate_intake::{Defect, IntakeError, endorsements, evidence};
+use teegate_verifier::{Endorsements, Tee};
+
+/// Longer than any error may be, and not a word of ours.
+fn long() -> String {
+    "z".repeat(200_000)
+}
+
+fn cbor_text(text: &str) -> Vec<u8> {
+    let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+    [&[0x7A][..], &length, text.as_bytes()].concat()
+}
+
+/// Inputs of every form that quote a stranger somewhere, each by what it is.
+fn inputs() -> Vec<(&'static str, Vec<u8>)> {
+    let z = long();
+    let coco_tdx = |member: &str| format!("{{\"quote\":\"\",\"cc_eventlog\":null,{member}}}").into_bytes();
+    let envelope = |member: &str| {
+        format!("{{\"manifest\":[\"application/vnd.teegate.manifest+json\",\"e30\"],\"evidence\":[\"application/vnd.teegate.tdx-quote\",\"AAAA\"],{member}}}")
+            .into_bytes()
+    };
+    let bundle = |edit: &dyn Fn(&mut Value)| {
+        let mut content = json!({
+            "at": "2026-01-15T00:00:00Z", "creator": "c",
+            "endorsements": { "certificates": [], "crls": [], "qe_identities": [], "tcb_infos": [] },
+            "event_log": null, "evidence": { "bytes": "", "tee": "tdx" },
+            "policy": { "name": "", "text": "" },
+            "recorded": { "failed": ["a"], "stage": "malformed", "valid_until": null, "verdict": "rejected" },
+            "report_data": null,
+        });
+        edit(&mut content);
+        let text = content.to_string();
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(&text);
+        format!("{{\"schema\":\"teegate/bundle/1\",\"digest\":\"sha256:{}\",\"content\":{text}}}", hex::encode(digest))
+            .into_bytes()
+    };
+    let with = |pointer: &'static str| {
+        let z = z.clone();
+        move |content: &mut Value| *content.pointer_mut(pointer).unwrap() = Value::String(z.clone())
+    };
+    vec![
+        ("CoCo, a report that is text", format!("{{\"attestation_report\":\"{z}\",\"cert_chain\":null}}").into_bytes()),
+        (
+            "CoCo, a field that is text",
+            format!("{{\"attestation_report\":{{\"version\":\"{z}\"}},\"cert_chain\":null}}").into_bytes(),
+        ),
+        (
+            "CoCo, an older field",
+            format!("{{\"attestation_report\":{{\"_author_key_en\":\"{z}\"}},\"cert_chain\":null}}").into_bytes(),
+        ),
+        ("CoCo, an unknown member", coco_tdx(&format!("\"{z}\":1"))),
+        (
+            "CoCo, a kind of certificate",
+            format!("{{\"attestation_report\":{{}},\"cert_chain\":[{{\"cert_type\":\"{z}\",\"data\":[]}}]}}")
+                .into_bytes(),
+        ),
+        ("JSON, members", format!("{{\"{z}\":1,\"evidence\":{{\"{z}\":2}}}}").into_bytes()),
+        ("JSON, a member twice", format!("{{\"{z}\":1,\"{z}\":2}}").into_bytes()),
+        ("JSON, the place of a quote", format!("{{\"{z}\":\"{}\"}}", quote()).into_bytes()),
+        ("envelope, a label", envelope(&format!("\"{z}\":1"))),
+        ("envelope, a label twice", envelope(&format!("\"{z}\":1,\"{z}\":1"))),
+        ("envelope, the collection's type", envelope(&format!("\"__cmwc_t\":\"{z}\""))),
+        ("envelope, a type", envelope(&format!("\"endorsements\":[\"{z}\",\"AAAA\"]"))),
+        ("CMW in JSON, a type", format!("[\"{z}\",\"AAAA\"]").into_bytes()),
+        ("CMW in CBOR, a label", [&[0xA1][..], &cbor_text(&z), &[0x00]].concat()),
+        (
+            "CMW in CBOR, a label twice",
+            [&[0xA2][..], &cbor_text("a/b"), &[0x82], &cbor_text("x/y"), &[0x40], &cbor_text("a/b")].concat(),
+        ),
+        (
+            "CMW in CBOR, a type",
+            [&[0xA1][..], &cbor_text("a"), &[0x82], &cbor_text(&format!("a/{z}")), &[0x40]].concat(),
+        ),
+        ("bundle, its schema", format!("{{\"schema\":\"teegate/bundle/{z}\"}}").into_bytes()),
+        (
+            "bundle, its digest",
+            format!("{{\"schema\":\"teegate/bundle/1\",\"digest\":\"{z}\",\"content\":{{}}}}").into_bytes(),
+        ),
+        ("bundle, its time", bundle(&with("/at"))),
+        ("bundle, its TEE", bundle(&with("/evidence/tee"))),
+        ("bundle, its report data", bundle(&with("/report_data"))),
+        ("bundle, its verdict", bundle(&with("/recorded/verdict"))),
+        ("bundle, what failed", bundle(&with("/recorded/failed"))),
+        ("bundle, a member", bundle(&|content| content[long().as_str()] = json!(1))),
+        ("words", z.clone().into_bytes()),
+        ("PEM, a label", format!("-----BEGIN {z}-----\nAAAA\n-----END {z}-----\n").into_bytes()),
+        ("PEM, an end", format!("-----BEGIN {z}-----\nAAAA\n").into_bytes()),
+        ("TCB info, a signature", format!("{{\"tcbInfo\":{{}},\"signature\":\"{z}\"}}").into_bytes()),
+        ("collateral, a list", format!("{{\"tcb_info\":\"\",\"tcb_info_signature\":\"{z}\"}}").into_bytes()),
+        ("THIM, a certificate", format!("{{\"vcekCert\":\"-----BEGIN {z}\"}}").into_bytes()),
+    ]
+}
+
+fn quote() -> String {
+    STANDARD.encode([&[4, 0, 2, 0, 0x81, 0, 0, 0][..], &[7; 200]].concat())
+}
+
+/// Every refusal of these bytes, as evidence with and without a platform, as an endorsement, as a bundle.
+fn refusals(bytes: &[u8]) -> Vec<IntakeError> {
+    let mut refusals: Vec<_> = [None, Some(Tee::SevSnp), Some(Tee::Tdx)]
+        .into_iter()
+        .filter_map(|insist| evidence::recognise(bytes, insist).err())
+        .collect();
+    refusals.extend(endorsements::recognise("endorsement", bytes, &mut Endorsements::new()).err());
+    refusals.extend(Bundle::parse(bytes).err());
+    refusals
+}
+
+#[test]
+fn no_error_repeats_more_than_eighty_characters_of_a_strangers_text() {
+    for (what, bytes) in inputs() {
+        let refusals = refusals(&bytes);
+        assert!(refusals.len() >= 2, "{what}: {} refusals", refusals.len());
+        for error in refusals {
+            let words = error.to_string();
+            let longest = words.split(|c| c != 'z').map(str::len).max().unwrap();
+            assert!(
+                longest <= 80 && words.len() < 1_600,
+                "{what}: {} bytes, {longest} of them: {words:.300}",
+                words.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_that_moves_a_cursor_comes_out_of_a_strangers_name() {
+    for json in [
+        r#"{"\u001b[2J\u202e":1,"evidence":{}}"#,
+        r#"{"a\nb":1,"a\nb":2}"#,
+        r#"{"quote":"","cc_eventlog":null,"\u001b[2J":1}"#,
+        r#"["\u001b[2J/x","AAAA"]"#,
+        "{\"schema\":\"teegate/bundle/\\u001b[2J\"}",
+    ] {
+        let words = evidence::recognise(json.as_bytes(), None).unwrap_err().to_string();
+        assert!(!words.contains(|c: char| c.is_control() || c == '\u{202E}'), "{words:?}");
+    }
+}
+
+/// What others wrap evidence in is named for what it looks like, with where the raw bytes lie in it.
+#[test]
+fn json_of_others_is_named_for_what_it_looks_like() {
+    let report = STANDARD.encode([&[5, 0, 0, 0][..], &[9; 1_180]].concat());
+    let quote = quote();
+    for (json, found, place) in [
+        (
+            json!({"tee": "snp", "evidence": {"Snp": {"report": report}}}),
+            "an attestation request of COCONUT-SVSM",
+            Some("evidence.Snp.report"),
+        ),
+        (json!({"evidence": [{"gpu": 0}, {"quote": quote}]}), "a list under `evidence`", Some("evidence[1].quote")),
+        (
+            json!({"platform": "snp", "evidence": {"attestation_report": report}}),
+            "the platform envelope of attestation-rs",
+            Some("evidence.attestation_report"),
+        ),
+        (
+            json!({"platform": "az-snp", "evidence": {"hcl_report": "AAAA", "tpm_quote": {}}}),
+            "evidence of an Azure vTPM",
+            None,
+        ),
+        (json!({"tpm_quote": {}, "hcl_report": "AAAA"}), "evidence of an Azure vTPM", None),
+        (
+            json!({"auxblob": "", "outblob": quote, "provider": "tdx_guest"}),
+            "the blobs of configfs-tsm in JSON",
+            Some("outblob"),
+        ),
+        (json!({"instances": [{"envelope": {}}]}), "a gateway's listing", None),
+        (
+            json!({"intel_quote": hex::encode(STANDARD.decode(&quote).unwrap()), "info": {}}),
+            "a JSON object with `info`, `intel_quote`",
+            Some("intel_quote"),
+        ),
+        (json!({"attestation_report": report}), "a JSON object with `attestation_report`", Some("attestation_report")),
+        (json!({}), "an empty JSON object", None),
+        (json!({"a": 1}), "a JSON object with `a`, without the members of any form of evidence", None),
+    ] {
+        let error = evidence::recognise(json.to_string().as_bytes(), None).unwrap_err();
+        let Defect::Unrecognised { found: words, .. } = error.defect() else { panic!("{json}: {error}") };
+        assert!(words.starts_with(found), "{json}: {words}");
+        assert!(!error.to_string().contains("as it was sent") && !error.to_string().contains("--tee"), "{error}");
+        match place {
+            Some(place) => {
+                assert!(words.contains(&format!("; `{place}` in it holds a")), "{json}: {words}");
+                // Following the advice leads to evidence.
+                let text = pointed(&json, place);
+                assert!(evidence::recognise(text.as_bytes(), None).is_ok(), "{place}");
+            }
+            None => assert!(!words.contains("in it holds"), "{json}: {words}"),
+        }
+    }
+    // An endorsement is said to be one, and what is an envelope is judged as one.
+    let error = evidence::recognise(br#"{"vcekCert":"-----BEGIN CERTIFICATE-----\nMA4wDKADAgECAgEHMAAwAA==\n-----END CERTIFICATE-----","certificateChain":"-----BEGIN CERTIFICATE-----\nMA4wDKADAgECAgEHMAAwAA==\n-----END CERTIFICATE-----"}"#, None).unwrap_err();
+    assert!(error.to_string().contains("found an endorsement, not evidence"), "{error}");
+    let broken = json!({"manifest": 1, "evidence": {"a": {"b": {}}}}).to_string();
+    let error = evidence::recognise(broken.as_bytes(), None).unwrap_err();
+    assert!(matches!(error.defect(), Defect::Broken { kind: "CMW", .. }), "{error}");
+}
+
+/// The text at a place that an error names.
+fn pointed(json: &Value, place: &str) -> String {
+    let pointer = format!("/{}", place.replace(['.', '['], "/").replace(']', ""));
+    json.pointer(&pointer).unwrap().as_str().unwrap().to_owned()
+}
