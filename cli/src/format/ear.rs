@@ -50,6 +50,7 @@ const OF_THE_VERIFIER: &[&str] = &[
     "tcb_status_module",
     "tcb_status_qe",
     "tcb_status_current",
+    "tcb_lacking",
     "tcb_date_current",
     "advisories_current",
     "event_log_events",
