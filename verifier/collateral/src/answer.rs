@@ -48,7 +48,11 @@ impl Read {
 
     fn contents(&self) -> String {
         const NAMES: usize = 6;
-        let names: Vec<_> = self.hints.iter().take(NAMES).map(|hint| format!("`{}`", shown(&hint.name))).collect();
+        let name = |hint: &Hint| match hint.name.as_str() {
+            "" => "something without a common name".to_owned(),
+            name => format!("`{}`", shown(name)),
+        };
+        let names: Vec<_> = self.hints.iter().take(NAMES).map(name).collect();
         let more = self.hints.len().saturating_sub(NAMES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("it holds {}{more}", names.join(", "))
