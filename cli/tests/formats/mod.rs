@@ -16,7 +16,7 @@ use place::{Place, VERDICTS};
 use crate::{status, stderr, stdout};
 
 /// Says on the terminal what was left out; the test harness shows no output of a test that passes.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     writeln!(std::io::stderr().lock(), "note: {text}").unwrap();
 }
 
