@@ -460,8 +460,25 @@ pub(crate) mod tests {
         let dead = epochs.living().current.clone().unwrap();
         assert!(epochs.by_key_id(6).is_none());
         assert!(dead.key.read().unwrap().is_some());
+        // Its time counts, and not the moment at which somebody takes the key away.
+        assert_eq!(opens(&dead), Err(OpenError::UnknownKeyId { key_id: 6 }));
         epochs.forget_the_dead();
         assert!(dead.key.read().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_key_lives_as_long_as_its_manifest_says() {
+        let epochs = epochs().await;
+        for begins in [None, Some(boot_time() + Duration::from_secs(60))] {
+            let epoch = epochs.make(epochs.origin(begins)).await.unwrap();
+            let said = epoch.manifest().manifest();
+            assert_eq!(epoch.dies - epoch.ends, epochs.constants.grace);
+            assert_eq!(said.not_after - said.use_until, epochs.constants.grace.as_secs());
+            // The manifest has whole seconds, and never promises more than there is.
+            let left = epoch.ends.saturating_sub(boot_time());
+            let promised = Duration::from_secs(said.use_until).saturating_sub(Duration::from_secs(unix_time()));
+            assert!(promised <= left + Duration::from_secs(1) && left <= promised + Duration::from_secs(2));
+        }
     }
 
     #[tokio::test]

@@ -26,5 +26,5 @@ pub(crate) fn library() -> Option<PathBuf> {
 /// Says that the test that calls it is skipped, and why.
 pub(crate) fn skipped(why: &str) {
     let test = std::thread::current();
-    writeln!(std::io::stderr(), "note: skipped: {}: {why}", test.name().unwrap_or("a test")).unwrap();
+    writeln!(std::io::stderr().lock(), "note: skipped: {}: {why}", test.name().unwrap_or("a test")).unwrap();
 }
