@@ -1,9 +1,16 @@
 //! What happens to a sealed request: answered, refused, sealed again, and never sent twice when it may have run.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use teegate_client::oip::{Tensor, TensorData};
-use teegate_client::{AnswerError, Error, Executed, LinkError, Problem, ProblemKind, Request, RequestError, Settings};
+use teegate_client::{
+    AnswerError, Error, Executed, LinkError, Problem, ProblemKind, ReleaseCheck, Request, RequestError, Settings,
+};
+use teegate_forge::time::{AT, DAY};
+use teegate_protocol::evidence::Envelope;
 use teegate_protocol::manifest::{ManifestDigest, ModelDigest};
-use teegate_protocol::receipt::{Salt, SaltedDigest};
+use teegate_protocol::receipt::{CiphertextDigest, ReceiptKey, Release, Salt, SaltedDigest};
+use teegate_verifier::UnixTime;
 
 use crate::fake::{Act, Fake, Script, Spoil, settings};
 
@@ -120,6 +127,40 @@ async fn a_receipt_has_to_be_there_and_to_speak_of_this_request() {
     assert_eq!(other(|r| r.request = Salt::generate().unwrap().digest(b"another")).await, about("request"));
     assert_eq!(other(|r| r.output = SaltedDigest([0; 32])).await, about("output"));
     assert_eq!(other(|r| r.model = ModelDigest([0; 32])).await, about("model"));
+}
+
+/// What becomes of a release receipt that the gateway signed and somebody changed before.
+async fn released(change: fn(&mut Release)) -> Result<ReleaseCheck, Error> {
+    let script = Script::new(Fake::new(), [Act::Released(change)]);
+    let pinned = Settings { gateway_receipt_key: Some(script.gateway_key.public()), ..settings() };
+    script.connect(pinned).await.unwrap().infer(&input()).await.map(|(_, reply)| reply.release)
+}
+
+#[tokio::test]
+async fn a_release_receipt_has_to_speak_of_this_ciphertext_and_this_manifest() {
+    assert!(matches!(released(|_| {}).await, Ok(ReleaseCheck::Verified(release)) if release.policy_version == 1));
+    for (change, about) in [
+        ((|r| r.ciphertext = CiphertextDigest::of(b"another")) as fn(&mut Release), "it is about another ciphertext"),
+        (|r| r.manifest = ManifestDigest([0; 32]), "it is about another manifest"),
+    ] {
+        match released(change).await {
+            Err(Error::Answer(AnswerError::Release { what })) => assert_eq!(what, about),
+            other => panic!("{other:?}"),
+        }
+    }
+    // Under a key that the gateway does not have, and where there is none at all.
+    let script = Script::new(Fake::new(), [Act::Released(|_| {})]);
+    let other = Settings { gateway_receipt_key: Some(ReceiptKey::generate().unwrap().public()), ..settings() };
+    let client = script.connect(other).await.unwrap();
+    for missing in ["signature", "there is none"] {
+        match client.infer(&input()).await {
+            Err(Error::Answer(AnswerError::Release { what })) => assert!(what.contains(missing), "{what}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let unpinned = Script::new(Fake::new(), [Act::Released(|r| r.manifest = ManifestDigest([0; 32]))]);
+    let (_, reply) = unpinned.connect(settings()).await.unwrap().infer(&input()).await.unwrap();
+    assert_eq!(reply.release, ReleaseCheck::NotChecked);
 }
 
 #[tokio::test]
@@ -248,4 +289,26 @@ async fn many_callers_ask_the_gateway_once_and_share_what_came_of_it() {
     *script.offers.lock().unwrap() = offers;
     client.instance().await.expect("who comes later asks again");
     assert_eq!(script.seen().lists, 3);
+}
+
+#[tokio::test]
+async fn an_instance_is_verified_again_when_its_evidence_has_ended_and_not_before() {
+    static NOW: AtomicU64 = AtomicU64::new(AT);
+    // The manifest's epoch lasts an hour, the list of revocations a minute.
+    let fake = Fake::on(|_| {}, |device| device.crl_window(AT - DAY, Some(AT + 60)));
+    let envelope = Envelope { endorsements: Some(fake.endorsements_with_crl()), ..fake.envelope() };
+    let script = Script::new(fake, []);
+    *script.offers.lock().unwrap() = vec![envelope];
+    let moving = Settings { clock: || UnixTime::from_seconds(NOW.load(Ordering::SeqCst)), ..settings() };
+    let client = script.connect(moving).await.unwrap();
+    NOW.store(AT + 59, Ordering::SeqCst);
+    client.infer(&input()).await.unwrap();
+    assert_eq!(script.seen().lists, 1);
+    NOW.store(AT + 60, Ordering::SeqCst);
+    let refused = match client.infer(&input()).await {
+        Err(Error::NoCandidate { refused }) => refused,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused[0].checks, ["snp.chain.revocation"]);
+    assert_eq!((script.seen().lists, script.seen().relayed.len()), (2, 1));
 }
