@@ -87,6 +87,8 @@ pub struct Limits {
     pub threads_per_worker: usize,
     /// Requests that may wait for a model's workers before the answer is `busy`: 1 to 4096.
     pub queue: usize,
+    /// Start-up ends when one model, for all its workers, is not loaded after this many seconds: 1 to 3600.
+    pub load_deadline_seconds: u64,
     /// A run is terminated after this many milliseconds, its time in the queue included: 10 to 600,000.
     pub run_deadline_ms: u64,
     /// The largest sealed request or answer in bytes: 64 KiB to 64 MiB.
@@ -112,6 +114,7 @@ impl Default for Limits {
             workers_per_model: 1,
             threads_per_worker: 1,
             queue: 64,
+            load_deadline_seconds: 300,
             run_deadline_ms: 30_000,
             sealed_body_bytes: 64 << 20,
             in_flight_bytes: 256 << 20,
@@ -142,6 +145,11 @@ impl Epochs {
 }
 
 impl Limits {
+    /// The time in which a model must be loaded.
+    pub fn load_deadline(&self) -> Duration {
+        Duration::from_secs(self.load_deadline_seconds)
+    }
+
     /// The time from a request's arrival in the queue to the end of its run.
     pub fn run_deadline(&self) -> Duration {
         Duration::from_millis(self.run_deadline_ms)
@@ -236,6 +244,7 @@ impl Config {
         bounds("limits.workers_per_model", l.workers_per_model as u64, 1..=64, "1 to 64")?;
         bounds("limits.threads_per_worker", l.threads_per_worker as u64, 1..=256, "1 to 256")?;
         bounds("limits.queue", l.queue as u64, 1..=4096, "1 to 4096")?;
+        bounds("limits.load_deadline_seconds", l.load_deadline_seconds, 1..=3600, "1 to 3600 seconds")?;
         bounds("limits.run_deadline_ms", l.run_deadline_ms, 10..=600_000, "10 to 600000 milliseconds")?;
         bounds(
             "limits.sealed_body_bytes",
@@ -371,6 +380,8 @@ mod tests {
             ("limits", "workers_per_model", 0),
             ("limits", "threads_per_worker", 257),
             ("limits", "queue", 0),
+            ("limits", "load_deadline_seconds", 0),
+            ("limits", "load_deadline_seconds", 3601),
             ("limits", "run_deadline_ms", 600_001),
             ("limits", "sealed_body_bytes", (64 << 20) + 1),
             ("limits", "in_flight_bytes", 1),

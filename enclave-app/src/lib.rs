@@ -11,11 +11,13 @@
 pub mod attester;
 pub mod config;
 mod connection;
+pub mod ending;
 pub mod engine;
 pub mod environment;
 pub mod epoch;
 pub mod identity;
 pub mod limiter;
+pub mod loading;
 pub mod memory;
 pub mod model;
 pub mod oip;

@@ -613,6 +613,37 @@ async fn a_run_without_end_is_answered_at_the_deadline_and_a_full_queue_at_once(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_does_not_end_does_not_spoil_the_end_of_the_program() {
+    let Some(library) = library::library() else { return };
+    let (folder, guest) = (Folder::new(), Guest::start().await);
+    let model = folder.write("boxes.onnx", models::boxes());
+    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 500");
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let request = |boxes: u32| {
+        let input = |name, shape: &str, data: String| {
+            format!(r#"{{"name":"{name}","shape":{shape},"datatype":"INT64","data":{data}}}"#)
+        };
+        let inputs = [
+            input("boxes_shape", "[3]", format!("[1,{boxes},4]")),
+            input("scores_shape", "[3]", format!("[1,1,{boxes}]")),
+            input("most", "[1]", format!("[{boxes}]")),
+        ];
+        infer(format!(r#"{{"inputs":[{}]}}"#, inputs.join(",")).as_bytes())
+    };
+    assert_eq!(connection.sealed(&manifest, &request(10)).await.status, 200);
+    // Minutes, if nobody were to end it.
+    assert_eq!(connection.sealed(&manifest, &request(400_000)).await.status, 504);
+    // The only worker is still at it.
+    assert_eq!(connection.sealed(&manifest, &request(10)).await.status, 504);
+    drop(connection);
+    let begun = std::time::Instant::now();
+    let (code, output) = enclave.terminate();
+    assert_eq!(code, Some(0), "{output}");
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_request_is_written_anywhere_and_the_end_is_orderly() {
     let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
     let mut connection = Connection::open(&enclave.address, "h2").await;

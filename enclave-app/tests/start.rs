@@ -164,3 +164,21 @@ fn the_environment_holds_what_the_program_chose_and_nothing_else() {
         assert_eq!(output.status.code(), Some(1), "an empty configuration");
     }
 }
+
+#[test]
+fn a_model_that_would_keep_start_up_busy_ends_it() {
+    let Some(library) = library::library() else { return };
+    let folder = Folder::new();
+    let refusal = |levels: usize, extra: &str| {
+        let model = folder.write("functions.onnx", models::nested_functions(levels));
+        refused(|_| {}, &config(&library, "http://127.0.0.1:1", &model, extra))
+    };
+    let words = refusal(22, "");
+    assert!(words.contains("model `m`: model has functions that expand to more than 65536 nodes"), "{words}");
+    // What is just below the limit takes many seconds.
+    let words = refusal(15, "[limits]\nload_deadline_seconds = 1");
+    assert!(words.contains("model `m`: it was not loaded within 1 s (`limits.load_deadline_seconds`)"), "{words}");
+    // The passing twin gets as far as its evidence.
+    let words = refusal(8, "[limits]\nload_deadline_seconds = 60");
+    assert!(words.contains("evidence: the CoCo guest API at 127.0.0.1:1 could not be asked"), "{words}");
+}

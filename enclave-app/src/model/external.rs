@@ -1,6 +1,6 @@
 //! A model whose tensors keep their bytes in another file.
 
-use super::error::{MAX_DEPTH, ModelError};
+use super::error::{MAX_DEPTH, ModelError, shown};
 use super::fields::{Fields, Value};
 
 /// The messages of onnx.proto3 through which a tensor can be reached.
@@ -72,8 +72,7 @@ fn walk(message: Message, fields: &mut Fields<'_>, depth: usize) -> Result<(), M
         }
     }
     if external {
-        let tensor: String = String::from_utf8_lossy(name).chars().take(128).collect();
-        return Err(ModelError::ExternalData { tensor });
+        return Err(ModelError::ExternalData { tensor: shown(name) });
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ pub(super) enum Value<'a> {
 }
 
 /// The fields of one message, in the order in which they stand.
+#[derive(Clone)]
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
     offset: usize,

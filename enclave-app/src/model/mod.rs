@@ -4,11 +4,12 @@
 //! such a reference from the working directory even when the model itself came from memory. This module reads a model
 //! file once, digests it, and walks the Protocol Buffers encoding (onnx.proto3 of ONNX 1.21) for any tensor that points
 //! outside: in initialisers, sparse initialisers, attributes, subgraphs, functions and training graphs. Finding one
-//! refuses the model before ONNX Runtime sees it.
+//! refuses the model before ONNX Runtime sees it; so do functions that would make far more of the model than its file.
 
 mod error;
 mod external;
 mod fields;
+mod functions;
 
 use std::io::Read;
 use std::path::Path;
@@ -49,7 +50,9 @@ impl ModelFile {
         if bytes.get(4..8) == Some(b"ORTM") {
             return Err(ModelError::OrtFormat);
         }
+        // The first bounds how deep messages are nested, which the second relies on.
         external::refuse(&bytes)?;
+        functions::refuse(&bytes)?;
         let sha256 = Sha256::digest(&bytes).into();
         Ok(Self { bytes, sha256 })
     }
@@ -187,6 +190,90 @@ mod tests {
             }
         }
         assert_eq!(ModelFile::from_bytes(b"\x18\0\0\0ORTM".to_vec()).unwrap_err(), ModelError::OrtFormat);
+    }
+
+    /// A function of this name that holds these nodes.
+    fn function(name: &str, nodes: &[Vec<u8>]) -> Vec<u8> {
+        let nodes: Vec<u8> = nodes.iter().flat_map(|node| field(7, node)).collect();
+        field(25, &[field(1, name.as_bytes()), nodes, field(10, b"d")].concat())
+    }
+
+    /// A node that calls a function of this name.
+    fn call(name: &str) -> Vec<u8> {
+        [field(4, name.as_bytes()), field(7, b"d")].concat()
+    }
+
+    fn graph_of(nodes: &[Vec<u8>]) -> Vec<u8> {
+        field(7, &nodes.iter().flat_map(|node| field(1, node)).collect::<Vec<u8>>())
+    }
+
+    /// 2^(`levels` + 1) - 2 nodes.
+    fn doubling(levels: usize) -> Vec<Vec<u8>> {
+        let name = |level: usize| format!("f{level}");
+        let leaf = function("f1", &[field(4, b"Identity"), field(4, b"Identity")]);
+        let double = |level| function(&name(level), &[call(&name(level - 1)), call(&name(level - 1))]);
+        std::iter::once(leaf).chain((2..=levels).map(double)).collect()
+    }
+
+    #[test]
+    fn functions_that_double_are_counted_and_refused() {
+        let load = |called: &[Vec<u8>], functions: Vec<Vec<u8>>| {
+            ModelFile::from_bytes([graph_of(called), functions.concat()].concat()).map(drop)
+        };
+        // 65,534 nodes, and with one call more 65,536, which is the limit.
+        assert_eq!(load(&[call("f15")], doubling(15)), Ok(()));
+        let one_more = |nodes: &[Vec<u8>]| [doubling(15), vec![function("g", nodes)]].concat();
+        assert_eq!(load(&[call("f15"), call("g")], one_more(&[field(4, b"Add"), field(4, b"Add")])), Ok(()));
+        let three = [field(4, b"Add"), field(4, b"Add"), field(4, b"Add")];
+        assert_eq!(load(&[call("f15"), call("g")], one_more(&three)), Err(ModelError::TooManyNodes));
+        assert_eq!(load(&[call("f22")], doubling(22)), Err(ModelError::TooManyNodes));
+        assert_eq!(load(&[call("f15"), call("f15")], doubling(15)), Err(ModelError::TooManyNodes));
+        // A message that stands there twice is one, of both.
+        let twice = [graph_of(&[call("f15")]), graph_of(&[call("f15")]), doubling(15).concat()].concat();
+        assert_eq!(ModelFile::from_bytes(twice).unwrap_err(), ModelError::TooManyNodes);
+        // Beyond what a number of 64 bits holds, in reverse order, and out of graphs inside nodes.
+        let mut reversed = doubling(32);
+        reversed.reverse();
+        assert_eq!(load(&[call("f32")], reversed), Err(ModelError::TooManyNodes));
+        let branch = |number, name| field(5, &field(number, &field(1, &call(name))));
+        for number in [6, 11] {
+            let node = [field(4, b"If"), branch(number, "f15"), branch(number, "f15")].concat();
+            assert_eq!(load(&[node], doubling(15)), Err(ModelError::TooManyNodes), "{number}");
+        }
+        // What nobody calls brings nothing, and neither does an operator of the same name in another domain.
+        assert_eq!(load(&[field(4, b"f22")], doubling(22)), Ok(()));
+        // The standard's domain has two names.
+        let standard = |domain: &[u8]| {
+            let nodes: Vec<Vec<u8>> = (0..2).map(|_| field(7, &call("f15"))).collect();
+            [field(1, b"Own"), nodes.concat(), field(10, domain)].concat()
+        };
+        for (defined, called) in [(&b""[..], &b"ai.onnx"[..]), (b"ai.onnx", b"")] {
+            let functions = [doubling(15), vec![field(25, &standard(defined))]].concat();
+            let node = [field(4, b"Own"), field(7, called)].concat();
+            assert_eq!(load(&[node], functions), Err(ModelError::TooManyNodes));
+        }
+    }
+
+    #[test]
+    fn functions_that_call_themselves_or_without_end_are_refused_by_name() {
+        let load = |functions: &[Vec<u8>]| {
+            ModelFile::from_bytes([graph_of(&[call("a")]), functions.concat()].concat()).map(drop)
+        };
+        let itself = |function: &str| Err(ModelError::CallsItself { function: function.into() });
+        assert_eq!(load(&[function("a", &[call("a")])]), itself("a"));
+        assert_eq!(load(&[function("a", &[call("b")]), function("b", &[call("a")])]), itself("a"));
+        assert_eq!(load(&[function("a", &[call("b"), call("b")]), function("b", &[])]), Ok(()));
+        // Two overloads of a name are two functions.
+        let overloaded = |name: &str| [call(name), field(8, b"2")].concat();
+        let second = field(25, &[field(1, b"a"), field(10, b"d"), field(13, b"2")].concat());
+        assert_eq!(load(&[function("a", &[overloaded("a")]), second]), Ok(()));
+
+        let chain = |length: usize| {
+            let name = |n: usize| if n == 0 { "a".to_owned() } else { format!("a{n}") };
+            (0..length).map(|n| function(&name(n), &[call(&name(n + 1))])).collect::<Vec<_>>()
+        };
+        assert_eq!(load(&chain(32)), Ok(()));
+        assert_eq!(load(&chain(33)), Err(ModelError::CallsTooDeep { function: "a32".into() }));
     }
 
     #[test]

@@ -117,6 +117,19 @@ pub(crate) fn endless() -> Vec<u8> {
     model(&graph(&nodes, &initialisers, &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])]))
 }
 
+/// Suppresses none of as many boxes as it is asked for: one operator whose time grows with the square of its input, and
+/// which nothing ends.
+pub(crate) fn boxes() -> Vec<u8> {
+    let nodes = [
+        node("ConstantOfShape", &["boxes_shape"], &["boxes"], &[]),
+        node("ConstantOfShape", &["scores_shape"], &["scores"], &[]),
+        node("NonMaxSuppression", &["boxes", "scores", "most"], &["selected"], &[]),
+        node("Shape", &["selected"], &["y"], &[]),
+    ];
+    let inputs = [value("boxes_shape", INT64, &[3]), value("scores_shape", INT64, &[3]), value("most", INT64, &[1])];
+    model(&graph(&nodes, &[], &inputs, &[value("y", INT64, &[2])]))
+}
+
 /// `y = zeros(shape)`: asks for as much memory as its input says.
 pub(crate) fn zeros() -> Vec<u8> {
     let nodes = [node("ConstantOfShape", &["shape"], &["y"], &[])];
@@ -150,4 +163,32 @@ pub(crate) fn custom_operator() -> Vec<u8> {
     custom.extend(bytes(7, b"com.example.custom"));
     let import = bytes(8, &[bytes(1, b"com.example.custom"), number(2, 1)].concat());
     [model(&graph(&[custom], &[], &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])])), import].concat()
+}
+
+/// `y = x` through functions that each call the next one twice: 2^`levels` nodes out of a few bytes for each level.
+pub(crate) fn nested_functions(levels: usize) -> Vec<u8> {
+    const DOMAIN: &str = "local";
+    let imports =
+        || [bytes(9, &number(2, 18)), bytes(9, &[bytes(1, DOMAIN.as_bytes()), number(2, 1)].concat())].concat();
+    let call = |level: usize, from: &str, to: &str| match level {
+        0 => node("Identity", &[from], &[to], &[]),
+        _ => [node(&format!("f{level}"), &[from], &[to], &[]), bytes(7, DOMAIN.as_bytes())].concat(),
+    };
+    let function = |level: usize| {
+        [
+            bytes(1, format!("f{level}").as_bytes()),
+            bytes(4, b"a"),
+            bytes(5, b"c"),
+            bytes(7, &call(level - 1, "a", "b")),
+            bytes(7, &call(level - 1, "b", "c")),
+            imports(),
+            bytes(10, DOMAIN.as_bytes()),
+        ]
+        .concat()
+    };
+    let graph = graph(&[call(levels, "x", "y")], &[], &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])]);
+    let mut out = model(&graph);
+    out.extend(bytes(8, &[bytes(1, DOMAIN.as_bytes()), number(2, 1)].concat()));
+    out.extend((1..=levels).flat_map(|level| bytes(25, &function(level))));
+    out
 }
