@@ -82,6 +82,8 @@ impl Inside {
 }
 
 const CONTENT_TYPE: &str = "content-type";
+const CONTENT_ENCODING: &str = "content-encoding";
+const ACCEPT_ENCODING: &str = "accept-encoding";
 const JSON: &str = "application/json";
 
 impl From<Problem> for Inside {
@@ -94,7 +96,12 @@ impl From<Problem> for Inside {
 
 impl From<OipError> for Inside {
     fn from(error: OipError) -> Self {
-        Self::json(error.status, error.body())
+        let mut inside = Self::json(error.status, error.body());
+        if error.status == 415 {
+            // RFC 9110, section 15.5.16: what would have been taken.
+            inside.fields.push((ACCEPT_ENCODING, "identity".to_owned()));
+        }
+        inside
     }
 }
 
@@ -236,9 +243,11 @@ impl Opener {
         request_id: Option<String>,
         model: &Model,
     ) -> Result<Inside, Inside> {
+        refuse_encoding(&request.fields)?;
         let json_length = json_length(&request.fields)?;
         let signature = Arc::clone(model.workers.signature());
-        let parse = move || Inference::parse(&request.content, json_length, &signature);
+        let name = model.entry.name.clone();
+        let parse = move || Inference::parse(&request.content, json_length, &name, &signature);
         let mut inference = apart(&open.charge, open.plaintext.len(), parse).await?;
         let inputs = std::mem::take(&mut inference.inputs);
         let outputs = model.workers.run(inputs, Arc::clone(&open.charge)).await.map_err(|error| match error {
@@ -336,6 +345,17 @@ fn json_length(fields: &Fields) -> Result<Option<usize>, Problem> {
         number.ok_or_else(|| unreadable(oip::HEADER_LENGTH, "the number of bytes of the JSON part"))
     };
     once(fields, oip::HEADER_LENGTH)?.map(number).transpose()
+}
+
+/// A body is taken as it is. One that is compressed would only be taken for broken JSON.
+fn refuse_encoding(fields: &Fields) -> Result<(), OipError> {
+    let is_identity = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"identity");
+    if fields.get_all(CONTENT_ENCODING).all(is_identity) {
+        return Ok(());
+    }
+    Err(OipError::unsupported_media_type(format!(
+        "header `{CONTENT_ENCODING}`: bodies are not decompressed here, send it as it is (identity)"
+    )))
 }
 
 /// The value of a field that may stand there once.
@@ -448,7 +468,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_instance_whose_model_lost_its_workers_does_not_say_it_is_ready() {
-        let engine = Panics(Signature { inputs: vec![], outputs: vec![] });
+        let engine = Panics(Signature::default());
         let workers = Workers::start("m", vec![Box::new(engine)], 1, Duration::from_secs(600)).unwrap();
         let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
         let identity = Arc::new(Identity::generate().unwrap());

@@ -168,7 +168,7 @@ mod tests {
     fn endless(queue: usize, deadline: Duration) -> (Arc<Workers>, mpsc::Receiver<()>, mpsc::Receiver<()>) {
         let (began, has_begun) = mpsc::channel();
         let (ended, has_ended) = mpsc::channel();
-        let engine = Endless { signature: Signature { inputs: vec![], outputs: vec![] }, began, ended };
+        let engine = Endless { signature: Signature::default(), began, ended };
         (Arc::new(Workers::start("endless", vec![Box::new(engine)], queue, deadline).unwrap()), has_begun, has_ended)
     }
 
@@ -235,7 +235,7 @@ mod tests {
                 std::panic::resume_unwind(Box::new("the engine is gone"))
             }
         }
-        let engine = Box::new(Panics(Signature { inputs: vec![], outputs: vec![] }));
+        let engine = Box::new(Panics(Signature::default()));
         let workers = Workers::start("panics", vec![engine], 1, Duration::from_secs(600)).unwrap();
         assert!(workers.is_ready());
         assert_eq!(workers.run(vec![], ()).await, Err(RunError::NoWorker));

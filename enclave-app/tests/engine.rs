@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use teegate_enclave::engine::{Engine, EngineError, Stop};
+use teegate_enclave::engine::{Engine, EngineError, ShapeRule, Stop, TensorSignature};
 use teegate_enclave::environment;
 use teegate_enclave::model::{ModelError, ModelFile};
 use teegate_enclave::oip::infer::Inference;
@@ -72,8 +72,13 @@ fn the_demonstration_model_gives_the_recorded_answer() {
     let mut engine = onnx::load(runtime, &ModelFile::load(&folder.join("model.onnx")).unwrap(), 1, 1, OUTPUT_BYTES)
         .unwrap()
         .remove(0);
-    let request =
-        Inference::parse(&std::fs::read(folder.join("sample.json")).unwrap(), None, engine.signature()).unwrap();
+    let request = Inference::parse(
+        &std::fs::read(folder.join("sample.json")).unwrap(),
+        None,
+        "breast-cancer",
+        engine.signature(),
+    )
+    .unwrap();
     let outputs = engine.run(&request.inputs, &Stop::default()).unwrap();
     let answer = request.answer("breast-cancer", "1", &outputs, OUTPUT_BYTES).unwrap();
     let read = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
@@ -146,9 +151,14 @@ fn a_model_with_data_in_another_file_is_refused_before_it_is_loaded() {
 #[test]
 fn what_cannot_be_served_is_refused_with_a_reason() {
     let Some(runtime) = runtime() else { return };
-    match load(runtime, models::strings()).err() {
-        Some(LoadError::Unsupported { name, .. }) => assert_eq!(name, "y"),
-        other => panic!("{other:?}"),
+    for (model, name, hint) in [
+        (models::strings(), "y", "; train with integer classes instead of text"),
+        (models::half(), "x", "; cast it to FP32 at the edge of the model"),
+        (models::maps(), "y", "; for scikit-learn models export with `zipmap: False`"),
+    ] {
+        let words = load(runtime, model).err().unwrap().to_string();
+        assert!(words.starts_with(&format!("model has `{name}` of type ")) && words.contains(hint), "{words}");
+        assert_eq!(words.contains("zipmap"), hint.contains("zipmap"), "{words}");
     }
     match load(runtime, models::custom_operator()).err() {
         Some(LoadError::Refused(reason)) => assert!(reason.contains("com.example.custom"), "{reason}"),
@@ -158,6 +168,45 @@ fn what_cannot_be_served_is_refused_with_a_reason() {
         Some(LoadError::Refused(reason)) => assert!(!reason.is_empty()),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_tensor_of_unknown_rank_has_any_shape() {
+    let Some(runtime) = runtime() else { return };
+    let mut engine = load(runtime, models::any_rank()).unwrap();
+    let signature = engine.signature().clone();
+    assert_eq!((&signature.inputs[0].shape, &signature.outputs[0].shape), (&ShapeRule::AnyRank, &ShapeRule::AnyRank));
+    for shape in ["[]", "[1]", "[1,1,1]", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"] {
+        let request = format!(r#"{{"inputs":[{{"name":"x","shape":{shape},"datatype":"FP32","data":[7]}}]}}"#);
+        let request = Inference::parse(request.as_bytes(), None, "m", &signature).unwrap();
+        let outputs = engine.run(&request.inputs, &Stop::default()).unwrap();
+        assert_eq!(outputs[0].elements, Elements::Fp32(vec![7.0]));
+        assert_eq!(outputs[0].shape, request.inputs[0].shape, "{shape}");
+    }
+    // A scalar is no such tensor.
+    let loop_model = load(runtime, models::endless()).unwrap();
+    assert_eq!(loop_model.signature().inputs[0].shape, ShapeRule::Dimensions(vec![1]));
+}
+
+#[test]
+fn an_input_for_which_the_model_brings_a_value_is_given_or_left_out() {
+    let Some(runtime) = runtime() else { return };
+    let mut engine = load(runtime, models::add_with_default()).unwrap();
+    let signature = engine.signature().clone();
+    let names = |tensors: &[TensorSignature]| tensors.iter().map(|tensor| tensor.name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&signature.inputs), names(&signature.defaults)), (vec!["x".to_owned()], vec!["w".to_owned()]));
+    let x = r#"{"name":"x","shape":[2],"datatype":"FP32","data":[1,2]}"#;
+    let w = r#"{"name":"w","shape":[2],"datatype":"FP32","data":[100,200]}"#;
+    // Given once, it is not kept for the next.
+    for (inputs, expected) in
+        [(x.to_owned(), vec![2.0, 12.0]), (format!("{w},{x}"), vec![101.0, 202.0]), (x.to_owned(), vec![2.0, 12.0])]
+    {
+        let request = format!(r#"{{"inputs":[{inputs}]}}"#);
+        let request = Inference::parse(request.as_bytes(), None, "m", &signature).unwrap();
+        assert_eq!(engine.run(&request.inputs, &Stop::default()).unwrap()[0].elements, Elements::Fp32(expected));
+    }
+    // A value that nobody may replace is no input.
+    assert!(load(runtime, models::add()).unwrap().signature().defaults.is_empty());
 }
 
 #[test]

@@ -176,6 +176,72 @@ async fn the_open_inference_protocol_lives_inside_the_seal_only() {
     }
 }
 
+/// KServe's own client names the model in the body, and adds what it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_kserves_client_is_answered() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let body = |model: &str| {
+        let members = format!(r#"{{"id":"r1","model_name":"{model}","parameters":{{"priority":1,"who":"x"}},"#);
+        String::from_utf8(sample()).unwrap().replacen('{', &members, 1).into_bytes()
+    };
+    let response = connection.sealed(&manifest, &infer(&body("m"))).await;
+    let answer: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
+    assert_eq!((response.status, &answer["id"], &answer["model_name"]), (200, &"r1".into(), &"m".into()), "{answer}");
+    let response = connection.sealed(&manifest, &infer(&body("n"))).await;
+    assert_eq!(response.status, 400);
+    assert_eq!(oip_error(&response), "`model_name` is `n`, but the path names the model `m`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_body_is_told_from_a_broken_one() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    for (encodings, status) in [
+        (&["gzip"][..], 415),
+        (&["deflate, gzip"], 415),
+        (&["identity", "gzip"], 415),
+        (&["identity"], 200),
+        (&["Identity"], 200),
+        (&[], 200),
+    ] {
+        let mut request = infer(&sample());
+        for encoding in encodings {
+            request.fields.push("content-encoding", encoding).unwrap();
+        }
+        let response = connection.sealed(&manifest, &request).await;
+        assert_eq!(response.status, status, "{encodings:?}");
+        if status == 415 {
+            assert!(oip_error(&response).starts_with("header `content-encoding`: bodies are not decompressed here"));
+            assert_eq!(response.fields.get("accept-encoding"), Some("identity"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_models_nan_is_no_failure_and_what_the_answer_advises_works() {
+    let Some(library) = library::library() else { return };
+    let (folder, guest) = (Folder::new(), Guest::start().await);
+    let model = folder.write("log.onnx", models::log());
+    let enclave = Enclave::start(&library, &guest, &model, "");
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let request = |more: &str| {
+        infer(format!(r#"{{{more}"inputs":[{{"name":"x","shape":[2],"datatype":"FP32","data":[-1,0]}}]}}"#).as_bytes())
+    };
+    let response = connection.sealed(&manifest, &request("")).await;
+    assert_eq!(response.status, 406);
+    let advised = r#""parameters": {"binary_data_output": true}"#;
+    assert!(oip_error(&response).contains(advised), "{}", oip_error(&response));
+    let response = connection.sealed(&manifest, &request(&format!("{advised},"))).await;
+    let length: usize = response.fields.get("inference-header-content-length").unwrap().parse().unwrap();
+    let (nan, infinity) = response.content[length..].split_at(4);
+    assert!(response.status == 200 && f32::from_le_bytes(nan.try_into().unwrap()).is_nan());
+    assert_eq!(infinity, f32::NEG_INFINITY.to_le_bytes());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conditions_inside_the_seal_must_hold() {
     let Some((enclave, _guest)) = demonstration_enclave("").await else { return };

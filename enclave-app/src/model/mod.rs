@@ -6,11 +6,13 @@
 //! outside: in initialisers, sparse initialisers, attributes, subgraphs, functions and training graphs. Finding one
 //! refuses the model before ONNX Runtime sees it; so do functions that would make far more of the model than its file.
 
+mod declared;
 mod error;
 mod external;
 mod fields;
 mod functions;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -23,6 +25,7 @@ pub use error::ModelError;
 pub struct ModelFile {
     bytes: Vec<u8>,
     sha256: [u8; 32],
+    any_rank: HashSet<Vec<u8>>,
 }
 
 impl ModelFile {
@@ -53,13 +56,19 @@ impl ModelFile {
         // The first bounds how deep messages are nested, which the second relies on.
         external::refuse(&bytes)?;
         functions::refuse(&bytes)?;
+        let any_rank = declared::any_rank(&bytes)?;
         let sha256 = Sha256::digest(&bytes).into();
-        Ok(Self { bytes, sha256 })
+        Ok(Self { bytes, sha256, any_rank })
     }
 
     /// The bytes that were digested and are loaded.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether the model has an input or output of this name and does not say how many dimensions it has.
+    pub fn has_any_rank(&self, name: &str) -> bool {
+        self.any_rank.contains(name.as_bytes())
     }
 
     /// SHA-256 of the file.
@@ -170,6 +179,23 @@ mod tests {
                 "{place}"
             );
         }
+    }
+
+    #[test]
+    fn a_scalar_is_told_from_a_tensor_of_unknown_rank() {
+        let value = |name: &str, declared: &[u8]| [field(1, name.as_bytes()), field(2, declared)].concat();
+        let element = &[1 << 3, 1][..];
+        let graph = [
+            field(11, &value("unknown", &field(1, element))),
+            field(11, &value("scalar", &field(1, &[element, &field(2, b"")].concat()))),
+            field(12, &value("vector", &field(1, &[element, &field(2, &field(1, b""))].concat()))),
+            // Of a message that stands there twice both parts count.
+            field(12, &value("in two parts", &[field(1, element), field(1, &field(2, b""))].concat())),
+            field(12, &field(1, b"untyped")),
+        ];
+        let file = ModelFile::from_bytes(field(7, &graph.concat())).unwrap();
+        let names = ["unknown", "scalar", "vector", "in two parts", "untyped", "absent"];
+        assert_eq!(names.map(|name| file.has_any_rank(name)), [true, false, false, false, true, false]);
     }
 
     #[test]

@@ -156,6 +156,18 @@ impl<'de, T: Element> Visitor<'de> for Item<'_, '_, T> {
         }
     }
 
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(E::custom(format!("element {}: a string, expected a number or a boolean", self.state.elements.len())))
+    }
+
+    /// What many programs write for a NaN.
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Err(E::custom(format!(
+            "element {}: null is no number; what JSON has no word for travels as binary data",
+            self.state.elements.len()
+        )))
+    }
+
     fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
         self.element(value)
     }
@@ -237,8 +249,9 @@ mod tests {
             ("[1e39]", Datatype::Fp32, vec![1], "element 0: number is out of range for the datatype"),
             ("[1e999]", Datatype::Fp64, vec![1], "number out of range"),
             ("[1]", Datatype::Bool, vec![1], "element 0: invalid type: integer `1`, expected a boolean"),
-            ("[null]", Datatype::Fp32, vec![1], "invalid type: null, expected an array of numbers or booleans"),
-            ("[\"1\"]", Datatype::Fp32, vec![1], "invalid type: string \"1\""),
+            ("[2,null]", Datatype::Fp32, vec![2], "element 1: null is no number; what JSON has no word for travels as"),
+            ("[\"1\"]", Datatype::Fp32, vec![1], "element 0: a string, expected a number or a boolean"),
+            ("\"1\"", Datatype::Fp32, vec![1], "element 0: a string, expected a number or a boolean"),
             ("{}", Datatype::Fp32, vec![1], "invalid type: map"),
         ] {
             let message = read(json, datatype, &dimensions).unwrap_err();

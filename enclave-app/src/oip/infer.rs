@@ -1,146 +1,59 @@
-//! One inference: the request's JSON and raw tensors become inputs that fit the model, the model's outputs become the
-//! answer.
+//! One inference: the request's JSON and raw tensors become inputs that fit the model.
 
-use std::borrow::Cow;
-
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
-
+use super::request::{InputJson, RequestJson, shown};
 use super::{OipError, data};
 use crate::engine::{Signature, TensorSignature};
-use crate::tensor::{Datatype, Elements, MAX_RANK, Shape, Tensor, for_elements};
+use crate::tensor::{Datatype, Elements, Shape, Tensor};
 
 /// An inference request whose tensors fit the model that it names.
 #[derive(Debug)]
 pub struct Inference {
-    /// The inputs, in the order of the model.
+    /// The inputs, in the order of the model; of those for which the model brings a value, the ones that are given.
     pub inputs: Vec<Tensor>,
-    id: Option<String>,
+    pub(super) id: Option<String>,
     /// Which outputs the answer holds and how; the model's order when the request names none.
-    outputs: Vec<(String, Carriage)>,
+    pub(super) outputs: Vec<(String, Carriage)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carriage {
+pub(super) enum Carriage {
     Json,
     Binary,
 }
 
-/// The body of an answer, and the length of its JSON part when raw tensors follow it.
-#[derive(Debug)]
-pub struct InferenceAnswer {
-    /// JSON, then raw tensors.
-    pub body: Vec<u8>,
-    /// Length of the JSON part, when raw tensors follow.
-    pub json_length: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RequestJson<'a> {
-    #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
-    #[serde(default)]
-    parameters: RequestParameters,
-    #[serde(borrow)]
-    inputs: Vec<InputJson<'a>>,
-    #[serde(borrow, default)]
-    outputs: Vec<OutputJson<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct RequestParameters {
-    #[serde(default)]
-    binary_data_output: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InputJson<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    shape: Dimensions,
-    #[serde(borrow)]
-    datatype: Cow<'a, str>,
-    #[serde(default)]
-    parameters: InputParameters,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize, Default)]
-struct InputParameters {
-    binary_data_size: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OutputJson<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(default)]
-    parameters: OutputParameters,
-}
-
-#[derive(Deserialize, Default)]
-struct OutputParameters {
-    binary_data: Option<bool>,
-    #[serde(default)]
-    classification: u64,
-}
-
-/// A shape in JSON, read no further than the greatest rank.
-struct Dimensions(Vec<i64>);
-
-impl<'de> Deserialize<'de> for Dimensions {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bounded;
-        impl<'de> Visitor<'de> for Bounded {
-            type Value = Dimensions;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "an array of at most {MAX_RANK} dimensions")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Dimensions, A::Error> {
-                let mut dimensions = Vec::new();
-                while let Some(dimension) = items.next_element()? {
-                    if dimensions.len() == MAX_RANK {
-                        return Err(A::Error::custom(format!("shape has more than {MAX_RANK} dimensions")));
-                    }
-                    dimensions.push(dimension);
-                }
-                Ok(Dimensions(dimensions))
-            }
-        }
-        deserializer.deserialize_seq(Bounded)
-    }
-}
-
 impl Inference {
-    /// Reads a request for a model with this signature. `json_length` is the value of
+    /// Reads a request for the model of this name and signature. `json_length` is the value of
     /// `Inference-Header-Content-Length`, when the header is there.
     ///
     /// # Errors
     /// 400 with the name of the tensor and the place.
-    pub fn parse(body: &[u8], json_length: Option<usize>, signature: &Signature) -> Result<Self, OipError> {
+    pub fn parse(
+        body: &[u8],
+        json_length: Option<usize>,
+        model_name: &str,
+        signature: &Signature,
+    ) -> Result<Self, OipError> {
         let (json, mut raw) = body.split_at_checked(json_length.unwrap_or(body.len())).ok_or_else(|| {
             OipError::bad_request(format!(
                 "header `Inference-Header-Content-Length` is larger than the body, which has {} bytes",
                 body.len()
             ))
         })?;
-        let request: RequestJson<'_> = serde_json::from_slice(json)
-            .map_err(|error| OipError::bad_request(format!("inference request: {error}")))?;
-        let mut tensors = Vec::with_capacity(signature.inputs.len());
-        for input in &request.inputs {
+        let request = RequestJson::read(json)?;
+        if let Some(other) = request.model_name()?.filter(|name| name != model_name) {
+            return Err(OipError::bad_request(format!(
+                "`model_name` is `{}`, but the path names the model `{model_name}`",
+                shown(&other)
+            )));
+        }
+        let known = || signature.inputs.iter().chain(&signature.defaults);
+        let mut tensors: Vec<Tensor> = Vec::with_capacity(signature.inputs.len());
+        for input in request.inputs() {
             let place = |reason: String| OipError::bad_request(format!("input `{}`: {reason}", shown(&input.name)));
-            let expected =
-                signature.inputs.iter().find(|expected| expected.name == input.name).ok_or_else(|| {
-                    place(format!("the model has no such input, expected {}", names(&signature.inputs)))
-                })?;
-            if tensors.iter().any(|tensor: &Tensor| tensor.name == input.name) {
+            let expected = known()
+                .find(|expected| expected.name == input.name)
+                .ok_or_else(|| place(format!("the model has no such input, expected {}", names(&signature.inputs))))?;
+            if tensors.iter().any(|tensor| tensor.name == input.name) {
                 return Err(place("is given twice".to_owned()));
             }
             let datatype = datatype_of(input, expected).map_err(place)?;
@@ -151,96 +64,17 @@ impl Inference {
         if !raw.is_empty() {
             return Err(OipError::bad_request(format!("body has {} bytes after the last binary tensor", raw.len())));
         }
-        let mut inputs = Vec::with_capacity(signature.inputs.len());
         for expected in &signature.inputs {
-            let given = tensors.iter().position(|tensor| tensor.name == expected.name);
-            let given = given.ok_or_else(|| {
-                OipError::bad_request(format!(
+            if !tensors.iter().any(|tensor| tensor.name == expected.name) {
+                return Err(OipError::bad_request(format!(
                     "input `{}` is missing, expected {}",
                     expected.name,
                     names(&signature.inputs)
-                ))
-            })?;
-            inputs.push(tensors.swap_remove(given));
+                )));
+            }
         }
-        Ok(Self { inputs, id: request.id.as_deref().map(str::to_owned), outputs: outputs_of(&request, signature)? })
-    }
-
-    /// Writes the answer from the model's outputs, of at most `limit` bytes.
-    ///
-    /// # Errors
-    /// When an output holds a number that JSON has no word for, and binary data was not asked for; when the answer would
-    /// be longer.
-    pub fn answer(
-        &self,
-        model_name: &str,
-        model_version: &str,
-        outputs: &[Tensor],
-        limit: usize,
-    ) -> Result<InferenceAnswer, OipError> {
-        let too_large = || OipError {
-            status: 500,
-            message: format!("answer has more than {limit} bytes, ask for fewer outputs or smaller batches"),
-        };
-        let mut described = Vec::with_capacity(self.outputs.len());
-        // Copied when the answer is known to fit.
-        let mut raw = Vec::new();
-        let mut raw_bytes = 0_usize;
-        for (name, carriage) in &self.outputs {
-            let tensor = outputs
-                .iter()
-                .find(|tensor| tensor.name == *name)
-                .ok_or_else(|| OipError { status: 500, message: format!("model gave no output `{name}`") })?;
-            let (data, parameters) = match carriage {
-                Carriage::Json if !finite(&tensor.elements) => {
-                    let reason = "holds an infinity or NaN, which JSON cannot say; ask for it with `\"parameters\": {\"binary_data\": true}`";
-                    return Err(OipError { status: 500, message: format!("output `{name}` {reason}") });
-                }
-                Carriage::Json => (Some(Data(&tensor.elements)), None),
-                Carriage::Binary => {
-                    raw.push(tensor);
-                    raw_bytes = raw_bytes.saturating_add(tensor.bytes());
-                    (None, Some(BinarySize { binary_data_size: tensor.bytes() }))
-                }
-            };
-            described.push(AnswerTensor {
-                name,
-                datatype: tensor.elements.datatype().name(),
-                shape: tensor.shape.dimensions(),
-                parameters,
-                data,
-            });
-        }
-        let answer = AnswerJson { model_name, model_version, id: self.id.as_deref(), outputs: described };
-        let mut json = Bounded { bytes: Vec::new(), limit: limit.checked_sub(raw_bytes).ok_or_else(too_large)? };
-        serde_json::to_writer(&mut json, &answer).map_err(|_| too_large())?;
-        let mut body = json.bytes;
-        let json_length = (!raw.is_empty()).then_some(body.len());
-        body.reserve_exact(raw_bytes);
-        for tensor in raw {
-            body.extend_from_slice(&tensor.elements.to_le_bytes());
-        }
-        Ok(InferenceAnswer { body, json_length })
-    }
-}
-
-/// Takes what is written, up to a limit.
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl std::io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if bytes.len() > self.limit - self.bytes.len() {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        tensors.sort_by_key(|tensor| known().position(|expected| expected.name == tensor.name));
+        Ok(Self { inputs: tensors, id: request.id()?, outputs: outputs_of(&request, signature)? })
     }
 }
 
@@ -257,13 +91,15 @@ fn datatype_of(input: &InputJson<'_>, expected: &TensorSignature) -> Result<Data
 fn shape_of(input: &InputJson<'_>, expected: &TensorSignature, datatype: Datatype) -> Result<Shape, String> {
     let shape = Shape::new(&input.shape.0, datatype).map_err(|error| error.to_string())?;
     let dimensions = shape.dimensions();
-    let fits = dimensions.len() == expected.shape.len()
-        && dimensions.iter().zip(&expected.shape).all(|(&actual, &fixed)| fixed < 0 || actual == fixed);
-    if fits { Ok(shape) } else { Err(format!("shape is {dimensions:?}, expected {:?} (-1 = any)", expected.shape)) }
+    if expected.shape.fits(dimensions) {
+        Ok(shape)
+    } else {
+        Err(format!("shape is {dimensions:?}, expected {}", expected.shape))
+    }
 }
 
 fn elements_of(input: &InputJson<'_>, datatype: Datatype, shape: &Shape, raw: &mut &[u8]) -> Result<Elements, String> {
-    match (input.data, input.parameters.binary_data_size) {
+    match (input.data, input.binary_data_size()?) {
         (Some(json), None) => data::parse(json.get(), datatype, shape).map_err(|error| error.to_string()),
         (None, Some(size)) => {
             // The shape bounds both factors, so the product was already found to fit.
@@ -285,12 +121,9 @@ fn elements_of(input: &InputJson<'_>, datatype: Datatype, shape: &Shape, raw: &m
 
 fn outputs_of(request: &RequestJson<'_>, signature: &Signature) -> Result<Vec<(String, Carriage)>, OipError> {
     let carriage = |binary| if binary { Carriage::Binary } else { Carriage::Json };
-    let default = request.parameters.binary_data_output;
-    if request.outputs.is_empty() {
-        return Ok(signature.outputs.iter().map(|output| (output.name.clone(), carriage(default))).collect());
-    }
+    let default = request.parameters()?.binary_data_output;
     let mut outputs: Vec<(String, Carriage)> = Vec::with_capacity(signature.outputs.len());
-    for output in &request.outputs {
+    for output in request.outputs() {
         let place = |reason: String| OipError::bad_request(format!("output `{}`: {reason}", shown(&output.name)));
         if !signature.outputs.iter().any(|known| known.name == output.name) {
             return Err(place(format!("the model has no such output, expected {}", names(&signature.outputs))));
@@ -298,67 +131,26 @@ fn outputs_of(request: &RequestJson<'_>, signature: &Signature) -> Result<Vec<(S
         if outputs.iter().any(|(name, _)| *name == output.name) {
             return Err(place("is asked for twice".to_owned()));
         }
-        if output.parameters.classification != 0 {
+        let parameters = output.parameters().map_err(place)?;
+        if parameters.classification != 0 {
             return Err(place("the classification extension is not offered".to_owned()));
         }
-        outputs.push((output.name.clone().into_owned(), carriage(output.parameters.binary_data.unwrap_or(default))));
+        outputs.push((output.name.clone().into_owned(), carriage(parameters.binary_data.unwrap_or(default))));
+    }
+    if outputs.is_empty() {
+        outputs.extend(signature.outputs.iter().map(|output| (output.name.clone(), carriage(default))));
     }
     Ok(outputs)
-}
-
-/// What a request says, as far as an error repeats it.
-fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
 }
 
 fn names(tensors: &[TensorSignature]) -> String {
     tensors.iter().map(|tensor| format!("`{}`", tensor.name)).collect::<Vec<_>>().join(", ")
 }
 
-fn finite(elements: &Elements) -> bool {
-    match elements {
-        Elements::Fp32(vector) => vector.iter().all(|value| value.is_finite()),
-        Elements::Fp64(vector) => vector.iter().all(|value| value.is_finite()),
-        _ => true,
-    }
-}
-
-#[derive(Serialize)]
-struct AnswerJson<'a> {
-    model_name: &'a str,
-    model_version: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    outputs: Vec<AnswerTensor<'a>>,
-}
-
-#[derive(Serialize)]
-struct AnswerTensor<'a> {
-    name: &'a str,
-    datatype: &'static str,
-    shape: &'a [i64],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parameters: Option<BinarySize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Data<'a>>,
-}
-
-#[derive(Serialize)]
-struct BinarySize {
-    binary_data_size: usize,
-}
-
-struct Data<'a>(&'a Elements);
-
-impl Serialize for Data<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        for_elements!(self.0, vector => serializer.collect_seq(vector))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ShapeRule;
 
     const LIMIT: usize = 4096;
 
@@ -366,10 +158,14 @@ mod tests {
         let tensor = |name: &str, datatype, shape: &[i64]| TensorSignature {
             name: name.into(),
             datatype,
-            shape: shape.to_vec(),
+            shape: ShapeRule::Dimensions(shape.to_vec()),
         };
         Signature {
             inputs: vec![tensor("x", Datatype::Fp32, &[-1, 2]), tensor("n", Datatype::Int64, &[1])],
+            defaults: vec![
+                tensor("w", Datatype::Fp32, &[1]),
+                TensorSignature { name: "v".into(), datatype: Datatype::Int8, shape: ShapeRule::AnyRank },
+            ],
             outputs: vec![tensor("y", Datatype::Fp32, &[-1]), tensor("ok", Datatype::Bool, &[1])],
         }
     }
@@ -378,7 +174,7 @@ mod tests {
         {"name":"x","shape":[2,2],"datatype":"FP32","parameters":{"later":1},"data":[[1,2],[3,4.5]]}]}"#;
 
     fn parse(json: &str) -> Result<Inference, OipError> {
-        Inference::parse(json.as_bytes(), None, &signature())
+        Inference::parse(json.as_bytes(), None, "m", &signature())
     }
 
     fn outputs(y: Vec<f32>) -> Vec<Tensor> {
@@ -409,7 +205,7 @@ mod tests {
         let json = r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}},
             {"name":"n","shape":[1],"datatype":"INT64","data":[5]}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}"#;
         let body = [json.as_bytes(), &1.5_f32.to_le_bytes(), &f32::INFINITY.to_le_bytes()].concat();
-        let request = Inference::parse(&body, Some(json.len()), &signature()).unwrap();
+        let request = Inference::parse(&body, Some(json.len()), "m", &signature()).unwrap();
         assert_eq!(request.inputs[0].elements, Elements::Fp32(vec![1.5, f32::INFINITY]));
         let answer = request.answer("m", "3", &outputs(vec![f32::NEG_INFINITY]), LIMIT).unwrap();
         let length = answer.json_length.unwrap();
@@ -433,7 +229,7 @@ mod tests {
                 "`binary_data_size` is 4, expected 8 from shape and datatype",
             ),
         ] {
-            let error = Inference::parse(&body, length, &signature()).unwrap_err();
+            let error = Inference::parse(&body, length, "m", &signature()).unwrap_err();
             assert!(error.message.contains(reason), "{}", error.message);
         }
     }
@@ -455,8 +251,14 @@ mod tests {
             ("[2,2]", "[1073741824,2]", "input `x`: array at axis 0 has length 2, expected 1073741824 from the shape"),
             ("\"data\":[5]", "\"parameters\":{}", "input `n`: has neither `data` nor `parameters.binary_data_size`"),
             ("\"data\":[5]", "\"data\":[5],\"parameters\":{\"binary_data_size\":8}", "input `n`: has both"),
-            ("\"id\"", "\"ident\"", "unknown field `ident`"),
-            ("\"inputs\"", "\"input\"", "unknown field `input`"),
+            ("\"id\":\"7\"", "\"id\":7", "`id` is not a string"),
+            ("\"id\":\"7\"", "\"model_name\":\"other\"", "`model_name` is `other`, but the path names the model `m`"),
+            ("\"id\":\"7\"", "\"model_name\":[\"m\"]", "`model_name` is not a string"),
+            ("\"inputs\"", "\"input\"", "missing field `inputs`"),
+            ("[2,2]", "\"canary\"", "a string, expected an array of dimensions"),
+            ("[2,2]", "[2,\"canary\"]", "a string, expected a dimension"),
+            ("[5]", "[NaN]", "NaN is not JSON, send the tensor as binary data: expected value at line 1 column"),
+            ("4.5", "-Infinity", "Infinity is not JSON, send the tensor as binary data: invalid number at line 2"),
             (
                 "}]}",
                 "}],\"outputs\":[{\"name\":\"z\"}]}",
@@ -478,6 +280,152 @@ mod tests {
         assert_eq!(error.message, "input `n` is missing, expected `x`, `n`");
     }
 
+    /// The request of `GOOD`, as KServe's own client (0.21.0, `InferRequest.to_rest`) writes it, in each of its four ways.
+    #[test]
+    fn the_bodies_of_kserves_own_client_are_read() {
+        let tensor = |name: &str, shape: &str, datatype: &str, rest: &str| {
+            format!(r#"{{"name":"{name}","shape":{shape},"datatype":"{datatype}",{rest}}}"#)
+        };
+        let n = tensor("n", "[1]", "INT64", r#""data":[5]"#);
+        let x = tensor("x", "[2,2]", "FP32", r#""data":[1.0,2.0,3.0,4.5]"#);
+        let with_parameters =
+            tensor("x", "[2,2]", "FP32", r#""parameters":{"content_type":"np"},"data":[1.0,2.0,3.0,4.5]"#);
+        let binary = tensor("x", "[2,2]", "FP32", r#""parameters":{"binary_data_size":16}"#);
+        let raw = [1.0_f32, 2.0, 3.0, 4.5].map(f32::to_le_bytes).concat();
+        let uuid = "9373e9a5-3642-436e-a3ba-f67acbc4e3dc";
+        let head = |id: &str, inputs: &str| format!(r#"{{"id":"{id}","model_name":"m","inputs":[{inputs}]"#);
+        let asked = r#""outputs":[{"name":"y","parameters":{"binary_data":true}}]"#;
+        let parameters = r#""parameters":{"binary_data_output":true,"priority":1,"who":"x"}"#;
+        let json = [(Carriage::Json, "y"), (Carriage::Json, "ok")];
+        for (json_part, raw, id, outputs) in [
+            (head("r1", &format!("{n},{x}")) + "}", &[][..], "r1", &json[..]),
+            (head(uuid, &format!("{n},{x}")) + "}", &[], uuid, &json),
+            (head("r2", &format!("{n},{binary}")) + "," + asked + "}", &raw, "r2", &[(Carriage::Binary, "y")]),
+            (
+                head("r3", &format!("{n},{with_parameters}")) + "," + parameters + "}",
+                &[],
+                "r3",
+                &[(Carriage::Binary, "y"), (Carriage::Binary, "ok")],
+            ),
+        ] {
+            let body = [json_part.as_bytes(), raw].concat();
+            // The header is there when raw bytes follow.
+            let json_length = (!raw.is_empty()).then_some(json_part.len());
+            let request = Inference::parse(&body, json_length, "m", &signature()).unwrap();
+            assert_eq!(request.inputs, parse(GOOD).unwrap().inputs, "{json_part}");
+            assert_eq!(request.id.as_deref(), Some(id));
+            let asked: Vec<_> = request.outputs.iter().map(|(name, carriage)| (*carriage, name.as_str())).collect();
+            assert_eq!(asked, outputs);
+        }
+    }
+
+    #[test]
+    fn members_that_the_protocol_does_not_name_are_passed_over_at_every_level() {
+        let more = r#""later":{"a":[1,{"b":null}]},"model_version":"9","#;
+        let json = format!(
+            r#"{{{more}"parameters":{{{more}"p":1}},"model_name":null,
+            "inputs":[{{{more}"name":"n","shape":[1],"datatype":"INT64","data":[5],"parameters":null}},
+                      {{{more}"parameters":{{{more}"p":[]}},"name":"x","shape":[0,2],"datatype":"FP32","data":[]}}],
+            "outputs":[{{{more}"parameters":{{{more}"p":[]}},"name":"ok"}}]}}"#
+        );
+        let request = parse(&json).unwrap();
+        assert_eq!(request.outputs, [("ok".to_owned(), Carriage::Json)]);
+        assert!(
+            parse(
+                &GOOD.replacen('{', r#"{"outputs":null,"parameters":null,"id":null,"#, 1).replace("\"id\":\"7\",", "")
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn an_array_is_no_object_wherever_one_stands() {
+        let n = r#"{"name":"n","shape":[1],"datatype":"INT64","data":[5]}"#;
+        let x = r#"{"name":"x","shape":[0,2],"datatype":"FP32","data":[]}"#;
+        let whole = |inputs: &str, rest: &str| format!(r#"{{"inputs":[{inputs}]{rest}}}"#);
+        assert!(parse(&whole(&format!("{n},{x}"), r#","outputs":[{"name":"y"}],"parameters":{}"#)).is_ok());
+        let object = "invalid type: sequence, expected an object";
+        for (json, reason) in [
+            (format!(r#"[null,null,null,[{n},{x}]]"#), object),
+            (whole(&format!(r#"["n",[1],"INT64",null,[5]],{x}"#), ""), object),
+            (whole(&format!("{n},{x}"), r#","outputs":[["y",{}]]"#), object),
+            (
+                whole(&format!("{n},{x}"), r#","parameters":[true]"#),
+                "`parameters`: invalid type: sequence, expected an object",
+            ),
+            (
+                whole(&format!("{n},{x}"), r#","outputs":[{"name":"y","parameters":[true]}]"#),
+                "output `y`: `parameters`: ",
+            ),
+            (
+                whole(&format!(r#"{},{x}"#, n.replace("\"data\":[5]", "\"parameters\":[8]")), ""),
+                "input `n`: `parameters`: invalid type: sequence, expected an object",
+            ),
+        ] {
+            let error = parse(&json).unwrap_err();
+            assert_eq!(error.status, 400);
+            assert!(error.message.contains(reason), "{json}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn an_input_with_a_value_of_its_own_is_given_or_left_out() {
+        let given = |more: &str| parse(&GOOD.replace("\"inputs\":[", &format!("\"inputs\":[{more}")));
+        let names = |request: Inference| request.inputs.into_iter().map(|tensor| tensor.name).collect::<Vec<_>>();
+        let v = r#"{"name":"v","shape":[2,1,1],"datatype":"INT8","data":[1,2]},"#;
+        let w = r#"{"name":"w","shape":[1],"datatype":"FP32","data":[2]},"#;
+        assert_eq!(names(given("").unwrap()), ["x", "n"]);
+        assert_eq!(names(given(w).unwrap()), ["x", "n", "w"]);
+        assert_eq!(names(given(&format!("{v}{w}")).unwrap()), ["x", "n", "w", "v"]);
+        // It is held against the model like any other, and of any rank where the model leaves that open.
+        let error = given(&w.replace("[1]", "[2]")).unwrap_err();
+        assert_eq!(error.message, "input `w`: shape is [2], expected [1] (-1 = any)");
+        assert_eq!(names(given(&v.replace("[2,1,1]", "[2]")).unwrap()), ["x", "n", "v"]);
+        assert!(given(&v.replace("[2,1,1]", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2]")).is_err());
+    }
+
+    #[test]
+    fn what_only_grows_a_request_has_a_bound() {
+        let many = |list: &str, count: usize| {
+            let item = r#"{"name":"y","shape":[],"datatype":""}"#;
+            format!(r#"{{"inputs":[],"{list}":[{}]}}"#, vec![item; count].join(","))
+        };
+        let long = |member: &str, value: String| GOOD.replacen('{', &format!("{{\"{member}\":{value},"), 1);
+        let text = |length: usize| format!("\"{}\"", "a".repeat(length));
+        for (json, reason) in [
+            (many("outputs", 1025), "an array of more than 1024 elements"),
+            (many("inputs", 1025).replace("\"inputs\":[],", ""), "an array of more than 1024 elements"),
+            (long("model_name", text(1023)), "`model_name` has more than 1024 bytes"),
+            (long("parameters", format!("{{\"a\":{}}}", text(64 << 10))), "`parameters` have more than 65536 bytes"),
+            (GOOD.replace("\"7\"", &text(1023)), "`id` has more than 1024 bytes"),
+        ] {
+            let error = parse(&json).unwrap_err();
+            assert!(error.message.contains(reason) && error.message.len() < 200, "{reason}: {}", error.message);
+        }
+        assert!(parse(&GOOD.replace("\"7\"", &text(1022))).is_ok());
+    }
+
+    #[test]
+    fn no_error_repeats_more_than_a_little_of_a_request() {
+        let long = "canary ".repeat(1000);
+        for json in [
+            format!("\"{long}\""),
+            format!(r#"{{"inputs":"{long}"}}"#),
+            format!(r#"{{"inputs":["{long}"]}}"#),
+            GOOD.replace("\"x\"", &format!("\"{long}\"")),
+            GOOD.replace("FP32", &long),
+            GOOD.replace("[2,2]", &format!("\"{long}\"")),
+            GOOD.replace("[2,2]", &format!("[\"{long}\"]")),
+            GOOD.replace("[5]", &format!("[\"{long}\"]")),
+            GOOD.replace("\"later\":1", &format!("\"binary_data_size\":\"{long}\"")),
+            GOOD.replace("\"id\"", &format!("\"parameters\":{{\"binary_data_output\":\"{long}\"}},\"id\"")),
+            GOOD.replace("}]}", &format!("}}],\"outputs\":[{{\"name\":\"{long}\"}}]}}")),
+        ] {
+            let error = parse(&json).unwrap_err();
+            assert!(error.message.len() < 300, "{} bytes: {}", error.message.len(), error.message);
+        }
+    }
+
     #[test]
     fn an_answer_beyond_the_limit_is_not_written() {
         let binary = GOOD.replace("\"id\":\"7\",", "\"parameters\":{\"binary_data_output\":true},");
@@ -495,8 +443,19 @@ mod tests {
 
     #[test]
     fn json_has_no_word_for_infinity() {
-        let error = parse(GOOD).unwrap().answer("m", "3", &outputs(vec![f32::NAN]), LIMIT).unwrap_err();
-        assert!(error.message.starts_with("output `y` holds an infinity or NaN"), "{}", error.message);
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let outputs = outputs(vec![value]);
+            let error = parse(GOOD).unwrap().answer("m", "3", &outputs, LIMIT).unwrap_err();
+            // Neither the model nor the server has failed.
+            assert_eq!(error.status, 406);
+            assert!(error.message.starts_with("output `y` holds a NaN or an infinity"), "{}", error.message);
+            // What the message advises works.
+            let advised = "\"parameters\": {\"binary_data_output\": true}";
+            assert!(error.message.contains(advised), "{}", error.message);
+            let request = parse(&GOOD.replacen('{', &format!("{{{advised},"), 1)).unwrap();
+            let answer = request.answer("m", "3", &outputs, LIMIT).unwrap();
+            assert_eq!(answer.body[answer.json_length.unwrap()..][..4], value.to_le_bytes());
+        }
     }
 
     #[test]
@@ -507,10 +466,10 @@ mod tests {
                 let mut damaged = GOOD.as_bytes().to_vec();
                 damaged[position] = byte;
                 for json_length in [None, Some(position), Some(usize::MAX)] {
-                    refused += usize::from(Inference::parse(&damaged, json_length, &signature()).is_err());
+                    refused += usize::from(Inference::parse(&damaged, json_length, "m", &signature()).is_err());
                 }
             }
-            assert!(Inference::parse(&GOOD.as_bytes()[..position], None, &signature()).is_err(), "{position}");
+            assert!(Inference::parse(&GOOD.as_bytes()[..position], None, "m", &signature()).is_err(), "{position}");
         }
         assert!(refused > GOOD.len() * 20, "{refused}");
     }

@@ -29,6 +29,7 @@ const FLOAT: u64 = 1;
 const INT64: u64 = 7;
 const STRING: u64 = 8;
 const BOOL: u64 = 9;
+const FLOAT16: u64 = 10;
 
 /// `ValueInfoProto`: a tensor of this type; -1 is an open dimension.
 fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
@@ -36,6 +37,11 @@ fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
         shape.iter().flat_map(|&d| bytes(1, &if d < 0 { bytes(2, b"n") } else { number(1, d as u64) })).collect();
     let tensor = [number(1, element), bytes(2, &dimensions)].concat();
     [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+}
+
+/// `ValueInfoProto`: a tensor of this type, and not a word of its shape.
+fn value_of_any_rank(name: &str, element: u64) -> Vec<u8> {
+    [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &number(1, element)))].concat()
 }
 
 /// `TensorProto` with its bytes inside.
@@ -82,6 +88,14 @@ fn model(graph: &[u8]) -> Vec<u8> {
 pub(crate) fn add() -> Vec<u8> {
     let w: Vec<u8> = [1.0_f32, 10.0].iter().flat_map(|v| v.to_le_bytes()).collect();
     add_with(&tensor("w", FLOAT, &[2], &w))
+}
+
+/// The same, and whoever runs it may give another `w`.
+pub(crate) fn add_with_default() -> Vec<u8> {
+    let w: Vec<u8> = [1.0_f32, 10.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let inputs = [value("x", FLOAT, &[2]), value("w", FLOAT, &[2])];
+    let nodes = [node("Add", &["x", "w"], &["y"], &[])];
+    model(&graph(&nodes, &[tensor("w", FLOAT, &[2], &w)], &inputs, &[value("y", FLOAT, &[2])]))
 }
 
 /// The same with `w` in a file beside it, as `onnx.save` with external data writes it.
@@ -149,6 +163,35 @@ pub(crate) fn identities() -> Vec<u8> {
     let nodes: Vec<_> = types.iter().map(|t| node("Identity", &[&name("x", t)], &[&name("y", t)], &[])).collect();
     let values = |prefix: &str| -> Vec<_> { types.iter().map(|t| value(&name(prefix, t), *t, &[-1])).collect() };
     model(&graph(&nodes, &[], &values("x"), &values("y")))
+}
+
+/// `y = x` of any rank.
+pub(crate) fn any_rank() -> Vec<u8> {
+    let nodes = [node("Identity", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value_of_any_rank("x", FLOAT)], &[value_of_any_rank("y", FLOAT)]))
+}
+
+/// `y = log(x)`: a NaN for a negative number, an infinity for zero.
+pub(crate) fn log() -> Vec<u8> {
+    let nodes = [node("Log", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[-1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// Half precision at the edges, which this program does not carry.
+pub(crate) fn half() -> Vec<u8> {
+    let nodes = [node("Identity", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT16, &[1])], &[value("y", FLOAT16, &[1])]))
+}
+
+/// A classifier's output as scikit-learn's exporter writes it by default: a sequence of maps.
+pub(crate) fn maps() -> Vec<u8> {
+    let classes = [bytes(1, b"classlabels_int64s"), number(8, 0), number(8, 1), number(20, 7)].concat();
+    let zipmap = [node("ZipMap", &["x"], &["y"], &[classes]), bytes(7, b"ai.onnx.ml")].concat();
+    let probability = bytes(2, &bytes(1, &number(1, FLOAT)));
+    let map = bytes(5, &[number(1, INT64), probability].concat());
+    let output = [bytes(1, b"y"), bytes(2, &bytes(4, &bytes(1, &map)))].concat();
+    let import = bytes(8, &[bytes(1, b"ai.onnx.ml"), number(2, 1)].concat());
+    [model(&graph(&[zipmap], &[], &[value("x", FLOAT, &[-1, 2])], &[output])), import].concat()
 }
 
 /// An output of strings, which this program does not carry.
