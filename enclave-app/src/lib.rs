@@ -15,6 +15,7 @@ pub mod ending;
 pub mod engine;
 pub mod environment;
 pub mod epoch;
+mod host;
 pub mod identity;
 pub mod limiter;
 pub mod loading;

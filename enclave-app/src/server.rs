@@ -33,6 +33,7 @@ use crate::attester::AttesterError;
 use crate::config::Limits;
 use crate::connection::{Activity, Connections, STALL, Unread, Unstalled, drive};
 use crate::epoch::{EpochError, Epochs};
+use crate::host;
 use crate::identity::Identity;
 use crate::limiter::Limiter;
 use crate::memory::{Charge, Memory, Share};
@@ -218,6 +219,9 @@ impl Service {
     }
 
     async fn respond(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
+        if !host::is_named(request.version(), request.headers()) {
+            return plain(StatusCode::BAD_REQUEST, "host: expected one, as RFC 9112 section 3.2 asks for\n");
+        }
         let path = request.uri().path();
         let expected = match path {
             ENVELOPE_PATH | OHTTP_KEYS_PATH | HEALTH_PATH => Method::GET,
@@ -340,7 +344,7 @@ fn refusal(refused: &Refused, limit: usize) -> Response<Full<Bytes>> {
             problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"))
         }
         Refused::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"),
-        Refused::Ended => plain(StatusCode::BAD_REQUEST, "the body ended early\n"),
+        Refused::Ended => plain(StatusCode::BAD_REQUEST, "the body ended early, or its framing is malformed\n"),
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) enum Refused {
     NoMemory,
     /// It did not arrive in time.
     TooSlow,
-    /// It ended early.
+    /// It ended early, or its framing is malformed.
     Ended,
 }
 

@@ -556,6 +556,68 @@ async fn outside_the_seal_there_is_nothing_else() {
     assert!(matches!(connection.get(&long).await.status, 414 | 431));
 }
 
+/// Sends these bytes on a connection of their own and returns the status of the answer.
+async fn raw(enclave: &Enclave, request: &[u8]) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut stream = enclave::tls(&enclave.address, &client_config("http/1.1")).await;
+    // Whoever refuses may close before everything is written.
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    while answer.len() < 12 && matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}
+    let status =
+        answer.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)).unwrap_or_else(|| panic!("{answer:?}"));
+    std::str::from_utf8(status).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_framing_is_the_peers_mistake() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    let begun = std::time::Instant::now();
+    let extension = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(1 << 20));
+    let trailers = format!("1\r\na\r\n0\r\n{}\r\n", "x: y\r\n".repeat(50_000));
+    for (path, media_type) in [(OHTTP_PATH, OHTTP_REQUEST), (ATTEST_PATH, "text/plain")] {
+        for (name, body) in [
+            ("negative", "-1\r\na\r\n0\r\n\r\n"),
+            ("no number", "zz\r\na\r\n0\r\n\r\n"),
+            ("beyond 64 bits", "fffffffffffffffff\r\na\r\n0\r\n\r\n"),
+            ("no size", "\r\na\r\n0\r\n\r\n"),
+            ("longer than it says", "1\r\nabcdef\r\n0\r\n\r\n"),
+            ("extension", &extension),
+            ("trailers", &trailers),
+        ] {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {media_type}\r\ntransfer-encoding: chunked\r\n\r\n"
+            );
+            assert_eq!(raw(&enclave, format!("{head}{body}").as_bytes()).await, 400, "{path}: {name}");
+        }
+    }
+    assert!(begun.elapsed().as_secs() < 20, "nobody waited for more: {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_one_host() {
+    let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
+    for (version, hosts, status) in [
+        ("1.1", "host: x\r\n", 200),
+        ("1.1", "host: x:8443\r\n", 200),
+        ("1.1", "host: [::1]:8443\r\n", 200),
+        ("1.1", "host:\r\n", 200),
+        ("1.1", "", 400),
+        ("1.1", "host: x\r\nhost: x\r\n", 400),
+        ("1.1", "host: x\r\nhost: y\r\n", 400),
+        ("1.1", "host: a b\r\n", 400),
+        ("1.1", "host: a, b\r\n", 400),
+        ("1.1", "host: user@x\r\n", 400),
+        ("1.1", "host: x/y\r\n", 400),
+        ("1.0", "", 200),
+        ("1.0", "host: x\r\nhost: y\r\n", 400),
+    ] {
+        let request = format!("GET {HEALTH_PATH} HTTP/{version}\r\n{hosts}\r\n");
+        assert_eq!(raw(&enclave, request.as_bytes()).await, status, "HTTP/{version} {hosts:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_session_is_ever_resumed() {
     let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
