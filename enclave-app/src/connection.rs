@@ -3,6 +3,7 @@
 //! Places for connections are few, and whoever holds one without using it takes it from somebody else. When all are
 //! taken, the longest silence makes room.
 
+use std::cmp::Reverse;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -115,11 +116,11 @@ impl Activity {
         self.dismissal.notified().await;
     }
 
-    /// How dispensable the connection is, the greatest first to go: who never asked before who did, then by silence.
-    /// `None` while something is being answered.
-    fn dispensable(&self) -> Option<(bool, Duration)> {
+    /// How dispensable the connection is, the greatest first to go: who never asked before who did, then by the beginning
+    /// of the silence. `None` while something is being answered.
+    fn dispensable(&self) -> Option<(bool, Reverse<Instant>)> {
         let state = self.state();
-        (state.open == 0).then(|| (!state.asked, state.since.elapsed()))
+        (state.open == 0).then(|| (!state.asked, Reverse(state.since)))
     }
 
     /// Resolves when nothing was asked for too long.

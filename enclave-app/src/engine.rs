@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::memory::{Purse, Shortage};
 use crate::tensor::{Datatype, Tensor};
 
 /// One loaded model, ready to run. A worker thread owns it; nothing is shared between two of them but what the
@@ -10,13 +11,14 @@ pub trait Engine: Send {
     /// Names, types and shapes of the model's inputs and outputs.
     fn signature(&self) -> &Signature;
 
-    /// Runs the model once on `inputs` and returns every output, in the order of the signature.
+    /// Runs the model once on `inputs` and returns every output, in the order of the signature. What it allocates for the
+    /// outputs is paid from `purse` before.
     ///
     /// `stop` may be set at any moment from another thread; the run then ends as soon as the engine can end it.
     ///
     /// # Errors
     /// [`EngineError`] says whether the run was stopped, or what the engine said about these inputs.
-    fn run(&mut self, inputs: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, EngineError>;
+    fn run(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError>;
 }
 
 /// Names, types and shapes of a model's inputs and outputs.
@@ -77,6 +79,8 @@ impl std::fmt::Display for ShapeRule {
 pub enum EngineError {
     /// The run was stopped from outside.
     Stopped,
+    /// The run ended well, and there is no memory for its outputs.
+    NoMemory(Shortage),
     /// The engine refused or failed. Its words may speak of the values of this request: they belong into the sealed
     /// answer and into no log.
     Failed(String),

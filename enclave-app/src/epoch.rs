@@ -3,8 +3,8 @@
 //! Time here is the boot clock, which the host cannot set; the wall clock only writes the dates into the manifest. The
 //! next epoch's key, manifest and evidence are ready before its time comes; then it becomes the current one, the
 //! previous key still opens for the grace period, and is dropped, which zeroises it, whoever still holds the epoch. When
-//! the replay memory of a key is three quarters full the next epoch begins early, but not before the previous key is
-//! gone: every key lives as long as its manifest says.
+//! the replay memory of a key is three quarters full the next epoch begins early. Every key lives as long as its manifest
+//! says all the same, so there may be several; but only so many, and when they are all crowded, full means busy.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use teegate_protocol::manifest::{
 };
 use teegate_protocol::ohttp::request::OpenError;
 use teegate_protocol::ohttp::suite::Kem;
-use teegate_protocol::ohttp::{EncapsulatedRequest, KeyConfig, KeyPair, ServerContext};
+use teegate_protocol::ohttp::{KeyConfig, KeyPair, ServerContext, open_in_place};
 use tokio::sync::Notify;
 
 use crate::attester::actor::{EvidenceActor, Purpose};
@@ -37,6 +37,10 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// The next epoch begins so long before its time, so that there is always a current one.
 const EARLY: Duration = Duration::from_millis(50);
+
+/// Keys that open at once before no epoch begins early any more; one that begins in its time is never held back. Each has
+/// a replay memory of its own.
+const MAX_KEYS: usize = 8;
 
 /// The longest sleep. A key is dropped no later than this after its time, and opens nothing from the moment on.
 const TICK: Duration = Duration::from_secs(1);
@@ -67,16 +71,16 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Opens a request, while the key lives.
+    /// Opens a request where it lies, while the key lives.
     ///
     /// # Errors
     /// [`OpenError`]: of an unknown key id when the key is gone.
-    pub fn open(&self, request: EncapsulatedRequest<'_>) -> Result<(Vec<u8>, ServerContext), OpenError> {
+    pub fn open(&self, request: &mut Vec<u8>) -> Result<ServerContext, OpenError> {
         let gone = OpenError::UnknownKeyId { key_id: self.key_id };
         if boot_time() >= self.dies {
             return Err(gone);
         }
-        request.open(self.key.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok_or(gone)?)
+        open_in_place(request, self.key.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok_or(gone)?)
     }
 
     /// Drops the key, which zeroises it.
@@ -152,7 +156,7 @@ impl std::fmt::Display for EpochError {
 
 impl std::error::Error for EpochError {}
 
-/// The current epoch and the one before.
+/// The current epoch and those before it whose keys still open.
 pub struct Epochs {
     identity: Arc<Identity>,
     actor: EvidenceActor,
@@ -164,7 +168,7 @@ pub struct Epochs {
 #[derive(Default)]
 struct Living {
     current: Option<Arc<Epoch>>,
-    previous: Option<Arc<Epoch>>,
+    earlier: Vec<Arc<Epoch>>,
     /// Number and manifest of the last epoch that began, which outlive its key.
     last: Option<(u64, ManifestDigest)>,
 }
@@ -202,8 +206,7 @@ impl Epochs {
             self.forget_the_dead();
             let current = self.current();
             let ends = current.as_ref().map_or(Duration::ZERO, |epoch| epoch.ends);
-            // Beginning early would take the previous key before its time; until that is over, full means busy.
-            let crowded = |epoch: &Arc<Epoch>| epoch.replay.is_crowded() && self.living().previous.is_none();
+            let crowded = |epoch: &Arc<Epoch>| epoch.replay.is_crowded() && self.living().earlier.len() + 1 < MAX_KEYS;
             let early = current.as_ref().is_none_or(crowded);
             let now = boot_time();
             match next.take() {
@@ -244,7 +247,7 @@ impl Epochs {
     /// The epoch whose key has this id, if it still opens.
     pub fn by_key_id(&self, key_id: u8) -> Option<Arc<Epoch>> {
         let living = self.living();
-        let known = [&living.current, &living.previous].into_iter().flatten().find(|epoch| epoch.key_id == key_id)?;
+        let known = living.current.iter().chain(&living.earlier).find(|epoch| epoch.key_id == key_id)?;
         (boot_time() < known.dies).then(|| Arc::clone(known))
     }
 
@@ -333,23 +336,21 @@ impl Epochs {
         tracing::info!(epoch = manifest.epoch, manifest = %next.manifest.digest(), evidence = next.evidence.kind.media_type(), "epoch begins");
         let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
         living.last = Some((manifest.epoch, *next.manifest.digest()));
-        let current = living.current.replace(Arc::new(next));
-        let dropped = std::mem::replace(&mut living.previous, current);
-        drop(living);
-        if let Some(epoch) = dropped {
-            epoch.forget_key();
+        if let Some(before) = living.current.replace(Arc::new(next)) {
+            living.earlier.push(before);
         }
     }
 
     /// Drops the keys whose time has passed, which zeroises them.
     fn forget_the_dead(&self) {
         let now = boot_time();
+        let is_dead = |epoch: &mut Arc<Epoch>| now >= epoch.dies;
         let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
-        let Living { current, previous, .. } = &mut *living;
-        let dead = [current, previous].map(|slot| slot.take_if(|epoch| now >= epoch.dies));
+        let current = living.current.take_if(is_dead);
+        let earlier: Vec<_> = living.earlier.extract_if(.., is_dead).collect();
         // Requests that were let in may hold the epoch for long, and one may just be opening.
         drop(living);
-        for epoch in dead.into_iter().flatten() {
+        for epoch in current.into_iter().chain(earlier) {
             epoch.forget_key();
         }
     }
@@ -438,8 +439,8 @@ pub(crate) mod tests {
 
     fn opens(epoch: &Epoch) -> Result<Vec<u8>, OpenError> {
         let keys = epoch.manifest().manifest().key_configs().unwrap();
-        let (ciphertext, _) = seal(&keys[0], b"text").unwrap();
-        epoch.open(EncapsulatedRequest::parse(&ciphertext).unwrap()).map(|(plaintext, _)| plaintext)
+        let (mut buffer, _) = seal(&keys[0], b"text").unwrap();
+        epoch.open(&mut buffer).map(|_| buffer)
     }
 
     #[tokio::test]
@@ -447,12 +448,13 @@ pub(crate) mod tests {
         let epochs = epochs().await;
         let first = epochs.current().unwrap();
         assert_eq!(opens(&first), Ok(b"text".to_vec()));
-        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
-        epochs.forget_the_dead();
-        assert_eq!(opens(&first), Ok(b"text".to_vec()));
-        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
-        assert_eq!(opens(&first), Err(OpenError::UnknownKeyId { key_id: 0 }));
-        assert!(first.key.read().unwrap().is_none());
+        // However many follow it: its manifest promises the time.
+        for _ in 0..2 {
+            epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
+            epochs.forget_the_dead();
+            assert_eq!(opens(&epochs.by_key_id(0).unwrap()), Ok(b"text".to_vec()));
+        }
+        assert_eq!(epochs.living().earlier.len(), 2);
 
         let mut dead = epochs.make(epochs.origin(None)).await.unwrap();
         (dead.ends, dead.dies) = (Duration::ZERO, Duration::ZERO);
@@ -464,6 +466,56 @@ pub(crate) mod tests {
         assert_eq!(opens(&dead), Err(OpenError::UnknownKeyId { key_id: 6 }));
         epochs.forget_the_dead();
         assert!(dead.key.read().unwrap().is_none());
+        // Also when it is not the current one; the others stay.
+        let mut dead = epochs.make(epochs.origin(None)).await.unwrap();
+        (dead.ends, dead.dies) = (Duration::ZERO, Duration::ZERO);
+        epochs.begin(dead);
+        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
+        let dead = epochs.living().earlier.last().cloned().unwrap();
+        assert!(dead.key.read().unwrap().is_some());
+        epochs.forget_the_dead();
+        assert!(dead.key.read().unwrap().is_none());
+        assert_eq!(epochs.living().earlier.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn epochs_begin_early_while_there_are_few_keys() {
+        let epochs = epochs().await;
+        let rotation = tokio::spawn(Arc::clone(&epochs).rotate());
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let number = |epochs: &Epochs| epochs.current().unwrap().manifest().manifest().epoch;
+        let fill = |epoch: &Epoch, places: u8| {
+            for place in 0..places {
+                let key = teegate_protocol::ohttp::request::ReplayKey([place; 32]);
+                assert_eq!(epoch.replay().reserve(key).unwrap().take(), crate::replay::Arrival::First);
+            }
+            epochs.relieve(epoch);
+        };
+        for next in 1..8 {
+            fill(&epochs.current().unwrap(), 48);
+            while number(&epochs) < next {
+                assert!(std::time::Instant::now() < deadline);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        // The eighth is the last: what is full now is busy, until a key dies.
+        let last = epochs.current().unwrap();
+        fill(&last, 64);
+        assert!(last.replay().is_full());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(200), async {
+                while number(&epochs) < 8 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .await
+            .is_err()
+        );
+        assert_eq!(epochs.living().earlier.len(), 7);
+        // One that begins in its time is not held back.
+        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
+        assert_eq!((number(&epochs), epochs.living().earlier.len()), (8, 8));
+        rotation.abort();
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ pub mod onnx;
 pub mod open;
 pub mod replay;
 pub mod runtime;
+pub mod secret;
 pub mod server;
 pub mod tensor;
 pub mod upload;

@@ -8,6 +8,7 @@ use ort::session::{RunOptions, Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::engine::{Engine, EngineError, ShapeRule, Signature, Stop, TensorSignature};
+use crate::memory::Purse;
 use crate::model::ModelFile;
 use crate::runtime::Runtime;
 use crate::tensor::{Datatype, Elements, Shape, Tensor, for_elements};
@@ -148,16 +149,15 @@ impl Engine for OnnxSession {
         &self.signature
     }
 
-    fn run(&mut self, inputs: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, EngineError> {
-        self.run_inner(inputs, stop)
-            .map_err(|words| if stop.is_stopped() { EngineError::Stopped } else { EngineError::Failed(words) })
+    fn run(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        self.run_inner(inputs, stop, purse)
+            .map_err(|error| if stop.is_stopped() { EngineError::Stopped } else { error })
     }
 }
 
 impl OnnxSession {
-    fn run_inner(&mut self, inputs: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, String> {
-        let words = |error: ort::Error| error.message().to_owned();
-        let options = Arc::new(RunOptions::new().map_err(words)?);
+    fn run_inner(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        let options = Arc::new(RunOptions::new().map_err(failed)?);
         let terminate = Arc::clone(&options);
         // The library looks at the flag between two operators, loops included. Setting it cannot fail usefully: there
         // is nobody to tell.
@@ -166,21 +166,29 @@ impl OnnxSession {
             .iter()
             .map(|tensor| Ok((tensor.name.as_str(), borrow(tensor)?)))
             .collect::<ort::Result<Vec<_>>>()
-            .map_err(words)?;
-        let outputs = self.session.run_with_options(inputs, &options).map_err(words)?;
+            .map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
         let mut left = self.output_bytes;
         self.signature
             .outputs
             .iter()
             .map(|expected| {
-                let value =
-                    outputs.get(&expected.name).ok_or_else(|| format!("model gave no output `{}`", expected.name))?;
-                copy(value, expected, &mut left)?.ok_or_else(|| {
-                    format!("outputs have more than {} bytes together; use smaller batches", self.output_bytes)
+                let value = outputs
+                    .get(&expected.name)
+                    .ok_or_else(|| EngineError::Failed(format!("model gave no output `{}`", expected.name)))?;
+                copy(value, expected, &mut left, purse)?.ok_or_else(|| {
+                    EngineError::Failed(format!(
+                        "outputs have more than {} bytes together; use smaller batches",
+                        self.output_bytes
+                    ))
                 })
             })
             .collect()
     }
+}
+
+fn failed(error: ort::Error) -> EngineError {
+    EngineError::Failed(error.message().to_owned())
 }
 
 fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
@@ -189,12 +197,18 @@ fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
 }
 
 /// A copy of an output, if it fits into the bytes that are `left`.
-fn copy(value: &ort::value::DynValue, expected: &TensorSignature, left: &mut usize) -> Result<Option<Tensor>, String> {
+fn copy(
+    value: &ort::value::DynValue,
+    expected: &TensorSignature,
+    left: &mut usize,
+    purse: &mut Purse,
+) -> Result<Option<Tensor>, EngineError> {
     macro_rules! extract {
         ($variant:ident) => {{
-            let (shape, elements) = value.try_extract_tensor().map_err(|error| error.message().to_owned())?;
+            let (shape, elements) = value.try_extract_tensor().map_err(failed)?;
             let Some(rest) = left.checked_sub(size_of_val(elements)) else { return Ok(None) };
             *left = rest;
+            purse.spend(size_of_val(elements)).map_err(EngineError::NoMemory)?;
             (shape, Elements::$variant(elements.to_vec()))
         }};
     }
@@ -211,6 +225,7 @@ fn copy(value: &ort::value::DynValue, expected: &TensorSignature, left: &mut usi
         Datatype::Fp32 => extract!(Fp32),
         Datatype::Fp64 => extract!(Fp64),
     };
-    let shape = Shape::new(shape, expected.datatype).map_err(|error| format!("output `{}`: {error}", expected.name))?;
+    let shape = Shape::new(shape, expected.datatype)
+        .map_err(|error| EngineError::Failed(format!("output `{}`: {error}", expected.name)))?;
     Ok(Some(Tensor { name: expected.name.clone(), shape, elements }))
 }

@@ -36,8 +36,8 @@ use crate::epoch::{EpochError, Epochs};
 use crate::host;
 use crate::identity::Identity;
 use crate::limiter::Limiter;
-use crate::memory::{Charge, Memory, Share};
-use crate::open::{ENCAPSULATION_BYTES, Opener, Outcome};
+use crate::memory::{ANSWER_BYTES, Memory, Share};
+use crate::open::{ENCAPSULATION_BYTES, Opener, Outcome, Sealed};
 use crate::upload::{self, PACE, Refused};
 
 /// The longest TLS handshake.
@@ -106,7 +106,7 @@ impl Service {
             epochs,
             opener,
             fresh: Limiter::new(Instant::now()),
-            memory: Memory::new(limits.in_flight_bytes, ohttp_body_bytes),
+            memory: Memory::new(limits.in_flight_bytes, limits.least_in_flight_bytes()),
             connections: limits.connections,
             ohttp_body_bytes,
         })
@@ -241,13 +241,20 @@ impl Service {
                 Some(epoch) => content(OHTTP_KEYS, epoch.key_configs()),
                 None => not_available(&EpochError::None),
             },
-            HEALTH_PATH => match self.epochs.current() {
-                Some(_) if self.opener.is_ready() => plain(StatusCode::OK, "ok\n"),
-                Some(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "a model has no worker left\n"),
-                None => plain(StatusCode::SERVICE_UNAVAILABLE, "no current key\n"),
-            },
+            HEALTH_PATH => self.health(),
             ATTEST_PATH => self.attest(request, peer).await,
             _ => self.ohttp(request, peer).await,
+        }
+    }
+
+    fn health(&self) -> Response<Full<Bytes>> {
+        match self.epochs.current() {
+            None => plain(StatusCode::SERVICE_UNAVAILABLE, "no current key\n"),
+            Some(_) if !self.opener.is_ready() => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "a model has no worker left\n")
+            }
+            Some(epoch) if epoch.replay().is_full() => full(),
+            Some(_) => plain(StatusCode::OK, "ok\n"),
         }
     }
 
@@ -296,25 +303,20 @@ impl Service {
         {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content type: expected message/ohttp-req\n");
         }
+        let mut spare = peer.share.purse();
+        if spare.reserve(ANSWER_BYTES).is_err() {
+            return refusal(&Refused::NoMemory, self.ohttp_body_bytes);
+        }
         let upload = match upload::read(request.into_body(), self.ohttp_body_bytes, &peer.share, PACE).await {
             Ok(upload) => upload,
             Err(refused) => return refusal(&refused, self.ohttp_body_bytes),
         };
-        match self.opener.answer(upload).await {
-            Outcome::Sealed(bytes) => match peer.share.charge(bytes.len()) {
-                Some(charge) => {
-                    let held = Held { bytes, _charge: charge, _unread: peer.activity.answer() };
-                    content(OHTTP_RESPONSE, Bytes::from_owner(held))
-                }
-                // It ran, so this is no `busy`: the answer is lost, and nothing is said about the outcome.
-                None => plain(StatusCode::SERVICE_UNAVAILABLE, "no memory for the answer: earlier ones lie unread\n"),
-            },
+        match self.opener.answer(upload, spare).await {
+            Outcome::Sealed(sealed) => {
+                content(OHTTP_RESPONSE, Bytes::from_owner(Held { sealed, _unread: peer.activity.answer() }))
+            }
             Outcome::UnknownKey(error) => problem(&Problem::new(ProblemKind::OhttpKey).with_detail(error)),
-            Outcome::Busy => problem(
-                &Problem::new(ProblemKind::Busy)
-                    .with_retry_after(5)
-                    .with_detail("this key has opened as many requests as it may"),
-            ),
+            Outcome::Busy => full(),
             Outcome::Refused => plain(StatusCode::BAD_REQUEST, ""),
             Outcome::NotSealed => plain(StatusCode::INTERNAL_SERVER_ERROR, ""),
         }
@@ -323,14 +325,13 @@ impl Service {
 
 /// A sealed answer on its way, and its memory: given back when the last byte is sent, or nobody wants it any more.
 struct Held {
-    bytes: Vec<u8>,
-    _charge: Charge,
+    sealed: Sealed,
     _unread: Unread,
 }
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.sealed.bytes
     }
 }
 
@@ -346,6 +347,12 @@ fn refusal(refused: &Refused, limit: usize) -> Response<Full<Bytes>> {
         Refused::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"),
         Refused::Ended => plain(StatusCode::BAD_REQUEST, "the body ended early, or its framing is malformed\n"),
     }
+}
+
+/// No request more can be remembered, so none is opened.
+fn full() -> Response<Full<Bytes>> {
+    let busy = Problem::new(ProblemKind::Busy).with_retry_after(5);
+    problem(&busy.with_detail("this key has opened as many requests as it may"))
 }
 
 fn rate_limited(seconds: u32) -> Response<Full<Bytes>> {

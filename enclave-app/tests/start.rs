@@ -8,7 +8,6 @@
     clippy::cast_sign_loss,
     reason = "what a test expects and does not find should end it, in its helper functions too"
 )]
-#![allow(dead_code, reason = "the support files serve other test binaries as well")]
 
 #[path = "support/enclave.rs"]
 mod enclave;
@@ -148,10 +147,18 @@ fn the_environment_holds_what_the_program_chose_and_nothing_else() {
     let folder = Folder::new();
     let pipe = folder.0.join("config.toml");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for telemetry in [None, Some("0"), Some("1")] {
+    let chosen = [("MALLOC_MMAP_THRESHOLD_", "131072"), ("ORT_DISABLE_TELEMETRY", "1")];
+    for brought in [
+        &[][..],
+        &[("HTTPS_PROXY", "http://127.0.0.1:1")],
+        &[("ORT_DISABLE_TELEMETRY", "0")],
+        &[chosen[1]],
+        &[chosen[0], chosen[1], ("HTTPS_PROXY", "http://127.0.0.1:1")],
+        &[("MALLOC_MMAP_THRESHOLD_", "1"), chosen[1]],
+        &chosen,
+    ] {
         let mut command = program(&pipe);
-        command.arg("--print-config").env("HTTPS_PROXY", "http://127.0.0.1:1");
-        command.envs(telemetry.map(|value| ("ORT_DISABLE_TELEMETRY", value)));
+        command.arg("--print-config").envs(brought.iter().copied());
         let child = command.spawn().unwrap();
         // Opens when the program reads its configuration, and by then its environment is what it wants it to be.
         let writer = std::fs::File::options().write(true).open(&pipe).unwrap();
@@ -159,7 +166,8 @@ fn the_environment_holds_what_the_program_chose_and_nothing_else() {
         drop(writer);
         let mut variables: Vec<_> = environment.split_terminator('\0').collect();
         variables.sort_unstable();
-        assert_eq!(variables, ["ORT_DISABLE_TELEMETRY=1", "TEEGATE_LOG=trace"], "{telemetry:?}");
+        let expected = ["MALLOC_MMAP_THRESHOLD_=131072", "ORT_DISABLE_TELEMETRY=1", "TEEGATE_LOG=trace"];
+        assert_eq!(variables, expected, "{brought:?}");
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1), "an empty configuration");
     }

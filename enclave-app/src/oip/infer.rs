@@ -1,18 +1,27 @@
 //! One inference: the request's JSON and raw tensors become inputs that fit the model.
 
+use zeroize::Zeroizing;
+
 use super::request::{InputJson, RequestJson, shown};
 use super::{OipError, data};
 use crate::engine::{Signature, TensorSignature};
+use crate::memory::{Purse, Shortage};
 use crate::tensor::{Datatype, Elements, Shape, Tensor};
 
 /// An inference request whose tensors fit the model that it names.
-#[derive(Debug)]
 pub struct Inference {
     /// The inputs, in the order of the model; of those for which the model brings a value, the ones that are given.
     pub inputs: Vec<Tensor>,
-    pub(super) id: Option<String>,
+    pub(super) id: Option<Zeroizing<String>>,
     /// Which outputs the answer holds and how; the model's order when the request names none.
     pub(super) outputs: Vec<(String, Carriage)>,
+}
+
+/// How many inputs: what is in them is nobody's but the client's.
+impl std::fmt::Debug for Inference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inference({} inputs)", self.inputs.len())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,30 +30,50 @@ pub(super) enum Carriage {
     Binary,
 }
 
+/// Why a request was not read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotRead {
+    /// It is wrong.
+    Wrong(OipError),
+    /// There is no memory for its tensors.
+    Memory(Shortage),
+}
+
+impl From<OipError> for NotRead {
+    fn from(error: OipError) -> Self {
+        Self::Wrong(error)
+    }
+}
+
 impl Inference {
     /// Reads a request for the model of this name and signature. `json_length` is the value of
-    /// `Inference-Header-Content-Length`, when the header is there.
+    /// `Inference-Header-Content-Length`, when the header is there. The tensors are paid from `purse` before they are
+    /// allocated.
     ///
     /// # Errors
-    /// 400 with the name of the tensor and the place.
+    /// [`NotRead`]: 400 with the name of the tensor and the place, or that there is no memory.
     pub fn parse(
         body: &[u8],
         json_length: Option<usize>,
         model_name: &str,
         signature: &Signature,
-    ) -> Result<Self, OipError> {
+        purse: &mut Purse,
+    ) -> Result<Self, NotRead> {
         let (json, mut raw) = body.split_at_checked(json_length.unwrap_or(body.len())).ok_or_else(|| {
             OipError::bad_request(format!(
                 "header `Inference-Header-Content-Length` is larger than the body, which has {} bytes",
                 body.len()
             ))
         })?;
+        // Text with escapes is written down again, without them, while it is read.
+        let rewritten = if json.contains(&b'\\') { 2 * json.len() } else { 0 };
+        purse.spend(rewritten).map_err(NotRead::Memory)?;
         let request = RequestJson::read(json)?;
         if let Some(other) = request.model_name()?.filter(|name| name != model_name) {
-            return Err(OipError::bad_request(format!(
+            return Err(NotRead::Wrong(OipError::bad_request(format!(
                 "`model_name` is `{}`, but the path names the model `{model_name}`",
                 shown(&other)
-            )));
+            ))));
         }
         let known = || signature.inputs.iter().chain(&signature.defaults);
         let mut tensors: Vec<Tensor> = Vec::with_capacity(signature.inputs.len());
@@ -54,27 +83,29 @@ impl Inference {
                 .find(|expected| expected.name == input.name)
                 .ok_or_else(|| place(format!("the model has no such input, expected {}", names(&signature.inputs))))?;
             if tensors.iter().any(|tensor| tensor.name == input.name) {
-                return Err(place("is given twice".to_owned()));
+                return Err(place("is given twice".to_owned()).into());
             }
             let datatype = datatype_of(input, expected).map_err(place)?;
             let shape = shape_of(input, expected, datatype).map_err(place)?;
-            let elements = elements_of(input, datatype, &shape, &mut raw).map_err(place)?;
+            let source = source_of(input, datatype, &shape, &mut raw).map_err(place)?;
+            purse.spend(source.bytes(datatype, &shape)).map_err(NotRead::Memory)?;
+            let elements = source.read(datatype, &shape).map_err(place)?;
             tensors.push(Tensor { name: expected.name.clone(), shape, elements });
         }
         if !raw.is_empty() {
-            return Err(OipError::bad_request(format!("body has {} bytes after the last binary tensor", raw.len())));
+            let words = format!("body has {} bytes after the last binary tensor", raw.len());
+            return Err(OipError::bad_request(words).into());
         }
-        for expected in &signature.inputs {
-            if !tensors.iter().any(|tensor| tensor.name == expected.name) {
-                return Err(OipError::bad_request(format!(
-                    "input `{}` is missing, expected {}",
-                    expected.name,
-                    names(&signature.inputs)
-                )));
-            }
+        let is_given = |expected: &&TensorSignature| tensors.iter().any(|tensor| tensor.name == expected.name);
+        if let Some(missing) = signature.inputs.iter().find(|expected| !is_given(expected)) {
+            let words = format!("input `{}` is missing, expected {}", missing.name, names(&signature.inputs));
+            return Err(OipError::bad_request(words).into());
         }
         tensors.sort_by_key(|tensor| known().position(|expected| expected.name == tensor.name));
-        Ok(Self { inputs: tensors, id: request.id()?, outputs: outputs_of(&request, signature)? })
+        let id = request.id()?.map(Zeroizing::new);
+        let outputs = outputs_of(&request, signature)?;
+        purse.refund(rewritten);
+        Ok(Self { inputs: tensors, id, outputs })
     }
 }
 
@@ -98,9 +129,38 @@ fn shape_of(input: &InputJson<'_>, expected: &TensorSignature, datatype: Datatyp
     }
 }
 
-fn elements_of(input: &InputJson<'_>, datatype: Datatype, shape: &Shape, raw: &mut &[u8]) -> Result<Elements, String> {
+/// Where the elements of an input stand.
+enum Source<'a> {
+    Json(&'a str),
+    Raw(&'a [u8]),
+}
+
+impl Source<'_> {
+    /// The bytes that reading them allocates.
+    fn bytes(&self, datatype: Datatype, shape: &Shape) -> usize {
+        match self {
+            Self::Json(json) => data::allocated(json, shape).saturating_mul(datatype.size()),
+            Self::Raw(bytes) => bytes.len(),
+        }
+    }
+
+    fn read(&self, datatype: Datatype, shape: &Shape) -> Result<Elements, String> {
+        match self {
+            Self::Json(json) => data::parse(json, datatype, shape).map_err(|error| error.to_string()),
+            Self::Raw(bytes) => Elements::from_le_bytes(datatype, bytes)
+                .ok_or_else(|| "binary data of BOOL has a byte that is neither 0 nor 1".to_owned()),
+        }
+    }
+}
+
+fn source_of<'a>(
+    input: &InputJson<'a>,
+    datatype: Datatype,
+    shape: &Shape,
+    raw: &mut &'a [u8],
+) -> Result<Source<'a>, String> {
     match (input.data, input.binary_data_size()?) {
-        (Some(json), None) => data::parse(json.get(), datatype, shape).map_err(|error| error.to_string()),
+        (Some(json), None) => Ok(Source::Json(json.get())),
         (None, Some(size)) => {
             // The shape bounds both factors, so the product was already found to fit.
             let expected = shape.elements().saturating_mul(datatype.size());
@@ -111,8 +171,7 @@ fn elements_of(input: &InputJson<'_>, datatype: Datatype, shape: &Shape, raw: &m
                 .split_at_checked(size)
                 .ok_or_else(|| format!("`binary_data_size` is {size}, but {} bytes are left in the body", raw.len()))?;
             *raw = rest;
-            Elements::from_le_bytes(datatype, bytes)
-                .ok_or_else(|| "binary data of BOOL has a byte that is neither 0 nor 1".to_owned())
+            Ok(Source::Raw(bytes))
         }
         (None, None) => Err("has neither `data` nor `parameters.binary_data_size`".to_owned()),
         (Some(_), Some(_)) => Err("has both `data` and `parameters.binary_data_size`, expected one of them".to_owned()),
@@ -151,8 +210,22 @@ fn names(tensors: &[TensorSignature]) -> String {
 mod tests {
     use super::*;
     use crate::engine::ShapeRule;
+    use crate::memory::Memory;
 
     const LIMIT: usize = 4096;
+
+    /// An empty one, of a memory without end.
+    fn purse() -> Purse {
+        Memory::new(1 << 30, 1 << 30).share().purse()
+    }
+
+    /// As [`Inference::parse`], where memory is no question.
+    fn parse_body(body: &[u8], json_length: Option<usize>) -> Result<Inference, OipError> {
+        Inference::parse(body, json_length, "m", &signature(), &mut purse()).map_err(|error| match error {
+            NotRead::Wrong(error) => error,
+            NotRead::Memory(shortage) => panic!("{shortage:?}"),
+        })
+    }
 
     fn signature() -> Signature {
         let tensor = |name: &str, datatype, shape: &[i64]| TensorSignature {
@@ -174,7 +247,7 @@ mod tests {
         {"name":"x","shape":[2,2],"datatype":"FP32","parameters":{"later":1},"data":[[1,2],[3,4.5]]}]}"#;
 
     fn parse(json: &str) -> Result<Inference, OipError> {
-        Inference::parse(json.as_bytes(), None, "m", &signature())
+        parse_body(json.as_bytes(), None)
     }
 
     fn outputs(y: Vec<f32>) -> Vec<Tensor> {
@@ -192,10 +265,10 @@ mod tests {
         let request = parse(GOOD).unwrap();
         assert_eq!(request.inputs.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["x", "n"]);
         assert_eq!(request.inputs[0].elements, Elements::Fp32(vec![1.0, 2.0, 3.0, 4.5]));
-        let answer = request.answer("m", "3", &outputs(vec![0.25, 0.1]), LIMIT).unwrap();
+        let answer = request.answer("m", "3", outputs(vec![0.25, 0.1]), LIMIT, &mut purse()).unwrap();
         assert_eq!(answer.json_length, None);
         assert_eq!(
-            String::from_utf8(answer.body).unwrap(),
+            std::str::from_utf8(&answer.body).unwrap(),
             r#"{"model_name":"m","model_version":"3","id":"7","outputs":[{"name":"y","datatype":"FP32","shape":[2],"data":[0.25,0.1]},{"name":"ok","datatype":"BOOL","shape":[1],"data":[true]}]}"#
         );
     }
@@ -205,9 +278,9 @@ mod tests {
         let json = r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}},
             {"name":"n","shape":[1],"datatype":"INT64","data":[5]}],"outputs":[{"name":"y","parameters":{"binary_data":true}}]}"#;
         let body = [json.as_bytes(), &1.5_f32.to_le_bytes(), &f32::INFINITY.to_le_bytes()].concat();
-        let request = Inference::parse(&body, Some(json.len()), "m", &signature()).unwrap();
+        let request = parse_body(&body, Some(json.len())).unwrap();
         assert_eq!(request.inputs[0].elements, Elements::Fp32(vec![1.5, f32::INFINITY]));
-        let answer = request.answer("m", "3", &outputs(vec![f32::NEG_INFINITY]), LIMIT).unwrap();
+        let answer = request.answer("m", "3", outputs(vec![f32::NEG_INFINITY]), LIMIT, &mut purse()).unwrap();
         let length = answer.json_length.unwrap();
         assert_eq!(
             String::from_utf8(answer.body[..length].to_vec()).unwrap(),
@@ -229,7 +302,7 @@ mod tests {
                 "`binary_data_size` is 4, expected 8 from shape and datatype",
             ),
         ] {
-            let error = Inference::parse(&body, length, "m", &signature()).unwrap_err();
+            let error = parse_body(&body, length).unwrap_err();
             assert!(error.message.contains(reason), "{}", error.message);
         }
     }
@@ -311,9 +384,9 @@ mod tests {
             let body = [json_part.as_bytes(), raw].concat();
             // The header is there when raw bytes follow.
             let json_length = (!raw.is_empty()).then_some(json_part.len());
-            let request = Inference::parse(&body, json_length, "m", &signature()).unwrap();
+            let request = parse_body(&body, json_length).unwrap();
             assert_eq!(request.inputs, parse(GOOD).unwrap().inputs, "{json_part}");
-            assert_eq!(request.id.as_deref(), Some(id));
+            assert_eq!(request.id.as_ref().map(|id| id.as_str()), Some(id));
             let asked: Vec<_> = request.outputs.iter().map(|(name, carriage)| (*carriage, name.as_str())).collect();
             assert_eq!(asked, outputs);
         }
@@ -431,10 +504,10 @@ mod tests {
         let binary = GOOD.replace("\"id\":\"7\",", "\"parameters\":{\"binary_data_output\":true},");
         for request in [GOOD, &binary] {
             let request = parse(request).unwrap();
-            let length = request.answer("m", "3", &outputs(vec![0.5; 8]), LIMIT).unwrap().body.len();
-            assert!(request.answer("m", "3", &outputs(vec![0.5; 8]), length).is_ok());
+            let length = request.answer("m", "3", outputs(vec![0.5; 8]), LIMIT, &mut purse()).unwrap().body.len();
+            assert!(request.answer("m", "3", outputs(vec![0.5; 8]), length, &mut purse()).is_ok());
             for limit in [0, 16, length - 1] {
-                let error = request.answer("m", "3", &outputs(vec![0.5; 8]), limit).unwrap_err();
+                let error = request.answer("m", "3", outputs(vec![0.5; 8]), limit, &mut purse()).unwrap_err();
                 assert_eq!(error.status, 500);
                 assert!(error.message.starts_with(&format!("answer has more than {limit} bytes")), "{}", error.message);
             }
@@ -445,7 +518,7 @@ mod tests {
     fn json_has_no_word_for_infinity() {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let outputs = outputs(vec![value]);
-            let error = parse(GOOD).unwrap().answer("m", "3", &outputs, LIMIT).unwrap_err();
+            let error = parse(GOOD).unwrap().answer("m", "3", outputs.clone(), LIMIT, &mut purse()).unwrap_err();
             // Neither the model nor the server has failed.
             assert_eq!(error.status, 406);
             assert!(error.message.starts_with("output `y` holds a NaN or an infinity"), "{}", error.message);
@@ -453,7 +526,7 @@ mod tests {
             let advised = "\"parameters\": {\"binary_data_output\": true}";
             assert!(error.message.contains(advised), "{}", error.message);
             let request = parse(&GOOD.replacen('{', &format!("{{{advised},"), 1)).unwrap();
-            let answer = request.answer("m", "3", &outputs, LIMIT).unwrap();
+            let answer = request.answer("m", "3", outputs.clone(), LIMIT, &mut purse()).unwrap();
             assert_eq!(answer.body[answer.json_length.unwrap()..][..4], value.to_le_bytes());
         }
     }
@@ -466,10 +539,10 @@ mod tests {
                 let mut damaged = GOOD.as_bytes().to_vec();
                 damaged[position] = byte;
                 for json_length in [None, Some(position), Some(usize::MAX)] {
-                    refused += usize::from(Inference::parse(&damaged, json_length, "m", &signature()).is_err());
+                    refused += usize::from(parse_body(&damaged, json_length).is_err());
                 }
             }
-            assert!(Inference::parse(&GOOD.as_bytes()[..position], None, "m", &signature()).is_err(), "{position}");
+            assert!(parse_body(&GOOD.as_bytes()[..position], None).is_err(), "{position}");
         }
         assert!(refused > GOOD.len() * 20, "{refused}");
     }

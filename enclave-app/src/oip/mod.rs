@@ -16,6 +16,9 @@ use crate::engine::{ShapeRule, Signature, TensorSignature};
 /// Length of the JSON part when raw tensors follow it; the name in requests and in answers.
 pub const HEADER_LENGTH: &str = "inference-header-content-length";
 
+/// The longest sentence of an error; at the longest escape of JSON for each letter 3.6 KB.
+const MAX_ERROR_CHARS: usize = 600;
+
 /// A call that the protocol knows, with the model that it names.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call<'a> {
@@ -67,9 +70,11 @@ impl OipError {
         Self { status: 404, message: message.into() }
     }
 
-    /// The body `{"error": "..."}`.
+    /// The body `{"error": "..."}`, of bounded length: there is always memory for it, and an engine's words have no end of
+    /// their own.
     pub fn body(&self) -> Vec<u8> {
-        json(&serde_json::json!({ "error": self.message }))
+        let message: String = self.message.chars().take(MAX_ERROR_CHARS).collect();
+        json(&serde_json::json!({ "error": message }))
     }
 }
 

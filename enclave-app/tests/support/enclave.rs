@@ -1,5 +1,7 @@
 //! The real program as a process, the guest API that it asks, and a client that speaks to it.
 
+#![allow(dead_code, reason = "each test binary uses some of them")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -137,6 +139,16 @@ impl Enclave {
             panic!("enclave-app did not start: {}", std::fs::read_to_string(folder.0.join("log")).unwrap())
         };
         Self { child, folder, address: announced["listening"].as_str().unwrap().to_owned() }
+    }
+
+    /// The most memory that it ever had, in bytes, and what it has now.
+    pub(crate) fn resident_bytes(&self) -> (usize, usize) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
+        };
+        (bytes("VmHWM:"), bytes("VmRSS:"))
     }
 
     /// Ends the program as Kubernetes does, and returns its exit code and everything that it wrote.

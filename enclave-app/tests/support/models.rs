@@ -25,11 +25,12 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-const FLOAT: u64 = 1;
+pub(crate) const FLOAT: u64 = 1;
 const INT64: u64 = 7;
 const STRING: u64 = 8;
 const BOOL: u64 = 9;
 const FLOAT16: u64 = 10;
+pub(crate) const DOUBLE: u64 = 11;
 
 /// `ValueInfoProto`: a tensor of this type; -1 is an open dimension.
 fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
@@ -148,6 +149,12 @@ pub(crate) fn boxes() -> Vec<u8> {
 pub(crate) fn zeros() -> Vec<u8> {
     let nodes = [node("ConstantOfShape", &["shape"], &["y"], &[])];
     model(&graph(&nodes, &[], &[value("shape", INT64, &[1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// `y` is how many numbers `x` has: a small answer to a request of any size.
+pub(crate) fn count(element: u64) -> Vec<u8> {
+    let nodes = [node("Shape", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", element, &[-1])], &[value("y", INT64, &[1])]))
 }
 
 /// `y = x[i]`: an index outside is an error of the request.
