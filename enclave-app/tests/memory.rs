@@ -116,3 +116,38 @@ async fn tensors_beyond_the_share_of_a_request_are_too_large() {
     let response = connection.sealed(&manifest, &zeros("FP64", fits)).await;
     assert_eq!((response.status, counted(&response)), (200, fits as u64));
 }
+
+/// Over the wire, through TLS and beside ONNX Runtime, which may keep of a tensor what it likes: what the test binary
+/// `wiped` shows of our own code, seen from outside.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_readable_of_a_request_stays_in_the_program() {
+    let Some(library) = library::library() else { return };
+    let guest = Guest::start().await;
+    let enclave = Enclave::start(&library, &guest, &enclave::demonstration(), "");
+    if enclave.found(b"canary").is_none() {
+        library::skipped("a test may not read the memory of another process here");
+        return;
+    }
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let (id, field) = ("canary-in-the-id-7f3a", "canary-in-a-field-91c2");
+    let features: Vec<f32> = (0..30_u8).map(|n| 1.0 + f32::from(n) / 7.0).collect();
+    let mut request = Request::new("POST", "enclave.invalid", "/v2/models/m/infer");
+    request.fields.push("x-canary", format!("{}{field}", "x".repeat(200))).unwrap();
+    request.content = serde_json::json!({
+        "id": format!("{}{id}", "x".repeat(200)),
+        "inputs": [{"name": "features", "shape": [1, 30], "datatype": "FP32", "data": features}],
+    })
+    .to_string()
+    .into_bytes();
+    for _ in 0..20 {
+        let response = connection.sealed(&manifest, &request).await;
+        assert_eq!(response.status, 200);
+        assert!(String::from_utf8(response.content).unwrap().contains(id));
+    }
+    let numbers: Vec<String> = features[20..24].iter().map(|value| serde_json::to_string(value).unwrap()).collect();
+    assert_ne!(enclave.found(manifest.as_bytes()), Some(0), "or else this test shows nothing");
+    for canary in [id, field, &numbers.join(",")] {
+        assert_eq!(enclave.found(canary.as_bytes()), Some(0), "{canary}");
+    }
+}

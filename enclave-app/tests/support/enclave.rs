@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses some of them")]
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -149,6 +150,25 @@ impl Enclave {
             line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
         };
         (bytes("VmHWM:"), bytes("VmRSS:"))
+    }
+
+    /// How often `text` stands in memory that the program can write; `None` where this machine does not let a test look.
+    pub(crate) fn found(&self, text: &[u8]) -> Option<usize> {
+        let folder = format!("/proc/{}", self.child.id());
+        let memory = std::fs::File::open(format!("{folder}/mem")).ok()?;
+        let maps = std::fs::read_to_string(format!("{folder}/maps")).ok()?;
+        let mut count = 0;
+        for line in maps.lines() {
+            let (range, rest) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+            let mut bytes = vec![0; if rest.starts_with("rw") { (end - start) as usize } else { 0 }];
+            // The kernel's own pages cannot be read so.
+            if memory.read_exact_at(&mut bytes, start).is_ok() {
+                count += bytes.windows(text.len()).filter(|window| *window == text).count();
+            }
+        }
+        Some(count)
     }
 
     /// Ends the program as Kubernetes does, and returns its exit code and everything that it wrote.
