@@ -21,16 +21,14 @@ use teegate_protocol::ohttp::suite::Kem;
 use teegate_protocol::ohttp::{KeyConfig, KeyPair, ServerContext, open_in_place};
 use tokio::sync::Notify;
 
-use crate::attester::actor::{EvidenceActor, Purpose};
+use crate::attester::actor::EvidenceActor;
+use crate::attester::turns::{Caller, PATIENCE, Purpose};
 use crate::attester::{AttesterError, RawEvidence};
 use crate::identity::Identity;
 use crate::replay::Replay;
 
 /// Evidence for the next epoch is taken so long before it begins, or a quarter of the epoch if that is shorter.
 const LEAD: Duration = Duration::from_secs(60);
-
-/// The longest wait for evidence that answers a challenge.
-const CHALLENGE: Duration = Duration::from_secs(30);
 
 /// The pause after an epoch could not be made.
 const RETRY: Duration = Duration::from_secs(2);
@@ -272,10 +270,10 @@ impl Epochs {
     ///
     /// # Errors
     /// [`EpochError`] when there is no evidence.
-    pub async fn channel(&self, nonce: &Nonce, exporter: &Exporter) -> Result<Bytes, EpochError> {
+    pub async fn channel(&self, nonce: &Nonce, exporter: &Exporter, caller: &Arc<Caller>) -> Result<Bytes, EpochError> {
         let epoch = self.current().ok_or(EpochError::None)?;
         let report_data = binding::channel(epoch.manifest.digest(), nonce, exporter);
-        self.challenged(&epoch, Purpose::Channel, nonce, report_data).await
+        self.challenged(&epoch, Purpose::Channel(Arc::clone(caller)), nonce, report_data).await
     }
 
     async fn challenged(
@@ -285,7 +283,7 @@ impl Epochs {
         nonce: &Nonce,
         report_data: [u8; 64],
     ) -> Result<Bytes, EpochError> {
-        let evidence = tokio::time::timeout(CHALLENGE, self.actor.evidence(purpose, report_data));
+        let evidence = tokio::time::timeout(PATIENCE, self.actor.evidence(purpose, report_data));
         let evidence = evidence.await.unwrap_or(Err(AttesterError::TimedOut)).map_err(EpochError::Evidence)?;
         envelope(&epoch.manifest, evidence, Some(nonce.clone()))
     }

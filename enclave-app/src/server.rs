@@ -30,6 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::attester::AttesterError;
+use crate::attester::turns::Caller;
 use crate::config::Limits;
 use crate::connection::{Activity, Connections, STALL, Unread, Unstalled, drive};
 use crate::epoch::{EpochError, Epochs};
@@ -74,7 +75,9 @@ struct Peer {
     exporter: Exporter,
     activity: Arc<Activity>,
     share: Share,
-    /// How often it may ask for evidence...
+    /// How it stands with those who ask for evidence...
+    caller: Arc<Caller>,
+    /// ...how often it may ask...
     challenges: Limiter,
     /// ...and that it asks for one at a time.
     challenge: Semaphore,
@@ -185,6 +188,7 @@ impl Service {
             exporter,
             activity: Arc::clone(&activity),
             share: self.memory.share(),
+            caller: Arc::default(),
             challenges: Limiter::new(Instant::now()),
             challenge: Semaphore::new(1),
         });
@@ -295,7 +299,11 @@ impl Service {
         if let Err(seconds) = peer.challenges.take(Instant::now()) {
             return rate_limited(seconds);
         }
-        answer(self.epochs.channel(&nonce, &peer.exporter).await)
+        let envelope = self.epochs.channel(&nonce, &peer.exporter, &peer.caller).await;
+        if envelope.is_ok() {
+            peer.activity.attest();
+        }
+        answer(envelope)
     }
 
     async fn ohttp(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
@@ -371,14 +379,14 @@ fn answer(envelope: Result<Bytes, EpochError>) -> Response<Full<Bytes>> {
 
 /// There is no evidence now; what the source said stays in the log.
 fn not_available(error: &EpochError) -> Response<Full<Bytes>> {
-    let detail = match error {
-        EpochError::Evidence(AttesterError::Busy) => "too many orders for evidence are waiting",
+    let (seconds, detail) = match error {
+        EpochError::Evidence(AttesterError::Busy { seconds }) => (*seconds, "too many orders for evidence are waiting"),
         _ => {
             tracing::warn!(%error, "no evidence to give");
-            "there is no evidence at the moment"
+            (1, "there is no evidence at the moment")
         }
     };
-    problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail(detail))
+    problem(&Problem::new(ProblemKind::Busy).with_retry_after(seconds).with_detail(detail))
 }
 
 fn problem(problem: &Problem) -> Response<Full<Bytes>> {

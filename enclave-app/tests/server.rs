@@ -495,6 +495,49 @@ async fn channel_challenges_are_rate_limited_on_each_connection() {
     assert_eq!(first.await.unwrap(), 200);
 }
 
+/// Where evidence is slow, as from a vTPM, whoever reaches the port could take it all.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_take_the_evidence_of_a_connection_that_is_known() {
+    let Some((enclave, guest)) = demonstration_enclave("").await else { return };
+    let mut gateway = Connection::open(&enclave.address, "h2").await;
+    let nonce = || Nonce::generate().unwrap().to_string();
+    assert_eq!(gateway.call("POST", ATTEST_PATH, None, nonce()).await.status, 200);
+
+    // Half a second each: sixty of two hundred could be answered before they give up.
+    guest.slow_ms.store(500, Ordering::SeqCst);
+    let refused = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut strangers = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let (address, refused) = (enclave.address.clone(), std::sync::Arc::clone(&refused));
+        strangers.spawn(async move {
+            loop {
+                let mut stranger = Connection::open(&address, "h2").await;
+                let answer = stranger.call("POST", ATTEST_PATH, None, Nonce::generate().unwrap().to_string()).await;
+                if answer.status != 200 {
+                    let problem = Problem::parse(&answer.body).unwrap();
+                    assert_eq!((answer.status, problem.kind), (503, ProblemKind::Busy));
+                    assert!((1..=30).contains(&problem.retry_after.unwrap()), "{problem}");
+                    refused.fetch_add(1, Ordering::SeqCst);
+                }
+                // So that this machine has time for something else.
+                tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            }
+        });
+    }
+    until("a full queue", || async { (refused.load(Ordering::SeqCst) > 50).then_some(()) }).await;
+
+    let before = guest.asked.load(Ordering::SeqCst);
+    let answer = gateway.call("POST", ATTEST_PATH, None, nonce()).await;
+    let turns = guest.asked.load(Ordering::SeqCst) - before;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    // The one that was under way, its own, and a stranger between; more only while its question was on the way.
+    assert!(turns <= 8, "{turns} turns");
+    // The connection was not given up for a stranger's either, and serves.
+    let (_, manifest) = gateway.envelope().await;
+    assert_eq!(gateway.sealed(&manifest, &infer(&sample())).await.status, 200);
+    strangers.abort_all();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_lie_unread_take_memory_until_they_are_given_up() {
     let Some((enclave, _guest)) =
@@ -542,6 +585,22 @@ async fn connections_without_a_request_make_room() {
     asked.envelope().await;
     Connection::open(&enclave.address, "h2").await.envelope().await;
     asked.envelope().await;
+}
+
+/// A gateway attests its connection now and then, and is silent between; strangers ask for something and come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_attested_makes_room_for_no_stranger() {
+    let Some((enclave, _guest)) = demonstration_enclave("[limits]\nconnections = 3").await else { return };
+    let mut gateway = Connection::open(&enclave.address, "h2").await;
+    let nonce = Nonce::generate().unwrap().to_string();
+    assert_eq!(gateway.call("POST", ATTEST_PATH, None, nonce.clone()).await.status, 200);
+    let mut strangers = Vec::new();
+    for _ in 0..6 {
+        let mut stranger = Connection::open(&enclave.address, "h2").await;
+        stranger.envelope().await;
+        strangers.push(stranger);
+    }
+    assert_eq!(gateway.call("POST", ATTEST_PATH, None, nonce).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -33,24 +33,27 @@ pub(crate) struct Guest {
     pub(crate) asked: Arc<AtomicUsize>,
     /// While set, questions are left without an answer.
     pub(crate) silent: Arc<AtomicBool>,
+    /// How long each answer takes, in milliseconds.
+    pub(crate) slow_ms: Arc<AtomicU64>,
 }
 
 impl Guest {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (asked, silent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, hold) = (Arc::clone(&asked), Arc::clone(&silent));
+        let (asked, silent, slow_ms) = <(Arc<AtomicUsize>, Arc<AtomicBool>, Arc<AtomicU64>)>::default();
+        let (count, hold, slow) = (Arc::clone(&asked), Arc::clone(&silent), Arc::clone(&slow_ms));
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let (count, hold) = (Arc::clone(&count), Arc::clone(&hold));
+                let (count, hold, slow) = (Arc::clone(&count), Arc::clone(&hold), Arc::clone(&slow));
                 tokio::spawn(async move {
                     let mut request = Vec::new();
                     while !request.ends_with(b"\r\n\r\n") {
                         request.push(stream.read_u8().await.unwrap());
                     }
                     count.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(slow.load(Ordering::SeqCst))).await;
                     while hold.load(Ordering::SeqCst) {
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
@@ -67,7 +70,7 @@ impl Guest {
                 });
             }
         });
-        Self { url, asked, silent }
+        Self { url, asked, silent, slow_ms }
     }
 }
 
