@@ -25,6 +25,7 @@ pub mod oip;
 pub mod onnx;
 pub mod open;
 pub mod replay;
+mod reply;
 pub mod runtime;
 pub mod secret;
 pub mod server;

@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use teegate_protocol::binding::{Exporter, Nonce};
 use teegate_protocol::headers::{
     ATTEST_PATH, CMW_JSON, ENVELOPE_PATH, HEALTH_PATH, OHTTP_KEYS, OHTTP_KEYS_PATH, OHTTP_PATH, OHTTP_REQUEST,
-    OHTTP_RESPONSE, PROBLEM_JSON,
+    OHTTP_RESPONSE,
 };
 use teegate_protocol::limits::HEADER_BLOCK_BYTES;
 use teegate_protocol::problem::{Problem, ProblemKind};
@@ -29,7 +29,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::attester::AttesterError;
 use crate::attester::turns::Caller;
 use crate::config::Limits;
 use crate::connection::{Activity, Connections, STALL, Unread, Unstalled, drive};
@@ -39,6 +38,7 @@ use crate::identity::Identity;
 use crate::limiter::Limiter;
 use crate::memory::{ANSWER_BYTES, Memory, Share};
 use crate::open::{ENCAPSULATION_BYTES, Opener, Outcome, Sealed};
+use crate::reply::{answer, content, full, not_available, plain, problem, rate_limited, refusal};
 use crate::upload::{self, PACE, Refused};
 
 /// The longest TLS handshake.
@@ -343,70 +343,8 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Says why a body of at most `limit` bytes was not read.
-fn refusal(refused: &Refused, limit: usize) -> Response<Full<Bytes>> {
-    match refused {
-        Refused::TooLarge => {
-            problem(&Problem::new(ProblemKind::TooLarge).with_detail(format!("at most {limit} bytes are accepted")))
-        }
-        Refused::NoMemory => {
-            problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"))
-        }
-        Refused::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"),
-        Refused::Ended => plain(StatusCode::BAD_REQUEST, "the body ended early, or its framing is malformed\n"),
-    }
-}
-
-/// No request more can be remembered, so none is opened.
-fn full() -> Response<Full<Bytes>> {
-    let busy = Problem::new(ProblemKind::Busy).with_retry_after(5);
-    problem(&busy.with_detail("this key has opened as many requests as it may"))
-}
-
-fn rate_limited(seconds: u32) -> Response<Full<Bytes>> {
-    problem(&Problem::new(ProblemKind::RateLimited).with_retry_after(seconds))
-}
-
 /// RFC 9266: the exporter of this very connection.
 fn exporter(stream: &TlsStream<TcpStream>) -> Option<Exporter> {
     let (_, connection) = stream.get_ref();
     connection.export_keying_material([0; 32], Exporter::LABEL, None).ok().map(Exporter::from_bytes)
-}
-
-fn answer(envelope: Result<Bytes, EpochError>) -> Response<Full<Bytes>> {
-    envelope.map_or_else(|error| not_available(&error), |envelope| content(CMW_JSON, envelope))
-}
-
-/// There is no evidence now; what the source said stays in the log.
-fn not_available(error: &EpochError) -> Response<Full<Bytes>> {
-    let (seconds, detail) = match error {
-        EpochError::Evidence(AttesterError::Busy { seconds }) => (*seconds, "too many orders for evidence are waiting"),
-        _ => {
-            tracing::warn!(%error, "no evidence to give");
-            (1, "there is no evidence at the moment")
-        }
-    };
-    problem(&Problem::new(ProblemKind::Busy).with_retry_after(seconds).with_detail(detail))
-}
-
-fn problem(problem: &Problem) -> Response<Full<Bytes>> {
-    let mut response = content(PROBLEM_JSON, problem.to_json().into());
-    *response.status_mut() = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(seconds) = problem.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = content("text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()));
-    *response.status_mut() = status;
-    response
-}
-
-fn content(media_type: &'static str, bytes: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(bytes));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
