@@ -161,9 +161,8 @@ impl fmt::Display for AnswerError {
                 "the answer is an unsealed success (status {status}): it did not come from the enclave and was not read"
             ),
             Self::Open(e) => e.fmt(f),
-            Self::Declined { status, message } => {
-                write!(f, "the enclave declined (status {status}) in {message:?}, which are not repeated here")
-            }
+            // What it said may repeat something of the request, and is for whoever asks for it.
+            Self::Declined { status, .. } => write!(f, "the enclave declined (status {status})"),
             Self::NoReceipt => f.write_str("the sealed answer carries no execution receipt"),
             Self::Receipt(e) => write!(f, "the execution receipt of the answer: {e}"),
             Self::ReceiptOf { what } => write!(f, "the execution receipt is about another {what}"),

@@ -131,6 +131,9 @@ impl Fake {
         let mut response = Response::new(200);
         response.content =
             br#"{"model_name":"m","outputs":[{"name":"y","shape":[1],"datatype":"FP32","data":[0.5]}]}"#.to_vec();
+        if let Spoil::Content(change) = spoil {
+            change(&mut response);
+        }
         let salt = Salt::generate().unwrap();
         let mut receipt = Execution {
             manifest: *self.manifest.digest(),
@@ -143,7 +146,7 @@ impl Fake {
         let mut key = &self.receipt_key;
         let other_key = ReceiptKey::generate().unwrap();
         match spoil {
-            Spoil::Nothing | Spoil::NoReceipt => {}
+            Spoil::Nothing | Spoil::NoReceipt | Spoil::Content(_) => {}
             Spoil::Receipt(change) => change(&mut receipt),
             Spoil::OtherKey => key = &other_key,
             Spoil::Refusal(change) => change(&mut response),
@@ -163,6 +166,8 @@ pub(crate) enum Spoil {
     NoReceipt,
     OtherKey,
     Receipt(fn(&mut Execution)),
+    /// Another answer, of which the receipt speaks.
+    Content(fn(&mut Response)),
     /// A sealed answer that is no success: nothing ran that a receipt could be about.
     Refusal(fn(&mut Response)),
 }
@@ -184,6 +189,8 @@ pub(crate) enum Act {
 pub(crate) struct Script {
     pub(crate) fake: Fake,
     pub(crate) offers: Mutex<Vec<Envelope>>,
+    /// What it says instead of offering anything.
+    pub(crate) refusal: Mutex<Option<Problem>>,
     /// Signs [`Act::Released`].
     pub(crate) gateway_key: ReceiptKey,
     acts: Mutex<VecDeque<Act>>,
@@ -202,7 +209,13 @@ impl Script {
     pub(crate) fn new(fake: Fake, acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
         let offers = Mutex::new(vec![fake.envelope()]);
         let (gateway_key, acts) = (ReceiptKey::generate().unwrap(), Mutex::new(acts.into_iter().collect()));
-        Arc::new(Self { fake, offers, gateway_key, acts, seen: Mutex::default() })
+        Arc::new(Self { fake, offers, refusal: Mutex::default(), gateway_key, acts, seen: Mutex::default() })
+    }
+
+    /// What was in a relayed request.
+    pub(crate) fn opened(&self, sealed: &[u8]) -> Request {
+        let (plaintext, _) = EncapsulatedRequest::parse(sealed).unwrap().open(&self.fake.key).unwrap();
+        Request::decode(&plaintext, LIMIT).unwrap()
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -274,6 +287,9 @@ impl Script {
     }
 
     fn list(&self) -> http::Response<Full<Bytes>> {
+        if let Some(problem) = &*self.refusal.lock().unwrap() {
+            return answer(problem.status(), "application/problem+json", problem.to_json());
+        }
         let offers: Vec<serde_json::Value> = self
             .offers
             .lock()

@@ -54,6 +54,27 @@ async fn an_answer_with_its_receipt_is_accepted_and_nothing_of_the_request_was_r
 }
 
 #[tokio::test]
+async fn what_json_has_no_word_for_goes_in_and_comes_out() {
+    fn raw(response: &mut teegate_client::Response) {
+        let json = r#"{"model_name":"m","outputs":[{"name":"y","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":8}}]}"#;
+        let raw = [f32::NAN.to_le_bytes(), f32::INFINITY.to_le_bytes()].concat();
+        response.fields.push("inference-header-content-length", json.len().to_string()).unwrap();
+        response.content = [json.as_bytes(), &raw].concat();
+    }
+    let script = Script::new(Fake::new(), [Act::Answer(Spoil::Content(raw))]);
+    let client = script.connect(settings()).await.unwrap();
+    let nan = Tensor { name: "x".to_owned(), shape: vec![1], data: TensorData::Fp32(vec![f32::NAN]) };
+    let (inference, reply) = client.infer(&[nan]).await.unwrap();
+    let TensorData::Fp32(values) = &inference.outputs[0].data else { panic!("{inference:?}") };
+    assert!(values[0].is_nan() && values[1] == f32::INFINITY);
+    // The request said where its JSON ends.
+    let request = script.opened(&script.seen().relayed[0]);
+    let json_length: usize = request.fields.get("inference-header-content-length").unwrap().parse().unwrap();
+    assert_eq!(request.content[json_length..], f32::NAN.to_le_bytes());
+    assert!(request.content[..json_length].ends_with(b"}") && reply.receipt.is_some());
+}
+
+#[tokio::test]
 async fn at_most_two_reseals_each_after_a_fresh_verification() {
     use ProblemKind::{OhttpKey, PolicyChanged, Reseal, StaleManifest};
     for kind in [Reseal, StaleManifest, OhttpKey, PolicyChanged] {
@@ -174,6 +195,7 @@ async fn the_enclave_may_decline() {
     let error = client.infer(&input()).await.unwrap_err();
     let Error::Answer(AnswerError::Declined { status: 404, message }) = &error else { panic!("{error}") };
     assert_eq!(message.as_str(), r#"{"error":"no such model"}"#);
+    assert_eq!(error.to_string(), "the enclave declined (status 404)");
 }
 
 #[tokio::test]
@@ -198,6 +220,26 @@ async fn an_instance_without_the_model_is_refused() {
     let script = Script::new(fake, []);
     let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
     assert_eq!(refused[0].checks, ["client.model"]);
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_serves_is_told_at_once_with_those_that_are() {
+    let script = Script::new(Fake::new(), [no(ProblemKind::Reseal)]);
+    let client = script.connect(settings()).await.unwrap();
+    let served = "attested instances serve: breast-cancer (1), minilm (2)";
+    *script.refusal.lock().unwrap() = Some(Problem::new(ProblemKind::UnknownModel).with_detail(served));
+    let patient = Settings { wait: std::time::Duration::from_secs(30), ..settings() };
+    let begun = std::time::Instant::now();
+    let Err(error) = script.connect(patient).await else { panic!("connected") };
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
+    let Error::NotOffered(problem) = &error else { panic!("{error}") };
+    assert_eq!(problem.problem.as_ref().map(|p| p.kind), Some(ProblemKind::UnknownModel));
+    assert!(error.to_string().contains(served) && !error.to_string().contains("try again"), "{error}");
+    assert_eq!((error.executed(), script.seen().lists), (Executed::No, 2));
+    // And when the instance at hand is gone.
+    let error = client.infer(&input()).await.unwrap_err();
+    let Error::NotResealed { why, .. } = &error else { panic!("{error}") };
+    assert!(why.to_string().contains(served), "{error}");
 }
 
 #[tokio::test]
