@@ -14,7 +14,7 @@ use teegate_protocol::headers::INSTANCES_PATH;
 use teegate_protocol::limits;
 use teegate_protocol::members::{List, Members};
 
-use crate::Error;
+use crate::error::Error;
 use crate::link::Gateway;
 use crate::remote;
 

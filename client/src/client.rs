@@ -17,12 +17,13 @@ use teegate_verifier::{Endorsements, Memory, Policy, UnixTime, Verifier};
 
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
-use crate::error::{AnswerError, Error, RequestError, Words};
+use crate::error::{AnswerError, Error, RequestError};
 use crate::instance::{Freshness, Instance, Refused, Trust};
 use crate::link::Gateway;
 use crate::oip::{self, Inference, Tensor};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
+use crate::words::Words;
 
 /// Times, sizes and habits. The defaults are those of the protocol.
 #[derive(Clone, Debug)]
