@@ -5,7 +5,9 @@
 //! after the request had been sealed; then the message says whether it was executed. An answer is written out before
 //! anything else is: it may have cost a run that cannot be had again.
 
-use std::fmt::Write as _;
+mod npy;
+mod show;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,23 +15,22 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use teegate_client::oip::{self, Inference, Tensor, TensorData};
-use teegate_client::{AnswerError, Client, Error, Gateway, ProblemKind, ReleaseCheck, RemoteProblem, Reply, Settings};
+use teegate_client::oip;
+use teegate_client::{AnswerError, Client, Error, Gateway, ProblemKind, RemoteProblem, Reply, Settings};
 use teegate_intake::endorsements::load_paths;
 use teegate_protocol::manifest::ReceiptPublicKey;
-use teegate_verifier::{BoundTo, Report, Stage};
+use teegate_protocol::members::Members;
+use teegate_verifier::{Report, Stage};
 
 use crate::output::{finish, note, plain};
 use crate::policy;
 use crate::{exit, memory};
+use npy::Folder;
 
 /// The largest request file, after which sealing would be refused anyway.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 /// The largest CA file.
 const MAX_SMALL_BYTES: u64 = 1024 * 1024;
-/// How many elements of a tensor the text output shows.
-const SHOWN_ELEMENTS: usize = 64;
-
 /// Exit status: a problem after the request had been sealed.
 const REMOTE_PROBLEM: u8 = 5;
 
@@ -48,7 +49,7 @@ pub(crate) struct InferArgs {
     /// The model to ask
     #[arg(long, value_name = "NAME")]
     model: String,
-    /// The request: Open Inference Protocol v2, JSON
+    /// The request: Open Inference Protocol v2, JSON with or without raw tensors behind it; `-` is standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// The policy that an instance must satisfy; it has to say what evidence is bound to (`bound_to`)
@@ -75,7 +76,11 @@ pub(crate) struct InferArgs {
     /// Write the verification report of the instance that answered to this file (JSON)
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// `text`: the tensors, readable; `json`: the Open Inference Protocol answer and nothing else
+    /// Write each output tensor to this folder as well, as NAME.npy (NumPy)
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+    /// `text`: the tensors, readable; `json`: the Open Inference Protocol answer and nothing else (of an answer with raw
+    /// tensors its JSON part, with `--save` for the tensors)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -118,8 +123,13 @@ fn fail(message: &str, status: u8) -> ExitCode {
 }
 
 async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
-    let body = read(&args.input, MAX_INPUT_BYTES).map_err(Failure::Input)?;
-    oip::check_request(&body).map_err(|e| Failure::Input(format!("{}: {e}", args.input.display())))?;
+    let body = read_input(&args.input).map_err(Failure::Input)?;
+    let outline = oip::check_request(&body).map_err(|e| Failure::Input(format!("{}: {e}", args.input.display())))?;
+    if outline.asks_for_raw_outputs && args.format == Format::Json && args.save.is_none() {
+        let words = "the request asks for outputs in raw bytes, which are no JSON: add `--save DIR` for them, or take `--format text`";
+        return Err(Failure::Input(words.to_owned()));
+    }
+    let folder = args.save.as_deref().map(Folder::open).transpose().map_err(Failure::Input)?;
     let policy = policy::read(&args.policy).map_err(Failure::Input)?;
     let endorsements = load_paths(&args.endorsements).map_err(|e| Failure::Input(e.to_string()))?;
     let mut gateway = Gateway::parse(&args.gateway).map_err(|e| Failure::Input(e.to_string()))?;
@@ -151,6 +161,10 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
         Err(error) => Err(error.clone()),
     };
     let answered = output.as_ref().map(|text| finish(text, exit::ACCEPTED));
+    let saved = match (folder, &reply) {
+        (Some(folder), Ok(reply)) => save(&folder, reply),
+        _ => Ok(()),
+    };
     // Another seal may have meant another verification, which may have seen newer statements.
     let remembered = args.memory.as_deref().map_or(Ok(()), |path| memory::write(path, &client.memory()));
     let reported = match (report, &reply) {
@@ -158,7 +172,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
         _ => Ok(()),
     };
     let mut status = answered.map_err(|error| Failure::Client(error.clone()))?;
-    for failed in [remembered, reported].into_iter().filter_map(Result::err) {
+    for failed in [saved, remembered, reported].into_iter().filter_map(Result::err) {
         status = fail(&format!("error: {failed}; the answer above is whole"), exit::COULD_NOT_RUN);
     }
     Ok(status)
@@ -166,17 +180,29 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
 
 /// The answer as text in the form that was asked for.
 fn write_out(format: Format, reply: &Reply) -> Result<String, Error> {
+    let content = &reply.response.content;
     let unreadable = |e| Error::Answer(AnswerError::Tensors(e));
     match format {
         Format::Json => {
-            serde_json::from_slice::<serde::de::IgnoredAny>(&reply.response.content)
-                .map_err(|e| unreadable(e.into()))?;
-            let mut text = String::from_utf8_lossy(&reply.response.content).into_owned();
-            text.push('\n');
-            Ok(text)
+            let json = oip::json_part(content).map_err(unreadable)?;
+            Ok(format!("{}\n", String::from_utf8_lossy(json)))
         }
-        Format::Text => Ok(describe(reply, &oip::answer(&reply.response.content).map_err(unreadable)?)),
+        Format::Text => Ok(show::describe(reply, &oip::answer(content).map_err(unreadable)?)),
     }
+}
+
+/// Writes the tensors of an answer into a folder.
+fn save(folder: &Folder, reply: &Reply) -> Result<(), String> {
+    let inference = oip::answer(&reply.response.content).map_err(|e| format!("the tensors cannot be saved: {e}"))?;
+    folder.save(&inference.outputs)
+}
+
+/// The request, from a file or from standard input.
+fn read_input(path: &Path) -> Result<Vec<u8>, String> {
+    if path == Path::new("-") {
+        return bounded(std::io::stdin().lock(), "standard input", MAX_INPUT_BYTES);
+    }
+    read(path, MAX_INPUT_BYTES)
 }
 
 /// A file that can be written, and that keeps what it holds until it is.
@@ -210,93 +236,18 @@ fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    bounded(file, &path.display().to_string(), limit)
+}
+
+fn bounded(source: impl std::io::Read, name: &str, limit: u64) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
-    let cannot = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
+    source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| format!("cannot read {name}: {e}"))?;
     if u64::try_from(bytes.len()).is_ok_and(|n| n <= limit) {
         return Ok(bytes);
     }
-    Err(format!("{} has more than {limit} bytes, which is more than is read", path.display()))
-}
-
-fn describe(reply: &Reply, inference: &Inference) -> String {
-    let mut text = String::new();
-    let instance = &reply.instance;
-    // Writing to a `String` cannot fail.
-    let _ok = writeln!(
-        text,
-        "verified   instance {} ({}), manifest {}",
-        instance.manifest().instance_id,
-        instance.bound_to_words(),
-        instance.digest()
-    );
-    let _ok = writeln!(
-        text,
-        "sealed     {} bytes, to a key that {}; opened {} bytes",
-        reply.sealed_bytes,
-        key_holder(instance.attested().bound_to()),
-        reply.answer_bytes
-    );
-    let version = inference.model_version.as_deref().map(|v| format!(" version {}", plain(v))).unwrap_or_default();
-    let _ok =
-        writeln!(text, "answered   by model {}{version}; execution receipt verified", plain(&inference.model_name));
-    let release = match reply.release {
-        ReleaseCheck::Verified(_) => "verified",
-        ReleaseCheck::NotChecked => "not checked: no key of the gateway was given (--gateway-receipt-key)",
-    };
-    let _ok = writeln!(text, "released   by the gateway; release receipt {release}");
-    for tensor in &inference.outputs {
-        text.push('\n');
-        text.push_str(&show(tensor));
-    }
-    text
-}
-
-/// Who can open what is sealed to the key of an instance, as far as its evidence says.
-fn key_holder(bound_to: Option<BoundTo>) -> &'static str {
-    match bound_to {
-        Some(BoundTo::Workload) => "only the measured code holds",
-        Some(BoundTo::Pod) => "some code of the measured pod holds",
-        Some(BoundTo::Guest) => "some code of that guest holds, not necessarily the enclave-app",
-        None => "somebody on genuine hardware holds",
-    }
-}
-
-/// A tensor as text: one line of name, data type and shape, then one line for each row of the last axis.
-fn show(tensor: &Tensor) -> String {
-    let mut text = format!("{}  {} {:?}\n", plain(&tensor.name), tensor.data.datatype(), tensor.shape);
-    let elements = elements(&tensor.data);
-    let row = tensor.shape.last().and_then(|n| usize::try_from(*n).ok()).filter(|n| *n > 0).unwrap_or(1);
-    for chunk in elements.chunks(row) {
-        text.push_str("  ");
-        text.push_str(&chunk.join(" "));
-        text.push('\n');
-    }
-    if tensor.data.len() > elements.len() {
-        let _ok = writeln!(text, "  … {} of {} elements shown", elements.len(), tensor.data.len());
-    }
-    text
-}
-
-fn elements(data: &TensorData) -> Vec<String> {
-    fn shown<T: ToString>(values: &[T]) -> Vec<String> {
-        values.iter().take(SHOWN_ELEMENTS).map(ToString::to_string).collect()
-    }
-    match data {
-        TensorData::Bool(v) => shown(v),
-        TensorData::Uint8(v) => shown(v),
-        TensorData::Uint16(v) => shown(v),
-        TensorData::Uint32(v) => shown(v),
-        TensorData::Uint64(v) => shown(v),
-        TensorData::Int8(v) => shown(v),
-        TensorData::Int16(v) => shown(v),
-        TensorData::Int32(v) => shown(v),
-        TensorData::Int64(v) => shown(v),
-        TensorData::Fp32(v) => shown(v),
-        TensorData::Fp64(v) => shown(v),
-    }
+    Err(format!("{name} has more than {limit} bytes, which is more than is read"))
 }
 
 /// The error, and that nothing left, where nothing did.
@@ -308,12 +259,22 @@ fn explain(error: &Error) -> String {
     let nothing_left = if is_before_sealing { "\nnothing was sealed and nothing of the request was sent" } else { "" };
     // The words are for whoever sealed the request, and this is his terminal.
     let words = match error {
-        Error::Answer(AnswerError::Declined { message, .. }) => Some(message),
-        Error::Remote(problem) => problem.words.as_ref(),
-        _ => None,
+        Error::Answer(AnswerError::Declined { message, .. }) => format!(": {}", sentence(message.as_str())),
+        Error::Remote(RemoteProblem { words: Some(words), .. }) => {
+            format!("\nthe enclave's words: {}", words.as_str())
+        }
+        _ => String::new(),
     };
-    let words = words.map(|words| format!("\nthe enclave's words: {}", words.as_str())).unwrap_or_default();
-    format!("error: {error}{nothing_left}{words}")
+    format!("error: {error}{words}{nothing_left}")
+}
+
+/// What the Open Inference Protocol says in `{"error": "..."}`; all of it where it says something else.
+fn sentence(message: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        error: String,
+    }
+    serde_json::from_str(message).map_or_else(|_| message.to_owned(), |Members(Said { error })| error)
 }
 
 fn exit_status(error: &Error) -> u8 {
@@ -339,16 +300,6 @@ mod tests {
     use teegate_client::Problem;
 
     #[test]
-    fn a_tensor_is_shown_row_by_row() {
-        let tensor = Tensor {
-            name: "probability".to_owned(),
-            shape: vec![2, 2],
-            data: TensorData::Fp32(vec![0.25, 0.75, 1.0, 0.0]),
-        };
-        assert_eq!(show(&tensor), "probability  FP32 [2, 2]\n  0.25 0.75\n  1 0\n");
-    }
-
-    #[test]
     fn only_rejected_evidence_has_the_status_of_a_rejection() {
         let not_offered =
             |problem| Error::NotOffered(RemoteProblem { status: 503, problem, sealed: false, words: None });
@@ -362,14 +313,6 @@ mod tests {
     }
 
     #[test]
-    fn what_the_key_is_said_to_be_goes_no_further_than_the_evidence() {
-        assert!(key_holder(Some(BoundTo::Workload)).contains("only"));
-        for weaker in [Some(BoundTo::Pod), Some(BoundTo::Guest), None] {
-            assert!(!key_holder(weaker).contains("only"), "{weaker:?}");
-        }
-    }
-
-    #[test]
     fn a_report_that_cannot_be_written_says_so_and_ends_nothing() {
         let destination = Destination::open(Path::new("/dev/full")).unwrap();
         let verdict = teegate_verifier::verify(
@@ -379,12 +322,5 @@ mod tests {
         );
         let error = destination.write(verdict.unwrap_err().report()).unwrap_err();
         assert!(error.contains("the report cannot be written to /dev/full"), "{error}");
-    }
-
-    #[test]
-    fn a_long_tensor_is_cut_and_says_so() {
-        let tensor = Tensor { name: "y".to_owned(), shape: vec![100], data: TensorData::Int32(vec![7; 100]) };
-        let text = show(&tensor);
-        assert!(text.ends_with("  … 64 of 100 elements shown\n"), "{text}");
     }
 }

@@ -12,13 +12,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use teegate_protocol::headers::INSTANCES_PATH;
 use teegate_protocol::limits;
+use teegate_protocol::members::{List, Members};
 
-use crate::Error;
+use crate::error::Error;
 use crate::link::Gateway;
 use crate::remote;
 
 /// A gateway offers at most so many instances; what is beyond is not looked at.
 const MAX_OFFERED: usize = 3;
+/// Nor is a longer list read.
+const MAX_LISTED: usize = 64;
 /// Time for the answer itself, beside the time for which the gateway was asked to wait.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
@@ -46,13 +49,14 @@ fn read(body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         envelope: &'a RawValue,
     }
     #[derive(Deserialize)]
-    struct List<'a> {
+    struct Offers<'a> {
         #[serde(borrow)]
-        instances: Vec<Offer<'a>>,
+        instances: List<Members<Offer<'a>>, MAX_LISTED>,
     }
-    let list: List<'_> = serde_json::from_slice(body)
+    let Members(offers) = serde_json::from_slice::<Members<Offers<'_>>>(body)
         .map_err(|e| format!("the gateway's list of instances is not the JSON that was expected: {e}"))?;
-    Ok(list.instances.iter().take(MAX_OFFERED).map(|offer| offer.envelope.get().as_bytes().to_vec()).collect())
+    let offered = offers.instances.0.iter().take(MAX_OFFERED);
+    Ok(offered.map(|Members(offer)| offer.envelope.get().as_bytes().to_vec()).collect())
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986.
@@ -83,9 +87,18 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused() {
-        for body in [&b""[..], b"[]", br#"{"instances":[{}]}"#, br#"{"instances":[],"instances":[]}"#] {
+        for body in [
+            &b""[..],
+            b"[]",
+            br#"[[{"envelope":{}}]]"#,
+            br#"{"instances":[[{}]]}"#,
+            br#"{"instances":[{}]}"#,
+            br#"{"instances":[],"instances":[]}"#,
+        ] {
             assert!(read(body).unwrap_err().contains("list of instances"), "{body:?}");
         }
+        let long = format!(r#"{{"instances":"{}"}}"#, "x".repeat(10_000));
+        assert!(read(long.as_bytes()).unwrap_err().len() < 200, "and it is not repeated");
     }
 
     #[test]

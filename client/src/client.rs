@@ -17,12 +17,13 @@ use teegate_verifier::{Endorsements, Memory, Policy, UnixTime, Verifier};
 
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
-use crate::error::{AnswerError, Error, RequestError, Words};
+use crate::error::{AnswerError, Error, RequestError};
 use crate::instance::{Freshness, Instance, Refused, Trust};
 use crate::link::Gateway;
 use crate::oip::{self, Inference, Tensor};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
+use crate::words::Words;
 
 /// Times, sizes and habits. The defaults are those of the protocol.
 #[derive(Clone, Debug)]
@@ -179,12 +180,18 @@ impl Client {
         Ok((inference, reply))
     }
 
-    /// Runs the model on the Open Inference Protocol request in `body`, which is sent as it is. The answer is a success
-    /// with a verified execution receipt, or an error.
+    /// Runs the model on the Open Inference Protocol request in `body`, JSON with or without raw tensors behind it, which is
+    /// sent as it is. The answer is a success with a verified execution receipt, or an error.
     pub async fn infer_json(&self, body: Vec<u8>) -> Result<Reply, Error> {
-        oip::check_request(&body).map_err(|e| Error::Request(RequestError::Tensors(e)))?;
+        let outline = oip::check_request(&body).map_err(|e| Error::Request(RequestError::Tensors(e)))?;
         let mut request = Request::new("POST", AUTHORITY, "/");
-        add(&mut request, "content-type", "application/json")?;
+        match outline.json_length {
+            None => add(&mut request, "content-type", "application/json")?,
+            Some(length) => {
+                add(&mut request, "content-type", "application/octet-stream")?;
+                add(&mut request, JSON_LENGTH, &length.to_string())?;
+            }
+        }
         request.content = body;
         let reply = self.seal_and_send(request, Purpose::Infer).await?;
         let Reply { response, receipt, .. } = &reply;
@@ -323,6 +330,8 @@ enum Purpose {
     Any,
 }
 
+/// Length of the JSON where raw tensors follow it, in the binary tensor extension.
+const JSON_LENGTH: &str = "inference-header-content-length";
 /// The authority inside the seal. The enclave serves one; its real name is its manifest.
 const AUTHORITY: &str = "enclave";
 /// How much of an enclave's refusal is repeated.

@@ -10,6 +10,7 @@ use crate::link::LinkError;
 use crate::oip::TensorError;
 use crate::remote::RemoteProblem;
 use crate::seal::{OpenError, SealError};
+use crate::words::Words;
 
 /// Why there is no answer.
 #[derive(Clone, Debug)]
@@ -161,9 +162,8 @@ impl fmt::Display for AnswerError {
                 "the answer is an unsealed success (status {status}): it did not come from the enclave and was not read"
             ),
             Self::Open(e) => e.fmt(f),
-            Self::Declined { status, message } => {
-                write!(f, "the enclave declined (status {status}) in {message:?}, which are not repeated here")
-            }
+            // What it said may repeat something of the request, and is for whoever asks for it.
+            Self::Declined { status, .. } => write!(f, "the enclave declined (status {status})"),
             Self::NoReceipt => f.write_str("the sealed answer carries no execution receipt"),
             Self::Receipt(e) => write!(f, "the execution receipt of the answer: {e}"),
             Self::ReceiptOf { what } => write!(f, "the execution receipt is about another {what}"),
@@ -174,25 +174,3 @@ impl fmt::Display for AnswerError {
 }
 
 impl std::error::Error for AnswerError {}
-
-/// Words that came out of the seal. They are for whoever sealed the request, who has to ask for them: neither `Debug` nor an
-/// error's message repeats them, so that they reach no log by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Words(String);
-
-impl Words {
-    pub(crate) fn new(words: String) -> Self {
-        Self(words)
-    }
-
-    /// The words.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Words {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes of words", self.0.len())
-    }
-}

@@ -35,13 +35,15 @@ mod link;
 pub mod oip;
 mod remote;
 pub mod seal;
+mod words;
 
 pub use answer::{ReleaseCheck, Reply};
 pub use client::{Client, Settings};
-pub use error::{AnswerError, Error, RequestError, Words};
+pub use error::{AnswerError, Error, RequestError};
 pub use instance::{Freshness, Instance, Refused, Trust};
 pub use link::{AddressError, Gateway, LinkError};
 pub use remote::RemoteProblem;
 pub use teegate_protocol::bhttp::{Request, Response};
 pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 pub use teegate_verifier::Memory;
+pub use words::Words;

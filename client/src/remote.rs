@@ -12,7 +12,7 @@ use teegate_protocol::bhttp::Response;
 use teegate_protocol::headers::PROBLEM_JSON;
 use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 
-use crate::error::Words;
+use crate::words::Words;
 
 /// What somebody else says went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ impl RemoteProblem {
                     | ProblemKind::PolicyChanged => true,
                     ProblemKind::NoAttestedInstance
                     | ProblemKind::EvidenceRejected
+                    | ProblemKind::UnknownModel
                     | ProblemKind::Unauthorised
                     | ProblemKind::Forbidden
                     | ProblemKind::RateLimited

@@ -87,15 +87,18 @@ pub struct Limits {
     pub threads_per_worker: usize,
     /// Requests that may wait for a model's workers before the answer is `busy`: 1 to 4096.
     pub queue: usize,
+    /// Start-up ends when one model, for all its workers, is not loaded after this many seconds: 1 to 3600.
+    pub load_deadline_seconds: u64,
     /// A run is terminated after this many milliseconds, its time in the queue included: 10 to 600,000.
     pub run_deadline_ms: u64,
     /// The largest sealed request or answer in bytes: 64 KiB to 64 MiB.
     pub sealed_body_bytes: usize,
-    /// Bytes of requests and answers held in memory at once, over all connections: at least `sealed_body_bytes`, at most 4 GiB.
+    /// Bytes of memory for requests and answers in every form, over all connections: at least twice `sealed_body_bytes`
+    /// and 64 KiB more, at most 4 GiB.
     pub in_flight_bytes: usize,
     /// Open connections: 1 to 4096.
     pub connections: usize,
-    /// Requests that one key opens before only `busy` is answered: 64 to 2^20. Requests that are just being opened count
+    /// Runs for which one key opens a request before only `busy` is answered: 64 to 2^20. Requests that are just being opened count
     /// too, and there can be a few dozen of them.
     pub replay_capacity: usize,
 }
@@ -112,9 +115,10 @@ impl Default for Limits {
             workers_per_model: 1,
             threads_per_worker: 1,
             queue: 64,
+            load_deadline_seconds: 300,
             run_deadline_ms: 30_000,
             sealed_body_bytes: 64 << 20,
-            in_flight_bytes: 256 << 20,
+            in_flight_bytes: 512 << 20,
             connections: 256,
             replay_capacity: 1 << 20,
         }
@@ -142,6 +146,16 @@ impl Epochs {
 }
 
 impl Limits {
+    /// What the largest message needs: the message and its tensors, or the answer and what it is sealed into.
+    pub fn least_in_flight_bytes(&self) -> usize {
+        self.sealed_body_bytes.saturating_mul(2).saturating_add(64 << 10)
+    }
+
+    /// The time in which a model must be loaded.
+    pub fn load_deadline(&self) -> Duration {
+        Duration::from_secs(self.load_deadline_seconds)
+    }
+
     /// The time from a request's arrival in the queue to the end of its run.
     pub fn run_deadline(&self) -> Duration {
         Duration::from_millis(self.run_deadline_ms)
@@ -236,6 +250,7 @@ impl Config {
         bounds("limits.workers_per_model", l.workers_per_model as u64, 1..=64, "1 to 64")?;
         bounds("limits.threads_per_worker", l.threads_per_worker as u64, 1..=256, "1 to 256")?;
         bounds("limits.queue", l.queue as u64, 1..=4096, "1 to 4096")?;
+        bounds("limits.load_deadline_seconds", l.load_deadline_seconds, 1..=3600, "1 to 3600 seconds")?;
         bounds("limits.run_deadline_ms", l.run_deadline_ms, 10..=600_000, "10 to 600000 milliseconds")?;
         bounds(
             "limits.sealed_body_bytes",
@@ -246,8 +261,8 @@ impl Config {
         bounds(
             "limits.in_flight_bytes",
             l.in_flight_bytes as u64,
-            l.sealed_body_bytes as u64..=4 << 30,
-            "`limits.sealed_body_bytes` to 4294967296 (4 GiB)",
+            l.least_in_flight_bytes() as u64..=4 << 30,
+            "twice `limits.sealed_body_bytes` and 65536 (64 KiB) more, to 4294967296 (4 GiB)",
         )?;
         bounds("limits.connections", l.connections as u64, 1..=4096, "1 to 4096")?;
         bounds("limits.replay_capacity", l.replay_capacity as u64, 64..=1 << 20, "64 to 1048576 (2^20)")?;
@@ -371,9 +386,11 @@ mod tests {
             ("limits", "workers_per_model", 0),
             ("limits", "threads_per_worker", 257),
             ("limits", "queue", 0),
+            ("limits", "load_deadline_seconds", 0),
+            ("limits", "load_deadline_seconds", 3601),
             ("limits", "run_deadline_ms", 600_001),
             ("limits", "sealed_body_bytes", (64 << 20) + 1),
-            ("limits", "in_flight_bytes", 1),
+            ("limits", "in_flight_bytes", (128 << 20) + (64 << 10) - 1),
             ("limits", "connections", 0),
             ("limits", "replay_capacity", (1 << 20) + 1),
         ] {

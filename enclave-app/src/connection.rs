@@ -3,6 +3,7 @@
 //! Places for connections are few, and whoever holds one without using it takes it from somebody else. When all are
 //! taken, the longest silence makes room.
 
+use std::cmp::Reverse;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -71,6 +72,21 @@ struct State {
     since: Instant,
     /// Whether anything was ever asked.
     asked: bool,
+    /// When it first had evidence about itself.
+    attested: Option<Instant>,
+}
+
+/// How dispensable a silent connection is; the last to go comes first. Strangers go before those who have evidence about
+/// themselves, or nobody who attests now and then could keep a connection while there are enough strangers; and of those
+/// the youngest goes first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Dispensable {
+    /// It has had evidence, for the first time then.
+    Attested(Instant),
+    /// It has asked for something, and is silent since then.
+    Asked(Reverse<Instant>),
+    /// It never asked for anything.
+    Silent(Reverse<Instant>),
 }
 
 /// One request that is being answered.
@@ -82,7 +98,7 @@ impl Activity {
     }
 
     fn with(patience: Patience) -> Arc<Self> {
-        let state = Mutex::new(State { open: 0, since: Instant::now(), asked: false });
+        let state = Mutex::new(State { open: 0, since: Instant::now(), asked: false, attested: None });
         Arc::new(Self { state, patience, dismissal: Notify::new() })
     }
 
@@ -115,11 +131,20 @@ impl Activity {
         self.dismissal.notified().await;
     }
 
-    /// How dispensable the connection is, the greatest first to go: who never asked before who did, then by silence.
-    /// `None` while something is being answered.
-    fn dispensable(&self) -> Option<(bool, Duration)> {
+    /// It has been given evidence about itself.
+    pub(crate) fn attest(&self) {
+        self.state().attested.get_or_insert_with(Instant::now);
+    }
+
+    /// How dispensable the connection is. `None` while something is being answered.
+    fn dispensable(&self) -> Option<Dispensable> {
         let state = self.state();
-        (state.open == 0).then(|| (!state.asked, state.since.elapsed()))
+        let silent = Reverse(state.since);
+        (state.open == 0).then(|| match state.attested {
+            Some(first) => Dispensable::Attested(first),
+            None if state.asked => Dispensable::Asked(silent),
+            None => Dispensable::Silent(silent),
+        })
     }
 
     /// Resolves when nothing was asked for too long.
@@ -139,7 +164,8 @@ impl Activity {
 
     fn change(&self, open: impl FnOnce(usize) -> usize) {
         let mut state = self.state();
-        *state = State { open: open(state.open), since: Instant::now(), asked: true };
+        state.open = open(state.open);
+        (state.since, state.asked) = (Instant::now(), true);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -167,7 +193,7 @@ impl Connections {
     pub(crate) fn make_room(&mut self) {
         let open = self.0.iter().enumerate().filter_map(|(place, known)| Some((place, known.upgrade()?)));
         let dispensable = open.filter_map(|(place, activity)| Some((activity.dispensable()?, place, activity)));
-        if let Some((_, place, activity)) = dispensable.max_by_key(|(dispensable, ..)| *dispensable) {
+        if let Some((_, place, activity)) = dispensable.max_by(|(one, ..), (other, ..)| one.cmp(other)) {
             activity.dismiss();
             // One that is ending already makes no more room.
             self.0.swap_remove(place);
@@ -257,15 +283,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_silence_makes_room_and_work_never_does() {
-        let [busy, silent, recent, never] = [(); 4].map(|()| Activity::new());
+        let [busy, silent, recent, never, attested, later] = [(); 6].map(|()| Activity::new());
         let mut connections = Connections::default();
-        for activity in [&busy, &silent, &recent, &never] {
+        for activity in [&busy, &silent, &recent, &never, &attested, &later] {
             connections.add(activity);
         }
         let working = busy.begin();
-        drop(silent.begin());
-        drop(recent.begin());
-        for expected in [&never, &silent, &recent] {
+        for asks in [&attested, &later, &silent, &recent] {
+            drop(asks.begin());
+        }
+        attested.attest();
+        later.attest();
+        attested.attest();
+        for expected in [&never, &silent, &recent, &later, &attested] {
             connections.make_room();
             tokio::time::timeout(NEVER, expected.dismissed()).await.unwrap();
         }

@@ -16,6 +16,14 @@ use std::path::Path;
 /// Read by ONNX Runtime when it is initialised: with `1` it creates no uploader, no identifier and no cache.
 const TELEMETRY_OFF: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
+/// Read by the C library: a block of so many bytes is mapped, and unmapped when it is freed. Otherwise the library raises
+/// the threshold to the largest block that it has seen, and keeps freed blocks below it, of every thread: three times the
+/// memory that was in use was seen to stay. That is the library's default at the start, fixed by being named.
+const LARGE_BLOCKS: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+
+/// All that this module chooses.
+const OWN: [(&str, &str); 2] = [TELEMETRY_OFF, LARGE_BLOCKS];
+
 /// The level of the log, the one thing that an environment may say.
 const LOG_LEVEL: &str = "TEEGATE_LOG";
 
@@ -92,7 +100,9 @@ pub fn enter() -> Result<(), EnvironmentError> {
     refuse_loader_variables(&present)?;
     refuse_preload(Path::new(PRELOAD))?;
     require_proc(Path::new("/proc/self"))?;
-    if telemetry_is_off() && present.iter().all(|name| name == TELEMETRY_OFF.0 || name == LOG_LEVEL) {
+    let has = |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|found| found == *value);
+    let is_known = |name: &OsString| name == LOG_LEVEL || OWN.iter().any(|(own, _)| name == own);
+    if OWN.iter().all(has) && present.iter().all(is_known) {
         return Ok(());
     }
     // `/proc/self/exe` is the very file that runs now, whatever has happened to its path.
@@ -101,11 +111,7 @@ pub fn enter() -> Result<(), EnvironmentError> {
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }
-    again
-        .args(arguments)
-        .env_clear()
-        .envs([TELEMETRY_OFF])
-        .envs(std::env::vars_os().filter(|(name, _)| name == LOG_LEVEL));
+    again.args(arguments).env_clear().envs(OWN).envs(std::env::vars_os().filter(|(name, _)| name == LOG_LEVEL));
     Err(EnvironmentError::Exec(again.exec()))
 }
 

@@ -3,8 +3,8 @@
 //! Time here is the boot clock, which the host cannot set; the wall clock only writes the dates into the manifest. The
 //! next epoch's key, manifest and evidence are ready before its time comes; then it becomes the current one, the
 //! previous key still opens for the grace period, and is dropped, which zeroises it, whoever still holds the epoch. When
-//! the replay memory of a key is three quarters full the next epoch begins early, but not before the previous key is
-//! gone: every key lives as long as its manifest says.
+//! the replay memory of a key is three quarters full the next epoch begins early. Every key lives as long as its manifest
+//! says all the same, so there may be several; but only so many, and when they are all crowded, full means busy.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,10 +18,11 @@ use teegate_protocol::manifest::{
 };
 use teegate_protocol::ohttp::request::OpenError;
 use teegate_protocol::ohttp::suite::Kem;
-use teegate_protocol::ohttp::{EncapsulatedRequest, KeyConfig, KeyPair, ServerContext};
+use teegate_protocol::ohttp::{KeyConfig, KeyPair, ServerContext, open_in_place};
 use tokio::sync::Notify;
 
-use crate::attester::actor::{EvidenceActor, Purpose};
+use crate::attester::actor::EvidenceActor;
+use crate::attester::turns::{Caller, PATIENCE, Purpose};
 use crate::attester::{AttesterError, RawEvidence};
 use crate::identity::Identity;
 use crate::replay::Replay;
@@ -29,14 +30,15 @@ use crate::replay::Replay;
 /// Evidence for the next epoch is taken so long before it begins, or a quarter of the epoch if that is shorter.
 const LEAD: Duration = Duration::from_secs(60);
 
-/// The longest wait for evidence that answers a challenge.
-const CHALLENGE: Duration = Duration::from_secs(30);
-
 /// The pause after an epoch could not be made.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// The next epoch begins so long before its time, so that there is always a current one.
 const EARLY: Duration = Duration::from_millis(50);
+
+/// Keys that open at once before no epoch begins early any more; one that begins in its time is never held back. Each has
+/// a replay memory of its own.
+const MAX_KEYS: usize = 8;
 
 /// The longest sleep. A key is dropped no later than this after its time, and opens nothing from the moment on.
 const TICK: Duration = Duration::from_secs(1);
@@ -67,16 +69,16 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Opens a request, while the key lives.
+    /// Opens a request where it lies, while the key lives.
     ///
     /// # Errors
     /// [`OpenError`]: of an unknown key id when the key is gone.
-    pub fn open(&self, request: EncapsulatedRequest<'_>) -> Result<(Vec<u8>, ServerContext), OpenError> {
+    pub fn open(&self, request: &mut Vec<u8>) -> Result<ServerContext, OpenError> {
         let gone = OpenError::UnknownKeyId { key_id: self.key_id };
         if boot_time() >= self.dies {
             return Err(gone);
         }
-        request.open(self.key.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok_or(gone)?)
+        open_in_place(request, self.key.read().unwrap_or_else(PoisonError::into_inner).as_ref().ok_or(gone)?)
     }
 
     /// Drops the key, which zeroises it.
@@ -152,7 +154,7 @@ impl std::fmt::Display for EpochError {
 
 impl std::error::Error for EpochError {}
 
-/// The current epoch and the one before.
+/// The current epoch and those before it whose keys still open.
 pub struct Epochs {
     identity: Arc<Identity>,
     actor: EvidenceActor,
@@ -164,7 +166,7 @@ pub struct Epochs {
 #[derive(Default)]
 struct Living {
     current: Option<Arc<Epoch>>,
-    previous: Option<Arc<Epoch>>,
+    earlier: Vec<Arc<Epoch>>,
     /// Number and manifest of the last epoch that began, which outlive its key.
     last: Option<(u64, ManifestDigest)>,
 }
@@ -202,8 +204,7 @@ impl Epochs {
             self.forget_the_dead();
             let current = self.current();
             let ends = current.as_ref().map_or(Duration::ZERO, |epoch| epoch.ends);
-            // Beginning early would take the previous key before its time; until that is over, full means busy.
-            let crowded = |epoch: &Arc<Epoch>| epoch.replay.is_crowded() && self.living().previous.is_none();
+            let crowded = |epoch: &Arc<Epoch>| epoch.replay.is_crowded() && self.living().earlier.len() + 1 < MAX_KEYS;
             let early = current.as_ref().is_none_or(crowded);
             let now = boot_time();
             match next.take() {
@@ -244,7 +245,7 @@ impl Epochs {
     /// The epoch whose key has this id, if it still opens.
     pub fn by_key_id(&self, key_id: u8) -> Option<Arc<Epoch>> {
         let living = self.living();
-        let known = [&living.current, &living.previous].into_iter().flatten().find(|epoch| epoch.key_id == key_id)?;
+        let known = living.current.iter().chain(&living.earlier).find(|epoch| epoch.key_id == key_id)?;
         (boot_time() < known.dies).then(|| Arc::clone(known))
     }
 
@@ -269,10 +270,10 @@ impl Epochs {
     ///
     /// # Errors
     /// [`EpochError`] when there is no evidence.
-    pub async fn channel(&self, nonce: &Nonce, exporter: &Exporter) -> Result<Bytes, EpochError> {
+    pub async fn channel(&self, nonce: &Nonce, exporter: &Exporter, caller: &Arc<Caller>) -> Result<Bytes, EpochError> {
         let epoch = self.current().ok_or(EpochError::None)?;
         let report_data = binding::channel(epoch.manifest.digest(), nonce, exporter);
-        self.challenged(&epoch, Purpose::Channel, nonce, report_data).await
+        self.challenged(&epoch, Purpose::Channel(Arc::clone(caller)), nonce, report_data).await
     }
 
     async fn challenged(
@@ -282,7 +283,7 @@ impl Epochs {
         nonce: &Nonce,
         report_data: [u8; 64],
     ) -> Result<Bytes, EpochError> {
-        let evidence = tokio::time::timeout(CHALLENGE, self.actor.evidence(purpose, report_data));
+        let evidence = tokio::time::timeout(PATIENCE, self.actor.evidence(purpose, report_data));
         let evidence = evidence.await.unwrap_or(Err(AttesterError::TimedOut)).map_err(EpochError::Evidence)?;
         envelope(&epoch.manifest, evidence, Some(nonce.clone()))
     }
@@ -333,23 +334,21 @@ impl Epochs {
         tracing::info!(epoch = manifest.epoch, manifest = %next.manifest.digest(), evidence = next.evidence.kind.media_type(), "epoch begins");
         let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
         living.last = Some((manifest.epoch, *next.manifest.digest()));
-        let current = living.current.replace(Arc::new(next));
-        let dropped = std::mem::replace(&mut living.previous, current);
-        drop(living);
-        if let Some(epoch) = dropped {
-            epoch.forget_key();
+        if let Some(before) = living.current.replace(Arc::new(next)) {
+            living.earlier.push(before);
         }
     }
 
     /// Drops the keys whose time has passed, which zeroises them.
     fn forget_the_dead(&self) {
         let now = boot_time();
+        let is_dead = |epoch: &mut Arc<Epoch>| now >= epoch.dies;
         let mut living = self.living.write().unwrap_or_else(PoisonError::into_inner);
-        let Living { current, previous, .. } = &mut *living;
-        let dead = [current, previous].map(|slot| slot.take_if(|epoch| now >= epoch.dies));
+        let current = living.current.take_if(is_dead);
+        let earlier: Vec<_> = living.earlier.extract_if(.., is_dead).collect();
         // Requests that were let in may hold the epoch for long, and one may just be opening.
         drop(living);
-        for epoch in dead.into_iter().flatten() {
+        for epoch in current.into_iter().chain(earlier) {
             epoch.forget_key();
         }
     }
@@ -393,84 +392,4 @@ fn envelope(manifest: &ManifestBytes, evidence: RawEvidence, nonce: Option<Nonce
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use teegate_protocol::evidence::EvidenceKind;
-    use teegate_protocol::ohttp::seal;
-
-    use super::*;
-    use crate::attester::{Answer, Attester};
-
-    /// Reports what it is asked for, unsigned.
-    struct Unsigned;
-
-    impl Attester for Unsigned {
-        fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
-            let mut bytes = vec![0; 1184];
-            bytes[0x50..0x90].copy_from_slice(&report_data);
-            let evidence = RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None };
-            Box::pin(std::future::ready(Ok(evidence)))
-        }
-    }
-
-    /// Epochs that do not turn by themselves.
-    pub(crate) async fn epochs() -> Arc<Epochs> {
-        let model = ModelEntry {
-            name: "m".into(),
-            version: "1".into(),
-            sha256: teegate_protocol::manifest::ModelDigest([1; 32]),
-        };
-        let constants = Constants {
-            models: vec![model],
-            config_sha256: ConfigDigest([2; 32]),
-            limits: Limits {
-                sealed_body_bytes: 1 << 20,
-                tensor_rank: 16,
-                tensor_elements: 1 << 20,
-                cross_tenant_batching: false,
-            },
-            length: Duration::from_secs(3600),
-            grace: Duration::from_secs(600),
-            replay_capacity: 64,
-        };
-        let identity = Arc::new(Identity::generate().unwrap());
-        Epochs::start(identity, EvidenceActor::start(Box::new(Unsigned)), constants).await.unwrap()
-    }
-
-    fn opens(epoch: &Epoch) -> Result<Vec<u8>, OpenError> {
-        let keys = epoch.manifest().manifest().key_configs().unwrap();
-        let (ciphertext, _) = seal(&keys[0], b"text").unwrap();
-        epoch.open(EncapsulatedRequest::parse(&ciphertext).unwrap()).map(|(plaintext, _)| plaintext)
-    }
-
-    #[tokio::test]
-    async fn a_key_is_gone_at_its_time_whoever_still_holds_its_epoch() {
-        let epochs = epochs().await;
-        let first = epochs.current().unwrap();
-        assert_eq!(opens(&first), Ok(b"text".to_vec()));
-        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
-        epochs.forget_the_dead();
-        assert_eq!(opens(&first), Ok(b"text".to_vec()));
-        epochs.begin(epochs.make(epochs.origin(None)).await.unwrap());
-        assert_eq!(opens(&first), Err(OpenError::UnknownKeyId { key_id: 0 }));
-        assert!(first.key.read().unwrap().is_none());
-
-        let mut dead = epochs.make(epochs.origin(None)).await.unwrap();
-        (dead.ends, dead.dies) = (Duration::ZERO, Duration::ZERO);
-        epochs.begin(dead);
-        let dead = epochs.living().current.clone().unwrap();
-        assert!(epochs.by_key_id(6).is_none());
-        assert!(dead.key.read().unwrap().is_some());
-        epochs.forget_the_dead();
-        assert!(dead.key.read().unwrap().is_none());
-    }
-
-    #[tokio::test]
-    async fn after_its_end_an_epoch_is_not_offered_and_its_key_still_opens() {
-        let epochs = epochs().await;
-        let mut over = epochs.make(epochs.origin(None)).await.unwrap();
-        over.ends = Duration::ZERO;
-        epochs.begin(over);
-        assert!(epochs.current().is_none());
-        assert_eq!(opens(&epochs.by_key_id(2).unwrap()), Ok(b"text".to_vec()));
-    }
-}
+pub(crate) mod tests;

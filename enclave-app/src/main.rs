@@ -11,9 +11,11 @@ use teegate_enclave::attester::actor::EvidenceActor;
 use teegate_enclave::attester::coco::Coco;
 use teegate_enclave::attester::configfs_tsm::ConfigfsTsm;
 use teegate_enclave::config::{AttesterConfig, Config};
+use teegate_enclave::ending;
 use teegate_enclave::environment;
 use teegate_enclave::epoch::{Constants, Epochs};
 use teegate_enclave::identity::Identity;
+use teegate_enclave::loading;
 use teegate_enclave::model::ModelFile;
 use teegate_enclave::onnx;
 use teegate_enclave::open::{Model, Opener};
@@ -37,7 +39,7 @@ type Error = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     // Before anything else: what follows runs in an environment that nobody outside chose.
     match environment::enter().map_err(Error::from).and_then(|()| command()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("enclave-app: {error}");
             ExitCode::FAILURE
@@ -45,23 +47,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn command() -> Result<(), Error> {
+fn command() -> Result<ExitCode, Error> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
     match words.as_slice() {
-        ["--config", _] => run(Config::load(&path(&arguments))?),
+        ["--config", _] => {
+            let config = Config::load(&path(&arguments))?;
+            let Err(error) = run(config) else { return Ok(ending::end(0)) };
+            eprintln!("enclave-app: {error}");
+            Ok(ending::end(1))
+        }
+        [ending::STATUS, status] => Ok(ExitCode::from(status.parse::<u8>()?)),
         ["--config", _, "--print-config"] => {
             let config = Config::load(&path(&arguments))?;
             println!("{}\n{}", config.effective()?, hex::encode(config.digest()?));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         ["--version"] => {
             println!("enclave-app {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         ["--help" | "-h"] => {
             print!("{USAGE}");
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         _ => Err(format!("arguments are not understood\n{USAGE}").into()),
     }
@@ -113,11 +121,16 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let limits = &config.limits;
     let mut models = Vec::new();
     for (model, file) in config.models.iter().zip(files) {
-        let engines =
-            onnx::load(&runtime, &file, limits.workers_per_model, limits.threads_per_worker, limits.sealed_body_bytes)
-                .map_err(|error| named(&model.name, &error))?;
-        let entry =
-            ModelEntry { name: model.name.clone(), version: model.version.clone(), sha256: ModelDigest(file.sha256()) };
+        let sha256 = ModelDigest(file.sha256());
+        let load = {
+            let (runtime, limits) = (runtime.clone(), limits.clone());
+            let (workers, threads) = (limits.workers_per_model, limits.threads_per_worker);
+            move || onnx::load(&runtime, &file, workers, threads, limits.sealed_body_bytes)
+        };
+        let engines = loading::within(limits.load_deadline(), load)
+            .map_err(|error| named(&model.name, &error))?
+            .map_err(|error| named(&model.name, &error))?;
+        let entry = ModelEntry { name: model.name.clone(), version: model.version.clone(), sha256 };
         tracing::info!(model = entry.name, version = entry.version, sha256 = %entry.sha256, workers = limits.workers_per_model, "model loaded");
         models
             .push(Model { entry, workers: Workers::start(&model.name, engines, limits.queue, limits.run_deadline())? });

@@ -7,7 +7,8 @@ use ort::session::builder::PrepackedWeights;
 use ort::session::{RunOptions, Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::engine::{Engine, EngineError, Signature, Stop, TensorSignature};
+use crate::engine::{Engine, EngineError, ShapeRule, Signature, Stop, TensorSignature};
+use crate::memory::Purse;
 use crate::model::ModelFile;
 use crate::runtime::Runtime;
 use crate::tensor::{Datatype, Elements, Shape, Tensor, for_elements};
@@ -23,6 +24,8 @@ pub enum LoadError {
         name: String,
         /// What it is.
         actual: String,
+        /// What the author of the model can do about it.
+        remedy: Option<&'static str>,
     },
 }
 
@@ -30,10 +33,10 @@ impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused(reason) => write!(f, "ONNX Runtime refused the model: {reason}"),
-            Self::Unsupported { name, actual } => write!(
-                f,
-                "model has `{name}` of type {actual}, expected tensors of a plain numeric type or BOOL; for scikit-learn models export with `zipmap: False`"
-            ),
+            Self::Unsupported { name, actual, remedy } => {
+                write!(f, "model has `{name}` of type {actual}, expected tensors of a plain numeric type or BOOL")?;
+                remedy.map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+            }
         }
     }
 }
@@ -56,8 +59,11 @@ pub fn load(
         .map(|_| {
             let session = session(runtime, model, threads, &weights)
                 .map_err(|error| LoadError::Refused(error.message().to_owned()))?;
-            let signature =
-                Signature { inputs: signatures(session.inputs())?, outputs: signatures(session.outputs())? };
+            let signature = Signature {
+                inputs: signatures(model, session.inputs())?,
+                defaults: defaults(model, &session),
+                outputs: signatures(model, session.outputs())?,
+            };
             Ok(Box::new(OnnxSession { session, signature, output_bytes }) as Box<dyn Engine>)
         })
         .collect()
@@ -76,17 +82,43 @@ fn session(runtime: &Runtime, model: &ModelFile, threads: usize, weights: &Prepa
         .commit_from_memory(model.bytes())
 }
 
-fn signatures(outlets: &[Outlet]) -> Result<Vec<TensorSignature>, LoadError> {
+fn signatures(model: &ModelFile, outlets: &[Outlet]) -> Result<Vec<TensorSignature>, LoadError> {
     outlets
         .iter()
         .map(|outlet| {
-            let unsupported =
-                || LoadError::Unsupported { name: outlet.name().to_owned(), actual: outlet.dtype().to_string() };
-            let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else { return Err(unsupported()) };
-            let datatype = datatype(*ty).ok_or_else(unsupported)?;
-            Ok(TensorSignature { name: outlet.name().to_owned(), datatype, shape: shape.to_vec() })
+            signature(model, outlet.name(), outlet.dtype()).ok_or_else(|| LoadError::Unsupported {
+                name: outlet.name().to_owned(),
+                actual: outlet.dtype().to_string(),
+                remedy: remedy(outlet.dtype()),
+            })
         })
         .collect()
+}
+
+/// The inputs for which the model brings a value itself. One of a type that cannot be carried stays as the model has it.
+fn defaults(model: &ModelFile, session: &Session) -> Vec<TensorSignature> {
+    let initialisers = session.overridable_initializers();
+    initialisers.iter().filter_map(|initialiser| signature(model, initialiser.name(), initialiser.dtype())).collect()
+}
+
+fn signature(model: &ModelFile, name: &str, declared: &ValueType) -> Option<TensorSignature> {
+    let ValueType::Tensor { ty, shape, .. } = declared else { return None };
+    let is_open = shape.is_empty() && model.has_any_rank(name);
+    let shape = if is_open { ShapeRule::AnyRank } else { ShapeRule::Dimensions(shape.to_vec()) };
+    Some(TensorSignature { name: name.to_owned(), datatype: datatype(*ty)?, shape })
+}
+
+fn remedy(declared: &ValueType) -> Option<&'static str> {
+    match declared {
+        ValueType::Map { .. } | ValueType::Sequence(_) => Some("for scikit-learn models export with `zipmap: False`"),
+        ValueType::Tensor { ty: TensorElementType::String, .. } => {
+            Some("train with integer classes instead of text, or leave this input or output out of the model")
+        }
+        ValueType::Tensor { ty: TensorElementType::Float16 | TensorElementType::Bfloat16, .. } => {
+            Some("cast it to FP32 at the edge of the model, whose inside may stay as it is")
+        }
+        ValueType::Tensor { .. } | ValueType::Optional(_) => None,
+    }
 }
 
 fn datatype(element: TensorElementType) -> Option<Datatype> {
@@ -117,16 +149,15 @@ impl Engine for OnnxSession {
         &self.signature
     }
 
-    fn run(&mut self, inputs: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, EngineError> {
-        self.run_inner(inputs, stop)
-            .map_err(|words| if stop.is_stopped() { EngineError::Stopped } else { EngineError::Failed(words) })
+    fn run(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        self.run_inner(inputs, stop, purse)
+            .map_err(|error| if stop.is_stopped() { EngineError::Stopped } else { error })
     }
 }
 
 impl OnnxSession {
-    fn run_inner(&mut self, inputs: &[Tensor], stop: &Stop) -> Result<Vec<Tensor>, String> {
-        let words = |error: ort::Error| error.message().to_owned();
-        let options = Arc::new(RunOptions::new().map_err(words)?);
+    fn run_inner(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        let options = Arc::new(RunOptions::new().map_err(failed)?);
         let terminate = Arc::clone(&options);
         // The library looks at the flag between two operators, loops included. Setting it cannot fail usefully: there
         // is nobody to tell.
@@ -135,21 +166,29 @@ impl OnnxSession {
             .iter()
             .map(|tensor| Ok((tensor.name.as_str(), borrow(tensor)?)))
             .collect::<ort::Result<Vec<_>>>()
-            .map_err(words)?;
-        let outputs = self.session.run_with_options(inputs, &options).map_err(words)?;
+            .map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
         let mut left = self.output_bytes;
         self.signature
             .outputs
             .iter()
             .map(|expected| {
-                let value =
-                    outputs.get(&expected.name).ok_or_else(|| format!("model gave no output `{}`", expected.name))?;
-                copy(value, expected, &mut left)?.ok_or_else(|| {
-                    format!("outputs have more than {} bytes together; use smaller batches", self.output_bytes)
+                let value = outputs
+                    .get(&expected.name)
+                    .ok_or_else(|| EngineError::Failed(format!("model gave no output `{}`", expected.name)))?;
+                copy(value, expected, &mut left, purse)?.ok_or_else(|| {
+                    EngineError::Failed(format!(
+                        "outputs have more than {} bytes together; use smaller batches",
+                        self.output_bytes
+                    ))
                 })
             })
             .collect()
     }
+}
+
+fn failed(error: ort::Error) -> EngineError {
+    EngineError::Failed(error.message().to_owned())
 }
 
 fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
@@ -158,12 +197,18 @@ fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
 }
 
 /// A copy of an output, if it fits into the bytes that are `left`.
-fn copy(value: &ort::value::DynValue, expected: &TensorSignature, left: &mut usize) -> Result<Option<Tensor>, String> {
+fn copy(
+    value: &ort::value::DynValue,
+    expected: &TensorSignature,
+    left: &mut usize,
+    purse: &mut Purse,
+) -> Result<Option<Tensor>, EngineError> {
     macro_rules! extract {
         ($variant:ident) => {{
-            let (shape, elements) = value.try_extract_tensor().map_err(|error| error.message().to_owned())?;
+            let (shape, elements) = value.try_extract_tensor().map_err(failed)?;
             let Some(rest) = left.checked_sub(size_of_val(elements)) else { return Ok(None) };
             *left = rest;
+            purse.spend(size_of_val(elements)).map_err(EngineError::NoMemory)?;
             (shape, Elements::$variant(elements.to_vec()))
         }};
     }
@@ -180,6 +225,7 @@ fn copy(value: &ort::value::DynValue, expected: &TensorSignature, left: &mut usi
         Datatype::Fp32 => extract!(Fp32),
         Datatype::Fp64 => extract!(Fp64),
     };
-    let shape = Shape::new(shape, expected.datatype).map_err(|error| format!("output `{}`: {error}", expected.name))?;
+    let shape = Shape::new(shape, expected.datatype)
+        .map_err(|error| EngineError::Failed(format!("output `{}`: {error}", expected.name)))?;
     Ok(Some(Tensor { name: expected.name.clone(), shape, elements }))
 }

@@ -3,9 +3,9 @@
 //! A place is *reserved* before anything is opened, so that nothing opens that could not be remembered: without a place
 //! the answer is `busy`, unsealed. If the
 //! request does not open, the place is given back: whoever copies the outer bytes of a request and damages the rest
-//! must not be able to spend its one execution. The first request that opens takes the place for good, until the key is
-//! zeroised; what opens after it is a replay. Which of two copies that open at once is the first is decided in one
-//! step.
+//! must not be able to spend its one execution; so it is if what opened runs nothing. The first request that opens and
+//! will run takes the place for good, until the key is zeroised; what opens after it is a replay. Which of two copies that
+//! open at once is the first is decided in one step.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,6 +62,11 @@ impl Replay {
     /// Whether three quarters are used, so that the next epoch should begin.
     pub fn is_crowded(&self) -> bool {
         self.places().len() >= self.capacity - self.capacity / 4
+    }
+
+    /// Whether there is no place left.
+    pub fn is_full(&self) -> bool {
+        self.places().len() >= self.capacity
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<ReplayKey, Place>> {
@@ -148,10 +153,12 @@ mod tests {
             assert_eq!(replay.is_crowded(), n >= 3);
             held.push(replay.reserve(ReplayKey([n; 32])).unwrap());
         }
+        assert!(replay.is_full());
         assert!(replay.reserve(ReplayKey([9; 32])).is_none());
         // A copy of one that is there needs no room.
         assert!(replay.reserve(ReplayKey([0; 32])).is_some());
         held.pop();
+        assert!(!replay.is_full());
         assert!(replay.reserve(ReplayKey([9; 32])).is_some());
     }
 }

@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use teegate_protocol::binding::{Exporter, Nonce};
 use teegate_protocol::headers::{
     ATTEST_PATH, CMW_JSON, ENVELOPE_PATH, HEALTH_PATH, OHTTP_KEYS, OHTTP_KEYS_PATH, OHTTP_PATH, OHTTP_REQUEST,
-    OHTTP_RESPONSE, PROBLEM_JSON,
+    OHTTP_RESPONSE,
 };
 use teegate_protocol::limits::HEADER_BLOCK_BYTES;
 use teegate_protocol::problem::{Problem, ProblemKind};
@@ -29,14 +29,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::attester::AttesterError;
+use crate::attester::turns::Caller;
 use crate::config::Limits;
 use crate::connection::{Activity, Connections, STALL, Unread, Unstalled, drive};
 use crate::epoch::{EpochError, Epochs};
+use crate::host;
 use crate::identity::Identity;
 use crate::limiter::Limiter;
-use crate::memory::{Charge, Memory, Share};
-use crate::open::{ENCAPSULATION_BYTES, Opener, Outcome};
+use crate::memory::{ANSWER_BYTES, Memory, Share};
+use crate::open::{ENCAPSULATION_BYTES, Opener, Outcome, Sealed};
+use crate::reply::{answer, content, full, not_available, plain, problem, rate_limited, refusal};
 use crate::upload::{self, PACE, Refused};
 
 /// The longest TLS handshake.
@@ -73,7 +75,9 @@ struct Peer {
     exporter: Exporter,
     activity: Arc<Activity>,
     share: Share,
-    /// How often it may ask for evidence...
+    /// How it stands with those who ask for evidence...
+    caller: Arc<Caller>,
+    /// ...how often it may ask...
     challenges: Limiter,
     /// ...and that it asks for one at a time.
     challenge: Semaphore,
@@ -105,7 +109,7 @@ impl Service {
             epochs,
             opener,
             fresh: Limiter::new(Instant::now()),
-            memory: Memory::new(limits.in_flight_bytes, ohttp_body_bytes),
+            memory: Memory::new(limits.in_flight_bytes, limits.least_in_flight_bytes()),
             connections: limits.connections,
             ohttp_body_bytes,
         })
@@ -184,6 +188,7 @@ impl Service {
             exporter,
             activity: Arc::clone(&activity),
             share: self.memory.share(),
+            caller: Arc::default(),
             challenges: Limiter::new(Instant::now()),
             challenge: Semaphore::new(1),
         });
@@ -218,6 +223,9 @@ impl Service {
     }
 
     async fn respond(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
+        if !host::is_named(request.version(), request.headers()) {
+            return plain(StatusCode::BAD_REQUEST, "host: expected one, as RFC 9112 section 3.2 asks for\n");
+        }
         let path = request.uri().path();
         let expected = match path {
             ENVELOPE_PATH | OHTTP_KEYS_PATH | HEALTH_PATH => Method::GET,
@@ -237,13 +245,20 @@ impl Service {
                 Some(epoch) => content(OHTTP_KEYS, epoch.key_configs()),
                 None => not_available(&EpochError::None),
             },
-            HEALTH_PATH => match self.epochs.current() {
-                Some(_) if self.opener.is_ready() => plain(StatusCode::OK, "ok\n"),
-                Some(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "a model has no worker left\n"),
-                None => plain(StatusCode::SERVICE_UNAVAILABLE, "no current key\n"),
-            },
+            HEALTH_PATH => self.health(),
             ATTEST_PATH => self.attest(request, peer).await,
             _ => self.ohttp(request, peer).await,
+        }
+    }
+
+    fn health(&self) -> Response<Full<Bytes>> {
+        match self.epochs.current() {
+            None => plain(StatusCode::SERVICE_UNAVAILABLE, "no current key\n"),
+            Some(_) if !self.opener.is_ready() => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "a model has no worker left\n")
+            }
+            Some(epoch) if epoch.replay().is_full() => full(),
+            Some(_) => plain(StatusCode::OK, "ok\n"),
         }
     }
 
@@ -284,7 +299,11 @@ impl Service {
         if let Err(seconds) = peer.challenges.take(Instant::now()) {
             return rate_limited(seconds);
         }
-        answer(self.epochs.channel(&nonce, &peer.exporter).await)
+        let envelope = self.epochs.channel(&nonce, &peer.exporter, &peer.caller).await;
+        if envelope.is_ok() {
+            peer.activity.attest();
+        }
+        answer(envelope)
     }
 
     async fn ohttp(&self, request: Request<Incoming>, peer: &Peer) -> Response<Full<Bytes>> {
@@ -292,25 +311,20 @@ impl Service {
         {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content type: expected message/ohttp-req\n");
         }
+        let mut spare = peer.share.purse();
+        if spare.reserve(ANSWER_BYTES).is_err() {
+            return refusal(&Refused::NoMemory, self.ohttp_body_bytes);
+        }
         let upload = match upload::read(request.into_body(), self.ohttp_body_bytes, &peer.share, PACE).await {
             Ok(upload) => upload,
             Err(refused) => return refusal(&refused, self.ohttp_body_bytes),
         };
-        match self.opener.answer(upload).await {
-            Outcome::Sealed(bytes) => match peer.share.charge(bytes.len()) {
-                Some(charge) => {
-                    let held = Held { bytes, _charge: charge, _unread: peer.activity.answer() };
-                    content(OHTTP_RESPONSE, Bytes::from_owner(held))
-                }
-                // It ran, so this is no `busy`: the answer is lost, and nothing is said about the outcome.
-                None => plain(StatusCode::SERVICE_UNAVAILABLE, "no memory for the answer: earlier ones lie unread\n"),
-            },
+        match self.opener.answer(upload, spare).await {
+            Outcome::Sealed(sealed) => {
+                content(OHTTP_RESPONSE, Bytes::from_owner(Held { sealed, _unread: peer.activity.answer() }))
+            }
             Outcome::UnknownKey(error) => problem(&Problem::new(ProblemKind::OhttpKey).with_detail(error)),
-            Outcome::Busy => problem(
-                &Problem::new(ProblemKind::Busy)
-                    .with_retry_after(5)
-                    .with_detail("this key has opened as many requests as it may"),
-            ),
+            Outcome::Busy => full(),
             Outcome::Refused => plain(StatusCode::BAD_REQUEST, ""),
             Outcome::NotSealed => plain(StatusCode::INTERNAL_SERVER_ERROR, ""),
         }
@@ -319,75 +333,18 @@ impl Service {
 
 /// A sealed answer on its way, and its memory: given back when the last byte is sent, or nobody wants it any more.
 struct Held {
-    bytes: Vec<u8>,
-    _charge: Charge,
+    sealed: Sealed,
     _unread: Unread,
 }
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.sealed.bytes
     }
-}
-
-/// Says why a body of at most `limit` bytes was not read.
-fn refusal(refused: &Refused, limit: usize) -> Response<Full<Bytes>> {
-    match refused {
-        Refused::TooLarge => {
-            problem(&Problem::new(ProblemKind::TooLarge).with_detail(format!("at most {limit} bytes are accepted")))
-        }
-        Refused::NoMemory => {
-            problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("no memory for one more request"))
-        }
-        Refused::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n"),
-        Refused::Ended => plain(StatusCode::BAD_REQUEST, "the body ended early\n"),
-    }
-}
-
-fn rate_limited(seconds: u32) -> Response<Full<Bytes>> {
-    problem(&Problem::new(ProblemKind::RateLimited).with_retry_after(seconds))
 }
 
 /// RFC 9266: the exporter of this very connection.
 fn exporter(stream: &TlsStream<TcpStream>) -> Option<Exporter> {
     let (_, connection) = stream.get_ref();
     connection.export_keying_material([0; 32], Exporter::LABEL, None).ok().map(Exporter::from_bytes)
-}
-
-fn answer(envelope: Result<Bytes, EpochError>) -> Response<Full<Bytes>> {
-    envelope.map_or_else(|error| not_available(&error), |envelope| content(CMW_JSON, envelope))
-}
-
-/// There is no evidence now; what the source said stays in the log.
-fn not_available(error: &EpochError) -> Response<Full<Bytes>> {
-    let detail = match error {
-        EpochError::Evidence(AttesterError::Busy) => "too many orders for evidence are waiting",
-        _ => {
-            tracing::warn!(%error, "no evidence to give");
-            "there is no evidence at the moment"
-        }
-    };
-    problem(&Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail(detail))
-}
-
-fn problem(problem: &Problem) -> Response<Full<Bytes>> {
-    let mut response = content(PROBLEM_JSON, problem.to_json().into());
-    *response.status_mut() = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(seconds) = problem.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = content("text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()));
-    *response.status_mut() = status;
-    response
-}
-
-fn content(media_type: &'static str, bytes: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(bytes));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

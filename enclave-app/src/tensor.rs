@@ -4,6 +4,8 @@
 //! A shape is a claim of the sender. It becomes a [`Shape`] only after rank, every dimension, the number of elements
 //! and the number of bytes were multiplied with checked arithmetic; nothing is allocated before.
 
+use zeroize::Zeroize;
+
 /// Most dimensions of a tensor.
 pub const MAX_RANK: usize = 16;
 
@@ -157,8 +159,8 @@ impl Shape {
     }
 }
 
-/// The elements of a tensor, row-major.
-#[derive(Debug, Clone, PartialEq)]
+/// The elements of a tensor, row-major; wiped when dropped.
+#[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each variant is the datatype of the same name")]
 pub enum Elements {
     Bool(Vec<bool>),
@@ -240,41 +242,37 @@ impl Elements {
         self.len() == 0
     }
 
-    /// Raw little-endian bytes, row-major: the binary tensor extension.
-    pub fn to_le_bytes(&self) -> Vec<u8> {
+    /// Appends the raw little-endian bytes, row-major: the binary tensor extension. There has to be room for them, or what
+    /// stood there before is left behind where it was.
+    pub fn append_le_bytes(&self, to: &mut Vec<u8>) {
+        fn append<T: Copy, const N: usize>(vector: &[T], to: &mut Vec<u8>, bytes: fn(T) -> [u8; N]) {
+            vector.iter().for_each(|value| to.extend_from_slice(&bytes(*value)));
+        }
         match self {
-            Self::Bool(vector) => vector.iter().map(|&b| u8::from(b)).collect(),
-            Self::Uint8(vector) => vector.clone(),
-            Self::Uint16(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Uint32(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Uint64(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Int8(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Int16(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Int32(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Int64(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Fp32(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::Fp64(vector) => vector.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Bool(vector) => append(vector, to, |value| [u8::from(value)]),
+            Self::Uint8(vector) => to.extend_from_slice(vector),
+            Self::Uint16(vector) => append(vector, to, u16::to_le_bytes),
+            Self::Uint32(vector) => append(vector, to, u32::to_le_bytes),
+            Self::Uint64(vector) => append(vector, to, u64::to_le_bytes),
+            Self::Int8(vector) => append(vector, to, i8::to_le_bytes),
+            Self::Int16(vector) => append(vector, to, i16::to_le_bytes),
+            Self::Int32(vector) => append(vector, to, i32::to_le_bytes),
+            Self::Int64(vector) => append(vector, to, i64::to_le_bytes),
+            Self::Fp32(vector) => append(vector, to, f32::to_le_bytes),
+            Self::Fp64(vector) => append(vector, to, f64::to_le_bytes),
         }
     }
 
-    /// The inverse of [`Elements::to_le_bytes`]; `None` for a length that is no multiple of the element's, or a `BOOL`
-    /// that is neither 0 nor 1.
+    /// The inverse of [`Elements::append_le_bytes`], in one allocation of as many bytes; `None` for a length that is no
+    /// multiple of the element's, or a `BOOL` that is neither 0 nor 1.
     pub fn from_le_bytes(datatype: Datatype, bytes: &[u8]) -> Option<Self> {
         fn read<T, const N: usize>(bytes: &[u8], from: fn([u8; N]) -> T) -> Option<Vec<T>> {
             let (chunks, rest) = bytes.as_chunks::<N>();
             rest.is_empty().then(|| chunks.iter().map(|chunk| from(*chunk)).collect())
         }
         Some(match datatype {
-            Datatype::Bool => Self::Bool(
-                bytes
-                    .iter()
-                    .map(|b| match b {
-                        0 => Some(false),
-                        1 => Some(true),
-                        _ => None,
-                    })
-                    .collect::<Option<_>>()?,
-            ),
+            Datatype::Bool if bytes.iter().any(|byte| *byte > 1) => return None,
+            Datatype::Bool => Self::Bool(bytes.iter().map(|byte| *byte == 1).collect()),
             Datatype::Uint8 => Self::Uint8(bytes.to_vec()),
             Datatype::Uint16 => Self::Uint16(read(bytes, u16::from_le_bytes)?),
             Datatype::Uint32 => Self::Uint32(read(bytes, u32::from_le_bytes)?),
@@ -286,6 +284,19 @@ impl Elements {
             Datatype::Fp32 => Self::Fp32(read(bytes, f32::from_le_bytes)?),
             Datatype::Fp64 => Self::Fp64(read(bytes, f64::from_le_bytes)?),
         })
+    }
+}
+
+/// Type and number: what they are is nobody's but the client's.
+impl std::fmt::Debug for Elements {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.len(), self.datatype().name())
+    }
+}
+
+impl Drop for Elements {
+    fn drop(&mut self) {
+        for_elements!(self, vector => vector.zeroize());
     }
 }
 
@@ -320,8 +331,9 @@ mod tests {
             Elements::Fp32(vec![1.5, f32::INFINITY]),
             Elements::Fp64(vec![-0.0, 1e300]),
         ] {
-            let bytes = elements.to_le_bytes();
-            assert_eq!(bytes.len(), elements.len() * elements.datatype().size());
+            let mut bytes = Vec::with_capacity(elements.len() * elements.datatype().size());
+            elements.append_le_bytes(&mut bytes);
+            assert_eq!((bytes.len(), bytes.capacity()), (elements.len() * elements.datatype().size(), bytes.len()));
             assert_eq!(Elements::from_le_bytes(elements.datatype(), &bytes), Some(elements));
         }
         assert_eq!(Elements::from_le_bytes(Datatype::Fp32, &[0; 5]), None);

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::{Instant, timeout_at};
 
-use crate::memory::{Charge, Share};
+use crate::memory::{Purse, Share};
 
 /// What is read of a body that was refused, so that the refusal arrives.
 const DISCARD_BYTES: usize = 1 << 20;
@@ -32,12 +32,12 @@ pub(crate) struct Pace {
 pub(crate) const PACE: Pace =
     Pace { window: Duration::from_secs(15), window_bytes: 64 << 10, whole: Duration::from_secs(180) };
 
-/// A body, and the memory that was taken for it.
+/// A body, and the purse from which its memory was paid.
 pub struct Upload {
-    /// The body.
-    pub bytes: Bytes,
-    /// Its memory, given back when dropped.
-    pub charge: Charge,
+    /// The body. Its capacity is what was paid for.
+    pub bytes: Vec<u8>,
+    /// What it was paid from.
+    pub purse: Purse,
 }
 
 /// Why a body was not read to its end.
@@ -49,7 +49,7 @@ pub(crate) enum Refused {
     NoMemory,
     /// It did not arrive in time.
     TooSlow,
-    /// It ended early.
+    /// It ended early, or its framing is malformed.
     Ended,
 }
 
@@ -72,13 +72,13 @@ where
     if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > limit) {
         return Err(Refused::TooLarge);
     }
-    let mut charge = share.charge(0).ok_or(Refused::NoMemory)?;
-    let mut bytes = BytesMut::new();
+    let announced = body.size_hint().exact().and_then(|announced| usize::try_from(announced).ok());
+    let (mut bytes, mut purse) = (Vec::new(), share.purse());
     let end = Instant::now() + pace.whole;
     let (mut window_end, mut due) = (Instant::now() + pace.window, pace.window_bytes);
     loop {
         let data = match timeout_at(window_end.min(end), body.frame()).await {
-            Ok(None) => return Ok(Upload { bytes: bytes.freeze(), charge }),
+            Ok(None) => return Ok(Upload { bytes, purse }),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             Ok(Some(Err(_))) => return Err(Refused::Ended),
             Err(_) => return Err(Refused::TooSlow),
@@ -86,12 +86,24 @@ where
         if bytes.len() + data.len() > limit {
             return Err(Refused::TooLarge);
         }
-        charge.merge(share.charge(data.len()).ok_or(Refused::NoMemory)?);
+        make_room(&mut bytes, data.len(), announced.unwrap_or(limit), &mut purse)?;
         bytes.extend_from_slice(&data);
         if bytes.len() >= due {
             (window_end, due) = (Instant::now() + pace.window, bytes.len() + pace.window_bytes);
         }
     }
+}
+
+/// Room for so many bytes more, paid for before it is taken. What has arrived allows as much again, up to the length of
+/// the whole.
+fn make_room(bytes: &mut Vec<u8>, more: usize, whole: usize, purse: &mut Purse) -> Result<(), Refused> {
+    let (capacity, needed) = (bytes.capacity(), bytes.len() + more);
+    if needed > capacity {
+        let larger = (2 * capacity).min(whole).max(needed);
+        purse.spend(larger - capacity).map_err(|_| Refused::NoMemory)?;
+        bytes.reserve_exact(larger - bytes.len());
+    }
+    Ok(())
 }
 
 /// Reads on for a moment without keeping anything. Over HTTP/1.1 a client that is still writing when the connection
@@ -119,8 +131,8 @@ mod tests {
     use super::*;
     use crate::memory::Memory;
 
-    /// A body that announces a length, and brings what is sent to it.
-    struct Announced(u64, mpsc::UnboundedReceiver<Bytes>);
+    /// A body that may announce a length, and brings what is sent to it.
+    struct Announced(Option<u64>, mpsc::UnboundedReceiver<Bytes>);
 
     impl Body for Announced {
         type Data = Bytes;
@@ -134,13 +146,13 @@ mod tests {
         }
 
         fn size_hint(&self) -> SizeHint {
-            SizeHint::with_exact(self.0)
+            self.0.map_or_else(SizeHint::default, SizeHint::with_exact)
         }
     }
 
-    fn body(announced: u64) -> (mpsc::UnboundedSender<Bytes>, Announced) {
+    fn body(announced: impl Into<Option<u64>>) -> (mpsc::UnboundedSender<Bytes>, Announced) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (sender, Announced(announced, receiver))
+        (sender, Announced(announced.into(), receiver))
     }
 
     const SLOW: Pace = Pace { window: Duration::from_secs(600), window_bytes: 10, whole: Duration::from_secs(600) };
@@ -152,7 +164,7 @@ mod tests {
         let share = memory.share();
         let waiting = tokio::spawn(async move { read(idle_body, 100, &share, SLOW).await.map(|upload| upload.bytes) });
         idle.send(Bytes::from_static(&[1; 20])).unwrap();
-        while !idle.is_closed() && memory.share().charge(81).is_some() {
+        while !idle.is_closed() && memory.share().purse().spend(81).is_ok() {
             tokio::task::yield_now().await;
         }
         // The 20 that came are taken, and the 80 that were announced beside them are there for another.
@@ -163,6 +175,27 @@ mod tests {
         idle.send(Bytes::from_static(&[1; 80])).unwrap();
         drop(idle);
         assert_eq!(waiting.await.unwrap().map(|bytes| bytes.len()), Ok(100));
+    }
+
+    #[tokio::test]
+    async fn what_is_allocated_is_paid_for_and_no_more_than_twice_what_came() {
+        let memory = Memory::new(1 << 20, 1 << 20);
+        for announced in [None, Some(40_000)] {
+            let (sender, body) = body(announced);
+            for _ in 0..40 {
+                sender.send(Bytes::from_static(&[1; 1000])).unwrap();
+            }
+            drop(sender);
+            let upload = read(body, 1 << 20, &memory.share(), SLOW).await;
+            let upload = upload.unwrap_or_else(|refused| panic!("{refused:?}"));
+            assert_eq!(upload.bytes.len(), 40_000);
+            let capacity = upload.bytes.capacity();
+            assert!(if announced.is_some() { capacity == 40_000 } else { (40_001..80_000).contains(&capacity) });
+            // All the rest is there for another, and not one byte more.
+            let other = memory.share();
+            other.purse().spend((1 << 20) - capacity).unwrap();
+            assert!(other.purse().spend((1 << 20) - capacity + 1).is_err());
+        }
     }
 
     #[tokio::test]
@@ -195,7 +228,8 @@ mod tests {
         drop(sender);
         assert_eq!(read(lying, 100, &memory.share(), SLOW).await.map(|_| ()), Err(Refused::TooLarge));
         let share = memory.share();
-        let held = share.charge(60).unwrap();
+        let mut held = share.purse();
+        held.spend(60).unwrap();
         let (sender, crowded) = body(50);
         sender.send(Bytes::from_static(&[0; 50])).unwrap();
         drop(sender);

@@ -10,6 +10,7 @@
 //! 6. [`receipt`]: the answer says, signed by a key of the same manifest, what was executed.
 //!
 //! [`coco`] reads the evidence of Confidential Containers, which an enclave receives and a verifier finds in files.
+//! [`members`] reads the JSON of others, the Open Inference Protocol's.
 //! [`problem`] says what went wrong and what is known to have happened; [`headers`] holds the names, [`limits`] the numbers.
 //!
 //! Everything that is parsed here is hostile until proven otherwise: parsers are bounded, refuse what they do not know and never panic.
@@ -26,6 +27,7 @@ pub mod evidence;
 pub mod headers;
 pub mod limits;
 pub mod manifest;
+pub mod members;
 pub mod ohttp;
 pub mod padding;
 pub mod problem;

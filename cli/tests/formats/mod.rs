@@ -17,8 +17,9 @@ use place::{Place, VERDICTS};
 use crate::{status, stderr, stdout};
 
 /// Says on the terminal what was left out; the test harness shows no output of a test that passes.
-fn note(text: &str) {
-    writeln!(std::io::stderr().lock(), "note: {text}").unwrap();
+pub(crate) fn note(text: &str) {
+    // In one piece: the runner's own words come between pieces.
+    std::io::stderr().lock().write_all(format!("note: {text}\n").as_bytes()).unwrap();
 }
 
 /// A file below the root of the repository.

@@ -30,9 +30,19 @@ fn an_error_about_tensors_repeats_nothing_of_them() {
 
     let input = |member: &str| format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32",{member}}}]}}"#);
     for (body, told) in [
-        (format!(r#"{{"inputs":"{CANARY}"}}"#), "line 1, column 29"),
-        (format!(r#"{{"inputs":{NUMBER}}}"#), "line 1, column 24"),
-        (input(&format!(r#""shape":["{CANARY}"],"data":[]"#)), "of the wrong type"),
+        (format!(r#"{{"inputs":"{CANARY}"}}"#), "`inputs` is not an array"),
+        (format!(r#"{{"inputs":{NUMBER}}}"#), "`inputs` is not an array"),
+        (CANARY.to_owned(), "this is not JSON"),
+        (format!("{CANARY},{NUMBER}"), "CSV"),
+        (format!(r#"{{"inputs":["{CANARY}"]}}"#), "`inputs[0]` is not an object"),
+        (input(&format!(r#""shape":["{CANARY}"],"data":[]"#)), "no whole number"),
+        (input(&format!(r#""shape":[-{NUMBER}],"data":[]"#)), "a negative number"),
+        (input(r#""shape":[1],"data":[]"#).replace("FP32", CANARY), "`inputs[0].datatype` is none of"),
+        (input(&format!(r#""shape":[1],"data":"{CANARY}""#)), "`inputs[0].data` is not an array"),
+        (
+            input(r#""shape":[1],"data":[]"#).replacen('{', &format!(r#"{{"parameters":["{CANARY}"],"#), 1),
+            "`parameters` is not",
+        ),
         (input(r#""shape":[1]"#).replace("\"x\"", &format!("\"{CANARY}\"")), "`inputs[0]` has no `data`"),
         (format!(r#"{{"inputs":[{{"{CANARY}":"#), "ends too early"),
     ] {

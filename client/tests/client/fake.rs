@@ -9,17 +9,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use teegate_client::{Client, Error, Gateway, Problem, Response, Settings, Trust};
-use teegate_forge::snp::SnpSet;
+use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::time::AT;
 use teegate_protocol::bhttp::Request;
 use teegate_protocol::binding;
 use teegate_protocol::evidence::{Endorsements, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
-use teegate_protocol::headers::{SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID};
+use teegate_protocol::headers::{SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID, TEEGATE_RELEASE};
 use teegate_protocol::manifest::{
     ConfigDigest, InstanceId, Limits, Manifest, ManifestBytes, ModelDigest, ModelEntry, SpkiDigest,
 };
 use teegate_protocol::ohttp::{EncapsulatedRequest, KeyConfig, KeyPair};
-use teegate_protocol::receipt::{Execution, ReceiptKey, Salt};
+use teegate_protocol::receipt::{CiphertextDigest, EvidenceDigest, Execution, ReceiptKey, Release, Salt};
 use teegate_verifier::{Policy, UnixTime};
 use tokio::net::TcpListener;
 
@@ -43,6 +43,11 @@ impl Fake {
 
     /// The same with another manifest.
     pub(crate) fn with(change: impl FnOnce(&mut Manifest)) -> Self {
+        Self::on(change, |device| device)
+    }
+
+    /// The same on another device.
+    pub(crate) fn on(change: impl FnOnce(&mut Manifest), edit: impl FnOnce(SnpBuilder) -> SnpBuilder) -> Self {
         let (key, receipt_key) = (KeyPair::generate(2).unwrap(), ReceiptKey::generate().unwrap());
         let mut manifest = Manifest {
             instance_id: InstanceId([1; 16]),
@@ -66,8 +71,8 @@ impl Fake {
         };
         change(&mut manifest);
         let manifest = manifest.to_bytes().unwrap();
-        let device =
-            teegate_forge::snp().at(AT).measurement(MEASUREMENT).report_data(binding::epoch(manifest.digest())).build();
+        let device = teegate_forge::snp().at(AT).measurement(MEASUREMENT);
+        let device = edit(device.report_data(binding::epoch(manifest.digest()))).build();
         Self { key, receipt_key, manifest, device }
     }
 
@@ -126,6 +131,9 @@ impl Fake {
         let mut response = Response::new(200);
         response.content =
             br#"{"model_name":"m","outputs":[{"name":"y","shape":[1],"datatype":"FP32","data":[0.5]}]}"#.to_vec();
+        if let Spoil::Content(change) = spoil {
+            change(&mut response);
+        }
         let salt = Salt::generate().unwrap();
         let mut receipt = Execution {
             manifest: *self.manifest.digest(),
@@ -138,7 +146,7 @@ impl Fake {
         let mut key = &self.receipt_key;
         let other_key = ReceiptKey::generate().unwrap();
         match spoil {
-            Spoil::Nothing | Spoil::NoReceipt => {}
+            Spoil::Nothing | Spoil::NoReceipt | Spoil::Content(_) => {}
             Spoil::Receipt(change) => change(&mut receipt),
             Spoil::OtherKey => key = &other_key,
             Spoil::Refusal(change) => change(&mut response),
@@ -158,6 +166,8 @@ pub(crate) enum Spoil {
     NoReceipt,
     OtherKey,
     Receipt(fn(&mut Execution)),
+    /// Another answer, of which the receipt speaks.
+    Content(fn(&mut Response)),
     /// A sealed answer that is no success: nothing ran that a receipt could be about.
     Refusal(fn(&mut Response)),
 }
@@ -167,6 +177,8 @@ pub(crate) enum Act {
     Answer(Spoil),
     /// The sealed answer, with one bit flipped on the way.
     Altered,
+    /// The sealed answer, with what the gateway signs about its release.
+    Released(fn(&mut Release)),
     Problem(Problem),
     /// A success that nobody sealed.
     Unsealed(&'static str),
@@ -177,6 +189,10 @@ pub(crate) enum Act {
 pub(crate) struct Script {
     pub(crate) fake: Fake,
     pub(crate) offers: Mutex<Vec<Envelope>>,
+    /// What it says instead of offering anything.
+    pub(crate) refusal: Mutex<Option<Problem>>,
+    /// Signs [`Act::Released`].
+    pub(crate) gateway_key: ReceiptKey,
     acts: Mutex<VecDeque<Act>>,
     seen: Mutex<Seen>,
 }
@@ -192,7 +208,14 @@ pub(crate) struct Seen {
 impl Script {
     pub(crate) fn new(fake: Fake, acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
         let offers = Mutex::new(vec![fake.envelope()]);
-        Arc::new(Self { fake, offers, acts: Mutex::new(acts.into_iter().collect()), seen: Mutex::default() })
+        let (gateway_key, acts) = (ReceiptKey::generate().unwrap(), Mutex::new(acts.into_iter().collect()));
+        Arc::new(Self { fake, offers, refusal: Mutex::default(), gateway_key, acts, seen: Mutex::default() })
+    }
+
+    /// What was in a relayed request.
+    pub(crate) fn opened(&self, sealed: &[u8]) -> Request {
+        let (plaintext, _) = EncapsulatedRequest::parse(sealed).unwrap().open(&self.fake.key).unwrap();
+        Request::decode(&plaintext, LIMIT).unwrap()
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -243,6 +266,20 @@ impl Script {
                 *bytes.last_mut().unwrap() ^= 1;
                 sealed(bytes)
             }
+            Act::Released(change) => {
+                let mut release = Release {
+                    ciphertext: CiphertextDigest::of(&body),
+                    manifest: *self.fake.manifest.digest(),
+                    evidence: EvidenceDigest::of(&self.fake.envelope().evidence.bytes),
+                    policy_version: 1,
+                    claimed_time: AT,
+                };
+                change(&mut release);
+                let mut answer = sealed(self.fake.answer(&body, Spoil::Nothing));
+                let signed = release.sign(&self.gateway_key).unwrap().to_header();
+                answer.headers_mut().insert(TEEGATE_RELEASE, signed.parse().unwrap());
+                answer
+            }
             Act::Problem(problem) => answer(problem.status(), "application/problem+json", problem.to_json()),
             Act::Unsealed(media_type) => answer(200, media_type, br#"{"outputs":[]}"#.to_vec()),
             Act::HangUp => return Err("hang up".into()),
@@ -250,6 +287,9 @@ impl Script {
     }
 
     fn list(&self) -> http::Response<Full<Bytes>> {
+        if let Some(problem) = &*self.refusal.lock().unwrap() {
+            return answer(problem.status(), "application/problem+json", problem.to_json());
+        }
         let offers: Vec<serde_json::Value> = self
             .offers
             .lock()

@@ -1,7 +1,7 @@
 //! From envelope to instance: every way to be refused, beside the one to be accepted.
 
 use teegate_client::{Freshness, Instance, Refused, Trust};
-use teegate_forge::time::AT;
+use teegate_forge::time::{AT, DAY};
 use teegate_protocol::binding::Nonce;
 use teegate_protocol::evidence::{Endorsements, EndorsementsKind, Envelope, EvidenceKind};
 use teegate_protocol::ohttp::{KeyConfig, KeyPair};
@@ -32,6 +32,24 @@ fn a_genuine_envelope_becomes_an_instance() {
     assert_eq!(instance.attested().bound_to(), Some(BoundTo::Workload));
     assert!(instance.may_seal(UnixTime::from_seconds(AT + 3599)));
     assert!(!instance.may_seal(UnixTime::from_seconds(AT + 3600)), "the epoch is over");
+}
+
+/// An accepted instance is kept and sealed to again, so its time ends with the shortest of what it rests on.
+#[test]
+fn an_instance_ends_with_its_evidence_if_that_is_before_its_epoch() {
+    let lasts = |fake: &Fake, end: u64| {
+        let envelope = Envelope { endorsements: Some(fake.endorsements_with_crl()), ..fake.envelope() };
+        let instance = verify(&envelope, &fake.trust()).unwrap();
+        assert!(instance.may_seal(UnixTime::from_seconds(end - 1)), "before {end}");
+        assert!(!instance.may_seal(UnixTime::from_seconds(end)), "at {end}");
+        end
+    };
+    let whole = Fake::new();
+    assert_eq!(lasts(&whole, AT + 3600), whole.manifest.manifest().use_until);
+    let list = Fake::on(|_| {}, |device| device.crl_window(AT - DAY, Some(AT + 60)));
+    assert!(lasts(&list, AT + 60) < list.manifest.manifest().use_until);
+    let leaf = Fake::on(|_| {}, |device| device.vek_validity(AT - DAY, AT + 120));
+    assert!(lasts(&leaf, AT + 120) < leaf.manifest.manifest().use_until);
 }
 
 #[test]

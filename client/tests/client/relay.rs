@@ -1,9 +1,16 @@
 //! What happens to a sealed request: answered, refused, sealed again, and never sent twice when it may have run.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use teegate_client::oip::{Tensor, TensorData};
-use teegate_client::{AnswerError, Error, Executed, LinkError, Problem, ProblemKind, Request, RequestError, Settings};
+use teegate_client::{
+    AnswerError, Error, Executed, LinkError, Problem, ProblemKind, ReleaseCheck, Request, RequestError, Settings,
+};
+use teegate_forge::time::{AT, DAY};
+use teegate_protocol::evidence::Envelope;
 use teegate_protocol::manifest::{ManifestDigest, ModelDigest};
-use teegate_protocol::receipt::{Salt, SaltedDigest};
+use teegate_protocol::receipt::{CiphertextDigest, ReceiptKey, Release, Salt, SaltedDigest};
+use teegate_verifier::UnixTime;
 
 use crate::fake::{Act, Fake, Script, Spoil, settings};
 
@@ -44,6 +51,27 @@ async fn an_answer_with_its_receipt_is_accepted_and_nothing_of_the_request_was_r
     assert_eq!(answer.unwrap(), 0.5);
     assert_eq!((seen.lists, seen.relayed.len()), (1, 1));
     assert!(!String::from_utf8_lossy(&seen.every_byte).contains(SECRET));
+}
+
+#[tokio::test]
+async fn what_json_has_no_word_for_goes_in_and_comes_out() {
+    fn raw(response: &mut teegate_client::Response) {
+        let json = r#"{"model_name":"m","outputs":[{"name":"y","shape":[2],"datatype":"FP32","parameters":{"binary_data_size":8}}]}"#;
+        let raw = [f32::NAN.to_le_bytes(), f32::INFINITY.to_le_bytes()].concat();
+        response.fields.push("inference-header-content-length", json.len().to_string()).unwrap();
+        response.content = [json.as_bytes(), &raw].concat();
+    }
+    let script = Script::new(Fake::new(), [Act::Answer(Spoil::Content(raw))]);
+    let client = script.connect(settings()).await.unwrap();
+    let nan = Tensor { name: "x".to_owned(), shape: vec![1], data: TensorData::Fp32(vec![f32::NAN]) };
+    let (inference, reply) = client.infer(&[nan]).await.unwrap();
+    let TensorData::Fp32(values) = &inference.outputs[0].data else { panic!("{inference:?}") };
+    assert!(values[0].is_nan() && values[1] == f32::INFINITY);
+    // The request said where its JSON ends.
+    let request = script.opened(&script.seen().relayed[0]);
+    let json_length: usize = request.fields.get("inference-header-content-length").unwrap().parse().unwrap();
+    assert_eq!(request.content[json_length..], f32::NAN.to_le_bytes());
+    assert!(request.content[..json_length].ends_with(b"}") && reply.receipt.is_some());
 }
 
 #[tokio::test]
@@ -122,6 +150,40 @@ async fn a_receipt_has_to_be_there_and_to_speak_of_this_request() {
     assert_eq!(other(|r| r.model = ModelDigest([0; 32])).await, about("model"));
 }
 
+/// What becomes of a release receipt that the gateway signed and somebody changed before.
+async fn released(change: fn(&mut Release)) -> Result<ReleaseCheck, Error> {
+    let script = Script::new(Fake::new(), [Act::Released(change)]);
+    let pinned = Settings { gateway_receipt_key: Some(script.gateway_key.public()), ..settings() };
+    script.connect(pinned).await.unwrap().infer(&input()).await.map(|(_, reply)| reply.release)
+}
+
+#[tokio::test]
+async fn a_release_receipt_has_to_speak_of_this_ciphertext_and_this_manifest() {
+    assert!(matches!(released(|_| {}).await, Ok(ReleaseCheck::Verified(release)) if release.policy_version == 1));
+    for (change, about) in [
+        ((|r| r.ciphertext = CiphertextDigest::of(b"another")) as fn(&mut Release), "it is about another ciphertext"),
+        (|r| r.manifest = ManifestDigest([0; 32]), "it is about another manifest"),
+    ] {
+        match released(change).await {
+            Err(Error::Answer(AnswerError::Release { what })) => assert_eq!(what, about),
+            other => panic!("{other:?}"),
+        }
+    }
+    // Under a key that the gateway does not have, and where there is none at all.
+    let script = Script::new(Fake::new(), [Act::Released(|_| {})]);
+    let other = Settings { gateway_receipt_key: Some(ReceiptKey::generate().unwrap().public()), ..settings() };
+    let client = script.connect(other).await.unwrap();
+    for missing in ["signature", "there is none"] {
+        match client.infer(&input()).await {
+            Err(Error::Answer(AnswerError::Release { what })) => assert!(what.contains(missing), "{what}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let unpinned = Script::new(Fake::new(), [Act::Released(|r| r.manifest = ManifestDigest([0; 32]))]);
+    let (_, reply) = unpinned.connect(settings()).await.unwrap().infer(&input()).await.unwrap();
+    assert_eq!(reply.release, ReleaseCheck::NotChecked);
+}
+
 #[tokio::test]
 async fn the_enclave_may_decline() {
     fn decline(response: &mut teegate_client::Response) {
@@ -133,6 +195,7 @@ async fn the_enclave_may_decline() {
     let error = client.infer(&input()).await.unwrap_err();
     let Error::Answer(AnswerError::Declined { status: 404, message }) = &error else { panic!("{error}") };
     assert_eq!(message.as_str(), r#"{"error":"no such model"}"#);
+    assert_eq!(error.to_string(), "the enclave declined (status 404)");
 }
 
 #[tokio::test]
@@ -157,6 +220,26 @@ async fn an_instance_without_the_model_is_refused() {
     let script = Script::new(fake, []);
     let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
     assert_eq!(refused[0].checks, ["client.model"]);
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_serves_is_told_at_once_with_those_that_are() {
+    let script = Script::new(Fake::new(), [no(ProblemKind::Reseal)]);
+    let client = script.connect(settings()).await.unwrap();
+    let served = "attested instances serve: breast-cancer (1), minilm (2)";
+    *script.refusal.lock().unwrap() = Some(Problem::new(ProblemKind::UnknownModel).with_detail(served));
+    let patient = Settings { wait: std::time::Duration::from_secs(30), ..settings() };
+    let begun = std::time::Instant::now();
+    let Err(error) = script.connect(patient).await else { panic!("connected") };
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
+    let Error::NotOffered(problem) = &error else { panic!("{error}") };
+    assert_eq!(problem.problem.as_ref().map(|p| p.kind), Some(ProblemKind::UnknownModel));
+    assert!(error.to_string().contains(served) && !error.to_string().contains("try again"), "{error}");
+    assert_eq!((error.executed(), script.seen().lists), (Executed::No, 2));
+    // And when the instance at hand is gone.
+    let error = client.infer(&input()).await.unwrap_err();
+    let Error::NotResealed { why, .. } = &error else { panic!("{error}") };
+    assert!(why.to_string().contains(served), "{error}");
 }
 
 #[tokio::test]
@@ -248,4 +331,26 @@ async fn many_callers_ask_the_gateway_once_and_share_what_came_of_it() {
     *script.offers.lock().unwrap() = offers;
     client.instance().await.expect("who comes later asks again");
     assert_eq!(script.seen().lists, 3);
+}
+
+#[tokio::test]
+async fn an_instance_is_verified_again_when_its_evidence_has_ended_and_not_before() {
+    static NOW: AtomicU64 = AtomicU64::new(AT);
+    // The manifest's epoch lasts an hour, the list of revocations a minute.
+    let fake = Fake::on(|_| {}, |device| device.crl_window(AT - DAY, Some(AT + 60)));
+    let envelope = Envelope { endorsements: Some(fake.endorsements_with_crl()), ..fake.envelope() };
+    let script = Script::new(fake, []);
+    *script.offers.lock().unwrap() = vec![envelope];
+    let moving = Settings { clock: || UnixTime::from_seconds(NOW.load(Ordering::SeqCst)), ..settings() };
+    let client = script.connect(moving).await.unwrap();
+    NOW.store(AT + 59, Ordering::SeqCst);
+    client.infer(&input()).await.unwrap();
+    assert_eq!(script.seen().lists, 1);
+    NOW.store(AT + 60, Ordering::SeqCst);
+    let refused = match client.infer(&input()).await {
+        Err(Error::NoCandidate { refused }) => refused,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused[0].checks, ["snp.chain.revocation"]);
+    assert_eq!((script.seen().lists, script.seen().relayed.len()), (2, 1));
 }

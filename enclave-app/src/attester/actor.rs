@@ -1,22 +1,16 @@
 //! One actor asks for evidence, so that the platform is asked one question at a time.
 //!
-//! A TDX quote takes tens of milliseconds and a vTPM seconds, and both serialise. So orders wait in bounded queues, an
-//! epoch's before all others, gateways' channel checks and clients' own challenges in turn; only one is under way. What
-//! comes back must report the bytes that were asked for: two processes of one guest can share the source, and some
-//! interfaces answer the question that was written last.
+//! A TDX quote takes tens of milliseconds and a vTPM seconds, and both serialise. So orders wait for their turn
+//! ([`super::turns`]), and only one is under way. What comes back must report the bytes that were asked for: two processes
+//! of one guest can share the source, and some interfaces answer the question that was written last.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::turns::{Order, Purpose, Turns};
 use super::{Attester, AttesterError, RawEvidence};
-
-/// Orders that may wait, of epochs and of clients. More of the latter than a minute's worth nobody would wait for.
-const QUEUE: usize = 16;
-
-/// Channel checks that may wait: a connection has one at a time (`server` sees to that), and there are no more
-/// connections than this. So they are served in turn, and whoever asks often waits behind everybody else.
-const CHANNEL_QUEUE: usize = 4096;
 
 /// Times that an order is tried.
 const ATTEMPTS: u32 = 3;
@@ -32,28 +26,12 @@ struct Patience {
 /// An Azure vTPM needs seconds.
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(15), pause: Duration::from_millis(100) };
 
-/// What evidence is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// The evidence of an epoch, on which everything waits.
-    Epoch,
-    /// A gateway's check of its own connection.
-    Channel,
-    /// A client's own challenge.
-    Nonce,
-}
-
-struct Order {
-    report_data: [u8; 64],
-    answer: oneshot::Sender<Result<RawEvidence, AttesterError>>,
-}
-
 /// Takes orders for evidence. The actor ends when the last of these is dropped.
 #[derive(Clone)]
 pub struct EvidenceActor {
-    epoch: mpsc::Sender<Order>,
-    channel: mpsc::Sender<Order>,
-    nonce: mpsc::Sender<Order>,
+    turns: Arc<Mutex<Turns>>,
+    /// Says that there is an order. Closed when the actor has ended.
+    wake: mpsc::Sender<()>,
 }
 
 impl EvidenceActor {
@@ -63,53 +41,62 @@ impl EvidenceActor {
     }
 
     fn start_with(attester: Box<dyn Attester>, patience: Patience) -> Self {
-        let (epoch, epoch_orders) = mpsc::channel(QUEUE);
-        let (channel, channel_orders) = mpsc::channel(CHANNEL_QUEUE);
-        let (nonce, nonce_orders) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(attester, patience, [epoch_orders, channel_orders, nonce_orders]));
-        Self { epoch, channel, nonce }
+        let turns = Arc::new(Mutex::new(Turns::new()));
+        let (wake, woken) = mpsc::channel(1);
+        tokio::spawn(serve(attester, patience, Arc::clone(&turns), woken));
+        Self { turns, wake }
     }
 
     /// Evidence over these 64 bytes.
     ///
     /// # Errors
-    /// [`AttesterError::Busy`] at once when too many wait; otherwise what the last attempt met.
+    /// [`AttesterError::Busy`] at once when the wait would be too long; otherwise what the last attempt met.
     pub async fn evidence(&self, purpose: Purpose, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
         let (answer, answered) = oneshot::channel();
-        let queue = match purpose {
-            Purpose::Epoch => &self.epoch,
-            Purpose::Channel => &self.channel,
-            Purpose::Nonce => &self.nonce,
-        };
-        queue.try_send(Order { report_data, answer }).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => AttesterError::Busy,
-            mpsc::error::TrySendError::Closed(_) => AttesterError::Ended,
-        })?;
-        answered.await.unwrap_or(Err(AttesterError::Ended))
+        lock(&self.turns).push(Order { purpose, report_data, answer }, Instant::now())?;
+        // Full means that the actor has been told already.
+        if let Err(mpsc::error::TrySendError::Closed(())) = self.wake.try_send(()) {
+            return Err(AttesterError::Ended);
+        }
+        tokio::select! {
+            answered = answered => answered.unwrap_or(Err(AttesterError::Ended)),
+            () = self.ended() => Err(AttesterError::Ended),
+        }
     }
 
     /// Resolves when the actor has ended, which only a defect can cause while somebody can still order.
     pub async fn ended(&self) {
-        self.epoch.closed().await;
+        self.wake.closed().await;
     }
 }
 
-async fn serve(attester: Box<dyn Attester>, patience: Patience, orders: [mpsc::Receiver<Order>; 3]) {
-    let [mut epoch, mut first, mut second] = orders;
+fn lock(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
+    turns.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(
+    attester: Box<dyn Attester>,
+    patience: Patience,
+    turns: Arc<Mutex<Turns>>,
+    mut woken: mpsc::Receiver<()>,
+) {
     loop {
-        let order = tokio::select! {
-            biased;
-            Some(order) = epoch.recv() => order,
-            Some(order) = first.recv() => order,
-            Some(order) = second.recv() => order,
-            else => return,
+        let order = lock(&turns).next(Instant::now());
+        let Some(order) = order else {
+            match woken.recv().await {
+                Some(()) => continue,
+                None => return,
+            }
         };
-        // Neither of the two can keep the other waiting for more than one order.
-        std::mem::swap(&mut first, &mut second);
-        // Who asked may have gone away while waiting.
-        if !order.answer.is_closed() {
-            let result = attempts(attester.as_ref(), patience, order.report_data).await;
-            let _ = order.answer.send(result);
+        let begun = Instant::now();
+        let result = attempts(attester.as_ref(), patience, order.report_data).await;
+        lock(&turns).done(begun.elapsed());
+        let is_evidence = result.is_ok();
+        // Whoever asked may have gone away meanwhile.
+        if order.answer.send(result).is_ok()
+            && let (true, Purpose::Channel(caller)) = (is_evidence, &order.purpose)
+        {
+            caller.answered(Instant::now());
         }
     }
 }
@@ -184,51 +171,90 @@ mod tests {
         (EvidenceActor::start_with(Box::new(attester), patience), permits, asked)
     }
 
-    #[tokio::test]
-    async fn one_question_at_a_time_and_the_epoch_first() {
-        let (actor, permits, asked) = start(0, LONG, |report_data| Ok(report(report_data)));
-        let order = |purpose, first: u8| {
-            let actor = actor.clone();
-            tokio::spawn(async move { actor.evidence(purpose, [first; 64]).await })
-        };
-        let first = order(Purpose::Nonce, 1);
-        while asked.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
+    /// The questions that were asked, by the first byte of each, when all of `orders` are answered.
+    async fn order_of(
+        (actor, permits, asked): (EvidenceActor, Arc<Semaphore>, Arc<Mutex<Vec<u8>>>),
+        orders: Vec<(Purpose, u8)>,
+    ) -> Vec<u8> {
+        let mut answers = Vec::new();
+        for (purpose, first) in orders {
+            let mut answer = Box::pin({
+                let actor = actor.clone();
+                async move { actor.evidence(purpose, [first; 64]).await }
+            });
+            // Asked once, which queues it.
+            tokio::select! {
+                biased;
+                early = &mut answer => panic!("{early:?}"),
+                () = std::future::ready(()) => {}
+            }
+            while asked.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            answers.push((first, answer));
         }
-        let waiting = [order(Purpose::Nonce, 2), order(Purpose::Channel, 3), order(Purpose::Epoch, 4)];
-        while actor.nonce.capacity() == QUEUE
-            || actor.channel.capacity() == CHANNEL_QUEUE
-            || actor.epoch.capacity() == QUEUE
-        {
-            tokio::task::yield_now().await;
+        assert_eq!(asked.lock().unwrap().len(), 1, "one question at a time");
+        permits.add_permits(answers.len());
+        for (first, answer) in answers {
+            assert_eq!(answer.await, Ok(report([first; 64])));
         }
-        assert_eq!(*asked.lock().unwrap(), [1]);
-        permits.add_permits(4);
-        assert_eq!(first.await.unwrap().unwrap(), report([1; 64]));
-        for done in waiting {
-            done.await.unwrap().unwrap();
-        }
-        assert_eq!(*asked.lock().unwrap(), [1, 4, 3, 2]);
+        asked.lock().unwrap().clone()
+    }
+
+    fn stranger() -> Purpose {
+        Purpose::Channel(Arc::default())
+    }
+
+    fn acquaintance() -> Purpose {
+        let caller = Arc::<super::super::turns::Caller>::default();
+        caller.answered(Instant::now());
+        Purpose::Channel(caller)
     }
 
     #[tokio::test]
-    async fn channel_checks_without_end_do_not_keep_a_client_waiting() {
-        let (actor, permits, asked) = start(0, LONG, |report_data| Ok(report(report_data)));
-        let order = |purpose, first: u8| {
-            let actor = actor.clone();
-            tokio::spawn(async move { actor.evidence(purpose, [first; 64]).await })
+    async fn an_epoch_goes_first_and_who_is_known_has_every_second_turn() {
+        let first_known = acquaintance();
+        let orders = vec![
+            (Purpose::Nonce, 1),
+            (Purpose::Nonce, 2),
+            (Purpose::Nonce, 3),
+            (stranger(), 10),
+            (stranger(), 11),
+            (stranger(), 12),
+            (acquaintance(), 21),
+            (first_known, 20),
+            (Purpose::Epoch, 30),
+        ];
+        let started = start(0, LONG, |report_data| Ok(report(report_data)));
+        // The first was alone, and took the turn of those who are known.
+        assert_eq!(order_of(started, orders).await, [1, 30, 10, 20, 2, 21, 11, 12, 3]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_makes_a_connection_known_and_a_failure_does_not() {
+        let (actor, _, _) =
+            start(
+                99,
+                LONG,
+                |report_data| {
+                    if report_data[0] == 9 { Err(AttesterError::TimedOut) } else { Ok(report(report_data)) }
+                },
+            );
+        let caller = Arc::default();
+        let is_known = |caller: &Arc<_>| {
+            let turns = Arc::new(Mutex::new(Turns::new()));
+            let (answer, _answered) = oneshot::channel();
+            let order = Order { purpose: Purpose::Channel(Arc::clone(caller)), report_data: [0; 64], answer };
+            lock(&turns).push(order, Instant::now()).unwrap();
+            lock(&turns).has_known()
         };
-        let mut orders: Vec<_> = (0..32).map(|_| order(Purpose::Channel, 3)).collect();
-        orders.push(order(Purpose::Nonce, 2));
-        while actor.channel.capacity() > CHANNEL_QUEUE - 31 || actor.nonce.capacity() == QUEUE {
+        assert!(!is_known(&caller));
+        assert!(actor.evidence(Purpose::Channel(Arc::clone(&caller)), [9; 64]).await.is_err());
+        assert!(!is_known(&caller));
+        actor.evidence(Purpose::Channel(Arc::clone(&caller)), [1; 64]).await.unwrap();
+        while !is_known(&caller) {
             tokio::task::yield_now().await;
         }
-        permits.add_permits(33);
-        for done in orders {
-            done.await.unwrap().unwrap();
-        }
-        let place = asked.lock().unwrap().iter().position(|first| *first == 2).unwrap();
-        assert!(place <= 2, "{place}");
     }
 
     #[tokio::test]
@@ -252,25 +278,5 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(20), actor.ended()).await.is_err());
         assert_eq!(actor.evidence(Purpose::Epoch, [1; 64]).await, Err(AttesterError::Ended));
         tokio::time::timeout(Duration::from_secs(600), actor.ended()).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_answers_at_once() {
-        let (actor, _, asked) = start(0, LONG, |report_data| Ok(report(report_data)));
-        let order = || {
-            let actor = actor.clone();
-            tokio::spawn(async move { actor.evidence(Purpose::Nonce, [1; 64]).await })
-        };
-        let first = order();
-        while asked.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        let waiting: Vec<_> = (0..QUEUE).map(|_| order()).collect();
-        while actor.nonce.capacity() > 0 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(actor.evidence(Purpose::Nonce, [1; 64]).await, Err(AttesterError::Busy));
-        first.abort();
-        waiting.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

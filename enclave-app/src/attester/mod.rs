@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod coco;
 pub mod configfs_tsm;
+pub mod turns;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -86,8 +87,11 @@ pub enum AttesterError {
     OtherReportData,
     /// The source did not answer in time.
     TimedOut,
-    /// Too many orders are waiting.
-    Busy,
+    /// The wait would be too long.
+    Busy {
+        /// Seconds after which to ask again.
+        seconds: u32,
+    },
     /// The actor has ended.
     Ended,
 }
@@ -108,7 +112,7 @@ impl std::fmt::Display for AttesterError {
                 "evidence reports other bytes than those asked for; another process may be using the same attester",
             ),
             Self::TimedOut => f.write_str("evidence: the attester did not answer in time"),
-            Self::Busy => f.write_str("evidence: too many orders are waiting"),
+            Self::Busy { seconds } => write!(f, "evidence: too many orders are waiting; ask again in {seconds} s"),
             Self::Ended => f.write_str("evidence: the attester has ended"),
         }
     }

@@ -8,7 +8,15 @@ use std::marker::PhantomData;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, IntoDeserializer, SeqAccess, Visitor};
 
+use zeroize::{Zeroize, Zeroizing};
+
 use crate::tensor::{Datatype, Elements, Shape};
+
+/// How many elements are allocated to read `json`: no more than the shape announces, and no more than the text can fill.
+pub fn allocated(json: &str, shape: &Shape) -> usize {
+    // An element is at least a digit and a comma.
+    shape.elements().min(json.len() / 2 + 1)
+}
 
 /// Reads `json` as the elements of a tensor of this type and shape.
 ///
@@ -31,7 +39,7 @@ pub fn parse(json: &str, datatype: Datatype, shape: &Shape) -> Result<Elements, 
 }
 
 /// An element type: what serde can read, and whether the value that it became is still a number.
-trait Element: DeserializeOwned {
+trait Element: DeserializeOwned + Zeroize {
     fn fits(&self) -> bool {
         true
     }
@@ -54,8 +62,8 @@ impl Element for f32 {
 impl Element for f64 {}
 
 fn collect<T: Element>(json: &str, shape: &Shape) -> Result<Vec<T>, serde_json::Error> {
-    // An element is at least a digit and a comma.
-    let elements = Vec::with_capacity(shape.elements().min(json.len() / 2 + 1));
+    // Wiped if it is not read to the end.
+    let elements = Zeroizing::new(Vec::with_capacity(allocated(json, shape)));
     let mut state = State { elements, shape, form: Form::Unknown };
     let mut deserializer = serde_json::Deserializer::from_str(json);
     Item { state: &mut state, depth: 0 }.deserialize(&mut deserializer)?;
@@ -66,7 +74,7 @@ fn collect<T: Element>(json: &str, shape: &Shape) -> Result<Vec<T>, serde_json::
             "`data` has {actual} elements, expected {expected} from the shape"
         )));
     }
-    Ok(state.elements)
+    Ok(std::mem::take(&mut *state.elements))
 }
 
 /// Known once the first element was seen.
@@ -77,14 +85,14 @@ enum Form {
     Nested,
 }
 
-struct State<'a, T> {
-    elements: Vec<T>,
+struct State<'a, T: Zeroize> {
+    elements: Zeroizing<Vec<T>>,
     shape: &'a Shape,
     form: Form,
 }
 
 /// One JSON value inside `depth` arrays.
-struct Item<'s, 'a, T> {
+struct Item<'s, 'a, T: Zeroize> {
     state: &'s mut State<'a, T>,
     depth: usize,
 }
@@ -156,6 +164,18 @@ impl<'de, T: Element> Visitor<'de> for Item<'_, '_, T> {
         }
     }
 
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(E::custom(format!("element {}: a string, expected a number or a boolean", self.state.elements.len())))
+    }
+
+    /// What many programs write for a NaN.
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Err(E::custom(format!(
+            "element {}: null is no number; what JSON has no word for travels as binary data",
+            self.state.elements.len()
+        )))
+    }
+
     fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
         self.element(value)
     }
@@ -184,7 +204,7 @@ mod tests {
     #[test]
     fn no_more_is_allocated_than_text_and_shape_both_announce() {
         let shape = |dimension| Shape::new(&[dimension], Datatype::Uint8).unwrap();
-        match parse("[1,2,3,4,5,6,7,8,9]", Datatype::Uint8, &shape(9)).unwrap() {
+        match &parse("[1,2,3,4,5,6,7,8,9]", Datatype::Uint8, &shape(9)).unwrap() {
             Elements::Uint8(vector) => assert_eq!(vector.capacity(), 9),
             other => panic!("{other:?}"),
         }
@@ -237,8 +257,9 @@ mod tests {
             ("[1e39]", Datatype::Fp32, vec![1], "element 0: number is out of range for the datatype"),
             ("[1e999]", Datatype::Fp64, vec![1], "number out of range"),
             ("[1]", Datatype::Bool, vec![1], "element 0: invalid type: integer `1`, expected a boolean"),
-            ("[null]", Datatype::Fp32, vec![1], "invalid type: null, expected an array of numbers or booleans"),
-            ("[\"1\"]", Datatype::Fp32, vec![1], "invalid type: string \"1\""),
+            ("[2,null]", Datatype::Fp32, vec![2], "element 1: null is no number; what JSON has no word for travels as"),
+            ("[\"1\"]", Datatype::Fp32, vec![1], "element 0: a string, expected a number or a boolean"),
+            ("\"1\"", Datatype::Fp32, vec![1], "element 0: a string, expected a number or a boolean"),
             ("{}", Datatype::Fp32, vec![1], "invalid type: map"),
         ] {
             let message = read(json, datatype, &dimensions).unwrap_err();

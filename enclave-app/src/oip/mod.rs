@@ -4,15 +4,20 @@
 //! It exists only inside the seal: no listener speaks it. Every error is `{"error": "..."}` and says what was wrong,
 //! where, and what was expected.
 
+pub mod answer;
 pub mod data;
 pub mod infer;
+mod request;
 
 use serde::Serialize;
 
-use crate::engine::{Signature, TensorSignature};
+use crate::engine::{ShapeRule, Signature, TensorSignature};
 
 /// Length of the JSON part when raw tensors follow it; the name in requests and in answers.
 pub const HEADER_LENGTH: &str = "inference-header-content-length";
+
+/// The longest sentence of an error; at the longest escape of JSON for each letter 3.6 KB.
+const MAX_ERROR_CHARS: usize = 600;
 
 /// A call that the protocol knows, with the model that it names.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,14 +60,21 @@ impl OipError {
         Self { status: 400, message: message.into() }
     }
 
+    /// 415: the body is in a form that is not read here.
+    pub fn unsupported_media_type(message: impl Into<String>) -> Self {
+        Self { status: 415, message: message.into() }
+    }
+
     /// 404: no such path, model or version.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self { status: 404, message: message.into() }
     }
 
-    /// The body `{"error": "..."}`.
+    /// The body `{"error": "..."}`, of bounded length: there is always memory for it, and an engine's words have no end of
+    /// their own.
     pub fn body(&self) -> Vec<u8> {
-        json(&serde_json::json!({ "error": self.message }))
+        let message: String = self.message.chars().take(MAX_ERROR_CHARS).collect();
+        json(&serde_json::json!({ "error": message }))
     }
 }
 
@@ -117,24 +129,38 @@ pub fn server_metadata() -> Vec<u8> {
     )
 }
 
-/// The answer to `GET /v2/models/{model}`.
+/// The answer to `GET /v2/models/{model}`. Inputs for which the model brings a value do not stand in it: whoever gives
+/// what stands there has given enough.
 pub fn model_metadata(name: &str, version: &str, signature: &Signature) -> Vec<u8> {
     #[derive(Serialize)]
     struct Metadata<'a> {
         name: &'a str,
         datatype: &'static str,
         shape: &'a [i64],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parameters: Option<Parameters>,
+    }
+    #[derive(Serialize)]
+    struct Parameters {
+        any_rank: bool,
     }
     let metadata = |tensors: &[TensorSignature]| -> serde_json::Value {
-        tensors
-            .iter()
-            .map(|t| serde_json::json!(Metadata { name: &t.name, datatype: t.datatype.name(), shape: &t.shape }))
-            .collect()
+        let described = tensors.iter().map(|tensor| {
+            // The protocol has no word for an unknown rank, and `[]` says scalar: a vector of any length is one of the
+            // shapes that fit.
+            let (shape, any_rank) = match &tensor.shape {
+                ShapeRule::AnyRank => (&[-1][..], true),
+                ShapeRule::Dimensions(dimensions) => (dimensions.as_slice(), false),
+            };
+            let parameters = any_rank.then_some(Parameters { any_rank });
+            serde_json::json!(Metadata { name: &tensor.name, datatype: tensor.datatype.name(), shape, parameters })
+        });
+        described.collect()
     };
     json(&serde_json::json!({
         "name": name,
         "versions": [version],
-        "platform": "onnxruntime_onnx",
+        "platform": "onnx_onnxv1",
         "inputs": metadata(&signature.inputs),
         "outputs": metadata(&signature.outputs),
     }))
@@ -189,5 +215,29 @@ mod tests {
         ] {
             assert_eq!(route("GET", path).unwrap_err().status, 404, "{path}");
         }
+    }
+
+    #[test]
+    fn metadata_never_calls_a_tensor_of_unknown_rank_a_scalar() {
+        use crate::tensor::Datatype;
+
+        let tensor = |name: &str, shape| TensorSignature { name: name.into(), datatype: Datatype::Fp32, shape };
+        let signature = Signature {
+            inputs: vec![tensor("any", ShapeRule::AnyRank), tensor("scalar", ShapeRule::Dimensions(vec![]))],
+            defaults: vec![tensor("weight", ShapeRule::Dimensions(vec![2]))],
+            outputs: vec![tensor("y", ShapeRule::Dimensions(vec![-1, 2]))],
+        };
+        let said: serde_json::Value = serde_json::from_slice(&model_metadata("m", "1", &signature)).unwrap();
+        let expected = serde_json::json!({
+            "name": "m",
+            "versions": ["1"],
+            "platform": "onnx_onnxv1",
+            "inputs": [
+                {"name": "any", "datatype": "FP32", "shape": [-1], "parameters": {"any_rank": true}},
+                {"name": "scalar", "datatype": "FP32", "shape": []},
+            ],
+            "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 2]}],
+        });
+        assert_eq!(said, expected);
     }
 }

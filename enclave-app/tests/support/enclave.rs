@@ -1,10 +1,13 @@
 //! The real program as a process, the guest API that it asks, and a client that speaks to it.
 
+#![allow(dead_code, reason = "each test binary uses some of them")]
+
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -30,24 +33,27 @@ pub(crate) struct Guest {
     pub(crate) asked: Arc<AtomicUsize>,
     /// While set, questions are left without an answer.
     pub(crate) silent: Arc<AtomicBool>,
+    /// How long each answer takes, in milliseconds.
+    pub(crate) slow_ms: Arc<AtomicU64>,
 }
 
 impl Guest {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (asked, silent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, hold) = (Arc::clone(&asked), Arc::clone(&silent));
+        let (asked, silent, slow_ms) = <(Arc<AtomicUsize>, Arc<AtomicBool>, Arc<AtomicU64>)>::default();
+        let (count, hold, slow) = (Arc::clone(&asked), Arc::clone(&silent), Arc::clone(&slow_ms));
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let (count, hold) = (Arc::clone(&count), Arc::clone(&hold));
+                let (count, hold, slow) = (Arc::clone(&count), Arc::clone(&hold), Arc::clone(&slow));
                 tokio::spawn(async move {
                     let mut request = Vec::new();
                     while !request.ends_with(b"\r\n\r\n") {
                         request.push(stream.read_u8().await.unwrap());
                     }
                     count.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(slow.load(Ordering::SeqCst))).await;
                     while hold.load(Ordering::SeqCst) {
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
@@ -64,7 +70,7 @@ impl Guest {
                 });
             }
         });
-        Self { url, asked, silent }
+        Self { url, asked, silent, slow_ms }
     }
 }
 
@@ -137,6 +143,35 @@ impl Enclave {
             panic!("enclave-app did not start: {}", std::fs::read_to_string(folder.0.join("log")).unwrap())
         };
         Self { child, folder, address: announced["listening"].as_str().unwrap().to_owned() }
+    }
+
+    /// The most memory that it ever had, in bytes, and what it has now.
+    pub(crate) fn resident_bytes(&self) -> (usize, usize) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
+        };
+        (bytes("VmHWM:"), bytes("VmRSS:"))
+    }
+
+    /// How often `text` stands in memory that the program can write; `None` where this machine does not let a test look.
+    pub(crate) fn found(&self, text: &[u8]) -> Option<usize> {
+        let folder = format!("/proc/{}", self.child.id());
+        let memory = std::fs::File::open(format!("{folder}/mem")).ok()?;
+        let maps = std::fs::read_to_string(format!("{folder}/maps")).ok()?;
+        let mut count = 0;
+        for line in maps.lines() {
+            let (range, rest) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+            let mut bytes = vec![0; if rest.starts_with("rw") { (end - start) as usize } else { 0 }];
+            // The kernel's own pages cannot be read so.
+            if memory.read_exact_at(&mut bytes, start).is_ok() {
+                count += bytes.windows(text.len()).filter(|window| *window == text).count();
+            }
+        }
+        Some(count)
     }
 
     /// Ends the program as Kubernetes does, and returns its exit code and everything that it wrote.

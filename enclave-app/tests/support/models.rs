@@ -25,10 +25,12 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-const FLOAT: u64 = 1;
+pub(crate) const FLOAT: u64 = 1;
 const INT64: u64 = 7;
 const STRING: u64 = 8;
 const BOOL: u64 = 9;
+const FLOAT16: u64 = 10;
+pub(crate) const DOUBLE: u64 = 11;
 
 /// `ValueInfoProto`: a tensor of this type; -1 is an open dimension.
 fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
@@ -36,6 +38,11 @@ fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
         shape.iter().flat_map(|&d| bytes(1, &if d < 0 { bytes(2, b"n") } else { number(1, d as u64) })).collect();
     let tensor = [number(1, element), bytes(2, &dimensions)].concat();
     [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+}
+
+/// `ValueInfoProto`: a tensor of this type, and not a word of its shape.
+fn value_of_any_rank(name: &str, element: u64) -> Vec<u8> {
+    [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &number(1, element)))].concat()
 }
 
 /// `TensorProto` with its bytes inside.
@@ -84,6 +91,14 @@ pub(crate) fn add() -> Vec<u8> {
     add_with(&tensor("w", FLOAT, &[2], &w))
 }
 
+/// The same, and whoever runs it may give another `w`.
+pub(crate) fn add_with_default() -> Vec<u8> {
+    let w: Vec<u8> = [1.0_f32, 10.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let inputs = [value("x", FLOAT, &[2]), value("w", FLOAT, &[2])];
+    let nodes = [node("Add", &["x", "w"], &["y"], &[])];
+    model(&graph(&nodes, &[tensor("w", FLOAT, &[2], &w)], &inputs, &[value("y", FLOAT, &[2])]))
+}
+
 /// The same with `w` in a file beside it, as `onnx.save` with external data writes it.
 pub(crate) fn add_external() -> Vec<u8> {
     let entry = |key: &str, value: &str| bytes(13, &[bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat());
@@ -117,10 +132,29 @@ pub(crate) fn endless() -> Vec<u8> {
     model(&graph(&nodes, &initialisers, &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])]))
 }
 
+/// Suppresses none of as many boxes as it is asked for: one operator whose time grows with the square of its input, and
+/// which nothing ends.
+pub(crate) fn boxes() -> Vec<u8> {
+    let nodes = [
+        node("ConstantOfShape", &["boxes_shape"], &["boxes"], &[]),
+        node("ConstantOfShape", &["scores_shape"], &["scores"], &[]),
+        node("NonMaxSuppression", &["boxes", "scores", "most"], &["selected"], &[]),
+        node("Shape", &["selected"], &["y"], &[]),
+    ];
+    let inputs = [value("boxes_shape", INT64, &[3]), value("scores_shape", INT64, &[3]), value("most", INT64, &[1])];
+    model(&graph(&nodes, &[], &inputs, &[value("y", INT64, &[2])]))
+}
+
 /// `y = zeros(shape)`: asks for as much memory as its input says.
 pub(crate) fn zeros() -> Vec<u8> {
     let nodes = [node("ConstantOfShape", &["shape"], &["y"], &[])];
     model(&graph(&nodes, &[], &[value("shape", INT64, &[1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// `y` is how many numbers `x` has: a small answer to a request of any size.
+pub(crate) fn count(element: u64) -> Vec<u8> {
+    let nodes = [node("Shape", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", element, &[-1])], &[value("y", INT64, &[1])]))
 }
 
 /// `y = x[i]`: an index outside is an error of the request.
@@ -138,6 +172,35 @@ pub(crate) fn identities() -> Vec<u8> {
     model(&graph(&nodes, &[], &values("x"), &values("y")))
 }
 
+/// `y = x` of any rank.
+pub(crate) fn any_rank() -> Vec<u8> {
+    let nodes = [node("Identity", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value_of_any_rank("x", FLOAT)], &[value_of_any_rank("y", FLOAT)]))
+}
+
+/// `y = log(x)`: a NaN for a negative number, an infinity for zero.
+pub(crate) fn log() -> Vec<u8> {
+    let nodes = [node("Log", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[-1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// Half precision at the edges, which this program does not carry.
+pub(crate) fn half() -> Vec<u8> {
+    let nodes = [node("Identity", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT16, &[1])], &[value("y", FLOAT16, &[1])]))
+}
+
+/// A classifier's output as scikit-learn's exporter writes it by default: a sequence of maps.
+pub(crate) fn maps() -> Vec<u8> {
+    let classes = [bytes(1, b"classlabels_int64s"), number(8, 0), number(8, 1), number(20, 7)].concat();
+    let zipmap = [node("ZipMap", &["x"], &["y"], &[classes]), bytes(7, b"ai.onnx.ml")].concat();
+    let probability = bytes(2, &bytes(1, &number(1, FLOAT)));
+    let map = bytes(5, &[number(1, INT64), probability].concat());
+    let output = [bytes(1, b"y"), bytes(2, &bytes(4, &bytes(1, &map)))].concat();
+    let import = bytes(8, &[bytes(1, b"ai.onnx.ml"), number(2, 1)].concat());
+    [model(&graph(&[zipmap], &[], &[value("x", FLOAT, &[-1, 2])], &[output])), import].concat()
+}
+
 /// An output of strings, which this program does not carry.
 pub(crate) fn strings() -> Vec<u8> {
     let nodes = [node("Cast", &["x"], &["y"], &[integer_attribute("to", STRING)])];
@@ -150,4 +213,32 @@ pub(crate) fn custom_operator() -> Vec<u8> {
     custom.extend(bytes(7, b"com.example.custom"));
     let import = bytes(8, &[bytes(1, b"com.example.custom"), number(2, 1)].concat());
     [model(&graph(&[custom], &[], &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])])), import].concat()
+}
+
+/// `y = x` through functions that each call the next one twice: 2^`levels` nodes out of a few bytes for each level.
+pub(crate) fn nested_functions(levels: usize) -> Vec<u8> {
+    const DOMAIN: &str = "local";
+    let imports =
+        || [bytes(9, &number(2, 18)), bytes(9, &[bytes(1, DOMAIN.as_bytes()), number(2, 1)].concat())].concat();
+    let call = |level: usize, from: &str, to: &str| match level {
+        0 => node("Identity", &[from], &[to], &[]),
+        _ => [node(&format!("f{level}"), &[from], &[to], &[]), bytes(7, DOMAIN.as_bytes())].concat(),
+    };
+    let function = |level: usize| {
+        [
+            bytes(1, format!("f{level}").as_bytes()),
+            bytes(4, b"a"),
+            bytes(5, b"c"),
+            bytes(7, &call(level - 1, "a", "b")),
+            bytes(7, &call(level - 1, "b", "c")),
+            imports(),
+            bytes(10, DOMAIN.as_bytes()),
+        ]
+        .concat()
+    };
+    let graph = graph(&[call(levels, "x", "y")], &[], &[value("x", FLOAT, &[1])], &[value("y", FLOAT, &[1])]);
+    let mut out = model(&graph);
+    out.extend(bytes(8, &[bytes(1, DOMAIN.as_bytes()), number(2, 1)].concat()));
+    out.extend((1..=levels).flat_map(|level| bytes(25, &function(level))));
+    out
 }

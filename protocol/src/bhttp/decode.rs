@@ -11,19 +11,75 @@ use super::{
 use crate::limits;
 
 pub(super) fn request(bytes: &[u8], max_bytes: usize) -> Result<Request, BhttpError> {
+    let (mut request, place) = request_head(bytes, max_bytes)?;
+    place.chunks(bytes).for_each(|chunk| request.content.extend_from_slice(chunk));
+    Ok(request)
+}
+
+/// Everything but the content, and where that lies.
+pub(super) fn request_head(bytes: &[u8], max_bytes: usize) -> Result<(Request, ContentPlace), BhttpError> {
     let (mut reader, framing) = Reader::start(bytes, max_bytes, KNOWN_LENGTH_REQUEST, INDETERMINATE_LENGTH_REQUEST)?;
-    let request = Request {
+    let mut request = Request {
         method: reader.control_data("method")?,
         scheme: reader.control_data("scheme")?,
         authority: reader.control_data("authority")?,
         path: reader.control_data("path")?,
         fields: reader.fields(framing, "header section")?,
-        content: reader.content(framing)?,
-        trailers: reader.fields(framing, "trailer section")?,
+        ..Request::default()
     };
+    let place = ContentPlace { framing, start: bytes.len() - reader.rest.len() };
+    reader.skip_content(framing)?;
+    request.trailers = reader.fields(framing, "trailer section")?;
     reader.finish()?;
     request.check_control_data()?;
-    Ok(request)
+    Ok((request, place))
+}
+
+/// Where in a message its content lies, in one piece or in many.
+pub struct ContentPlace {
+    framing: Framing,
+    start: usize,
+}
+
+impl ContentPlace {
+    /// The content of `message`, which was read to its end.
+    fn chunks<'a>(&self, message: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut reader = Reader { rest: message.get(self.start..).unwrap_or_default(), budget: Budget::new() };
+        let mut is_over = reader.rest.is_empty();
+        let is_one = self.framing == Framing::KnownLength;
+        std::iter::from_fn(move || {
+            if is_over {
+                return None;
+            }
+            let chunk = reader.prefixed("content").ok().filter(|chunk| !chunk.is_empty());
+            is_over = is_one || chunk.is_none();
+            chunk
+        })
+    }
+
+    /// Moves the content to the front of the message that it was found in, and cuts off the rest: what was one buffer of a
+    /// message is one of its content, without a copy beside it.
+    pub fn gather(self, message: &mut Vec<u8>) {
+        let mut length = 0;
+        let mut place = self.start;
+        loop {
+            // The length of the piece and the place where it begins; nothing of it has been overwritten yet, because the
+            // front never overtakes it.
+            let mut reader = Reader { rest: message.get(place..).unwrap_or_default(), budget: Budget::new() };
+            let before = reader.rest.len();
+            let Some(chunk) = reader.prefixed("content").ok().filter(|chunk| !chunk.is_empty()) else { break };
+            let end = place + (before - reader.rest.len());
+            let chunk = end - chunk.len()..end;
+            let taken = chunk.len();
+            message.copy_within(chunk, length);
+            length += taken;
+            place = end;
+            if self.framing == Framing::KnownLength {
+                break;
+            }
+        }
+        message.truncate(length);
+    }
 }
 
 pub(super) fn response(bytes: &[u8], max_bytes: usize) -> Result<Response, BhttpError> {
@@ -55,7 +111,7 @@ pub(super) fn response(bytes: &[u8], max_bytes: usize) -> Result<Response, Bhttp
     Ok(response)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     KnownLength,
     IndeterminateLength,
@@ -143,6 +199,20 @@ impl<'a> Reader<'a> {
                     }
                     content.extend_from_slice(chunk);
                 }
+            }
+        }
+    }
+
+    /// Passes over the content, which [`ContentPlace`] then finds again.
+    fn skip_content(&mut self, framing: Framing) -> Result<(), BhttpError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        match framing {
+            Framing::KnownLength => self.prefixed("content").map(drop),
+            Framing::IndeterminateLength => {
+                while !self.prefixed("content")?.is_empty() {}
+                Ok(())
             }
         }
     }

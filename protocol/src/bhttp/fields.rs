@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroize;
+
 use super::BhttpError;
 use crate::limits;
 
@@ -57,6 +59,16 @@ impl Fields {
 
     pub(super) fn push_field(&mut self, field: Field) {
         self.0.push(field);
+    }
+}
+
+impl Zeroize for Fields {
+    fn zeroize(&mut self) {
+        for Field { name, value } in &mut self.0 {
+            name.zeroize();
+            value.zeroize();
+        }
+        self.0.clear();
     }
 }
 

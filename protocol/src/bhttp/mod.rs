@@ -8,11 +8,13 @@
 mod decode;
 mod fields;
 
+pub use decode::ContentPlace;
 pub use fields::{Field, Fields};
 
 use crate::limits;
 use crate::padding;
 use std::fmt;
+use zeroize::Zeroize;
 
 /// A request: control data, header section, content, trailer section.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -51,18 +53,22 @@ impl Request {
         decode::request(bytes, max_bytes)
     }
 
+    /// Reads a request as [`Request::decode`] does, and leaves its content where it lies: [`ContentPlace::gather`] makes a
+    /// buffer of the content out of the buffer of the message.
+    pub fn decode_head(bytes: &[u8], max_bytes: usize) -> Result<(Self, ContentPlace), BhttpError> {
+        decode::request_head(bytes, max_bytes)
+    }
+
     /// Writes the request, known-length.
     pub fn encode(&self) -> Result<Vec<u8>, BhttpError> {
         self.check_control_data()?;
         check_fields([&self.fields, &self.trailers])?;
-        let mut bytes = vec![KNOWN_LENGTH_REQUEST];
+        let mut head = vec![KNOWN_LENGTH_REQUEST];
         for part in [&self.method, &self.scheme, &self.authority, &self.path] {
-            write_prefixed(&mut bytes, part.as_bytes());
+            write_prefixed(&mut head, part.as_bytes());
         }
-        write_fields(&mut bytes, &self.fields);
-        write_prefixed(&mut bytes, &self.content);
-        write_fields(&mut bytes, &self.trailers);
-        Ok(bytes)
+        write_fields(&mut head, &self.fields);
+        Ok(assemble(head, &self.content, &self.trailers))
     }
 
     /// Writes the request and pads it, ready to be sealed.
@@ -92,6 +98,17 @@ impl Request {
             return Err(BhttpError::ControlData { part: "path" });
         }
         Ok(())
+    }
+}
+
+/// Wipes all of it, fields included.
+impl Zeroize for Request {
+    fn zeroize(&mut self) {
+        let Self { method, scheme, authority, path, fields, content, trailers } = self;
+        [method, scheme, authority, path].into_iter().for_each(Zeroize::zeroize);
+        fields.zeroize();
+        content.zeroize();
+        trailers.zeroize();
     }
 }
 
@@ -157,9 +174,7 @@ impl Response {
         }
         write_varint(&mut bytes, self.status.into());
         write_fields(&mut bytes, &self.fields);
-        write_prefixed(&mut bytes, &self.content);
-        write_fields(&mut bytes, &self.trailers);
-        Ok(bytes)
+        Ok(assemble(bytes, &self.content, &self.trailers))
     }
 
     /// Writes the response and pads it, ready to be sealed.
@@ -211,6 +226,22 @@ fn check_fields<'a>(sections: impl IntoIterator<Item = &'a Fields>) -> Result<()
     sections.into_iter().flat_map(Fields::iter).try_for_each(|field| budget.spend(field))
 }
 
+/// The whole message in one allocation, which has room for its padding as well: a buffer that grows leaves what it held
+/// behind, wherever it was.
+fn assemble(mut head: Vec<u8>, content: &[u8], trailers: &Fields) -> Vec<u8> {
+    let mut tail = Vec::new();
+    write_fields(&mut tail, trailers);
+    let parts = [head.len(), varint_bytes(content.len()), content.len(), tail.len()];
+    let length = parts.into_iter().fold(0, usize::saturating_add);
+    let mut bytes = Vec::with_capacity(padding::padded_len(length));
+    bytes.extend_from_slice(&head);
+    write_prefixed(&mut bytes, content);
+    bytes.extend_from_slice(&tail);
+    head.zeroize();
+    tail.zeroize();
+    bytes
+}
+
 fn write_fields(bytes: &mut Vec<u8>, fields: &Fields) {
     let mut section = Vec::new();
     for field in fields.iter() {
@@ -224,6 +255,16 @@ fn write_prefixed(bytes: &mut Vec<u8>, content: &[u8]) {
     // A `usize` is at most 64 bits on every platform that Rust has.
     write_varint(bytes, u64::try_from(content.len()).unwrap_or(u64::MAX));
     bytes.extend_from_slice(content);
+}
+
+/// Length of a variable-length integer.
+fn varint_bytes(value: usize) -> usize {
+    match value {
+        0..=0x3f => 1,
+        0x40..=0x3fff => 2,
+        0x4000..=0x3fff_ffff => 4,
+        _ => 8,
+    }
 }
 
 /// Writes a variable-length integer, RFC 9000 section 16, in the shortest form. No length in memory reaches 2^62.

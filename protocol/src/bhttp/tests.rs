@@ -53,6 +53,60 @@ fn examples_of_the_rfc() {
     assert_eq!(hex::encode(example_response().encode().expect("written")), KNOWN_RESPONSE);
 }
 
+/// What a message holds is in one place, and stays where it is.
+#[test]
+fn a_message_is_written_and_its_content_is_found_without_a_copy_beside_it() {
+    for length in [0, 1, 63, 64, 1000, 16_383, 16_384, 65_000, 65_500, 100_000] {
+        let mut request = example_request();
+        request.content = (0..length).map(|n| u8::try_from(n % 251).expect("below 251")).collect();
+        request.trailers.push("trailer", "text").expect("accepted");
+        let mut message = request.encode_padded().expect("written");
+        assert_eq!(message.capacity(), message.len(), "{length}");
+
+        let (head, place) = Request::decode_head(&message, LIMIT).expect("read");
+        assert_eq!(head, Request { content: Vec::new(), ..request.clone() }, "{length}");
+        let before = message.as_ptr();
+        place.gather(&mut message);
+        assert_eq!((&message, message.as_ptr()), (&request.content, before), "{length}");
+    }
+}
+
+#[test]
+fn content_in_pieces_is_gathered() {
+    let head = &bytes(INDETERMINATE_REQUEST)[..bytes(INDETERMINATE_REQUEST).len() - 12];
+    for (pieces, content) in [
+        (&[][..], &b""[..]),
+        (&[&b"a"[..]], b"a"),
+        (&[b"ab", b"c", b"defgh"], b"abcdefgh"),
+        (&[&[7; 100], &[8; 1], &[9; 20_000]], &[&[7; 100][..], &[8], &[9; 20_000]].concat()),
+    ] {
+        let mut message = head.to_vec();
+        pieces.iter().for_each(|piece| write_prefixed(&mut message, piece));
+        for end in [&[][..], &[0], &[0, 0], &[0, 0, 0, 0, 0]] {
+            // Without its end the content is not whole, unless there is none.
+            let mut message = [&message, end].concat();
+            if end.is_empty() && !pieces.is_empty() {
+                assert_eq!(Request::decode(&message, LIMIT), Err(BhttpError::Truncated { part: "content" }));
+                continue;
+            }
+            assert_eq!(Request::decode(&message, LIMIT).expect("read").content, content);
+            let (head, place) = Request::decode_head(&message, LIMIT).expect("read");
+            assert_eq!(head, example_request());
+            place.gather(&mut message);
+            assert_eq!(message, content);
+        }
+    }
+}
+
+#[test]
+fn wiping_a_request_leaves_nothing_of_it() {
+    let mut request = example_request();
+    request.content = b"text".to_vec();
+    request.trailers.push("trailer", "text").expect("accepted");
+    zeroize::Zeroize::zeroize(&mut request);
+    assert_eq!(request, Request::default());
+}
+
 /// "Anything up to 12 bytes can be removed from this message without affecting its meaning", and no byte more.
 #[test]
 fn empty_sections_at_the_end_may_be_missing() {

@@ -4,7 +4,7 @@
 //! client                                           enclave
 //! request::seal(config, plaintext)  -- request ->  EncapsulatedRequest::parse(bytes)    key id and `enc` are readable, nothing is opened
 //!                                                    .replay_key()                      reserve it before opening
-//!                                                    .open(&key_pair)                   plaintext, and the context of the answer
+//!                                                  open_in_place(&mut bytes, &key_pair) plaintext, and the context of the answer
 //! ClientContext::open(bytes)       <- response --  ServerContext::seal(answer)
 //! ```
 //!
@@ -20,7 +20,7 @@ pub mod response;
 pub mod suite;
 
 pub use config::{KeyConfig, KeyPair};
-pub use request::{EncapsulatedRequest, seal};
+pub use request::{EncapsulatedRequest, open_in_place, seal};
 pub use response::{ClientContext, ServerContext};
 
 #[cfg(test)]

@@ -113,7 +113,15 @@ impl<'a> EncapsulatedRequest<'a> {
 
     /// Opens the request: its plaintext, and the context in which every answer to it is sealed, a refusal too.
     pub fn open(&self, key_pair: &KeyPair) -> Result<(Vec<u8>, ServerContext), OpenError> {
-        let config = key_pair.config();
+        let mut plaintext = Vec::with_capacity(HEADER_BYTES + self.enc.len() + self.ciphertext.len());
+        plaintext.extend_from_slice(&self.header);
+        plaintext.extend_from_slice(self.enc);
+        plaintext.extend_from_slice(self.ciphertext);
+        let context = open_in_place(&mut plaintext, key_pair)?;
+        Ok((plaintext, context))
+    }
+
+    fn check_suite(&self, config: &KeyConfig) -> Result<(), OpenError> {
         if config.key_id() != self.key_id {
             return Err(OpenError::UnknownKeyId { key_id: self.key_id });
         }
@@ -124,11 +132,25 @@ impl<'a> EncapsulatedRequest<'a> {
                 aead_id: self.aead.id(),
             });
         }
-        let (plaintext, secret) =
-            suite::open(self.aead, key_pair.secret(), self.enc, &info(&self.header), self.ciphertext, RESPONSE_LABEL)
-                .map_err(|_| OpenError::Unauthentic)?;
-        Ok((plaintext, ServerContext::new(secret)))
+        Ok(())
     }
+}
+
+/// Opens an encapsulated request in the buffer that holds it, so that there is one copy of it and one place to wipe:
+/// afterwards the buffer holds the plaintext, or, after an error, nothing that means anything.
+pub fn open_in_place(buffer: &mut Vec<u8>, key_pair: &KeyPair) -> Result<ServerContext, OpenError> {
+    let request = EncapsulatedRequest::parse(buffer)?;
+    request.check_suite(key_pair.config())?;
+    let (aead, info, enc) = (request.aead, info(&request.header), request.enc.to_vec());
+    let start = HEADER_BYTES + enc.len();
+    let end = buffer.len().checked_sub(TAG_BYTES).ok_or(OpenError::Malformed)?;
+    let (sealed, tag) = buffer.split_at_mut_checked(end).ok_or(OpenError::Malformed)?;
+    let text = sealed.get_mut(start..).ok_or(OpenError::Malformed)?;
+    let secret = suite::open_in_place(aead, key_pair.secret(), &enc, &info, (text, tag), RESPONSE_LABEL)
+        .map_err(|_| OpenError::Unauthentic)?;
+    buffer.truncate(end);
+    buffer.drain(..start);
+    Ok(ServerContext::new(secret))
 }
 
 /// Why an encapsulated request was not opened.

@@ -20,9 +20,7 @@ impl ServerContext {
     pub fn seal(self, message: &[u8]) -> Result<Vec<u8>, SealResponseError> {
         let mut nonce = vec![0; self.0.nonce_bytes()];
         getrandom::fill(&mut nonce).map_err(|_| SealResponseError::NoRandomness(NoRandomness))?;
-        let ciphertext = self.0.seal(&nonce, message).map_err(|_| SealResponseError::Failed)?;
-        nonce.extend_from_slice(&ciphertext);
-        Ok(nonce)
+        self.0.seal(&nonce, message).map_err(|_| SealResponseError::Failed)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The complete example of RFC 9458, appendix A: key configuration, encapsulated request, encapsulated response.
 
 use super::config::{KeyConfig, KeyPair};
-use super::request::{EncapsulatedRequest, OpenError, ReplayKey};
+use super::request::{EncapsulatedRequest, OpenError, ReplayKey, open_in_place};
 use super::response::ClientContext;
 use super::suite::{Aead, Kem, ResponseSecret, SecretKey};
 use crate::bhttp;
@@ -52,9 +52,34 @@ fn request_opens() {
 }
 
 #[test]
+fn request_opens_where_it_lies() {
+    let mut buffer = bytes(ENCAPSULATED_REQUEST);
+    let place = buffer.as_ptr();
+    let context = open_in_place(&mut buffer, &key_pair()).expect("opened");
+    assert_eq!((hex::encode(&buffer).as_str(), buffer.as_ptr()), (REQUEST, place));
+    let sealed = context.seal(&bytes(RESPONSE)).expect("sealed");
+    assert_eq!(ClientContext::new(secret()).open(&sealed).map(hex::encode), Ok(RESPONSE.to_owned()));
+
+    let opens = |buffer: &[u8], key: &KeyPair| open_in_place(&mut buffer.to_vec(), key).err();
+    let whole = bytes(ENCAPSULATED_REQUEST);
+    for length in 0..whole.len() {
+        let expected = if length < 7 + 32 + 16 { OpenError::Malformed } else { OpenError::Unauthentic };
+        assert_eq!(opens(&whole[..length], &key_pair()), Some(expected), "{length}");
+    }
+    for place in 39..whole.len() {
+        let mut changed = whole.clone();
+        changed[place] ^= 1;
+        assert_eq!(opens(&changed, &key_pair()), Some(OpenError::Unauthentic), "{place}");
+    }
+    let other = KeyPair::generate(2).expect("randomness");
+    assert_eq!(opens(&whole, &other), Some(OpenError::UnknownKeyId { key_id: 1 }));
+}
+
+#[test]
 fn response_key_is_derived() {
     let sealed = secret().seal(&bytes(RESPONSE_NONCE), &bytes(RESPONSE)).expect("sealed");
-    assert_eq!([RESPONSE_NONCE.to_owned(), hex::encode(sealed)].concat(), ENCAPSULATED_RESPONSE);
+    assert_eq!(hex::encode(&sealed), ENCAPSULATED_RESPONSE);
+    assert_eq!(sealed.capacity(), sealed.len(), "written once");
     let opened = ClientContext::new(secret()).open(&bytes(ENCAPSULATED_RESPONSE)).expect("opened");
     assert_eq!(hex::encode(&opened), RESPONSE);
     assert_eq!(bhttp::Response::decode(&opened, 1024), Ok(bhttp::Response::new(200)));

@@ -5,9 +5,10 @@
 
 use crate::NoRandomness;
 use aes_gcm::Aes128Gcm;
-use aes_gcm::aead::{KeyInit, Nonce};
+use aes_gcm::aead::{AeadInOut, KeyInit, Nonce};
 use chacha20poly1305::ChaCha20Poly1305;
 use hkdf::Hkdf;
+use hpke::aead::AeadTag;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::rand_core::{TryCryptoRng, TryRng};
@@ -218,15 +219,15 @@ impl TryRng for SystemRandom {
 
 impl TryCryptoRng for SystemRandom {}
 
-/// Opens what [`seal`] sealed.
-pub(super) fn open(
+/// Opens what [`seal`] sealed, in the buffer that holds it: `text` is the ciphertext before and the plaintext after.
+pub(super) fn open_in_place(
     aead: Aead,
     secret_key: &SecretKey,
     enc: &[u8],
     info: &[u8],
-    ciphertext: &[u8],
+    (text, tag): (&mut [u8], &[u8]),
     response_label: &[u8],
-) -> Result<(Vec<u8>, ResponseSecret), CryptoFailed> {
+) -> Result<ResponseSecret, CryptoFailed> {
     let SecretKey(secret_key) = secret_key;
     match aead {
         Aead::Aes128Gcm => open_with::<X25519HkdfSha256, hpke::aead::AesGcm128>(
@@ -234,7 +235,7 @@ pub(super) fn open(
             secret_key,
             enc,
             info,
-            ciphertext,
+            (text, tag),
             response_label,
         ),
         Aead::ChaCha20Poly1305 => open_with::<X25519HkdfSha256, hpke::aead::ChaCha20Poly1305>(
@@ -242,7 +243,7 @@ pub(super) fn open(
             secret_key,
             enc,
             info,
-            ciphertext,
+            (text, tag),
             response_label,
         ),
     }
@@ -253,16 +254,17 @@ fn open_with<K: HpkeKem, A: hpke::aead::Aead>(
     secret_key: &K::PrivateKey,
     enc: &[u8],
     info: &[u8],
-    ciphertext: &[u8],
+    (text, tag): (&mut [u8], &[u8]),
     response_label: &[u8],
-) -> Result<(Vec<u8>, ResponseSecret), CryptoFailed> {
+) -> Result<ResponseSecret, CryptoFailed> {
     let encapped = K::EncappedKey::from_bytes(enc).map_err(|_| CryptoFailed)?;
+    let tag = AeadTag::<A>::from_bytes(tag).map_err(|_| CryptoFailed)?;
     let mut context = hpke::setup_receiver::<A, HkdfSha256, K>(&OpModeR::Base, secret_key, &encapped, info)
         .map_err(|_| CryptoFailed)?;
-    let plaintext = context.open(ciphertext, b"").map_err(|_| CryptoFailed)?;
+    context.open_inout_detached(text.into(), b"", &tag).map_err(|_| CryptoFailed)?;
     let mut exported = Zeroizing::new(vec![0; aead.response_nonce_bytes()]);
     context.export(response_label, &mut exported).map_err(|_| CryptoFailed)?;
-    Ok((plaintext, ResponseSecret { aead, enc: enc.to_vec(), exported }))
+    Ok(ResponseSecret { aead, enc: enc.to_vec(), exported })
 }
 
 impl ResponseSecret {
@@ -281,13 +283,20 @@ impl ResponseSecret {
         &self.enc
     }
 
-    /// Seals a response under the key that `response_nonce` yields.
+    /// Seals a response under the key that `response_nonce` yields: `response_nonce || ciphertext`, written once.
     pub(super) fn seal(&self, response_nonce: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, CryptoFailed> {
         let (key, nonce) = self.derive(response_nonce)?;
-        match self.aead {
-            Aead::Aes128Gcm => encrypt::<Aes128Gcm>(&key, &nonce, plaintext),
-            Aead::ChaCha20Poly1305 => encrypt::<ChaCha20Poly1305>(&key, &nonce, plaintext),
-        }
+        let length = response_nonce.len().checked_add(plaintext.len()).and_then(|n| n.checked_add(TAG_BYTES));
+        let mut sealed = Vec::with_capacity(length.ok_or(CryptoFailed)?);
+        sealed.extend_from_slice(response_nonce);
+        sealed.extend_from_slice(plaintext);
+        let text = sealed.get_mut(response_nonce.len()..).ok_or(CryptoFailed)?;
+        let tag = match self.aead {
+            Aead::Aes128Gcm => encrypt::<Aes128Gcm>(&key, &nonce, text),
+            Aead::ChaCha20Poly1305 => encrypt::<ChaCha20Poly1305>(&key, &nonce, text),
+        }?;
+        sealed.extend_from_slice(&tag);
+        Ok(sealed)
     }
 
     /// Opens a response under the key that `response_nonce` yields.
@@ -312,14 +321,11 @@ impl ResponseSecret {
     }
 }
 
-fn encrypt<C: KeyInit + aes_gcm::aead::Aead>(
-    key: &[u8],
-    nonce: &[u8],
-    plaintext: &[u8],
-) -> Result<Vec<u8>, CryptoFailed> {
+/// Encrypts in place, and returns the tag.
+fn encrypt<C: KeyInit + AeadInOut>(key: &[u8], nonce: &[u8], text: &mut [u8]) -> Result<Vec<u8>, CryptoFailed> {
     let cipher = C::new_from_slice(key).map_err(|_| CryptoFailed)?;
     let nonce = Nonce::<C>::try_from(nonce).map_err(|_| CryptoFailed)?;
-    cipher.encrypt(&nonce, plaintext).map_err(|_| CryptoFailed)
+    cipher.encrypt_inout_detached(&nonce, b"", text.into()).map(|tag| tag.to_vec()).map_err(|_| CryptoFailed)
 }
 
 fn decrypt<C: KeyInit + aes_gcm::aead::Aead>(

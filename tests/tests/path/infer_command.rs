@@ -1,10 +1,13 @@
 //! `teegate infer` as a person or a script runs it.
 
-use teegate_tests::harness::{MODEL, binary};
+use std::process::Stdio;
+
+use teegate_tests::harness::{Enclave, Guest, MODEL, Scratch, binary};
+use tokio::io::AsyncWriteExt;
 
 use crate::{Stage1, assert_is_expected_answer, sample};
 
-/// Runs `teegate infer` on the sample and returns exit status, standard output and standard error.
+/// Runs `teegate infer` on a file and returns exit status, standard output and standard error.
 async fn infer_command(
     stage: &Stage1,
     gateway: &str,
@@ -12,16 +15,34 @@ async fn infer_command(
     input: &[u8],
     more: &[&str],
 ) -> (i32, String, String) {
+    let path = stage.scratch.path().join("input.json");
+    std::fs::write(&path, input).unwrap();
+    infer_from(stage, gateway, policy, &path.display().to_string(), &[], more).await
+}
+
+/// The same with what `--input` names, and something on standard input.
+async fn infer_from(
+    stage: &Stage1,
+    gateway: &str,
+    policy: &str,
+    input: &str,
+    standard_input: &[u8],
+    more: &[&str],
+) -> (i32, String, String) {
     let policy = stage.scratch.write("client-policy.toml", policy);
-    let input = stage.scratch.write("input.json", std::str::from_utf8(input).unwrap());
-    let output = tokio::process::Command::new(binary("teegate"))
-        .args(["infer", "--gateway", gateway, "--model", MODEL, "--input", &input, "--policy", &policy, "--wait", "5"])
+    let mut child = tokio::process::Command::new(binary("teegate"))
+        .args(["infer", "--gateway", gateway, "--model", MODEL, "--input", input, "--policy", &policy, "--wait", "5"])
         .arg("--endorsements")
         .arg(stage.guest.endorsements())
         .args(more)
-        .output()
-        .await
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    // Who does not read it may be gone before it is written.
+    let _ = child.stdin.take().unwrap().write_all(standard_input).await;
+    let output = child.wait_with_output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -84,8 +105,78 @@ async fn the_infer_command_says_by_its_exit_status_what_went_wrong() {
 
     let unknown_tensor = String::from_utf8(sample()).unwrap().replace("features", "nonsense");
     let declined = infer_command(&stage, &url, &policy, unknown_tensor.as_bytes(), &[]).await;
-    assert_eq!(declined.0, 5, "{}", declined.2);
-    assert!(declined.1.is_empty() && declined.2.contains("the enclave"), "{}", declined.2);
+    assert_eq!((declined.0, declined.1.as_str()), (5, ""), "{}", declined.2);
+    // Said once, as a sentence.
+    let said = "error: the enclave declined (status 400): input `nonsense`: the model has no such input, expected `features`\n";
+    assert!(declined.2.ends_with(said) && !declined.2.contains("words"), "{}", declined.2);
+}
+
+#[tokio::test]
+async fn a_request_comes_from_standard_input_and_a_wrong_one_is_named() {
+    let stage = Stage1::set().await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    let (url, policy) = (format!("http://{}", gateway.address), stage.guest.policy());
+    let (status, out, err) = infer_from(&stage, &url, &policy, "-", &sample(), &["--format", "json"]).await;
+    assert_eq!(status, 0, "{err}");
+    assert_is_expected_answer(out.as_bytes());
+    let nowhere = "http://127.0.0.1:1";
+    let (status, _, err) = infer_from(&stage, nowhere, &policy, "-", b"1.5,2.5\n", &[]).await;
+    assert!(status == 1 && err.contains("error: -: this is not JSON (CSV, perhaps, which is not read)"), "{err}");
+}
+
+/// `y = log(x)`, `x` and `y` of any length: a NaN for a negative number, an infinity for zero. ONNX, 62 bytes.
+const LOG: &str = "08093a340a0b0a017812017922034c6f671201675a100a0178120b0a09080112050a0312016e62100a0179120b0a09080112050a0312016e42040a001012";
+
+#[tokio::test]
+async fn a_nan_is_no_dead_end() {
+    let (scratch, folder) = (Scratch::new(), Scratch::new());
+    std::fs::write(folder.path().join("model.onnx"), hex::decode(LOG).unwrap()).unwrap();
+    let guest = Guest::start(&scratch, "guest", &[]).await;
+    let enclave = Enclave::serving(&scratch, "enclave", &guest, MODEL, folder.path()).await;
+    let stage = Stage1 { scratch, guest, enclave };
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    let (url, policy) = (format!("http://{}", gateway.address), stage.guest.policy());
+    let request = |more: &str| {
+        format!(r#"{{{more}"inputs":[{{"name":"x","shape":[3],"datatype":"FP32","data":[-1,0,1]}}]}}"#).into_bytes()
+    };
+
+    let (status, out, err) = infer_command(&stage, &url, &policy, &request(""), &[]).await;
+    assert_eq!((status, out.as_str()), (5, ""), "{err}");
+    let advised = r#""parameters": {"binary_data_output": true}"#;
+    assert!(
+        err.contains("the enclave declined (status 406): output `y` holds a NaN") && err.contains(advised),
+        "{err}"
+    );
+    let request = request(&format!("{advised},"));
+    let (status, out, err) = infer_command(&stage, &url, &policy, &request, &[]).await;
+    assert_eq!(status, 0, "{err}");
+    assert!(out.ends_with("y  FP32 [3]\n  NaN -inf 0\n"), "{out}");
+
+    // JSON cannot hold them, which is told before anything is sent, and a folder can.
+    let (status, _, err) = infer_command(&stage, &url, &policy, &request, &["--format", "json"]).await;
+    assert!(status == 1 && err.contains("add `--save DIR` for them"), "{err}");
+    let saved = folder.path().join("saved");
+    let more = ["--format", "json", "--save", saved.to_str().unwrap()];
+    let (status, out, err) = infer_command(&stage, &url, &policy, &request, &more).await;
+    assert_eq!(status, 0, "{err}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["outputs"][0]["parameters"]["binary_data_size"], 12);
+    let npy = std::fs::read(saved.join("y.npy")).unwrap();
+    let values: Vec<f32> =
+        npy[npy.len() - 12..].chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    assert!(
+        npy.starts_with(b"\x93NUMPY") && values[0].is_nan() && values[1..] == [f32::NEG_INFINITY, 0.0],
+        "{values:?}"
+    );
+
+    // And in: raw bytes behind the JSON.
+    let json = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]}"#;
+    let infinity = [json.as_bytes(), &f32::INFINITY.to_le_bytes()].concat();
+    let (status, _, err) = infer_command(&stage, &url, &policy, &infinity, &[]).await;
+    assert!(
+        status == 5 && err.contains("output `y` holds a NaN or an infinity"),
+        "it arrived, and went through: {err}"
+    );
 }
 
 #[tokio::test]
