@@ -14,8 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::proxy::BrokenAnswer;
-use crate::route::AnswerStream;
+use crate::answer::{AnswerStream, BrokenAnswer};
 
 /// How long a connection may do without what.
 #[derive(Clone, Copy, Debug)]

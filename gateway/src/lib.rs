@@ -1,27 +1,36 @@
 //! The gateway: clients in, attested enclaves out. It cannot read what it releases, and it releases only to an enclave whose
 //! hardware and code it has verified, over a connection that this evidence is bound to.
 //!
-//! A request walks [`route`] -> [`hold`] -> [`release`] -> [`proxy`]; attestation walks [`watch`] -> [`trust`] -> the verifier
+//! A request walks [`route`] -> `relay` -> [`hold`] -> [`release`] -> [`proxy`]; attestation walks [`watch`] -> [`trust`] -> the verifier
 //! beside it, on a timer. The two meet only in [`fleet`]. What cannot be done wrong is a matter of types: [`proxy::forward`]
 //! takes a [`trust::Trusted`] backend, which only `trust` can make and which expires, and writes nothing without a
 //! [`release::Permit`], which judges the release predicate again before every piece.
 //!
 //! For confidentiality the gateway is not trusted at all; clients verify the same evidence and seal to it themselves.
 
+pub mod answer;
+mod attempt;
 pub mod breaker;
 pub mod clock;
 pub mod config;
 mod connection;
 pub mod fleet;
+pub mod gateway;
 pub mod head;
 pub mod hold;
 pub mod identity;
+mod listing;
 pub mod metrics;
+mod operator;
 pub mod problem;
 pub mod proxy;
+mod relay;
 pub mod release;
+mod respond;
 pub mod route;
+mod sending;
 pub mod server;
+pub mod tls;
 pub mod trust;
 pub mod upload;
 pub mod watch;

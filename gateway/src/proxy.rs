@@ -5,29 +5,27 @@
 //! The permit is shown for the head and for every piece that is queued, and goes back only when all of that has left this
 //! process: if it is withdrawn before, the connection is shut. After the first byte nothing is tried again.
 
-use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use bytes::{Buf as _, Bytes};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::Body;
 use teegate_protocol::headers::{OHTTP_PATH, OHTTP_REQUEST};
 use teegate_protocol::receipt::CiphertextDigest;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::breaker::Trial;
+use crate::answer::{AnswerBody, Coming};
+use crate::attempt::Attempt;
 use crate::clock::Clock;
-use crate::config::Address;
 use crate::metrics::Metrics;
 use crate::release::{Permit, Withdrawn};
+use crate::sending::Unfinished;
 use crate::trust::{Backend, NotOpened, Opened, Outlet, Trusted};
 use crate::upload::{Upload, UploadError};
 
@@ -93,32 +91,6 @@ pub enum NotForwarded {
     },
     /// The client's request is empty.
     Empty,
-}
-
-/// One try of one instance, to be told how it went. Dropped untold, it was a client's doing, or nobody's.
-pub struct Attempt {
-    /// Which instance.
-    pub address: Address,
-    /// Its circuit breaker's leave.
-    pub trial: Option<Trial>,
-    /// Where it is counted.
-    pub metrics: Arc<Metrics>,
-}
-
-impl Attempt {
-    fn answered(self) {
-        self.metrics.upstream(&self.address, "answered");
-        if let Some(trial) = self.trial {
-            trial.answered();
-        }
-    }
-
-    fn failed(self, outcome: &'static str) {
-        self.metrics.upstream(&self.address, outcome);
-        if let Some(trial) = self.trial {
-            trial.failed(Instant::now());
-        }
-    }
 }
 
 /// Sends the request and waits for the head of the answer.
@@ -247,16 +219,11 @@ impl Exchanged {
         let Self { head, rest, place, released, released_bytes, took, deadline } = self;
         let (parts, stream) = head.into_parts();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let metrics = Arc::clone(&attempt.metrics);
-        let (to_client, pieces) = mpsc::channel(PIECES_KEPT);
-        let is_over = stream.is_end_stream();
-        let left = limits.max_answer_bytes;
-        let pump = Pump { stream, left, deadline, is_client_waited_for: false, attempt, _rest: rest, _place: place };
-        tokio::spawn(pump.run(to_client));
+        let coming = Coming { stream, announced, most: limits.max_answer_bytes, deadline, attempt, rest, place };
         Answer {
             status: parts.status,
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
-            body: AnswerBody { pieces, announced, is_over, metrics },
+            body: coming.pass_on(),
             released,
             released_bytes,
             took,
@@ -290,21 +257,6 @@ struct Outgoing {
     piece: Bytes,
     bytes: u64,
     metrics: Arc<Metrics>,
-}
-
-/// The sending half of a stream. Unless it was finished, dropping it takes back what HTTP/2 has not begun to write.
-struct Unfinished {
-    stream: SendStream<Bytes>,
-    is_finished: bool,
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            // Unlike a stream that is merely dropped, one that is reset forgets what is queued.
-            self.stream.send_reset(Reason::CANCEL);
-        }
-    }
 }
 
 /// How long a change of policy waits for what a request has queued already.
@@ -405,141 +357,4 @@ impl Outgoing {
 
 fn lost(error: h2::Error, bytes: u64) -> NotForwarded {
     if bytes > 0 { NotForwarded::Lost(error) } else { NotForwarded::NotOpened(NotOpened::Lost(error)) }
-}
-
-/// Reads the enclave's body, bounded in time and length, and gives its place at the instance back at the end of that: a client
-/// that does not read cannot keep it.
-struct Pump {
-    stream: RecvStream,
-    left: u64,
-    deadline: Instant,
-    is_client_waited_for: bool,
-    attempt: Attempt,
-    _rest: Unfinished,
-    _place: OwnedSemaphorePermit,
-}
-
-/// A piece of the answer; `None` at its end.
-type Passed = Result<Option<Bytes>, BrokenAnswer>;
-
-/// So many pieces of an answer may wait for the client, and one word on how it ended.
-const PIECES_KEPT: usize = 4;
-
-impl Pump {
-    async fn run(mut self, to_client: mpsc::Sender<Passed>) {
-        // The last word never waits for the client.
-        let Ok(last_word) = to_client.clone().reserve_owned().await else { return };
-        let passed = tokio::select! {
-            biased;
-            () = to_client.closed() => return,
-            passed = timeout_at(self.deadline, self.pass(&to_client)) => passed.unwrap_or(Err(BrokenAnswer::Deadline)),
-        };
-        match &passed {
-            Ok(()) => self.attempt.answered(),
-            // It is the client that was too slow.
-            Err(BrokenAnswer::Deadline) if self.is_client_waited_for => {}
-            Err(broken) => self.attempt.failed(broken.outcome()),
-        }
-        last_word.send(passed.map(|()| None));
-    }
-
-    async fn pass(&mut self, to_client: &mpsc::Sender<Passed>) -> Result<(), BrokenAnswer> {
-        while let Some(data) = self.stream.data().await {
-            let data = data.map_err(BrokenAnswer::Lost)?;
-            let length = data.len();
-            self.left =
-                self.left.checked_sub(u64::try_from(length).unwrap_or(u64::MAX)).ok_or(BrokenAnswer::TooLong)?;
-            self.is_client_waited_for = true;
-            if to_client.send(Ok(Some(data))).await.is_err() {
-                // The client is gone, which ends all of this.
-                return std::future::pending().await;
-            }
-            self.is_client_waited_for = false;
-            self.stream.flow_control().release_capacity(length).map_err(BrokenAnswer::Lost)?;
-        }
-        Ok(())
-    }
-}
-
-/// The enclave's body, passed on as it comes.
-pub struct AnswerBody {
-    pieces: mpsc::Receiver<Passed>,
-    announced: Option<u64>,
-    is_over: bool,
-    metrics: Arc<Metrics>,
-}
-
-/// The answer broke off; the client sees an incomplete body.
-#[derive(Debug)]
-pub enum BrokenAnswer {
-    /// The connection to the instance was lost.
-    Lost(h2::Error),
-    /// It is longer than is accepted.
-    TooLong,
-    /// It did not end in time.
-    Deadline,
-}
-
-impl BrokenAnswer {
-    /// As metrics show it.
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Lost(_) => "answer-lost",
-            Self::TooLong => "answer-too-long",
-            Self::Deadline => "answer-deadline",
-        }
-    }
-}
-
-impl fmt::Display for BrokenAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lost(error) => write!(f, "the instance was lost during its answer: {error}"),
-            Self::TooLong => f.write_str("the answer of the instance is longer than is accepted"),
-            Self::Deadline => f.write_str("the answer of the instance did not end in time"),
-        }
-    }
-}
-
-impl std::error::Error for BrokenAnswer {}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BrokenAnswer;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
-        let this = self.get_mut();
-        if this.is_over {
-            return Poll::Ready(None);
-        }
-        match ready!(this.pieces.poll_recv(context)) {
-            Some(Ok(Some(data))) => {
-                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                this.announced = this.announced.map(|announced| announced.saturating_sub(length));
-                this.metrics.answered_bytes(length);
-                Poll::Ready(Some(Ok(Frame::data(data))))
-            }
-            Some(Ok(None)) => {
-                this.is_over = true;
-                Poll::Ready(None)
-            }
-            Some(Err(broken)) => {
-                this.is_over = true;
-                Poll::Ready(Some(Err(broken)))
-            }
-            // The pump ended without a word, which it does only with the process.
-            None => {
-                this.is_over = true;
-                Poll::Ready(Some(Err(BrokenAnswer::Deadline)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_over
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.announced.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
 }

@@ -1,14 +1,21 @@
 //! Requests through the endpoints, against instances in memory: what arrives at an enclave, and what does not.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use h2::RecvStream;
 use h2::server::SendResponse;
+use http::HeaderValue;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Frame;
-use teegate_protocol::headers::{OHTTP_REQUEST, TEEGATE_HOLD, TEEGATE_MANIFEST};
+use teegate_protocol::headers::{OHTTP_REQUEST, PROBLEM_JSON, TEEGATE_HOLD, TEEGATE_MANIFEST, TEEGATE_RELEASE};
+use teegate_protocol::manifest::ManifestDigest;
 use teegate_protocol::problem::{Executed, Problem, ProblemKind};
-use teegate_protocol::receipt::{CiphertextDigest, Signed};
+use teegate_protocol::receipt::{CiphertextDigest, ReceiptKey, Release as ReleaseReceipt, Signed};
 use teegate_verifier::Endorsements;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -17,9 +24,15 @@ mod answers;
 mod withdrawal;
 
 use super::*;
+use crate::answer::BrokenAnswer;
 use crate::breaker::BreakerLimits;
 use crate::config::Address;
-use crate::hold::HoldLimits;
+use crate::fleet::Fleet;
+use crate::gateway::RouteLimits;
+use crate::hold::{Hold, HoldLimits};
+use crate::metrics::Metrics;
+use crate::proxy::ForwardLimits;
+use crate::relay::MOST_REFUSALS;
 use crate::trust::testing::{Who, Wire, any_policy, clock, offer, set_wall};
 
 const FRESH: Duration = Duration::from_secs(300);

@@ -1,0 +1,143 @@
+use std::sync::atomic::AtomicBool;
+
+use rustls::ClientConfig;
+use teegate_forge::pem;
+use teegate_protocol::receipt::ReceiptKey;
+use teegate_verifier::Endorsements;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::breaker::BreakerLimits;
+use crate::config::TlsFiles;
+use crate::fleet::Fleet;
+use crate::gateway::RouteLimits;
+use crate::hold::{Hold, HoldLimits};
+use crate::metrics::Metrics;
+use crate::proxy::ForwardLimits;
+use crate::tls::tls_acceptor;
+use crate::trust::testing::{any_policy, clock};
+
+const LIMITS: ServerLimits = ServerLimits {
+    connections: 4,
+    streams: 4,
+    header_read: Duration::from_millis(300),
+    answer: Duration::from_secs(1),
+};
+
+/// A gateway without instances, on a port of its own.
+async fn start(tls: Option<TlsAcceptor>) -> (std::net::SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    let metrics = Arc::new(Metrics::default());
+    let breaker = BreakerLimits { failures: 1, open: Duration::ZERO };
+    let fleet = Fleet::new(&[], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));
+    let time = Duration::from_secs(1);
+    let gateway = Gateway {
+        fleet: Arc::new(fleet),
+        hold: Arc::new(Hold::new(HoldLimits { tenant_requests: 1, tenant_bytes: 1, total_bytes: 1 })),
+        metrics,
+        receipt_key: ReceiptKey::generate().unwrap(),
+        limits: RouteLimits {
+            max_sealed_bytes: 1,
+            hold: time,
+            max_hold: time,
+            forward: ForwardLimits { body_idle: time, upload: time, answer: time, max_answer_bytes: 1 },
+        },
+        is_draining: AtomicBool::new(false),
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (shutdown, is_shutdown) = watch::channel(false);
+    let serving = tokio::spawn(serve_clients(listener, tls, Arc::new(gateway), LIMITS, is_shutdown));
+    (address, shutdown, serving)
+}
+
+/// What comes back until the server closes.
+async fn http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn http_1_and_http_2_are_spoken_on_one_port() {
+    let (address, shutdown, serving) = start(None).await;
+    let request = "GET /healthz HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
+    let answer = http1(TcpStream::connect(address).await.unwrap(), request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let (mut requests, connection) = h2::client::handshake(tcp).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let request = http::Request::get("http://gateway/readyz").body(()).unwrap();
+    let answer = requests.send_request(request, true).unwrap().0.await.unwrap();
+    assert_eq!(answer.status().as_u16(), 503, "nobody is attested");
+    // At the end connections are told to go, and the server ends when the last has gone.
+    shutdown.send_replace(true);
+    drop((requests, answer));
+    serving.await.unwrap();
+    driving.await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_keep_others_out() {
+    let (address, _shutdown, _serving) = start(None).await;
+    let mut silent = Vec::new();
+    for _ in 0..LIMITS.connections {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let request = "GET /healthz HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
+    let answer = http1(TcpStream::connect(address).await.unwrap(), request);
+    let answer = timeout(Duration::from_secs(60), answer).await.expect("a place becomes free");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_client_without_a_window_does_not_keep_its_place() {
+    let (address, _shutdown, _serving) = start(None).await;
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let (mut requests, connection) =
+        h2::client::Builder::new().initial_window_size(0).handshake::<_, bytes::Bytes>(tcp).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let request = http::Request::get("http://gateway/healthz").body(()).unwrap();
+    let answer = requests.send_request(request, true).unwrap().0.await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    // It answers pings and never takes the body.
+    let ended = timeout(Duration::from_secs(60), driving).await;
+    assert!(ended.is_ok(), "the gateway ends the connection");
+}
+
+#[tokio::test]
+async fn a_head_must_be_small_and_come_soon() {
+    let (address, _shutdown, _serving) = start(None).await;
+    let large =
+        format!("GET /healthz HTTP/1.1\r\nhost: gateway\r\nx: {}\r\n\r\n", "x".repeat(limits::HEADER_BLOCK_BYTES));
+    let answer = http1(TcpStream::connect(address).await.unwrap(), &large).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let slow = http1(TcpStream::connect(address).await.unwrap(), "GET /healthz HTTP/1.1\r\nhost:").await;
+    assert!(slow.is_empty() || slow.starts_with("HTTP/1.1 408 "), "the connection is closed: {slow}");
+}
+
+#[tokio::test]
+async fn clients_may_use_tls() {
+    let key = rcgen::generate_simple_self_signed(vec!["gateway".into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let files = TlsFiles { certificate: folder.path().join("chain.pem"), key: folder.path().join("key.pem") };
+    std::fs::write(&files.certificate, pem::certificate(key.cert.der())).unwrap();
+    let key_pem = pem::certificate(&key.signing_key.serialize_der()).replace("CERTIFICATE", "PRIVATE KEY");
+    std::fs::write(&files.key, key_pem).unwrap();
+    let (address, _shutdown, _serving) = start(Some(tls_acceptor(&files).unwrap())).await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(key.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let tls = TlsConnector::from(Arc::new(config)).connect("gateway".try_into().unwrap(), tcp).await.unwrap();
+    let answer = http1(tls, "GET /healthz HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
