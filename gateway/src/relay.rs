@@ -26,6 +26,10 @@ use crate::respond::respond;
 use crate::trust::NotOpened;
 use crate::upload::Upload;
 
+/// How often the predicate may fall between admission and the first byte before the client is told. Each time is a change that
+/// somebody made; a request that met more of them would go round for ever only by a mistake of ours.
+const MOST_WITHDRAWALS: u32 = 8;
+
 /// How often an instance may refuse the stream of one request before the client is told.
 pub(crate) const MOST_REFUSALS: u32 = 2;
 
@@ -77,7 +81,7 @@ impl Gateway {
         let deadline = start + hold;
         // A connection that was lost is not tried again: its replacement proves itself first.
         let mut lost_link = None;
-        let mut refusals = 0;
+        let (mut refusals, mut withdrawals) = (0, 0);
         // What was kept while it was held stays charged until it has been forwarded.
         let mut place = None;
         loop {
@@ -125,7 +129,11 @@ impl Gateway {
                 }
                 // The connection stands, and refused this one stream.
                 Err(NotForwarded::NotOpened(NotOpened::Lost(_))) if refusals < MOST_REFUSALS => refusals += 1,
-                Err(NotForwarded::NotOpened(NotOpened::Lapsed) | NotForwarded::Withdrawn { bytes_left: false }) => {}
+                Err(NotForwarded::NotOpened(NotOpened::Lapsed) | NotForwarded::Withdrawn { bytes_left: false })
+                    if withdrawals < MOST_WITHDRAWALS =>
+                {
+                    withdrawals += 1;
+                }
                 Err(error) => return Err(RouteError::NotForwarded(error)),
             }
         }

@@ -76,6 +76,11 @@ fn sealed<B>(manifest: &ManifestDigest, body: B) -> Request<B> {
         .unwrap()
 }
 
+/// More than anything here takes: where an end fails to come, the test fails instead of waiting with it.
+async fn in_time<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(1_000), event).await.expect("what has an end comes to it")
+}
+
 /// A body whose pieces a test hands over one by one.
 struct Slow(mpsc::Receiver<Bytes>);
 
@@ -213,7 +218,8 @@ async fn nothing_is_held_beyond_the_end_of_its_manifest() {
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, Duration::ZERO));
     set_wall(manifest.manifest().not_after - 5);
     let start = Instant::now();
-    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    let request = sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)));
+    let response = in_time(gateway.serve(request)).await;
     assert_eq!(problem_of(response).await.kind, ProblemKind::StaleManifest);
     assert_eq!(start.elapsed().as_secs(), 5);
 }

@@ -186,7 +186,7 @@ impl Wire {
         Self { link: Arc::new(link), arrived }
     }
 
-    /// A proof about its other end that lasts `fresh` and says `manifest`.
+    /// A proof about its other end that lasts `fresh` and says `manifest`, on evidence that outlives the manifest.
     pub(crate) fn trusted(&self, manifest: &Arc<ManifestBytes>, version: u64, fresh: Duration) -> Trusted<Backend> {
         let evidence_digest = EvidenceDigest([7; 32]);
         let now = Instant::now();
@@ -195,19 +195,24 @@ impl Wire {
             policy_version: version,
             checked_at: now,
             fresh_until: now + fresh,
-            valid_until: UnixTime::from_seconds(manifest.manifest().not_after),
+            valid_until: outlives(manifest),
         }
     }
 }
 
-/// An offer that nobody verified.
+/// An end of the evidence that is not the end of the manifest, so that neither passes for the other.
+fn outlives(manifest: &ManifestBytes) -> UnixTime {
+    UnixTime::from_seconds(manifest.manifest().not_after + 86_400)
+}
+
+/// An offer that nobody verified, on evidence that outlives the manifest.
 pub(crate) fn offer(manifest: &Arc<ManifestBytes>, version: u64) -> Trusted<Offer> {
     let now = Instant::now();
     Trusted {
         subject: Offer { manifest: Arc::clone(manifest), envelope: RawValue::from_string("{}".into()).unwrap() },
         policy_version: version,
         checked_at: now,
-        fresh_until: now + Duration::from_secs(300),
-        valid_until: UnixTime::from_seconds(manifest.manifest().not_after),
+        fresh_until: now + Duration::from_secs(86_400),
+        valid_until: outlives(manifest),
     }
 }
