@@ -44,6 +44,7 @@ impl RemoteProblem {
                     | ProblemKind::PolicyChanged => true,
                     ProblemKind::NoAttestedInstance
                     | ProblemKind::EvidenceRejected
+                    | ProblemKind::UnknownModel
                     | ProblemKind::Unauthorised
                     | ProblemKind::Forbidden
                     | ProblemKind::RateLimited

@@ -20,6 +20,8 @@ pub enum ProblemKind {
     Reseal,
     /// Gateway: no attested instance within the hold.
     NoAttestedInstance,
+    /// Gateway: instances are attested, and none of them serves the model; `detail` names those that are served.
+    UnknownModel,
     /// Gateway: the release predicate fell.
     PolicyChanged,
     /// Gateway: the evidence was rejected; `checks` says by which checks.
@@ -46,11 +48,12 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::OhttpKey,
         Self::StaleManifest,
         Self::Reseal,
         Self::NoAttestedInstance,
+        Self::UnknownModel,
         Self::PolicyChanged,
         Self::EvidenceRejected,
         Self::Unauthorised,
@@ -75,6 +78,7 @@ impl ProblemKind {
             Self::NoAttestedInstance => {
                 Row("urn:teegate:problem:no-attested-instance", 503, Unsealed, No, "no attested instance")
             }
+            Self::UnknownModel => Row("urn:teegate:problem:unknown-model", 404, Unsealed, No, "model is not served"),
             Self::PolicyChanged => {
                 Row("urn:teegate:problem:policy-changed", 409, Unsealed, NoOrUnknown, "policy changed")
             }

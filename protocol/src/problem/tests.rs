@@ -1,11 +1,12 @@
 use super::*;
 
 /// The table of the design, written again.
-const TABLE: [(ProblemKind, &str, u16, &str, bool, bool); 15] = [
+const TABLE: [(ProblemKind, &str, u16, &str, bool, bool); 16] = [
     (ProblemKind::OhttpKey, "ohttp-key", 400, "no", true, false),
     (ProblemKind::StaleManifest, "stale-manifest", 409, "no", true, false),
     (ProblemKind::Reseal, "reseal", 409, "no", true, false),
     (ProblemKind::NoAttestedInstance, "no-attested-instance", 503, "no", true, false),
+    (ProblemKind::UnknownModel, "unknown-model", 404, "no", true, false),
     (ProblemKind::PolicyChanged, "policy-changed", 409, "no, or unknown", true, false),
     (ProblemKind::EvidenceRejected, "evidence-rejected", 503, "no", true, false),
     (ProblemKind::Unauthorised, "unauthorised", 401, "no", true, false),
