@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use teegate_protocol::receipt::ReceiptKey;
 
+use crate::budget::Budget;
 use crate::fleet::Fleet;
 use crate::hold::Hold;
 use crate::metrics::Metrics;
+use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
 
 /// What the endpoints work with.
@@ -17,6 +19,10 @@ pub struct Gateway {
     pub fleet: Arc<Fleet>,
     /// What waits.
     pub hold: Arc<Hold>,
+    /// What clients may make the gateway keep.
+    pub budget: Arc<Budget>,
+    /// Who may wait for an instance.
+    pub polls: Polls,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Signs release receipts.

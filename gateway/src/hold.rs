@@ -1,5 +1,6 @@
-//! The hold: sealed requests that may not be released yet wait here, bounded in number and bytes, per tenant and in all,
-//! until the release predicate holds or their time is over (DESIGN section 4). Nothing of a held request has been sent.
+//! The hold: sealed requests that may not be released yet wait here, bounded in number and bytes for each tenant, until the
+//! release predicate holds or their time is over (DESIGN section 4). Nothing of a held request has been sent. The memory is that
+//! of whoever sent it ([`crate::budget`]).
 //!
 //! Waiting is woken by changes of the fleet, never by polling.
 
@@ -9,19 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// In whose name a request is held, limited and counted. Version 1 has one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Tenant(&'static str);
-
-impl Tenant {
-    /// Everyone, as long as requests carry no admission credential.
-    pub const DEFAULT: Self = Self("default");
-
-    /// Its name, as metrics and the audit trail show it.
-    pub fn name(self) -> &'static str {
-        self.0
-    }
-}
+use crate::caller::Tenant;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +19,6 @@ pub struct HoldLimits {
     pub tenant_requests: u64,
     /// Sealed bytes of one tenant.
     pub tenant_bytes: u64,
-    /// Sealed bytes of all tenants.
-    pub total_bytes: u64,
 }
 
 /// There is no room for another request, or for more bytes of one.
@@ -47,7 +34,6 @@ pub struct Hold {
 
 #[derive(Debug, Default)]
 struct Used {
-    bytes: u64,
     tenants: HashMap<Tenant, Share>,
 }
 
@@ -81,7 +67,8 @@ impl Hold {
     /// Requests and bytes that wait now.
     pub fn usage(&self) -> (u64, u64) {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        (used.tenants.values().map(|share| share.requests).sum(), used.bytes)
+        let shares = used.tenants.values();
+        shares.fold((0, 0), |(requests, bytes), share| (requests + share.requests, bytes + share.bytes))
     }
 }
 
@@ -98,15 +85,11 @@ impl Place {
     pub fn grow_to(&mut self, bytes: u64) -> Result<(), Full> {
         let more = bytes.saturating_sub(self.bytes);
         let mut used = self.hold.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.bytes.saturating_add(more) > self.hold.limits.total_bytes {
-            return Err(Full);
-        }
         let share = used.tenants.entry(self.tenant).or_default();
         if share.bytes.saturating_add(more) > self.hold.limits.tenant_bytes {
             return Err(Full);
         }
         share.bytes = share.bytes.saturating_add(more);
-        used.bytes = used.bytes.saturating_add(more);
         self.bytes = self.bytes.saturating_add(more);
         Ok(())
     }
@@ -115,7 +98,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut used = self.hold.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.bytes = used.bytes.saturating_sub(self.bytes);
         let Some(share) = used.tenants.get_mut(&self.tenant) else { return };
         share.bytes = share.bytes.saturating_sub(self.bytes);
         share.requests = share.requests.saturating_sub(1);
@@ -145,6 +127,16 @@ pub async fn wait_until<T>(
     }
 }
 
+/// Waits until `has_changed` says so, asking it again after every change.
+pub async fn wait_until_changed(changes: &mut watch::Receiver<u64>, has_changed: impl Fn() -> bool) {
+    loop {
+        changes.borrow_and_update();
+        if has_changed() || changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -152,7 +144,7 @@ mod tests {
     use super::*;
 
     fn hold() -> Arc<Hold> {
-        Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100, total_bytes: 150 }))
+        Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100 }))
     }
 
     #[test]
@@ -165,9 +157,8 @@ mod tests {
         assert_eq!(hold.enter(Tenant::DEFAULT, 0).unwrap_err(), Full, "number of the tenant");
         assert_eq!(second.grow_to(41), Err(Full));
         assert_eq!(second.grow_to(40), Ok(()));
-        let other = Tenant("other");
-        assert_eq!(hold.enter(other, 51).unwrap_err(), Full, "bytes in all");
-        let third = hold.enter(other, 50).unwrap();
+        let third = hold.enter(Tenant::named("other"), 100).unwrap();
+        assert_eq!(hold.usage(), (3, 200), "another tenant has its own");
         drop((first, second, third));
         assert_eq!(hold.usage(), (0, 0));
     }

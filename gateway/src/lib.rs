@@ -8,29 +8,48 @@
 //!
 //! For confidentiality the gateway is not trusted at all; clients verify the same evidence and seal to it themselves.
 
+mod activity;
 pub mod answer;
 mod attempt;
 pub mod breaker;
+pub mod budget;
+pub mod caller;
 pub mod clock;
 pub mod config;
-mod connection;
+mod connections;
 pub mod fleet;
 pub mod gateway;
 pub mod head;
+mod health;
 pub mod hold;
 pub mod identity;
-mod listing;
+pub mod listing;
 pub mod metrics;
+mod offers;
+pub mod open_files;
 mod operator;
+pub mod pace;
+pub mod peer;
+pub mod polls;
 pub mod problem;
 pub mod proxy;
+mod proxy_protocol;
 mod relay;
 pub mod release;
 mod respond;
 pub mod route;
 mod sending;
 pub mod server;
+mod shares;
+pub mod source;
+mod stall;
+mod taken;
 pub mod tls;
 pub mod trust;
+pub mod turns;
 pub mod upload;
 pub mod watch;
+mod wellformed;
+
+#[cfg(test)]
+mod testing;

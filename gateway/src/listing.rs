@@ -1,55 +1,85 @@
-//! `GET /v1/instances`: whom a client may seal to now.
+//! `GET /v1/instances?model=NAME&wait=SECONDS`: whom a client may seal to now, up to three instances in random order.
+//!
+//! What is said of an instance is written once, when its epoch evidence was verified; every answer is made of those same bytes.
 
+use std::fmt;
+
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
-use serde_json::value::RawValue;
-use teegate_protocol::manifest::ManifestDigest;
 
 use crate::answer::AnswerStream;
 use crate::gateway::Gateway;
 use crate::head::InstanceQuery;
 use crate::hold::wait_until;
+use crate::offers::{Offers, Served};
+use crate::peer::Peer;
 use crate::problem::RouteError;
 use crate::release::why_none;
-use crate::respond::whole;
+use crate::respond::parts;
 
 /// How many instances a client is shown.
 const CANDIDATES: usize = 3;
 
+/// At most so many characters of what a client asked for are repeated.
+const REPEATED: usize = 80;
+
+/// No attested instance serves the model that was asked for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct NoSuchModel {
+    asked: String,
+    served: Served,
+}
+
+impl fmt::Display for NoSuchModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortened = |name: &str| name.chars().take(REPEATED).collect::<String>();
+        let names: Vec<String> = self.served.names.iter().map(|name| format!("`{}`", shortened(name))).collect();
+        write!(f, "no attested instance serves `{}`; they serve {}", shortened(&self.asked), names.join(", "))?;
+        if self.served.are_all { Ok(()) } else { f.write_str(" and others") }
+    }
+}
+
 impl Gateway {
-    /// `GET /v1/instances?model=NAME&wait=SECONDS`: up to three attested instances, in random order.
-    pub(crate) async fn instances(&self, query: &str) -> Result<Response<AnswerStream>, RouteError> {
-        let InstanceQuery { model, wait } = InstanceQuery::parse(query)?;
-        let deadline = self.fleet.clock().now().mono + wait;
-        let mut changes = self.fleet.changes();
+    /// The answer, at once or after waiting for it.
+    pub(crate) async fn instances(
+        &self,
+        query: InstanceQuery,
+        peer: &Peer,
+    ) -> Result<Response<AnswerStream>, RouteError> {
+        let InstanceQuery { model, wait } = query;
         let judge = || match self.fleet.offers(model.as_deref()) {
             _ if self.is_draining() => Some(Err(RouteError::Draining)),
-            none if none.is_empty() => None,
-            offers => Some(Ok(offers)),
+            Offers::Some(offers) => Some(Ok(offers)),
+            Offers::NotNow => None,
+            Offers::Unknown(served) => {
+                let asked = model.clone().unwrap_or_default();
+                Some(Err(RouteError::UnknownModel(NoSuchModel { asked, served })))
+            }
         };
-        let offers = wait_until(&mut changes, deadline, judge).await;
-        let mut offers = offers.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
+        let judged = match judge() {
+            None if !wait.is_zero() => {
+                let _waiting = self.polls.enter(peer.caller()).map_err(RouteError::Polls)?;
+                let deadline = self.fleet.clock().now().mono + wait;
+                wait_until(&mut self.fleet.changes(), deadline, judge).await
+            }
+            judged => judged,
+        };
+        let mut offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
         shuffle(&mut offers);
-        let shown = offers.iter().take(CANDIDATES).map(|offer| offer.once());
-        let listed = shown.map(|offer| Listed { manifest: *offer.manifest().digest(), envelope: offer.envelope() });
-        let instances = listed.collect();
-        let body = serde_json::to_vec(&Listing { instances }).map_err(|_| RouteError::Internal)?;
-        let mut answer = Response::new(whole(body));
+        let mut pieces = vec![Bytes::from_static(b"{\"instances\":[")];
+        for (index, offer) in offers.iter().take(CANDIDATES).enumerate() {
+            if index > 0 {
+                pieces.push(Bytes::from_static(b","));
+            }
+            pieces.push(offer.once().listed().clone());
+        }
+        pieces.push(Bytes::from_static(b"]}"));
+        let mut answer = Response::new(parts(pieces));
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(answer)
     }
-}
-
-#[derive(serde::Serialize)]
-struct Listing<'a> {
-    instances: Vec<Listed<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct Listed<'a> {
-    manifest: ManifestDigest,
-    envelope: &'a RawValue,
 }
 
 /// Fisher and Yates; without randomness the order stays as it is, which costs balance and nothing else.

@@ -21,9 +21,30 @@ pub struct Metrics {
     sealed_in: AtomicU64,
     sealed_out: AtomicU64,
     conflicts: AtomicU64,
-    connections: AtomicU64,
+    accepted: Mutex<BTreeMap<&'static str, u64>>,
+    open: Mutex<BTreeMap<&'static str, u64>>,
+    displaced: Mutex<BTreeMap<&'static str, u64>>,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
     held: Histogram,
     answered: Histogram,
+}
+
+/// One of the two listeners.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// The clients'.
+    Clients,
+    /// The operator's.
+    Operator,
+}
+
+impl Listener {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// A gauge that is read when it is asked for.
@@ -80,9 +101,27 @@ impl Metrics {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A client connected.
-    pub fn connected(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+    /// A connection has a place.
+    pub fn seated(&self, listener: Listener) {
+        add(&self.accepted, listener.name(), 1);
+        add(&self.open, listener.name(), 1);
+    }
+
+    /// It has ended.
+    pub fn left(&self, listener: Listener) {
+        if let Some(open) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get_mut(listener.name()) {
+            *open = open.saturating_sub(1);
+        }
+    }
+
+    /// A connection had to make room for another.
+    pub fn displaced(&self, listener: Listener) {
+        add(&self.displaced, listener.name(), 1);
+    }
+
+    /// No room could be made for a connection.
+    pub fn refused(&self, listener: Listener) {
+        add(&self.refused, listener.name(), 1);
     }
 
     /// How long a request was held.
@@ -132,11 +171,18 @@ impl Metrics {
             &self.upstream,
             |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
         );
+        for (name, kind, help, family) in [
+            ("teegate_gateway_connections", "gauge", "connections that are open", &self.open),
+            ("teegate_gateway_connection_total", "counter", "connections that had a place", &self.accepted),
+            ("teegate_gateway_displaced_total", "counter", "connections that made room for another", &self.displaced),
+            ("teegate_gateway_refused_total", "counter", "connections for which no room could be made", &self.refused),
+        ] {
+            rows(&mut text, name, kind, help, family, |listener| labels(&[("listener", listener)]));
+        }
         for (name, help, value) in [
             ("teegate_gateway_released_bytes_total", "sealed bytes sent to instances", &self.sealed_in),
             ("teegate_gateway_answered_bytes_total", "sealed bytes passed back to clients", &self.sealed_out),
             ("teegate_gateway_identity_conflict_total", "conflicts of identity seen", &self.conflicts),
-            ("teegate_gateway_client_connection_total", "connections of clients", &self.connections),
         ] {
             head(&mut text, name, "counter", help);
             line(&mut text, name, "", value.load(Ordering::Relaxed));
@@ -208,7 +254,18 @@ fn counters<K: Ord>(
     family: &Mutex<BTreeMap<K, u64>>,
     labels: impl Fn(&K) -> String,
 ) {
-    head(text, name, "counter", help);
+    rows(text, name, "counter", help, family, labels);
+}
+
+fn rows<K: Ord>(
+    text: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    family: &Mutex<BTreeMap<K, u64>>,
+    labels: impl Fn(&K) -> String,
+) {
+    head(text, name, kind, help);
     for (key, value) in family.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         line(text, name, &labels(key), *value);
     }

@@ -5,6 +5,7 @@
 //! The permit is shown for the head and for every piece that is queued, and goes back only when all of that has left this
 //! process: if it is withdrawn before, the connection is shut. After the first byte nothing is tried again.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,25 +18,26 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Body;
 use teegate_protocol::headers::{OHTTP_PATH, OHTTP_REQUEST};
 use teegate_protocol::receipt::CiphertextDigest;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::{AnswerBody, Coming};
 use crate::attempt::Attempt;
+use crate::budget::{Charge, NoMemory};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::peer::Peer;
 use crate::release::{Permit, Withdrawn};
 use crate::sending::Unfinished;
-use crate::trust::{Backend, NotOpened, Opened, Outlet, Trusted};
+use crate::trust::{ANSWER_WINDOW_BYTES, Backend, NotOpened, Opened, Outlet, Room, Trusted};
+use crate::turns::{Place, Readiness};
 use crate::upload::{Upload, UploadError};
 
 /// How long a forwarded request may take.
 #[derive(Clone, Copy, Debug)]
 pub struct ForwardLimits {
-    /// Between two pieces of the client's body, and for the instance to take one.
-    pub body_idle: Duration,
-    /// From the release of a request to its last byte.
-    pub upload: Duration,
+    /// How the client has to send its request, and to take its answer. In one window the instance takes a piece.
+    pub pace: Pace,
     /// From the last byte released to the end of the answer.
     pub answer: Duration,
     /// The longest answer.
@@ -84,13 +86,13 @@ pub enum NotForwarded {
         /// Whether a part of the request had been sent.
         bytes_left: bool,
     },
-    /// The client delivered nothing for too long.
-    Idle {
+    /// The request had not reached the instance in its time: the one was slow to take it, or the other to send it.
+    Late {
         /// Whether a part of the request had been sent.
         bytes_left: bool,
     },
-    /// The client's request is empty.
-    Empty,
+    /// There is no memory for the answer. Nothing was sent.
+    NoMemory(NoMemory),
 }
 
 /// Sends the request and waits for the head of the answer.
@@ -99,10 +101,14 @@ pub async fn forward<B: Body<Data = Bytes> + Unpin>(
     permit: Permit,
     attempt: Attempt,
     upload: &mut Upload<B>,
+    peer: &Peer,
     clock: &Clock,
     limits: ForwardLimits,
-) -> Result<Answer, NotForwarded> {
-    let error = match exchange(trusted, permit, upload, clock, limits, &attempt.metrics).await {
+) -> Result<Answer, NotForwarded>
+where
+    B::Error: Error + 'static,
+{
+    let error = match exchange(trusted, permit, upload, peer, clock, limits, &attempt.metrics).await {
         Ok(exchanged) => return Ok(exchanged.answer(attempt, limits)),
         Err(error) => error,
     };
@@ -119,12 +125,32 @@ pub async fn forward<B: Body<Data = Bytes> + Unpin>(
                 | NotForwarded::NoRoom
                 | NotForwarded::Withdrawn { .. }
                 | NotForwarded::Upload { .. }
-                | NotForwarded::Idle { .. }
-                | NotForwarded::Empty => {}
+                | NotForwarded::Late { .. }
+                | NotForwarded::NoMemory(_) => {}
             }
             Err(error)
         }
     }
+}
+
+/// A place at the instance, when its turn has come. A request that is still arriving goes on to arrive meanwhile, and counts as
+/// one that is all here as soon as it is.
+async fn place_for<B: Body<Data = Bytes> + Unpin>(
+    upload: &mut Upload<B>,
+    trusted: &Trusted<Backend>,
+    peer: &Peer,
+) -> Result<Room, NotForwarded>
+where
+    B::Error: Error + 'static,
+{
+    if upload.readiness() != Some(Readiness::Whole) {
+        tokio::select! {
+            biased;
+            room = trusted.room(peer.caller(), Readiness::Arriving) => return room.map_err(NotForwarded::NotOpened),
+            all = upload.gather_all() => all.map_err(|error| NotForwarded::Upload { error, bytes_left: false })?,
+        }
+    }
+    trusted.room(peer.caller(), Readiness::Whole).await.map_err(NotForwarded::NotOpened)
 }
 
 /// A request that went out, and the head of its answer.
@@ -132,7 +158,9 @@ struct Exchanged {
     head: Response<RecvStream>,
     /// If the answer came before the end of the request, resetting the stream would cut the answer off, too.
     rest: Unfinished,
-    place: OwnedSemaphorePermit,
+    place: Place,
+    /// The client's room for the answer.
+    room: Charge,
     released: Option<CiphertextDigest>,
     released_bytes: u64,
     took: Duration,
@@ -143,28 +171,22 @@ async fn exchange<B: Body<Data = Bytes> + Unpin>(
     trusted: &Trusted<Backend>,
     mut permit: Permit,
     upload: &mut Upload<B>,
+    peer: &Peer,
     clock: &Clock,
     limits: ForwardLimits,
     metrics: &Arc<Metrics>,
-) -> Result<Exchanged, NotForwarded> {
-    // No stream is opened for a client that is still about to send: most requests are complete before they take one.
-    let begun = tokio::select! {
-        biased;
-        () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
-        begun = timeout(limits.body_idle, upload.begin()) => begun,
-    };
-    match begun {
-        Err(_) => return Err(NotForwarded::Idle { bytes_left: false }),
-        Ok(Err(error)) => return Err(NotForwarded::Upload { error, bytes_left: false }),
-        Ok(Ok(true)) => return Err(NotForwarded::Empty),
-        Ok(Ok(false)) => {}
-    }
+) -> Result<Exchanged, NotForwarded>
+where
+    B::Error: Error + 'static,
+{
+    let answer_room = peer.charge(ANSWER_WINDOW_BYTES.into()).map_err(NotForwarded::NoMemory)?;
     let room = tokio::select! {
         biased;
         () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
-        room = timeout(limits.answer, trusted.room()) => room,
+        room = timeout(limits.answer, place_for(upload, trusted, peer)) => room,
     };
-    let room = room.map_err(|_| NotForwarded::NoRoom)?.map_err(NotForwarded::NotOpened)?;
+    let room = room.map_err(|_| NotForwarded::NoRoom)??;
+    let _works = peer.activity().works();
     if permit.link_id() != trusted.once().link_id() {
         return Err(NotForwarded::Withdrawn { bytes_left: false });
     }
@@ -185,9 +207,9 @@ async fn exchange<B: Body<Data = Bytes> + Unpin>(
         biased;
         // An answer before the end of the request is a refusal: the rest need not be sent.
         head = &mut answer => Ok(Some(head)),
-        sent = timeout(limits.upload, outgoing.send(upload, limits.body_idle)) => match sent {
+        sent = timeout(limits.pace.whole, outgoing.send(upload, limits.pace.window)) => match sent {
             Ok(sent) => sent.map(|()| None),
-            Err(_) => Err(NotForwarded::Idle { bytes_left: outgoing.bytes > 0 }),
+            Err(_) => Err(NotForwarded::Late { bytes_left: outgoing.bytes > 0 }),
         },
     };
     // Where nothing was sent it may be tried again: with all of it.
@@ -210,16 +232,17 @@ async fn exchange<B: Body<Data = Bytes> + Unpin>(
     let head = head.map_err(|error| lost(error, released_bytes))?;
     let took = clock.now().mono.saturating_duration_since(start);
     metrics.answered_after(took);
-    Ok(Exchanged { head, rest, place, released, released_bytes, took, deadline })
+    Ok(Exchanged { head, rest, place, room: answer_room, released, released_bytes, took, deadline })
 }
 
 impl Exchanged {
     /// The answer, whose body is read from now on, however slowly the client takes it.
     fn answer(self, attempt: Attempt, limits: ForwardLimits) -> Answer {
-        let Self { head, rest, place, released, released_bytes, took, deadline } = self;
+        let Self { head, rest, place, room, released, released_bytes, took, deadline } = self;
         let (parts, stream) = head.into_parts();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let coming = Coming { stream, announced, most: limits.max_answer_bytes, deadline, attempt, rest, place };
+        let ForwardLimits { pace, max_answer_bytes: most, .. } = limits;
+        let coming = Coming { stream, announced, most, deadline, pace, room, attempt, rest, place };
         Answer {
             status: parts.status,
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
@@ -293,22 +316,24 @@ impl Outgoing {
         &mut self,
         upload: &mut Upload<B>,
         idle: Duration,
-    ) -> Result<(), NotForwarded> {
+    ) -> Result<(), NotForwarded>
+    where
+        B::Error: Error + 'static,
+    {
         loop {
             let bytes_left = self.bytes > 0;
             let piece = tokio::select! {
                 biased;
                 () = self.escort.permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
-                piece = timeout(idle, upload.next_piece()) => piece,
+                piece = upload.next_piece() => piece,
             };
             match piece {
-                Err(_) => return Err(NotForwarded::Idle { bytes_left }),
-                Ok(Err(error)) => return Err(NotForwarded::Upload { error, bytes_left }),
-                Ok(Ok(Some(piece))) => {
+                Err(error) => return Err(NotForwarded::Upload { error, bytes_left }),
+                Ok(Some(piece)) => {
                     self.piece = piece;
-                    self.send_piece(idle).await?;
+                    self.send_piece(upload, idle).await?;
                 }
-                Ok(Ok(None)) => {
+                Ok(None) => {
                     self.write(Bytes::new(), true)?;
                     self.stream.is_finished = true;
                     return Ok(());
@@ -317,8 +342,16 @@ impl Outgoing {
         }
     }
 
-    /// Writes as much as the instance and the socket have room for, until the piece is gone.
-    async fn send_piece(&mut self, idle: Duration) -> Result<(), NotForwarded> {
+    /// Writes as much as the instance and the socket have room for, until the piece is gone. What comes meanwhile is read: where
+    /// it would lie otherwise, a byte costs many.
+    async fn send_piece<B: Body<Data = Bytes> + Unpin>(
+        &mut self,
+        upload: &mut Upload<B>,
+        idle: Duration,
+    ) -> Result<(), NotForwarded>
+    where
+        B::Error: Error + 'static,
+    {
         while !self.piece.is_empty() {
             self.stream.stream.reserve_capacity(self.piece.len());
             let bytes_left = self.bytes > 0;
@@ -327,6 +360,7 @@ impl Outgoing {
                 biased;
                 () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
                 capacity = timeout(idle, poll_fn(|context| stream.poll_capacity(context))) => capacity,
+                error = upload.fill() => return Err(NotForwarded::Upload { error, bytes_left }),
             };
             let capacity = match capacity {
                 Err(_) => return Err(NotForwarded::Deadline { bytes_left }),

@@ -3,7 +3,9 @@
 //! The audit trail (tracing target `audit`) says sizes, digests and verdicts. Payload is not in it, because no type here that
 //! holds payload can be printed.
 
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -18,7 +20,8 @@ use crate::answer::AnswerStream;
 use crate::attempt::Attempt;
 use crate::gateway::Gateway;
 use crate::head::SealedHead;
-use crate::hold::{Tenant, wait_until};
+use crate::hold::{wait_until, wait_until_changed};
+use crate::peer::Peer;
 use crate::problem::{RouteError, say};
 use crate::proxy::{Answer, NotForwarded, forward};
 use crate::release::{Admission, Refusal, Release, admit, pointless_after};
@@ -35,20 +38,31 @@ pub(crate) const MOST_REFUSALS: u32 = 2;
 
 impl Gateway {
     /// `POST /v1/relay`.
-    pub(crate) async fn relay<B: Body<Data = Bytes> + Unpin>(&self, request: Request<B>) -> Response<AnswerStream> {
-        let tenant = Tenant::DEFAULT;
+    pub(crate) async fn relay<B: Body<Data = Bytes> + Unpin>(
+        &self,
+        request: Request<B>,
+        peer: &Peer,
+    ) -> Response<AnswerStream>
+    where
+        B::Error: Error + 'static,
+    {
+        let tenant = peer.caller().tenant;
         let start = self.fleet.clock().now().mono;
         let mut account = Account::default();
-        let answered = self.release(tenant, request, &mut account).await;
-        let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let answered = self.release(request, peer, &mut account).await;
+        let took_ms = millis(start.elapsed());
+        let held_ms = millis(account.held);
         match answered {
             Ok(answer) => {
+                if answer.status.is_success() {
+                    peer.activity().relayed();
+                }
                 self.metrics.relayed(tenant.name(), "answered");
                 let status = answer.status.as_u16();
                 tracing::info!(
                     target: "audit", tenant = tenant.name(), outcome = "answered", status, took_ms,
                     manifest = %account.manifest(), address = account.address, policy_version = account.policy_version,
-                    held_ms = account.held_ms, sealed_bytes = answer.released_bytes,
+                    held_ms, sealed_bytes = answer.released_bytes,
                     ciphertext = answer.released.map(|digest| digest.to_string()),
                 );
                 self.pass_on(answer, &account)
@@ -58,7 +72,7 @@ impl Gateway {
                 self.metrics.relayed(tenant.name(), said.name());
                 tracing::info!(
                     target: "audit", tenant = tenant.name(), outcome = said.name(), took_ms, manifest = %account.manifest(),
-                    address = account.address, policy_version = account.policy_version, held_ms = account.held_ms,
+                    address = account.address, policy_version = account.policy_version, held_ms,
                 );
                 respond(&said)
             }
@@ -68,21 +82,25 @@ impl Gateway {
     /// From the arrival of a sealed request to the head of its answer.
     async fn release<B: Body<Data = Bytes> + Unpin>(
         &self,
-        tenant: Tenant,
         request: Request<B>,
+        peer: &Peer,
         account: &mut Account,
-    ) -> Result<Answer, RouteError> {
+    ) -> Result<Answer, RouteError>
+    where
+        B::Error: Error + 'static,
+    {
         let (head, body) = request.into_parts();
-        let digest = SealedHead::parse(&head.headers, self.limits.hold, self.limits.max_hold)?;
-        let (digest, hold) = (digest.manifest, digest.hold);
+        let SealedHead { manifest: digest, hold } =
+            SealedHead::parse(&head.headers, self.limits.hold, self.limits.max_hold)?;
+        drop(head);
         account.manifest = Some(digest);
-        let mut upload = Upload::new(body, self.limits.max_sealed_bytes).map_err(RouteError::TooLarge)?;
-        let start = self.fleet.clock().now().mono;
-        let deadline = start + hold;
+        let mut upload = Upload::new(body, self.limits.max_sealed_bytes, self.limits.forward.pace, peer)
+            .map_err(RouteError::Upload)?;
+        let deadline = self.fleet.clock().now().mono + hold;
         // A connection that was lost is not tried again: its replacement proves itself first.
         let mut lost_link = None;
         let (mut refusals, mut withdrawals) = (0, 0);
-        // What was kept while it was held stays charged until it has been forwarded.
+        // What was kept while it was held stays counted there until it has been forwarded.
         let mut place = None;
         loop {
             let judge = || match admit(&self.fleet, &digest) {
@@ -92,33 +110,55 @@ impl Gateway {
                 Admission::Release(release) => Some(Ok(release)),
                 Admission::Refuse(refusal) => Some(Err(RouteError::Refused(refusal))),
             };
-            let judged = match judge() {
-                Some(judged) => Some(judged),
+            let release = match judge().transpose()? {
+                Some(release) if upload.readiness().is_some() => release,
+                // Nothing at an instance is taken, not even a turn, for a client that is still about to send.
+                Some(release) => {
+                    drop(release);
+                    let mut changes = self.fleet.changes();
+                    let fell = wait_until_changed(&mut changes, || !matches!(judge(), Some(Ok(_))));
+                    tokio::select! {
+                        biased;
+                        () = fell => {}
+                        gathered = upload.gather() => gathered.map_err(RouteError::Upload)?,
+                    }
+                    continue;
+                }
                 None => {
                     let place = match &mut place {
                         Some(place) => place,
-                        None => place.insert(self.hold.enter(tenant, upload.received()).map_err(RouteError::Full)?),
+                        None => {
+                            let tenant = peer.caller().tenant;
+                            place.insert(self.hold.enter(tenant, upload.received()).map_err(RouteError::Full)?)
+                        }
                     };
+                    let start = self.fleet.clock().now().mono;
                     let mut changes = self.fleet.changes();
                     let deadline = pointless_after(&self.fleet, &digest).map_or(deadline, |end| end.min(deadline));
-                    tokio::select! {
+                    let judged = tokio::select! {
                         biased;
                         judged = wait_until(&mut changes, deadline, judge) => judged,
-                        error = upload.keep(place, self.limits.forward.body_idle) => return Err(RouteError::Held(error)),
+                        error = upload.keep(place) => return Err(RouteError::Upload(error)),
+                    };
+                    account.held += self.fleet.clock().now().mono.saturating_duration_since(start);
+                    let release = judged.unwrap_or_else(|| Err(RouteError::Refused(self.why_not(&digest))))?;
+                    if upload.readiness().is_none() {
+                        continue;
                     }
+                    release
                 }
             };
-            let held = self.fleet.clock().now().mono.saturating_duration_since(start);
-            account.held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
-            let release = judged.unwrap_or_else(|| Err(RouteError::Refused(self.why_not(&digest))))?;
-            self.metrics.held(held);
+            if upload.is_empty() {
+                return Err(RouteError::Malformed("the sealed request is empty"));
+            }
+            self.metrics.held(account.held);
             let Release { address, backend, permit, trial } = release;
             account.address = Some(address.to_string());
             account.policy_version = Some(backend.policy_version());
             account.evidence = Some(backend.once().evidence_digest());
             let attempt = Attempt { address, trial, metrics: Arc::clone(&self.metrics) };
-            let forwarded =
-                forward(&backend, permit, attempt, &mut upload, self.fleet.clock(), self.limits.forward).await;
+            let (clock, limits) = (self.fleet.clock(), self.limits.forward);
+            let forwarded = forward(&backend, permit, attempt, &mut upload, peer, clock, limits).await;
             // Where nothing was sent the same instance may be tried again.
             match forwarded {
                 Ok(answer) => return Ok(answer),
@@ -177,11 +217,15 @@ struct Account {
     address: Option<String>,
     policy_version: Option<u64>,
     evidence: Option<teegate_protocol::receipt::EvidenceDigest>,
-    held_ms: u64,
+    held: Duration,
 }
 
 impl Account {
     fn manifest(&self) -> String {
         self.manifest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

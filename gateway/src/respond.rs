@@ -1,9 +1,15 @@
 //! From what is to be said to an answer in HTTP.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Frame, SizeHint};
 use teegate_protocol::headers::PROBLEM_JSON;
 
 use crate::answer::AnswerStream;
@@ -44,4 +50,34 @@ pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Answe
 /// A body that is there.
 pub(crate) fn whole(body: impl Into<Bytes>) -> AnswerStream {
     Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body of parts that are there, and shared with other bodies.
+pub(crate) fn parts(parts: impl IntoIterator<Item = Bytes>) -> AnswerStream {
+    Parts(parts.into_iter().collect()).map_err(|never| match never {}).boxed_unsync()
+}
+
+struct Parts(VecDeque<Bytes>);
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().0.pop_front().map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let lengths = self.0.iter().map(|part| u64::try_from(part.len()).unwrap_or(u64::MAX));
+        SizeHint::with_exact(lengths.fold(0, u64::saturating_add))
+    }
+}
+
+/// A body without a byte.
+pub(crate) fn nothing() -> AnswerStream {
+    parts([])
 }

@@ -1,5 +1,7 @@
 //! What clients may ask, and who answers.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Body;
@@ -7,17 +9,30 @@ use teegate_protocol::headers::{HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_P
 
 use crate::answer::AnswerStream;
 use crate::gateway::Gateway;
+use crate::head::InstanceQuery;
+use crate::peer::Peer;
 use crate::problem::{RouteError, say};
 use crate::respond::{respond, text};
 
 impl Gateway {
     /// Answers a client.
-    pub async fn serve<B: Body<Data = Bytes> + Unpin>(&self, request: Request<B>) -> Response<AnswerStream> {
+    pub async fn serve<B: Body<Data = Bytes> + Unpin>(&self, request: Request<B>, peer: &Peer) -> Response<AnswerStream>
+    where
+        B::Error: Error + 'static,
+    {
         let answered = match (request.uri().path(), request.method()) {
             (HEALTH_PATH, &Method::GET) => Ok(text(StatusCode::OK, "ok\n")),
             (READY_PATH, &Method::GET) => Ok(self.ready()),
-            (INSTANCES_PATH, &Method::GET) => self.instances(request.uri().query().unwrap_or("")).await,
-            (RELAY_PATH, &Method::POST) => return self.relay(request).await,
+            (INSTANCES_PATH, &Method::GET) => {
+                let query = InstanceQuery::parse(request.uri().query().unwrap_or(""));
+                // Nothing of the request is needed any more, and some of it may be waited for.
+                drop(request);
+                match query {
+                    Ok(query) => self.instances(query, peer).await,
+                    Err(error) => Err(error),
+                }
+            }
+            (RELAY_PATH, &Method::POST) => return self.relay(request, peer).await,
             (HEALTH_PATH | READY_PATH | INSTANCES_PATH, _) => Err(RouteError::Method("GET")),
             (RELAY_PATH, _) => Err(RouteError::Method("POST")),
             _ => Err(RouteError::NotFound),

@@ -1,12 +1,15 @@
 //! The listeners: HTTP/1.1 and HTTP/2 for clients, plain or over TLS, and the operator's own. A place for a connection is held
-//! only as long as something is asked on it and what was answered is taken, each inside its time ([`crate::connection`]).
+//! only as long as something is asked on it and what was answered is taken, each inside its time ([`crate::activity`]), and only
+//! as long as nobody has better use for it ([`crate::connections`]).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -14,13 +17,24 @@ use hyper_util::server::conn::auto;
 use teegate_protocol::limits;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::activity::Patience;
 use crate::answer::AnswerStream;
-use crate::connection::{Activity, Patience, Unstalled};
+use crate::budget::{Charge, NoMemory, STREAM_BYTES, WINDOW_BYTES};
+use crate::caller::{Caller, Tenant};
+use crate::connections::{Connections, Seat};
 use crate::gateway::Gateway;
+use crate::metrics::Listener;
+use crate::peer::Peer;
+use crate::problem::{RouteError, say};
+use crate::respond::{nothing, respond};
+use crate::source::{Proxies, Source, source_of};
+use crate::stall::Unstalled;
+use crate::taken::{Open, Taken};
+use crate::wellformed::{Corrected, check_host};
 
 /// What one listener's connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +43,7 @@ pub struct ServerLimits {
     pub connections: u64,
     /// Requests at a time on one HTTP/2 connection.
     pub streams: u64,
-    /// The TLS handshake, the first request after it, and each request head over HTTP/1.1.
+    /// The header of a proxy, the TLS handshake, the first request after it, and each request head over HTTP/1.1.
     pub header_read: Duration,
     /// The client's taking the whole of an answer.
     pub answer: Duration,
@@ -41,36 +55,62 @@ const IDLE: Duration = Duration::from_secs(300);
 const STALL: Duration = Duration::from_secs(30);
 /// What is left of a connection that was told to end, unless the whole gateway ends.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// What HTTP/2 keeps of one answer before the socket has taken it.
+const SEND_BUFFER_BYTES: usize = 16 << 10;
+
+/// How clients reach their listener.
+#[derive(Clone, Default)]
+pub struct Front {
+    /// TLS, unless the listener speaks plain HTTP.
+    pub tls: Option<TlsAcceptor>,
+    /// Who may connect for others.
+    pub proxies: Arc<Proxies>,
+}
 
 /// Serves clients until `shutdown` turns true; then waits until every request in flight is answered.
 pub async fn serve_clients(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    front: Front,
     gateway: Arc<Gateway>,
     limits: ServerLimits,
     shutdown: watch::Receiver<bool>,
 ) {
-    let metrics = Arc::clone(&gateway.metrics);
-    accept(listener, limits, shutdown, move |tcp, shutdown, alive| {
-        metrics.connected();
-        let (tls, gateway) = (tls.clone(), Arc::clone(&gateway));
-        async move {
-            let answer = service_fn(move |request: http::Request<Incoming>| {
-                let gateway = Arc::clone(&gateway);
-                async move { Ok::<_, std::convert::Infallible>(gateway.serve(request).await) }
-            });
-            match tls {
-                None => serve_connection(tcp, answer, limits, shutdown).await,
-                Some(tls) => {
-                    if let Ok(Ok(stream)) = timeout(limits.header_read, tls.accept(tcp)).await {
-                        serve_connection(stream, answer, limits, shutdown).await;
-                    }
-                }
-            }
-            drop(alive);
-        }
+    let connections = places(limits, &gateway, Listener::Clients);
+    accept(listener, connections, shutdown, move |tcp, peer, seat, shutdown| {
+        serve_client(tcp, peer, seat, front.clone(), Arc::clone(&gateway), limits, shutdown)
     })
     .await;
+}
+
+async fn serve_client(
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    seat: Arc<Seat>,
+    Front { tls, proxies }: Front,
+    gateway: Arc<Gateway>,
+    limits: ServerLimits,
+    shutdown: watch::Receiver<bool>,
+) {
+    let source = match timeout(limits.header_read, source_of(&mut tcp, peer, &proxies)).await {
+        Ok(Ok(source)) => source,
+        Ok(Err(error)) => return tracing::debug!("a connection of a proxy was ended: {error}"),
+        Err(_) => return,
+    };
+    seat.comes_from(source);
+    let peer = peer_at(&seat, source, &gateway);
+    let asked = Arc::clone(&peer);
+    let answer = move |request: Request<Incoming>| {
+        let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&asked));
+        async move { gateway.serve(request, &peer).await }
+    };
+    match tls {
+        None => serve_connection(tcp, peer, answer, limits, shutdown).await,
+        Some(tls) => {
+            if let Ok(Ok(stream)) = timeout(limits.header_read, tls.accept(tcp)).await {
+                serve_connection(stream, peer, answer, limits, shutdown).await;
+            }
+        }
+    }
 }
 
 /// Serves the operator's tools until `shutdown` turns true.
@@ -80,46 +120,66 @@ pub async fn serve_operator(
     limits: ServerLimits,
     shutdown: watch::Receiver<bool>,
 ) {
-    accept(listener, limits, shutdown, move |tcp, shutdown, alive| {
+    let connections = places(limits, &gateway, Listener::Operator);
+    accept(listener, connections, shutdown, move |tcp, peer, seat, shutdown| {
         let gateway = Arc::clone(&gateway);
+        let peer = peer_at(&seat, Source::of(peer.ip()), &gateway);
+        let asked = Arc::clone(&peer);
+        let answer = move |request: Request<Incoming>| {
+            let answer = gateway.serve_operator(request.method(), request.uri().path(), &asked);
+            async move { answer }
+        };
+        // The place is held as long as the connection lasts.
         async move {
-            let answer = service_fn(move |request: http::Request<Incoming>| {
-                let answer = gateway.serve_operator(request.method(), request.uri().path());
-                async move { Ok::<_, std::convert::Infallible>(answer) }
-            });
-            serve_connection(tcp, answer, limits, shutdown).await;
-            drop(alive);
+            serve_connection(tcp, peer, answer, limits, shutdown).await;
+            drop(seat);
         }
     })
     .await;
 }
 
-/// Accepts connections, as many as there is room for; each holds `alive` until it has ended.
+fn places(limits: ServerLimits, gateway: &Gateway, listener: Listener) -> Arc<Connections> {
+    let patience = Patience { first: limits.header_read, idle: IDLE, answer: limits.answer };
+    let most = usize::try_from(limits.connections).unwrap_or(usize::MAX);
+    Connections::new(most, patience, Arc::clone(&gateway.metrics), listener)
+}
+
+fn peer_at(seat: &Seat, source: Source, gateway: &Gateway) -> Arc<Peer> {
+    let caller = Caller::new(Tenant::DEFAULT, source);
+    Arc::new(Peer::new(caller, &gateway.budget, Arc::clone(seat.activity())))
+}
+
+/// Accepts connections; each has a place until it has ended, or is told to make room.
 async fn accept<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    limits: ServerLimits,
+    connections: Arc<Connections>,
     mut shutdown: watch::Receiver<bool>,
-    mut serve: impl FnMut(TcpStream, watch::Receiver<bool>, mpsc::Sender<()>) -> F,
+    serve: impl Fn(TcpStream, SocketAddr, Arc<Seat>, watch::Receiver<bool>) -> F + Clone + Send + Sync + 'static,
 ) {
-    let room = Arc::new(Semaphore::new(usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS)));
     let (alive, mut all_ended) = mpsc::channel::<()>(1);
     loop {
-        let next = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
+        let accepted = tokio::select! {
             () = turned_true(&mut shutdown) => break,
-            next = next => next,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, _)) => {
+            Ok((tcp, peer)) => {
                 // Without it every small answer would wait for the client's acknowledgement.
                 let _ = tcp.set_nodelay(true);
-                let connection = serve(tcp, shutdown.clone(), alive.clone());
+                let (connections, serve, alive) = (Arc::clone(&connections), serve.clone(), alive.clone());
+                let (shutdown, mut shutting_down) = (shutdown.clone(), shutdown.clone());
                 tokio::spawn(async move {
-                    connection.await;
-                    drop(place);
+                    let _alive = alive;
+                    let seat = tokio::select! {
+                        () = turned_true(&mut shutting_down) => return,
+                        seat = connections.seat(Source::of(peer.ip())) => seat,
+                    };
+                    let Some(seat) = seat.map(Arc::new) else { return };
+                    let activity = Arc::clone(seat.activity());
+                    tokio::select! {
+                        () = activity.dismissed() => tracing::debug!("a client's connection made room for another"),
+                        () = serve(tcp, peer, seat, shutdown) => {}
+                    }
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -145,20 +205,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection<S, F>(
+async fn serve_connection<A, F>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    service: S,
+    peer: Arc<Peer>,
+    answer: A,
     limits: ServerLimits,
     mut shutdown: watch::Receiver<bool>,
 ) where
-    S: hyper::service::Service<
-            http::Request<Incoming>,
-            Response = Response<AnswerStream>,
-            Error = std::convert::Infallible,
-            Future = F,
-        > + Send
-        + 'static,
-    F: Future<Output = Result<Response<AnswerStream>, std::convert::Infallible>> + Send + 'static,
+    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<AnswerStream>> + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -172,16 +227,18 @@ async fn serve_connection<S, F>(
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits::HEADER_BLOCK_BYTES).unwrap_or(u32::MAX))
         .max_concurrent_streams(u32::try_from(limits.streams).unwrap_or(u32::MAX))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    let activity = Activity::new(Patience { first: limits.header_read, idle: IDLE, answer: limits.answer });
-    let asked = Arc::clone(&activity);
+    let activity = Arc::clone(peer.activity());
     let service = service_fn(move |request| {
-        let (busy, answer) = (asked.begin(), service.call(request));
-        async move { answer.await.map(|answer| answer.map(|body| busy.answered(body))) }
+        let (answer, peer) = (answer.clone(), Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(serve_request(request, answer, &peer).await) }
     });
-    let stream = TokioIo::new(Unstalled::new(stream, STALL));
-    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+    let stream = Corrected::new(Unstalled::new(stream, STALL), Arc::clone(&activity));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = activity.over() => {
@@ -196,6 +253,35 @@ async fn serve_connection<S, F>(
     if let Err(error) = ended {
         tracing::debug!("a client's connection ended: {error}");
     }
+}
+
+/// One request, from its head to the last byte of its answer: paid for as long as that takes.
+async fn serve_request<A, F>(request: Request<Incoming>, answer: A, peer: &Peer) -> Response<Taken>
+where
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<AnswerStream>>,
+{
+    let busy = peer.activity().begin();
+    let (answer, charge, refusal) = match room_for(&request, peer) {
+        Ok(charge) => match check_host(&request) {
+            Ok(()) => (answer(request).await, Some(charge), None),
+            Err(error) => (respond(&say(&error)), Some(charge), None),
+        },
+        Err(error) => {
+            drop(request);
+            let (said, refusal) = (respond(&say(&RouteError::NoMemory(error))), peer.refusal());
+            let said = if refusal.is_some() { said } else { said.map(|_| nothing()) };
+            (said, None, refusal)
+        }
+    };
+    answer.map(|body| Taken::new(body, Open::new(busy, charge, refusal)))
+}
+
+fn room_for(request: &Request<Incoming>, peer: &Peer) -> Result<Charge, NoMemory> {
+    if request.version() == Version::HTTP_2 {
+        peer.speaks_http_2()?;
+    }
+    peer.charge(STREAM_BYTES)
 }
 
 async fn turned_true(shutdown: &mut watch::Receiver<bool>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Address;
 use crate::fleet::Fleet;
+use crate::health;
 use crate::metrics::Metrics;
 use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings};
 
@@ -26,6 +27,8 @@ pub struct WatchSettings {
     pub reattest: Duration,
     /// Before an address that did not answer, or was rejected, is tried again.
     pub retry: Duration,
+    /// Between two questions whether an instance takes requests.
+    pub health: Duration,
     /// For requests in flight once the address is to be left.
     pub drain: Duration,
 }
@@ -80,7 +83,7 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
                 settings.retry
             }
         };
-        if !rest(address, pause, version, candidate.as_ref(), fleet).await {
+        if !rest(address, pause, version, candidate.as_ref(), fleet, settings).await {
             return;
         }
     }
@@ -100,7 +103,8 @@ enum Next {
     Soon,
 }
 
-/// One round: a channel check, then the epoch evidence for clients.
+/// One round: a channel check, then the epoch evidence for clients. The connection stays from one round to the next as long as
+/// it lasts, whatever a round brought: an enclave serves those first that have had an answer before.
 async fn check(
     address: &Address,
     candidate: &mut Option<Candidate>,
@@ -123,6 +127,8 @@ async fn check(
     if !fleet.accept(address, backend) {
         return Ok(Next::Soon);
     }
+    // Before clients are shown it, so that nobody is shown an instance that has said no.
+    health::ask(address, current, fleet).await;
     let offer = match current.epoch_evidence(appraisal, settings.lives, fleet.clock()).await {
         Ok(offer) => offer,
         Err(doubt @ Doubt::Distrust(_)) => return Err(doubt),
@@ -159,6 +165,7 @@ async fn rest(
     version: u64,
     candidate: Option<&Candidate>,
     fleet: &Arc<Fleet>,
+    settings: &WatchSettings,
 ) -> bool {
     let mut changes = fleet.changes();
     let closed = async {
@@ -182,6 +189,7 @@ async fn rest(
             fleet.announce();
         }
         () = changed => {}
+        () = health::keep_asking(address, candidate, fleet, settings.health) => {}
     }
     !fleet.is_draining(address)
 }
@@ -227,6 +235,7 @@ mod tests {
             lives: LIVES,
             reattest: Duration::from_millis(20),
             retry: Duration::from_millis(20),
+            health: Duration::from_millis(20),
             drain: Duration::ZERO,
         }
     }
@@ -260,7 +269,7 @@ mod tests {
             .await
         };
         let fleet = watched(&enclave);
-        until(&fleet, "offered", || !fleet.offers(None).is_empty()).await;
+        until(&fleet, "offered", || !fleet.offered(None).is_empty()).await;
         let digest = *enclave.who.manifest(0, None).digest();
         let Admission::Release(release) = admit(&fleet, &digest) else { panic!("attested") };
         let mut permit = release.permit;
@@ -270,7 +279,7 @@ mod tests {
             Admission::Wait(refusal) => assert_eq!(refusal, Refusal::Rejected(vec!["snp.policy.debug"])),
             other => panic!("{other:?}"),
         }
-        assert!(fleet.offers(None).is_empty());
+        assert!(fleet.offered(None).is_empty());
         is_debug.store(false, Ordering::SeqCst);
         until(&fleet, "attested again", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
         assert!(permit.exercise(|| ()).is_err(), "over a connection of its own: the old permit stays withdrawn");
@@ -336,7 +345,7 @@ mod tests {
         for _ in 0..2 {
             changes.changed().await.unwrap();
         }
-        assert!(fleet.offers(None).is_empty());
+        assert!(fleet.offered(None).is_empty());
     }
 
     #[test]

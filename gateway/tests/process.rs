@@ -126,7 +126,7 @@ fn who_waits_at_the_end_is_told_and_the_end_comes() {
     let mut running = Running::start(&folder);
     let mut stream = TcpStream::connect(running.ready["listening"].as_str().unwrap()).unwrap();
     write!(stream, "GET /v1/instances?wait=30 HTTP/1.1\r\nhost: gateway\r\n\r\n").unwrap();
-    running.await_metric("teegate_gateway_client_connection_total 1");
+    running.await_metric("teegate_gateway_connection_total{listener=\"clients\"} 1");
     running.signal("TERM");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = String::new();

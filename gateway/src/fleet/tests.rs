@@ -110,8 +110,8 @@ async fn two_routes_to_one_instance_serve_each_for_the_other() {
     for port in [1, 2] {
         fleet.accept_offer(&address(port), offer(&manifest, 1));
     }
-    assert_eq!(fleet.offers(Some("model")).len(), 1, "one instance is offered once");
-    assert!(fleet.offers(Some("another")).is_empty());
+    assert_eq!(fleet.offered(Some("model")).len(), 1, "one instance is offered once");
+    assert!(fleet.offered(Some("another")).is_empty());
     // Another peer answers at the first address and is refused: the instance is still there by the second.
     fleet.reject(&address(1), &distrust(9), 1);
     assert_eq!(assert_released(&fleet, manifest.digest()).address, address(2));
@@ -304,12 +304,12 @@ async fn an_offer_counts_under_its_policy_and_in_its_epoch() {
     fleet.set_policy(any_policy(), Endorsements::new()).await;
     fleet.accept(&address(1), wire.trusted(&manifest, 2, Duration::from_secs(86_400)));
     fleet.accept_offer(&address(1), offer(&manifest, 1));
-    assert!(fleet.offers(None).is_empty(), "judged under the policy before");
+    assert!(fleet.offered(None).is_empty(), "judged under the policy before");
     fleet.accept_offer(&address(1), offer(&manifest, 2));
     set_wall(manifest.manifest().use_until - 1);
-    assert_eq!(fleet.offers(None).len(), 1);
+    assert_eq!(fleet.offered(None).len(), 1);
     set_wall(manifest.manifest().use_until);
-    assert!(fleet.offers(None).is_empty(), "nobody seals to a key whose epoch has ended");
+    assert!(fleet.offered(None).is_empty(), "nobody seals to a key whose epoch has ended");
     assert_released(&fleet, manifest.digest());
 }
 

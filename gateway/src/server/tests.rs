@@ -1,22 +1,18 @@
-use std::sync::atomic::AtomicBool;
+//! The listeners over real sockets.
 
 use rustls::ClientConfig;
 use teegate_forge::pem;
-use teegate_protocol::receipt::ReceiptKey;
-use teegate_verifier::Endorsements;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::breaker::BreakerLimits;
 use crate::config::TlsFiles;
-use crate::fleet::Fleet;
-use crate::gateway::RouteLimits;
-use crate::hold::{Hold, HoldLimits};
-use crate::metrics::Metrics;
-use crate::proxy::ForwardLimits;
+use crate::testing::gateway;
 use crate::tls::tls_acceptor;
-use crate::trust::testing::{any_policy, clock};
+
+mod malformed;
+mod occupation;
+mod proxied;
 
 const LIMITS: ServerLimits = ServerLimits {
     connections: 4,
@@ -25,30 +21,41 @@ const LIMITS: ServerLimits = ServerLimits {
     answer: Duration::from_secs(1),
 };
 
+type Serving = (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>);
+
 /// A gateway without instances, on a port of its own.
-async fn start(tls: Option<TlsAcceptor>) -> (std::net::SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
-    let metrics = Arc::new(Metrics::default());
-    let breaker = BreakerLimits { failures: 1, open: Duration::ZERO };
-    let fleet = Fleet::new(&[], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));
-    let time = Duration::from_secs(1);
-    let gateway = Gateway {
-        fleet: Arc::new(fleet),
-        hold: Arc::new(Hold::new(HoldLimits { tenant_requests: 1, tenant_bytes: 1, total_bytes: 1 })),
-        metrics,
-        receipt_key: ReceiptKey::generate().unwrap(),
-        limits: RouteLimits {
-            max_sealed_bytes: 1,
-            hold: time,
-            max_hold: time,
-            forward: ForwardLimits { body_idle: time, upload: time, answer: time, max_answer_bytes: 1 },
-        },
-        is_draining: AtomicBool::new(false),
-    };
+async fn start(tls: Option<TlsAcceptor>) -> Serving {
+    start_with(gateway(), Front { tls, ..Front::default() }).await
+}
+
+/// The same with `gateway` behind `front`.
+async fn start_with(gateway: Arc<Gateway>, front: Front) -> Serving {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, is_shutdown) = watch::channel(false);
-    let serving = tokio::spawn(serve_clients(listener, tls, Arc::new(gateway), LIMITS, is_shutdown));
+    let serving = tokio::spawn(serve_clients(listener, front, gateway, LIMITS, is_shutdown));
     (address, shutdown, serving)
+}
+
+/// A certificate of the gateway's, and clients that trust it and speak `protocol`.
+fn tls(protocol: &[u8]) -> (TlsAcceptor, TlsConnector) {
+    let key = rcgen::generate_simple_self_signed(vec!["gateway".into()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let files = TlsFiles { certificate: folder.path().join("chain.pem"), key: folder.path().join("key.pem") };
+    std::fs::write(&files.certificate, pem::certificate(key.cert.der())).unwrap();
+    let key_pem = pem::certificate(&key.signing_key.serialize_der()).replace("CERTIFICATE", "PRIVATE KEY");
+    std::fs::write(&files.key, key_pem).unwrap();
+    let acceptor = tls_acceptor(&files).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(key.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    (acceptor, TlsConnector::from(Arc::new(config)))
 }
 
 /// What comes back until the server closes.
@@ -121,23 +128,10 @@ async fn a_head_must_be_small_and_come_soon() {
 
 #[tokio::test]
 async fn clients_may_use_tls() {
-    let key = rcgen::generate_simple_self_signed(vec!["gateway".into()]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let files = TlsFiles { certificate: folder.path().join("chain.pem"), key: folder.path().join("key.pem") };
-    std::fs::write(&files.certificate, pem::certificate(key.cert.der())).unwrap();
-    let key_pem = pem::certificate(&key.signing_key.serialize_der()).replace("CERTIFICATE", "PRIVATE KEY");
-    std::fs::write(&files.key, key_pem).unwrap();
-    let (address, _shutdown, _serving) = start(Some(tls_acceptor(&files).unwrap())).await;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(key.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let (acceptor, connector) = tls(b"http/1.1");
+    let (address, _shutdown, _serving) = start(Some(acceptor)).await;
     let tcp = TcpStream::connect(address).await.unwrap();
-    let tls = TlsConnector::from(Arc::new(config)).connect("gateway".try_into().unwrap(), tcp).await.unwrap();
+    let tls = connector.connect("gateway".try_into().unwrap(), tcp).await.unwrap();
     let answer = http1(tls, "GET /healthz HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }

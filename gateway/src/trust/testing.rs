@@ -209,7 +209,10 @@ fn outlives(manifest: &ManifestBytes) -> UnixTime {
 pub(crate) fn offer(manifest: &Arc<ManifestBytes>, version: u64) -> Trusted<Offer> {
     let now = Instant::now();
     Trusted {
-        subject: Offer { manifest: Arc::clone(manifest), envelope: RawValue::from_string("{}".into()).unwrap() },
+        subject: Offer {
+            manifest: Arc::clone(manifest),
+            listed: format!(r#"{{"manifest":"{}","envelope":{{}}}}"#, manifest.digest()).into(),
+        },
         policy_version: version,
         checked_at: now,
         fresh_until: now + Duration::from_secs(86_400),

@@ -32,7 +32,10 @@ async fn the_honest_instance_is_trusted_and_its_epoch_evidence_with_it() {
     assert!(trusted.seconds_left(&clock.now()) <= 300);
     let offer = candidate.epoch_evidence(&appraisal(), LIVES, &clock).await.unwrap();
     assert_eq!(offer.once().manifest().digest(), backend.manifest().digest());
-    Envelope::parse(offer.once().envelope().get().as_bytes()).unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(offer.once().listed()).unwrap();
+    assert_eq!(listed["manifest"], backend.manifest().digest().to_string());
+    let envelope = Envelope::parse(listed["envelope"].to_string().as_bytes()).unwrap();
+    assert_eq!(&envelope.manifest, backend.manifest().as_bytes());
 }
 
 #[tokio::test]
@@ -128,12 +131,12 @@ async fn a_proof_ends_with_its_evidence() {
     fleet.accept_offer(&enclave.address, offered);
     let digest = *enclave.who.manifest(0, None).digest();
     let Admission::Release(release) = admit(&fleet, &digest) else { panic!("it still stands") };
-    assert_eq!((release.permit.exercise(|| ()), fleet.offers(None).len()), (Ok(()), 1));
+    assert_eq!((release.permit.exercise(|| ()), fleet.offered(None).len()), (Ok(()), 1));
 
     set_wall(START + 100);
     let now = fleet.clock().now();
     assert_eq!((release.backend.at(&now).map(|_| ()), release.backend.lasts(&now)), (Err(Lapsed), Duration::ZERO));
-    assert_eq!((release.permit.exercise(|| ()), fleet.offers(None).len()), (Err(Withdrawn), 0));
+    assert_eq!((release.permit.exercise(|| ()), fleet.offered(None).len()), (Err(Withdrawn), 0));
     match admit(&fleet, &digest) {
         Admission::Wait(refusal) => assert_eq!(refusal, Refusal::NoInstance),
         other => panic!("{other:?}"),
