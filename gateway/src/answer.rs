@@ -63,14 +63,11 @@ impl Coming {
 }
 
 /// What the gateway has read of an answer and the client has not taken. There is room for one window of the instance's; more is
-/// made in steps of it, as long as there is memory, so that an answer of usual length leaves the instance free at once.
+/// made in steps of it, as long as the client has memory, so that the instance is free as soon as it has answered.
 struct Ahead {
     room: Semaphore,
     charge: Mutex<Charge>,
 }
-
-/// The most that is read ahead of a client.
-const MOST_AHEAD: u64 = 1 << 20;
 
 impl Ahead {
     fn new(charge: Charge) -> Arc<Self> {
@@ -88,7 +85,7 @@ impl Ahead {
         let mut charge = self.charge.lock().unwrap_or_else(PoisonError::into_inner);
         let (before, step) = (charge.bytes(), u64::from(ANSWER_WINDOW_BYTES));
         let after = before.saturating_add(step);
-        if after > MOST_AHEAD || charge.grow_to(after).is_err() {
+        if charge.grow_to(after).is_err() {
             return false;
         }
         self.room.add_permits(usize::try_from(step).unwrap_or(0));
@@ -123,7 +120,7 @@ impl Drop for Piece {
 }
 
 /// Reads the enclave's body, bounded in time and length, and gives its place at the instance back at the end of that: a client
-/// that does not read cannot keep it. One that reads slowly has to keep its pace.
+/// that does not read cannot keep it. Where there is no memory to read ahead of it, it has to keep its pace.
 struct Pump {
     stream: RecvStream,
     left: u64,

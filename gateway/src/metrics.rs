@@ -21,10 +21,8 @@ pub struct Metrics {
     sealed_in: AtomicU64,
     sealed_out: AtomicU64,
     conflicts: AtomicU64,
-    accepted: Mutex<BTreeMap<&'static str, u64>>,
-    open: Mutex<BTreeMap<&'static str, u64>>,
-    displaced: Mutex<BTreeMap<&'static str, u64>>,
-    refused: Mutex<BTreeMap<&'static str, u64>>,
+    clients: Places,
+    operator: Places,
     held: Histogram,
     answered: Histogram,
 }
@@ -38,13 +36,13 @@ pub enum Listener {
     Operator,
 }
 
-impl Listener {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Clients => "clients",
-            Self::Operator => "operator",
-        }
-    }
+/// What became of the connections of one listener.
+#[derive(Debug, Default)]
+struct Places {
+    open: AtomicU64,
+    accepted: AtomicU64,
+    displaced: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// A gauge that is read when it is asked for.
@@ -103,25 +101,30 @@ impl Metrics {
 
     /// A connection has a place.
     pub fn seated(&self, listener: Listener) {
-        add(&self.accepted, listener.name(), 1);
-        add(&self.open, listener.name(), 1);
+        self.places(listener).accepted.fetch_add(1, Ordering::Relaxed);
+        self.places(listener).open.fetch_add(1, Ordering::Relaxed);
     }
 
     /// It has ended.
     pub fn left(&self, listener: Listener) {
-        if let Some(open) = self.open.lock().unwrap_or_else(PoisonError::into_inner).get_mut(listener.name()) {
-            *open = open.saturating_sub(1);
-        }
+        self.places(listener).open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A connection had to make room for another.
     pub fn displaced(&self, listener: Listener) {
-        add(&self.displaced, listener.name(), 1);
+        self.places(listener).displaced.fetch_add(1, Ordering::Relaxed);
     }
 
     /// No room could be made for a connection.
     pub fn refused(&self, listener: Listener) {
-        add(&self.refused, listener.name(), 1);
+        self.places(listener).refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn places(&self, listener: Listener) -> &Places {
+        match listener {
+            Listener::Clients => &self.clients,
+            Listener::Operator => &self.operator,
+        }
     }
 
     /// How long a request was held.
@@ -171,13 +174,18 @@ impl Metrics {
             &self.upstream,
             |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
         );
-        for (name, kind, help, family) in [
-            ("teegate_gateway_connections", "gauge", "connections that are open", &self.open),
-            ("teegate_gateway_connection_total", "counter", "connections that had a place", &self.accepted),
-            ("teegate_gateway_displaced_total", "counter", "connections that made room for another", &self.displaced),
-            ("teegate_gateway_refused_total", "counter", "connections for which no room could be made", &self.refused),
+        let (clients, operator) = (&self.clients, &self.operator);
+        for (name, kind, help, of_clients, of_operator) in [
+            ("connections", "gauge", "connections that are open", &clients.open, &operator.open),
+            ("connection_total", "counter", "connections that had a place", &clients.accepted, &operator.accepted),
+            ("displaced_total", "counter", "connections that made room", &clients.displaced, &operator.displaced),
+            ("refused_total", "counter", "connections without room", &clients.refused, &operator.refused),
         ] {
-            rows(&mut text, name, kind, help, family, |listener| labels(&[("listener", listener)]));
+            let name = format!("teegate_gateway_{name}");
+            head(&mut text, &name, kind, help);
+            for (listener, value) in [("clients", of_clients), ("operator", of_operator)] {
+                line(&mut text, &name, &labels(&[("listener", listener)]), value.load(Ordering::Relaxed));
+            }
         }
         for (name, help, value) in [
             ("teegate_gateway_released_bytes_total", "sealed bytes sent to instances", &self.sealed_in),
@@ -254,18 +262,7 @@ fn counters<K: Ord>(
     family: &Mutex<BTreeMap<K, u64>>,
     labels: impl Fn(&K) -> String,
 ) {
-    rows(text, name, "counter", help, family, labels);
-}
-
-fn rows<K: Ord>(
-    text: &mut String,
-    name: &str,
-    kind: &str,
-    help: &str,
-    family: &Mutex<BTreeMap<K, u64>>,
-    labels: impl Fn(&K) -> String,
-) {
-    head(text, name, kind, help);
+    head(text, name, "counter", help);
     for (key, value) in family.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         line(text, name, &labels(key), *value);
     }

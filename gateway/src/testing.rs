@@ -41,13 +41,28 @@ pub(crate) const MOST_ANSWERED: usize = 3 << 20;
 
 /// A gateway of which nothing is attested yet.
 pub(crate) fn gateway() -> Arc<Gateway> {
+    gateway_keeping(POOL_BYTES)
+}
+
+/// One with so much memory for clients, beside the floors of 16 connections.
+pub(crate) fn gateway_keeping(pool_bytes: u64) -> Arc<Gateway> {
+    gateway_of(&[address()], pool_bytes)
+}
+
+/// One with two addresses, and these.
+pub(crate) fn two_addresses() -> (Arc<Gateway>, [Address; 2]) {
+    let addresses = [address(), Address::parse("enclave:2").unwrap()];
+    (gateway_of(&addresses, POOL_BYTES), addresses)
+}
+
+fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
     let metrics = Arc::new(Metrics::default());
     let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
-    let fleet = Fleet::new(&[address()], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));
+    let fleet = Fleet::new(addresses, any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));
     Arc::new(Gateway {
         fleet: Arc::new(fleet),
         hold: Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100_000 })),
-        budget: Arc::new(Budget::new(POOL_BYTES + 16 * FLOOR_BYTES, 16)),
+        budget: Arc::new(Budget::new(pool_bytes + 16 * FLOOR_BYTES, 16)),
         polls: Polls::new(8),
         metrics,
         receipt_key: ReceiptKey::generate().unwrap(),

@@ -57,10 +57,29 @@ fn what_is_wrong_is_named() {
         ("[hold]\nsecond = 1\n", "unknown field `second`"),
         ("[hold]\nseconds = 121\n", "`hold.seconds = 121` is out of bounds: expected 0 to 120"),
         ("[hold]\nmax_seconds = 5\n", "`hold.seconds` is more than `hold.max_seconds`"),
+        ("[hold]\ntotal_bytes = 1\n", "unknown field `total_bytes`"),
+        ("proxies = ['10.0.0.1/24']\n", "proxy `10.0.0.1/24` is not understood: expected an address or a prefix"),
+        ("[limits]\nlong_polls = 3\n", "`limits.long_polls = 3` is out of bounds: expected 4 to 65536"),
+        (
+            "[limits]\nconnections = 4096\n",
+            "`budget.bytes = 536870912` is too little: 4160 connections (`limits.connections` and `limits.operator_connections`) of \
+             262144 bytes each, and twice `limits.sealed_body_bytes = 67108864`, need 1224736768",
+        ),
     ] {
         let message = error_of(&format!("{SMALLEST}{line}"));
         assert!(message.contains(said), "{message}");
     }
+}
+
+#[test]
+fn the_budget_has_to_go_round() {
+    let given = |bytes: u64| {
+        let limits = "[limits]\nconnections = 10\noperator_connections = 2\nsealed_body_bytes = 1000000\n";
+        Config::parse(&format!("{SMALLEST}{limits}[budget]\nbytes = {bytes}\n"), Path::new("")).map(|_| ())
+    };
+    let needed = 12 * 256 * 1024 + 2 * 1_000_000;
+    assert!(given(needed).is_ok());
+    assert!(matches!(given(needed - 1), Err(ConfigError::Budget { connections: 12, .. })));
 }
 
 #[test]

@@ -21,6 +21,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 mod answers;
+mod listing;
+mod shares;
 mod withdrawal;
 
 use super::*;
@@ -409,35 +411,6 @@ async fn what_is_too_large_is_refused_by_what_it_announces_and_by_what_it_is() {
     assert_eq!(problem_of(unannounced).await.kind, ProblemKind::TooLarge);
     let empty = serve(&gateway, sealed(manifest.digest(), Full::new(Bytes::new()))).await;
     assert_eq!(empty.status().as_u16(), 400);
-}
-
-#[tokio::test(start_paused = true)]
-async fn instances_are_listed_when_there_are_some_and_waited_for_when_not() {
-    let gateway = gateway();
-    let list = |query: &'static str| {
-        let gateway = Arc::clone(&gateway);
-        let request = Request::get(format!("{INSTANCES_PATH}{query}")).body(Full::new(Bytes::new())).unwrap();
-        async move { serve(&gateway, request).await }
-    };
-    let start = Instant::now();
-    assert_eq!(problem_of(list("").await).await.kind, ProblemKind::NoAttestedInstance);
-    assert_eq!(start.elapsed().as_secs(), 0, "nobody asked to wait");
-    let waiting = tokio::spawn(list("?model=model&wait=30"));
-    tokio::time::sleep(Duration::from_secs(29)).await;
-    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
-    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
-    tokio::task::yield_now().await;
-    assert!(!waiting.is_finished(), "without its epoch evidence it is not shown");
-    gateway.fleet.accept_offer(&address(), offer(&manifest, 1));
-    let response = waiting.await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    let listing: serde_json::Value = serde_json::from_slice(&body_of(response).await).unwrap();
-    let expected = serde_json::json!({ "instances": [{ "manifest": manifest.digest().to_string(), "envelope": {} }] });
-    assert_eq!(listing, expected);
-    assert_eq!(problem_of(list("?model=other").await).await.kind, ProblemKind::UnknownModel);
-    for query in ["?model=a%20b", "?model=", "?wait=x", "?wait=1&wait=2", "?nonce=1"] {
-        assert_eq!(list(query).await.status().as_u16(), 400, "{query}");
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,7 +44,7 @@ const SEND_BUFFER_BYTES: usize = 16 << 10;
 /// What an instance may send of one answer before it was read; the account of the client has room for it before the request is
 /// sent. The window of the connection is no limit beside it: otherwise a few slow clients could fill that, and keep out the
 /// answers to challenges.
-pub(crate) const ANSWER_WINDOW_BYTES: u32 = 64 << 10;
+pub(crate) const ANSWER_WINDOW_BYTES: u32 = 48 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
 const HEADER_LIST_BYTES: u32 = 16 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(10);

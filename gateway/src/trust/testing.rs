@@ -101,8 +101,14 @@ impl Who {
         Self { tls_spki: SpkiDigest([number; 32]), instance: number, receipt: number, key }
     }
 
-    /// Its manifest of one epoch, current for an hour from `START`.
+    /// Its manifest of one epoch, current for an hour from `START`, with one model.
     pub(crate) fn manifest(&self, epoch: u64, prev: Option<&ManifestDigest>) -> Arc<ManifestBytes> {
+        self.manifest_of(epoch, prev, &["model"])
+    }
+
+    fn manifest_of(&self, epoch: u64, prev: Option<&ManifestDigest>, models: &[&str]) -> Arc<ManifestBytes> {
+        let model =
+            |name: &&str| ModelEntry { name: (*name).into(), version: "1".into(), sha256: ModelDigest([0; 32]) };
         let manifest = Manifest {
             instance_id: InstanceId([self.instance; 16]),
             epoch,
@@ -113,7 +119,7 @@ impl Who {
             ohttp_keys: KeyConfig::encode_list([&self.key]),
             tls_spki_sha256: self.tls_spki,
             receipt_key: ReceiptPublicKey([self.receipt; 32]),
-            models: vec![ModelEntry { name: "model".into(), version: "1".into(), sha256: ModelDigest([0; 32]) }],
+            models: models.iter().map(model).collect(),
             config_sha256: ConfigDigest([0; 32]),
             app_version: "1".into(),
             limits: Limits {
@@ -125,6 +131,11 @@ impl Who {
         };
         Arc::new(manifest.to_bytes().unwrap())
     }
+}
+
+/// The first manifest of an instance with these models.
+pub(crate) fn serving(who: &Who, models: &[&str]) -> Arc<ManifestBytes> {
+    who.manifest_of(0, None, models)
 }
 
 /// One connection to an instance, and the requests that arrive at its other end.
@@ -184,6 +195,11 @@ impl Wire {
         let exporter = Exporter::from_bytes([0; 32]);
         let link = Link::speak(near, exporter, SpkiDigest([0; 32]), Duration::from_secs(5)).await.unwrap();
         Self { link: Arc::new(link), arrived }
+    }
+
+    /// Tells it from other connections.
+    pub(crate) fn link_id(&self) -> u64 {
+        self.link.id()
     }
 
     /// A proof about its other end that lasts `fresh` and says `manifest`, on evidence that outlives the manifest.
