@@ -460,6 +460,19 @@ mod tests {
         assert!(large.is_unique(), "the buffer that it came in is free");
     }
 
+    #[tokio::test]
+    async fn pieces_are_full_whatever_they_came_in() {
+        let (sender, body) = Sent::new(None);
+        let mut upload = upload(body);
+        for _ in 0..40_000 {
+            sender.send(Bytes::from_static(b"x")).unwrap();
+        }
+        drop(sender);
+        upload.gather().await.unwrap();
+        let lengths: Vec<_> = rest_of(&mut upload).await.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [PIECE_BYTES, PIECE_BYTES, 40_000 - 2 * PIECE_BYTES]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_drip_is_given_up_and_a_request_that_is_here_waits() {
         let (peer, (sender, body)) = (peer(), Sent::new(None));

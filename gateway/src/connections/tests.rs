@@ -80,8 +80,8 @@ async fn a_poll_is_silence_and_work_is_not() {
 #[tokio::test(start_paused = true)]
 async fn who_holds_the_most_makes_room_first() {
     let connections = places(8);
-    let light = seats(&connections, 1, 2).await;
-    let heavy = seats(&connections, 2, 6).await;
+    let light = seats(&connections, 1, 3).await;
+    let heavy = seats(&connections, 2, 5).await;
     let _newcomer = connections.enter(source(3)).expect("room is made");
     assert_eq!((gone(&light), gone(&heavy)), (vec![], vec![0]), "though the light one's silence is older");
     let _own = connections.enter(source(2)).expect("at the cost of its own");
@@ -156,6 +156,31 @@ async fn a_newcomer_waits_for_a_place_and_not_for_ever() {
     assert!(waiting.await.unwrap().is_some());
     assert!(start.elapsed() <= LOOK);
     assert_eq!(connections.newcomers.taken(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_and_those_who_leave_are_bounded() {
+    let connections = places(2);
+    let held = seats(&connections, 1, 2).await;
+    let _works: Vec<_> = held.iter().map(|seat| seat.activity().works()).collect();
+    let waiting = |number: u8| {
+        let connections = Arc::clone(&connections);
+        tokio::spawn(async move { connections.seat(source(number)).await.is_none() })
+    };
+    let mut newcomers: Vec<_> = (0..100).map(|_| waiting(1)).collect();
+    newcomers.push(waiting(2));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(connections.newcomers.taken(), 43, "two thirds for one source, and one of another");
+    assert_eq!(newcomers.iter().filter(|one| one.is_finished()).count(), 58, "the others are told at once");
+
+    let connections = places(2);
+    let mut told = Vec::new();
+    for _ in 0..2 + LEAVING {
+        told.push(connections.enter(source(1)).expect("room is made"));
+    }
+    assert!(connections.enter(source(1)).is_none(), "nobody else is told before one of them has gone");
+    drop(told.remove(0));
+    assert!(connections.enter(source(1)).is_some());
 }
 
 #[tokio::test(start_paused = true)]

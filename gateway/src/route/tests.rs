@@ -13,7 +13,7 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Frame;
 use teegate_protocol::headers::{OHTTP_REQUEST, PROBLEM_JSON, TEEGATE_HOLD, TEEGATE_MANIFEST, TEEGATE_RELEASE};
-use teegate_protocol::manifest::ManifestDigest;
+use teegate_protocol::manifest::{ManifestDigest, SpkiDigest};
 use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 use teegate_protocol::receipt::{CiphertextDigest, Release as ReleaseReceipt, Signed};
 use teegate_verifier::Endorsements;
@@ -28,7 +28,8 @@ mod withdrawal;
 use super::*;
 use crate::answer::BrokenAnswer;
 use crate::relay::MOST_REFUSALS;
-use crate::testing::{MOST_ANSWERED, MOST_SEALED, PACE, address, gateway, peer_of};
+use crate::testing::{MOST_ANSWERED, MOST_SEALED, PACE, address, gateway, peer_of, two_addresses};
+use crate::trust::Distrust;
 use crate::trust::testing::{Who, Wire, any_policy, offer, set_wall};
 
 const FRESH: Duration = Duration::from_secs(300);
@@ -470,12 +471,33 @@ async fn a_slow_client_does_not_occupy_an_instance() {
         wire.arrived.recv().await.unwrap()
     };
     tokio::spawn(read(request.into_body()));
-    while pieces.send(Bytes::from(vec![0; window()])).await.is_ok() {
+    while start.elapsed().as_secs() < 1_000 && pieces.send(Bytes::from(vec![0; window()])).await.is_ok() {
         tokio::time::sleep(Duration::from_secs(7)).await;
     }
+    drop(pieces);
     let problem = problem_of(in_time(steady).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::Unknown));
     assert!((40..48).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_still_sending_when_the_instance_goes_is_told_at_once() {
+    let (gateway, [one, two]) = two_addresses();
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    let other = Wire::connect().await;
+    gateway.fleet.accept(&one, wire.trusted(&manifest, 1, FRESH));
+    gateway.fleet.accept(&two, other.trusted(&Who::new(2).manifest(0, None), 1, FRESH));
+    let (pieces, body) = mpsc::channel(1);
+    let sending = relay(&gateway, manifest.digest(), Slow(body));
+    pieces.send(Bytes::from_static(b"x")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    let distrust =
+        Distrust { checks: vec!["snp.policy.debug"], explanation: "debug".into(), tls_spki: SpkiDigest([1; 32]) };
+    gateway.fleet.reject(&one, &distrust, 1);
+    let problem = problem_of(in_time(sending).await.unwrap()).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Reseal, Executed::No));
+    assert_eq!(start.elapsed().as_secs(), 0);
 }
 
 #[tokio::test(start_paused = true)]

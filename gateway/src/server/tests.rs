@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::budget::CONNECTION_BYTES;
 use crate::config::TlsFiles;
 use crate::testing::gateway;
 use crate::tls::tls_acceptor;
@@ -113,6 +114,41 @@ async fn a_client_without_a_window_does_not_keep_its_place() {
     // It answers pings and never takes the body.
     let ended = timeout(Duration::from_secs(60), driving).await;
     assert!(ended.is_ok(), "the gateway ends the connection");
+}
+
+/// Waits until the gateway keeps so many bytes for its clients.
+async fn until_kept(gateway: &Gateway, bytes: u64) {
+    let reached = timeout(Duration::from_secs(30), async {
+        while gateway.budget.kept() != bytes {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(reached.await.is_ok(), "{} are kept, and not {bytes}", gateway.budget.kept());
+}
+
+#[tokio::test]
+async fn a_request_is_paid_for_until_its_answer_was_taken_and_a_window_as_long_as_its_connection() {
+    let gateway = gateway();
+    let (address, _shutdown, _serving) = start_with(Arc::clone(&gateway), Front::default()).await;
+    let tcp = TcpStream::connect(address).await.unwrap();
+    // A window into which the answer does not fit: what is left of it lies in HTTP/2, and nobody reads it from its body.
+    let (mut requests, connection) =
+        h2::client::Builder::new().initial_window_size(1).handshake::<_, bytes::Bytes>(tcp).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let request = http::Request::get("http://gateway/healthz").body(()).unwrap();
+    let answer = requests.send_request(request, true).unwrap().0.await.unwrap();
+    let mut body = answer.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap().len(), 1);
+    let (connection, window) = (CONNECTION_BYTES, u64::from(WINDOW_BYTES));
+    until_kept(&gateway, connection + window + STREAM_BYTES).await;
+    for _ in 0..2 {
+        body.flow_control().release_capacity(1).unwrap();
+        body.data().await.unwrap().unwrap();
+    }
+    until_kept(&gateway, connection + window).await;
+    drop((requests, body));
+    driving.await.unwrap().unwrap();
+    until_kept(&gateway, 0).await;
 }
 
 #[tokio::test]

@@ -31,12 +31,16 @@ fn watched(enclave: &Enclave) -> Arc<Fleet> {
 }
 
 fn watched_with(enclave: &Enclave, metrics: &Arc<Metrics>) -> Arc<Fleet> {
+    watched_under(enclave, metrics, settings())
+}
+
+fn watched_under(enclave: &Enclave, metrics: &Arc<Metrics>, settings: WatchSettings) -> Arc<Fleet> {
     let appraisal = appraisal();
     let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
     let addresses = [enclave.address.clone()];
     let (policy, endorsements) = (appraisal.policy.clone(), appraisal.endorsements.clone());
     let fleet = Arc::new(Fleet::new(&addresses, policy, endorsements, clock(), breaker, Arc::clone(metrics)));
-    tokio::spawn(watch(enclave.address.clone(), Arc::clone(&fleet), settings(), Arc::clone(metrics)));
+    tokio::spawn(watch(enclave.address.clone(), Arc::clone(&fleet), settings, Arc::clone(metrics)));
     fleet
 }
 
@@ -150,7 +154,8 @@ fn the_jitter_takes_at_most_a_tenth() {
 async fn an_instance_that_takes_no_more_is_not_offered_until_it_does() {
     let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
     enclave.mood.is_full.store(true, Ordering::SeqCst);
-    let fleet = watched(&enclave);
+    // Between two checks, which are far apart.
+    let fleet = watched_under(&enclave, &Arc::default(), WatchSettings { reattest: PATIENCE * 10, ..settings() });
     let digest = *enclave.who.manifest(0, None).digest();
     let full = || matches!(admit(&fleet, &digest), Admission::Refuse(Refusal::Occupied));
     until(&fleet, "attested and full", full).await;

@@ -1,7 +1,6 @@
 //! Who is shown to clients: those that are attested, serve the model, and take requests.
 
 use super::*;
-use crate::testing::two_addresses;
 use crate::trust::testing::serving;
 
 /// `GET /v1/instances` over a connection of its own.

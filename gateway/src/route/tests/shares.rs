@@ -71,7 +71,12 @@ async fn slow_requests_that_are_long_leave_the_places_to_those_that_are_here() {
     let small = relay(&gateway, manifest.digest(), Full::new(Bytes::from_static(SEALED)));
     assert_eq!(in_time(small).await.unwrap().status(), StatusCode::OK);
     // A long one that comes fast does not wait for the slow ones either: when it is here it is here.
-    let long = relay(&gateway, manifest.digest(), Full::new(Bytes::from(vec![0; usize::try_from(LONG).unwrap()])));
+    let (pieces, body) = mpsc::channel(1);
+    let long = relay(&gateway, manifest.digest(), Slow(body));
+    pieces.send(Bytes::from(vec![0; (1 << 20) + 1])).await.unwrap();
+    tokio::task::yield_now().await;
+    pieces.send(Bytes::from(vec![0; 1 << 20])).await.unwrap();
+    drop(pieces);
     assert_eq!(in_time(long).await.unwrap().status(), StatusCode::OK);
     assert_eq!(start.elapsed().as_secs(), 0);
     instance.abort();

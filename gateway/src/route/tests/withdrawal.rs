@@ -1,10 +1,7 @@
 //! What becomes of a request when its proof falls: nothing of it is written afterwards, and nothing of it is missing when it
 //! goes out again.
 
-use teegate_protocol::manifest::SpkiDigest;
-
 use super::*;
-use crate::trust::Distrust;
 
 const TEN_KIB: usize = 10 << 10;
 

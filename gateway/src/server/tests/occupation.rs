@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::ReadBuf;
 use tokio::net::TcpSocket;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -65,6 +66,8 @@ struct Stage {
     gateway: Arc<Gateway>,
     manifest: String,
     connectors: [TlsConnector; 2],
+    /// Tells the instance that its hard work is done.
+    hard_work: Arc<Notify>,
     tasks: Vec<JoinHandle<()>>,
     _shutdown: watch::Sender<bool>,
 }
@@ -74,14 +77,24 @@ impl Stage {
         let (gateway, manifest) = (gateway(), Who::new(1).manifest(0, None));
         let mut wire = Wire::connect().await;
         gateway.fleet.accept(&instance(), wire.trusted(&manifest, 1, LONG));
+        let hard_work = Arc::new(Notify::new());
+        let done = Arc::clone(&hard_work);
         let instance = tokio::spawn(async move {
             while let Some((request, mut respond)) = wire.arrived.recv().await {
                 let mut body = request.into_body();
+                let mut is_hard = false;
                 while let Some(Ok(piece)) = body.data().await {
+                    is_hard |= piece.starts_with(b"hard work");
                     let _ = body.flow_control().release_capacity(piece.len());
                 }
-                let mut stream = respond.send_response(Response::new(()), false).unwrap();
-                stream.send_data(Bytes::from_static(b"sealed answer"), true).unwrap();
+                let done = Arc::clone(&done);
+                tokio::spawn(async move {
+                    if is_hard {
+                        done.notified().await;
+                    }
+                    let mut stream = respond.send_response(Response::new(()), false).unwrap();
+                    stream.send_data(Bytes::from_static(b"sealed answer"), true).unwrap();
+                });
             }
         });
         let (acceptor, http1) = tls(b"http/1.1");
@@ -104,6 +117,7 @@ impl Stage {
             gateway,
             manifest: manifest.digest().to_string(),
             connectors: [http1, http2],
+            hard_work,
             tasks: vec![instance, serving],
             _shutdown: shutdown,
         }
@@ -297,6 +311,38 @@ async fn what_one_source_moves_gives_way_to_another_source_and_not_to_its_own() 
         timeout(SOON, stage.ask(1)).await.map_or(true, |answer| answer.is_empty()),
         "there is no silence to displace"
     );
+}
+
+#[tokio::test]
+async fn a_request_that_an_instance_works_on_keeps_its_connection_from_everybody() {
+    let mut stage = Stage::set(Kind::Clients).await;
+    let relay = format!(
+        "POST /v1/relay HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\ncontent-type: message/ohttp-req\r\n\
+         teegate-manifest: {}\r\ncontent-length: 9\r\n\r\nhard work",
+        stage.manifest
+    );
+    let mut working = Vec::new();
+    for source in [1, 1, 1, 1, 1, 1, 2] {
+        let mut stream = stage.connect(source, false).await;
+        stream.write_all(relay.as_bytes()).await.unwrap();
+        working.push(stream);
+    }
+    // They have arrived there when the instance answers somebody who came later.
+    assert!(timeout(SOON, stage.ask(2)).await.unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+    // All that is left is one place for everybody else.
+    for _ in 0..3 * PLACES {
+        stage.occupy(1, Occupation::Silent).await;
+    }
+    assert!(timeout(SOON, stage.ask(3)).await.unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+    let mut last = stage.connect(2, false).await;
+    last.write_all(relay.as_bytes()).await.unwrap();
+    assert!(timeout(Duration::from_millis(500), stage.ask(3)).await.is_err(), "now there is none");
+    stage.hard_work.notify_waiters();
+    for mut stream in working.into_iter().chain([last]) {
+        let mut answer = Vec::new();
+        timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&answer));
+    }
 }
 
 #[tokio::test]

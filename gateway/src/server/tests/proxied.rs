@@ -37,6 +37,31 @@ async fn a_named_proxy_says_for_whom_it_connects() {
 }
 
 #[tokio::test]
+async fn who_makes_room_is_decided_by_the_source_that_the_proxy_names() {
+    let (address, _shutdown, _serving) = started(&["127.0.0.1"], None).await;
+    let connect = async |source: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&header_of(source.parse().unwrap())).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: gateway\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        stream
+    };
+    let mut light = connect("203.0.113.1").await;
+    let mut heavy = Vec::new();
+    for _ in 1..LIMITS.connections {
+        heavy.push(connect("203.0.113.2").await);
+    }
+    let _newcomer = connect("203.0.113.3").await;
+    let mut rest = Vec::new();
+    timeout(Duration::from_millis(200), heavy[0].read_to_end(&mut rest)).await.expect("it made room").unwrap();
+    let mut rest = Vec::new();
+    let kept = timeout(Duration::from_millis(50), light.read_to_end(&mut rest)).await;
+    assert!(kept.is_err(), "its silence is older, and it holds one place");
+}
+
+#[tokio::test]
 async fn from_anybody_else_a_header_is_a_malformed_request() {
     let header = header_of("203.0.113.9".parse().unwrap());
     for proxies in [&[][..], &["10.0.0.7"]] {
