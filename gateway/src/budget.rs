@@ -1,10 +1,10 @@
 //! The memory that clients make the gateway keep: one budget in bytes for all of it, charged where it is received.
 //!
-//! Every connection has an [`Account`]. What it pays for: the connection itself and its buffers, the window of HTTP/2, each
+//! Every connection has an account. What it pays for: the connection itself and its buffers, the window of HTTP/2, each
 //! request that is open, each byte that was received and not yet sent on or given up, each byte of an answer that the client has
 //! not taken. The first [`FLOOR_BYTES`] of every account are set aside for it, so a small request has room on whatever connection
 //! has a place, however much others keep. What is beyond comes out of a pool, in shares that bind when it becomes scarce
-//! ([`crate::shares`]).
+//! (`shares.rs`).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

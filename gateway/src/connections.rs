@@ -7,7 +7,7 @@
 //! before go last. The last is a help, not a guarantee: as long as nobody is admitted, everybody can get such an answer.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) const NEWCOMERS: u64 = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a newcomer looks again, beside whenever a place becomes free: silence is a matter of time.
 const LOOK: Duration = Duration::from_millis(100);
+/// So many connections are looked at for one that has to go, in turn: no newcomer costs more, however many places there are.
+const LOOKED_AT: usize = 1_024;
 /// Connections that were told to go and have not gone: more of them are not told meanwhile.
 pub(crate) const LEAVING: usize = 64;
 
@@ -43,10 +45,13 @@ pub(crate) struct Connections {
 
 #[derive(Debug, Default)]
 struct State {
-    seats: HashMap<u64, Seated>,
+    /// By number, which is by age.
+    seats: BTreeMap<u64, Seated>,
     sources: HashMap<Source, usize>,
     leaving: usize,
     next: u64,
+    /// Where the last look at the seats ended.
+    looked_until: u64,
 }
 
 #[derive(Debug)]
@@ -107,23 +112,29 @@ impl Connections {
 
     fn enter(self: &Arc<Self>, source: Source) -> Option<Seat> {
         let mut state = self.lock();
-        let own = state.held_by(source);
-        let is_kept_from_it = own > self.most / 2 && state.seats.len() >= self.most - self.most / 8;
-        if state.seats.len() >= self.most || is_kept_from_it {
-            if state.leaving >= LEAVING {
-                return None;
-            }
-            let number = state.most_dispensable(source, self.most)?;
-            let displaced = state.remove(number)?;
-            displaced.activity.dismiss();
-            state.leaving = state.leaving.saturating_add(1);
-            self.metrics.displaced(self.listener);
-        }
+        self.make_room(&mut state, source)?;
         let (activity, number) = (Activity::new(self.patience), state.next);
         state.next = number.wrapping_add(1);
         state.insert(number, Seated { source, activity: Arc::clone(&activity) });
         self.metrics.seated(self.listener);
         Some(Seat { connections: Arc::clone(self), number, activity })
+    }
+
+    /// Sees to it that there is a place for a connection from `source`.
+    fn make_room(&self, state: &mut State, source: Source) -> Option<()> {
+        let own = state.held_by(source);
+        let is_kept_from_it = own > self.most / 2 && state.seats.len() >= self.most - self.most / 8;
+        if state.seats.len() < self.most && !is_kept_from_it {
+            return Some(());
+        }
+        if state.leaving >= LEAVING {
+            return None;
+        }
+        let number = state.most_dispensable(source, self.most)?;
+        state.remove(number)?.activity.dismiss();
+        state.leaving = state.leaving.saturating_add(1);
+        self.metrics.displaced(self.listener);
+        Some(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -154,10 +165,12 @@ impl State {
     }
 
     /// Who goes for a newcomer from `source`, if anybody does.
-    fn most_dispensable(&self, source: Source, most: usize) -> Option<u64> {
+    fn most_dispensable(&mut self, source: Source, most: usize) -> Option<u64> {
         let own = self.held_by(source);
         let (mut silent, mut moving) = (Vec::new(), Vec::new());
-        for (number, seated) in &self.seats {
+        let (from, mut until) = (self.looked_until, self.looked_until);
+        for (number, seated) in self.seats.range(from..).chain(self.seats.range(..from)).take(LOOKED_AT) {
+            until = number.wrapping_add(1);
             let held = self.held_by(seated.source);
             // Nobody makes room for somebody who holds more.
             if seated.source != source && held < own {
@@ -173,6 +186,7 @@ impl State {
                 Usage::Moving { .. } | Usage::Working => {}
             }
         }
+        self.looked_until = until;
         let kept_since = last_kept(&silent, most / 8);
         let (kept, silent): (Vec<_>, Vec<_>) =
             silent.into_iter().partition(|one| one.has_relayed && kept_since.is_some_and(|since| one.since >= since));
@@ -205,12 +219,20 @@ impl Seat {
         &self.activity
     }
 
-    /// Where the connection comes from, now that its proxy has said so.
-    pub(crate) fn comes_from(&self, source: Source) {
-        let mut state = self.connections.lock();
-        if let Some(seated) = state.remove(self.number) {
+    /// Where the connection comes from, now that its proxy has said so: it keeps its place if it would get one. False when it
+    /// has to go.
+    #[must_use]
+    pub(crate) fn comes_from(&self, source: Source) -> bool {
+        let connections = &self.connections;
+        let mut state = connections.lock();
+        let Some(seated) = state.remove(self.number) else { return false };
+        if seated.source == source || connections.make_room(&mut state, source).is_some() {
             state.insert(self.number, Seated { source, ..seated });
+            return true;
         }
+        state.leaving = state.leaving.saturating_add(1);
+        connections.metrics.refused(connections.listener);
+        false
     }
 }
 

@@ -6,6 +6,9 @@
 //! takes a [`trust::Trusted`] backend, which only `trust` can make and which expires, and writes nothing without a
 //! [`release::Permit`], which judges the release predicate again before every piece.
 //!
+//! What a client makes scarce it makes scarce for itself: places for connections (`connections`), memory ([`budget`]), places
+//! at an instance ([`turns`]) and waits ([`polls`]) are shared out by connection, [`source`] and tenant ([`caller`]).
+//!
 //! For confidentiality the gateway is not trusted at all; clients verify the same evidence and seal to it themselves.
 
 mod activity;
@@ -23,9 +26,9 @@ pub mod head;
 mod health;
 pub mod hold;
 pub mod identity;
-pub mod listing;
+mod listing;
 pub mod metrics;
-mod offers;
+pub mod offers;
 pub mod open_files;
 mod operator;
 pub mod pace;

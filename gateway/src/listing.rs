@@ -2,8 +2,6 @@
 //!
 //! What is said of an instance is written once, when its epoch evidence was verified; every answer is made of those same bytes.
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
@@ -12,7 +10,7 @@ use crate::answer::AnswerStream;
 use crate::gateway::Gateway;
 use crate::head::InstanceQuery;
 use crate::hold::wait_until;
-use crate::offers::{Offers, Served};
+use crate::offers::{NoSuchModel, Offers};
 use crate::peer::Peer;
 use crate::problem::RouteError;
 use crate::release::why_none;
@@ -20,25 +18,6 @@ use crate::respond::parts;
 
 /// How many instances a client is shown.
 const CANDIDATES: usize = 3;
-
-/// At most so many characters of what a client asked for are repeated.
-const REPEATED: usize = 80;
-
-/// No attested instance serves the model that was asked for.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct NoSuchModel {
-    asked: String,
-    served: Served,
-}
-
-impl fmt::Display for NoSuchModel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shortened = |name: &str| name.chars().take(REPEATED).collect::<String>();
-        let names: Vec<String> = self.served.names.iter().map(|name| format!("`{}`", shortened(name))).collect();
-        write!(f, "no attested instance serves `{}`; they serve {}", shortened(&self.asked), names.join(", "))?;
-        if self.served.are_all { Ok(()) } else { f.write_str(" and others") }
-    }
-}
 
 impl Gateway {
     /// The answer, at once or after waiting for it.
@@ -54,7 +33,7 @@ impl Gateway {
             Offers::NotNow => None,
             Offers::Unknown(served) => {
                 let asked = model.clone().unwrap_or_default();
-                Some(Err(RouteError::UnknownModel(NoSuchModel { asked, served })))
+                Some(Err(RouteError::UnknownModel(NoSuchModel::new(asked, served))))
             }
         };
         let judged = match judge() {

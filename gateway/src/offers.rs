@@ -1,6 +1,7 @@
 //! What the fleet has to offer to a client that asks for a model.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::fleet::{Fleet, Standing};
@@ -24,8 +25,8 @@ pub(crate) enum Offers {
 /// The models that are served, by name; the first of them, if there are many.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Served {
-    pub(crate) names: BTreeSet<String>,
-    pub(crate) are_all: bool,
+    names: BTreeSet<String>,
+    are_all: bool,
 }
 
 impl Served {
@@ -37,6 +38,35 @@ impl Served {
                 self.are_all = false;
             }
         }
+    }
+}
+
+/// At most so many characters of what a client asked for are repeated.
+const REPEATED: usize = 80;
+
+/// No attested instance serves the model that was asked for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct NoSuchModel {
+    asked: String,
+    served: Served,
+}
+
+impl fmt::Display for NoSuchModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortened = |name: &str| name.chars().take(REPEATED).collect::<String>();
+        let names: Vec<String> = self.served.names.iter().map(|name| format!("`{}`", shortened(name))).collect();
+        write!(f, "no attested instance serves `{}`; they serve ", shortened(&self.asked))?;
+        match (names.as_slice(), self.served.are_all) {
+            ([], _) => f.write_str("none"),
+            (names, true) => f.write_str(&names.join(", ")),
+            (names, false) => write!(f, "{} and others", names.join(", ")),
+        }
+    }
+}
+
+impl NoSuchModel {
+    pub(crate) fn new(asked: String, served: Served) -> Self {
+        Self { asked, served }
     }
 }
 

@@ -8,7 +8,7 @@ use teegate_protocol::problem::{Problem, ProblemKind};
 
 use crate::budget::NoMemory;
 use crate::hold::Full;
-use crate::listing::NoSuchModel;
+use crate::offers::NoSuchModel;
 use crate::polls::TooMany;
 use crate::proxy::NotForwarded;
 use crate::release::Refusal;

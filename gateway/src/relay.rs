@@ -128,8 +128,8 @@ impl Gateway {
                     let place = match &mut place {
                         Some(place) => place,
                         None => {
-                            let tenant = peer.caller().tenant;
-                            place.insert(self.hold.enter(tenant, upload.received()).map_err(RouteError::Full)?)
+                            let entered = self.hold.enter(peer.caller(), upload.received());
+                            place.insert(entered.map_err(RouteError::Full)?)
                         }
                     };
                     let start = self.fleet.clock().now().mono;

@@ -1,6 +1,6 @@
 //! The listeners: HTTP/1.1 and HTTP/2 for clients, plain or over TLS, and the operator's own. A place for a connection is held
-//! only as long as something is asked on it and what was answered is taken, each inside its time ([`crate::activity`]), and only
-//! as long as nobody has better use for it ([`crate::connections`]).
+//! only as long as something is asked on it and what was answered is taken, each inside its time (`activity.rs`), and only
+//! as long as nobody has better use for it (`connections.rs`).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -96,7 +96,9 @@ async fn serve_client(
         Ok(Err(error)) => return tracing::debug!("a connection of a proxy was ended: {error}"),
         Err(_) => return,
     };
-    seat.comes_from(source);
+    if !seat.comes_from(source) {
+        return;
+    }
     let peer = peer_at(&seat, source, &gateway);
     let asked = Arc::clone(&peer);
     let answer = move |request: Request<Incoming>| {

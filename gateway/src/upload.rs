@@ -386,7 +386,7 @@ mod tests {
     #[tokio::test]
     async fn keeping_is_charged_to_the_hold() {
         let hold = Arc::new(Hold::new(HoldLimits { tenant_requests: 1, tenant_bytes: 50 }));
-        let mut place = hold.enter(crate::caller::Tenant::DEFAULT, 0).unwrap();
+        let mut place = hold.enter(peer().caller(), 0).unwrap();
         assert_eq!(upload(Whole::new(Bytes::from_static(&[0; 51]))).keep(&mut place).await, UploadError::Full);
     }
 

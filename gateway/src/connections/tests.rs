@@ -188,13 +188,43 @@ async fn a_place_belongs_to_the_source_that_a_proxy_names() {
     let connections = places(4);
     let held = seats(&connections, 1, 4).await;
     for seat in &held[..3] {
-        seat.comes_from(source(2));
+        assert!(seat.comes_from(source(2)));
     }
     let held_by = |number| connections.lock().held_by(source(number));
     assert_eq!((held_by(1), held_by(2)), (1, 3));
     let newcomer = connections.enter(source(3));
     assert_eq!((newcomer.is_some(), gone(&held)), (true, vec![0]));
     drop((held, newcomer));
-    let state = connections.lock();
-    assert_eq!((state.seats.len(), state.sources.len(), state.leaving), (0, 0, 0));
+    {
+        let state = connections.lock();
+        assert_eq!((state.seats.len(), state.sources.len(), state.leaving), (0, 0, 0));
+    }
+
+    // Who would get no place does not get one by coming through a proxy.
+    let connections = places(8);
+    let heavy = seats(&connections, 1, 7).await;
+    let _working: Vec<_> = heavy.iter().map(|seat| seat.activity().works()).collect();
+    let proxied = connections.enter(source(9)).expect("the proxy's own");
+    assert!(!proxied.comes_from(source(1)));
+    assert!(counted(&connections, "refused_total{listener=\"clients\"} 1"));
+    drop(proxied);
+    let proxied = connections.enter(source(9)).expect("its place is free");
+    assert!(proxied.comes_from(source(2)));
+    assert_eq!(connections.lock().leaving, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_costs_a_bounded_look_however_many_places_there_are() {
+    let connections = places(3 * LOOKED_AT);
+    let from = |number: usize| Source::V6(u64::try_from(number).unwrap().to_be_bytes());
+    let held: Vec<_> = (0..3 * LOOKED_AT).map(|number| connections.enter(from(number)).expect("a place")).collect();
+    let mut newcomers = Vec::new();
+    for number in 0..6 {
+        second().await;
+        newcomers.push(connections.enter(source(number)).expect("room is made"));
+    }
+    let mut thirds: Vec<_> = gone(&held).iter().map(|index| index / LOOKED_AT).collect();
+    assert_eq!(thirds.len(), 6);
+    thirds.dedup();
+    assert_eq!(thirds, [0, 1, 2], "every part of them has its turn");
 }

@@ -41,13 +41,14 @@ enum Occupation {
     /// And then a byte every now and then.
     SlowBody,
     LongPoll,
+    LongPollOverHttp2,
     /// Over HTTP/2, from a client without a window.
     UnreadAnswer,
     /// Over HTTP/2, from a client that answers pings and asks nothing more.
     Pings,
 }
 
-const ALL: [Occupation; 9] = [
+const ALL: [Occupation; 10] = [
     Occupation::BeforeTls,
     Occupation::AfterTls,
     Occupation::Silent,
@@ -55,6 +56,7 @@ const ALL: [Occupation; 9] = [
     Occupation::HalfABody,
     Occupation::SlowBody,
     Occupation::LongPoll,
+    Occupation::LongPollOverHttp2,
     Occupation::UnreadAnswer,
     Occupation::Pings,
 ];
@@ -154,8 +156,8 @@ impl Stage {
             Occupation::HalfAHead => "GET /healthz HTTP/1.1\r\nhost:".into(),
             Occupation::HalfABody | Occupation::SlowBody => relay(100_000) + &"x".repeat(20_000),
             Occupation::LongPoll => "GET /v1/instances?model=model&wait=30 HTTP/1.1\r\nhost: gateway\r\n\r\n".into(),
-            Occupation::UnreadAnswer | Occupation::Pings => {
-                return self.occupy_over_http_2(source, how == Occupation::UnreadAnswer).await;
+            Occupation::LongPollOverHttp2 | Occupation::UnreadAnswer | Occupation::Pings => {
+                return self.occupy_over_http_2(source, how).await;
             }
         };
         if how == Occupation::BeforeTls {
@@ -172,15 +174,19 @@ impl Stage {
         }));
     }
 
-    async fn occupy_over_http_2(&mut self, source: u8, is_unread: bool) {
+    async fn occupy_over_http_2(&mut self, source: u8, how: Occupation) {
         let stream = self.connect(source, true).await;
-        let window = if is_unread { 0 } else { 65_535 };
+        let window = if how == Occupation::UnreadAnswer { 0 } else { 65_535 };
+        let is_poll = how == Occupation::LongPollOverHttp2;
+        let path = if is_poll { "/v1/instances?model=model&wait=30" } else { "/healthz" };
         let mut builder = h2::client::Builder::new();
         let (mut requests, connection) =
             builder.initial_window_size(window).handshake::<_, Bytes>(stream).await.unwrap();
         let driving = tokio::spawn(async move { drop(connection.await) });
-        let request = Request::get("http://gateway/healthz").body(()).unwrap();
-        let answer = requests.send_request(request, true).unwrap().0.await;
+        let request = Request::get(format!("http://gateway{path}")).body(()).unwrap();
+        let answer = requests.send_request(request, true).unwrap().0;
+        // A poll has no answer yet; that it has arrived shows in its memory.
+        let answer = if is_poll { Err(answer) } else { Ok(answer.await) };
         self.tasks.push(tokio::spawn(async move {
             let _ended = driving.await;
             drop((requests, answer));
