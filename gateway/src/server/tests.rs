@@ -26,15 +26,19 @@ type Serving = (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>);
 
 /// A gateway without instances, on a port of its own.
 async fn start(tls: Option<TlsAcceptor>) -> Serving {
-    start_with(gateway(), Front { tls, ..Front::default() }).await
+    start_with(gateway(), Front { tls, ..Front::default() }, LIMITS).await
 }
 
+/// As few places, and times in which nothing ends by itself.
+const PATIENT: ServerLimits =
+    ServerLimits { header_read: Duration::from_secs(300), answer: Duration::from_secs(300), ..LIMITS };
+
 /// The same with `gateway` behind `front`.
-async fn start_with(gateway: Arc<Gateway>, front: Front) -> Serving {
+async fn start_with(gateway: Arc<Gateway>, front: Front, limits: ServerLimits) -> Serving {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, is_shutdown) = watch::channel(false);
-    let serving = tokio::spawn(serve_clients(listener, front, gateway, LIMITS, is_shutdown));
+    let serving = tokio::spawn(serve_clients(listener, front, gateway, limits, is_shutdown));
     (address, shutdown, serving)
 }
 
@@ -129,7 +133,7 @@ async fn until_kept(gateway: &Gateway, bytes: u64) {
 #[tokio::test]
 async fn a_request_is_paid_for_until_its_answer_was_taken_and_a_window_as_long_as_its_connection() {
     let gateway = gateway();
-    let (address, _shutdown, _serving) = start_with(Arc::clone(&gateway), Front::default()).await;
+    let (address, _shutdown, _serving) = start_with(Arc::clone(&gateway), Front::default(), PATIENT).await;
     let tcp = TcpStream::connect(address).await.unwrap();
     // A window into which the answer does not fit: what is left of it lies in HTTP/2, and nobody reads it from its body.
     let (mut requests, connection) =

@@ -22,7 +22,7 @@ async fn status_of(address: SocketAddr, request: &[u8]) -> String {
 async fn started() -> (Serving, String, Wire) {
     let (gateway, manifest, wire) = (gateway(), Who::new(1).manifest(0, None), Wire::connect().await);
     gateway.fleet.accept(&instance(), wire.trusted(&manifest, 1, Duration::from_secs(300)));
-    (start_with(gateway, Front::default()).await, manifest.digest().to_string(), wire)
+    (start_with(gateway, Front::default(), PATIENT).await, manifest.digest().to_string(), wire)
 }
 
 #[tokio::test]
@@ -94,11 +94,11 @@ async fn a_length_beyond_all_lengths_is_no_large_head() {
 #[tokio::test]
 async fn one_host_is_expected_at_both_listeners() {
     let gateway = gateway();
-    let (clients, _shutdown, _serving) = start_with(Arc::clone(&gateway), Front::default()).await;
+    let (clients, _shutdown, _serving) = start_with(Arc::clone(&gateway), Front::default(), PATIENT).await;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let operator = listener.local_addr().unwrap();
     let (_keep, is_shutdown) = watch::channel(false);
-    tokio::spawn(serve_operator(listener, gateway, LIMITS, is_shutdown));
+    tokio::spawn(serve_operator(listener, gateway, PATIENT, is_shutdown));
     for address in [clients, operator] {
         for (hosts, status) in [
             ("host: gateway\r\n", "HTTP/1.1 200 OK"),

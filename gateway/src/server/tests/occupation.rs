@@ -305,7 +305,7 @@ async fn what_one_source_moves_gives_way_to_another_source_and_not_to_its_own() 
             let mut written = stream.write_all(head.as_bytes()).await;
             while written.is_ok() {
                 written = stream.write_all(chunk.as_bytes()).await;
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(3)).await;
             }
         }));
     }
