@@ -11,7 +11,10 @@ use serde::Deserialize;
 use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
 use crate::breaker::BreakerLimits;
+use crate::budget;
 use crate::hold::HoldLimits;
+use crate::pace::{self, Pace};
+use crate::source::{Network, Proxies};
 
 /// A number of the configuration, named by its key: dotted where it stands in a table.
 const fn bound(name: &'static str, default: u64, least: u64, most: u64) -> Limit {
@@ -31,10 +34,13 @@ const HOLD: Limit = shared("hold.seconds", limits::HOLD_SECONDS);
 const MAX_HOLD: Limit = bound("hold.max_seconds", limits::HOLD_SECONDS.most, 0, limits::HOLD_SECONDS.most);
 const TENANT_REQUESTS: Limit = shared("hold.tenant_requests", limits::HELD_REQUESTS_PER_TENANT);
 const TENANT_BYTES: Limit = shared("hold.tenant_bytes", limits::HELD_BYTES_PER_TENANT);
-const TOTAL_BYTES: Limit = shared("hold.total_bytes", limits::HELD_BYTES);
+const BUDGET: Limit = shared("budget.bytes", limits::HELD_BYTES);
+const HEALTH: Limit = bound("health_seconds", 5, 1, 300);
 const SEALED_BODY: Limit = shared("limits.sealed_body_bytes", limits::SEALED_BODY_BYTES);
 const CONNECTIONS: Limit = bound("limits.connections", 1_024, 1, 65_536);
+const OPERATOR_CONNECTIONS: Limit = bound("limits.operator_connections", 64, 1, 1_024);
 const STREAMS: Limit = bound("limits.streams_per_connection", 128, 1, 65_536);
+const LONG_POLLS: Limit = bound("limits.long_polls", 256, 4, 65_536);
 const CONNECT: Limit = bound("timeouts.connect_seconds", 5, 1, 60);
 const ATTEST: Limit = bound("timeouts.attest_seconds", 30, 1, 120);
 const HEADER_READ: Limit = bound("timeouts.header_read_seconds", 10, 1, 120);
@@ -55,10 +61,13 @@ pub const BOUNDS: &[Limit] = &[
     MAX_HOLD,
     TENANT_REQUESTS,
     TENANT_BYTES,
-    TOTAL_BYTES,
+    BUDGET,
+    HEALTH,
     SEALED_BODY,
     CONNECTIONS,
+    OPERATOR_CONNECTIONS,
     STREAMS,
+    LONG_POLLS,
     CONNECT,
     ATTEST,
     HEADER_READ,
@@ -96,6 +105,8 @@ pub struct Config {
     pub channel_age: Duration,
     /// Before an address that did not answer, or was rejected, is tried again.
     pub retry: Duration,
+    /// Between two questions whether an instance takes requests.
+    pub health: Duration,
     /// The longest manifest life that is accepted.
     pub max_manifest_life: Duration,
     /// How long a request is held when it does not say.
@@ -104,22 +115,28 @@ pub struct Config {
     pub max_hold: Duration,
     /// How much may be held.
     pub hold_limits: HoldLimits,
+    /// The memory that clients may make the gateway keep.
+    pub budget_bytes: u64,
     /// The largest sealed request, and the largest sealed answer.
     pub max_sealed_bytes: u64,
     /// Clients' connections at a time.
     pub max_connections: u64,
+    /// Connections of the operator's tools at a time.
+    pub max_operator_connections: u64,
     /// Requests at a time on one HTTP/2 connection of a client.
     pub max_streams: u64,
+    /// Clients that wait for an instance at a time.
+    pub max_long_polls: u64,
+    /// Who may connect for others, and says for whom by the PROXY protocol, version 2.
+    pub proxies: Proxies,
     /// TCP, TLS and HTTP/2 set-up towards an instance.
     pub connect_timeout: Duration,
     /// One answer with evidence.
     pub attest_timeout: Duration,
     /// A client's request head, and its TLS handshake.
     pub header_read_timeout: Duration,
-    /// Between two pieces of a client's body.
-    pub body_idle_timeout: Duration,
-    /// From the release of a request to its last byte.
-    pub upload_timeout: Duration,
+    /// How a client has to send its request, and to take its answer.
+    pub pace: Pace,
     /// From the last byte released to the end of the answer.
     pub answer_timeout: Duration,
     /// For requests in flight after SIGTERM.
@@ -188,6 +205,19 @@ pub enum ConfigError {
     AddressTwice(Address),
     /// There are too many addresses, or none.
     InstanceCount(usize),
+    /// A proxy is no address and no prefix.
+    Proxy(String),
+    /// The memory for clients does not go round.
+    Budget {
+        /// What is configured.
+        given: u64,
+        /// What the other limits need.
+        needed: u64,
+        /// Connections, of clients and of the operator.
+        connections: u64,
+        /// The longest request.
+        sealed_body: u64,
+    },
     /// Two numbers contradict each other.
     Contradiction(&'static str),
 }
@@ -203,6 +233,19 @@ impl fmt::Display for ConfigError {
             Self::Address(text) => {
                 write!(f, "instance `{text}` is not an address: expected `host:port`, for example `10.0.0.7:8443`")
             }
+            Self::Proxy(text) => {
+                write!(
+                    f,
+                    "proxy `{text}` is not understood: expected an address or a prefix, `10.0.0.7` or `10.0.0.0/24`"
+                )
+            }
+            Self::Budget { given, needed, connections, sealed_body } => write!(
+                f,
+                "`budget.bytes = {given}` is too little: {connections} connections (`limits.connections` and \
+                 `limits.operator_connections`) of {} bytes each, and twice `limits.sealed_body_bytes = {sealed_body}`, need \
+                 {needed}",
+                budget::FLOOR_BYTES
+            ),
             Self::AddressTwice(address) => write!(f, "instance `{address}` is listed twice: remove one"),
             Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
             Self::Contradiction(what) => f.write_str(what),
@@ -235,6 +278,8 @@ impl Config {
             }
             instances.push(address);
         }
+        let network = |text: String| Network::parse(&text).ok_or(ConfigError::Proxy(text));
+        let proxies = file.proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);
         let config = Self {
             listen: file.listen,
@@ -253,16 +298,23 @@ impl Config {
             hold_limits: HoldLimits {
                 tenant_requests: take(TENANT_REQUESTS, file.hold.tenant_requests)?,
                 tenant_bytes: take(TENANT_BYTES, file.hold.tenant_bytes)?,
-                total_bytes: take(TOTAL_BYTES, file.hold.total_bytes)?,
             },
+            budget_bytes: take(BUDGET, file.budget.bytes)?,
             max_sealed_bytes: take(SEALED_BODY, file.limits.sealed_body_bytes)?,
             max_connections: take(CONNECTIONS, file.limits.connections)?,
+            max_operator_connections: take(OPERATOR_CONNECTIONS, file.limits.operator_connections)?,
             max_streams: take(STREAMS, file.limits.streams_per_connection)?,
+            max_long_polls: take(LONG_POLLS, file.limits.long_polls)?,
+            proxies: Proxies::new(proxies),
+            health: seconds(HEALTH, file.health_seconds)?,
             connect_timeout: seconds(CONNECT, file.timeouts.connect_seconds)?,
             attest_timeout: seconds(ATTEST, file.timeouts.attest_seconds)?,
             header_read_timeout: seconds(HEADER_READ, file.timeouts.header_read_seconds)?,
-            body_idle_timeout: seconds(BODY_IDLE, file.timeouts.body_idle_seconds)?,
-            upload_timeout: seconds(UPLOAD, file.timeouts.upload_seconds)?,
+            pace: Pace {
+                window: seconds(BODY_IDLE, file.timeouts.body_idle_seconds)?,
+                window_bytes: pace::WINDOW_BYTES,
+                whole: seconds(UPLOAD, file.timeouts.upload_seconds)?,
+            },
             answer_timeout: seconds(ANSWER, file.timeouts.answer_seconds)?,
             drain_timeout: seconds(DRAIN, file.timeouts.drain_seconds)?,
             breaker: BreakerLimits {
@@ -281,7 +333,31 @@ impl Config {
                 "`hold.seconds` is more than `hold.max_seconds`: the default must be allowed",
             ));
         }
+        config.check_budget()?;
         Ok(config)
+    }
+
+    /// Connections of both listeners.
+    pub fn all_connections(&self) -> u64 {
+        self.max_connections.saturating_add(self.max_operator_connections)
+    }
+
+    /// The limits of this configuration, with the instances of `newer`: what a reload makes of them.
+    #[must_use]
+    pub fn with_instances_of(&self, newer: &Self) -> Self {
+        Self { instances: newer.instances.clone(), ..self.clone() }
+    }
+
+    /// The budget has room for the floor of every connection, and beside them for the longest request: of which one connection
+    /// may take half.
+    fn check_budget(&self) -> Result<(), ConfigError> {
+        let connections = self.all_connections();
+        let floors = connections.saturating_mul(budget::FLOOR_BYTES);
+        let needed = floors.saturating_add(self.max_sealed_bytes.saturating_mul(2));
+        if self.budget_bytes >= needed {
+            return Ok(());
+        }
+        Err(ConfigError::Budget { given: self.budget_bytes, needed, connections, sealed_body: self.max_sealed_bytes })
     }
 
     /// The keys and tables that `newer` writes otherwise and that only a restart takes.
@@ -307,13 +383,18 @@ struct File {
     #[serde(default)]
     endorsements: Vec<PathBuf>,
     instances: Vec<String>,
+    #[serde(default)]
+    proxies: Vec<String>,
     receipt_key: Option<PathBuf>,
     reattest_seconds: Option<u64>,
     channel_age_seconds: Option<u64>,
     retry_seconds: Option<u64>,
+    health_seconds: Option<u64>,
     max_manifest_life_seconds: Option<u64>,
     #[serde(default)]
     hold: HoldTable,
+    #[serde(default)]
+    budget: BudgetTable,
     #[serde(default)]
     limits: LimitsTable,
     #[serde(default)]
@@ -329,7 +410,12 @@ struct HoldTable {
     max_seconds: Option<u64>,
     tenant_requests: Option<u64>,
     tenant_bytes: Option<u64>,
-    total_bytes: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BudgetTable {
+    bytes: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -337,7 +423,9 @@ struct HoldTable {
 struct LimitsTable {
     sealed_body_bytes: Option<u64>,
     connections: Option<u64>,
+    operator_connections: Option<u64>,
     streams_per_connection: Option<u64>,
+    long_polls: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -360,98 +448,4 @@ struct BreakerTable {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALLEST: &str =
-        "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\ninstances = ['a:1']\n";
-
-    fn error_of(text: &str) -> String {
-        Config::parse(text, Path::new("")).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_smallest_configuration_has_the_defaults_of_the_table() {
-        let config = Config::parse(SMALLEST, Path::new("/etc/teegate")).unwrap();
-        assert_eq!(config.reattest, Duration::from_secs(120));
-        assert_eq!(config.channel_age, Duration::from_secs(300));
-        assert_eq!(config.hold_limits.tenant_requests, 256);
-        assert_eq!(config.policy, Path::new("/etc/teegate/p.toml"));
-        assert!(BOUNDS.iter().all(|bound| (bound.least..=bound.most).contains(&bound.default)));
-    }
-
-    #[test]
-    fn the_example_shows_every_key_with_its_default() {
-        let example: toml::Table = include_str!("../example.toml").parse().unwrap();
-        for bound in BOUNDS {
-            let shown = match bound.name.split_once('.') {
-                Some((table, key)) => &example[table][key],
-                None => &example[bound.name],
-            };
-            assert_eq!(
-                shown.as_integer().and_then(|shown| u64::try_from(shown).ok()),
-                Some(bound.default),
-                "{}",
-                bound.name
-            );
-        }
-        Config::parse(include_str!("../example.toml"), Path::new("")).unwrap();
-    }
-
-    #[test]
-    fn every_bound_is_kept_at_both_ends() {
-        for bound in BOUNDS {
-            for (value, is_accepted) in [(bound.least, true), (bound.most, true), (bound.most + 1, false)] {
-                let given = take(*bound, Some(value));
-                assert_eq!(given.is_ok(), is_accepted, "{} = {value}", bound.name);
-            }
-            if let Some(below) = bound.least.checked_sub(1) {
-                assert!(matches!(take(*bound, Some(below)), Err(ConfigError::OutOfBounds(_))), "{}", bound.name);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        for (line, said) in [
-            ("reattest_second = 3\n", "unknown field `reattest_second`"),
-            ("reattest_seconds = 3601\n", "`reattest_seconds = 3601` is out of bounds: expected 1 to 3600"),
-            (
-                "reattest_seconds = 60\nchannel_age_seconds = 30\n",
-                "`reattest_seconds` is more than `channel_age_seconds`",
-            ),
-            ("[hold]\nsecond = 1\n", "unknown field `second`"),
-            ("[hold]\nseconds = 121\n", "`hold.seconds = 121` is out of bounds: expected 0 to 120"),
-            ("[hold]\nmax_seconds = 5\n", "`hold.seconds` is more than `hold.max_seconds`"),
-        ] {
-            let message = error_of(&format!("{SMALLEST}{line}"));
-            assert!(message.contains(said), "{message}");
-        }
-    }
-
-    #[test]
-    fn what_a_reload_does_not_take_is_named() {
-        let config = |more: &str| Config::parse(&format!("{SMALLEST}{more}"), Path::new("")).unwrap();
-        let old = config("retry_seconds = 7\n[hold]\nseconds = 5\n");
-        let newer = config("endorsements = ['crl']\nreattest_seconds = 60\n[hold]\nseconds = 6\n");
-        let mut named = old.needs_restart(&newer);
-        named.sort_unstable();
-        assert_eq!(named, ["hold", "reattest_seconds", "retry_seconds"]);
-        assert!(old.needs_restart(&old).is_empty());
-    }
-
-    #[test]
-    fn addresses_are_checked() {
-        for (list, said) in [
-            ("[]", "0 instances are listed"),
-            ("['a']", "instance `a` is not an address"),
-            ("['a:99999']", "instance `a:99999` is not an address"),
-            ("['a b:1']", "instance `a b:1` is not an address"),
-            ("['a:1', 'a:1']", "instance `a:1` is listed twice"),
-        ] {
-            let message = error_of(&SMALLEST.replace("['a:1']", list));
-            assert!(message.contains(said), "{message}");
-        }
-        assert_eq!(Address::parse("[::1]:8443").unwrap().as_str(), "[::1]:8443");
-    }
-}
+mod tests;

@@ -60,6 +60,8 @@ pub(crate) struct Route {
     claim: Option<Claim>,
     offer: Option<Arc<Trusted<Offer>>>,
     is_silent: bool,
+    /// Whether it has said that it takes no more for now, and over which connection.
+    full_over: Option<u64>,
     is_draining: bool,
     is_conflicted: bool,
 }
@@ -116,9 +118,28 @@ impl Route {
         }
     }
 
+    /// The newest manifest that this address proved.
+    pub(crate) fn newest(&self) -> Option<&Arc<ManifestBytes>> {
+        self.claim.as_ref()?.newest()
+    }
+
+    /// The epoch evidence that it showed.
+    pub(crate) fn offer(&self) -> Option<&Arc<Trusted<Offer>>> {
+        self.offer.as_ref()
+    }
+
     /// Whether it did not answer when it was asked last.
     pub(crate) fn is_silent(&self) -> bool {
         self.is_silent
+    }
+
+    /// Whether the instance says that it takes no more for now. It speaks for itself over its attested connection, so it can only
+    /// take itself out; another connection has to say so again.
+    pub(crate) fn is_full(&self) -> bool {
+        match &self.verdict {
+            Verdict::Attested(backend) => self.full_over == Some(backend.once().link_id()),
+            Verdict::Rejected(_) | Verdict::None => false,
+        }
     }
 
     /// The manifest with `digest`, if this address proved it and it is not a thing of the past.
@@ -352,6 +373,21 @@ impl Fleet {
         self.announce();
     }
 
+    /// The instance at an address says over connection `link` whether it takes requests. True when that is news.
+    pub fn heard(&self, address: &Address, link: u64, is_full: bool) -> bool {
+        let is_news = {
+            let mut state = self.write();
+            let Some(route) = state.routes.get_mut(address) else { return false };
+            let was_full = route.full_over == Some(link);
+            route.full_over = is_full.then_some(link);
+            was_full != is_full
+        };
+        if is_news {
+            self.announce();
+        }
+        is_news
+    }
+
     /// Takes the addresses of a new list: what is new is pending, what is missing drains. Returns what is new.
     pub fn set_addresses(&self, addresses: &[Address]) -> Vec<Address> {
         let mut added = Vec::new();
@@ -392,29 +428,6 @@ impl Fleet {
         }
         self.announce();
         true
-    }
-
-    /// Up to one offer for each attested instance that runs `model`, or any model, and that clients may seal to now.
-    pub fn offers(&self, model: Option<&str>) -> Vec<Arc<Trusted<Offer>>> {
-        let now = self.clock.now();
-        let state = self.read();
-        let mut offers: Vec<(Identity, Arc<Trusted<Offer>>)> = Vec::new();
-        for route in state.routes.values() {
-            let (Standing::Attested(_), Some(offer)) = (route.standing(&now, state.appraisal.version), &route.offer)
-            else {
-                continue;
-            };
-            let Ok(offered) = offer.at(&now) else { continue };
-            let manifest = offered.manifest();
-            let runs = model.is_none_or(|name| manifest.manifest().model(name, None).is_some());
-            if runs
-                && manifest.manifest().may_seal(now.wall.seconds())
-                && offers.iter().all(|(known, _)| *known != identity(manifest))
-            {
-                offers.push((identity(manifest), Arc::clone(offer)));
-            }
-        }
-        offers.into_iter().map(|(_, offer)| offer).collect()
     }
 }
 

@@ -1,5 +1,6 @@
-//! The hold: sealed requests that may not be released yet wait here, bounded in number and bytes, per tenant and in all,
-//! until the release predicate holds or their time is over (DESIGN section 4). Nothing of a held request has been sent.
+//! The hold: sealed requests that may not be released yet wait here, bounded in number and bytes for each tenant, until the
+//! release predicate holds or their time is over (DESIGN section 4). Nothing of a held request has been sent. The memory is that
+//! of whoever sent it ([`crate::budget`]).
 //!
 //! Waiting is woken by changes of the fleet, never by polling.
 
@@ -9,19 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// In whose name a request is held, limited and counted. Version 1 has one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Tenant(&'static str);
-
-impl Tenant {
-    /// Everyone, as long as requests carry no admission credential.
-    pub const DEFAULT: Self = Self("default");
-
-    /// Its name, as metrics and the audit trail show it.
-    pub fn name(self) -> &'static str {
-        self.0
-    }
-}
+use crate::caller::{Caller, Tenant};
+use crate::source::Source;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +20,6 @@ pub struct HoldLimits {
     pub tenant_requests: u64,
     /// Sealed bytes of one tenant.
     pub tenant_bytes: u64,
-    /// Sealed bytes of all tenants.
-    pub total_bytes: u64,
 }
 
 /// There is no room for another request, or for more bytes of one.
@@ -47,14 +35,14 @@ pub struct Hold {
 
 #[derive(Debug, Default)]
 struct Used {
-    bytes: u64,
     tenants: HashMap<Tenant, Share>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Share {
     requests: u64,
     bytes: u64,
+    sources: HashMap<Source, u64>,
 }
 
 impl Hold {
@@ -63,17 +51,23 @@ impl Hold {
         Self { limits, used: Mutex::default() }
     }
 
-    /// Takes a place for a request of which `bytes` have come; dropping the place gives it back.
-    pub fn enter(self: &Arc<Self>, tenant: Tenant, bytes: u64) -> Result<Place, Full> {
+    /// Takes a place for a request of which `bytes` have come; dropping the place gives it back. Of the places of its tenant a
+    /// source may have twice as many as are still free: there is one for whoever comes from elsewhere.
+    pub fn enter(self: &Arc<Self>, caller: &Caller, bytes: u64) -> Result<Place, Full> {
+        let Caller { tenant, source, .. } = *caller;
         {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
             let share = used.tenants.entry(tenant).or_default();
-            if share.requests >= self.limits.tenant_requests {
+            let requests = share.requests.saturating_add(1);
+            let free = self.limits.tenant_requests.checked_sub(requests).ok_or(Full)?;
+            let own = share.sources.entry(source).or_default();
+            let after = own.saturating_add(1);
+            if after > 1 && after > free.saturating_mul(2) {
                 return Err(Full);
             }
-            share.requests += 1;
+            (*own, share.requests) = (after, requests);
         }
-        let mut place = Place { hold: Arc::clone(self), tenant, bytes: 0 };
+        let mut place = Place { hold: Arc::clone(self), tenant, source, bytes: 0 };
         place.grow_to(bytes)?;
         Ok(place)
     }
@@ -81,7 +75,8 @@ impl Hold {
     /// Requests and bytes that wait now.
     pub fn usage(&self) -> (u64, u64) {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        (used.tenants.values().map(|share| share.requests).sum(), used.bytes)
+        let shares = used.tenants.values();
+        shares.fold((0, 0), |(requests, bytes), share| (requests + share.requests, bytes + share.bytes))
     }
 }
 
@@ -90,6 +85,7 @@ impl Hold {
 pub struct Place {
     hold: Arc<Hold>,
     tenant: Tenant,
+    source: Source,
     bytes: u64,
 }
 
@@ -98,15 +94,11 @@ impl Place {
     pub fn grow_to(&mut self, bytes: u64) -> Result<(), Full> {
         let more = bytes.saturating_sub(self.bytes);
         let mut used = self.hold.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.bytes.saturating_add(more) > self.hold.limits.total_bytes {
-            return Err(Full);
-        }
         let share = used.tenants.entry(self.tenant).or_default();
         if share.bytes.saturating_add(more) > self.hold.limits.tenant_bytes {
             return Err(Full);
         }
         share.bytes = share.bytes.saturating_add(more);
-        used.bytes = used.bytes.saturating_add(more);
         self.bytes = self.bytes.saturating_add(more);
         Ok(())
     }
@@ -115,10 +107,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut used = self.hold.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.bytes = used.bytes.saturating_sub(self.bytes);
         let Some(share) = used.tenants.get_mut(&self.tenant) else { return };
         share.bytes = share.bytes.saturating_sub(self.bytes);
         share.requests = share.requests.saturating_sub(1);
+        if let Some(own) = share.sources.get_mut(&self.source) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                share.sources.remove(&self.source);
+            }
+        }
         if share.requests == 0 {
             used.tenants.remove(&self.tenant);
         }
@@ -145,31 +142,59 @@ pub async fn wait_until<T>(
     }
 }
 
+/// Waits until `has_changed` says so, asking it again after every change.
+pub async fn wait_until_changed(changes: &mut watch::Receiver<u64>, has_changed: impl Fn() -> bool) {
+    loop {
+        changes.borrow_and_update();
+        if has_changed() || changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    fn hold() -> Arc<Hold> {
-        Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100, total_bytes: 150 }))
+    fn hold(tenant_requests: u64) -> Arc<Hold> {
+        Arc::new(Hold::new(HoldLimits { tenant_requests, tenant_bytes: 100 }))
+    }
+
+    fn caller(tenant: Tenant, source: u8) -> Caller {
+        Caller::new(tenant, Source::V4([10, 0, 0, source]))
     }
 
     #[test]
     fn number_and_bytes_are_bounded_and_given_back() {
-        let hold = hold();
-        let first = hold.enter(Tenant::DEFAULT, 60).unwrap();
-        assert_eq!(hold.enter(Tenant::DEFAULT, 41).unwrap_err(), Full, "bytes of the tenant");
+        let hold = hold(2);
+        let enter = |source, bytes| hold.enter(&caller(Tenant::DEFAULT, source), bytes);
+        let first = enter(1, 60).unwrap();
+        assert_eq!(enter(2, 41).unwrap_err(), Full, "bytes of the tenant");
         assert_eq!(hold.usage(), (1, 60), "a refused request leaves no trace");
-        let mut second = hold.enter(Tenant::DEFAULT, 0).unwrap();
-        assert_eq!(hold.enter(Tenant::DEFAULT, 0).unwrap_err(), Full, "number of the tenant");
+        let mut second = enter(2, 0).unwrap();
+        assert_eq!(enter(3, 0).unwrap_err(), Full, "number of the tenant");
         assert_eq!(second.grow_to(41), Err(Full));
         assert_eq!(second.grow_to(40), Ok(()));
-        let other = Tenant("other");
-        assert_eq!(hold.enter(other, 51).unwrap_err(), Full, "bytes in all");
-        let third = hold.enter(other, 50).unwrap();
+        let third = hold.enter(&caller(Tenant::named("other"), 1), 100).unwrap();
+        assert_eq!(hold.usage(), (3, 200), "another tenant has its own");
         drop((first, second, third));
         assert_eq!(hold.usage(), (0, 0));
+        assert!(hold.used.lock().unwrap().tenants.is_empty());
+    }
+
+    #[test]
+    fn one_source_leaves_places_to_another() {
+        let hold = hold(90);
+        let fill = |source| {
+            let places = std::iter::from_fn(|| hold.enter(&caller(Tenant::DEFAULT, source), 0).ok());
+            places.collect::<Vec<_>>()
+        };
+        let (greedy, other, last) = (fill(1), fill(2), fill(3));
+        assert_eq!((greedy.len(), other.len(), last.len()), (60, 20, 6));
+        drop(greedy);
+        assert_eq!(fill(3).len(), 40, "beside the 6 that it has");
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,14 +12,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use teegate_gateway::budget::Budget;
 use teegate_gateway::clock::Clock;
 use teegate_gateway::config::{Address, Config};
 use teegate_gateway::fleet::Fleet;
+use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
 use teegate_gateway::metrics::Metrics;
+use teegate_gateway::open_files;
+use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
-use teegate_gateway::route::{Gateway, RouteLimits};
-use teegate_gateway::server::{ServerLimits, serve_clients, serve_operator, tls_acceptor};
+use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
+use teegate_gateway::tls::tls_acceptor;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
 use teegate_gateway::watch::{WatchSettings, watch};
 use teegate_protocol::receipt::ReceiptKey;
@@ -27,6 +31,9 @@ use teegate_verifier::{BoundTo, Endorsements, Policy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// Requests at a time on one HTTP/2 connection of the operator's tools.
+const OPERATOR_STREAMS: u64 = 8;
 
 const USAGE: &str = "usage: teegate-gateway --config FILE";
 
@@ -83,6 +90,8 @@ fn log_filter() -> Result<EnvFilter, Failure> {
 
 async fn run(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
+    let open_files = open_files::raise();
+    open_files::fits(&config, open_files)?;
     let (policy, endorsements) = load_policy(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
@@ -103,6 +112,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },
         reattest: config.reattest,
         retry: config.retry,
+        health: config.health,
         drain: config.drain_timeout,
     };
     watch_all(config.instances.clone(), &fleet, &watching, &metrics);
@@ -110,6 +120,8 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
         hold: Arc::new(Hold::new(config.hold_limits)),
+        budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
+        polls: Polls::new(config.max_long_polls),
         metrics: Arc::clone(&metrics),
         receipt_key,
         limits: RouteLimits {
@@ -117,8 +129,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
             hold: config.hold,
             max_hold: config.max_hold,
             forward: ForwardLimits {
-                body_idle: config.body_idle_timeout,
-                upload: config.upload_timeout,
+                pace: config.pace,
                 answer: config.answer_timeout,
                 max_answer_bytes: config.max_sealed_bytes,
             },
@@ -131,6 +142,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
         header_read: config.header_read_timeout,
         answer: config.answer_timeout,
     };
+    let operator_limits =
+        ServerLimits { connections: config.max_operator_connections, streams: OPERATOR_STREAMS, ..limits };
+    let front = Front { tls, proxies: Arc::new(config.proxies.clone()) };
     let (shutdown, is_shutdown) = tokio::sync::watch::channel(false);
     let (stop_operator, is_operator_stopped) = tokio::sync::watch::channel(false);
     // Whoever reads the announcement may signal at once.
@@ -145,13 +159,13 @@ async fn run(path: &Path) -> Result<(), Failure> {
         (terminate, interrupt)
     });
     announce(&listener, &operator, &gateway)?;
-    let clients = tokio::spawn(serve_clients(listener, tls, Arc::clone(&gateway), limits, is_shutdown));
-    tokio::spawn(serve_operator(operator, Arc::clone(&gateway), limits, is_operator_stopped));
+    let clients = tokio::spawn(serve_clients(listener, front, Arc::clone(&gateway), limits, is_shutdown));
+    tokio::spawn(serve_operator(operator, Arc::clone(&gateway), operator_limits, is_operator_stopped));
 
     let reloading = async {
         loop {
             let _ = hangup.recv().await;
-            reload(path, &config, &fleet, &watching, &metrics).await;
+            reload(path, &config, open_files, &fleet, &watching, &metrics).await;
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -180,8 +194,16 @@ fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettin
 }
 
 /// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
-async fn reload(path: &Path, running: &Config, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
+async fn reload(
+    path: &Path,
+    running: &Config,
+    open_files: u64,
+    fleet: &Arc<Fleet>,
+    settings: &WatchSettings,
+    metrics: &Arc<Metrics>,
+) {
     let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
+        open_files::fits(&running.with_instances_of(&config), open_files)?;
         let (policy, endorsements) = load_policy(&config)?;
         Ok((config, policy, endorsements))
     });

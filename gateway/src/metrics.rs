@@ -21,9 +21,28 @@ pub struct Metrics {
     sealed_in: AtomicU64,
     sealed_out: AtomicU64,
     conflicts: AtomicU64,
-    connections: AtomicU64,
+    clients: Places,
+    operator: Places,
     held: Histogram,
     answered: Histogram,
+}
+
+/// One of the two listeners.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// The clients'.
+    Clients,
+    /// The operator's.
+    Operator,
+}
+
+/// What became of the connections of one listener.
+#[derive(Debug, Default)]
+struct Places {
+    open: AtomicU64,
+    accepted: AtomicU64,
+    displaced: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// A gauge that is read when it is asked for.
@@ -80,9 +99,32 @@ impl Metrics {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A client connected.
-    pub fn connected(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+    /// A connection has a place.
+    pub fn seated(&self, listener: Listener) {
+        self.places(listener).accepted.fetch_add(1, Ordering::Relaxed);
+        self.places(listener).open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub fn left(&self, listener: Listener) {
+        self.places(listener).open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection had to make room for another.
+    pub fn displaced(&self, listener: Listener) {
+        self.places(listener).displaced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// No room could be made for a connection.
+    pub fn refused(&self, listener: Listener) {
+        self.places(listener).refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn places(&self, listener: Listener) -> &Places {
+        match listener {
+            Listener::Clients => &self.clients,
+            Listener::Operator => &self.operator,
+        }
     }
 
     /// How long a request was held.
@@ -132,11 +174,23 @@ impl Metrics {
             &self.upstream,
             |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
         );
+        let (clients, operator) = (&self.clients, &self.operator);
+        for (name, kind, help, of_clients, of_operator) in [
+            ("connections", "gauge", "connections that are open", &clients.open, &operator.open),
+            ("connection_total", "counter", "connections that had a place", &clients.accepted, &operator.accepted),
+            ("displaced_total", "counter", "connections that made room", &clients.displaced, &operator.displaced),
+            ("refused_total", "counter", "connections without room", &clients.refused, &operator.refused),
+        ] {
+            let name = format!("teegate_gateway_{name}");
+            head(&mut text, &name, kind, help);
+            for (listener, value) in [("clients", of_clients), ("operator", of_operator)] {
+                line(&mut text, &name, &labels(&[("listener", listener)]), value.load(Ordering::Relaxed));
+            }
+        }
         for (name, help, value) in [
             ("teegate_gateway_released_bytes_total", "sealed bytes sent to instances", &self.sealed_in),
             ("teegate_gateway_answered_bytes_total", "sealed bytes passed back to clients", &self.sealed_out),
             ("teegate_gateway_identity_conflict_total", "conflicts of identity seen", &self.conflicts),
-            ("teegate_gateway_client_connection_total", "connections of clients", &self.connections),
         ] {
             head(&mut text, name, "counter", help);
             line(&mut text, name, "", value.load(Ordering::Relaxed));

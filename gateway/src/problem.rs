@@ -1,11 +1,15 @@
 //! From error to answer: one exhaustive match. An unsealed problem is a diagnostic, never truth; it says whether the request may
 //! have been executed, so that nobody sends again what may have happened already (DESIGN section 3).
 
+use std::fmt;
 use std::time::Duration;
 
 use teegate_protocol::problem::{Problem, ProblemKind};
 
+use crate::budget::NoMemory;
 use crate::hold::Full;
+use crate::offers::NoSuchModel;
+use crate::polls::TooMany;
 use crate::proxy::NotForwarded;
 use crate::release::Refusal;
 use crate::trust::NotOpened;
@@ -18,12 +22,16 @@ pub enum RouteError {
     Refused(Refusal),
     /// No room to hold it.
     Full(Full),
-    /// It could not be received while it was held.
-    Held(UploadError),
+    /// It could not be received before it was released.
+    Upload(UploadError),
+    /// No memory for one more request of this client's.
+    NoMemory(NoMemory),
+    /// As many clients wait for an instance as may.
+    Polls(TooMany),
+    /// Instances are attested, and none of them serves the model.
+    UnknownModel(NoSuchModel),
     /// Forwarding failed.
     NotForwarded(NotForwarded),
-    /// The request announces more than is accepted.
-    TooLarge(UploadError),
     /// The request is not what this endpoint takes.
     Malformed(&'static str),
     /// The content type is not the one of a sealed request.
@@ -71,15 +79,17 @@ pub fn say(error: &RouteError) -> Said {
     let plain = |status, name, detail| Said::Plain { status, name, detail, allow: None };
     Said::Problem(match error {
         RouteError::Refused(refusal) => refused(refusal),
-        RouteError::Full(Full) => busy("the hold is full", Duration::from_secs(1)),
-        RouteError::Held(error) | RouteError::TooLarge(error) => undelivered(*error, false),
-        RouteError::NotForwarded(NotForwarded::Empty) => return plain(400, "malformed", "the sealed request is empty"),
+        RouteError::Full(Full) => busy("the hold is full", SOON),
+        RouteError::Upload(error) => return undelivered(*error, false),
+        RouteError::NoMemory(error) | RouteError::NotForwarded(NotForwarded::NoMemory(error)) => busy(error, SOON),
+        RouteError::Polls(TooMany) => busy("as many clients wait for an instance as may: ask again", SOON),
+        RouteError::UnknownModel(model) => Problem::new(ProblemKind::UnknownModel).with_detail(model),
         RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lapsed | NotOpened::Lost(_))) => {
             Problem::new(ProblemKind::NoAttestedInstance)
                 .with_detail("the instance did not take the request; nothing was sent")
         }
         RouteError::NotForwarded(NotForwarded::NoRoom) => {
-            busy("too many requests wait for their answers from this instance", Duration::from_secs(1))
+            busy("too many requests wait for their answers from this instance", SOON)
         }
         RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left }) => {
             let detail = "the instance is not attested any more under the policy in force";
@@ -90,12 +100,14 @@ pub fn say(error: &RouteError) -> Said {
         RouteError::NotForwarded(NotForwarded::Deadline { bytes_left }) => {
             outcome(Problem::new(ProblemKind::Deadline).with_detail("the instance did not answer in time"), *bytes_left)
         }
-        RouteError::NotForwarded(NotForwarded::Idle { bytes_left }) => {
-            let detail = "the rest of the request did not arrive in time";
+        RouteError::NotForwarded(NotForwarded::Late { bytes_left }) => {
+            let detail = "the request did not reach the instance in time";
             outcome(Problem::new(ProblemKind::Deadline).with_detail(detail), *bytes_left)
         }
-        RouteError::NotForwarded(NotForwarded::Upload { error, bytes_left }) => undelivered(*error, *bytes_left),
-        RouteError::Draining => busy("this gateway is shutting down", Duration::from_secs(1)),
+        RouteError::NotForwarded(NotForwarded::Upload { error, bytes_left }) => {
+            return undelivered(*error, *bytes_left);
+        }
+        RouteError::Draining => busy("this gateway is shutting down", SOON),
         RouteError::Malformed(detail) => return plain(400, "malformed", detail),
         RouteError::MediaType => {
             return plain(415, "media-type", "expected one header field `content-type: message/ohttp-req`");
@@ -121,26 +133,31 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::NoInstance => problem(ProblemKind::NoAttestedInstance).with_retry_after(1),
         Refusal::Rejected(checks) => problem(ProblemKind::EvidenceRejected).with_checks(checks.iter().copied()),
         Refusal::Resting(time) => busy("the instance has failed repeatedly and rests", *time),
+        Refusal::Occupied => busy(refusal, SOON),
     }
 }
 
 /// A sealed request is opened only when its last byte has arrived, so one that did not arrive was not executed; `deadline`
 /// leaves the question open all the same where bytes have left.
-fn undelivered(error: UploadError, bytes_left: bool) -> Problem {
-    match error {
+fn undelivered(error: UploadError, bytes_left: bool) -> Said {
+    let malformed = |detail| Said::Plain { status: 400, name: "malformed", detail, allow: None };
+    Said::Problem(match error {
         UploadError::TooLarge { .. } => Problem::new(ProblemKind::TooLarge).with_detail(error),
-        UploadError::Broken | UploadError::Idle => {
-            outcome(Problem::new(ProblemKind::Deadline).with_detail(error), bytes_left)
-        }
-        UploadError::Full => busy("the hold is full", Duration::from_secs(1)),
-    }
+        UploadError::Malformed => return malformed("the framing of the body is malformed: its chunks or its trailers"),
+        UploadError::Ended => return malformed("the body ended early"),
+        UploadError::TooSlow => outcome(Problem::new(ProblemKind::Deadline).with_detail(error), bytes_left),
+        UploadError::Full | UploadError::NoMemory => busy(error, SOON),
+    })
 }
 
 fn outcome(problem: Problem, bytes_left: bool) -> Problem {
     if bytes_left { problem.unknown_outcome() } else { problem }
 }
 
-fn busy(detail: &'static str, retry_after: Duration) -> Problem {
+/// Where nobody can know better.
+const SOON: Duration = Duration::from_secs(1);
+
+fn busy(detail: impl fmt::Display, retry_after: Duration) -> Problem {
     let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).max(1);
     Problem::new(ProblemKind::Busy).with_detail(detail).with_retry_after(seconds)
 }
@@ -168,7 +185,13 @@ mod tests {
             (RouteError::Refused(Refusal::Rejected(vec!["snp.policy.debug"])), "evidence-rejected", 503, Executed::No),
             (RouteError::Refused(Refusal::Resting(Duration::from_secs(9))), "busy", 503, Executed::No),
             (RouteError::Full(Full), "busy", 503, Executed::No),
-            (RouteError::TooLarge(UploadError::TooLarge { most: 1 }), "too-large", 413, Executed::No),
+            (RouteError::Refused(Refusal::Occupied), "busy", 503, Executed::No),
+            (RouteError::NoMemory(NoMemory), "busy", 503, Executed::No),
+            (RouteError::Polls(TooMany), "busy", 503, Executed::No),
+            (RouteError::UnknownModel(NoSuchModel::default()), "unknown-model", 404, Executed::No),
+            (RouteError::Upload(UploadError::TooLarge { most: 1 }), "too-large", 413, Executed::No),
+            (RouteError::Upload(UploadError::TooSlow), "deadline", 504, Executed::No),
+            (RouteError::Upload(UploadError::NoMemory), "busy", 503, Executed::No),
             (
                 RouteError::NotForwarded(NotForwarded::Withdrawn { bytes_left: false }),
                 "policy-changed",

@@ -5,39 +5,39 @@
 //! The permit is shown for the head and for every piece that is queued, and goes back only when all of that has left this
 //! process: if it is withdrawn before, the connection is shut. After the first byte nothing is tried again.
 
-use std::fmt;
+use std::error::Error;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use bytes::{Buf as _, Bytes};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::Body;
 use teegate_protocol::headers::{OHTTP_PATH, OHTTP_REQUEST};
 use teegate_protocol::receipt::CiphertextDigest;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::breaker::Trial;
+use crate::answer::{AnswerBody, Coming};
+use crate::attempt::Attempt;
+use crate::budget::{Charge, NoMemory};
 use crate::clock::Clock;
-use crate::config::Address;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::peer::Peer;
 use crate::release::{Permit, Withdrawn};
-use crate::trust::{Backend, NotOpened, Opened, Outlet, Trusted};
+use crate::sending::Unfinished;
+use crate::trust::{ANSWER_WINDOW_BYTES, Backend, NotOpened, Opened, Outlet, Room, Trusted};
+use crate::turns::{Place, Readiness};
 use crate::upload::{Upload, UploadError};
 
 /// How long a forwarded request may take.
 #[derive(Clone, Copy, Debug)]
 pub struct ForwardLimits {
-    /// Between two pieces of the client's body, and for the instance to take one.
-    pub body_idle: Duration,
-    /// From the release of a request to its last byte.
-    pub upload: Duration,
+    /// How the client has to send its request, and to take its answer. In one window the instance takes a piece.
+    pub pace: Pace,
     /// From the last byte released to the end of the answer.
     pub answer: Duration,
     /// The longest answer.
@@ -86,39 +86,13 @@ pub enum NotForwarded {
         /// Whether a part of the request had been sent.
         bytes_left: bool,
     },
-    /// The client delivered nothing for too long.
-    Idle {
+    /// The request had not reached the instance in its time: the one was slow to take it, or the other to send it.
+    Late {
         /// Whether a part of the request had been sent.
         bytes_left: bool,
     },
-    /// The client's request is empty.
-    Empty,
-}
-
-/// One try of one instance, to be told how it went. Dropped untold, it was a client's doing, or nobody's.
-pub struct Attempt {
-    /// Which instance.
-    pub address: Address,
-    /// Its circuit breaker's leave.
-    pub trial: Option<Trial>,
-    /// Where it is counted.
-    pub metrics: Arc<Metrics>,
-}
-
-impl Attempt {
-    fn answered(self) {
-        self.metrics.upstream(&self.address, "answered");
-        if let Some(trial) = self.trial {
-            trial.answered();
-        }
-    }
-
-    fn failed(self, outcome: &'static str) {
-        self.metrics.upstream(&self.address, outcome);
-        if let Some(trial) = self.trial {
-            trial.failed(Instant::now());
-        }
-    }
+    /// There is no memory for the answer. Nothing was sent.
+    NoMemory(NoMemory),
 }
 
 /// Sends the request and waits for the head of the answer.
@@ -127,10 +101,14 @@ pub async fn forward<B: Body<Data = Bytes> + Unpin>(
     permit: Permit,
     attempt: Attempt,
     upload: &mut Upload<B>,
+    peer: &Peer,
     clock: &Clock,
     limits: ForwardLimits,
-) -> Result<Answer, NotForwarded> {
-    let error = match exchange(trusted, permit, upload, clock, limits, &attempt.metrics).await {
+) -> Result<Answer, NotForwarded>
+where
+    B::Error: Error + 'static,
+{
+    let error = match exchange(trusted, permit, upload, peer, clock, limits, &attempt.metrics).await {
         Ok(exchanged) => return Ok(exchanged.answer(attempt, limits)),
         Err(error) => error,
     };
@@ -147,12 +125,32 @@ pub async fn forward<B: Body<Data = Bytes> + Unpin>(
                 | NotForwarded::NoRoom
                 | NotForwarded::Withdrawn { .. }
                 | NotForwarded::Upload { .. }
-                | NotForwarded::Idle { .. }
-                | NotForwarded::Empty => {}
+                | NotForwarded::Late { .. }
+                | NotForwarded::NoMemory(_) => {}
             }
             Err(error)
         }
     }
+}
+
+/// A place at the instance, when its turn has come. A request that is still arriving goes on to arrive meanwhile, and counts as
+/// one that is all here as soon as it is.
+async fn place_for<B: Body<Data = Bytes> + Unpin>(
+    upload: &mut Upload<B>,
+    trusted: &Trusted<Backend>,
+    peer: &Peer,
+) -> Result<Room, NotForwarded>
+where
+    B::Error: Error + 'static,
+{
+    if upload.readiness() != Some(Readiness::Whole) {
+        tokio::select! {
+            biased;
+            room = trusted.room(peer.caller(), Readiness::Arriving) => return room.map_err(NotForwarded::NotOpened),
+            all = upload.gather_all() => all.map_err(|error| NotForwarded::Upload { error, bytes_left: false })?,
+        }
+    }
+    trusted.room(peer.caller(), Readiness::Whole).await.map_err(NotForwarded::NotOpened)
 }
 
 /// A request that went out, and the head of its answer.
@@ -160,7 +158,9 @@ struct Exchanged {
     head: Response<RecvStream>,
     /// If the answer came before the end of the request, resetting the stream would cut the answer off, too.
     rest: Unfinished,
-    place: OwnedSemaphorePermit,
+    place: Place,
+    /// The client's room for the answer.
+    room: Charge,
     released: Option<CiphertextDigest>,
     released_bytes: u64,
     took: Duration,
@@ -171,28 +171,22 @@ async fn exchange<B: Body<Data = Bytes> + Unpin>(
     trusted: &Trusted<Backend>,
     mut permit: Permit,
     upload: &mut Upload<B>,
+    peer: &Peer,
     clock: &Clock,
     limits: ForwardLimits,
     metrics: &Arc<Metrics>,
-) -> Result<Exchanged, NotForwarded> {
-    // No stream is opened for a client that is still about to send: most requests are complete before they take one.
-    let begun = tokio::select! {
-        biased;
-        () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
-        begun = timeout(limits.body_idle, upload.begin()) => begun,
-    };
-    match begun {
-        Err(_) => return Err(NotForwarded::Idle { bytes_left: false }),
-        Ok(Err(error)) => return Err(NotForwarded::Upload { error, bytes_left: false }),
-        Ok(Ok(true)) => return Err(NotForwarded::Empty),
-        Ok(Ok(false)) => {}
-    }
+) -> Result<Exchanged, NotForwarded>
+where
+    B::Error: Error + 'static,
+{
+    let answer_room = peer.charge(ANSWER_WINDOW_BYTES.into()).map_err(NotForwarded::NoMemory)?;
     let room = tokio::select! {
         biased;
         () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
-        room = timeout(limits.answer, trusted.room()) => room,
+        room = timeout(limits.answer, place_for(upload, trusted, peer)) => room,
     };
-    let room = room.map_err(|_| NotForwarded::NoRoom)?.map_err(NotForwarded::NotOpened)?;
+    let room = room.map_err(|_| NotForwarded::NoRoom)??;
+    let _works = peer.activity().works();
     if permit.link_id() != trusted.once().link_id() {
         return Err(NotForwarded::Withdrawn { bytes_left: false });
     }
@@ -213,9 +207,9 @@ async fn exchange<B: Body<Data = Bytes> + Unpin>(
         biased;
         // An answer before the end of the request is a refusal: the rest need not be sent.
         head = &mut answer => Ok(Some(head)),
-        sent = timeout(limits.upload, outgoing.send(upload, limits.body_idle)) => match sent {
+        sent = timeout(limits.pace.whole, outgoing.send(upload, limits.pace.window)) => match sent {
             Ok(sent) => sent.map(|()| None),
-            Err(_) => Err(NotForwarded::Idle { bytes_left: outgoing.bytes > 0 }),
+            Err(_) => Err(NotForwarded::Late { bytes_left: outgoing.bytes > 0 }),
         },
     };
     // Where nothing was sent it may be tried again: with all of it.
@@ -238,25 +232,21 @@ async fn exchange<B: Body<Data = Bytes> + Unpin>(
     let head = head.map_err(|error| lost(error, released_bytes))?;
     let took = clock.now().mono.saturating_duration_since(start);
     metrics.answered_after(took);
-    Ok(Exchanged { head, rest, place, released, released_bytes, took, deadline })
+    Ok(Exchanged { head, rest, place, room: answer_room, released, released_bytes, took, deadline })
 }
 
 impl Exchanged {
     /// The answer, whose body is read from now on, however slowly the client takes it.
     fn answer(self, attempt: Attempt, limits: ForwardLimits) -> Answer {
-        let Self { head, rest, place, released, released_bytes, took, deadline } = self;
+        let Self { head, rest, place, room, released, released_bytes, took, deadline } = self;
         let (parts, stream) = head.into_parts();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let metrics = Arc::clone(&attempt.metrics);
-        let (to_client, pieces) = mpsc::channel(PIECES_KEPT);
-        let is_over = stream.is_end_stream();
-        let left = limits.max_answer_bytes;
-        let pump = Pump { stream, left, deadline, is_client_waited_for: false, attempt, _rest: rest, _place: place };
-        tokio::spawn(pump.run(to_client));
+        let ForwardLimits { pace, max_answer_bytes: most, .. } = limits;
+        let coming = Coming { stream, announced, most, deadline, pace, room, attempt, rest, place };
         Answer {
             status: parts.status,
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
-            body: AnswerBody { pieces, announced, is_over, metrics },
+            body: coming.pass_on(),
             released,
             released_bytes,
             took,
@@ -290,21 +280,6 @@ struct Outgoing {
     piece: Bytes,
     bytes: u64,
     metrics: Arc<Metrics>,
-}
-
-/// The sending half of a stream. Unless it was finished, dropping it takes back what HTTP/2 has not begun to write.
-struct Unfinished {
-    stream: SendStream<Bytes>,
-    is_finished: bool,
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            // Unlike a stream that is merely dropped, one that is reset forgets what is queued.
-            self.stream.send_reset(Reason::CANCEL);
-        }
-    }
 }
 
 /// How long a change of policy waits for what a request has queued already.
@@ -341,22 +316,24 @@ impl Outgoing {
         &mut self,
         upload: &mut Upload<B>,
         idle: Duration,
-    ) -> Result<(), NotForwarded> {
+    ) -> Result<(), NotForwarded>
+    where
+        B::Error: Error + 'static,
+    {
         loop {
             let bytes_left = self.bytes > 0;
             let piece = tokio::select! {
                 biased;
                 () = self.escort.permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
-                piece = timeout(idle, upload.next_piece()) => piece,
+                piece = upload.next_piece() => piece,
             };
             match piece {
-                Err(_) => return Err(NotForwarded::Idle { bytes_left }),
-                Ok(Err(error)) => return Err(NotForwarded::Upload { error, bytes_left }),
-                Ok(Ok(Some(piece))) => {
+                Err(error) => return Err(NotForwarded::Upload { error, bytes_left }),
+                Ok(Some(piece)) => {
                     self.piece = piece;
-                    self.send_piece(idle).await?;
+                    self.send_piece(upload, idle).await?;
                 }
-                Ok(Ok(None)) => {
+                Ok(None) => {
                     self.write(Bytes::new(), true)?;
                     self.stream.is_finished = true;
                     return Ok(());
@@ -365,8 +342,16 @@ impl Outgoing {
         }
     }
 
-    /// Writes as much as the instance and the socket have room for, until the piece is gone.
-    async fn send_piece(&mut self, idle: Duration) -> Result<(), NotForwarded> {
+    /// Writes as much as the instance and the socket have room for, until the piece is gone. What comes meanwhile is read: where
+    /// it would lie otherwise, a byte costs many.
+    async fn send_piece<B: Body<Data = Bytes> + Unpin>(
+        &mut self,
+        upload: &mut Upload<B>,
+        idle: Duration,
+    ) -> Result<(), NotForwarded>
+    where
+        B::Error: Error + 'static,
+    {
         while !self.piece.is_empty() {
             self.stream.stream.reserve_capacity(self.piece.len());
             let bytes_left = self.bytes > 0;
@@ -375,6 +360,7 @@ impl Outgoing {
                 biased;
                 () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
                 capacity = timeout(idle, poll_fn(|context| stream.poll_capacity(context))) => capacity,
+                error = upload.fill() => return Err(NotForwarded::Upload { error, bytes_left }),
             };
             let capacity = match capacity {
                 Err(_) => return Err(NotForwarded::Deadline { bytes_left }),
@@ -405,141 +391,4 @@ impl Outgoing {
 
 fn lost(error: h2::Error, bytes: u64) -> NotForwarded {
     if bytes > 0 { NotForwarded::Lost(error) } else { NotForwarded::NotOpened(NotOpened::Lost(error)) }
-}
-
-/// Reads the enclave's body, bounded in time and length, and gives its place at the instance back at the end of that: a client
-/// that does not read cannot keep it.
-struct Pump {
-    stream: RecvStream,
-    left: u64,
-    deadline: Instant,
-    is_client_waited_for: bool,
-    attempt: Attempt,
-    _rest: Unfinished,
-    _place: OwnedSemaphorePermit,
-}
-
-/// A piece of the answer; `None` at its end.
-type Passed = Result<Option<Bytes>, BrokenAnswer>;
-
-/// So many pieces of an answer may wait for the client, and one word on how it ended.
-const PIECES_KEPT: usize = 4;
-
-impl Pump {
-    async fn run(mut self, to_client: mpsc::Sender<Passed>) {
-        // The last word never waits for the client.
-        let Ok(last_word) = to_client.clone().reserve_owned().await else { return };
-        let passed = tokio::select! {
-            biased;
-            () = to_client.closed() => return,
-            passed = timeout_at(self.deadline, self.pass(&to_client)) => passed.unwrap_or(Err(BrokenAnswer::Deadline)),
-        };
-        match &passed {
-            Ok(()) => self.attempt.answered(),
-            // It is the client that was too slow.
-            Err(BrokenAnswer::Deadline) if self.is_client_waited_for => {}
-            Err(broken) => self.attempt.failed(broken.outcome()),
-        }
-        last_word.send(passed.map(|()| None));
-    }
-
-    async fn pass(&mut self, to_client: &mpsc::Sender<Passed>) -> Result<(), BrokenAnswer> {
-        while let Some(data) = self.stream.data().await {
-            let data = data.map_err(BrokenAnswer::Lost)?;
-            let length = data.len();
-            self.left =
-                self.left.checked_sub(u64::try_from(length).unwrap_or(u64::MAX)).ok_or(BrokenAnswer::TooLong)?;
-            self.is_client_waited_for = true;
-            if to_client.send(Ok(Some(data))).await.is_err() {
-                // The client is gone, which ends all of this.
-                return std::future::pending().await;
-            }
-            self.is_client_waited_for = false;
-            self.stream.flow_control().release_capacity(length).map_err(BrokenAnswer::Lost)?;
-        }
-        Ok(())
-    }
-}
-
-/// The enclave's body, passed on as it comes.
-pub struct AnswerBody {
-    pieces: mpsc::Receiver<Passed>,
-    announced: Option<u64>,
-    is_over: bool,
-    metrics: Arc<Metrics>,
-}
-
-/// The answer broke off; the client sees an incomplete body.
-#[derive(Debug)]
-pub enum BrokenAnswer {
-    /// The connection to the instance was lost.
-    Lost(h2::Error),
-    /// It is longer than is accepted.
-    TooLong,
-    /// It did not end in time.
-    Deadline,
-}
-
-impl BrokenAnswer {
-    /// As metrics show it.
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Lost(_) => "answer-lost",
-            Self::TooLong => "answer-too-long",
-            Self::Deadline => "answer-deadline",
-        }
-    }
-}
-
-impl fmt::Display for BrokenAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lost(error) => write!(f, "the instance was lost during its answer: {error}"),
-            Self::TooLong => f.write_str("the answer of the instance is longer than is accepted"),
-            Self::Deadline => f.write_str("the answer of the instance did not end in time"),
-        }
-    }
-}
-
-impl std::error::Error for BrokenAnswer {}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BrokenAnswer;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
-        let this = self.get_mut();
-        if this.is_over {
-            return Poll::Ready(None);
-        }
-        match ready!(this.pieces.poll_recv(context)) {
-            Some(Ok(Some(data))) => {
-                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                this.announced = this.announced.map(|announced| announced.saturating_sub(length));
-                this.metrics.answered_bytes(length);
-                Poll::Ready(Some(Ok(Frame::data(data))))
-            }
-            Some(Ok(None)) => {
-                this.is_over = true;
-                Poll::Ready(None)
-            }
-            Some(Err(broken)) => {
-                this.is_over = true;
-                Poll::Ready(Some(Err(broken)))
-            }
-            // The pump ended without a word, which it does only with the process.
-            None => {
-                this.is_over = true;
-                Poll::Ready(Some(Err(BrokenAnswer::Deadline)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_over
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.announced.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
 }

@@ -59,6 +59,8 @@ pub enum Refusal {
     Rejected(Vec<&'static str>),
     /// Its instance has failed several times and is left alone for so long.
     Resting(Duration),
+    /// Its instance says that it takes no more, and no other is free.
+    Occupied,
 }
 
 impl fmt::Display for Refusal {
@@ -68,6 +70,9 @@ impl fmt::Display for Refusal {
             Self::Reseal => f.write_str("the instance is not attested any more, others are: seal to one of them"),
             Self::NoInstance => f.write_str("no instance is attested"),
             Self::Rejected(checks) => write!(f, "the evidence was rejected by {}", checks.join(", ")),
+            Self::Occupied => {
+                f.write_str("every attested instance that could serve says that it takes no more for now")
+            }
             Self::Resting(time) => write!(f, "the instance has failed repeatedly and rests for {} s", time.as_secs()),
         }
     }
@@ -81,6 +86,7 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
     let mut rejected: Option<Vec<&'static str>> = None;
     let mut resting: Option<Duration> = None;
     let (mut is_known, mut is_draining, mut is_pending, mut is_silent) = (false, false, false, true);
+    let mut is_occupied = false;
     for (address, route) in &state.routes {
         let Some(manifest) = route.manifest(digest) else { continue };
         if now.wall.seconds() >= manifest.manifest().not_after {
@@ -88,6 +94,7 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
         }
         is_known = true;
         match route.standing(&now, version) {
+            Standing::Attested(_) if route.is_full() => is_occupied = true,
             Standing::Attested(backend) => {
                 let breaker = state.breaker(&identity(manifest));
                 match breaker.map(|breaker| breaker.admit(now.mono)).transpose() {
@@ -120,24 +127,26 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
         }
     }
     let others = Others::of(&state, &now, digest);
+    let elsewhere = others.elsewhere();
     if let Some(time) = resting {
-        return Admission::Refuse(if others.any_attested { Refusal::Reseal } else { Refusal::Resting(time) });
+        return Admission::Refuse(if others.any_free { Refusal::Reseal } else { Refusal::Resting(time) });
     }
-    match (is_known, state.former(digest)) {
-        (false, Some(Former::Past)) => Admission::Refuse(Refusal::Stale),
+    if is_occupied {
+        return Admission::Refuse(if others.any_free { Refusal::Reseal } else { Refusal::Occupied });
+    }
+    match (is_known, state.former(digest), elsewhere) {
+        (false, Some(Former::Past), _) => Admission::Refuse(Refusal::Stale),
         // A key that died with its instance does not come back, but the client can be told only where to go instead.
-        (false, Some(Former::Gone)) => others.refuse_or_wait(Refusal::Reseal),
-        (false, None) => others.refuse_or_wait(Refusal::Stale),
+        (false, Some(Former::Gone), Some(elsewhere)) => Admission::Refuse(elsewhere),
+        (false, None, Some(_)) => Admission::Refuse(Refusal::Stale),
+        // Nobody is attested: what the client asks for may be among those to come.
+        (false, Some(Former::Gone) | None, None) => Admission::Wait(others.none()),
         // It has been asked and does not answer: whoever can should go elsewhere.
-        (true, _) if is_pending && is_silent && others.any_attested => Admission::Refuse(Refusal::Reseal),
+        (true, _, Some(elsewhere)) if is_pending && is_silent => Admission::Refuse(elsewhere),
         // Its connection was lost or its proof has lapsed: the next check may be a moment away.
-        (true, _) if is_pending => Admission::Wait(if others.any_attested { Refusal::Reseal } else { others.none() }),
-        (true, _) => match rejected {
-            Some(_) if others.any_attested => Admission::Refuse(Refusal::Reseal),
-            Some(checks) => Admission::Wait(Refusal::Rejected(checks)),
-            None if is_draining && others.any_attested => Admission::Refuse(Refusal::Reseal),
-            None => Admission::Wait(others.none()),
-        },
+        (true, _, elsewhere) if is_pending => Admission::Wait(elsewhere.unwrap_or_else(|| others.none())),
+        (true, _, Some(elsewhere)) if rejected.is_some() || is_draining => Admission::Refuse(elsewhere),
+        (true, _, _) => Admission::Wait(rejected.map_or_else(|| others.none(), Refusal::Rejected)),
     }
 }
 
@@ -152,16 +161,22 @@ pub fn pointless_after(fleet: &Fleet, digest: &ManifestDigest) -> Option<Instant
 /// What the fleet offers beside the instance with one manifest, and why it offers nothing where it does not.
 struct Others {
     any_attested: bool,
+    /// Of these, whether any takes requests.
+    any_free: bool,
     any_pending: bool,
     rejected: Vec<&'static str>,
 }
 
 impl Others {
     fn of(state: &State, now: &Now, digest: &ManifestDigest) -> Self {
-        let mut others = Self { any_attested: false, any_pending: false, rejected: Vec::new() };
+        let mut others = Self { any_attested: false, any_free: false, any_pending: false, rejected: Vec::new() };
         for route in state.routes.values() {
             match route.standing(now, state.appraisal.version) {
-                Standing::Attested(_) => others.any_attested |= route.manifest(digest).is_none(),
+                Standing::Attested(_) => {
+                    let is_other = route.manifest(digest).is_none();
+                    others.any_attested |= is_other;
+                    others.any_free |= is_other && !route.is_full();
+                }
                 Standing::Pending | Standing::Draining(_) => others.any_pending = true,
                 Standing::Rejected(checks) => {
                     for check in checks {
@@ -175,14 +190,16 @@ impl Others {
         others
     }
 
-    /// Somebody is attested: say where the client stands. Nobody is: what it asks for may be among those to come.
-    fn refuse_or_wait(&self, refusal: Refusal) -> Admission {
-        if self.any_attested { Admission::Refuse(refusal) } else { Admission::Wait(self.none()) }
+    /// Where a client may go instead, or that whoever is there takes no more; nothing where nobody is attested.
+    fn elsewhere(&self) -> Option<Refusal> {
+        self.any_attested.then_some(if self.any_free { Refusal::Reseal } else { Refusal::Occupied })
     }
 
-    /// Why nobody is attested.
+    /// Why nobody can be sent to.
     fn none(&self) -> Refusal {
-        if self.rejected.is_empty() || self.any_pending {
+        if self.any_attested && !self.any_free {
+            Refusal::Occupied
+        } else if self.rejected.is_empty() || self.any_pending {
             Refusal::NoInstance
         } else {
             Refusal::Rejected(self.rejected.clone())

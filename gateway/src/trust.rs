@@ -20,21 +20,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Envelope, EvidenceKind};
-use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH};
-use teegate_protocol::manifest::{ManifestBytes, SpkiDigest};
+use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
+use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
 use teegate_protocol::receipt::EvidenceDigest;
 use teegate_verifier::{Endorsements, Evidence, Policy, Rejection, ReportData, UnixTime, verify};
 use tokio::time::Instant;
 
+pub(crate) use self::link::ANSWER_WINDOW_BYTES;
 use self::link::Link;
 pub use self::link::{LinkSettings, NoAnswer, Opened, Room};
 pub use self::outlet::{Outlet, Ticket};
+use crate::caller::Caller;
 use crate::clock::{Clock, Now};
 use crate::config::Address;
+use crate::turns::Readiness;
 
 /// What evidence is appraised against. A new policy is a new version; what was judged under another one does not count.
 #[derive(Debug)]
@@ -151,9 +155,9 @@ pub enum NotOpened {
 }
 
 impl Trusted<Backend> {
-    /// Waits until one more request has room on the connection. Nothing is written, so nothing is judged.
-    pub(crate) async fn room(&self) -> Result<Room, NotOpened> {
-        self.once().link.room().await.map_err(NotOpened::Lost)
+    /// Waits until one more request of `caller` has room on the connection. Nothing is written, so nothing is judged.
+    pub(crate) async fn room(&self, caller: &Caller, readiness: Readiness) -> Result<Room, NotOpened> {
+        self.once().link.room(caller, readiness).await.map_err(NotOpened::Lost)
     }
 
     /// Opens a stream for one sealed request, at once: the only way by which one can reach an enclave.
@@ -170,7 +174,15 @@ impl Trusted<Backend> {
 #[derive(Debug)]
 pub struct Offer {
     manifest: Arc<ManifestBytes>,
-    envelope: Box<RawValue>,
+    listed: Bytes,
+}
+
+/// What a list of instances says of one.
+#[derive(Serialize)]
+struct Listed<'a> {
+    manifest: ManifestDigest,
+    /// The envelope, read once and passed on as it is.
+    envelope: &'a RawValue,
 }
 
 impl Offer {
@@ -179,9 +191,9 @@ impl Offer {
         &self.manifest
     }
 
-    /// The envelope, JSON, read once and passed on as it is.
-    pub fn envelope(&self) -> &RawValue {
-        &self.envelope
+    /// What a list of instances says of it, JSON, written once: its manifest's digest and its envelope.
+    pub fn listed(&self) -> &Bytes {
+        &self.listed
     }
 }
 
@@ -279,12 +291,26 @@ impl Candidate {
         let envelope = answer.map_err(|error| self.doubt(error))?;
         let judged = self.judge(envelope, Expected::Epoch, appraisal, lives, clock).await?;
         Ok(Trusted {
-            subject: Offer { manifest: Arc::new(judged.manifest), envelope: judged.envelope },
+            subject: Offer { manifest: Arc::new(judged.manifest), listed: judged.listed },
             policy_version: appraisal.version,
             checked_at,
             fresh_until: checked_at + lives.channel_age,
             valid_until: judged.valid_until,
         })
+    }
+
+    /// Asks whether the instance takes requests: 503 is a no, 200 a yes. Whatever else comes says nothing.
+    pub async fn is_full(&self) -> Result<bool, NoAnswer> {
+        match self.link.ask(Method::GET, HEALTH_PATH, Bytes::new()).await {
+            Ok(_) => Ok(false),
+            Err(NoAnswer::Status(StatusCode::SERVICE_UNAVAILABLE)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells its connection from every other one.
+    pub fn link_id(&self) -> u64 {
+        self.link.id()
     }
 
     /// Silence is no verdict. An answer that cannot be an envelope is one.
@@ -324,7 +350,7 @@ enum Expected {
 
 struct Judged {
     manifest: ManifestBytes,
-    envelope: Box<RawValue>,
+    listed: Bytes,
     evidence_digest: EvidenceDigest,
     valid_until: UnixTime,
 }
@@ -374,8 +400,10 @@ fn judge(
     let valid_until = attested.valid_until().min(UnixTime::from_seconds(manifest.manifest().not_after));
     let evidence_digest = EvidenceDigest::of(bytes);
     let text = envelope.to_json().map_err(|error| refuse("envelope.form", &error))?;
-    let envelope = serde_json::from_slice(&text).map_err(|error| refuse("envelope.form", &error))?;
-    Ok(Judged { manifest, envelope, evidence_digest, valid_until })
+    let envelope: &RawValue = serde_json::from_slice(&text).map_err(|error| refuse("envelope.form", &error))?;
+    let listed = serde_json::to_vec(&Listed { manifest: *manifest.digest(), envelope });
+    let listed = listed.map_err(|error| refuse("envelope.form", &error))?.into();
+    Ok(Judged { manifest, listed, evidence_digest, valid_until })
 }
 
 fn refused_by(rejection: &Rejection) -> Refused {

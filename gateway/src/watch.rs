@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Address;
 use crate::fleet::Fleet;
+use crate::health;
 use crate::metrics::Metrics;
 use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings};
 
@@ -26,6 +27,8 @@ pub struct WatchSettings {
     pub reattest: Duration,
     /// Before an address that did not answer, or was rejected, is tried again.
     pub retry: Duration,
+    /// Between two questions whether an instance takes requests.
+    pub health: Duration,
     /// For requests in flight once the address is to be left.
     pub drain: Duration,
 }
@@ -80,7 +83,7 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
                 settings.retry
             }
         };
-        if !rest(address, pause, version, candidate.as_ref(), fleet).await {
+        if !rest(address, pause, version, candidate.as_ref(), fleet, settings).await {
             return;
         }
     }
@@ -100,7 +103,8 @@ enum Next {
     Soon,
 }
 
-/// One round: a channel check, then the epoch evidence for clients.
+/// One round: a channel check, then the epoch evidence for clients. The connection stays from one round to the next as long as
+/// it lasts, whatever a round brought: an enclave serves those first that have had an answer before.
 async fn check(
     address: &Address,
     candidate: &mut Option<Candidate>,
@@ -123,6 +127,8 @@ async fn check(
     if !fleet.accept(address, backend) {
         return Ok(Next::Soon);
     }
+    // Before clients are shown it, so that nobody is shown an instance that has said no.
+    health::ask(address, current, fleet).await;
     let offer = match current.epoch_evidence(appraisal, settings.lives, fleet.clock()).await {
         Ok(offer) => offer,
         Err(doubt @ Doubt::Distrust(_)) => return Err(doubt),
@@ -159,6 +165,7 @@ async fn rest(
     version: u64,
     candidate: Option<&Candidate>,
     fleet: &Arc<Fleet>,
+    settings: &WatchSettings,
 ) -> bool {
     let mut changes = fleet.changes();
     let closed = async {
@@ -182,6 +189,7 @@ async fn rest(
             fleet.announce();
         }
         () = changed => {}
+        () = health::keep_asking(address, candidate, fleet, settings.health) => {}
     }
     !fleet.is_draining(address)
 }
@@ -205,146 +213,4 @@ fn jittered(pause: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use teegate_verifier::Endorsements;
-
-    use super::*;
-    use crate::breaker::BreakerLimits;
-    use crate::fleet::Standing;
-    use crate::hold::wait_until;
-    use crate::release::{Admission, Refusal, admit};
-    use crate::trust::forged::{Enclave, LIVES, appraisal, honest, platform};
-    use crate::trust::testing::clock;
-
-    /// Far more than anything here takes; whatever is waited for is an event.
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    fn settings() -> WatchSettings {
-        WatchSettings {
-            link: LinkSettings::new(PATIENCE, PATIENCE).unwrap(),
-            lives: LIVES,
-            reattest: Duration::from_millis(20),
-            retry: Duration::from_millis(20),
-            drain: Duration::ZERO,
-        }
-    }
-
-    fn watched(enclave: &Enclave) -> Arc<Fleet> {
-        let (metrics, appraisal) = (Arc::new(Metrics::default()), appraisal());
-        let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
-        let addresses = [enclave.address.clone()];
-        let (policy, endorsements) = (appraisal.policy.clone(), appraisal.endorsements.clone());
-        let fleet = Arc::new(Fleet::new(&addresses, policy, endorsements, clock(), breaker, Arc::clone(&metrics)));
-        tokio::spawn(watch(enclave.address.clone(), Arc::clone(&fleet), settings(), metrics));
-        fleet
-    }
-
-    /// Waits until `condition` holds for the fleet.
-    async fn until(fleet: &Arc<Fleet>, what: &str, condition: impl Fn() -> bool) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let reached = wait_until(&mut fleet.changes(), deadline, || condition().then_some(())).await;
-        assert!(reached.is_some(), "{what}");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn an_instance_that_fails_its_next_check_is_rejected_at_once_and_may_come_back() {
-        let is_debug = Arc::new(AtomicBool::new(false));
-        let enclave = {
-            let is_debug = Arc::clone(&is_debug);
-            Enclave::start(move |who, challenge| {
-                let platform = if is_debug.load(Ordering::SeqCst) { platform().debug() } else { platform() };
-                honest(who, &platform, challenge)
-            })
-            .await
-        };
-        let fleet = watched(&enclave);
-        until(&fleet, "offered", || !fleet.offers(None).is_empty()).await;
-        let digest = *enclave.who.manifest(0, None).digest();
-        let Admission::Release(release) = admit(&fleet, &digest) else { panic!("attested") };
-        let mut permit = release.permit;
-        is_debug.store(true, Ordering::SeqCst);
-        permit.withdrawn().await;
-        match admit(&fleet, &digest) {
-            Admission::Wait(refusal) => assert_eq!(refusal, Refusal::Rejected(vec!["snp.policy.debug"])),
-            other => panic!("{other:?}"),
-        }
-        assert!(fleet.offers(None).is_empty());
-        is_debug.store(false, Ordering::SeqCst);
-        until(&fleet, "attested again", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
-        assert!(permit.exercise(|| ()).is_err(), "over a connection of its own: the old permit stays withdrawn");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_new_policy_is_proven_again_and_a_drained_address_goes() {
-        let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
-        let fleet = watched(&enclave);
-        let digest = *enclave.who.manifest(0, None).digest();
-        until(&fleet, "attested", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
-        let other = crate::trust::testing::policy(&platform().ark_pem(), [9; 48]);
-        fleet.set_policy(other, appraisal().endorsements.clone()).await;
-        let rejected = || {
-            let now = fleet.clock().now();
-            fleet
-                .read()
-                .standings(&now)
-                .any(|(_, standing)| matches!(standing, Standing::Rejected(&["snp.guest.measurement"])))
-        };
-        until(&fleet, "rejected under the new policy", rejected).await;
-        fleet.set_policy(appraisal().policy.clone(), Endorsements::new()).await;
-        let unauthentic = || {
-            let now = fleet.clock().now();
-            fleet
-                .read()
-                .standings(&now)
-                .any(|(_, standing)| matches!(standing, Standing::Rejected(checks) if !checks.is_empty()))
-        };
-        until(&fleet, "without its CRL", unauthentic).await;
-        fleet.set_addresses(&[]);
-        until(&fleet, "gone", || fleet.read().routes.is_empty()).await;
-    }
-
-    #[test]
-    fn a_clock_that_runs_ahead_does_not_make_it_ask_without_end() {
-        let settings =
-            WatchSettings { reattest: Duration::from_secs(120), retry: Duration::from_secs(5), ..settings() };
-        assert_eq!(next_round(0, &settings), settings.retry, "the epoch is over by this clock alone");
-        assert_eq!(next_round(1, &settings), Duration::from_secs(2), "it is about to turn");
-        assert!(next_round(3_600, &settings) > Duration::from_secs(100));
-        let mut attempts = 0;
-        let pauses: Vec<_> = (0..8).map(|_| backed_off(&mut attempts, &settings).as_millis()).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn epoch_evidence_of_another_manifest_is_not_shown() {
-        let enclave = Enclave::start(|who, challenge| match challenge.nonce {
-            Some(_) => honest(who, &platform(), challenge),
-            None => {
-                let next = who.manifest(1, Some(who.manifest(0, None).digest()));
-                let report_data = teegate_protocol::binding::epoch(next.digest());
-                crate::trust::forged::envelope(&next, &platform().report_data(report_data))
-            }
-        })
-        .await;
-        let fleet = watched(&enclave);
-        let digest = *enclave.who.manifest(0, None).digest();
-        until(&fleet, "attested", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
-        // Its next round begins only after the offer of this one was judged.
-        let mut changes = fleet.changes();
-        for _ in 0..2 {
-            changes.changed().await.unwrap();
-        }
-        assert!(fleet.offers(None).is_empty());
-    }
-
-    #[test]
-    fn the_jitter_takes_at_most_a_tenth() {
-        let pause = Duration::from_secs(100);
-        for _ in 0..1_000 {
-            let jittered = jittered(pause);
-            assert!(jittered <= pause && jittered > Duration::from_secs(90), "{jittered:?}");
-        }
-    }
-}
+mod tests;

@@ -53,7 +53,11 @@ struct Running {
 
 impl Running {
     fn start(folder: &Folder) -> Self {
-        let mut process = folder.command().stderr(Stdio::null()).spawn().unwrap();
+        Self::spawn(folder.command())
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut process = command.stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Self { process, ready: serde_json::from_str(&line).unwrap() }
@@ -126,13 +130,44 @@ fn who_waits_at_the_end_is_told_and_the_end_comes() {
     let mut running = Running::start(&folder);
     let mut stream = TcpStream::connect(running.ready["listening"].as_str().unwrap()).unwrap();
     write!(stream, "GET /v1/instances?wait=30 HTTP/1.1\r\nhost: gateway\r\n\r\n").unwrap();
-    running.await_metric("teegate_gateway_client_connection_total 1");
+    running.await_metric("teegate_gateway_connection_total{listener=\"clients\"} 1");
     running.signal("TERM");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "who waits is told, not kept for the drain: {answer}");
     assert_eq!(running.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_and_has_to_suffice() {
+    let folder = Folder::new();
+    let limited = |limits: &str| {
+        let gateway = folder.command();
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!("{limits} && exec \"$0\" \"$@\""))
+            .arg(gateway.get_program())
+            .args(gateway.get_args());
+        shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+    };
+    let running = Running::spawn(limited("ulimit -Sn 200"));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.process.id())).unwrap();
+    let files: Vec<&str> =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
+    assert!(files[3] == files[4] && files[3] != "200", "{files:?}");
+    drop(running);
+
+    folder.configure("instances = ['127.0.0.1:1']\n[limits]\nconnections = 200");
+    let refused = limited("ulimit -n 500").output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    let expected = "`limits.connections = 200`, `limits.operator_connections = 64` and 1 instances need 586 open files, and this \
+                    process may have 500";
+    assert!(said.contains(expected), "{said}");
+    drop(Running::spawn(limited("ulimit -n 586")));
 }
 
 #[test]

@@ -110,8 +110,8 @@ async fn two_routes_to_one_instance_serve_each_for_the_other() {
     for port in [1, 2] {
         fleet.accept_offer(&address(port), offer(&manifest, 1));
     }
-    assert_eq!(fleet.offers(Some("model")).len(), 1, "one instance is offered once");
-    assert!(fleet.offers(Some("another")).is_empty());
+    assert_eq!(fleet.offered(Some("model")).len(), 1, "one instance is offered once");
+    assert!(fleet.offered(Some("another")).is_empty());
     // Another peer answers at the first address and is refused: the instance is still there by the second.
     fleet.reject(&address(1), &distrust(9), 1);
     assert_eq!(assert_released(&fleet, manifest.digest()).address, address(2));
@@ -201,6 +201,26 @@ async fn two_manifests_are_releasable_when_the_newer_names_the_older() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_older_manifest_that_the_newer_does_not_name_is_past() {
+    let (who, wire) = (Who::new(1), Wire::connect().await);
+    let first = who.manifest(0, None);
+    let other = who.manifest(7, None);
+    for (prev, is_releasable) in [(Some(first.digest()), true), (None, false), (Some(other.digest()), false)] {
+        let fleet = fleet(&[1]);
+        let second = who.manifest(1, prev);
+        for manifest in [&first, &second] {
+            fleet.accept(&address(1), wire.trusted(manifest, 1, FRESH));
+        }
+        assert_released(&fleet, second.digest());
+        if is_releasable {
+            assert_released(&fleet, first.digest());
+        } else {
+            assert_refused(&fleet, first.digest(), &Refusal::Stale);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_manifest_waits_only_while_nobody_is_attested() {
     let fleet = fleet(&[1, 2]);
     let unknown = ManifestDigest([9; 32]);
@@ -256,9 +276,40 @@ async fn a_new_policy_is_in_force_only_when_no_old_permit_is_left() {
     assert!(!setting.is_finished(), "the old permit still exists");
     drop(permit);
     assert_eq!(setting.await.unwrap(), 2);
-    fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH));
+    assert!(!fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH)), "a proof under the policy before");
     assert_waits(&fleet, manifest.digest(), &Refusal::NoInstance);
-    fleet.accept(&address(1), wire.trusted(&manifest, 2, FRESH));
+    assert!(fleet.accept(&address(1), wire.trusted(&manifest, 2, FRESH)));
+    assert_released(&fleet, manifest.digest());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_of_an_older_policy_is_forgotten_and_would_not_count() {
+    let fleet = fleet(&[1]);
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH));
+    let now = fleet.clock().now();
+    let standing = |version| format!("{:?}", fleet.read().routes[&address(1)].standing(&now, version));
+    assert!(standing(1).starts_with("Attested"), "{}", standing(1));
+    assert_eq!(standing(2), "Pending", "proven under another version than is asked for");
+    fleet.set_policy(any_policy(), Endorsements::new()).await;
+    let state = fleet.read();
+    let route = &state.routes[&address(1)];
+    assert!(matches!(route.verdict, Verdict::None) && route.offer.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_counts_under_its_policy_and_in_its_epoch() {
+    let fleet = fleet(&[1]);
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    fleet.set_policy(any_policy(), Endorsements::new()).await;
+    fleet.accept(&address(1), wire.trusted(&manifest, 2, Duration::from_secs(86_400)));
+    fleet.accept_offer(&address(1), offer(&manifest, 1));
+    assert!(fleet.offered(None).is_empty(), "judged under the policy before");
+    fleet.accept_offer(&address(1), offer(&manifest, 2));
+    set_wall(manifest.manifest().use_until - 1);
+    assert_eq!(fleet.offered(None).len(), 1);
+    set_wall(manifest.manifest().use_until);
+    assert!(fleet.offered(None).is_empty(), "nobody seals to a key whose epoch has ended");
     assert_released(&fleet, manifest.digest());
 }
 

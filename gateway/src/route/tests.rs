@@ -1,57 +1,46 @@
 //! Requests through the endpoints, against instances in memory: what arrives at an enclave, and what does not.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use h2::RecvStream;
 use h2::server::SendResponse;
+use http::HeaderValue;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Frame;
-use teegate_protocol::headers::{OHTTP_REQUEST, TEEGATE_HOLD, TEEGATE_MANIFEST};
+use teegate_protocol::headers::{OHTTP_REQUEST, PROBLEM_JSON, TEEGATE_HOLD, TEEGATE_MANIFEST, TEEGATE_RELEASE};
+use teegate_protocol::manifest::{ManifestDigest, SpkiDigest};
 use teegate_protocol::problem::{Executed, Problem, ProblemKind};
-use teegate_protocol::receipt::{CiphertextDigest, Signed};
+use teegate_protocol::receipt::{CiphertextDigest, Release as ReleaseReceipt, Signed};
 use teegate_verifier::Endorsements;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 mod answers;
+mod listing;
+mod shares;
 mod withdrawal;
 
 use super::*;
-use crate::breaker::BreakerLimits;
-use crate::config::Address;
-use crate::hold::HoldLimits;
-use crate::trust::testing::{Who, Wire, any_policy, clock, offer, set_wall};
+use crate::answer::BrokenAnswer;
+use crate::relay::MOST_REFUSALS;
+use crate::testing::{MOST_ANSWERED, MOST_SEALED, PACE, address, gateway, peer_of, two_addresses};
+use crate::trust::Distrust;
+use crate::trust::testing::{Who, Wire, any_policy, offer, set_wall};
 
 const FRESH: Duration = Duration::from_secs(300);
 const SEALED: &[u8] = b"ciphertext";
 
-fn address() -> Address {
-    Address::parse("enclave:1").unwrap()
-}
-
-fn gateway() -> Arc<Gateway> {
-    let metrics = Arc::new(Metrics::default());
-    let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
-    let fleet = Fleet::new(&[address()], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));
-    let hold = HoldLimits { tenant_requests: 2, tenant_bytes: 100_000, total_bytes: 100_000 };
-    Arc::new(Gateway {
-        fleet: Arc::new(fleet),
-        hold: Arc::new(Hold::new(hold)),
-        metrics,
-        receipt_key: ReceiptKey::generate().unwrap(),
-        limits: RouteLimits {
-            max_sealed_bytes: 200_000,
-            hold: Duration::from_secs(30),
-            max_hold: Duration::from_secs(120),
-            forward: ForwardLimits {
-                body_idle: Duration::from_secs(15),
-                upload: Duration::from_secs(40),
-                answer: Duration::from_secs(60),
-                max_answer_bytes: 1_000,
-            },
-        },
-        is_draining: AtomicBool::new(false),
-    })
+/// Asks over a connection of its own.
+async fn serve<B: Body<Data = Bytes> + Unpin>(gateway: &Gateway, request: Request<B>) -> Response<AnswerStream>
+where
+    B::Error: std::error::Error + 'static,
+{
+    gateway.serve(request, &peer_of(&gateway.budget, 1)).await
 }
 
 fn sealed<B>(manifest: &ManifestDigest, body: B) -> Request<B> {
@@ -61,6 +50,18 @@ fn sealed<B>(manifest: &ManifestDigest, body: B) -> Request<B> {
         .header("x-client", "secret of the client")
         .body(body)
         .unwrap()
+}
+
+/// More than anything here takes: where an end fails to come, the test fails instead of waiting with it.
+async fn in_time<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(1_000), event).await.expect("what has an end comes to it")
+}
+
+/// The length of a request that may go out while it arrives, once a window of it is here.
+const LONG: u64 = 2 << 20;
+
+fn window() -> usize {
+    usize::try_from(PACE.window_bytes).unwrap()
 }
 
 /// A body whose pieces a test hands over one by one.
@@ -84,10 +85,10 @@ fn relay<B: Body<Data = Bytes> + Unpin + Send + 'static>(
     body: B,
 ) -> tokio::task::JoinHandle<Response<AnswerStream>>
 where
-    B::Error: Send,
+    B::Error: std::error::Error + Send + 'static,
 {
     let (gateway, request) = (Arc::clone(gateway), sealed(manifest, body));
-    tokio::spawn(async move { gateway.serve(request).await })
+    tokio::spawn(async move { serve(&gateway, request).await })
 }
 
 async fn read(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
@@ -114,6 +115,18 @@ async fn body_of(response: Response<AnswerStream>) -> Vec<u8> {
     response.into_body().collect().await.unwrap().to_bytes().to_vec()
 }
 
+/// Takes an answer piece by piece, keeping none: how much came, and how it broke off.
+async fn taken(response: Response<AnswerStream>) -> (usize, Option<BrokenAnswer>) {
+    let (mut body, mut length) = (response.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => length += frame.data_ref().unwrap().len(),
+            Err(broken) => return (length, Some(broken)),
+        }
+    }
+    (length, None)
+}
+
 async fn problem_of(response: Response<AnswerStream>) -> Problem {
     assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_JSON);
     let status = response.status().as_u16();
@@ -134,7 +147,7 @@ async fn a_request_arrives_built_from_nothing_and_its_answer_comes_back() {
         answer(&mut respond, 200, b"sealed answer");
         (head, body, wire)
     });
-    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    let response = serve(&gateway, sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
     let (head, body, _wire) = enclave.await.unwrap();
     assert_eq!((head.method.as_str(), head.uri.path(), body.as_slice()), ("POST", "/ohttp", SEALED));
     let mut fields: Vec<_> =
@@ -163,7 +176,7 @@ async fn a_held_request_is_released_when_its_instance_becomes_attested() {
     let waiting = {
         let (gateway, request) =
             (Arc::clone(&gateway), sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED))));
-        tokio::spawn(async move { gateway.serve(request).await })
+        tokio::spawn(async move { serve(&gateway, request).await })
     };
     tokio::time::sleep(Duration::from_secs(29)).await;
     assert_eq!(gateway.hold.usage(), (1, 10));
@@ -186,7 +199,7 @@ async fn a_held_request_ends_with_its_time() {
             request.headers_mut().insert(TEEGATE_HOLD, HeaderValue::from_static(hold));
         }
         let start = Instant::now();
-        let problem = problem_of(gateway.serve(request).await).await;
+        let problem = problem_of(serve(&gateway, request).await).await;
         assert_eq!((problem.kind, problem.executed), (ProblemKind::NoAttestedInstance, Executed::No));
         assert_eq!(start.elapsed().as_secs(), seconds, "{hold:?}");
     }
@@ -200,7 +213,8 @@ async fn nothing_is_held_beyond_the_end_of_its_manifest() {
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, Duration::ZERO));
     set_wall(manifest.manifest().not_after - 5);
     let start = Instant::now();
-    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    let request = sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)));
+    let response = in_time(serve(&gateway, request)).await;
     assert_eq!(problem_of(response).await.kind, ProblemKind::StaleManifest);
     assert_eq!(start.elapsed().as_secs(), 5);
 }
@@ -213,10 +227,10 @@ async fn the_hold_is_bounded() {
     for _ in 0..2 {
         let (gateway, request) =
             (Arc::clone(&gateway), sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED))));
-        waiting.push(tokio::spawn(async move { gateway.serve(request).await }));
+        waiting.push(tokio::spawn(async move { serve(&gateway, request).await }));
         tokio::task::yield_now().await;
     }
-    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    let response = serve(&gateway, sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
     assert_eq!(response.headers()[RETRY_AFTER], "1");
     assert_eq!(problem_of(response).await.kind, ProblemKind::Busy);
     for waiting in waiting {
@@ -225,7 +239,7 @@ async fn the_hold_is_bounded() {
     }
     assert_eq!(gateway.hold.usage(), (0, 0), "a client that goes gives its place back");
     let large = sealed(manifest.digest(), Full::new(Bytes::from(vec![0; 100_001])));
-    assert_eq!(problem_of(gateway.serve(large).await).await.kind, ProblemKind::Busy, "bytes");
+    assert_eq!(problem_of(serve(&gateway, large).await).await.kind, ProblemKind::Busy, "bytes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,17 +248,16 @@ async fn a_policy_change_stops_a_request_between_two_pieces() {
     let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
     let (pieces, body) = mpsc::channel(1);
-    let relaying = {
-        let (gateway, request) = (Arc::clone(&gateway), sealed(manifest.digest(), Slow(body)));
-        tokio::spawn(async move { gateway.serve(request).await })
-    };
-    let first = Bytes::from(vec![1; crate::upload::PIECE_BYTES]);
+    let relaying = relay(&gateway, manifest.digest(), Announced(Slow(body), LONG));
+    let first = Bytes::from(vec![1; window()]);
     pieces.send(first.clone()).await.unwrap();
     let (request, _respond) = wire.arrived.recv().await.unwrap();
     let mut arriving = request.into_body();
     let mut seen = 0;
     while seen < first.len() {
-        seen += arriving.data().await.unwrap().unwrap().len();
+        let length = arriving.data().await.unwrap().unwrap().len();
+        arriving.flow_control().release_capacity(length).unwrap();
+        seen += length;
     }
     assert_eq!(gateway.fleet.set_policy(any_policy(), Endorsements::new()).await, 2);
     // The client may still hand over its second piece; nobody takes it.
@@ -254,7 +267,7 @@ async fn a_policy_change_stops_a_request_between_two_pieces() {
     let cut = arriving.data().await.unwrap().unwrap_err();
     assert_eq!(cut.reason(), Some(h2::Reason::CANCEL));
     let metrics = gateway.metrics.render(&[]);
-    assert!(metrics.contains("\nteegate_gateway_released_bytes_total 16384\n"), "what has left is counted: {metrics}");
+    assert!(metrics.contains("\nteegate_gateway_released_bytes_total 65536\n"), "what has left is counted: {metrics}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +278,7 @@ async fn a_policy_change_before_the_first_byte_only_delays() {
     let (pieces, body) = mpsc::channel(1);
     let relaying = {
         let (gateway, request) = (Arc::clone(&gateway), sealed(manifest.digest(), Slow(body)));
-        tokio::spawn(async move { gateway.serve(request).await })
+        tokio::spawn(async move { serve(&gateway, request).await })
     };
     tokio::task::yield_now().await;
     assert_eq!(gateway.fleet.set_policy(any_policy(), Endorsements::new()).await, 2);
@@ -290,7 +303,7 @@ async fn an_instance_that_dies_with_the_request_is_one_clear_error() {
         respond.send_reset(h2::Reason::INTERNAL_ERROR);
     });
     let problem =
-        problem_of(gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await).await;
+        problem_of(serve(&gateway, sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::UpstreamLost, Executed::Unknown));
 }
 
@@ -302,7 +315,7 @@ async fn an_instance_that_is_silent_is_left_after_its_time() {
     let enclave = tokio::spawn(async move { (wire.arrived.recv().await, wire) });
     let start = Instant::now();
     let problem =
-        problem_of(gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await).await;
+        problem_of(serve(&gateway, sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::Unknown));
     assert_eq!(start.elapsed().as_secs(), 60);
     drop(enclave.await);
@@ -314,13 +327,13 @@ async fn an_answer_before_the_end_of_the_request_is_passed_on() {
     let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
     let (pieces, body) = mpsc::channel(1);
-    pieces.send(Bytes::from(vec![0; crate::upload::PIECE_BYTES])).await.unwrap();
+    pieces.send(Bytes::from(vec![0; window()])).await.unwrap();
     tokio::spawn(async move {
         let (_request, mut respond) = wire.arrived.recv().await.unwrap();
         answer(&mut respond, 503, b"busy");
         std::future::pending::<()>().await;
     });
-    let response = gateway.serve(sealed(manifest.digest(), Slow(body))).await;
+    let response = serve(&gateway, sealed(manifest.digest(), Announced(Slow(body), LONG))).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!response.headers().contains_key(TEEGATE_RELEASE), "not all of it was released");
     assert_eq!(body_of(response).await, b"busy");
@@ -335,11 +348,13 @@ async fn an_endless_answer_is_cut_off() {
     tokio::spawn(async move {
         let (request, mut respond) = wire.arrived.recv().await.unwrap();
         read(request.into_body()).await.unwrap();
-        answer(&mut respond, 200, &[0; 1_001]);
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        stream.send_data(Bytes::from(vec![0; MOST_ANSWERED + 1]), true).unwrap();
         std::future::pending::<()>().await;
     });
-    let response = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
-    assert!(matches!(response.into_body().collect().await, Err(BrokenAnswer::TooLong)));
+    let response = serve(&gateway, sealed(manifest.digest(), Full::new(Bytes::from_static(SEALED)))).await;
+    let (_, broken) = taken(response).await;
+    assert!(matches!(broken, Some(BrokenAnswer::TooLong)), "{broken:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,19 +380,19 @@ async fn what_is_no_sealed_request_is_told_what_was_expected() {
         ("teegate-hold", Some("+5"), 400),
         ("teegate-hold", Some("99999999999999999999"), 400),
     ] {
-        let response = gateway.serve(changed(name, value)).await;
+        let response = serve(&gateway, changed(name, value)).await;
         assert_eq!(response.status().as_u16(), status, "{name}: {value:?}");
         let body: serde_json::Value = serde_json::from_slice(&body_of(response).await).unwrap();
         assert_eq!((&body["type"], &body["executed"]), (&"about:blank".into(), &"no".into()));
     }
     let mut twice = sealed(&digest, Full::new(Bytes::new()));
     twice.headers_mut().append(TEEGATE_MANIFEST, HeaderValue::from_static("00"));
-    assert_eq!(gateway.serve(twice).await.status().as_u16(), 400);
+    assert_eq!(serve(&gateway, twice).await.status().as_u16(), 400);
     for (method, path, status, allow) in
         [("GET", RELAY_PATH, 405, Some("POST")), ("POST", INSTANCES_PATH, 405, Some("GET")), ("GET", "/", 404, None)]
     {
         let request = Request::builder().method(method).uri(path).body(Full::new(Bytes::new())).unwrap();
-        let response = gateway.serve(request).await;
+        let response = serve(&gateway, request).await;
         let allowed = response.headers().get(ALLOW).map(|value| value.to_str().unwrap());
         assert_eq!((response.status().as_u16(), allowed), (status, allow), "{method} {path}");
     }
@@ -388,49 +403,22 @@ async fn what_is_too_large_is_refused_by_what_it_announces_and_by_what_it_is() {
     let gateway = gateway();
     let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
-    let announced = sealed(manifest.digest(), Full::new(Bytes::from(vec![0; 200_001])));
-    assert_eq!(problem_of(gateway.serve(announced).await).await.kind, ProblemKind::TooLarge);
+    let too_large = Bytes::from(vec![0; MOST_SEALED + 1]);
+    let announced = sealed(manifest.digest(), Full::new(too_large.clone()));
+    assert_eq!(problem_of(serve(&gateway, announced).await).await.kind, ProblemKind::TooLarge);
     let (pieces, body) = mpsc::channel(1);
-    pieces.send(Bytes::from(vec![0; 200_001])).await.unwrap();
-    let unannounced = gateway.serve(sealed(manifest.digest(), Slow(body))).await;
+    pieces.send(too_large).await.unwrap();
+    let unannounced = serve(&gateway, sealed(manifest.digest(), Slow(body))).await;
     assert_eq!(problem_of(unannounced).await.kind, ProblemKind::TooLarge);
-    let empty = gateway.serve(sealed(manifest.digest(), Full::new(Bytes::new()))).await;
+    let empty = serve(&gateway, sealed(manifest.digest(), Full::new(Bytes::new()))).await;
     assert_eq!(empty.status().as_u16(), 400);
-}
-
-#[tokio::test(start_paused = true)]
-async fn instances_are_listed_when_there_are_some_and_waited_for_when_not() {
-    let gateway = gateway();
-    let list = |query: &'static str| {
-        let gateway = Arc::clone(&gateway);
-        let request = Request::get(format!("{INSTANCES_PATH}{query}")).body(Full::new(Bytes::new())).unwrap();
-        async move { gateway.serve(request).await }
-    };
-    let start = Instant::now();
-    assert_eq!(problem_of(list("").await).await.kind, ProblemKind::NoAttestedInstance);
-    assert_eq!(start.elapsed().as_secs(), 0, "nobody asked to wait");
-    let waiting = tokio::spawn(list("?model=model&wait=30"));
-    tokio::time::sleep(Duration::from_secs(29)).await;
-    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
-    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
-    tokio::task::yield_now().await;
-    assert!(!waiting.is_finished(), "without its epoch evidence it is not shown");
-    gateway.fleet.accept_offer(&address(), offer(&manifest, 1));
-    let response = waiting.await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    let listing: serde_json::Value = serde_json::from_slice(&body_of(response).await).unwrap();
-    let expected = serde_json::json!({ "instances": [{ "manifest": manifest.digest().to_string(), "envelope": {} }] });
-    assert_eq!(listing, expected);
-    assert_eq!(problem_of(list("?model=other").await).await.kind, ProblemKind::NoAttestedInstance);
-    for query in ["?model=a%20b", "?model=", "?wait=x", "?wait=1&wait=2", "?nonce=1"] {
-        assert_eq!(list(query).await.status().as_u16(), 400, "{query}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn ready_means_that_something_could_be_released() {
     let gateway = gateway();
-    let get = |path: &str| gateway.serve_operator(&Method::GET, path);
+    let peer = peer_of(&gateway.budget, 1);
+    let get = |path: &str| gateway.serve_operator(&Method::GET, path, &peer);
     assert_eq!(get(READY_PATH).status(), StatusCode::SERVICE_UNAVAILABLE);
     let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
@@ -454,28 +442,62 @@ async fn a_slow_client_does_not_occupy_an_instance() {
     let gateway = gateway();
     let (mut wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
-    let relay = |body| {
-        let (gateway, request) = (Arc::clone(&gateway), sealed(manifest.digest(), Slow(body)));
-        tokio::spawn(async move { gateway.serve(request).await })
-    };
-    // Before its first full piece nothing is opened for it.
+    // A request of usual length takes nothing at an instance before all of it is here.
     let (pieces, body) = mpsc::channel(1);
-    let trickling = relay(body);
-    pieces.send(Bytes::from_static(b"x")).await.unwrap();
-    let problem = problem_of(trickling.await.unwrap()).await;
+    let trickling = relay(&gateway, manifest.digest(), Announced(Slow(body), LONG / 4));
+    pieces.send(Bytes::from(vec![0; window()])).await.unwrap();
+    let start = Instant::now();
+    let problem = problem_of(in_time(trickling).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::No));
-    assert!(wire.arrived.try_recv().is_err());
-    // Afterwards its time is limited, however regularly a little comes.
-    let (pieces, body) = mpsc::channel(1);
-    let (start, trickling) = (Instant::now(), relay(body));
-    let mut piece = Bytes::from(vec![0; crate::upload::PIECE_BYTES]);
-    while pieces.send(piece).await.is_ok() {
+    assert_eq!(start.elapsed(), PACE.window);
+    assert!(wire.arrived.try_recv().is_err(), "it waited for the client, and the instance did not");
+    // A long one may, once it has shown that it keeps its pace. When it stops keeping it, it is given up.
+    let (start, (pieces, body)) = (Instant::now(), mpsc::channel(1));
+    let trickling = relay(&gateway, manifest.digest(), Announced(Slow(body), LONG));
+    pieces.send(Bytes::from(vec![0; window()])).await.unwrap();
+    let first = wire.arrived.recv().await.unwrap();
+    while pieces.send(Bytes::from_static(b"x")).await.is_ok() {
         tokio::time::sleep(Duration::from_secs(7)).await;
-        piece = Bytes::from_static(b"x");
     }
-    let problem = problem_of(trickling.await.unwrap()).await;
+    let problem = problem_of(in_time(trickling).await.unwrap()).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::Unknown));
+    assert_eq!(start.elapsed().as_secs() / 7, PACE.window.as_secs() / 7 + 1);
+    drop(first);
+    // And all of it has its time, at whatever pace.
+    let (start, (pieces, body)) = (Instant::now(), mpsc::channel(1));
+    let steady = relay(&gateway, manifest.digest(), Announced(Slow(body), LONG));
+    let (request, _respond) = {
+        pieces.send(Bytes::from(vec![0; window()])).await.unwrap();
+        wire.arrived.recv().await.unwrap()
+    };
+    tokio::spawn(read(request.into_body()));
+    while start.elapsed().as_secs() < 1_000 && pieces.send(Bytes::from(vec![0; window()])).await.is_ok() {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+    }
+    drop(pieces);
+    let problem = problem_of(in_time(steady).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::Deadline, Executed::Unknown));
     assert!((40..48).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_still_sending_when_the_instance_goes_is_told_at_once() {
+    let (gateway, [one, two]) = two_addresses();
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    let other = Wire::connect().await;
+    gateway.fleet.accept(&one, wire.trusted(&manifest, 1, FRESH));
+    gateway.fleet.accept(&two, other.trusted(&Who::new(2).manifest(0, None), 1, FRESH));
+    let (pieces, body) = mpsc::channel(1);
+    let sending = relay(&gateway, manifest.digest(), Slow(body));
+    pieces.send(Bytes::from_static(b"x")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    let distrust =
+        Distrust { checks: vec!["snp.policy.debug"], explanation: "debug".into(), tls_spki: SpkiDigest([1; 32]) };
+    gateway.fleet.reject(&one, &distrust, 1);
+    let problem = problem_of(in_time(sending).await.unwrap()).await;
+    assert_eq!((problem.kind, problem.executed), (ProblemKind::Reseal, Executed::No));
+    assert_eq!(start.elapsed().as_secs(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -523,7 +545,7 @@ async fn who_waits_when_the_gateway_leaves_is_told_at_once() {
     let listing = {
         let gateway = Arc::clone(&gateway);
         let request = Request::get(format!("{INSTANCES_PATH}?wait=30")).body(Full::new(Bytes::new())).unwrap();
-        tokio::spawn(async move { gateway.serve(request).await })
+        tokio::spawn(async move { serve(&gateway, request).await })
     };
     tokio::time::sleep(Duration::from_secs(1)).await;
     let start = Instant::now();

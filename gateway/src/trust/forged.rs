@@ -1,6 +1,7 @@
 //! Instances over real TLS, on forged hardware, which answer challenges as a test tells them to. Compiled for tests alone.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
@@ -68,6 +69,18 @@ pub(crate) fn envelope(manifest: &ManifestBytes, platform: &SnpBuilder) -> Vec<u
 pub(crate) struct Enclave {
     pub(crate) address: Address,
     pub(crate) who: Who,
+    pub(crate) mood: Arc<Mood>,
+}
+
+/// How it answers for the time being, and what it has seen.
+#[derive(Default)]
+pub(crate) struct Mood {
+    /// It takes no requests.
+    pub(crate) is_full: AtomicBool,
+    /// It has no evidence to give.
+    pub(crate) is_busy: AtomicBool,
+    /// Connections so far.
+    pub(crate) connections: AtomicUsize,
 }
 
 /// A TLS key of its own, and a certificate that it signed itself.
@@ -115,21 +128,32 @@ impl Enclave {
         let spki = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, parsed.subject_public_key_info().as_ref());
         who.tls_spki = SpkiDigest(spki.as_ref().try_into().unwrap());
         let (answer, own) = (Arc::new(answer), who.clone());
+        let mood = Arc::new(Mood::default());
+        let felt = Arc::clone(&mood);
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 let (acceptor, answer, who) = (acceptor.clone(), Arc::clone(&answer), own.clone());
+                let mood = Arc::clone(&felt);
+                mood.connections.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     let Ok(tls) = acceptor.accept(tcp).await else { return };
                     let exporter = tls.get_ref().1.export_keying_material([0; 32], Exporter::LABEL, None).unwrap();
                     let Ok(mut server) = h2::server::handshake(tls).await else { return };
                     while let Some(Ok((request, respond))) = server.accept().await {
-                        let (answer, who) = (Arc::clone(&answer), who.clone());
-                        tokio::spawn(reply(request, respond, exporter, move |challenge| answer(&who, challenge)));
+                        let (answer, who, mood) = (Arc::clone(&answer), who.clone(), Arc::clone(&mood));
+                        tokio::spawn(async move {
+                            match mood.status_of(request.uri().path()) {
+                                Some(status) => says(status, respond),
+                                None => {
+                                    reply(request, respond, exporter, move |challenge| answer(&who, challenge)).await
+                                }
+                            }
+                        });
                     }
                 });
             }
         });
-        Self { address, who }
+        Self { address, who, mood }
     }
 
     pub(crate) async fn candidate(&self) -> Result<Candidate, NoAnswer> {
@@ -140,6 +164,23 @@ impl Enclave {
     pub(crate) async fn prove(&self) -> Result<Trusted<Backend>, Doubt> {
         self.candidate().await.unwrap().prove(&appraisal(), LIVES, &clock()).await
     }
+}
+
+impl Mood {
+    /// What is answered without evidence.
+    fn status_of(&self, path: &str) -> Option<u16> {
+        let says = |is_refusing: &AtomicBool| if is_refusing.load(Ordering::SeqCst) { 503 } else { 200 };
+        match path {
+            HEALTH_PATH => Some(says(&self.is_full)),
+            ATTEST_PATH => Some(says(&self.is_busy)).filter(|status| *status != 200),
+            _ => None,
+        }
+    }
+}
+
+fn says(status: u16, mut respond: h2::server::SendResponse<Bytes>) {
+    let head = http::Response::builder().status(status).body(()).unwrap();
+    respond.send_response(head, true).unwrap();
 }
 
 async fn reply(

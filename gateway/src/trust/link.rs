@@ -29,22 +29,23 @@ use teegate_protocol::limits;
 use teegate_protocol::manifest::SpkiDigest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::outlet::{Outlet, Valve};
+use crate::caller::Caller;
 use crate::config::Address;
+use crate::turns::{Place, Readiness, Turns};
 
 /// What h2 may keep of one request before the socket has taken it; beside it, one frame and its TLS record are on their way.
 /// Taking a permit back reaches none of that: it is why a link has an [`Outlet`].
 const SEND_BUFFER_BYTES: usize = 16 << 10;
-/// What an instance may send of one answer before the client has taken it. The window of the connection is no limit beside it:
-/// otherwise a few slow clients could fill that, and keep out the answers to challenges.
-const RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
+/// What an instance may send of one answer before it was read; the account of the client has room for it before the request is
+/// sent. The window of the connection is no limit beside it: otherwise a few slow clients could fill that, and keep out the
+/// answers to challenges.
+pub(crate) const ANSWER_WINDOW_BYTES: u32 = 48 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
-/// RFC 9113 section 6.5.2 recommends that a peer permit no fewer than 100 streams at a time: requests leave room for challenges.
-const REQUEST_STREAMS: usize = 96;
 const HEADER_LIST_BYTES: u32 = 16 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,7 +112,7 @@ pub(super) struct Link {
     tls_spki_sha256: SpkiDigest,
     requests: SendRequest<Bytes>,
     outlet: Arc<Outlet>,
-    places: Arc<Semaphore>,
+    turns: Turns,
     is_closed: watch::Receiver<bool>,
     answer_timeout: Duration,
 }
@@ -154,7 +155,7 @@ impl Link {
         let (requests, mut driver) = h2::client::Builder::new()
             .enable_push(false)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
-            .initial_window_size(RECEIVE_WINDOW_BYTES)
+            .initial_window_size(ANSWER_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(HEADER_LIST_BYTES)
             .handshake::<_, Bytes>(io)
@@ -187,7 +188,7 @@ impl Link {
             tls_spki_sha256,
             requests,
             outlet,
-            places: Arc::new(Semaphore::new(REQUEST_STREAMS)),
+            turns: Turns::new(),
             is_closed,
             answer_timeout,
         })
@@ -259,10 +260,9 @@ impl Link {
         &self.outlet
     }
 
-    /// Waits for a place for one more request; nothing is written.
-    pub(super) async fn room(&self) -> Result<Room, h2::Error> {
-        // The semaphore is never closed.
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| h2::Error::from(h2::Reason::CANCEL))?;
+    /// Waits for a place for one more request of `caller`; nothing is written.
+    pub(super) async fn room(&self, caller: &Caller, readiness: Readiness) -> Result<Room, h2::Error> {
+        let place = self.turns.take(caller, readiness).await;
         let mut requests = self.requests.clone();
         poll_fn(|context| requests.poll_ready(context)).await?;
         Ok(Room { link: self.id, requests, place })
@@ -283,7 +283,7 @@ impl Link {
 pub struct Room {
     pub(super) link: u64,
     requests: SendRequest<Bytes>,
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Room {
@@ -301,7 +301,7 @@ pub struct Opened {
     /// Where the request goes.
     pub stream: SendStream<Bytes>,
     /// To be given back when the answer has been read.
-    pub place: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
 impl fmt::Debug for Link {

@@ -102,8 +102,14 @@ impl Who {
         Self { tls_spki: SpkiDigest([number; 32]), instance: number, receipt: number, key }
     }
 
-    /// Its manifest of one epoch, current for an hour from `START`.
+    /// Its manifest of one epoch, current for an hour from `START`, with one model.
     pub(crate) fn manifest(&self, epoch: u64, prev: Option<&ManifestDigest>) -> Arc<ManifestBytes> {
+        self.manifest_of(epoch, prev, &["model"])
+    }
+
+    fn manifest_of(&self, epoch: u64, prev: Option<&ManifestDigest>, models: &[&str]) -> Arc<ManifestBytes> {
+        let model =
+            |name: &&str| ModelEntry { name: (*name).into(), version: "1".into(), sha256: ModelDigest([0; 32]) };
         let manifest = Manifest {
             instance_id: InstanceId([self.instance; 16]),
             epoch,
@@ -114,7 +120,7 @@ impl Who {
             ohttp_keys: KeyConfig::encode_list([&self.key]),
             tls_spki_sha256: self.tls_spki,
             receipt_key: ReceiptPublicKey([self.receipt; 32]),
-            models: vec![ModelEntry { name: "model".into(), version: "1".into(), sha256: ModelDigest([0; 32]) }],
+            models: models.iter().map(model).collect(),
             config_sha256: ConfigDigest([0; 32]),
             app_version: "1".into(),
             limits: Limits {
@@ -126,6 +132,11 @@ impl Who {
         };
         Arc::new(manifest.to_bytes().unwrap())
     }
+}
+
+/// The first manifest of an instance with these models.
+pub(crate) fn serving(who: &Who, models: &[&str]) -> Arc<ManifestBytes> {
+    who.manifest_of(0, None, models)
 }
 
 /// One connection to an instance, and the requests that arrive at its other end.
@@ -187,7 +198,12 @@ impl Wire {
         Self { link: Arc::new(link), arrived }
     }
 
-    /// A proof about its other end that lasts `fresh` and says `manifest`.
+    /// Tells it from other connections.
+    pub(crate) fn link_id(&self) -> u64 {
+        self.link.id()
+    }
+
+    /// A proof about its other end that lasts `fresh` and says `manifest`, on evidence that outlives the manifest.
     pub(crate) fn trusted(&self, manifest: &Arc<ManifestBytes>, version: u64, fresh: Duration) -> Trusted<Backend> {
         let evidence_digest = EvidenceDigest([7; 32]);
         let now = Instant::now();
@@ -196,19 +212,27 @@ impl Wire {
             policy_version: version,
             checked_at: now,
             fresh_until: now + fresh,
-            valid_until: UnixTime::from_seconds(manifest.manifest().not_after),
+            valid_until: outlives(manifest),
         }
     }
 }
 
-/// An offer that nobody verified.
+/// An end of the evidence that is not the end of the manifest, so that neither passes for the other.
+fn outlives(manifest: &ManifestBytes) -> UnixTime {
+    UnixTime::from_seconds(manifest.manifest().not_after + 86_400)
+}
+
+/// An offer that nobody verified, on evidence that outlives the manifest.
 pub(crate) fn offer(manifest: &Arc<ManifestBytes>, version: u64) -> Trusted<Offer> {
     let now = Instant::now();
     Trusted {
-        subject: Offer { manifest: Arc::clone(manifest), envelope: RawValue::from_string("{}".into()).unwrap() },
+        subject: Offer {
+            manifest: Arc::clone(manifest),
+            listed: format!(r#"{{"manifest":"{}","envelope":{{}}}}"#, manifest.digest()).into(),
+        },
         policy_version: version,
         checked_at: now,
-        fresh_until: now + Duration::from_secs(300),
-        valid_until: UnixTime::from_seconds(manifest.manifest().not_after),
+        fresh_until: now + Duration::from_secs(86_400),
+        valid_until: outlives(manifest),
     }
 }

@@ -5,8 +5,12 @@ use std::sync::Mutex;
 use teegate_protocol::binding::Exporter;
 
 use super::forged::{Challenge, Enclave, LIVES, appraisal, envelope, honest, platform, tls_key};
-use super::testing::{START, Who, clock};
+use super::testing::{START, Who, clock, set_wall};
 use super::*;
+use crate::breaker::BreakerLimits;
+use crate::fleet::Fleet;
+use crate::metrics::Metrics;
+use crate::release::{Admission, Refusal, Withdrawn, admit};
 
 #[track_caller]
 fn assert_rejected(proven: Result<Trusted<Backend>, Doubt>, check: &str) {
@@ -28,7 +32,10 @@ async fn the_honest_instance_is_trusted_and_its_epoch_evidence_with_it() {
     assert!(trusted.seconds_left(&clock.now()) <= 300);
     let offer = candidate.epoch_evidence(&appraisal(), LIVES, &clock).await.unwrap();
     assert_eq!(offer.once().manifest().digest(), backend.manifest().digest());
-    Envelope::parse(offer.once().envelope().get().as_bytes()).unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(offer.once().listed()).unwrap();
+    assert_eq!(listed["manifest"], backend.manifest().digest().to_string());
+    let envelope = Envelope::parse(listed["envelope"].to_string().as_bytes()).unwrap();
+    assert_eq!(&envelope.manifest, backend.manifest().as_bytes());
 }
 
 #[tokio::test]
@@ -94,8 +101,46 @@ async fn a_manifest_outside_its_window_is_refused() {
     let short = Lifetimes { max_manifest_life: Duration::from_secs(4_199), ..LIVES };
     assert_rejected(candidate.prove(&appraisal(), short, &clock()).await, "manifest.window");
     let clock = clock();
-    super::testing::set_wall(START + 4_200);
+    set_wall(START + 4_200);
     assert_rejected(candidate.prove(&appraisal(), LIVES, &clock).await, "manifest.window");
+}
+
+#[tokio::test]
+async fn a_proof_ends_with_its_evidence() {
+    // The CRL runs out long before the manifest and the channel check do.
+    let crl = platform().crl_window(START - 3_600, Some(START + 100)).build().crl.unwrap();
+    let mut endorsements = Endorsements::new();
+    endorsements.add_crl(crl);
+    let appraisal = Arc::new(Appraisal { version: 1, policy: appraisal().policy.clone(), endorsements });
+    let lives = Lifetimes { channel_age: Duration::from_secs(3_600), ..LIVES };
+    let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let (candidate, clock) = (enclave.candidate().await.unwrap(), clock());
+    let proven = candidate.prove(&appraisal, lives, &clock).await.unwrap();
+    let offered = candidate.epoch_evidence(&appraisal, lives, &clock).await.unwrap();
+
+    let (policy, endorsements) = (appraisal.policy.clone(), appraisal.endorsements.clone());
+    let breaker = BreakerLimits { failures: 1, open: Duration::ZERO };
+    let addresses = [enclave.address.clone()];
+    let fleet = Arc::new(Fleet::new(&addresses, policy, endorsements, clock, breaker, Arc::new(Metrics::default())));
+    set_wall(START + 40);
+    let lasts = proven.lasts(&fleet.clock().now()).as_secs();
+    assert!((50..=60).contains(&lasts), "what is left of the CRL: {lasts} s");
+    set_wall(START + 90);
+    assert!(proven.at(&fleet.clock().now()).is_ok() && offered.at(&fleet.clock().now()).is_ok());
+    assert!(fleet.accept(&enclave.address, proven));
+    fleet.accept_offer(&enclave.address, offered);
+    let digest = *enclave.who.manifest(0, None).digest();
+    let Admission::Release(release) = admit(&fleet, &digest) else { panic!("it still stands") };
+    assert_eq!((release.permit.exercise(|| ()), fleet.offered(None).len()), (Ok(()), 1));
+
+    set_wall(START + 100);
+    let now = fleet.clock().now();
+    assert_eq!((release.backend.at(&now).map(|_| ()), release.backend.lasts(&now)), (Err(Lapsed), Duration::ZERO));
+    assert_eq!((release.permit.exercise(|| ()), fleet.offered(None).len()), (Err(Withdrawn), 0));
+    match admit(&fleet, &digest) {
+        Admission::Wait(refusal) => assert_eq!(refusal, Refusal::NoInstance),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod minilm;
 mod peers;
 mod record_command;
 mod release;
+mod scarcity;
 mod walk;
 
 use std::time::Duration;

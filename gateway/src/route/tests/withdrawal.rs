@@ -1,10 +1,7 @@
 //! What becomes of a request when its proof falls: nothing of it is written afterwards, and nothing of it is missing when it
 //! goes out again.
 
-use teegate_protocol::manifest::SpkiDigest;
-
 use super::*;
-use crate::trust::Distrust;
 
 const TEN_KIB: usize = 10 << 10;
 
@@ -36,7 +33,7 @@ async fn after_a_policy_change_the_socket_gets_nothing_that_was_queued() {
     let (gateway, wire, tap, relaying) = stuck(FRESH).await;
     gateway.fleet.set_policy(any_policy(), Endorsements::new()).await;
     assert_cut(wire, &tap).await;
-    let problem = problem_of(relaying.await.unwrap()).await;
+    let problem = problem_of(in_time(relaying).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::PolicyChanged, Executed::Unknown));
 }
 
@@ -47,7 +44,7 @@ async fn after_a_rejection_the_socket_gets_nothing_that_was_queued() {
         Distrust { checks: vec!["snp.policy.debug"], explanation: "debug".into(), tls_spki: SpkiDigest([1; 32]) };
     gateway.fleet.reject(&address(), &distrust, 1);
     assert_cut(wire, &tap).await;
-    let problem = problem_of(relaying.await.unwrap()).await;
+    let problem = problem_of(in_time(relaying).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::PolicyChanged, Executed::Unknown));
 }
 
@@ -55,7 +52,7 @@ async fn after_a_rejection_the_socket_gets_nothing_that_was_queued() {
 async fn a_proof_that_lapses_takes_back_what_was_queued() {
     let start = Instant::now();
     let (_gateway, wire, tap, relaying) = stuck(Duration::from_secs(15)).await;
-    let problem = problem_of(relaying.await.unwrap()).await;
+    let problem = problem_of(in_time(relaying).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::PolicyChanged, Executed::Unknown));
     assert_eq!(start.elapsed().as_secs(), 15);
     assert_cut(wire, &tap).await;
@@ -98,7 +95,7 @@ async fn who_waits_for_room_until_the_proof_has_lapsed_opens_no_stream() {
     let mut wire = Wire::connect().await;
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, Duration::from_secs(10)));
     let mut answered = Vec::new();
-    for _ in 0..96 {
+    for _ in 0..64 {
         let relaying = relay(&gateway, manifest.digest(), Full::new(Bytes::from_static(SEALED)));
         answered.push((relaying, wire.arrived.recv().await.unwrap()));
     }
@@ -108,12 +105,12 @@ async fn who_waits_for_room_until_the_proof_has_lapsed_opens_no_stream() {
     let (first, (_, mut respond)) = answered.pop().unwrap();
     answer(&mut respond, 200, b"");
     assert_eq!(first.await.unwrap().status(), StatusCode::OK, "its answer was under way, and its place is free");
-    let problem = problem_of(late.await.unwrap()).await;
+    let problem = problem_of(in_time(late).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::NoAttestedInstance, Executed::No));
     assert_eq!(start.elapsed().as_secs(), 30, "held until its time was over");
     assert!(wire.arrived.try_recv().is_err());
     let metrics = gateway.metrics.render(&[]);
-    assert!(!metrics.contains("outcome=\"deadline\"} 97"), "no room is no failure of the instance: {metrics}");
+    assert!(!metrics.contains("outcome=\"deadline\"} 65"), "no room is no failure of the instance: {metrics}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +124,7 @@ async fn an_instance_that_refuses_a_stream_is_asked_again_and_not_waited_for() {
         let (_, mut respond) = wire.arrived.recv().await.unwrap();
         respond.send_reset(h2::Reason::REFUSED_STREAM);
     }
-    let problem = problem_of(relaying.await.unwrap()).await;
+    let problem = problem_of(in_time(relaying).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::NoAttestedInstance, Executed::No));
     assert_eq!(start.elapsed().as_secs(), 0, "its connection stands: nobody waits for another");
 }

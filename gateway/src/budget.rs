@@ -1,0 +1,216 @@
+//! The memory that clients make the gateway keep: one budget in bytes for all of it, charged where it is received.
+//!
+//! Every connection has an account. What it pays for: the connection itself and its buffers, the window of HTTP/2, each
+//! request that is open, each byte that was received and not yet sent on or given up, each byte of an answer that the client has
+//! not taken. The first [`FLOOR_BYTES`] of every account are set aside for it, so a small request has room on whatever connection
+//! has a place, however much others keep. What is beyond comes out of a pool, in shares that bind when it becomes scarce
+//! (`shares.rs`).
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::caller::Caller;
+use crate::shares::{Scarce, Shares};
+
+/// Set aside for each connection: itself, its window, and one small request with its answer.
+pub const FLOOR_BYTES: u64 = 256 << 10;
+/// A connection without requests: TLS, the buffers of HTTP, a task. Measured with 800 of them, about 36 KB each.
+pub(crate) const CONNECTION_BYTES: u64 = 40 << 10;
+/// An open request: its head, its task, the state of its stream, a piece on its way.
+pub(crate) const STREAM_BYTES: u64 = 16 << 10;
+/// What an HTTP/2 client may send before it was read: of one stream, and of all streams of a connection.
+pub(crate) const WINDOW_BYTES: u32 = 128 << 10;
+
+/// The budget of the process.
+#[derive(Debug)]
+pub struct Budget {
+    total: u64,
+    pool: Shares,
+    kept: AtomicU64,
+}
+
+/// There is no room for more of this client's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoMemory;
+
+impl fmt::Display for NoMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this gateway keeps as much for this connection, for where it comes from, or for all, as it may")
+    }
+}
+
+impl Budget {
+    /// `bytes` in all, with a floor for so many `connections`.
+    pub fn new(bytes: u64, connections: u64) -> Self {
+        let pool = bytes.saturating_sub(connections.saturating_mul(FLOOR_BYTES));
+        Self { total: bytes, pool: Shares::new(pool), kept: AtomicU64::new(0) }
+    }
+
+    /// The account of a new connection.
+    pub(crate) fn account(self: &Arc<Self>, caller: Caller) -> Arc<Account> {
+        self.kept.fetch_add(CONNECTION_BYTES, Ordering::Relaxed);
+        Arc::new(Account { budget: Arc::clone(self), caller, used: Mutex::new(CONNECTION_BYTES) })
+    }
+
+    /// Bytes that are kept now.
+    pub fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may be kept.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+/// What one connection makes the gateway keep.
+#[derive(Debug)]
+pub(crate) struct Account {
+    budget: Arc<Budget>,
+    caller: Caller,
+    used: Mutex<u64>,
+}
+
+impl Account {
+    /// Who pays.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Room for `bytes`, given back when the result is dropped.
+    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge, NoMemory> {
+        let mut charge = Charge { account: Arc::clone(self), bytes: 0 };
+        charge.grow_to(bytes)?;
+        Ok(charge)
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), NoMemory> {
+        let mut used = self.lock();
+        let after = used.saturating_add(bytes);
+        let from_pool = beyond(after).saturating_sub(beyond(*used));
+        if from_pool > 0 {
+            self.budget.pool.take(&self.caller, from_pool).map_err(|Scarce| NoMemory)?;
+        }
+        *used = after;
+        self.budget.kept.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: u64) {
+        let mut used = self.lock();
+        let after = used.saturating_sub(bytes);
+        let to_pool = beyond(*used).saturating_sub(beyond(after));
+        if to_pool > 0 {
+            self.budget.pool.give_back(&self.caller, to_pool);
+        }
+        *used = after;
+        self.budget.kept.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.budget.kept.fetch_sub(CONNECTION_BYTES, Ordering::Relaxed);
+    }
+}
+
+/// What of an account's use is not set aside for it.
+fn beyond(used: u64) -> u64 {
+    used.saturating_sub(FLOOR_BYTES)
+}
+
+/// Room for some bytes.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    account: Arc<Account>,
+    bytes: u64,
+}
+
+impl Charge {
+    /// Makes room for `bytes` in all. If there is none, what there was stays.
+    pub(crate) fn grow_to(&mut self, bytes: u64) -> Result<(), NoMemory> {
+        if let Some(more) = bytes.checked_sub(self.bytes) {
+            self.account.take(more)?;
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
+
+    /// Gives back what is beyond `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: u64) {
+        if let Some(less) = self.bytes.checked_sub(bytes) {
+            self.account.give_back(less);
+            self.bytes = bytes;
+        }
+    }
+
+    /// How many.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::Tenant;
+    use crate::source::Source;
+
+    const KIB: u64 = 1 << 10;
+
+    fn account(budget: &Arc<Budget>, source: u8) -> Arc<Account> {
+        budget.account(Caller::new(Tenant::DEFAULT, Source::V4([10, 0, 0, source])))
+    }
+
+    #[test]
+    fn a_small_request_has_room_however_much_others_keep() {
+        // Four floors, and a pool of 900 KiB.
+        let budget = Arc::new(Budget::new(4 * FLOOR_BYTES + 900 * KIB, 4));
+        let greedy: Vec<_> = (0..3).map(|_| account(&budget, 1)).collect();
+        let mut held = Vec::new();
+        for account in &greedy {
+            while let Ok(charge) = account.charge(KIB) {
+                held.push(charge);
+            }
+        }
+        assert_eq!(budget.pool.taken(), 600 * KIB, "one source gets two thirds of the pool, and each its floor");
+        assert_eq!(budget.kept(), 600 * KIB + 3 * FLOOR_BYTES);
+        let other = account(&budget, 1);
+        let small = other.charge(FLOOR_BYTES - CONNECTION_BYTES);
+        assert!(small.is_ok(), "another connection of the same source has its floor");
+        assert_eq!(other.charge(1).map(|_| ()), Err(NoMemory), "and no more");
+        let elsewhere = account(&budget, 2);
+        assert!(elsewhere.charge(FLOOR_BYTES + 100 * KIB).is_ok());
+        assert!(budget.kept() <= budget.total());
+    }
+
+    #[test]
+    fn everything_is_given_back() {
+        let budget = Arc::new(Budget::new(FLOOR_BYTES + 900 * KIB, 1));
+        let account = account(&budget, 1);
+        assert_eq!(budget.kept(), CONNECTION_BYTES);
+        let mut first = account.charge(200 * KIB).unwrap();
+        let second = account.charge(200 * KIB).unwrap();
+        assert_eq!((budget.kept(), budget.pool.taken()), (440 * KIB, 184 * KIB));
+        first.shrink_to(100 * KIB);
+        assert_eq!((budget.kept(), budget.pool.taken()), (340 * KIB, 84 * KIB));
+        assert_eq!(first.grow_to(900 * KIB), Err(NoMemory));
+        assert_eq!((first.bytes(), budget.kept()), (100 * KIB, 340 * KIB), "a refusal leaves no trace");
+        drop(second);
+        assert_eq!(budget.pool.taken(), 0, "what is left is inside the floor");
+        drop(first);
+        drop(account);
+        assert_eq!((budget.kept(), budget.pool.taken()), (0, 0));
+    }
+}

@@ -1,0 +1,73 @@
+//! `GET /v1/instances?model=NAME&wait=SECONDS`: whom a client may seal to now, up to three instances in random order.
+//!
+//! What is said of an instance is written once, when its epoch evidence was verified; every answer is made of those same bytes.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response};
+
+use crate::answer::AnswerStream;
+use crate::gateway::Gateway;
+use crate::head::InstanceQuery;
+use crate::hold::wait_until;
+use crate::offers::{NoSuchModel, Offers};
+use crate::peer::Peer;
+use crate::problem::RouteError;
+use crate::release::why_none;
+use crate::respond::parts;
+
+/// How many instances a client is shown.
+const CANDIDATES: usize = 3;
+
+impl Gateway {
+    /// The answer, at once or after waiting for it.
+    pub(crate) async fn instances(
+        &self,
+        query: InstanceQuery,
+        peer: &Peer,
+    ) -> Result<Response<AnswerStream>, RouteError> {
+        let InstanceQuery { model, wait } = query;
+        let judge = || match self.fleet.offers(model.as_deref()) {
+            _ if self.is_draining() => Some(Err(RouteError::Draining)),
+            Offers::Some(offers) => Some(Ok(offers)),
+            Offers::NotNow => None,
+            Offers::Unknown(served) => {
+                let asked = model.clone().unwrap_or_default();
+                Some(Err(RouteError::UnknownModel(NoSuchModel::new(asked, served))))
+            }
+        };
+        let judged = match judge() {
+            None if !wait.is_zero() => {
+                let _waiting = self.polls.enter(peer.caller()).map_err(RouteError::Polls)?;
+                let deadline = self.fleet.clock().now().mono + wait;
+                wait_until(&mut self.fleet.changes(), deadline, judge).await
+            }
+            judged => judged,
+        };
+        let mut offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
+        shuffle(&mut offers);
+        let mut pieces = vec![Bytes::from_static(b"{\"instances\":[")];
+        for (index, offer) in offers.iter().take(CANDIDATES).enumerate() {
+            if index > 0 {
+                pieces.push(Bytes::from_static(b","));
+            }
+            pieces.push(offer.once().listed().clone());
+        }
+        pieces.push(Bytes::from_static(b"]}"));
+        let mut answer = Response::new(parts(pieces));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(answer)
+    }
+}
+
+/// Fisher and Yates; without randomness the order stays as it is, which costs balance and nothing else.
+fn shuffle<T>(items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        let Ok(random) = getrandom::u64() else { return };
+        let bound = u64::try_from(last).unwrap_or(u64::MAX).saturating_add(1);
+        if let Ok(other) = usize::try_from(random % bound) {
+            items.swap(last, other);
+        }
+    }
+}

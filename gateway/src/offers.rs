@@ -1,0 +1,130 @@
+//! What the fleet has to offer to a client that asks for a model.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::fleet::{Fleet, Standing};
+use crate::identity::{Identity, identity};
+use crate::trust::{Offer, Trusted};
+
+/// At most so many names of models are told to a client that asks for another one.
+const NAMES: usize = 16;
+
+/// What there is.
+#[derive(Debug)]
+pub(crate) enum Offers {
+    /// One offer for each instance that runs the model, takes requests, and may be sealed to now.
+    Some(Vec<Arc<Trusted<Offer>>>),
+    /// Nothing now; it may come.
+    NotNow,
+    /// Instances are attested, and none of them serves the model.
+    Unknown(Served),
+}
+
+/// The models that are served, by name; the first of them, if there are many.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Served {
+    names: BTreeSet<String>,
+    are_all: bool,
+}
+
+impl Served {
+    fn add(&mut self, name: &str) {
+        if !self.names.contains(name) {
+            self.names.insert(name.to_owned());
+            if self.names.len() > NAMES {
+                self.names.pop_last();
+                self.are_all = false;
+            }
+        }
+    }
+}
+
+/// At most so many characters of what a client asked for are repeated.
+const REPEATED: usize = 80;
+
+/// No attested instance serves the model that was asked for.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct NoSuchModel {
+    asked: String,
+    served: Served,
+}
+
+impl fmt::Display for NoSuchModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shortened = |name: &str| name.chars().take(REPEATED).collect::<String>();
+        let names: Vec<String> = self.served.names.iter().map(|name| format!("`{}`", shortened(name))).collect();
+        write!(f, "no attested instance serves `{}`; they serve ", shortened(&self.asked))?;
+        match (names.as_slice(), self.served.are_all) {
+            ([], _) => f.write_str("none"),
+            (names, true) => f.write_str(&names.join(", ")),
+            (names, false) => write!(f, "{} and others", names.join(", ")),
+        }
+    }
+}
+
+impl NoSuchModel {
+    pub(crate) fn new(asked: String, served: Served) -> Self {
+        Self { asked, served }
+    }
+}
+
+impl Fleet {
+    /// What there is for a client that asks for `model`, or for any.
+    pub(crate) fn offers(&self, model: Option<&str>) -> Offers {
+        let now = self.clock().now();
+        let state = self.read();
+        let mut offers: Vec<(Identity, Arc<Trusted<Offer>>)> = Vec::new();
+        let mut served = Served { names: BTreeSet::new(), are_all: true };
+        let (mut any_attested, mut may_come) = (false, model.is_none());
+        for route in state.routes.values() {
+            let runs = |manifest: &teegate_protocol::manifest::ManifestBytes| {
+                model.is_none_or(|name| manifest.manifest().model(name, None).is_some())
+            };
+            match route.standing(&now, state.appraisal.version) {
+                Standing::Attested(backend) => {
+                    any_attested = true;
+                    let proven = backend.once().manifest();
+                    may_come |= runs(proven);
+                    for model in &proven.manifest().models {
+                        served.add(&model.name);
+                    }
+                }
+                // It has proven to serve the model before, and the next check may be a moment away.
+                Standing::Pending => {
+                    may_come |= route
+                        .newest()
+                        .is_some_and(|claimed| runs(claimed) && now.wall.seconds() < claimed.manifest().not_after);
+                    continue;
+                }
+                Standing::Draining(_) | Standing::Rejected(_) => continue,
+            }
+            let Some(offer) = route.offer().filter(|_| !route.is_full()) else { continue };
+            let Ok(offered) = offer.at(&now) else { continue };
+            let manifest = offered.manifest();
+            if runs(manifest)
+                && manifest.manifest().may_seal(now.wall.seconds())
+                && offers.iter().all(|(known, _)| *known != identity(manifest))
+            {
+                offers.push((identity(manifest), Arc::clone(offer)));
+            }
+        }
+        if !offers.is_empty() {
+            Offers::Some(offers.into_iter().map(|(_, offer)| offer).collect())
+        } else if any_attested && !may_come {
+            Offers::Unknown(served)
+        } else {
+            Offers::NotNow
+        }
+    }
+
+    /// The offers alone.
+    #[cfg(test)]
+    pub(crate) fn offered(&self, model: Option<&str>) -> Vec<Arc<Trusted<Offer>>> {
+        match self.offers(model) {
+            Offers::Some(offers) => offers,
+            Offers::NotNow | Offers::Unknown(_) => Vec::new(),
+        }
+    }
+}
