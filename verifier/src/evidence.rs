@@ -1,6 +1,13 @@
 //! What a caller hands in: evidence (hostile), and endorsements (self-authenticating, but as hostile until they are).
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::tdx::{QeIdentity, TcbInfo};
+use crate::x509::certificate::Certificate;
+use crate::x509::crl::Crl;
 
 /// Evidence of one TEE, with the endorsements that may authenticate it. Borrows both: nothing is copied.
 #[derive(Clone, Copy, Debug)]
@@ -96,12 +103,55 @@ impl serde::Serialize for Source {
 }
 
 /// One statement, and how it came here.
-#[derive(Clone, Debug)]
-pub(crate) struct Brought<T> {
-    pub(crate) statement: T,
+pub(crate) struct Brought<T: Readable> {
+    pub(crate) item: Arc<Item<T>>,
     pub(crate) source: Source,
     /// A file, a URL, an age: for the report.
     pub(crate) from: Option<Arc<str>>,
+}
+
+impl<T: Readable> Clone for Brought<T> {
+    fn clone(&self) -> Self {
+        Self { item: self.item.clone(), source: self.source, from: self.from.clone() }
+    }
+}
+
+/// The bytes of one statement, with what was found out about them: each once, however often the pool is used. Nothing that
+/// is found out here is believed.
+pub(crate) struct Item<T: Readable> {
+    pub(crate) bytes: Bytes,
+    /// r and s, big-endian, where the signature stands beside the text and not in it.
+    pub(crate) signature: Option<[u8; 64]>,
+    hint: OnceLock<Option<T::Hint>>,
+    read: OnceLock<Result<Arc<T>, T::Error>>,
+}
+
+/// What the bytes of a statement are read as.
+pub(crate) trait Readable: Sized {
+    /// What it says of itself, as far as choosing among several needs it.
+    type Hint;
+    /// Why bytes are no such statement.
+    type Error: Clone;
+    /// Reads what the statement says of itself; `None` where it says nothing.
+    fn hint(bytes: &Bytes) -> Option<Self::Hint>;
+    /// Reads all of it.
+    fn read(bytes: &Bytes) -> Result<Self, Self::Error>;
+}
+
+impl<T: Readable> Item<T> {
+    fn new(bytes: Bytes, signature: Option<[u8; 64]>) -> Self {
+        Self { bytes, signature, hint: OnceLock::new(), read: OnceLock::new() }
+    }
+
+    /// What the bytes say of themselves.
+    pub(crate) fn hint(&self) -> Option<&T::Hint> {
+        self.hint.get_or_init(|| T::hint(&self.bytes)).as_ref()
+    }
+
+    /// What the bytes say.
+    pub(crate) fn read(&self) -> Result<&Arc<T>, T::Error> {
+        self.read.get_or_init(|| T::read(&self.bytes).map(Arc::new)).as_ref().map_err(Clone::clone)
+    }
 }
 
 /// A pool of statements by the vendors, unparsed and in any order.
@@ -109,21 +159,26 @@ pub(crate) struct Brought<T> {
 /// The verifier takes from it what the evidence needs, ignores the rest, and names what is missing. Nothing in it is
 /// believed because it is here: a root is taken from the policy, never from this pool. Each statement says who brought it
 /// ([`Source`]).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Endorsements {
-    pub(crate) certificates: Vec<Brought<Vec<u8>>>,
-    pub(crate) crls: Vec<Brought<Vec<u8>>>,
-    pub(crate) tcb_infos: Vec<Brought<SignedJson>>,
-    pub(crate) qe_identities: Vec<Brought<SignedJson>>,
+    pub(crate) certificates: Vec<Brought<Certificate>>,
+    pub(crate) crls: Vec<Brought<Crl>>,
+    pub(crate) tcb_infos: Vec<Brought<TcbInfo>>,
+    pub(crate) qe_identities: Vec<Brought<QeIdentity>>,
     source: Source,
     from: Option<Arc<str>>,
 }
 
-/// Text that Intel signed, kept as text until its signature holds over these exact bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedJson {
-    pub(crate) body: String,
-    pub(crate) signature: [u8; 64],
+/// How many statements of each kind: nobody reads a pool in hexadecimal.
+impl fmt::Debug for Endorsements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endorsements")
+            .field("certificates", &self.certificates.len())
+            .field("crls", &self.crls.len())
+            .field("tcb_infos", &self.tcb_infos.len())
+            .field("qe_identities", &self.qe_identities.len())
+            .finish()
+    }
 }
 
 impl Endorsements {
@@ -146,30 +201,31 @@ impl Endorsements {
 
     /// Adds an X.509 certificate, DER.
     pub fn add_certificate(&mut self, der: Vec<u8>) {
-        let brought = self.brought(der);
+        let brought = self.brought(der, None);
         self.certificates.push(brought);
     }
 
     /// Adds an X.509 certificate revocation list, DER.
     pub fn add_crl(&mut self, der: Vec<u8>) {
-        let brought = self.brought(der);
+        let brought = self.brought(der, None);
         self.crls.push(brought);
     }
 
     /// Adds a TCB info: the exact bytes of the value of `tcbInfo`, and its signature (r and s, big-endian).
     pub fn add_tcb_info(&mut self, body: String, signature: [u8; 64]) {
-        let brought = self.brought(SignedJson { body, signature });
+        let brought = self.brought(body.into_bytes(), Some(signature));
         self.tcb_infos.push(brought);
     }
 
     /// Adds a QE identity: the exact bytes of the value of `enclaveIdentity`, and its signature (r and s, big-endian).
     pub fn add_qe_identity(&mut self, body: String, signature: [u8; 64]) {
-        let brought = self.brought(SignedJson { body, signature });
+        let brought = self.brought(body.into_bytes(), Some(signature));
         self.qe_identities.push(brought);
     }
 
-    fn brought<T>(&self, statement: T) -> Brought<T> {
-        Brought { statement, source: self.source, from: self.from.clone() }
+    fn brought<T: Readable>(&self, bytes: Vec<u8>, signature: Option<[u8; 64]>) -> Brought<T> {
+        let item = Arc::new(Item::new(bytes.into(), signature));
+        Brought { item, source: self.source, from: self.from.clone() }
     }
 
     /// Adds everything that `other` holds, each as brought by whom it was.

@@ -3,6 +3,8 @@
 //!
 //! A diagnosis and no judgement: no signature is checked here, and no verdict rests on it.
 
+use std::sync::Arc;
+
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::bytes::to_hex;
@@ -85,13 +87,13 @@ pub(crate) struct Windows {
 
 impl Windows {
     /// Certificates, any of which would do.
-    pub(crate) fn certificates<'c>(&mut self, group: impl IntoIterator<Item = &'c Certificate<'c>>) {
+    pub(crate) fn certificates<'c>(&mut self, group: impl IntoIterator<Item = &'c Arc<Certificate>>) {
         let now = self.now;
         self.group(group.into_iter().map(|certificate| {
             let what = format!(
                 "certificate `{}`, serial {}, issued by `{}`",
                 certificate.common_name().unwrap_or("?"),
-                to_hex(certificate.serial),
+                to_hex(&certificate.serial),
                 certificate.issuer_name().unwrap_or("?")
             );
             let (from, until) = (certificate.not_before, Some(certificate.not_after));
@@ -100,10 +102,9 @@ impl Windows {
     }
 
     /// The CRLs of the issuer with this name (DER), any of which would do.
-    pub(crate) fn lists(&mut self, pool: &[Brought<Vec<u8>>], issuer: &[u8]) {
+    pub(crate) fn lists(&mut self, pool: &[Brought<Crl>], issuer: &[u8]) {
         let now = self.now;
-        let lists =
-            pool.iter().filter_map(|brought| Crl::parse(&brought.statement).ok()).filter(|list| list.issuer == issuer);
+        let lists = pool.iter().filter_map(|brought| brought.item.read().ok()).filter(|list| list.issuer == issuer);
         self.group(lists.map(|list| {
             let what = format!("CRL of `{}`", common_name(issuer).unwrap_or("?"));
             (Expired { what, from: list.this_update, until: list.next_update }, list.is_current_at(now))

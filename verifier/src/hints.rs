@@ -6,11 +6,11 @@
 use crate::bytes::{ChipId, Fmspc};
 use crate::checks::Tee;
 use crate::error::Malformed;
-use crate::evidence::{Endorsements, Evidence};
+use crate::evidence::{Endorsements, Evidence, Item};
 use crate::findings::Findings;
 use crate::policy::Trailing;
 use crate::sev_snp::{self, Product, SigningKey, TcbVersion, leaf};
-use crate::tdx::{self, Certification, QeIdentityHint, TcbInfoHint, pck};
+use crate::tdx::{self, Certification, QeIdentity, TcbInfo, pck};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, common_name};
 use crate::x509::crl::Crl;
@@ -124,10 +124,10 @@ pub struct SnpLeaf {
 
 /// What every statement of the pool says of itself, in no order; `None` stands for one that cannot be read.
 pub fn hints_of(endorsements: &Endorsements) -> Vec<Option<Hint>> {
-    let certificates = endorsements.certificates.iter().map(|brought| certificate_hint(&brought.statement));
-    let lists = endorsements.crls.iter().map(|brought| crl_hint(&brought.statement));
-    let infos = endorsements.tcb_infos.iter().map(|brought| tcb_info_hint(&brought.statement.body));
-    let identities = endorsements.qe_identities.iter().map(|brought| qe_identity_hint(&brought.statement.body));
+    let certificates = endorsements.certificates.iter().map(|brought| certificate_hint(&brought.item));
+    let lists = endorsements.crls.iter().map(|brought| crl_hint(&brought.item));
+    let infos = endorsements.tcb_infos.iter().map(|brought| tcb_info_hint(&brought.item));
+    let identities = endorsements.qe_identities.iter().map(|brought| qe_identity_hint(&brought.item));
     certificates.chain(lists).chain(infos).chain(identities).collect()
 }
 
@@ -175,20 +175,20 @@ fn tdx_needs(bytes: &[u8], endorsements: &Endorsements) -> Result<TdxNeeds, Malf
     let platform = match &unverified.hints().certification {
         Certification::Chain(text) => {
             let carried = pem::certificates(text).unwrap_or_default();
-            carried.iter().find_map(|der| platform(der, |_| true))
+            let carried = carried.into_iter().filter_map(|der| Certificate::parse(&der.into()).ok());
+            carried.into_iter().find_map(|certificate| platform(&certificate, |_| true))
         }
         Certification::Platform { cpu_svn, pce_svn, pce_id } => {
             let is_its = |pck: &pck::Pck| pck.cpu_svn == **cpu_svn && pck.pce_svn == *pce_svn && pck.pce_id == **pce_id;
-            endorsements.certificates.iter().find_map(|brought| platform(&brought.statement, is_its))
+            endorsements.certificates.iter().find_map(|brought| platform(brought.item.read().ok()?, is_its))
         }
     };
     Ok(TdxNeeds { platform })
 }
 
 /// The platform of a PCK certificate; nothing of any other certificate.
-fn platform(der: &[u8], is_wanted: impl FnOnce(&pck::Pck) -> bool) -> Option<TdxPlatform> {
-    let certificate = Certificate::parse(der).ok()?;
-    let pck = pck::parse(&certificate).ok().filter(is_wanted)?;
+fn platform(certificate: &Certificate, is_wanted: impl FnOnce(&pck::Pck) -> bool) -> Option<TdxPlatform> {
+    let pck = pck::parse(certificate).ok().filter(is_wanted)?;
     let platform_ca = match certificate.issuer_name()? {
         "Intel SGX PCK Platform CA" => true,
         "Intel SGX PCK Processor CA" => false,
@@ -197,11 +197,11 @@ fn platform(der: &[u8], is_wanted: impl FnOnce(&pck::Pck) -> bool) -> Option<Tdx
     Some(TdxPlatform { fmspc: pck.fmspc, platform_ca })
 }
 
-fn certificate_hint(der: &[u8]) -> Option<Hint> {
-    let certificate = Certificate::parse(der).ok()?;
-    let leaf = leaf::product_name(&certificate).and_then(Product::from_name).and_then(|product| {
-        let tcb = leaf::tcb(&certificate, product).ok()?;
-        let (hwid, _) = leaf::identity(&certificate);
+fn certificate_hint(item: &Item<Certificate>) -> Option<Hint> {
+    let certificate = item.read().ok()?;
+    let leaf = leaf::product_name(certificate).and_then(Product::from_name).and_then(|product| {
+        let tcb = leaf::tcb(certificate, product).ok()?;
+        let (hwid, _) = leaf::identity(certificate);
         Some(SnpLeaf { hwid: hwid.map(<[u8]>::to_vec), tcb: named(product, tcb) })
     });
     Some(Hint {
@@ -212,20 +212,20 @@ fn certificate_hint(der: &[u8]) -> Option<Hint> {
     })
 }
 
-fn crl_hint(der: &[u8]) -> Option<Hint> {
-    let list = Crl::parse(der).ok()?;
-    let name = common_name(list.issuer).unwrap_or_default().to_owned();
+fn crl_hint(item: &Item<Crl>) -> Option<Hint> {
+    let list = item.read().ok()?;
+    let name = common_name(&list.issuer).unwrap_or_default().to_owned();
     Some(Hint { kind: HintKind::Crl, name, from: list.this_update, until: list.next_update })
 }
 
-fn tcb_info_hint(body: &str) -> Option<Hint> {
-    let info: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
+fn tcb_info_hint(item: &Item<TcbInfo>) -> Option<Hint> {
+    let info = item.hint()?;
     let kind = HintKind::TcbInfo(Fmspc(info.fmspc.0));
-    Some(Hint { kind, name: info.id.into_owned(), from: info.issue_date.0, until: Some(info.next_update.0) })
+    Some(Hint { kind, name: info.id.clone(), from: info.issue_date.0, until: Some(info.next_update.0) })
 }
 
-fn qe_identity_hint(body: &str) -> Option<Hint> {
-    let identity: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
+fn qe_identity_hint(item: &Item<QeIdentity>) -> Option<Hint> {
+    let identity = item.hint()?;
     let (from, until) = (identity.issue_date.0, Some(identity.next_update.0));
-    Some(Hint { kind: HintKind::QeIdentity, name: identity.id.into_owned(), from, until })
+    Some(Hint { kind: HintKind::QeIdentity, name: identity.id.clone(), from, until })
 }

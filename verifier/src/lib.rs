@@ -32,7 +32,7 @@ mod x509;
 pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
 pub use checks::{Check, Stage, Tee};
 pub use error::{Malformed, Reason, Unacceptable, Unauthentic};
-pub use evidence::{Endorsements, Evidence, SignedJson, Source};
+pub use evidence::{Endorsements, Evidence, Source};
 pub use expiry::{Expired, expired};
 pub use facts::FactValue;
 pub use findings::{Attested, BoundTo, Endorsement, Finding, Outcome, Prospect, Rejection, Report, Roots};

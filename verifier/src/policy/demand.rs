@@ -280,7 +280,7 @@ impl SnpProfile {
 impl TdxProfile {
     /// Every field that accepts or refuses something.
     pub(super) fn demands(&self) -> Vec<(&'static str, Demand)> {
-        let ids = |list: &Vec<super::tdx::Advisory>| list.iter().map(|advisory| advisory.0.clone()).collect();
+        let ids = |list: &Vec<super::tdx::Advisory>| list.iter().map(|advisory| advisory.0.to_string()).collect();
         vec![
             (
                 "trailing_bytes",
@@ -324,7 +324,7 @@ impl TdxProfile {
                         .iter()
                         .map(|(id, one)| {
                             let statuses = one.statuses.iter().map(|status| format!("{status:?}")).collect();
-                            (id.clone(), (statuses, one.until.0.seconds(), one.until.0.to_string()))
+                            (id.to_string(), (statuses, one.until.0.seconds(), one.until.0.to_string()))
                         })
                         .collect(),
                 ),

@@ -52,14 +52,14 @@ impl Policy {
         let snp = |policy: &Self| {
             policy.sev_snp().map(|(_, profile)| OneProfile {
                 claim: profile.bound_to.required().copied(),
-                roots: policy.anchors().amd.to_vec(),
+                roots: policy.anchors().amd.iter().map(|root| root.name_and_key()).collect(),
                 demands: profile.demands(),
             })
         };
         let tdx = |policy: &Self| {
             policy.tdx().map(|(_, profile)| OneProfile {
                 claim: profile.bound_to.required().copied(),
-                roots: policy.anchors().intel.to_vec(),
+                roots: policy.anchors().intel.iter().map(|root| root.name_and_key()).collect(),
                 demands: profile.demands(),
             })
         };
@@ -72,7 +72,7 @@ impl Policy {
 /// One policy's profile for one TEE.
 struct OneProfile {
     claim: Option<BoundTo>,
-    roots: Vec<Vec<u8>>,
+    roots: Vec<String>,
     demands: Vec<(&'static str, Demand)>,
 }
 
@@ -156,8 +156,8 @@ fn claim(tee: Tee, a: Option<BoundTo>, b: Option<BoundTo>) -> Option<Difference>
     Some(Difference { tee: tee.name(), field: "bound_to", direction, text, examples: Vec::new() })
 }
 
-fn roots(tee: Tee, a: &[Vec<u8>], b: &[Vec<u8>]) -> Option<Difference> {
-    let within = |few: &[Vec<u8>], many: &[Vec<u8>]| few.iter().all(|one| many.contains(one));
+fn roots(tee: Tee, a: &[String], b: &[String]) -> Option<Difference> {
+    let within = |few: &[String], many: &[String]| few.iter().all(|one| many.contains(one));
     let direction = direction(within(b, a), within(a, b))?;
     let added = b.iter().filter(|root| !a.contains(root)).count();
     let dropped = a.iter().filter(|root| !b.contains(root)).count();

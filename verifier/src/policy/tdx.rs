@@ -12,6 +12,7 @@ use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
 use crate::findings::BoundTo;
 use crate::reference::{Expect, Scalar};
+use crate::tdx::AdvisoryId;
 use crate::time::UnixTime;
 
 /// Every expectation of a TDX quote. All fields must be written.
@@ -40,7 +41,7 @@ pub(crate) struct TdxProfile {
     /// By advisory: statuses that are accepted beside them, while every advisory that such a platform is open to is named
     /// here.
     #[serde(deserialize_with = "tcb_exceptions")]
-    pub(crate) tcb_exceptions: BTreeMap<String, TcbException>,
+    pub(crate) tcb_exceptions: BTreeMap<AdvisoryId, TcbException>,
     /// The only advisories that an accepted platform may be open to.
     pub(crate) allowed_advisories: Waivable<Vec<Advisory>>,
     pub(crate) denied_advisories: Waivable<Vec<Advisory>>,
@@ -224,7 +225,7 @@ pub(crate) struct TcbException {
     pub(crate) reason: String,
 }
 
-fn tcb_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, TcbException>, D::Error> {
+fn tcb_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<AdvisoryId, TcbException>, D::Error> {
     let written = BTreeMap::<Advisory, TcbException>::deserialize(deserializer)?;
     if let Some((advisory, _)) = written.iter().find(|(_, exception)| exception.statuses.is_empty()) {
         return Err(serde::de::Error::custom(format_args!(
@@ -256,14 +257,13 @@ pub(crate) enum OneEvaluation {
 
 /// An advisory by Intel's id. A misspelt one would deny nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Advisory(pub(crate) String);
+pub(crate) struct Advisory(pub(crate) AdvisoryId);
 
 impl<'de> Deserialize<'de> for Advisory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let digits = text.strip_prefix("INTEL-SA-").filter(|digits| digits.len() == 5);
-        if digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())) {
-            return Ok(Self(text));
+        if let id @ AdvisoryId::IntelSa(_) = AdvisoryId::from_name(&text) {
+            return Ok(Self(id));
         }
         let text = clipped(&text);
         Err(serde::de::Error::custom(format_args!("`{text}`: expected an advisory such as \"INTEL-SA-00837\"")))

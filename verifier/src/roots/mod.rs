@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
+
 use crate::findings::Roots;
 use crate::x509::certificate::Certificate;
 use crate::x509::pem;
@@ -14,21 +16,29 @@ use crate::x509::pem;
 #[derive(Clone, Debug)]
 pub(crate) struct TrustAnchors {
     /// ARKs, DER.
-    pub(crate) amd: Arc<[Vec<u8>]>,
+    pub(crate) amd: Arc<[Arc<Certificate>]>,
     /// SGX root CAs, DER.
-    pub(crate) intel: Arc<[Vec<u8>]>,
+    pub(crate) intel: Arc<[Arc<Certificate>]>,
     /// Whether the ARKs are AMD's; a report says so when they are not.
     pub(crate) amd_is_vendors: bool,
     /// Whether the root CAs are Intel's.
     pub(crate) intel_is_vendors: bool,
 }
 
-static AMD: LazyLock<Arc<[Vec<u8>]>> = LazyLock::new(|| {
-    [&include_bytes!("amd-ark-milan.der")[..], include_bytes!("amd-ark-genoa.der"), include_bytes!("amd-ark-turin.der")]
-        .map(<[u8]>::to_vec)
-        .into()
+static AMD: LazyLock<Arc<[Arc<Certificate>]>> = LazyLock::new(|| {
+    embedded(&[
+        include_bytes!("amd-ark-milan.der"),
+        include_bytes!("amd-ark-genoa.der"),
+        include_bytes!("amd-ark-turin.der"),
+    ])
 });
-static INTEL: LazyLock<Arc<[Vec<u8>]>> = LazyLock::new(|| [include_bytes!("intel-sgx-root-ca.der").to_vec()].into());
+static INTEL: LazyLock<Arc<[Arc<Certificate>]>> =
+    LazyLock::new(|| embedded(&[include_bytes!("intel-sgx-root-ca.der")]));
+
+/// What is embedded can be read: a test sees to it.
+fn embedded(ders: &[&'static [u8]]) -> Arc<[Arc<Certificate>]> {
+    ders.iter().filter_map(|der| Certificate::parse(&Bytes::from_static(der)).ok().map(Arc::new)).collect()
+}
 
 impl TrustAnchors {
     /// The vendors' roots.
@@ -48,35 +58,35 @@ impl TrustAnchors {
 }
 
 /// Whose this ARK is, by its key.
-pub(crate) fn whose_amd(pinned: &TrustAnchors, ark: &Certificate<'_>) -> Roots {
+pub(crate) fn whose_amd(pinned: &TrustAnchors, ark: &Certificate) -> Roots {
     whose(pinned.amd_is_vendors, &AMD, ark)
 }
 
 /// Whose this root CA is, by its key.
-pub(crate) fn whose_intel(pinned: &TrustAnchors, root: &Certificate<'_>) -> Roots {
+pub(crate) fn whose_intel(pinned: &TrustAnchors, root: &Certificate) -> Roots {
     whose(pinned.intel_is_vendors, &INTEL, root)
 }
 
 /// A policy may pin a vendor's own root by writing it down.
-fn whose(are_vendors: bool, vendors: &[Vec<u8>], root: &Certificate<'_>) -> Roots {
-    let is_root = |der: &Vec<u8>| Certificate::parse(der).is_ok_and(|vendors| vendors.spki == root.spki);
+fn whose(are_vendors: bool, vendors: &[Arc<Certificate>], root: &Certificate) -> Roots {
+    let is_root = |vendors: &Arc<Certificate>| vendors.spki == root.spki;
     if are_vendors || vendors.iter().any(is_root) { Roots::Vendors } else { Roots::Policy }
 }
 
 /// Whether AMD is known to have revoked this intermediate: the first ASK of Genoa, serial 0x20001, listed by AMD's Genoa
 /// CRL since 2022-10-31. A verifier that was given no CRL still knows.
-pub(crate) fn is_known_revoked(intermediate: &Certificate<'_>) -> bool {
-    intermediate.issuer_name() == Some("ARK-Genoa") && intermediate.serial == [0x02, 0x00, 0x01]
+pub(crate) fn is_known_revoked(intermediate: &Certificate) -> bool {
+    intermediate.issuer_name() == Some("ARK-Genoa") && *intermediate.serial == [0x02, 0x00, 0x01]
 }
 
-fn load(field: &str, list: &[String]) -> Result<Arc<[Vec<u8>]>, String> {
+fn load(field: &str, list: &[String]) -> Result<Arc<[Arc<Certificate>]>, String> {
     let mut anchors = Vec::new();
     for text in list {
         let ders = pem::certificates(text.as_bytes())
             .filter(|ders| !ders.is_empty())
             .ok_or_else(|| format!("trust_anchors.{field}: expected certificates in PEM"))?;
         for der in ders {
-            let root = Certificate::parse(&der)
+            let root = Certificate::parse(&der.into())
                 .map_err(|error| format!("trust_anchors.{field}: not a certificate: {}", error.0))?;
             if !root.is_self_signed() {
                 return Err(format!(
@@ -84,7 +94,7 @@ fn load(field: &str, list: &[String]) -> Result<Arc<[Vec<u8>]>, String> {
                     root.common_name().unwrap_or("?")
                 ));
             }
-            anchors.push(der);
+            anchors.push(Arc::new(root));
         }
     }
     Ok(anchors.into())
@@ -123,13 +133,18 @@ mod tests {
     #[test]
     fn the_embedded_roots_are_the_vendors_and_sign_themselves() {
         let anchors = TrustAnchors::vendors();
-        let ders: Vec<_> = anchors.amd.iter().chain(anchors.intel.iter()).collect();
-        assert_eq!(ders.len(), FINGERPRINTS.len());
-        for (der, (name, certificate, key)) in ders.into_iter().zip(FINGERPRINTS) {
-            let root = Certificate::parse(der).unwrap();
+        let roots: Vec<_> = anchors.amd.iter().chain(anchors.intel.iter()).collect();
+        let ders: [&[u8]; 4] = [
+            include_bytes!("amd-ark-milan.der"),
+            include_bytes!("amd-ark-genoa.der"),
+            include_bytes!("amd-ark-turin.der"),
+            include_bytes!("intel-sgx-root-ca.der"),
+        ];
+        assert_eq!(roots.len(), FINGERPRINTS.len());
+        for ((root, der), (name, certificate, key)) in roots.into_iter().zip(ders).zip(FINGERPRINTS) {
             assert_eq!(root.common_name(), Some(name));
             assert_eq!(to_hex(&sha256(&[der])), certificate);
-            assert_eq!(to_hex(&sha256(&[root.spki])), key);
+            assert_eq!(to_hex(&sha256(&[&root.spki])), key);
             assert!(root.is_self_signed());
         }
     }

@@ -71,7 +71,7 @@ pub(crate) fn authenticate<'a>(
     check_leaf(report.hints(), &chain, product, tcb.reported, given.profile, findings)?;
 
     let leaf = &chain.leaf.certificate;
-    let PublicKey::P384(key) = leaf.key else {
+    let PublicKey::P384(key) = &leaf.key else {
         return Err(Unauthentic::SnpLeafKey { actual: leaf.key.kind().into() });
     };
     let signed = report.authenticated_by(key);
@@ -96,8 +96,8 @@ fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Optio
 }
 
 /// Signatures, then names and powers. Gives the product that the chain stands for.
-fn check_path(chain: &Chain<'_>, findings: &mut Findings) -> Result<Product, Unauthentic> {
-    let (ark, intermediate, leaf) = (&chain.ark, &chain.intermediate.certificate, &chain.leaf.certificate);
+fn check_path(chain: &Chain, findings: &mut Findings) -> Result<Product, Unauthentic> {
+    let (ark, intermediate, leaf) = (&*chain.ark, &*chain.intermediate.certificate, &*chain.leaf.certificate);
     let (issuer, kind) =
         (intermediate.common_name().unwrap_or("the intermediate"), leaf.common_name().unwrap_or("the leaf"));
     let complaint = [(ark, "the root"), (intermediate, issuer)]
@@ -136,7 +136,7 @@ fn product_of(root: Option<&str>, intermediate: &str) -> Option<Product> {
 }
 
 /// What forbids root or intermediate to stand where they stand.
-pub(super) fn authorities_complaint(ark: &Certificate<'_>, intermediate: &Certificate<'_>) -> Option<String> {
+pub(super) fn authorities_complaint(ark: &Certificate, intermediate: &Certificate) -> Option<String> {
     [ark, intermediate].iter().find_map(|certificate| extension_complaint(certificate)).or_else(|| {
         match (ark.powers(), intermediate.powers()) {
             (Ok(root), _) if !root.may_issue(1) || !root.may_revoke() => {
@@ -150,7 +150,7 @@ pub(super) fn authorities_complaint(ark: &Certificate<'_>, intermediate: &Certif
 }
 
 /// What forbids the leaf to stand where it stands: AMD's have neither basic constraints nor a key usage.
-fn leaf_complaint(leaf: &Certificate<'_>) -> Option<String> {
+fn leaf_complaint(leaf: &Certificate) -> Option<String> {
     extension_complaint(leaf).or_else(|| match leaf.powers() {
         Ok(leaf) if leaf.ca || leaf.path_length.is_some() || leaf.usage.is_some() => {
             Some("the leaf claims the powers of an authority".to_owned())
@@ -160,7 +160,7 @@ fn leaf_complaint(leaf: &Certificate<'_>) -> Option<String> {
     })
 }
 
-fn extension_complaint(certificate: &Certificate<'_>) -> Option<String> {
+fn extension_complaint(certificate: &Certificate) -> Option<String> {
     let name = certificate.common_name().unwrap_or("?");
     certificate.extension_complaint().map(|complaint| format!("{complaint} in {name}"))
 }
@@ -170,7 +170,7 @@ const UNREADABLE_POWERS: &str = "basic constraints or key usage that cannot be r
 /// SIGNING_KEY, the leaf's identity and the intermediate tell the same story; a VLEK's provider is one that is wanted.
 fn check_leaf_kind(
     report: &Report<'_>,
-    chain: &Chain<'_>,
+    chain: &Chain,
     profile: &SnpProfile,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
@@ -229,8 +229,8 @@ const fn present(present: bool) -> &'static str {
     if present { "present" } else { "absent" }
 }
 
-fn check_validity(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let (ark, intermediate, leaf) = (&chain.ark, &chain.intermediate.certificate, &chain.leaf.certificate);
+fn check_validity(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let (ark, intermediate, leaf) = (&*chain.ark, &*chain.intermediate.certificate, &*chain.leaf.certificate);
     for (certificate, name) in [(ark, "the ARK"), (intermediate, "the intermediate"), (leaf, "the leaf")] {
         let (not_before, not_after) = (certificate.not_before, certificate.not_after);
         let validity = Unauthentic::SnpChainValidity { certificate: name, not_before, not_after, now };
@@ -241,15 +241,15 @@ fn check_validity(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> 
 }
 
 /// The ARK's CRL lists intermediates. Leaves carry serial 0 and another issuer: they cannot be on it.
-fn check_revocation(chain: &Chain<'_>, given: &Given<'_, '_>, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let (intermediate, leaf) = (&chain.intermediate.certificate, &chain.leaf.certificate);
+fn check_revocation(chain: &Chain, given: &Given<'_, '_>, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let (intermediate, leaf) = (&*chain.intermediate.certificate, &*chain.leaf.certificate);
     let not_on_it = format!(
         "AMD's CRL lists what the ARK issued; this leaf (serial {}) was issued by the intermediate and cannot be on it",
-        to_hex(leaf.serial)
+        to_hex(&leaf.serial)
     );
     findings.not_applicable(Check::SnpChainLeafRevocation, not_on_it);
     let known = roots::is_known_revoked(intermediate);
-    let serial = to_hex(intermediate.serial);
+    let serial = to_hex(&intermediate.serial);
     let lists = match &chain.lists {
         _ if known => None,
         None => {
@@ -307,7 +307,7 @@ fn check_revocation(chain: &Chain<'_>, given: &Given<'_, '_>, findings: &mut Fin
 
 /// A list that is older than one that was seen before is refused, and so is none at all where there was one.
 fn check_rollback(
-    ark: &Certificate<'_>,
+    ark: &Certificate,
     issued: Option<UnixTime>,
     memory: Option<&Memory>,
     findings: &mut Findings,
@@ -331,7 +331,7 @@ fn check_rollback(
 fn agree_on_product(
     claimed: Option<Product>,
     chained: Product,
-    chain: &Chain<'_>,
+    chain: &Chain,
     findings: &mut Findings,
 ) -> Result<Product, Unauthentic> {
     if claimed.is_none() {
@@ -388,7 +388,7 @@ fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> R
 /// The leaf's key is for this TCB and this chip.
 fn check_leaf(
     report: &Report<'_>,
-    chain: &Chain<'_>,
+    chain: &Chain,
     product: Product,
     reported: TcbVersion,
     profile: &SnpProfile,

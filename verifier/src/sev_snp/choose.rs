@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::authenticate::authorities_complaint;
 use super::leaf;
@@ -24,23 +25,23 @@ use crate::x509::pool::{Candidate, candidates};
 use crate::x509::revocation::{Lists, NoLists};
 
 /// The certificates that vouch for one report.
-pub(super) struct Chain<'c> {
-    pub(super) ark: Certificate<'c>,
-    pub(super) intermediate: Candidate<'c>,
-    pub(super) leaf: Candidate<'c>,
+pub(super) struct Chain {
+    pub(super) ark: Arc<Certificate>,
+    pub(super) intermediate: Candidate,
+    pub(super) leaf: Candidate,
     /// Whether the ARK signed the intermediate.
     pub(super) intermediate_is_signed: bool,
     /// Whether the intermediate signed the leaf.
     pub(super) leaf_is_signed: bool,
     /// What the ARK has revoked, where that is asked.
-    pub(super) lists: Option<Result<Lists<'c>, NoLists>>,
+    pub(super) lists: Option<Result<Lists, NoLists>>,
 }
 
 /// What a chain is chosen from, and by.
-pub(super) struct Choice<'r, 'c, 's, 'm> {
+pub(super) struct Choice<'r, 's, 'm> {
     pub(super) report: &'r Report<'r>,
-    pub(super) endorsements: &'c Endorsements,
-    pub(super) anchors: &'c TrustAnchors,
+    pub(super) endorsements: &'r Endorsements,
+    pub(super) anchors: &'r TrustAnchors,
     /// Whether anybody asks what was revoked.
     pub(super) with_lists: bool,
     pub(super) now: UnixTime,
@@ -50,12 +51,12 @@ pub(super) struct Choice<'r, 'c, 's, 'm> {
 /// A bound on what is tried to say what is wrong, where nothing is right.
 const MAX_DIAGNOSED: usize = 16;
 
-impl<'c> Choice<'_, 'c, '_, '_> {
+impl Choice<'_, '_, '_> {
     /// Picks leaf, intermediate and anchor.
-    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain<'c>, Unauthentic> {
+    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Unauthentic> {
         // Whatever in the pool is a certificate; what is not is none of this report's business, unless something is missing.
         let (pool, unreadable) = candidates(&self.endorsements.certificates);
-        let anchors: Vec<_> = self.anchors.amd.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+        let anchors = &self.anchors.amd;
 
         let (wanted, other) = match self.report.signing_key {
             SigningKey::Vcek => ("SEV-VCEK", "SEV-VLEK"),
@@ -72,7 +73,7 @@ impl<'c> Choice<'_, 'c, '_, '_> {
         let Some(best) = leaves.first().map(|leaf| leaf.held) else { return Err(missing(wanted, findings)) };
         let issuer = best.certificate.issuer_name().unwrap_or("an issuer without a name");
 
-        let chain = match self.trace(&leaves, &pool, &anchors) {
+        let chain = match self.trace(&leaves, &pool, anchors) {
             Some(chain) => {
                 state_presence(wanted, &chain.intermediate, findings)?;
                 let lists = self.consult(&chain.ark);
@@ -83,7 +84,7 @@ impl<'c> Choice<'_, 'c, '_, '_> {
                 let authority = self.most_plausible_issuer(leaf, &pool);
                 let Some(intermediate) = authority else { return Err(missing(issuer, findings)) };
                 state_presence(wanted, intermediate, findings)?;
-                self.untraced(leaf, intermediate, &pool, &anchors, findings)?
+                self.untraced(leaf, intermediate, &pool, anchors, findings)?
             }
         };
         let (name, roots) = (chain.ark.common_name().unwrap_or("?"), roots::whose_amd(self.anchors, &chain.ark));
@@ -92,13 +93,13 @@ impl<'c> Choice<'_, 'c, '_, '_> {
             Roots::Policy => "pinned by the policy, not AMD's",
         };
         let actual = format!("{name}, {source}").into();
-        findings.require(true, Unauthentic::SnpChainArkPinned { expected: names(&anchors), actual })?;
+        findings.require(true, Unauthentic::SnpChainArkPinned { expected: names(anchors), actual })?;
         findings.anchored_in(roots);
         Ok(chain)
     }
 
     /// The leaves of this kind, those that suit the report best first.
-    fn rank_leaves<'p>(&self, wanted: &str, pool: &'p [Candidate<'c>]) -> Vec<Leaf<'p, 'c>> {
+    fn rank_leaves<'p>(&self, wanted: &str, pool: &'p [Candidate]) -> Vec<Leaf<'p>> {
         let named = pool.iter().filter(|leaf| leaf.certificate.common_name() == Some(wanted));
         let mut leaves: Vec<_> = named.map(|held| Leaf { suits: self.suitability(&held.certificate), held }).collect();
         leaves.sort_by_key(|Leaf { suits, held }| {
@@ -108,7 +109,7 @@ impl<'c> Choice<'_, 'c, '_, '_> {
     }
 
     /// Whether a leaf is for this chip, and for this TCB, by what it says.
-    fn suitability(&self, leaf: &Certificate<'_>) -> (bool, bool) {
+    fn suitability(&self, leaf: &Certificate) -> (bool, bool) {
         let (hwid, _) = leaf::identity(leaf);
         let chip = hwid.is_some_and(|hwid| self.report.chip_id.0.starts_with(hwid));
         let product = leaf::product_name(leaf).and_then(Product::from_name);
@@ -121,14 +122,9 @@ impl<'c> Choice<'_, 'c, '_, '_> {
 
     /// The chain in which every signature holds, up to a pinned root: of several, that of the leaf whose key signed the
     /// report (where the chip id is masked, several chips' leaves look alike).
-    fn trace(
-        &mut self,
-        leaves: &[Leaf<'_, 'c>],
-        pool: &[Candidate<'c>],
-        anchors: &[Certificate<'c>],
-    ) -> Option<Chain<'c>> {
+    fn trace(&mut self, leaves: &[Leaf<'_>], pool: &[Candidate], anchors: &[Arc<Certificate>]) -> Option<Chain> {
         let authorities = self.authorities(leaves, pool, anchors);
-        let mut traced: Option<((bool, bool), Chain<'c>)> = None;
+        let mut traced: Option<((bool, bool), Chain)> = None;
         for Leaf { suits, held } in leaves {
             // A leaf that suits less is not looked at where one that suits more has been traced.
             if traced.as_ref().is_some_and(|(better, _)| better > suits) {
@@ -158,21 +154,21 @@ impl<'c> Choice<'_, 'c, '_, '_> {
         traced.map(|(_, chain)| chain)
     }
 
-    fn signed_the_report(&self, leaf: &Candidate<'_>) -> bool {
-        matches!(leaf.certificate.key, PublicKey::P384(key) if self.report.is_signed_by(key))
+    fn signed_the_report(&self, leaf: &Candidate) -> bool {
+        matches!(&leaf.certificate.key, PublicKey::P384(key) if self.report.is_signed_by(key))
     }
 
     /// The intermediates that a pinned root signed. AMD has issued one again under the same name and key: what is neither
     /// revoked nor out of its time comes first.
     fn authorities<'p, 'a>(
         &mut self,
-        leaves: &[Leaf<'_, 'c>],
-        pool: &'p [Candidate<'c>],
-        anchors: &'a [Certificate<'c>],
-    ) -> Vec<Authority<'p, 'a, 'c>> {
-        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.held.certificate.issuer).collect();
+        leaves: &[Leaf<'_>],
+        pool: &'p [Candidate],
+        anchors: &'a [Arc<Certificate>],
+    ) -> Vec<Authority<'p, 'a>> {
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.held.certificate.issuer.clone()).collect();
         let mut authorities = Vec::new();
-        for held in pool.iter().filter(|held| issuers.contains(held.certificate.subject)) {
+        for held in pool.iter().filter(|held| issuers.contains(&held.certificate.subject)) {
             let mut above = anchors.iter().filter(|ark| ark.subject == held.certificate.issuer);
             if let Some(ark) = above.find(|ark| held.is_signed_by(&ark.key, self.signatures)) {
                 authorities.push(Authority { ark, held });
@@ -193,23 +189,19 @@ impl<'c> Choice<'_, 'c, '_, '_> {
         authorities
     }
 
-    fn consult(&mut self, ark: &Certificate<'_>) -> Option<Result<Lists<'c>, NoLists>> {
+    fn consult(&mut self, ark: &Certificate) -> Option<Result<Lists, NoLists>> {
         self.with_lists.then(|| Lists::consult(&self.endorsements.crls, ark, self.now, self.signatures))
     }
 
     /// Nothing leads to a pinned root: the leaf whose key signed the report, or the one that suits best.
-    fn most_plausible_leaf<'p>(&self, leaves: &[Leaf<'p, 'c>], best: &'p Candidate<'c>) -> &'p Candidate<'c> {
+    fn most_plausible_leaf<'p>(&self, leaves: &[Leaf<'p>], best: &'p Candidate) -> &'p Candidate {
         let several = leaves.len() > 1;
         let mut tried = leaves.iter().take(MAX_DIAGNOSED).map(|leaf| leaf.held);
         tried.find(|leaf| several && self.signed_the_report(leaf)).unwrap_or(best)
     }
 
     /// The intermediate whose key signed this leaf, the newest first.
-    fn most_plausible_issuer<'p>(
-        &mut self,
-        leaf: &Candidate<'_>,
-        pool: &'p [Candidate<'c>],
-    ) -> Option<&'p Candidate<'c>> {
+    fn most_plausible_issuer<'p>(&mut self, leaf: &Candidate, pool: &'p [Candidate]) -> Option<&'p Candidate> {
         let mut issuers: Vec<_> =
             pool.iter().filter(|held| held.certificate.subject == leaf.certificate.issuer).collect();
         issuers.sort_by_key(|issuer| Reverse(issuer.certificate.not_before));
@@ -221,19 +213,19 @@ impl<'c> Choice<'_, 'c, '_, '_> {
     /// used: one that borrows the pinned name for another key is a forgery, and named as one.
     fn untraced(
         &mut self,
-        leaf: &Candidate<'c>,
-        intermediate: &Candidate<'c>,
-        pool: &[Candidate<'c>],
-        anchors: &[Certificate<'c>],
+        leaf: &Candidate,
+        intermediate: &Candidate,
+        pool: &[Candidate],
+        anchors: &[Arc<Certificate>],
         findings: &mut Findings,
-    ) -> Result<Chain<'c>, Unauthentic> {
+    ) -> Result<Chain, Unauthentic> {
         let name = intermediate.certificate.issuer_name().unwrap_or("a root without a name");
         let mut named = anchors.iter().filter(|ark| ark.subject == intermediate.certificate.issuer);
         let signer = named.clone().find(|ark| intermediate.is_signed_by(&ark.key, self.signatures));
         let Some(ark) = signer.or_else(|| named.next()) else {
             return Err(not_pinned(anchors, name.to_owned(), findings));
         };
-        let is_namesake = |held: &&Candidate<'_>| held.certificate.subject == ark.subject;
+        let is_namesake = |held: &&Candidate| held.certificate.subject == ark.subject;
         let mut namesakes = pool.iter().filter(is_namesake).peekable();
         if signer.is_none() && namesakes.peek().is_some() && namesakes.all(|held| held.certificate.spki != ark.spki) {
             return Err(not_pinned(anchors, format!("another key under the name {name}"), findings));
@@ -250,27 +242,27 @@ impl<'c> Choice<'_, 'c, '_, '_> {
 }
 
 /// A leaf, and whether it is for this chip and for this TCB, by what it says.
-struct Leaf<'p, 'c> {
+struct Leaf<'p> {
     suits: (bool, bool),
-    held: &'p Candidate<'c>,
+    held: &'p Candidate,
 }
 
 /// An intermediate that a pinned root signed.
-struct Authority<'p, 'a, 'c> {
-    ark: &'a Certificate<'c>,
-    held: &'p Candidate<'c>,
+struct Authority<'p, 'a> {
+    ark: &'a Arc<Certificate>,
+    held: &'p Candidate,
 }
 
-fn names(anchors: &[Certificate<'_>]) -> Text {
-    anchors.iter().filter_map(Certificate::common_name).collect::<Vec<_>>().join(", ").into()
+fn names(anchors: &[Arc<Certificate>]) -> Text {
+    anchors.iter().filter_map(|anchor| anchor.common_name()).collect::<Vec<_>>().join(", ").into()
 }
 
-fn not_pinned(anchors: &[Certificate<'_>], actual: String, findings: &mut Findings) -> Unauthentic {
+fn not_pinned(anchors: &[Arc<Certificate>], actual: String, findings: &mut Findings) -> Unauthentic {
     let unknown = Unauthentic::SnpChainArkPinned { expected: names(anchors), actual: actual.into() };
     findings.require(false, unknown.clone()).err().unwrap_or(unknown)
 }
 
-fn state_presence(wanted: &str, issuer: &Candidate<'_>, findings: &mut Findings) -> Result<(), Unauthentic> {
+fn state_presence(wanted: &str, issuer: &Candidate, findings: &mut Findings) -> Result<(), Unauthentic> {
     let issuer = issuer.certificate.common_name().unwrap_or("an issuer without a name");
     let actual = format!("{wanted} and {issuer}").into();
     findings.require(true, Unauthentic::SnpChainPresent { expected: "leaf and intermediate".into(), actual })

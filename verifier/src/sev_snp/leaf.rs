@@ -12,18 +12,18 @@ fn oid<const N: usize>(suffix: [u8; N]) -> Vec<u8> {
 }
 
 /// The identity of the key: HWID and CSP_ID. Readable before the product is known.
-pub(crate) fn identity<'a>(certificate: &Certificate<'a>) -> (Option<&'a [u8]>, Option<&'a str>) {
+pub(crate) fn identity(certificate: &Certificate) -> (Option<&[u8]>, Option<&str>) {
     let csp_id = certificate.extension(&oid([5])).map(|value| text(value).unwrap_or("(not an IA5String)"));
     (certificate.extension(&oid([4])), csp_id)
 }
 
 /// The product that the certificate names.
-pub(crate) fn product_name<'a>(certificate: &Certificate<'a>) -> Option<&'a str> {
+pub(crate) fn product_name(certificate: &Certificate) -> Option<&str> {
     text(certificate.extension(&oid([2]))?)
 }
 
 /// Reads the security patch levels in the structure of `product`; the error says which extension is not as it must be.
-pub(crate) fn tcb(certificate: &Certificate<'_>, product: Product) -> Result<TcbVersion, String> {
+pub(crate) fn tcb(certificate: &Certificate, product: Product) -> Result<TcbVersion, String> {
     let number = |name: &str, suffix: &[u8]| -> Result<Option<u8>, String> {
         let Some(value) = certificate.extension(&[&AMD[..], suffix].concat()) else { return Ok(None) };
         let mut der = Der::new(value);

@@ -1,5 +1,7 @@
 //! Which of the supplied certificates and CRLs a report could use, by what they say: for [`crate::expired`].
 
+use std::sync::Arc;
+
 use super::leaf;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
@@ -16,29 +18,30 @@ pub(crate) fn look_at_windows(
     lists: bool,
     windows: &mut Windows,
 ) {
-    let pool: Vec<_> =
-        endorsements.certificates.iter().filter_map(|brought| Certificate::parse(&brought.statement).ok()).collect();
+    let pool: Vec<&Arc<Certificate>> =
+        endorsements.certificates.iter().filter_map(|brought| brought.item.read().ok()).collect();
     let name = match report.signing_key {
         SigningKey::Vcek => "SEV-VCEK",
         SigningKey::Vlek => "SEV-VLEK",
     };
-    let leaves: Vec<_> = pool.iter().filter(|leaf| leaf.common_name() == Some(name) && is_for(report, leaf)).collect();
+    let leaves: Vec<_> =
+        pool.iter().copied().filter(|leaf| leaf.common_name() == Some(name) && is_for(report, leaf)).collect();
     windows.certificates(leaves.iter().copied());
 
-    let intermediates: Vec<_> = pool.iter().filter(|ca| leaves.iter().any(|leaf| leaf.issuer == ca.subject)).collect();
+    let intermediates: Vec<_> =
+        pool.iter().copied().filter(|ca| leaves.iter().any(|leaf| leaf.issuer == ca.subject)).collect();
     windows.certificates(intermediates.iter().copied());
 
-    let anchors: Vec<_> = anchors.amd.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
     let roots: Vec<_> =
-        anchors.iter().filter(|root| intermediates.iter().any(|ca| ca.issuer == root.subject)).collect();
+        anchors.amd.iter().filter(|root| intermediates.iter().any(|ca| ca.issuer == root.subject)).collect();
     windows.certificates(roots.iter().copied());
     if let Some(root) = roots.first().filter(|_| lists) {
-        windows.lists(&endorsements.crls, root.subject);
+        windows.lists(&endorsements.crls, &root.subject);
     }
 }
 
 /// Whether the leaf speaks of this chip (a VLEK speaks of none) and of the reported TCB.
-fn is_for(report: &Report<'_>, leaf: &Certificate<'_>) -> bool {
+fn is_for(report: &Report<'_>, leaf: &Certificate) -> bool {
     let (hwid, _) = leaf::identity(leaf);
     let chip = report.has_masked_chip_id() || hwid.is_none_or(|hwid| report.chip_id.0.starts_with(hwid));
     let tcb = leaf::product_name(leaf).and_then(Product::from_name).is_some_and(|product| {

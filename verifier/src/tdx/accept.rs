@@ -1,6 +1,7 @@
 //! Whether a policy takes an evaluation: status, advisories and date, with the grace and the exceptions that it names.
 
-use super::tcb::{Evaluation, TcbStatus};
+use super::tcb::Evaluation;
+use super::words::{AdvisoryId, TcbStatus};
 use crate::error::Text;
 use crate::policy::{Advisory, Grace, StatusName, TdxProfile, Waivable};
 use crate::time::UnixTime;
@@ -44,14 +45,14 @@ pub(super) fn judge(outcome: Outcome<'_>, profile: &TdxProfile, now: UnixTime) -
     }
     if let Waivable::Required(allowed) = &profile.allowed_advisories {
         verdict.expected.push(format!("no advisory but {}", names(allowed)));
-        let other = |id: &&String| !allowed.iter().any(|allowed| allowed.0 == **id);
-        let other = evaluations().flat_map(|one| &one.advisories).find(other).cloned();
+        let other = |id: &&AdvisoryId| !allowed.iter().any(|allowed| allowed.0 == **id);
+        let other = evaluations().flat_map(|one| &one.advisories).find(other).map(AdvisoryId::to_string);
         verdict.complaint = verdict.complaint.or(other);
     }
     if let Waivable::Required(denied) = &profile.denied_advisories {
         verdict.expected.push(format!("none of {}", names(denied)));
         let open = |denied: &&Advisory| evaluations().any(|one| one.advisories.contains(&denied.0));
-        let open = denied.iter().find(open).map(|denied| denied.0.clone());
+        let open = denied.iter().find(open).map(|denied| denied.0.to_string());
         verdict.complaint = verdict.complaint.or(open);
     }
     if let Waivable::Required(floor) = &profile.minimum_tcb_date {
@@ -156,6 +157,6 @@ fn names(advisories: &[Advisory]) -> String {
     joined(advisories.iter().map(|advisory| &advisory.0))
 }
 
-fn joined<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+fn joined<'a>(names: impl Iterator<Item = &'a AdvisoryId>) -> String {
+    names.map(AdvisoryId::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -6,7 +6,8 @@ use super::log;
 use super::outlook;
 use super::quote::{Body, Quote};
 use super::shortfall;
-use super::tcb::{self, Evaluation, NoEvaluation, TcbStatus};
+use super::tcb::{self, Evaluation, NoEvaluation};
+use super::words::{AdvisoryId, TcbStatus};
 use crate::bytes::Mr;
 use crate::checks::Check;
 use crate::error::{Text, Unacceptable};
@@ -23,7 +24,7 @@ pub(crate) struct Wanted<'a> {
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
-    vouched: &Vouched<'_, '_>,
+    vouched: &Vouched<'_>,
     event_log: Option<&[u8]>,
     Wanted { profile, policy, memory }: Wanted<'_>,
     findings: &mut Findings,
@@ -68,7 +69,7 @@ pub(crate) fn appraise(
 }
 
 /// Level match, module, quoting enclave, convergence, relaunch, and then whether the outcome is accepted.
-fn judge_tcb(vouched: &Vouched<'_, '_>, profile: &TdxProfile, findings: &mut Findings) {
+fn judge_tcb(vouched: &Vouched<'_>, profile: &TdxProfile, findings: &mut Findings) {
     let quote = vouched.quote.get();
     let evaluate =
         |svn: &[u8; 16]| tcb::evaluate(&vouched.tcb_info, &vouched.qe_identity, quote.qe.isvsvn, &vouched.pck, svn);
@@ -182,7 +183,7 @@ fn judge_relaunch(
             findings.judge(holds, Unacceptable::TdxTcbRelaunch { expected, actual: actual.into() });
             findings.facts.text("tcb_status_current", current.converged.to_string());
             findings.facts.text("tcb_date_current", current.date.to_string());
-            findings.facts.list("advisories_current", current.advisories.iter().cloned().collect());
+            findings.facts.list("advisories_current", current.advisories.iter().map(AdvisoryId::to_string).collect());
             Some((status, current))
         }
         Err(
@@ -198,7 +199,7 @@ fn state(launch: &Evaluation, status: TcbStatus, findings: &mut Findings) {
     let facts = &mut findings.facts;
     facts.text("tcb_status", status.to_string());
     facts.text("tcb_date", launch.date.to_string());
-    facts.list("advisories", launch.advisories.iter().cloned().collect());
+    facts.list("advisories", launch.advisories.iter().map(AdvisoryId::to_string).collect());
     facts.text("tcb_status_platform", launch.platform.to_string());
     match launch.module {
         Some(module) => facts.text("tcb_status_module", module.to_string()),
@@ -234,7 +235,7 @@ fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile
 }
 
 /// The platform has shown no higher TCB before.
-fn judge_rollback(vouched: &Vouched<'_, '_>, memory: Option<&Memory>, findings: &mut Findings) {
+fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut Findings) {
     let pck = &vouched.pck;
     let tcb = pck.components.iter().map(|svn| u16::from(*svn)).chain([pck.pce_svn]).collect();
     let name = format!("platform {} under {}", pck.ppid, vouched.root);

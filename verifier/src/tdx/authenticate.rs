@@ -1,6 +1,8 @@
 //! Who vouches for a quote: Intel's root -> PCK CA -> PCK -> quoting enclave -> attestation key -> header and body; and
 //! root -> TCB signing -> TCB info and QE identity. In that order, ending at the first check that fails.
 
+use std::sync::Arc;
+
 use super::chain::{Chain, Choice, PCK_NAME, not_a_chain};
 use super::choose::{Chosen, Collateral, Deciding, Issuers, Other, choose_collateral};
 use super::collateral::{Dated, QeIdentity, TcbInfo};
@@ -9,7 +11,7 @@ use super::quote::{Certification, Quote};
 use crate::bytes::{Fmspc, to_hex};
 use crate::checks::Check;
 use crate::error::{Text, Unauthentic};
-use crate::evidence::Endorsements;
+use crate::evidence::{Endorsements, Readable};
 use crate::findings::Findings;
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::policy::TdxProfile;
@@ -23,25 +25,31 @@ use crate::x509::pool::{Candidate, candidates};
 use crate::x509::revocation::Lists;
 
 /// A quote that Intel's hierarchy vouches for, with the collateral to judge it by.
-pub(crate) struct Vouched<'a, 'g> {
+pub(crate) struct Vouched<'a> {
     pub(crate) quote: Authentic<Quote<'a>>,
     pub(crate) pck: Pck,
     /// Whose root it leads to, by name and key.
     pub(crate) root: String,
-    pub(crate) tcb_info: TcbInfo<'g>,
-    pub(crate) qe_identity: QeIdentity<'g>,
+    pub(crate) tcb_info: Arc<TcbInfo>,
+    pub(crate) qe_identity: Arc<QeIdentity>,
     /// Which of several texts decides, now and later.
     pub(crate) deciding: Deciding,
     /// What else Intel signed about this platform: to show what it says, and when it takes over.
-    pub(crate) other_tcb_infos: Vec<Alternative<TcbInfo<'g>>>,
-    pub(crate) other_qe_identities: Vec<Alternative<QeIdentity<'g>>>,
+    pub(crate) other_tcb_infos: Vec<Alternative<TcbInfo>>,
+    pub(crate) other_qe_identities: Vec<Alternative<QeIdentity>>,
 }
 
 /// Signed collateral of the same platform that the verdict does not rest on.
 pub(crate) struct Alternative<T> {
     pub(crate) dated: Dated,
     /// Why it cannot be read, where it cannot: it takes over all the same.
-    pub(crate) text: Result<T, String>,
+    pub(crate) text: Result<Arc<T>, String>,
+}
+
+impl<T: Readable<Error = String>> Alternative<T> {
+    fn of(other: &Other<T>) -> Self {
+        Self { dated: other.dated, text: other.item.read().cloned() }
+    }
 }
 
 /// What authentication is given, beside the quote.
@@ -57,20 +65,20 @@ pub(crate) struct Given<'g, 'm> {
 const PCK_CA_NAMES: [&str; 2] = ["Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA"];
 
 /// Unverified -> vouched for.
-pub(crate) fn authenticate<'a, 'g>(
+pub(crate) fn authenticate<'a>(
     quote: Unverified<Quote<'a>>,
-    mut given: Given<'g, '_>,
+    mut given: Given<'_, '_>,
     findings: &mut Findings,
-) -> Result<Vouched<'a, 'g>, Unauthentic> {
+) -> Result<Vouched<'a>, Unauthentic> {
     let hints = quote.hints();
     let (pool, _) = candidates(&given.endorsements.certificates);
     let carried = match hints.certification {
         Certification::Chain(text) => pem::certificates(text),
         Certification::Platform { .. } => Some(Vec::new()),
     };
-    let carried: Option<Vec<Candidate<'_>>> = carried
-        .as_ref()
-        .and_then(|ders| ders.iter().map(|der| Certificate::parse(der).ok().map(Candidate::carried)).collect());
+    let carried: Option<Vec<Candidate>> = carried.and_then(|ders| {
+        ders.into_iter().map(|der| Certificate::parse(&der.into()).ok().map(Candidate::carried)).collect()
+    });
     let Some(carried) = carried else {
         return Err(not_a_chain("a PCK chain of certificates that can be read", findings));
     };
@@ -85,7 +93,7 @@ pub(crate) fn authenticate<'a, 'g>(
     };
     let chain = choice.chain(findings)?;
     check_pck_chain(&chain, given.now, findings)?;
-    let (root, ca, leaf) = (&chain.root, &chain.ca.certificate, &chain.leaf.certificate);
+    let (root, ca, leaf) = (&*chain.root, &*chain.ca.certificate, &*chain.leaf.certificate);
     let pck = pck::parse(leaf);
     let fmspc = pck.as_ref().map(|pck| pck.fmspc).ok();
     let issuers = Issuers { root, ca, fmspc };
@@ -118,14 +126,11 @@ pub(crate) fn authenticate<'a, 'g>(
     findings.require(signed.is_some(), Unauthentic::TdxSignature { valid: signed.is_some() })?;
     let quote = signed.ok_or(Unauthentic::TdxSignature { valid: false })?;
     state_endorsements(&chain, &collateral, &tcb_info, &qe_identity, findings);
-    let read = |other: &Other<'g>| Alternative { dated: other.dated, text: TcbInfo::parse(other.body) };
-    let other_tcb_infos = collateral.other_tcb_infos.iter().map(read);
+    let other_tcb_infos = collateral.other_tcb_infos.iter().map(Alternative::of);
     // Of another PCE, which the hint does not say: another platform's.
-    let is_its =
-        |other: &Alternative<TcbInfo<'_>>| other.text.as_ref().map_or(true, |info| info.pce_id.0 == pck.pce_id);
+    let is_its = |other: &Alternative<TcbInfo>| other.text.as_ref().map_or(true, |info| info.pce_id.0 == pck.pce_id);
     let other_tcb_infos = other_tcb_infos.filter(is_its).collect();
-    let read = |other: &Other<'g>| Alternative { dated: other.dated, text: QeIdentity::parse(other.body) };
-    let other_qe_identities = collateral.other_qe_identities.iter().map(read).collect();
+    let other_qe_identities = collateral.other_qe_identities.iter().map(Alternative::of).collect();
     Ok(Vouched { quote, pck, root: root_name, tcb_info, qe_identity, deciding, other_tcb_infos, other_qe_identities })
 }
 
@@ -133,8 +138,8 @@ fn fail(failure: Unauthentic, findings: &mut Findings) -> Unauthentic {
     findings.require(false, failure.clone()).err().unwrap_or(failure)
 }
 
-fn check_pck_chain(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
-    let (root, ca, leaf) = (&chain.root, &chain.ca.certificate, &chain.leaf.certificate);
+fn check_pck_chain(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
+    let (root, ca, leaf) = (&*chain.root, &*chain.ca.certificate, &*chain.leaf.certificate);
     let ca_name = ca.common_name().unwrap_or("a CA without a name");
     let complaint = if !PCK_CA_NAMES.contains(&ca_name) {
         Some(format!("the CA is `{ca_name}`"))
@@ -171,7 +176,7 @@ fn check_pck_chain(chain: &Chain<'_>, now: UnixTime, findings: &mut Findings) ->
 }
 
 /// What forbids a CA to stand where it stands, with so many authorities below it.
-pub(super) fn authority_complaint(authority: &Certificate<'_>, name: &str, below: u32) -> Option<String> {
+pub(super) fn authority_complaint(authority: &Certificate, name: &str, below: u32) -> Option<String> {
     match authority.powers() {
         Ok(powers) if powers.may_issue(below) && powers.may_revoke() => None,
         Ok(_) => Some(format!("{name} may not issue or revoke")),
@@ -180,7 +185,7 @@ pub(super) fn authority_complaint(authority: &Certificate<'_>, name: &str, below
 }
 
 /// What forbids an end entity to sign what it signs: Intel's are no authorities, and their key usage says that they sign.
-pub(super) fn signer_complaint(signer: &Certificate<'_>) -> Option<&'static str> {
+pub(super) fn signer_complaint(signer: &Certificate) -> Option<&'static str> {
     match signer.powers() {
         Ok(powers) if powers.only_signs() => None,
         Ok(powers) if powers.ca || powers.may_revoke() || powers.may_issue(0) => {
@@ -193,12 +198,12 @@ pub(super) fn signer_complaint(signer: &Certificate<'_>) -> Option<&'static str>
 
 /// Current lists of root and PCK CA name nothing of this chain.
 fn check_revocation(
-    chain: &Chain<'_>,
-    collateral: &Collateral<'_>,
+    chain: &Chain,
+    collateral: &Collateral,
     now: UnixTime,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
-    let (root, ca) = (&chain.root, &chain.ca.certificate);
+    let (root, ca) = (&*chain.root, &*chain.ca.certificate);
     let subjects = [
         (&collateral.root_lists, ca, "the PCK CA"),
         (&collateral.root_lists, &collateral.signer.certificate, "the TCB signing certificate"),
@@ -232,11 +237,11 @@ fn check_revocation(
 }
 
 /// TCB info and QE identity are signed, as served, by a TCB signing certificate under the same root.
-fn check_collateral<'g>(
-    collateral: &Collateral<'g>,
+fn check_collateral(
+    collateral: &Collateral,
     now: UnixTime,
     findings: &mut Findings,
-) -> Result<(TcbInfo<'g>, QeIdentity<'g>), Unauthentic> {
+) -> Result<(Arc<TcbInfo>, Arc<QeIdentity>), Unauthentic> {
     const NO_FIT: &str = "text and signature that do not fit";
     let signer = &collateral.signer.certificate;
     let expected = Text::Borrowed(
@@ -264,8 +269,8 @@ fn check_collateral<'g>(
     )?;
     findings.ends(signer.not_after, "the TCB signing certificate (notAfter)");
     // Only now is the text read: its signature holds over these exact bytes.
-    let read = TcbInfo::parse(collateral.tcb_info.body())
-        .and_then(|info| Ok((info, QeIdentity::parse(collateral.qe_identity.body())?)));
+    let read = collateral.tcb_info.item().read();
+    let read = read.and_then(|info| Ok((info.clone(), collateral.qe_identity.item().read()?.clone())));
     read.map_err(|error| fail(Unauthentic::TdxCollateralSigner { expected, actual: error.into() }, findings))
 }
 
@@ -274,8 +279,8 @@ const REWRITTEN: &str = "the signature is over the very bytes that Intel served:
 
 /// Stricter than Intel's library, which accepts now == nextUpdate and does not look at issueDate.
 fn check_fresh(
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
+    info: &TcbInfo,
+    qe: &QeIdentity,
     pck: &Pck,
     given: &Given<'_, '_>,
     findings: &mut Findings,
@@ -321,9 +326,9 @@ fn check_fresh(
 
 /// None of what Intel signs again and again is older than the policy allows, although it holds.
 fn check_age(
-    collateral: &Collateral<'_>,
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
+    collateral: &Collateral,
+    info: &TcbInfo,
+    qe: &QeIdentity,
     given: &Given<'_, '_>,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
@@ -333,7 +338,7 @@ fn check_age(
         findings.not_checked(Check::TdxCollateralAge, "max_collateral_age", why);
         return Ok(());
     }
-    let issued = |lists: &Result<Lists<'_>, String>| lists.as_ref().ok().and_then(Lists::this_update);
+    let issued = |lists: &Result<Lists, String>| lists.as_ref().ok().and_then(Lists::this_update);
     let statements = [
         ("the TCB info", Some(info.issue_date.0), most, "max_collateral_age"),
         ("the QE identity", Some(qe.issue_date.0), most, "max_collateral_age"),
@@ -378,9 +383,9 @@ fn evaluation_floors(given: &Given<'_, '_>, fmspc: Option<&Fmspc>, root: &str) -
 
 /// A list or an evaluation that is older than one that was seen before is refused.
 fn check_rollback(
-    collateral: &Collateral<'_>,
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
+    collateral: &Collateral,
+    info: &TcbInfo,
+    qe: &QeIdentity,
     root: &str,
     memory: Option<&Memory>,
     findings: &mut Findings,
@@ -395,14 +400,8 @@ fn check_rollback(
     // Intel serves an early and a standard evaluation at one time. What a stranger brought does not move what is remembered,
     // and of several that the user brought the lowest does: either would lock the user out of the other.
     let now = findings.at();
-    let learned = |chosen: &Chosen<'_>, number: u32, others: &[Other<'_>]| {
-        let current = others.iter().filter(|other| other.dated.from <= now);
-        let others = current.map(|other| (other.source, other.dated.evaluation));
-        let of_the_user = std::iter::once((chosen.source(), number)).chain(others);
-        of_the_user.filter(|(source, _)| source.is_the_users()).map(|(_, evaluation)| evaluation).min()
-    };
-    let info_learned = learned(&collateral.tcb_info, info.evaluation_number, &collateral.other_tcb_infos);
-    let qe_learned = learned(&collateral.qe_identity, qe.evaluation_number, &collateral.other_qe_identities);
+    let info_learned = learned(&collateral.tcb_info, info.evaluation_number, &collateral.other_tcb_infos, now);
+    let qe_learned = learned(&collateral.qe_identity, qe.evaluation_number, &collateral.other_qe_identities, now);
     let learned = [(info_name, info_learned), (qe_name, qe_learned)];
     let learned = learned.into_iter().filter_map(|(name, number)| Some(statement(name, number?)));
     findings.seen.statements.extend(learned);
@@ -417,12 +416,20 @@ fn check_rollback(
     findings.require(complaint.is_none(), Unauthentic::TdxCollateralRollback { expected, actual: actual.into() })
 }
 
+/// The lowest evaluation of those that the user brought and that hold now.
+fn learned<T: Readable>(chosen: &Chosen<T>, number: u32, others: &[Other<T>], now: UnixTime) -> Option<u32> {
+    let current = others.iter().filter(|other| other.dated.from <= now);
+    let others = current.map(|other| (other.source, other.dated.evaluation));
+    let of_the_user = std::iter::once((chosen.source(), number)).chain(others);
+    of_the_user.filter(|(source, _)| source.is_the_users()).map(|(_, evaluation)| evaluation).min()
+}
+
 /// The signed statements that the verdict rests on.
 fn state_endorsements(
-    chain: &Chain<'_>,
-    collateral: &Collateral<'_>,
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
+    chain: &Chain,
+    collateral: &Collateral,
+    info: &TcbInfo,
+    qe: &QeIdentity,
     findings: &mut Findings,
 ) {
     for held in [&chain.leaf, &chain.ca, &collateral.signer] {
@@ -440,7 +447,7 @@ fn state_endorsements(
 }
 
 /// Where what was supplied is signed and is of something else, that is the cause, whatever check meets it first.
-fn advise_of_another(info: &TcbInfo<'_>, qe: &QeIdentity<'_>, pck: &Pck, check: Check, findings: &mut Findings) {
+fn advise_of_another(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, check: Check, findings: &mut Findings) {
     const COMMAND: &str = "`teegate fetch QUOTE --into DIR` asks Intel for the right one";
     if info.fmspc.0 != pck.fmspc.0 {
         let other = to_hex(&info.fmspc.0);
@@ -461,12 +468,7 @@ fn advise_of_another(info: &TcbInfo<'_>, qe: &QeIdentity<'_>, pck: &Pck, check: 
     }
 }
 
-fn check_tcb_identity(
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
-    pck: &Pck,
-    findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+fn check_tcb_identity(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, findings: &mut Findings) -> Result<(), Unauthentic> {
     let expected = format!("TDX, version 3, type 0, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
     let actual = format!(
         "{}, version {}, type {}, FMSPC {}, PCEID {}",
@@ -484,7 +486,7 @@ fn check_tcb_identity(
 }
 
 /// Whether a TCB info is of TDX, in the one form that is known, and of this platform.
-fn is_platforms(info: &TcbInfo<'_>, pck: &Pck) -> bool {
+fn is_platforms(info: &TcbInfo, pck: &Pck) -> bool {
     info.id == "TDX"
         && info.version == 3
         && info.tcb_type == 0
@@ -495,13 +497,13 @@ fn is_platforms(info: &TcbInfo<'_>, pck: &Pck) -> bool {
 /// The PCK signed the QE report, which binds the attestation key and is Intel's TD quoting enclave.
 fn check_qe(
     quote: &Quote<'_>,
-    leaf: &Certificate<'_>,
-    info: &TcbInfo<'_>,
-    identity: &QeIdentity<'_>,
+    leaf: &Certificate,
+    info: &TcbInfo,
+    identity: &QeIdentity,
     pck: &Pck,
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
-    let valid = matches!(leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
+    let valid = matches!(&leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
     findings.require(valid, Unauthentic::TdxQeSignature { valid })?;
 
     let digest = sha256(&[quote.attestation_key, quote.qe_auth_data]);
@@ -526,7 +528,7 @@ fn check_qe(
 }
 
 /// What of the quoting enclave is not as this identity says.
-pub(super) fn identity_complaint(quote: &Quote<'_>, identity: &QeIdentity<'_>) -> Option<String> {
+pub(super) fn identity_complaint(quote: &Quote<'_>, identity: &QeIdentity) -> Option<String> {
     let qe = &quote.qe;
     let masked = |own: &[u8], mask: &[u8], wanted: &[u8]| {
         own.len() == wanted.len() && own.iter().zip(mask).zip(wanted).all(|((own, mask), wanted)| own & mask == *wanted)
@@ -546,7 +548,7 @@ pub(super) fn identity_complaint(quote: &Quote<'_>, identity: &QeIdentity<'_>) -
     }
 }
 
-fn state(pck: &Pck, ca: &Certificate<'_>, findings: &mut Findings) {
+fn state(pck: &Pck, ca: &Certificate, findings: &mut Findings) {
     let facts = &mut findings.facts;
     facts.bytes("fmspc", &pck.fmspc.0);
     facts.bytes("ppid", &pck.ppid.0);

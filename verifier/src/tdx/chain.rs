@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::authenticate::authority_complaint;
 use super::choose::missing;
@@ -25,10 +26,10 @@ use crate::x509::revocation::Lists;
 pub(super) const PCK_NAME: &str = "Intel SGX PCK Certificate";
 
 /// The certificates that vouch for one quote's key.
-pub(super) struct Chain<'c> {
-    pub(super) root: Certificate<'c>,
-    pub(super) ca: Candidate<'c>,
-    pub(super) leaf: Candidate<'c>,
+pub(super) struct Chain {
+    pub(super) root: Arc<Certificate>,
+    pub(super) ca: Candidate,
+    pub(super) leaf: Candidate,
     /// Whether the root signed the CA.
     pub(super) ca_is_signed: bool,
     /// Whether the CA signed the leaf.
@@ -36,13 +37,13 @@ pub(super) struct Chain<'c> {
 }
 
 /// What a chain is chosen from, and by.
-pub(super) struct Choice<'r, 'c, 's, 'm> {
+pub(super) struct Choice<'r, 's, 'm> {
     pub(super) quote: &'r Quote<'r>,
     /// The chain that stands in the quote, in whatever order.
-    pub(super) carried: &'r [Candidate<'c>],
-    pub(super) pool: &'r [Candidate<'c>],
-    pub(super) endorsements: &'c Endorsements,
-    pub(super) anchors: &'c TrustAnchors,
+    pub(super) carried: &'r [Candidate],
+    pub(super) pool: &'r [Candidate],
+    pub(super) endorsements: &'r Endorsements,
+    pub(super) anchors: &'r TrustAnchors,
     pub(super) now: UnixTime,
     pub(super) signatures: &'s mut Signatures<'m>,
 }
@@ -50,20 +51,19 @@ pub(super) struct Choice<'r, 'c, 's, 'm> {
 /// A bound on what is tried to say what is wrong, where nothing is right: platforms of a fleet that share a TCB.
 const MAX_DIAGNOSED: usize = 64;
 
-impl<'r, 'c> Choice<'r, 'c, '_, '_> {
+impl<'r> Choice<'r, '_, '_> {
     /// Picks leaf, CA and anchor.
-    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain<'c>, Unauthentic> {
-        let anchors: Vec<Certificate<'c>> =
-            self.anchors.intel.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Unauthentic> {
+        let anchors = &self.anchors.intel;
         let leaves = self.leaves(findings)?;
-        let chain = match self.trace(&leaves, &anchors) {
+        let chain = match self.trace(&leaves, anchors) {
             Some(chain) => chain,
-            None => self.untraced(&leaves, &anchors, findings)?,
+            None => self.untraced(&leaves, anchors, findings)?,
         };
         // A root that comes with the quote is compared with the pinned one, and never used.
-        let (subject, spki) = (chain.root.subject, chain.root.spki);
+        let (subject, spki) = (&chain.root.subject, &chain.root.spki);
         let forged = self.carried.iter().map(|held| &held.certificate);
-        let forged = forged.into_iter().find(|other| other.subject == subject && other.spki != spki);
+        let forged = forged.into_iter().find(|other| other.subject == *subject && other.spki != *spki);
         let roots = roots::whose_intel(self.anchors, &chain.root);
         let actual = match (forged, roots) {
             (Some(other), _) => format!("{}: another key under that name", other.name_and_key()),
@@ -72,20 +72,20 @@ impl<'r, 'c> Choice<'r, 'c, '_, '_> {
                 format!("{}, pinned by the policy, not Intel's", chain.root.common_name().unwrap_or("?"))
             }
         };
-        let pinned = Unauthentic::TdxChainRootPinned { expected: names(&anchors), actual: actual.into() };
+        let pinned = Unauthentic::TdxChainRootPinned { expected: names(anchors), actual: actual.into() };
         findings.require(forged.is_none(), pinned)?;
         findings.anchored_in(roots);
         Ok(chain)
     }
 
     /// The PCK certificates that could be this quote's: its own, or of the pool for certification data of type 3.
-    fn leaves(&self, findings: &mut Findings) -> Result<Vec<&'r Candidate<'c>>, Unauthentic> {
-        let is_pck = |held: &&Candidate<'_>| held.certificate.common_name() == Some(PCK_NAME);
-        let mut leaves: Vec<&'r Candidate<'c>> = match &self.quote.certification {
+    fn leaves(&self, findings: &mut Findings) -> Result<Vec<&'r Candidate>, Unauthentic> {
+        let is_pck = |held: &&Candidate| held.certificate.common_name() == Some(PCK_NAME);
+        let mut leaves: Vec<&'r Candidate> = match &self.quote.certification {
             Certification::Chain(_) => self.carried.iter().filter(is_pck).collect(),
             Certification::Platform { cpu_svn, pce_svn, pce_id } => {
                 let is_its = |pck: Pck| pck.cpu_svn == **cpu_svn && pck.pce_svn == *pce_svn && pck.pce_id == **pce_id;
-                let names_it = |held: &&Candidate<'_>| pck::parse(&held.certificate).is_ok_and(is_its);
+                let names_it = |held: &&Candidate| pck::parse(&held.certificate).is_ok_and(is_its);
                 self.pool.iter().filter(is_pck).filter(names_it).collect()
             }
         };
@@ -105,10 +105,10 @@ impl<'r, 'c> Choice<'r, 'c, '_, '_> {
 
     /// The chain in which every signature holds, up to a pinned root: of several, that of the leaf whose key signed the QE
     /// report (several platforms share a TCB), and that is not revoked.
-    fn trace(&mut self, leaves: &[&Candidate<'c>], anchors: &[Certificate<'c>]) -> Option<Chain<'c>> {
+    fn trace(&mut self, leaves: &[&Candidate], anchors: &[Arc<Certificate>]) -> Option<Chain> {
         let authorities = self.authorities(leaves, anchors);
         let alone = leaves.len() == 1;
-        let mut traced: Vec<(bool, Chain<'c>)> = Vec::new();
+        let mut traced: Vec<(bool, Chain)> = Vec::new();
         for leaf in leaves {
             let mut issuers =
                 authorities.iter().filter(|above| above.held.certificate.subject == leaf.certificate.issuer);
@@ -135,28 +135,28 @@ impl<'r, 'c> Choice<'r, 'c, '_, '_> {
         (signed < traced.len()).then(|| traced.swap_remove(signed).1)
     }
 
-    fn signed_the_qe_report(&self, leaf: &Candidate<'_>) -> bool {
+    fn signed_the_qe_report(&self, leaf: &Candidate) -> bool {
         let quote = self.quote;
-        matches!(leaf.certificate.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature))
+        matches!(&leaf.certificate.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature))
     }
 
-    fn is_revoked(&mut self, held: &Candidate<'_>, issuer: &Candidate<'_>) -> bool {
+    fn is_revoked(&mut self, held: &Candidate, issuer: &Candidate) -> bool {
         self.is_listed(&held.certificate, &issuer.certificate)
     }
 
-    fn is_listed(&mut self, certificate: &Certificate<'_>, issuer: &Certificate<'_>) -> bool {
+    fn is_listed(&mut self, certificate: &Certificate, issuer: &Certificate) -> bool {
         Lists::consult(&self.endorsements.crls, issuer, self.now, self.signatures)
             .is_ok_and(|lists| lists.revocation(certificate, "").is_some())
     }
 
     /// The CAs that a pinned root signed, from the pool or from the quote: what is not revoked and in its time first.
-    fn authorities<'a>(&mut self, leaves: &[&Candidate<'c>], anchors: &'a [Certificate<'c>]) -> Vec<Authority<'a, 'c>> {
-        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.certificate.issuer).collect();
-        let mut authorities: Vec<Authority<'a, 'c>> = Vec::new();
+    fn authorities<'a>(&mut self, leaves: &[&Candidate], anchors: &'a [Arc<Certificate>]) -> Vec<Authority<'a>> {
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.certificate.issuer.clone()).collect();
+        let mut authorities: Vec<Authority<'a>> = Vec::new();
         for held in self.pool.iter().chain(self.carried) {
             let certificate = &held.certificate;
             let is_known = || authorities.iter().any(|known| known.held.certificate.is_the_same_as(certificate));
-            if !issuers.contains(certificate.subject) || is_known() {
+            if !issuers.contains(&certificate.subject) || is_known() {
                 continue;
             }
             let mut above = anchors.iter().filter(|root| root.subject == certificate.issuer);
@@ -178,10 +178,10 @@ impl<'r, 'c> Choice<'r, 'c, '_, '_> {
     /// A chain in which some signature does not hold.
     fn untraced(
         &mut self,
-        leaves: &[&Candidate<'c>],
-        anchors: &[Certificate<'c>],
+        leaves: &[&Candidate],
+        anchors: &[Arc<Certificate>],
         findings: &mut Findings,
-    ) -> Result<Chain<'c>, Unauthentic> {
+    ) -> Result<Chain, Unauthentic> {
         const NO_CA: &str = "the CA that issued the PCK certificate, in the quote's chain or supplied";
         let signer = leaves.iter().take(MAX_DIAGNOSED).find(|leaf| leaves.len() > 1 && self.signed_the_qe_report(leaf));
         let Some(leaf) = signer.or_else(|| leaves.first()) else { return Err(not_a_chain(NO_CA, findings)) };
@@ -207,13 +207,13 @@ impl<'r, 'c> Choice<'r, 'c, '_, '_> {
 }
 
 /// A CA that a pinned root signed.
-struct Authority<'a, 'c> {
-    root: &'a Certificate<'c>,
-    held: Candidate<'c>,
+struct Authority<'a> {
+    root: &'a Arc<Certificate>,
+    held: Candidate,
 }
 
-fn names(anchors: &[Certificate<'_>]) -> Text {
-    anchors.iter().map(Certificate::name_and_key).collect::<Vec<_>>().join(", ").into()
+fn names(anchors: &[Arc<Certificate>]) -> Text {
+    anchors.iter().map(|anchor| anchor.name_and_key()).collect::<Vec<_>>().join(", ").into()
 }
 
 /// The quote brings no chain that could be followed.

@@ -6,48 +6,48 @@
 //! over while something signed is there, so that adding junk cannot make it look worse.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::authenticate::signer_complaint;
-use super::collateral::{Dated, QeIdentityHint, TcbInfoHint};
+use super::collateral::{Dated, QeIdentity, TcbInfo, TcbInfoHint};
 use crate::bytes::Fmspc;
 use crate::error::Unauthentic;
-use crate::evidence::{Brought, Endorsements, SignedJson, Source};
+use crate::evidence::{Brought, Endorsements, Item, Readable, Source};
 use crate::findings::{Endorsement, Findings};
 use crate::policy::DecidingEvaluation;
 use crate::signature::{Scheme, Share, Signatures};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
-use crate::x509::pool::Candidate;
+use crate::x509::pool::{Candidate, each_once};
 use crate::x509::revocation::{Lists, NoLists};
 
 /// Subject of the certificates under which Intel signs TCB info and QE identity.
 pub(super) const TCB_SIGNING_NAME: &str = "Intel SGX TCB Signing";
 
 /// What of the pool one quote needs.
-pub(super) struct Collateral<'g> {
-    pub(super) tcb_info: Chosen<'g>,
-    pub(super) qe_identity: Chosen<'g>,
-    pub(super) signer: Candidate<'g>,
+pub(super) struct Collateral {
+    pub(super) tcb_info: Chosen<TcbInfo>,
+    pub(super) qe_identity: Chosen<QeIdentity>,
+    pub(super) signer: Candidate,
     /// Whether the root signed the signer's certificate.
     pub(super) signer_is_signed: bool,
-    pub(super) root_lists: Result<Lists<'g>, String>,
-    pub(super) pck_lists: Result<Lists<'g>, String>,
+    pub(super) root_lists: Result<Lists, String>,
+    pub(super) pck_lists: Result<Lists, String>,
     /// Other TCB infos of this platform, and other QE identities, that the same signer signed and that hold now or later.
-    pub(super) other_tcb_infos: Vec<Other<'g>>,
-    pub(super) other_qe_identities: Vec<Other<'g>>,
+    pub(super) other_tcb_infos: Vec<Other<TcbInfo>>,
+    pub(super) other_qe_identities: Vec<Other<QeIdentity>>,
 }
 
 /// A text that was chosen, and whether its signature holds.
-#[derive(Clone, Copy)]
-pub(super) struct Chosen<'g> {
-    brought: &'g Brought<SignedJson>,
+pub(super) struct Chosen<T: Readable> {
+    brought: Brought<T>,
     pub(super) is_signed: bool,
 }
 
-impl<'g> Chosen<'g> {
-    pub(super) fn body(&self) -> &'g str {
-        &self.brought.statement.body
+impl<T: Readable> Chosen<T> {
+    /// The text, to be read once its signature holds.
+    pub(super) fn item(&self) -> &Item<T> {
+        &self.brought.item
     }
 
     pub(super) fn source(&self) -> Source {
@@ -67,11 +67,10 @@ impl<'g> Chosen<'g> {
 }
 
 /// A signed text that the verdict does not rest on.
-#[derive(Clone, Copy)]
-pub(super) struct Other<'g> {
+pub(super) struct Other<T: Readable> {
     pub(super) dated: Dated,
     pub(super) source: Source,
-    pub(super) body: &'g str,
+    pub(super) item: Arc<Item<T>>,
 }
 
 /// Which of several evaluations decides.
@@ -85,18 +84,18 @@ pub(crate) struct Deciding {
 }
 
 /// Where a text stands among several at one time: the greatest decides.
-pub(super) type Place = (bool, (bool, Reverse<u32>, u32), UnixTime);
+pub(super) type TimePlace = (bool, (bool, Reverse<u32>, u32), UnixTime);
 
 impl Deciding {
-    pub(super) fn place_of_tcb_info(self, dated: Dated, at: UnixTime) -> Place {
+    pub(super) fn place_of_tcb_info(self, dated: Dated, at: UnixTime) -> TimePlace {
         self.place(dated, self.tcb_info, at)
     }
 
-    pub(super) fn place_of_qe_identity(self, dated: Dated, at: UnixTime) -> Place {
+    pub(super) fn place_of_qe_identity(self, dated: Dated, at: UnixTime) -> TimePlace {
         self.place(dated, self.qe_identity, at)
     }
 
-    fn place(self, Dated { evaluation, from, until }: Dated, floor: u32, at: UnixTime) -> Place {
+    fn place(self, Dated { evaluation, from, until }: Dated, floor: u32, at: UnixTime) -> TimePlace {
         let rank = match self.which {
             DecidingEvaluation::Highest => (true, Reverse(0), evaluation),
             DecidingEvaluation::Lowest => (evaluation >= floor, Reverse(evaluation), 0),
@@ -107,47 +106,41 @@ impl Deciding {
 
 /// The chain that the quote's own part of the argument has established.
 pub(super) struct Issuers<'c> {
-    pub(super) root: &'c Certificate<'c>,
-    pub(super) ca: &'c Certificate<'c>,
+    pub(super) root: &'c Certificate,
+    pub(super) ca: &'c Certificate,
     pub(super) fmspc: Option<Fmspc>,
 }
 
 /// Picks what this platform needs; what of it is missing is named, all at once.
-pub(super) fn choose_collateral<'g>(
-    pool: &[Candidate<'g>],
-    endorsements: &'g Endorsements,
+pub(super) fn choose_collateral(
+    pool: &[Candidate],
+    endorsements: &Endorsements,
     issuers: &Issuers<'_>,
     deciding: Deciding,
     now: UnixTime,
     signatures: &mut Signatures<'_>,
     findings: &mut Findings,
-) -> Result<Collateral<'g>, Unauthentic> {
-    let mut consult = |issuer: &Certificate<'_>| match Lists::consult(&endorsements.crls, issuer, now, signatures) {
+) -> Result<Collateral, Unauthentic> {
+    let mut consult = |issuer: &Certificate| match Lists::consult(&endorsements.crls, issuer, now, signatures) {
         Ok(lists) => Some(Ok(lists)),
         Err(NoLists::Unusable(why)) => Some(Err(why)),
         Err(NoLists::Absent) => None,
     };
     let (root_lists, pck_lists) = (consult(issuers.root), consult(issuers.ca));
     let signer = choose_signer(pool, issuers.root, &root_lists, now, signatures);
-    let key = signer.as_ref().map(|(signer, _)| signer.certificate.key);
 
-    let is_for = |hint: &TcbInfoHint<'_>| issuers.fmspc.is_some_and(|fmspc| hint.is_for(&fmspc));
-    let infos = rank(&endorsements.tcb_infos, |body| {
-        let hint: TcbInfoHint<'_> = serde_json::from_str(body).ok()?;
+    let is_for = |hint: &TcbInfoHint| issuers.fmspc.is_some_and(|fmspc| hint.is_for(&fmspc));
+    let infos = rank(&endorsements.tcb_infos, |hint| {
         let dated = hint.dated();
-        let suits = [hint.id == "TDX", is_for(&hint), hint.is_of_the_known_form()];
-        Some(Hint { suits, place: deciding.place_of_tcb_info(dated, now), dated })
+        let suits = [hint.id == "TDX", is_for(hint), hint.is_of_the_known_form()];
+        Place { suits, place: deciding.place_of_tcb_info(dated, now), dated }
     });
-    let identities = rank(&endorsements.qe_identities, |body| {
-        let hint: QeIdentityHint<'_> = serde_json::from_str(body).ok()?;
+    let identities = rank(&endorsements.qe_identities, |hint| {
         let dated = hint.dated();
         let suits = [hint.id == "TD_QE", true, hint.is_of_the_known_form()];
-        Some(Hint { suits, place: deciding.place_of_qe_identity(dated, now), dated })
+        Place { suits, place: deciding.place_of_qe_identity(dated, now), dated }
     });
-    let mut signed = |brought: &Brought<SignedJson>| {
-        let SignedJson { body, signature } = &brought.statement;
-        matches!(key, Some(PublicKey::P256(key)) if signatures.endorsement_holds(Share::Of(brought.source), Scheme::EcdsaP256Fixed, key, body.as_bytes(), signature))
-    };
+    let mut signed = Signed { key: signer.as_ref().map(|(signer, _)| signer.certificate.key.clone()), signatures };
     let tcb_info = choose(&infos, &mut signed);
     let qe_identity = choose(&identities, &mut signed);
 
@@ -166,8 +159,8 @@ pub(super) fn choose_collateral<'g>(
                 actual: "all supplied; whether they are this platform's is judged below".into(),
             };
             findings.require(true, all)?;
-            let other_tcb_infos = others(&infos, tcb_info, now, &mut signed);
-            let other_qe_identities = others(&identities, qe_identity, now, &mut signed);
+            let other_tcb_infos = others(&infos, &tcb_info, now, &mut signed);
+            let other_qe_identities = others(&identities, &qe_identity, now, &mut signed);
             Ok(Collateral {
                 tcb_info,
                 qe_identity,
@@ -195,17 +188,17 @@ pub(super) fn missing(names: &[&str], findings: &mut Findings) -> Unauthentic {
 
 /// The signer that the root signed; of several, one that is not revoked and in its time, and the latest. Both of Intel's
 /// have one key and one serial. Where the root signed none, the most plausible, to be refused by name.
-fn choose_signer<'g>(
-    pool: &[Candidate<'g>],
-    root: &Certificate<'_>,
-    lists: &Option<Result<Lists<'g>, String>>,
+fn choose_signer(
+    pool: &[Candidate],
+    root: &Certificate,
+    lists: &Option<Result<Lists, String>>,
     now: UnixTime,
     signatures: &mut Signatures<'_>,
-) -> Option<(Candidate<'g>, bool)> {
+) -> Option<(Candidate, bool)> {
     let mut signers: Vec<_> =
         pool.iter().filter(|held| held.certificate.common_name() == Some(TCB_SIGNING_NAME)).collect();
     if signers.len() > 1 {
-        let is_revoked = |signer: &Certificate<'_>| {
+        let is_revoked = |signer: &Certificate| {
             lists.as_ref().is_some_and(|lists| lists.as_ref().is_ok_and(|all| all.revocation(signer, "").is_some()))
         };
         signers.sort_by_cached_key(|held| {
@@ -215,68 +208,78 @@ fn choose_signer<'g>(
             Reverse((stands, sound, signer.is_valid_at(now), signer.not_after))
         });
     }
-    let under_root = |held: &&Candidate<'_>| held.certificate.issuer == root.subject;
+    let under_root = |held: &&Candidate| held.certificate.issuer == root.subject;
     let signed = signers.iter().copied().filter(under_root).find(|held| held.is_signed_by(&root.key, signatures));
     signed.map(|held| (held.clone(), true)).or_else(|| signers.first().map(|held| ((*held).clone(), false)))
 }
 
-/// What a text says of itself, unsigned.
-struct Hint {
+/// Asks whether the signer signed a text.
+struct Signed<'s, 'm> {
+    key: Option<PublicKey>,
+    signatures: &'s mut Signatures<'m>,
+}
+
+impl Signed<'_, '_> {
+    fn holds<T: Readable>(&mut self, brought: &Brought<T>) -> bool {
+        let Some(PublicKey::P256(key)) = &self.key else { return false };
+        let share = Share::Of(brought.source);
+        let (text, signature) = (&brought.item.bytes, &brought.item.signature);
+        signature.as_ref().is_some_and(|signature| {
+            self.signatures.endorsement_holds(share, Scheme::EcdsaP256Fixed, key, text, signature)
+        })
+    }
+}
+
+/// Where a text stands, by what it says of itself, unsigned.
+struct Place {
     /// Of which enclave or TEE it speaks, of which platform, in which form: all of them, or it is another's.
     suits: [bool; 3],
-    place: Place,
+    place: TimePlace,
     dated: Dated,
 }
 
 /// One text of the pool.
-struct Ranked<'g> {
-    brought: &'g Brought<SignedJson>,
-    hint: Option<Hint>,
+struct Ranked<'g, T: Readable> {
+    brought: &'g Brought<T>,
+    place: Option<Place>,
 }
 
 /// The texts of the pool, each once, that which should decide first. One alone is not read before its signature holds.
-fn rank<'g>(texts: &'g [Brought<SignedJson>], hint: impl Fn(&str) -> Option<Hint>) -> Vec<Ranked<'g>> {
+fn rank<'g, T: Readable>(texts: &'g [Brought<T>], place: impl Fn(&T::Hint) -> Place) -> Vec<Ranked<'g, T>> {
     if let [only] = texts {
-        return vec![Ranked { brought: only, hint: None }];
+        return vec![Ranked { brought: only, place: None }];
     }
-    let mut sorted: Vec<_> = texts.iter().collect();
-    sorted.sort_by_key(|brought| brought.source);
-    let mut seen = BTreeSet::new();
-    sorted.retain(|brought| seen.insert((&brought.statement.body, &brought.statement.signature)));
-    let mut ranked: Vec<_> =
-        sorted.into_iter().map(|brought| Ranked { brought, hint: hint(&brought.statement.body) }).collect();
+    let mut ranked: Vec<_> = each_once(texts)
+        .into_iter()
+        .map(|brought| Ranked { brought, place: brought.item.hint().map(&place) })
+        .collect();
     ranked.sort_by(|one, other| {
-        let key = |ranked: &Ranked<'_>| ranked.hint.as_ref().map(|hint| (hint.suits, hint.place));
+        let key = |ranked: &Ranked<'_, T>| ranked.place.as_ref().map(|place| (place.suits, place.place));
         key(other).cmp(&key(one))
     });
     ranked
 }
 
 /// The first that is signed; an unsigned one only where nothing is, to be refused by name.
-fn choose<'g>(ranked: &[Ranked<'g>], signed: &mut impl FnMut(&Brought<SignedJson>) -> bool) -> Option<Chosen<'g>> {
-    let found = ranked.iter().find(|text| signed(text.brought));
+fn choose<T: Readable>(ranked: &[Ranked<'_, T>], signed: &mut Signed<'_, '_>) -> Option<Chosen<T>> {
+    let found = ranked.iter().find(|text| signed.holds(text.brought));
     let chosen = found.or_else(|| ranked.first())?;
-    Some(Chosen { brought: chosen.brought, is_signed: found.is_some() })
+    Some(Chosen { brought: chosen.brought.clone(), is_signed: found.is_some() })
 }
 
 /// The others that suit as well, hold now or later, and are signed.
-fn others<'g>(
-    ranked: &[Ranked<'g>],
-    chosen: Chosen<'g>,
+fn others<T: Readable>(
+    ranked: &[Ranked<'_, T>],
+    chosen: &Chosen<T>,
     now: UnixTime,
-    signed: &mut impl FnMut(&Brought<SignedJson>) -> bool,
-) -> Vec<Other<'g>> {
-    let suits = |text: &&Ranked<'g>| {
-        let hint = text.hint.as_ref();
-        hint.is_some_and(|hint| hint.suits == [true; 3] && now < hint.dated.until)
-            && !std::ptr::eq(text.brought, chosen.brought)
-    };
+    signed: &mut Signed<'_, '_>,
+) -> Vec<Other<T>> {
     let mut found = Vec::new();
-    for text in ranked.iter().filter(suits) {
-        if let Some(hint) = &text.hint
-            && signed(text.brought)
-        {
-            found.push(Other { dated: hint.dated, source: text.brought.source, body: &text.brought.statement.body });
+    for Ranked { brought, place } in ranked {
+        let Some(Place { suits: [true, true, true], dated, .. }) = place else { continue };
+        let is_another = !Arc::ptr_eq(&brought.item, &chosen.brought.item);
+        if is_another && now < dated.until && signed.holds(brought) {
+            found.push(Other { dated: *dated, source: brought.source, item: brought.item.clone() });
         }
     }
     found

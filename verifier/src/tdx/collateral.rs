@@ -1,17 +1,18 @@
 //! TCB info and QE identity: Intel PCS API v4. Text until its signature holds over these exact bytes.
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de};
-use std::borrow::Cow;
 use std::fmt;
 
+use super::words::{AdvisoryId, TcbStatus};
 use crate::bytes::{Fmspc, array_from_hex};
+use crate::evidence::Readable;
 use crate::time::UnixTime;
 
 /// A TCB info, version 3 (and what of it an SGX one shares).
 #[derive(Debug, Deserialize)]
-pub(crate) struct TcbInfo<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+pub(crate) struct TcbInfo {
+    pub(crate) id: String,
     pub(crate) version: u32,
     #[serde(rename = "issueDate")]
     pub(crate) issue_date: Date,
@@ -27,13 +28,13 @@ pub(crate) struct TcbInfo<'a> {
     pub(crate) evaluation_number: u32,
     #[serde(rename = "tdxModule")]
     pub(crate) module: Option<Module>,
-    #[serde(borrow, default, rename = "tdxModuleIdentities")]
-    pub(crate) module_identities: Vec<ModuleIdentity<'a>>,
-    #[serde(borrow, rename = "tcbLevels")]
-    pub(crate) levels: Vec<TcbLevel<'a>>,
+    #[serde(default, rename = "tdxModuleIdentities")]
+    pub(crate) module_identities: Vec<ModuleIdentity>,
+    #[serde(rename = "tcbLevels")]
+    pub(crate) levels: Vec<TcbLevel>,
     /// The signed text itself.
     #[serde(skip)]
-    pub(crate) text: &'a str,
+    pub(crate) text: Bytes,
 }
 
 /// Who signed a TDX module.
@@ -45,25 +46,24 @@ pub(crate) struct Module {
 
 /// A generation of TDX modules and its levels.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ModuleIdentity<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+pub(crate) struct ModuleIdentity {
+    pub(crate) id: String,
     pub(crate) mrsigner: Hex<48>,
     pub(crate) attributes: Hex<8>,
-    #[serde(borrow, rename = "tcbLevels")]
-    pub(crate) levels: Vec<IsvLevel<'a>>,
+    #[serde(rename = "tcbLevels")]
+    pub(crate) levels: Vec<IsvLevel>,
 }
 
 /// A level of a platform.
 #[derive(Debug, Deserialize)]
-pub(crate) struct TcbLevel<'a> {
+pub(crate) struct TcbLevel {
     pub(crate) tcb: Tcb,
     #[serde(rename = "tcbDate")]
     pub(crate) date: Date,
-    #[serde(borrow, rename = "tcbStatus")]
-    pub(crate) status: Cow<'a, str>,
-    #[serde(borrow, default, rename = "advisoryIDs")]
-    pub(crate) advisories: Vec<Cow<'a, str>>,
+    #[serde(rename = "tcbStatus")]
+    pub(crate) status: Status,
+    #[serde(default, rename = "advisoryIDs")]
+    pub(crate) advisories: Vec<AdvisoryId>,
 }
 
 /// The least SVNs of a level.
@@ -85,14 +85,14 @@ pub(crate) struct Component {
 
 /// A level of an enclave or a module, by ISVSVN.
 #[derive(Debug, Deserialize)]
-pub(crate) struct IsvLevel<'a> {
+pub(crate) struct IsvLevel {
     pub(crate) tcb: IsvTcb,
     #[serde(rename = "tcbDate")]
     pub(crate) date: Date,
-    #[serde(borrow, rename = "tcbStatus")]
-    pub(crate) status: Cow<'a, str>,
-    #[serde(borrow, default, rename = "advisoryIDs")]
-    pub(crate) advisories: Vec<Cow<'a, str>>,
+    #[serde(rename = "tcbStatus")]
+    pub(crate) status: Status,
+    #[serde(default, rename = "advisoryIDs")]
+    pub(crate) advisories: Vec<AdvisoryId>,
 }
 
 /// The least ISVSVN of a level.
@@ -103,9 +103,8 @@ pub(crate) struct IsvTcb {
 
 /// The identity of the quoting enclave, version 2.
 #[derive(Debug, Deserialize)]
-pub(crate) struct QeIdentity<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+pub(crate) struct QeIdentity {
+    pub(crate) id: String,
     pub(crate) version: u32,
     #[serde(rename = "issueDate")]
     pub(crate) issue_date: Date,
@@ -121,22 +120,82 @@ pub(crate) struct QeIdentity<'a> {
     pub(crate) attributes_mask: Hex<16>,
     pub(crate) mrsigner: Hex<32>,
     pub(crate) isvprodid: u16,
-    #[serde(borrow, rename = "tcbLevels")]
-    pub(crate) levels: Vec<IsvLevel<'a>>,
+    #[serde(rename = "tcbLevels")]
+    pub(crate) levels: Vec<IsvLevel>,
 }
 
-impl<'a> TcbInfo<'a> {
+impl Readable for TcbInfo {
+    type Hint = TcbInfoHint;
+    type Error = String;
+
+    fn hint(text: &Bytes) -> Option<TcbInfoHint> {
+        serde_json::from_slice(text).ok()
+    }
+
     /// Reads the signed text. Members that are named here may not occur twice.
-    pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
-        let info: Self = serde_json::from_str(text).map_err(|error| format!("TCB info: {error}"))?;
-        Ok(Self { text, ..info })
+    fn read(text: &Bytes) -> Result<Self, String> {
+        let info: Self = serde_json::from_slice(text).map_err(|error| format!("TCB info: {error}"))?;
+        Ok(Self { text: text.clone(), ..info })
     }
 }
 
-impl<'a> QeIdentity<'a> {
+impl Readable for QeIdentity {
+    type Hint = QeIdentityHint;
+    type Error = String;
+
+    fn hint(text: &Bytes) -> Option<QeIdentityHint> {
+        serde_json::from_slice(text).ok()
+    }
+
     /// Reads the signed text. Members that are named here may not occur twice.
-    pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| format!("QE identity: {error}"))
+    fn read(text: &Bytes) -> Result<Self, String> {
+        serde_json::from_slice(text).map_err(|error| format!("QE identity: {error}"))
+    }
+}
+
+/// The status of a level: one that collateral may name, or another word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Known(TcbStatus),
+    Unknown(String),
+}
+
+impl<'de> Deserialize<'de> for Status {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Words(|word: &str| {
+            let known = TcbStatus::from_name(word).filter(|status| !status.is_of_a_relaunch());
+            known.map_or_else(|| Self::Unknown(word.chars().take(64).collect()), Self::Known)
+        }))
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(status) => status.fmt(f),
+            Self::Unknown(word) => f.write_str(word),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AdvisoryId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Words(Self::from_name))
+    }
+}
+
+/// Reads a text as what a function makes of it, without keeping the text.
+struct Words<F>(F);
+
+impl<T, F: FnOnce(&str) -> T> de::Visitor<'_> for Words<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+        Ok((self.0)(word))
     }
 }
 
@@ -146,9 +205,8 @@ pub(crate) struct Hex<const N: usize>(pub(crate) [u8; N]);
 
 impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        array_from_hex(&text)
-            .map(Self)
+        deserializer
+            .deserialize_str(Words(|text: &str| array_from_hex(text).map(Self)))?
             .ok_or_else(|| de::Error::custom(format_args!("expected {} hexadecimal digits", 2 * N)))
     }
 }
@@ -159,8 +217,7 @@ pub(crate) struct Date(pub(crate) UnixTime);
 
 impl<'de> Deserialize<'de> for Date {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        UnixTime::parse(&text).map(Self).map_err(de::Error::custom)
+        deserializer.deserialize_str(Words(UnixTime::parse))?.map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -172,9 +229,8 @@ impl fmt::Display for Date {
 
 /// What of a TCB info is needed to choose it from a pool; unsigned, so a hint and no more.
 #[derive(Deserialize)]
-pub(crate) struct TcbInfoHint<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+pub(crate) struct TcbInfoHint {
+    pub(crate) id: String,
     #[serde(rename = "issueDate")]
     pub(crate) issue_date: Date,
     #[serde(rename = "nextUpdate")]
@@ -190,9 +246,8 @@ pub(crate) struct TcbInfoHint<'a> {
 
 /// What of a QE identity is needed to choose it from a pool; unsigned, so a hint and no more.
 #[derive(Deserialize)]
-pub(crate) struct QeIdentityHint<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+pub(crate) struct QeIdentityHint {
+    pub(crate) id: String,
     #[serde(rename = "issueDate")]
     pub(crate) issue_date: Date,
     #[serde(rename = "nextUpdate")]
@@ -203,7 +258,7 @@ pub(crate) struct QeIdentityHint<'a> {
     version: u32,
 }
 
-impl TcbInfoHint<'_> {
+impl TcbInfoHint {
     pub(crate) fn is_for(&self, fmspc: &Fmspc) -> bool {
         self.fmspc.0 == fmspc.0
     }
@@ -218,7 +273,7 @@ impl TcbInfoHint<'_> {
     }
 }
 
-impl QeIdentityHint<'_> {
+impl QeIdentityHint {
     /// Whether it is of the version that [`QeIdentity`] reads.
     pub(crate) fn is_of_the_known_form(&self) -> bool {
         self.version == 2
@@ -239,13 +294,13 @@ pub(crate) struct Dated {
     pub(crate) until: UnixTime,
 }
 
-impl TcbInfo<'_> {
+impl TcbInfo {
     pub(crate) fn dated(&self) -> Dated {
         Dated { evaluation: self.evaluation_number, from: self.issue_date.0, until: self.next_update.0 }
     }
 }
 
-impl QeIdentity<'_> {
+impl QeIdentity {
     pub(crate) fn dated(&self) -> Dated {
         Dated { evaluation: self.evaluation_number, from: self.issue_date.0, until: self.next_update.0 }
     }

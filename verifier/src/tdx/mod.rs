@@ -13,12 +13,14 @@ mod quote;
 mod shortfall;
 mod tcb;
 mod windows;
+mod words;
 
 pub(crate) use appraise::{Wanted, appraise};
 pub(crate) use authenticate::{Given, authenticate};
-pub(crate) use collateral::{QeIdentityHint, TcbInfoHint};
+pub(crate) use collateral::{QeIdentity, TcbInfo};
 pub(crate) use quote::{Certification, Quote};
 pub(crate) use windows::look_at_windows;
+pub(crate) use words::AdvisoryId;
 
 use crate::checks::Tee;
 use crate::error::Malformed;

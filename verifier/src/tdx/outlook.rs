@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 
 use super::accept::{self, Outcome};
 use super::authenticate::{Alternative, Vouched, identity_complaint};
-use super::choose::Place;
+use super::choose::TimePlace;
 use super::collateral::{Dated, QeIdentity, TcbInfo};
 use super::tcb;
+use super::words::TcbStatus;
 use crate::findings::Prospect;
 use crate::policy::TdxProfile;
 use crate::time::UnixTime;
 
 /// One prospect for each evaluation, by its number; nothing where only one was supplied.
-pub(super) fn foresee(vouched: &Vouched<'_, '_>, profile: &TdxProfile, now: UnixTime) -> Vec<Prospect> {
+pub(super) fn foresee(vouched: &Vouched<'_>, profile: &TdxProfile, now: UnixTime) -> Vec<Prospect> {
     let mut others: Vec<_> = vouched
         .other_tcb_infos
         .iter()
@@ -27,7 +28,7 @@ pub(super) fn foresee(vouched: &Vouched<'_, '_>, profile: &TdxProfile, now: Unix
     // Of several texts of one evaluation, the latest.
     others.sort_by_key(|info| Reverse((info.evaluation_number, info.issue_date)));
     others.dedup_by_key(|info| info.evaluation_number);
-    let qe_of = |info: &TcbInfo<'_>| {
+    let qe_of = |info: &TcbInfo| {
         let read = vouched.other_qe_identities.iter().filter_map(|other| other.text.as_ref().ok());
         read.into_iter().find(|qe| qe.evaluation_number == info.evaluation_number).unwrap_or(&vouched.qe_identity)
     };
@@ -50,18 +51,18 @@ pub(super) struct TakingOver {
 /// The first time at which the texts that were supplied say what the policy does not accept: a verdict does not outlive
 /// that. Every time at which one of them begins or ends, or at which a grace or an exception ends on which one of them would
 /// be accepted, is judged as it will be then.
-pub(super) fn first_refusal(vouched: &Vouched<'_, '_>, profile: &TdxProfile, now: UnixTime) -> Option<TakingOver> {
+pub(super) fn first_refusal(vouched: &Vouched<'_>, profile: &TdxProfile, now: UnixTime) -> Option<TakingOver> {
     let infos = vouched.other_tcb_infos.iter().map(|other| other.dated);
     let identities = vouched.other_qe_identities.iter().map(|other| other.dated);
     let mut times: BTreeSet<_> = infos.chain(identities).flat_map(|dated| [dated.from, dated.until]).collect();
     times.retain(|time| *time > now);
     while let Some(at) = times.pop_first() {
         let own = vouched.tcb_info.dated();
-        let info = deciding(&vouched.tcb_info, own, &vouched.other_tcb_infos, |dated| {
+        let info = deciding(&*vouched.tcb_info, own, &vouched.other_tcb_infos, |dated| {
             vouched.deciding.place_of_tcb_info(dated, at)
         });
         let own = vouched.qe_identity.dated();
-        let qe = deciding(&vouched.qe_identity, own, &vouched.other_qe_identities, |dated| {
+        let qe = deciding(&*vouched.qe_identity, own, &vouched.other_qe_identities, |dated| {
             vouched.deciding.place_of_qe_identity(dated, at)
         });
         // What cannot be read decides all the same, and is refused.
@@ -79,17 +80,17 @@ fn deciding<'v, T>(
     own: &'v T,
     own_dated: Dated,
     others: &'v [Alternative<T>],
-    place: impl Fn(Dated) -> Place,
+    place: impl Fn(Dated) -> TimePlace,
 ) -> Option<&'v T> {
-    let others = others.iter().map(|other| (other.dated, other.text.as_ref().ok()));
+    let others = others.iter().map(|other| (other.dated, other.text.as_deref().ok()));
     let all = std::iter::once((own_dated, Some(own))).chain(others);
     all.max_by_key(|(dated, _)| place(*dated)).and_then(|(_, text)| text)
 }
 
 fn prospect(
-    vouched: &Vouched<'_, '_>,
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
+    vouched: &Vouched<'_>,
+    info: &TcbInfo,
+    qe: &QeIdentity,
     decides: bool,
     profile: &TdxProfile,
     now: UnixTime,
@@ -133,13 +134,7 @@ struct Foreseen {
 }
 
 impl Foreseen {
-    fn judge(
-        vouched: &Vouched<'_, '_>,
-        info: &TcbInfo<'_>,
-        qe: &QeIdentity<'_>,
-        profile: &TdxProfile,
-        at: UnixTime,
-    ) -> Self {
+    fn judge(vouched: &Vouched<'_>, info: &TcbInfo, qe: &QeIdentity, profile: &TdxProfile, at: UnixTime) -> Self {
         let floor = profile.minimum_evaluation_number.required().copied().unwrap_or_default();
         let below = info.evaluation_number < floor || qe.evaluation_number < floor;
         let mixed = profile.one_evaluation.required().is_some() && info.evaluation_number != qe.evaluation_number;
@@ -167,9 +162,9 @@ struct Judged {
 
 /// The whole evaluation; or why there is none.
 fn outcome(
-    vouched: &Vouched<'_, '_>,
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
+    vouched: &Vouched<'_>,
+    info: &TcbInfo,
+    qe: &QeIdentity,
     profile: &TdxProfile,
     at: UnixTime,
 ) -> Result<Judged, String> {
@@ -186,7 +181,7 @@ fn outcome(
     let current = quote.body.td15.as_ref().map(|td15| evaluate(td15.tee_tcb_svn2)).transpose()?;
     let status = current.as_ref().map_or(launch.converged, |now| tcb::relaunch(launch.converged, now.converged));
     let verdict = accept::judge(Outcome { launch: &launch, current: current.as_ref(), status }, profile, at);
-    let revoked = current.as_ref().is_some_and(|now| now.converged == tcb::TcbStatus::Revoked);
+    let revoked = current.as_ref().is_some_and(|now| now.converged == TcbStatus::Revoked);
     let complaint = verdict
         .complaint
         .or_else(|| revoked.then(|| "the running module is Revoked".to_owned()))
@@ -194,7 +189,7 @@ fn outcome(
     Ok(Judged {
         complaint,
         status: status.to_string(),
-        advisories: launch.advisories.into_iter().collect(),
+        advisories: launch.advisories.iter().map(ToString::to_string).collect(),
         rests_on: verdict.rests_on.into_iter().map(|(end, _)| end).collect(),
     })
 }

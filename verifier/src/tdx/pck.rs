@@ -34,7 +34,7 @@ pub(crate) struct PlatformInstance {
 const SGX: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF8, 0x4D, 0x01, 0x0D, 0x01];
 
 /// Reads the extension; everything must be there once, and nothing else.
-pub(crate) fn parse(certificate: &Certificate<'_>) -> Result<Pck> {
+pub(crate) fn parse(certificate: &Certificate) -> Result<Pck> {
     let value = certificate.extension(SGX).ok_or(DerError("no SGX extension"))?;
     let mut members = Members::open(&mut Der::new(value), SGX)?;
     let ppid = Ppid(octets(members.take(1)?)?);

@@ -4,18 +4,13 @@
 use serde::Deserialize;
 use std::borrow::Cow;
 
-use super::collateral::{IsvLevel, QeIdentity, TcbInfo, TcbLevel};
+use super::collateral::{IsvLevel, QeIdentity, Status, TcbInfo, TcbLevel};
 use super::pck::Pck;
 use super::tcb;
+use super::words::TcbStatus;
 
 /// One line for each part that is short of something: platform, module, quoting enclave.
-pub(super) fn of(
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
-    qe_svn: u16,
-    pck: &Pck,
-    tee_tcb_svn: &[u8; 16],
-) -> Vec<String> {
+pub(super) fn of(info: &TcbInfo, qe: &QeIdentity, qe_svn: u16, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Vec<String> {
     let [module_svn, module_version, ..] = *tee_tcb_svn;
     let module = tcb::module_identity(info, module_version).ok().flatten();
     let module = module.and_then(|identity| {
@@ -28,25 +23,29 @@ pub(super) fn of(
 }
 
 /// What the platform's components lack for the nearest level that is better than the one it reaches.
-fn platform(info: &TcbInfo<'_>, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Option<String> {
+fn platform(info: &TcbInfo, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Option<String> {
     let mut levels: Vec<_> = info.levels.iter().enumerate().collect();
     levels.sort_by(|(_, one), (_, other)| other.tcb.cmp(&one.tcb));
     let lacking: Vec<_> = levels.iter().map(|(_, level)| lacks(level, pck, tee_tcb_svn)).collect();
     let reached = lacking.iter().position(Vec::is_empty);
-    let is_better = |level: &TcbLevel<'_>| match reached.and_then(|reached| levels.get(reached)) {
+    let is_better = |level: &TcbLevel| match reached.and_then(|reached| levels.get(reached)) {
         None => true,
-        Some((_, own)) => {
-            level.status != own.status && !level.status.starts_with("OutOfDate") && level.status != "Revoked"
-        }
+        Some((_, own)) => level.status != own.status && is_good(&level.status),
     };
     let above = lacking.iter().enumerate().take(reached.unwrap_or(lacking.len()));
     let better = above.filter(|(at, _)| levels.get(*at).is_some_and(|(_, level)| is_better(level)));
     // The fewest components short; of those with as many, the lowest level.
     let (at, lacking) = better.min_by_key(|(at, lacking)| (lacking.len(), usize::MAX - at))?;
     let (served, level) = levels.get(at)?;
-    let names = Names::read(info.text, *served);
+    let names = Names::read(&info.text, *served);
     let lacking: Vec<_> = lacking.iter().map(|lack| lack.in_words(&names)).collect();
     Some(format!("for {} (the level of {}) the platform lacks {}", level.status, level.date, lacking.join(", ")))
+}
+
+const UP_TO_DATE: Status = Status::Known(TcbStatus::UpToDate);
+
+fn is_good(status: &Status) -> bool {
+    matches!(status, Status::Known(known) if !known.is_out_of_date() && *known != TcbStatus::Revoked)
 }
 
 /// One component that is short.
@@ -62,7 +61,7 @@ enum Part {
     Pce,
 }
 
-fn lacks(level: &TcbLevel<'_>, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Vec<Lack> {
+fn lacks(level: &TcbLevel, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Vec<Lack> {
     let [_, module_version, ..] = *tee_tcb_svn;
     let from = if module_version > 0 { 2 } else { 0 };
     let short = |own: &[u8; 16], least: &[super::collateral::Component; 16], from: usize| {
@@ -106,11 +105,11 @@ impl Lack {
 }
 
 /// What a module or an enclave lacks for the nearest level that is up to date.
-fn isv(levels: &[IsvLevel<'_>], svn: u16) -> Option<String> {
-    let above = levels.iter().filter(|level| level.tcb.isvsvn > svn && level.status == "UpToDate");
+fn isv(levels: &[IsvLevel], svn: u16) -> Option<String> {
+    let above = levels.iter().filter(|level| level.tcb.isvsvn > svn && level.status == UP_TO_DATE);
     let nearest = above.min_by_key(|level| level.tcb.isvsvn)?;
     let reached = levels.iter().filter(|level| level.tcb.isvsvn <= svn).max_by_key(|level| level.tcb.isvsvn);
-    let is_best = reached.is_some_and(|level| level.status == "UpToDate");
+    let is_best = reached.is_some_and(|level| level.status == UP_TO_DATE);
     (!is_best).then(|| format!("has SVN {svn}, and {} is UpToDate (of {})", nearest.tcb.isvsvn, nearest.date))
 }
 
@@ -150,8 +149,8 @@ struct NamedTcb<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn read(text: &'a str, level: usize) -> Self {
-        let info: Option<NamedInfo<'a>> = serde_json::from_str(text).ok();
+    fn read(text: &'a [u8], level: usize) -> Self {
+        let info: Option<NamedInfo<'a>> = serde_json::from_slice(text).ok();
         let level = info.and_then(|mut info| (level < info.levels.len()).then(|| info.levels.swap_remove(level)));
         level.map(|level| Self { sgx: level.tcb.sgx, tdx: level.tcb.tdx }).unwrap_or_default()
     }

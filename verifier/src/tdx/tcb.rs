@@ -1,66 +1,15 @@
 //! TCB evaluation exactly as Intel's Quote Verification Library does it: level match, module identity, convergence,
 //! relaunch, in that order. Pure functions of signed collateral and signed SVNs.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::collateral::{Component, IsvLevel, ModuleIdentity, QeIdentity, TcbInfo, TcbLevel};
+use super::collateral::{Component, IsvLevel, ModuleIdentity, QeIdentity, Status, TcbInfo, TcbLevel};
 use super::pck::Pck;
 use super::quote::Body;
+use super::words::{AdvisoryId, TcbStatus};
 use crate::time::UnixTime;
-
-/// A status as Intel spells it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum TcbStatus {
-    UpToDate,
-    SWHardeningNeeded,
-    ConfigurationNeeded,
-    ConfigurationAndSWHardeningNeeded,
-    OutOfDate,
-    OutOfDateConfigurationNeeded,
-    Revoked,
-    TDRelaunchAdvised,
-    TDRelaunchAdvisedConfigurationNeeded,
-}
-
-impl TcbStatus {
-    /// The status that collateral names. The two relaunch statuses are conclusions and stand in no collateral.
-    fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "UpToDate" => Self::UpToDate,
-            "SWHardeningNeeded" => Self::SWHardeningNeeded,
-            "ConfigurationNeeded" => Self::ConfigurationNeeded,
-            "ConfigurationAndSWHardeningNeeded" => Self::ConfigurationAndSWHardeningNeeded,
-            "OutOfDate" => Self::OutOfDate,
-            "OutOfDateConfigurationNeeded" => Self::OutOfDateConfigurationNeeded,
-            "Revoked" => Self::Revoked,
-            _ => return None,
-        })
-    }
-
-    /// Whether it names a configuration that is needed.
-    pub(crate) const fn needs_configuration(self) -> bool {
-        matches!(
-            self,
-            Self::ConfigurationNeeded
-                | Self::ConfigurationAndSWHardeningNeeded
-                | Self::OutOfDateConfigurationNeeded
-                | Self::TDRelaunchAdvisedConfigurationNeeded
-        )
-    }
-
-    const fn is_out_of_date(self) -> bool {
-        matches!(self, Self::OutOfDate | Self::OutOfDateConfigurationNeeded)
-    }
-}
-
-impl fmt::Display for TcbStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// Why there is no evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +40,7 @@ impl fmt::Display for NoEvaluation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) status: TcbStatus,
-    pub(crate) advisories: BTreeSet<String>,
+    pub(crate) advisories: BTreeSet<AdvisoryId>,
 }
 
 /// One whole evaluation.
@@ -105,15 +54,15 @@ pub(crate) struct Evaluation {
     /// The earliest of the matched levels' dates.
     pub(crate) date: UnixTime,
     /// Of all parts together.
-    pub(crate) advisories: BTreeSet<String>,
+    pub(crate) advisories: BTreeSet<AdvisoryId>,
     /// Platform, quoting enclave, and the module where it has levels of its own.
     pub(crate) parts: Vec<Part>,
 }
 
 /// Evaluates platform, module and quoting enclave for one set of TEE_TCB_SVN.
 pub(crate) fn evaluate(
-    info: &TcbInfo<'_>,
-    qe: &QeIdentity<'_>,
+    info: &TcbInfo,
+    qe: &QeIdentity,
     qe_svn: u16,
     pck: &Pck,
     tee_tcb_svn: &[u8; 16],
@@ -133,10 +82,7 @@ pub(crate) fn evaluate(
     let platform_status = known(&platform.status, |_| true)?;
     let module_status = module.map(|level| known(&level.status, is_module_status)).transpose()?;
     let qe_status = known(&qe.status, is_qe_status)?;
-    let part = |status, advisories: &[Cow<'_, str>]| Part {
-        status,
-        advisories: advisories.iter().map(ToString::to_string).collect(),
-    };
+    let part = |status, advisories: &[AdvisoryId]| Part { status, advisories: advisories.iter().cloned().collect() };
     let mut parts = vec![part(platform_status, &platform.advisories), part(qe_status, &qe.advisories)];
     parts.extend(module.zip(module_status).map(|(level, status)| part(status, &level.advisories)));
     let advisories = parts.iter().flat_map(|part| &part.advisories).cloned().collect();
@@ -152,10 +98,11 @@ pub(crate) fn evaluate(
     })
 }
 
-fn known(status: &str, allowed: impl Fn(TcbStatus) -> bool) -> Result<TcbStatus, NoEvaluation> {
-    TcbStatus::parse(status).filter(|status| allowed(*status)).ok_or_else(|| {
-        NoEvaluation::Status(format!("unknown status `{}`", status.chars().take(64).collect::<String>()))
-    })
+fn known(status: &Status, allowed: impl Fn(TcbStatus) -> bool) -> Result<TcbStatus, NoEvaluation> {
+    match status {
+        Status::Known(known) if allowed(*known) => Ok(*known),
+        _ => Err(NoEvaluation::Status(format!("unknown status `{status}`"))),
+    }
 }
 
 fn is_module_status(status: TcbStatus) -> bool {
@@ -170,11 +117,7 @@ fn is_qe_status(status: TcbStatus) -> bool {
 /// The highest level that the platform reaches in every component.
 ///
 /// The order of the JSON is not relied on: levels are sorted by (SGX SVNs, PCESVN, TDX SVNs), descending.
-fn match_platform<'i, 'a>(
-    info: &'i TcbInfo<'a>,
-    pck: &Pck,
-    tee_tcb_svn: &[u8; 16],
-) -> Result<&'i TcbLevel<'a>, NoEvaluation> {
+fn match_platform<'i>(info: &'i TcbInfo, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Result<&'i TcbLevel, NoEvaluation> {
     let mut levels: Vec<_> = info.levels.iter().collect();
     levels.sort_by(|one, other| other.tcb.cmp(&one.tcb));
     if levels.windows(2).any(|pair| matches!(pair, [one, other] if one.tcb == other.tcb)) {
@@ -200,10 +143,7 @@ fn match_platform<'i, 'a>(
 }
 
 /// The identity `TDX_XX` for a module of version XX; none for version 0, which has only the signer of the base module.
-pub(crate) fn module_identity<'i, 'a>(
-    info: &'i TcbInfo<'a>,
-    version: u8,
-) -> Result<Option<&'i ModuleIdentity<'a>>, String> {
+pub(crate) fn module_identity(info: &TcbInfo, version: u8) -> Result<Option<&ModuleIdentity>, String> {
     if version == 0 {
         return Ok(None);
     }
@@ -217,7 +157,7 @@ pub(crate) fn module_identity<'i, 'a>(
 }
 
 /// What in the module's signer and attributes is not Intel's; `None` where all is.
-pub(crate) fn module_complaint(info: &TcbInfo<'_>, body: &Body<'_>) -> Result<Option<String>, String> {
+pub(crate) fn module_complaint(info: &TcbInfo, body: &Body<'_>) -> Result<Option<String>, String> {
     let [_, version, ..] = *body.tee_tcb_svn;
     let (mrsigner, attributes) = match module_identity(info, version)? {
         Some(identity) => (identity.mrsigner, identity.attributes),
@@ -238,7 +178,7 @@ pub(crate) fn module_complaint(info: &TcbInfo<'_>, body: &Body<'_>) -> Result<Op
 
 /// The highest level whose ISVSVN is reached; the order of the JSON is not relied on, so two levels of one ISVSVN would say
 /// two things.
-fn match_isv<'i, 'a>(levels: &'i [IsvLevel<'a>], what: &str, svn: u16) -> Result<&'i IsvLevel<'a>, String> {
+fn match_isv<'i>(levels: &'i [IsvLevel], what: &str, svn: u16) -> Result<&'i IsvLevel, String> {
     let mut sorted: Vec<_> = levels.iter().collect();
     sorted.sort_by_key(|level| Reverse(level.tcb.isvsvn));
     if sorted.windows(2).any(|pair| matches!(pair, [one, other] if one.tcb.isvsvn == other.tcb.isvsvn)) {

@@ -1,7 +1,8 @@
 //! Which of the supplied certificates, CRLs and collateral a quote could use, by what they say: for [`crate::expired`].
 
+use std::sync::Arc;
+
 use super::choose::TCB_SIGNING_NAME;
-use super::collateral::{QeIdentityHint, TcbInfoHint};
 use super::pck;
 use super::quote::{Certification, Quote};
 use crate::evidence::Endorsements;
@@ -21,13 +22,15 @@ pub(crate) fn look_at_windows(
         Certification::Chain(text) => pem::certificates(text).unwrap_or_default(),
         Certification::Platform { .. } => Vec::new(),
     };
-    let carried: Vec<_> = carried.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let pool: Vec<_> =
-        endorsements.certificates.iter().filter_map(|brought| Certificate::parse(&brought.statement).ok()).collect();
+    let carried: Vec<_> =
+        carried.into_iter().filter_map(|der| Certificate::parse(&der.into()).ok().map(Arc::new)).collect();
+    let pool: Vec<&Arc<Certificate>> =
+        endorsements.certificates.iter().filter_map(|brought| brought.item.read().ok()).collect();
     let leaves: Vec<_> = match quote.certification {
         Certification::Chain(_) => carried.iter().filter(|leaf| pck::parse(leaf).is_ok()).collect(),
         Certification::Platform { cpu_svn, pce_svn, pce_id } => pool
             .iter()
+            .copied()
             .filter(|leaf| {
                 pck::parse(leaf)
                     .is_ok_and(|pck| pck.cpu_svn == *cpu_svn && pck.pce_svn == pce_svn && pck.pce_id == *pce_id)
@@ -36,28 +39,31 @@ pub(crate) fn look_at_windows(
     };
     windows.certificates(leaves.iter().copied());
 
-    let authorities: Vec<_> =
-        carried.iter().chain(&pool).filter(|ca| leaves.iter().any(|leaf| leaf.issuer == ca.subject)).collect();
+    let authorities: Vec<_> = carried
+        .iter()
+        .chain(pool.iter().copied())
+        .filter(|ca| leaves.iter().any(|leaf| leaf.issuer == ca.subject))
+        .collect();
     windows.certificates(authorities.iter().copied());
-    let anchors: Vec<_> = anchors.intel.iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-    let roots: Vec<_> = anchors.iter().filter(|root| authorities.iter().any(|ca| ca.issuer == root.subject)).collect();
+    let roots: Vec<_> =
+        anchors.intel.iter().filter(|root| authorities.iter().any(|ca| ca.issuer == root.subject)).collect();
     windows.certificates(roots.iter().copied());
-    windows.certificates(pool.iter().filter(|signer| {
+    windows.certificates(pool.iter().copied().filter(|signer| {
         signer.common_name() == Some(TCB_SIGNING_NAME) && roots.iter().any(|root| root.subject == signer.issuer)
     }));
     for issuer in [roots.first(), authorities.first()].into_iter().flatten() {
-        windows.lists(&endorsements.crls, issuer.subject);
+        windows.lists(&endorsements.crls, &issuer.subject);
     }
 
     let platforms: Vec<_> = leaves.iter().filter_map(|leaf| pck::parse(leaf).ok()).map(|pck| pck.fmspc).collect();
     windows.collateral(endorsements.tcb_infos.iter().filter_map(|brought| {
-        let hint: TcbInfoHint<'_> = serde_json::from_str(&brought.statement.body).ok()?;
+        let hint = brought.item.hint()?;
         let fmspc = platforms.iter().find(|fmspc| hint.is_for(fmspc)).filter(|_| hint.id == "TDX")?;
         let what = format!("TCB info of FMSPC {fmspc}, evaluation {}", hint.evaluation_number);
         Some((what, hint.issue_date.0, hint.next_update.0))
     }));
     windows.collateral(endorsements.qe_identities.iter().filter_map(|brought| {
-        let hint: QeIdentityHint<'_> = serde_json::from_str(&brought.statement.body).ok()?;
+        let hint = brought.item.hint()?;
         let what = format!("QE identity `{}`, evaluation {}", hint.id, hint.evaluation_number);
         (hint.id == "TD_QE").then_some((what, hint.issue_date.0, hint.next_update.0))
     }));

@@ -1,11 +1,13 @@
 //! X.509 certificates (RFC 5280, section 4), borrowed from the bytes that the signature covers.
 
+use bytes::Bytes;
+
 use super::der::{
     self, BIT_STRING, Der, DerError, IA5_STRING, INTEGER, NULL, OCTET_STRING, OID, PRINTABLE_STRING, SEQUENCE, SET,
     UTF8_STRING, context,
 };
 use crate::bytes::to_hex;
-use crate::evidence::Source;
+use crate::evidence::{Readable, Source};
 use crate::signature::{Scheme, Share, Signatures, sha256};
 use crate::time::UnixTime;
 
@@ -20,19 +22,19 @@ pub(crate) enum SignatureAlgorithm {
 }
 
 /// The subject's public key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PublicKey<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum PublicKey {
     /// An uncompressed point, 65 bytes.
-    P256(&'a [u8]),
+    P256(Bytes),
     /// An uncompressed point, 97 bytes.
-    P384(&'a [u8]),
+    P384(Bytes),
     /// An `RSAPublicKey`, with the bits of its modulus.
-    Rsa { key: &'a [u8], bits: usize },
+    Rsa { key: Bytes, bits: usize },
     /// Anything else.
     Other,
 }
 
-impl PublicKey<'_> {
+impl PublicKey {
     /// What kind of key this is, for reports.
     pub(crate) fn kind(&self) -> String {
         match self {
@@ -63,29 +65,42 @@ impl PublicKey<'_> {
 }
 
 /// One extension, undecoded.
-#[derive(Clone, Copy)]
-pub(crate) struct Extension<'a> {
-    pub(crate) oid: &'a [u8],
+#[derive(Debug)]
+pub(crate) struct Extension {
+    pub(crate) oid: Bytes,
     pub(crate) critical: bool,
-    pub(crate) value: &'a [u8],
+    pub(crate) value: Bytes,
 }
 
-/// A parsed certificate.
-#[derive(Clone)]
-pub(crate) struct Certificate<'a> {
-    tbs: &'a [u8],
-    pub(crate) serial: &'a [u8],
-    pub(crate) issuer: &'a [u8],
-    pub(crate) subject: &'a [u8],
+/// A parsed certificate: parts of the bytes that it was read from.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    tbs: Bytes,
+    pub(crate) serial: Bytes,
+    pub(crate) issuer: Bytes,
+    pub(crate) subject: Bytes,
     pub(crate) not_before: UnixTime,
     pub(crate) not_after: UnixTime,
-    pub(crate) spki: &'a [u8],
-    pub(crate) key: PublicKey<'a>,
-    pub(crate) extensions: Vec<Extension<'a>>,
+    pub(crate) spki: Bytes,
+    pub(crate) key: PublicKey,
+    pub(crate) extensions: Vec<Extension>,
     /// RFC 5280, section 4.2 forbids it; such a certificate is read, so that the refusal can say why.
     pub(crate) repeats_an_extension: bool,
     pub(crate) algorithm: SignatureAlgorithm,
-    signature: &'a [u8],
+    signature: Bytes,
+}
+
+impl Readable for Certificate {
+    type Hint = ();
+    type Error = DerError;
+
+    fn hint(_: &Bytes) -> Option<()> {
+        None
+    }
+
+    fn read(der: &Bytes) -> Result<Self, DerError> {
+        Self::parse(der)
+    }
 }
 
 /// RFC 5280, section 4.1.2.2 allows 20, and some issue 21. A bound, because reports show serial numbers.
@@ -95,9 +110,10 @@ const MAX_COMMON_NAME: usize = 64;
 /// No certificate of AMD or Intel has more than sixteen.
 const MAX_EXTENSIONS: usize = 32;
 
-impl<'a> Certificate<'a> {
+impl Certificate {
     /// Parses one certificate, which must fill `input`.
-    pub(crate) fn parse(input: &'a [u8]) -> der::Result<Self> {
+    pub(crate) fn parse(input: &Bytes) -> der::Result<Self> {
+        let part = |bytes: &[u8]| input.slice_ref(bytes);
         let mut outer = Der::new(input);
         let mut certificate = outer.nested(SEQUENCE)?;
         outer.end()?;
@@ -125,35 +141,35 @@ impl<'a> Certificate<'a> {
         validity.end()?;
         let subject = fields.element(SEQUENCE)?.whole;
         let spki = fields.element(SEQUENCE)?;
-        let key = parse_key(spki.content)?;
+        let key = parse_key(input, spki.content)?;
         let (extensions, repeats_an_extension) = match fields.peek() {
-            Some(_) => parse_extensions(fields.nested(context(3))?)?,
+            Some(_) => parse_extensions(input, fields.nested(context(3))?)?,
             None => (Vec::new(), false),
         };
         fields.end()?;
         Ok(Self {
-            tbs: tbs.whole,
-            serial,
-            issuer,
-            subject,
+            tbs: part(tbs.whole),
+            serial: part(serial),
+            issuer: part(issuer),
+            subject: part(subject),
             not_before,
             not_after,
-            spki: spki.whole,
+            spki: part(spki.whole),
             key,
             extensions,
             repeats_an_extension,
             algorithm: parse_algorithm(algorithm.content)?,
-            signature,
+            signature: part(signature),
         })
     }
 
     /// Whether `issuer` signed this certificate; paid out of `share`.
-    pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
-        issuer.signed(share, self.algorithm, self.tbs, self.signature, signatures)
+    pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey, signatures: &mut Signatures<'_>) -> bool {
+        issuer.signed(share, self.algorithm, &self.tbs, &self.signature, signatures)
     }
 
     /// Whether both are the same bytes, but for what no signature covers.
-    pub(crate) fn is_the_same_as(&self, other: &Certificate<'_>) -> bool {
+    pub(crate) fn is_the_same_as(&self, other: &Certificate) -> bool {
         self.tbs == other.tbs && self.signature == other.signature
     }
 
@@ -169,25 +185,25 @@ impl<'a> Certificate<'a> {
     }
 
     /// The value of an extension.
-    pub(crate) fn extension(&self, oid: &[u8]) -> Option<&'a [u8]> {
-        self.extensions.iter().find(|extension| extension.oid == oid).map(|extension| extension.value)
+    pub(crate) fn extension(&self, oid: &[u8]) -> Option<&[u8]> {
+        self.extensions.iter().find(|extension| extension.oid == oid).map(|extension| &*extension.value)
     }
 
     /// The subject's common name.
-    pub(crate) fn common_name(&self) -> Option<&'a str> {
-        common_name(self.subject)
+    pub(crate) fn common_name(&self) -> Option<&str> {
+        common_name(&self.subject)
     }
 
     /// The subject's common name and the first 8 bytes of the digest of its key: names repeat, keys do not.
     pub(crate) fn name_and_key(&self) -> String {
-        let digest = sha256(&[self.spki]);
+        let digest = sha256(&[&self.spki]);
         let short = to_hex(digest.first_chunk::<8>().unwrap_or(&[0; 8]));
         format!("{} (key {short})", self.common_name().unwrap_or("?"))
     }
 
     /// The issuer's common name.
-    pub(crate) fn issuer_name(&self) -> Option<&'a str> {
-        common_name(self.issuer)
+    pub(crate) fn issuer_name(&self) -> Option<&str> {
+        common_name(&self.issuer)
     }
 
     /// What the basic constraints and key usage allow the subject to do.
@@ -206,7 +222,7 @@ impl<'a> Certificate<'a> {
         let processed = [BASIC_CONSTRAINTS, KEY_USAGE];
         if self.repeats_an_extension {
             Some("the same extension twice")
-        } else if self.extensions.iter().any(|extension| extension.critical && !processed.contains(&extension.oid)) {
+        } else if self.extensions.iter().any(|extension| extension.critical && !processed.contains(&&*extension.oid)) {
             Some("an unknown critical extension")
         } else {
             None
@@ -308,18 +324,19 @@ fn is_sha384(fields: &mut Der<'_>) -> der::Result<bool> {
     Ok(named)
 }
 
-fn parse_key(spki: &[u8]) -> der::Result<PublicKey<'_>> {
+fn parse_key(input: &Bytes, spki: &[u8]) -> der::Result<PublicKey> {
     let mut fields = Der::new(spki);
     let mut algorithm = fields.nested(SEQUENCE)?;
     let key = fields.bit_string()?;
     fields.end()?;
+    let part = || input.slice_ref(key);
     Ok(match algorithm.content(OID)? {
         EC_PUBLIC_KEY => match (algorithm.content(OID)?, key) {
-            (PRIME256V1, [4, ..]) if key.len() == 65 => PublicKey::P256(key),
-            (SECP384R1, [4, ..]) if key.len() == 97 => PublicKey::P384(key),
+            (PRIME256V1, [4, ..]) if key.len() == 65 => PublicKey::P256(part()),
+            (SECP384R1, [4, ..]) if key.len() == 97 => PublicKey::P384(part()),
             _ => PublicKey::Other,
         },
-        RSA_ENCRYPTION => PublicKey::Rsa { key, bits: modulus_bits(key)? },
+        RSA_ENCRYPTION => PublicKey::Rsa { key: part(), bits: modulus_bits(key)? },
         _ => PublicKey::Other,
     })
 }
@@ -331,33 +348,33 @@ fn modulus_bits(key: &[u8]) -> der::Result<usize> {
     Ok(modulus.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(0)))
 }
 
-fn parse_extensions(mut wrapper: Der<'_>) -> der::Result<(Vec<Extension<'_>>, bool)> {
+fn parse_extensions(input: &Bytes, mut wrapper: Der<'_>) -> der::Result<(Vec<Extension>, bool)> {
     let mut list = wrapper.nested(SEQUENCE)?;
     wrapper.end()?;
     if list.is_empty() {
         return Err(DerError("an empty list of extensions")); // RFC 5280, section 4.1: SIZE (1..MAX)
     }
-    let mut extensions: Vec<Extension<'_>> = Vec::with_capacity(16);
+    let mut extensions: Vec<Extension> = Vec::with_capacity(16);
     let mut repeated = false;
     while !list.is_empty() {
-        let extension = parse_extension(&mut list)?;
-        repeated |= extensions.iter().any(|earlier| earlier.oid == extension.oid);
+        let (oid, critical, value) = parse_extension(&mut list)?;
+        repeated |= extensions.iter().any(|earlier| earlier.oid == oid);
         if extensions.len() == MAX_EXTENSIONS {
             return Err(DerError("more than 32 extensions"));
         }
-        extensions.push(extension);
+        extensions.push(Extension { oid: input.slice_ref(oid), critical, value: input.slice_ref(value) });
     }
     Ok((extensions, repeated))
 }
 
-/// One `Extension`; shared with CRLs.
-pub(super) fn parse_extension<'a>(list: &mut Der<'a>) -> der::Result<Extension<'a>> {
+/// One `Extension`, as object identifier, criticality and value; shared with CRLs.
+pub(super) fn parse_extension<'a>(list: &mut Der<'a>) -> der::Result<(&'a [u8], bool, &'a [u8])> {
     let mut fields = list.nested(SEQUENCE)?;
     let oid = fields.content(OID)?;
     let critical = fields.peek() == Some(der::BOOLEAN) && fields.boolean()?;
     let value = fields.content(OCTET_STRING)?;
     fields.end()?;
-    Ok(Extension { oid, critical, value })
+    Ok((oid, critical, value))
 }
 
 fn parse_basic_constraints(value: &[u8]) -> der::Result<(bool, Option<u32>)> {

@@ -1,28 +1,45 @@
 //! X.509 certificate revocation lists (RFC 5280, section 5): looked through in place, whatever their size.
 
+use bytes::Bytes;
+
 use super::certificate::{PublicKey, SignatureAlgorithm, parse_algorithm, parse_extension};
 use super::der::{self, Der, DerError, INTEGER, SEQUENCE, context};
+use crate::evidence::Readable;
 use crate::signature::{Share, Signatures};
 use crate::time::UnixTime;
 
 /// A parsed list. Entries are read when a serial is looked up, and not kept.
-#[derive(Clone)]
-pub(crate) struct Crl<'a> {
-    tbs: &'a [u8],
-    pub(crate) issuer: &'a [u8],
+#[derive(Debug)]
+pub(crate) struct Crl {
+    tbs: Bytes,
+    pub(crate) issuer: Bytes,
     pub(crate) this_update: UnixTime,
     /// Absent in a list that never ends, which is refused where a list is required.
     pub(crate) next_update: Option<UnixTime>,
-    entries: &'a [u8],
+    entries: Bytes,
     /// A delta or an indirect list says so in a critical extension, and is no complete list of its issuer.
     pub(crate) has_critical_extension: bool,
     algorithm: SignatureAlgorithm,
-    signature: &'a [u8],
+    signature: Bytes,
 }
 
-impl<'a> Crl<'a> {
+impl Readable for Crl {
+    type Hint = ();
+    type Error = DerError;
+
+    fn hint(_: &Bytes) -> Option<()> {
+        None
+    }
+
+    fn read(der: &Bytes) -> Result<Self, DerError> {
+        Self::parse(der)
+    }
+}
+
+impl Crl {
     /// Parses one list, which must fill `input`.
-    pub(crate) fn parse(input: &'a [u8]) -> der::Result<Self> {
+    pub(crate) fn parse(input: &Bytes) -> der::Result<Self> {
+        let part = |bytes: &[u8]| input.slice_ref(bytes);
         let mut outer = Der::new(input);
         let mut list = outer.nested(SEQUENCE)?;
         outer.end()?;
@@ -54,26 +71,26 @@ impl<'a> Crl<'a> {
             let mut extensions = wrapper.nested(SEQUENCE)?;
             wrapper.end()?;
             while !extensions.is_empty() {
-                has_critical_extension |= parse_extension(&mut extensions)?.critical;
+                has_critical_extension |= parse_extension(&mut extensions)?.1;
             }
         }
         fields.end()?;
         let algorithm = parse_algorithm(algorithm.content)?;
         Ok(Self {
-            tbs: tbs.whole,
-            issuer,
+            tbs: part(tbs.whole),
+            issuer: part(issuer),
             this_update,
             next_update,
-            entries,
+            entries: part(entries),
             has_critical_extension,
             algorithm,
-            signature,
+            signature: part(signature),
         })
     }
 
     /// Whether `issuer` signed this list; paid out of `share`.
-    pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
-        issuer.signed(share, self.algorithm, self.tbs, self.signature, signatures)
+    pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey, signatures: &mut Signatures<'_>) -> bool {
+        issuer.signed(share, self.algorithm, &self.tbs, &self.signature, signatures)
     }
 
     /// Whether it is current at `now`: thisUpdate <= now < nextUpdate. A list without nextUpdate never is.
@@ -83,7 +100,7 @@ impl<'a> Crl<'a> {
 
     /// Since when it lists `serial` (an INTEGER's content), if it does; every entry must be well formed.
     pub(crate) fn lists(&self, serial: &[u8]) -> der::Result<Option<UnixTime>> {
-        let mut entries = Der::new(self.entries);
+        let mut entries = Der::new(&self.entries);
         let mut listed = None;
         while !entries.is_empty() {
             let mut entry = entries.nested(SEQUENCE)?;
@@ -93,7 +110,7 @@ impl<'a> Crl<'a> {
             if !entry.is_empty() {
                 let mut extensions = entry.nested(SEQUENCE)?;
                 while !extensions.is_empty() {
-                    if parse_extension(&mut extensions)?.critical {
+                    if parse_extension(&mut extensions)?.1 {
                         return Err(DerError("a critical extension in a CRL entry"));
                     }
                 }

@@ -1,38 +1,39 @@
-//! The certificates that were handed in: parsed once, each once, and with whoever brought it.
+//! The certificates that were handed in: read once, each once, and with whoever brought it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::certificate::{Certificate, PublicKey};
-use crate::evidence::{Brought, Source};
+use crate::evidence::{Brought, Readable, Source};
 use crate::findings::Endorsement;
 use crate::signature::{Share, Signatures};
 
 /// A certificate that somebody brought. Nothing about it is believed yet.
 #[derive(Clone)]
-pub(crate) struct Candidate<'c> {
-    pub(crate) certificate: Certificate<'c>,
+pub(crate) struct Candidate {
+    pub(crate) certificate: Arc<Certificate>,
     source: Source,
     share: Share,
-    from: Option<&'c str>,
+    from: Option<Arc<str>>,
 }
 
 /// The documents of a pool, what the user chose first. The same bytes from two sources are one document, of the first.
-pub(crate) fn each_once(pool: &[Brought<Vec<u8>>]) -> Vec<&Brought<Vec<u8>>> {
+pub(crate) fn each_once<T: Readable>(pool: &[Brought<T>]) -> Vec<&Brought<T>> {
     let mut sorted: Vec<_> = pool.iter().collect();
     sorted.sort_by_key(|brought| brought.source);
     let mut seen = BTreeSet::new();
-    sorted.retain(|brought| seen.insert(brought.statement.as_slice()));
+    sorted.retain(|brought| seen.insert((&*brought.item.bytes, brought.item.signature)));
     sorted
 }
 
 /// Whatever in a pool is a certificate, in that order; and how many could not be read.
-pub(crate) fn candidates(pool: &[Brought<Vec<u8>>]) -> (Vec<Candidate<'_>>, usize) {
+pub(crate) fn candidates(pool: &[Brought<Certificate>]) -> (Vec<Candidate>, usize) {
     let documents = each_once(pool);
     let read: Vec<_> = documents
         .iter()
         .filter_map(|brought| {
-            let certificate = Certificate::parse(&brought.statement).ok()?;
-            let (source, from) = (brought.source, brought.from.as_deref());
+            let certificate = brought.item.read().ok()?.clone();
+            let (source, from) = (brought.source, brought.from.clone());
             Some(Candidate { certificate, source, share: Share::Of(source), from })
         })
         .collect();
@@ -40,14 +41,14 @@ pub(crate) fn candidates(pool: &[Brought<Vec<u8>>]) -> (Vec<Candidate<'_>>, usiz
     (read, unreadable)
 }
 
-impl<'c> Candidate<'c> {
+impl Candidate {
     /// A certificate that stood in the evidence itself.
-    pub(crate) fn carried(certificate: Certificate<'c>) -> Self {
-        Self { certificate, source: Source::Evidence, share: Share::Carried, from: None }
+    pub(crate) fn carried(certificate: Certificate) -> Self {
+        Self { certificate: Arc::new(certificate), source: Source::Evidence, share: Share::Carried, from: None }
     }
 
     /// Whether `issuer` signed it; paid out of the share of whoever brought it.
-    pub(crate) fn is_signed_by(&self, issuer: &PublicKey<'_>, signatures: &mut Signatures<'_>) -> bool {
+    pub(crate) fn is_signed_by(&self, issuer: &PublicKey, signatures: &mut Signatures<'_>) -> bool {
         self.certificate.is_signed_by(self.share, issuer, signatures)
     }
 
@@ -57,7 +58,7 @@ impl<'c> Candidate<'c> {
             kind: "certificate",
             name: self.certificate.common_name().unwrap_or("?").to_owned(),
             source: self.source,
-            from: self.from.map(str::to_owned),
+            from: self.from.as_deref().map(str::to_owned),
             until: Some(self.certificate.not_after),
         }
     }

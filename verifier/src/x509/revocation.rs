@@ -5,6 +5,7 @@
 //! revokes is revoked, whatever its dates, so that adding a list can never make a certificate look better.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::certificate::Certificate;
 use super::crl::Crl;
@@ -15,17 +16,17 @@ use crate::signature::{Share, Signatures};
 use crate::time::UnixTime;
 
 /// The lists that an issuer signed, at least one: those that are current first, the latest of each first.
-pub(crate) struct Lists<'a> {
+pub(crate) struct Lists {
     issuer: String,
-    lists: Vec<List<'a>>,
+    lists: Vec<List>,
     now: UnixTime,
 }
 
 /// One list, and who brought it.
-struct List<'a> {
-    crl: Crl<'a>,
+struct List {
+    crl: Arc<Crl>,
     source: Source,
-    from: Option<&'a str>,
+    from: Option<Arc<str>>,
 }
 
 /// Why there are none.
@@ -37,21 +38,21 @@ pub(crate) enum NoLists {
     Unusable(String),
 }
 
-impl<'a> Lists<'a> {
+impl Lists {
     /// Consults `pool` for the lists of `issuer` at `now`.
     pub(crate) fn consult(
-        pool: &'a [Brought<Vec<u8>>],
-        issuer: &Certificate<'_>,
+        pool: &[Brought<Crl>],
+        issuer: &Certificate,
         now: UnixTime,
         signatures: &mut Signatures<'_>,
     ) -> Result<Self, NoLists> {
         let name = issuer.common_name().unwrap_or("the issuer");
         let mut unreadable = 0_usize;
-        let mut lists: Vec<List<'a>> = Vec::new();
+        let mut lists: Vec<List> = Vec::new();
         for brought in each_once(pool) {
-            match Crl::parse(&brought.statement) {
+            match brought.item.read() {
                 Ok(crl) if crl.issuer == issuer.subject => {
-                    lists.push(List { crl, source: brought.source, from: brought.from.as_deref() });
+                    lists.push(List { crl: crl.clone(), source: brought.source, from: brought.from.clone() });
                 }
                 Ok(_) => {}
                 Err(_) => unreadable += 1,
@@ -77,15 +78,15 @@ impl<'a> Lists<'a> {
     }
 
     /// Why these lists do not clear `certificate`, which is called `name` in reports; `None` where they do.
-    pub(crate) fn complaint(&self, certificate: &Certificate<'_>, name: &str) -> Option<String> {
+    pub(crate) fn complaint(&self, certificate: &Certificate, name: &str) -> Option<String> {
         self.revocation(certificate, name).or_else(|| self.staleness())
     }
 
     /// Whether any of the lists names `certificate`, in words. Its issuer must be theirs: a serial is unique only within one.
     /// What the issuer has taken back once stays taken back: neither the date of the entry nor that of the list matters.
-    pub(crate) fn revocation(&self, certificate: &Certificate<'_>, name: &str) -> Option<String> {
+    pub(crate) fn revocation(&self, certificate: &Certificate, name: &str) -> Option<String> {
         self.lists.iter().map(|list| &list.crl).filter(|crl| crl.issuer == certificate.issuer).find_map(|crl| match crl
-            .lists(certificate.serial)
+            .lists(&certificate.serial)
         {
             Ok(None) => None,
             Ok(Some(since)) => {
@@ -113,7 +114,7 @@ impl<'a> Lists<'a> {
     }
 
     /// Those that are current.
-    fn current(&self) -> impl Iterator<Item = &List<'a>> {
+    fn current(&self) -> impl Iterator<Item = &List> {
         self.lists.iter().filter(|list| list.crl.is_current_at(self.now))
     }
 
@@ -133,7 +134,7 @@ impl<'a> Lists<'a> {
             kind: "crl",
             name: self.issuer.clone(),
             source: list.source,
-            from: list.from.map(str::to_owned),
+            from: list.from.as_deref().map(str::to_owned),
             until: list.crl.next_update,
         })
     }
