@@ -14,7 +14,7 @@ use teegate_protocol::manifest::{Manifest, ManifestBytes, ManifestDigest};
 use teegate_protocol::ohttp::KeyConfig;
 use teegate_protocol::ohttp::suite::Kem;
 use teegate_verifier::{
-    Attested, BoundTo, Endorsements, Evidence, FactValue, Memory, Policy, Rejection, Report, ReportData, Stage,
+    Attested, BoundTo, Endorsements, Evidence, FactValue, Memory, Policy, Rejection, Report, ReportData, Source, Stage,
     UnixTime, Verifier,
 };
 
@@ -160,7 +160,10 @@ fn pool(envelope: &Envelope, own: &Endorsements) -> Result<Endorsements, String>
             EndorsementsKind::PemCertificateChain => "endorsements.pem",
             EndorsementsKind::Json => "endorsements.json",
         };
-        teegate_intake::endorsements::recognise(name, &endorsements.bytes, &mut pool).map_err(|e| e.to_string())?;
+        // Instance and gateway chose them: they may complete what the caller has, and never stand for it.
+        let mut relayed = Endorsements::brought_by(Source::Relayed);
+        teegate_intake::endorsements::recognise(name, &endorsements.bytes, &mut relayed).map_err(|e| e.to_string())?;
+        pool.extend(&relayed);
     }
     Ok(pool)
 }

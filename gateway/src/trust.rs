@@ -28,7 +28,7 @@ use teegate_protocol::evidence::{Envelope, EvidenceKind};
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
 use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
 use teegate_protocol::receipt::EvidenceDigest;
-use teegate_verifier::{Endorsements, Evidence, Policy, Rejection, ReportData, UnixTime, verify};
+use teegate_verifier::{Endorsements, Evidence, Policy, Rejection, ReportData, Source, UnixTime, verify};
 use tokio::time::Instant;
 
 pub(crate) use self::link::ANSWER_WINDOW_BYTES;
@@ -384,8 +384,11 @@ fn judge(
     };
     let mut endorsements = appraisal.endorsements.clone();
     if let Some(carried) = &envelope.endorsements {
-        teegate_intake::endorsements::recognise("endorsements of the envelope", &carried.bytes, &mut endorsements)
+        // The instance chose them: they may complete what the operator has, and never stand for it.
+        let mut own = Endorsements::brought_by(Source::Evidence);
+        teegate_intake::endorsements::recognise("endorsements of the envelope", &carried.bytes, &mut own)
             .map_err(|error| refuse("endorsements.form", &error))?;
+        endorsements.extend(&own);
     }
     let bytes = envelope.evidence.bytes.as_slice();
     let evidence = match envelope.evidence.kind {

@@ -159,12 +159,14 @@ impl Memory {
         if let Some(Platform { name, tcb, at }) = &seen.platform {
             self.learn_platform(name, tcb, at.seconds());
         }
+        self.make_room();
     }
 
     /// Adds everything that `other` holds, the newer and higher of each.
     pub fn merge(&mut self, other: &Memory) {
         other.statements.iter().for_each(|(name, value)| self.learn_statement(name, *value));
         other.platforms.iter().for_each(|(name, shown)| self.learn_platform(name, &shown.tcb, shown.seen));
+        self.make_room();
     }
 
     fn learn_statement(&mut self, name: &str, value: u64) {
@@ -181,11 +183,20 @@ impl Memory {
             held.tcb.iter_mut().zip(tcb).for_each(|(held, seen)| *held = (*seen).max(*held));
             return;
         }
-        if self.platforms.len() >= MAX_PLATFORMS {
-            let oldest = self.platforms.iter().min_by_key(|(_, shown)| shown.seen).map(|(name, _)| name.clone());
-            oldest.map(|name| self.platforms.remove(&name));
-        }
         self.platforms.insert(name.to_owned(), Shown { tcb: tcb.to_vec(), seen });
+    }
+
+    /// Forgets the platforms that were not seen for longest, where there are more than it holds.
+    fn make_room(&mut self) {
+        let excess = self.platforms.len().saturating_sub(MAX_PLATFORMS);
+        if excess == 0 {
+            return;
+        }
+        let mut by_age: Vec<_> = self.platforms.iter().map(|(name, shown)| (shown.seen, name.clone())).collect();
+        by_age.sort_unstable();
+        for (_, name) in by_age.iter().take(excess) {
+            self.platforms.remove(name);
+        }
     }
 
     /// The evaluation that was seen of this statement.

@@ -71,26 +71,38 @@ pub(crate) struct Memo(HashSet<[u8; 32]>);
 /// What a memo holds at the most; a fleet of a thousand platforms needs about ten entries each.
 const MEMO_CAPACITY: usize = 16_384;
 
-/// How many signatures of one source are tried in one verification: enough for every statement that a real pool holds of
-/// one platform, and some 50 ms of work at the most. Statements are compared by what they say before any of it is spent.
-const TRIALS: u16 = 256;
-
-/// Out of whose share the work on a statement is paid.
+/// Out of whose share the work on a statement is paid: that of whoever brought it, one for each kind of statement, so that
+/// many certificates never leave a list unread that takes one of them back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Share {
-    /// Of whoever brought it.
-    Of(Source),
+    /// Of its certificates.
+    Certificates(Source),
+    /// Of its revocation lists.
+    Lists(Source),
+    /// Of its signed texts: TCB infos and QE identities.
+    Texts(Source),
     /// Of the few certificates that stand in a quote itself, which nothing else that came along with it may starve.
     Carried,
 }
 
 impl Share {
-    const COUNT: usize = Source::ALL.len() + 1;
+    const COUNT: usize = 3 * Source::ALL.len() + 1;
 
     const fn index(self) -> usize {
         match self {
-            Self::Of(source) => source as usize,
-            Self::Carried => Source::ALL.len(),
+            Self::Certificates(source) => source as usize,
+            Self::Lists(source) => Source::ALL.len() + source as usize,
+            Self::Texts(source) => 2 * Source::ALL.len() + source as usize,
+            Self::Carried => 3 * Source::ALL.len(),
+        }
+    }
+
+    /// How many signatures are tried in one verification: enough for every statement that a real pool holds of one platform,
+    /// and some 50 ms of work at the most. Statements are compared by what they say before any of it is spent.
+    const fn trials(self) -> u16 {
+        match self {
+            Self::Certificates(_) | Self::Carried => 256,
+            Self::Lists(_) | Self::Texts(_) => 128,
         }
     }
 }
@@ -99,13 +111,13 @@ impl Share {
 /// source that has spent its share has its further statements passed over, and costs no other source its turn.
 pub(crate) struct Signatures<'m> {
     memo: Option<&'m mut Memo>,
-    left: [u16; Share::COUNT],
+    spent: [u16; Share::COUNT],
 }
 
 impl<'m> Signatures<'m> {
     /// Every signature is verified.
     pub(crate) fn stateless() -> Self {
-        Self { memo: None, left: [TRIALS; Share::COUNT] }
+        Self { memo: None, spent: [0; Share::COUNT] }
     }
 
     /// An endorsement whose exact bytes were authenticated before, under the same key, is not authenticated again.
@@ -128,13 +140,28 @@ impl<'m> Signatures<'m> {
             return true;
         }
         let name = name.map(|(_, name)| name);
-        let Some(left) = self.left.get_mut(share.index()).filter(|left| **left > 0) else { return false };
-        *left -= 1;
+        let Some(spent) = self.spent.get_mut(share.index()).filter(|spent| **spent < share.trials()) else {
+            return false;
+        };
+        *spent += 1;
         let holds = holds(scheme, key, message, signature);
         if let (true, Some(memo), Some(name)) = (holds, &mut self.memo, name) {
             memo.add(name);
         }
         holds
+    }
+
+    /// Which of the user's certificates were not all looked at, in words.
+    pub(crate) fn too_many_certificates(&self) -> Option<String> {
+        let mut chosen = Source::ALL.into_iter().filter(|source| source.is_the_users());
+        let source = chosen.find(|source| self.is_spent(Share::Certificates(*source)))?;
+        let most = Share::Certificates(source).trials();
+        Some(format!("more than {most} certificates {}: supply those of this platform only", source.name()))
+    }
+
+    /// Whether nothing further is paid out of `share`: what was passed over since may have been signed.
+    pub(crate) fn is_spent(&self, share: Share) -> bool {
+        self.spent.get(share.index()).is_none_or(|spent| *spent >= share.trials())
     }
 }
 
@@ -175,7 +202,7 @@ mod tests {
         let mut memo = Memo::default();
         let mut signatures = Signatures::remembering(&mut memo);
         let mut holds = |scheme, key: &[u8], message: &[u8]| {
-            signatures.endorsement_holds(Share::Of(Source::Supplied), scheme, key, message, signature.as_ref())
+            signatures.endorsement_holds(Share::Texts(Source::Supplied), scheme, key, message, signature.as_ref())
         };
         for _ in 0..2 {
             assert!(holds(Scheme::EcdsaP384Fixed, key, b"message"));
@@ -187,20 +214,28 @@ mod tests {
     }
 
     #[test]
-    fn a_source_spends_its_own_share_and_nobody_elses() {
+    fn a_source_spends_its_own_share_and_nobody_elses_and_no_other_of_its_own() {
         let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
         let key = pair.public_key().as_ref();
         let good = pair.sign(&SystemRandom::new(), b"message").unwrap();
-        let mut memo = Memo::default();
-        let mut signatures = Signatures::remembering(&mut memo);
-        let mut holds = |source, signature: &[u8]| {
-            signatures.endorsement_holds(Share::Of(source), Scheme::EcdsaP384Fixed, key, b"message", signature)
+        let holds = |signatures: &mut Signatures<'_>, share: Share, signature: &[u8]| {
+            signatures.endorsement_holds(share, Scheme::EcdsaP384Fixed, key, b"message", signature)
         };
-        for _ in 0..TRIALS {
-            assert!(!holds(Source::Evidence, &[0; 96]));
+        let (mut memo, junk) = (Memo::default(), Share::Certificates(Source::Evidence));
+        let mut stateless = Signatures::stateless();
+        for _ in 0..junk.trials() {
+            assert!(!stateless.is_spent(junk));
+            assert!(!holds(&mut stateless, junk, &[0; 96]));
         }
-        assert!(!holds(Source::Evidence, good.as_ref()), "its share is spent");
-        assert!(holds(Source::Supplied, good.as_ref()));
-        assert!(holds(Source::Evidence, good.as_ref()), "what is remembered costs nothing");
+        assert!(stateless.is_spent(junk) && !holds(&mut stateless, junk, good.as_ref()), "its share is spent");
+        let of_evidence = [Share::Lists(Source::Evidence), Share::Texts(Source::Evidence), Share::Carried];
+        for other in of_evidence.into_iter().chain(Source::ALL.map(Share::Certificates)).filter(|share| *share != junk)
+        {
+            assert!(holds(&mut stateless, other, good.as_ref()), "{other:?}");
+        }
+        let mut remembering = Signatures::remembering(&mut memo);
+        assert!(holds(&mut remembering, junk, good.as_ref()));
+        (0..junk.trials()).for_each(|_| assert!(!holds(&mut remembering, junk, &[0; 96])));
+        assert!(holds(&mut remembering, junk, good.as_ref()), "what is remembered costs nothing");
     }
 }

@@ -4,6 +4,7 @@
 //! what it cannot prove, that the vendors' silicon behaves as their documents say, stands in `recorded`.
 
 mod accepted;
+mod alternatives;
 mod attacks;
 mod bundle;
 mod bundle_command;
@@ -12,6 +13,7 @@ mod carried;
 mod case;
 mod corpus;
 mod coverage;
+mod envelope;
 mod expired;
 mod files;
 mod formats;
@@ -34,6 +36,7 @@ mod robustness;
 mod rollback;
 mod schema;
 mod seen;
+mod shares;
 mod snp_bulletins;
 mod snp_bytes;
 mod snp_chain;
@@ -49,4 +52,5 @@ mod tdx_log;
 mod tdx_outlook;
 mod tdx_policy;
 mod until;
+mod until_random;
 mod words;

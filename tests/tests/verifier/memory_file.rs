@@ -5,9 +5,10 @@ use std::fs::File;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use teegate_forge::time::{AT, DAY};
 use teegate_tests::harness::{DEADLINE, Scratch, binary};
+use teegate_verifier::Memory;
 
 use crate::files::{Files, said, status};
 use crate::subject::snp;
@@ -84,4 +85,25 @@ fn wait_until_open(process: &mut Child, path: &str) {
         assert!(since.elapsed() < DEADLINE, "it never came to the lock");
         std::thread::yield_now();
     }
+}
+
+/// Two machines' memories are put together: the platforms seen last are kept, whichever had them, in time that does not grow
+/// with the square.
+#[test]
+fn of_two_full_memories_the_platforms_seen_last_are_kept() {
+    let memory = |first: u64, count: u64| -> Memory {
+        let platform = |n: u64| (format!("chip {n:08x}"), json!({"tcb": [1], "seen": n}));
+        let platforms: serde_json::Map<_, _> = (first..first + count).map(platform).collect();
+        serde_json::from_value(json!({"schema": 2, "statements": {}, "platforms": platforms})).unwrap()
+    };
+    let (old, new) = (memory(0, 65_536), memory(50_000, 65_536));
+    let begun = Instant::now();
+    for (mut one, other) in [(old.clone(), new.clone()), (new, old)] {
+        one.merge(&other);
+        let kept = serde_json::to_value(&one).unwrap();
+        let kept = kept["platforms"].as_object().unwrap();
+        assert_eq!(kept.len(), 65_536);
+        assert!(kept.values().all(|shown| shown["seen"].as_u64().unwrap() >= 50_000));
+    }
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
 }

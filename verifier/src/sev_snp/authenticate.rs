@@ -16,7 +16,7 @@ use crate::signature::Signatures;
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};
-use crate::x509::revocation::{Lists, NoLists};
+use crate::x509::revocation::{End, NoLists, Revocations};
 
 /// A report that AMD's hierarchy vouches for.
 pub(crate) struct Vouched<'a> {
@@ -57,7 +57,8 @@ pub(crate) fn authenticate<'a>(
         report: report.hints(),
         endorsements: given.endorsements,
         anchors: given.anchors,
-        with_lists: given.profile.revocation != Revocation::Unchecked,
+        lists: (given.profile.revocation != Revocation::Unchecked)
+            .then(|| Revocations::new(&given.endorsements.crls, given.now)),
         now: given.now,
         signatures: &mut given.signatures,
     };
@@ -78,7 +79,7 @@ pub(crate) fn authenticate<'a>(
     findings.require(signed.is_some(), Unauthentic::SnpSignature { valid: signed.is_some() })?;
     // By the certificate and not by the report, whose CHIP_ID the host can mask.
     let chip = leaf::identity(leaf).0.map(|hwid| format!("chip {} under {}", to_hex(hwid), chain.ark.name_and_key()));
-    let lists = chain.lists.as_ref().and_then(|lists| lists.as_ref().ok()).and_then(Lists::line);
+    let lists = chain.lists.as_ref().and_then(|lists| lists.as_ref().ok()).and_then(|lists| lists.line());
     [Some(chain.leaf.line()), Some(chain.intermediate.line()), lists]
         .into_iter()
         .flatten()
@@ -150,7 +151,7 @@ pub(super) fn authorities_complaint(ark: &Certificate, intermediate: &Certificat
 }
 
 /// What forbids the leaf to stand where it stands: AMD's have neither basic constraints nor a key usage.
-fn leaf_complaint(leaf: &Certificate) -> Option<String> {
+pub(super) fn leaf_complaint(leaf: &Certificate) -> Option<String> {
     extension_complaint(leaf).or_else(|| match leaf.powers() {
         Ok(leaf) if leaf.ca || leaf.path_length.is_some() || leaf.usage.is_some() => {
             Some("the leaf claims the powers of an authority".to_owned())
@@ -281,21 +282,25 @@ fn check_revocation(chain: &Chain, given: &Given<'_, '_>, findings: &mut Finding
         Unauthentic::SnpChainRevocation { expected: expected.into(), actual: actual.into() },
     )?;
     let lists = lists.and_then(|lists| lists.as_ref().ok());
-    let issued = lists.and_then(Lists::this_update);
+    let issued = lists.and_then(|lists| lists.this_update());
     if let Some(issued) = issued {
         findings.facts.text("crl_this_update", issued.to_string());
     }
-    if let Some(next) = lists.and_then(Lists::next_update) {
-        findings.ends(next, format!("the CRL of {ark_name} (nextUpdate)"));
+    let most = given.profile.max_collateral_age.required();
+    let too_old = most.map(|most| |issued| most.ends(issued));
+    let too_old = too_old.as_ref().map(|ends| ends as &dyn Fn(UnixTime) -> UnixTime);
+    match lists.and_then(|lists| lists.end(too_old, given.memory.is_some())) {
+        Some((end, End::NextUpdate)) => findings.ends(end, format!("the CRL of {ark_name} (nextUpdate)")),
+        Some((end, End::Age)) => findings.ends(end, format!("the age of the CRL of {ark_name} (max_collateral_age)")),
+        None => {}
     }
-    match (given.profile.max_collateral_age.required(), issued) {
+    match (most, issued) {
         (Some(most), Some(issued)) => {
             let end = most.ends(issued);
             let expected = format!("a CRL of {ark_name} issued less than {} days before {}", most.days, given.now);
             let actual = format!("issued {issued}");
             let age = Unauthentic::SnpChainAge { expected: expected.into(), actual: actual.into() };
             findings.require(given.now < end, age)?;
-            findings.ends(end, format!("the age of the CRL of {ark_name} (max_collateral_age)"));
         }
         _ => {
             let why = "the policy sets no limit but the list's own end";

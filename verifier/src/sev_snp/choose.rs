@@ -1,7 +1,7 @@
 //! Which of the supplied certificates vouch for a report, where several would do. Whether they do is judged afterwards.
 //!
 //! Choosing runs downwards from the pin: intermediates that a pinned root signed, then leaves that one of those signed, then
-//! the leaf whose key signed the report. What leads to no pinned root is passed over, whatever it says of itself, so that
+//! the leaf whose key signed the report and that nothing else speaks against. What leads to no pinned root is passed over, whatever it says of itself, so that
 //! adding junk to the pool cannot make genuine evidence look worse. Only where nothing leads to one, the most plausible of
 //! what was passed over is handed on, so that the check that refuses it says what is wrong.
 
@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::authenticate::authorities_complaint;
+use super::authenticate::{authorities_complaint, leaf_complaint};
 use super::leaf;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
@@ -22,7 +22,7 @@ use crate::stage::Signed;
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pool::{Candidate, candidates};
-use crate::x509::revocation::{Lists, NoLists};
+use crate::x509::revocation::{Lists, NoLists, Revocations};
 
 /// The certificates that vouch for one report.
 pub(super) struct Chain {
@@ -34,7 +34,7 @@ pub(super) struct Chain {
     /// Whether the intermediate signed the leaf.
     pub(super) leaf_is_signed: bool,
     /// What the ARK has revoked, where that is asked.
-    pub(super) lists: Option<Result<Lists, NoLists>>,
+    pub(super) lists: Option<Result<Arc<Lists>, NoLists>>,
 }
 
 /// What a chain is chosen from, and by.
@@ -42,8 +42,8 @@ pub(super) struct Choice<'r, 's, 'm> {
     pub(super) report: &'r Report<'r>,
     pub(super) endorsements: &'r Endorsements,
     pub(super) anchors: &'r TrustAnchors,
-    /// Whether anybody asks what was revoked.
-    pub(super) with_lists: bool,
+    /// What was revoked, where anybody asks.
+    pub(super) lists: Option<Revocations<'r>>,
     pub(super) now: UnixTime,
     pub(super) signatures: &'s mut Signatures<'m>,
 }
@@ -74,12 +74,16 @@ impl Choice<'_, '_, '_> {
         let issuer = best.certificate.issuer_name().unwrap_or("an issuer without a name");
 
         let chain = match self.trace(&leaves, &pool, anchors) {
-            Some(chain) => {
+            Some((signed, chain)) => {
+                if !signed {
+                    self.look_no_further(findings)?;
+                }
                 state_presence(wanted, &chain.intermediate, findings)?;
                 let lists = self.consult(&chain.ark);
                 Chain { lists, ..chain }
             }
             None => {
+                self.look_no_further(findings)?;
                 let leaf = self.most_plausible_leaf(&leaves, best);
                 let authority = self.most_plausible_issuer(leaf, &pool);
                 let Some(intermediate) = authority else { return Err(missing(issuer, findings)) };
@@ -121,37 +125,54 @@ impl Choice<'_, '_, '_> {
     }
 
     /// The chain in which every signature holds, up to a pinned root: of several, that of the leaf whose key signed the
-    /// report (where the chip id is masked, several chips' leaves look alike).
-    fn trace(&mut self, leaves: &[Leaf<'_>], pool: &[Candidate], anchors: &[Arc<Certificate>]) -> Option<Chain> {
+    /// report (where the chip id is masked, several chips' leaves look alike) and that nothing speaks against. And whether it
+    /// did, as far as that was asked.
+    fn trace(
+        &mut self,
+        leaves: &[Leaf<'_>],
+        pool: &[Candidate],
+        anchors: &[Arc<Certificate>],
+    ) -> Option<(bool, Chain)> {
         let authorities = self.authorities(leaves, pool, anchors);
-        let mut traced: Option<((bool, bool), Chain)> = None;
+        let mut traced: Option<Traced> = None;
         for Leaf { suits, held } in leaves {
             // A leaf that suits less is not looked at where one that suits more has been traced.
-            if traced.as_ref().is_some_and(|(better, _)| better > suits) {
+            if traced.as_ref().is_some_and(|traced| traced.suits > *suits) {
                 break;
             }
-            let issuers = authorities.iter().filter(|above| above.held.certificate.subject == held.certificate.issuer);
-            for Authority { ark, held: issuer } in issuers {
-                if !held.is_signed_by(&issuer.certificate.key, self.signatures) {
-                    continue;
-                }
-                let chain = || Chain {
-                    ark: (*ark).clone(),
-                    intermediate: (*issuer).clone(),
-                    leaf: (*held).clone(),
-                    intermediate_is_signed: true,
-                    leaf_is_signed: true,
-                    lists: None,
-                };
-                let alone = leaves.iter().filter(|other| other.suits == *suits).nth(1).is_none();
-                if alone || self.signed_the_report(held) {
-                    return Some(chain());
-                }
-                traced.get_or_insert_with(|| (*suits, chain()));
-                break;
+            let mut issuers =
+                authorities.iter().filter(|above| above.held.certificate.subject == held.certificate.issuer);
+            let signed = issuers.find(|above| held.is_signed_by(&above.held.certificate.key, self.signatures));
+            let Some(Authority { ark, held: issuer, serves }) = signed else { continue };
+            let chain = || Chain {
+                ark: (*ark).clone(),
+                intermediate: (*issuer).clone(),
+                leaf: (*held).clone(),
+                intermediate_is_signed: true,
+                leaf_is_signed: true,
+                lists: None,
+            };
+            let alone = leaves.iter().filter(|other| other.suits == *suits).nth(1).is_none();
+            if alone {
+                return Some((true, chain()));
+            }
+            let leaf_serves = held.certificate.is_valid_at(self.now) && leaf_complaint(&held.certificate).is_none();
+            let fit = (self.signed_the_report(held), *serves && leaf_serves);
+            if fit == (true, true) {
+                return Some((true, chain()));
+            }
+            if traced.as_ref().is_none_or(|traced| traced.fit < fit) {
+                traced = Some(Traced { suits: *suits, fit, chain: chain() });
             }
         }
-        traced.map(|(_, chain)| chain)
+        traced.map(|traced| (traced.fit.0, traced.chain))
+    }
+
+    /// What would vouch for the report was not found, and not everything of the user's was looked at: that is what is wrong.
+    fn look_no_further(&self, findings: &mut Findings) -> Result<(), Unauthentic> {
+        let Some(too_many) = self.signatures.too_many_certificates() else { return Ok(()) };
+        let expected = "certificates that can all be looked at".into();
+        findings.require(false, Unauthentic::SnpChainPath { expected, actual: too_many.into() })
     }
 
     fn signed_the_report(&self, leaf: &Candidate) -> bool {
@@ -171,26 +192,34 @@ impl Choice<'_, '_, '_> {
         for held in pool.iter().filter(|held| issuers.contains(&held.certificate.subject)) {
             let mut above = anchors.iter().filter(|ark| ark.subject == held.certificate.issuer);
             if let Some(ark) = above.find(|ark| held.is_signed_by(&ark.key, self.signatures)) {
-                authorities.push(Authority { ark, held });
+                authorities.push(Authority { ark, held, serves: true });
             }
         }
+        // One alone is judged afterwards: nothing could stand in its place.
         if authorities.len() > 1 {
-            authorities.sort_by_cached_key(|Authority { ark, held }| {
-                let certificate = &held.certificate;
-                let listed = match self.consult(ark) {
-                    Some(Ok(lists)) => lists.revocation(certificate, "").is_some(),
-                    _ => false,
-                };
-                let stands = !listed && !roots::is_known_revoked(certificate);
-                let sound = authorities_complaint(ark, certificate).is_none();
-                Reverse((stands, sound, certificate.is_valid_at(self.now), certificate.not_after))
+            authorities.sort_by_cached_key(|Authority { ark, held, .. }| {
+                let (stands, sound, is_valid) = self.standing(ark, &held.certificate);
+                Reverse((stands, sound, is_valid, held.certificate.not_after))
             });
+            for Authority { ark, held, serves } in &mut authorities {
+                *serves = self.standing(ark, &held.certificate) == (true, true, true);
+            }
         }
         authorities
     }
 
-    fn consult(&mut self, ark: &Certificate) -> Option<Result<Lists, NoLists>> {
-        self.with_lists.then(|| Lists::consult(&self.endorsements.crls, ark, self.now, self.signatures))
+    /// Whether an intermediate is not revoked, has the powers that it needs, and is in its time.
+    fn standing(&mut self, ark: &Certificate, intermediate: &Certificate) -> (bool, bool, bool) {
+        let listed = match self.consult(ark) {
+            Some(Ok(lists)) => lists.revocation(intermediate, "").is_some(),
+            _ => false,
+        };
+        let stands = !listed && !roots::is_known_revoked(intermediate);
+        (stands, authorities_complaint(ark, intermediate).is_none(), intermediate.is_valid_at(self.now))
+    }
+
+    fn consult(&mut self, ark: &Certificate) -> Option<Result<Arc<Lists>, NoLists>> {
+        self.lists.as_mut().map(|lists| lists.of(ark, self.signatures))
     }
 
     /// Nothing leads to a pinned root: the leaf whose key signed the report, or the one that suits best.
@@ -251,6 +280,16 @@ struct Leaf<'p> {
 struct Authority<'p, 'a> {
     ark: &'a Arc<Certificate>,
     held: &'p Candidate,
+    /// Whether nothing speaks against it.
+    serves: bool,
+}
+
+/// A chain in which every signature holds.
+struct Traced {
+    suits: (bool, bool),
+    /// Whether its leaf's key signed the report, and whether nothing speaks against leaf and intermediate.
+    fit: (bool, bool),
+    chain: Chain,
 }
 
 fn names(anchors: &[Arc<Certificate>]) -> Text {

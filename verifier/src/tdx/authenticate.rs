@@ -22,7 +22,7 @@ use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pem;
 use crate::x509::pool::{Candidate, candidates};
-use crate::x509::revocation::Lists;
+use crate::x509::revocation::{End, Lists, Revocations};
 
 /// A quote that Intel's hierarchy vouches for, with the collateral to judge it by.
 pub(crate) struct Vouched<'a> {
@@ -82,11 +82,12 @@ pub(crate) fn authenticate<'a>(
     let Some(carried) = carried else {
         return Err(not_a_chain("a PCK chain of certificates that can be read", findings));
     };
+    let mut lists = Revocations::new(&given.endorsements.crls, given.now);
     let choice = Choice {
         quote: hints,
         carried: &carried,
         pool: &pool,
-        endorsements: given.endorsements,
+        lists: &mut lists,
         anchors: given.anchors,
         now: given.now,
         signatures: &mut given.signatures,
@@ -100,8 +101,9 @@ pub(crate) fn authenticate<'a>(
     let root_name = root.name_and_key();
     let deciding = evaluation_floors(&given, fmspc.as_ref(), &root_name);
     let Given { endorsements, now, ref mut signatures, .. } = given;
-    let collateral = choose_collateral(&pool, endorsements, &issuers, deciding, now, signatures, findings)?;
+    let collateral = choose_collateral(&pool, endorsements, &issuers, &mut lists, deciding, signatures, findings)?;
     check_revocation(&chain, &collateral, now, findings)?;
+    state_ends_of_lists(&chain, &collateral, &given, findings);
 
     let actual = match &pck {
         Ok(pck) => format!("FMSPC {}, PCESVN {}, CPUSVN {}", pck.fmspc, pck.pce_svn, to_hex(&pck.cpu_svn)),
@@ -204,12 +206,14 @@ fn check_revocation(
     findings: &mut Findings,
 ) -> Result<(), Unauthentic> {
     let (root, ca) = (&*chain.root, &*chain.ca.certificate);
-    let subjects = [
-        (&collateral.root_lists, ca, "the PCK CA"),
-        (&collateral.root_lists, &collateral.signer.certificate, "the TCB signing certificate"),
-        (&collateral.pck_lists, &chain.leaf.certificate, "the PCK certificate"),
-    ];
-    let complaint = subjects.iter().find_map(|(lists, subject, name)| match lists {
+    let signers = collateral.signers.iter().map(|signer| &*signer.certificate);
+    let signers = signers.map(|signer| (&collateral.root_lists, signer, "the TCB signing certificate"));
+    let subjects = std::iter::once((&collateral.root_lists, ca, "the PCK CA")).chain(signers).chain([(
+        &collateral.pck_lists,
+        &*chain.leaf.certificate,
+        "the PCK certificate",
+    )]);
+    let complaint = subjects.into_iter().find_map(|(lists, subject, name)| match lists {
         Err(why) => Some(why.clone()),
         Ok(lists) => lists.complaint(subject, name),
     });
@@ -222,18 +226,34 @@ fn check_revocation(
     let lists =
         [("root_crl_this_update", &collateral.root_lists, root), ("pck_crl_this_update", &collateral.pck_lists, ca)];
     for (fact, lists, issuer) in lists {
-        let lists = lists.as_ref().ok();
         let name = issuer.name_and_key();
-        if let Some(issued) = lists.and_then(Lists::this_update) {
+        if let Some(issued) = lists.as_ref().ok().and_then(|lists| lists.this_update()) {
             findings.facts.text(fact, issued.to_string());
             let order = Order::Issued(issued);
             findings.seen.statements.push(Statement { name: format!("CRL of {name}"), order });
         }
-        if let Some(next) = lists.and_then(Lists::next_update) {
-            findings.ends(next, format!("the CRL of {} (nextUpdate)", issuer.common_name().unwrap_or("?")));
-        }
     }
     Ok(())
+}
+
+/// Until when the lists serve: what the policy says of their age, and a memory of their order, counts for those that are left.
+fn state_ends_of_lists(chain: &Chain, collateral: &Collateral, given: &Given<'_, '_>, findings: &mut Findings) {
+    let (age, root_age) = (given.profile.max_collateral_age.required(), given.profile.max_root_crl_age.required());
+    let lists = [
+        (&collateral.root_lists, &*chain.root, root_age, "the age of the CRL of the root (max_root_crl_age)"),
+        (&collateral.pck_lists, &*chain.ca.certificate, age, "the age of the CRL of the PCK CA (max_collateral_age)"),
+    ];
+    for (lists, issuer, limit, age) in lists {
+        let too_old = limit.map(|limit| |issued| limit.ends(issued));
+        let too_old = too_old.as_ref().map(|ends| ends as &dyn Fn(UnixTime) -> UnixTime);
+        match lists.as_ref().ok().and_then(|lists| lists.end(too_old, given.memory.is_some())) {
+            Some((end, End::NextUpdate)) => {
+                findings.ends(end, format!("the CRL of {} (nextUpdate)", issuer.common_name().unwrap_or("?")));
+            }
+            Some((end, End::Age)) => findings.ends(end, age),
+            None => {}
+        }
+    }
 }
 
 /// TCB info and QE identity are signed, as served, by a TCB signing certificate under the same root.
@@ -243,16 +263,21 @@ fn check_collateral(
     findings: &mut Findings,
 ) -> Result<(Arc<TcbInfo>, Arc<QeIdentity>), Unauthentic> {
     const NO_FIT: &str = "text and signature that do not fit";
-    let signer = &collateral.signer.certificate;
+    let signers = collateral.signers.iter().map(|signer| &*signer.certificate);
+    let expired = signers.clone().find(|signer| !signer.is_valid_at(now));
+    let unsound = signers.clone().find_map(|signer| signer_complaint(signer).or_else(|| signer.extension_complaint()));
     let expected = Text::Borrowed(
         "TCB info and QE identity signed by `Intel SGX TCB Signing` under the pinned root, valid at the stated time",
     );
     let rewritten = |is_signed: bool, what: &str| (!is_signed).then(|| format!("{what}: {NO_FIT}"));
-    let complaint = if !collateral.signer_is_signed {
-        Some("the TCB signing certificate is not signed by the pinned root".to_owned())
-    } else if !signer.is_valid_at(now) {
+    let is_one_of_too_many = collateral.tcb_info.is_one_of_too_many || collateral.qe_identity.is_one_of_too_many;
+    let complaint = if let Some(complaint) = &collateral.unsigned_signer {
+        Some(complaint.clone())
+    } else if let Some(signer) = expired {
         Some(format!("the TCB signing certificate is valid from {} to {}", signer.not_before, signer.not_after))
-    } else if let Some(complaint) = signer_complaint(signer).or_else(|| signer.extension_complaint()) {
+    } else if is_one_of_too_many {
+        Some("more texts than are looked at: supply those of this platform only".to_owned())
+    } else if let Some(complaint) = unsound {
         Some(format!("the TCB signing certificate: {complaint}"))
     } else {
         let no_fit = rewritten(collateral.tcb_info.is_signed, "TCB info")
@@ -267,7 +292,12 @@ fn check_collateral(
         complaint.is_none(),
         Unauthentic::TdxCollateralSigner { expected: expected.clone(), actual: actual.into() },
     )?;
-    findings.ends(signer.not_after, "the TCB signing certificate (notAfter)");
+    if let Some(first) = signers.map(|signer| signer.not_after).min() {
+        findings.ends(first, "the TCB signing certificate (notAfter)");
+    }
+    if let Some(next) = collateral.next_signer {
+        findings.ends(next, "another TCB signing certificate, which begins");
+    }
     // Only now is the text read: its signature holds over these exact bytes.
     let read = collateral.tcb_info.item().read();
     let read = read.and_then(|info| Ok((info.clone(), collateral.qe_identity.item().read()?.clone())));
@@ -338,7 +368,7 @@ fn check_age(
         findings.not_checked(Check::TdxCollateralAge, "max_collateral_age", why);
         return Ok(());
     }
-    let issued = |lists: &Result<Lists, String>| lists.as_ref().ok().and_then(Lists::this_update);
+    let issued = |lists: &Result<Arc<Lists>, String>| lists.as_ref().ok().and_then(|lists| lists.this_update());
     let statements = [
         ("the TCB info", Some(info.issue_date.0), most, "max_collateral_age"),
         ("the QE identity", Some(qe.issue_date.0), most, "max_collateral_age"),
@@ -352,7 +382,10 @@ fn check_age(
         if given.now >= end {
             complaint = complaint.or_else(|| Some(format!("{name} is of {issued} ({field} = {} days)", most.days)));
         }
-        findings.ends(end, format!("the age of {} ({field})", name.trim_start_matches("the ")));
+        // Of lists an older one may be left, or a newer one begin: their ends are stated by themselves.
+        if !name.starts_with("the CRL") {
+            findings.ends(end, format!("the age of {name} ({field})"));
+        }
     }
     let expected = format!("nothing older at {} than the policy allows", given.now);
     let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
@@ -432,11 +465,11 @@ fn state_endorsements(
     qe: &QeIdentity,
     findings: &mut Findings,
 ) {
-    for held in [&chain.leaf, &chain.ca, &collateral.signer] {
+    for held in [&chain.leaf, &chain.ca].into_iter().chain(&collateral.signers) {
         findings.rests_on(held.line());
     }
     for lists in [&collateral.root_lists, &collateral.pck_lists] {
-        if let Some(line) = lists.as_ref().ok().and_then(Lists::line) {
+        if let Some(line) = lists.as_ref().ok().and_then(|lists| lists.line()) {
             findings.rests_on(line);
         }
     }

@@ -8,19 +8,18 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::authenticate::authority_complaint;
+use super::authenticate::{authority_complaint, signer_complaint};
 use super::choose::missing;
 use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
 use crate::error::{Text, Unauthentic};
-use crate::evidence::Endorsements;
 use crate::findings::{Findings, Roots};
 use crate::roots::{self, TrustAnchors};
 use crate::signature::{Scheme, Signatures, holds};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pool::Candidate;
-use crate::x509::revocation::Lists;
+use crate::x509::revocation::Revocations;
 
 /// Subject of every PCK certificate.
 pub(super) const PCK_NAME: &str = "Intel SGX PCK Certificate";
@@ -42,7 +41,7 @@ pub(super) struct Choice<'r, 's, 'm> {
     /// The chain that stands in the quote, in whatever order.
     pub(super) carried: &'r [Candidate],
     pub(super) pool: &'r [Candidate],
-    pub(super) endorsements: &'r Endorsements,
+    pub(super) lists: &'s mut Revocations<'r>,
     pub(super) anchors: &'r TrustAnchors,
     pub(super) now: UnixTime,
     pub(super) signatures: &'s mut Signatures<'m>,
@@ -57,8 +56,15 @@ impl<'r> Choice<'r, '_, '_> {
         let anchors = &self.anchors.intel;
         let leaves = self.leaves(findings)?;
         let chain = match self.trace(&leaves, anchors) {
-            Some(chain) => chain,
-            None => self.untraced(&leaves, anchors, findings)?,
+            Some((true, chain)) => chain,
+            Some((false, chain)) => {
+                self.look_no_further(findings)?;
+                chain
+            }
+            None => {
+                self.look_no_further(findings)?;
+                self.untraced(&leaves, anchors, findings)?
+            }
         };
         // A root that comes with the quote is compared with the pinned one, and never used.
         let (subject, spki) = (&chain.root.subject, &chain.root.spki);
@@ -104,17 +110,17 @@ impl<'r> Choice<'r, '_, '_> {
     }
 
     /// The chain in which every signature holds, up to a pinned root: of several, that of the leaf whose key signed the QE
-    /// report (several platforms share a TCB), and that is not revoked.
-    fn trace(&mut self, leaves: &[&Candidate], anchors: &[Arc<Certificate>]) -> Option<Chain> {
+    /// report (several platforms share a TCB), and that nothing speaks against. And whether it did, as far as that was asked.
+    fn trace(&mut self, leaves: &[&Candidate], anchors: &[Arc<Certificate>]) -> Option<(bool, Chain)> {
         let authorities = self.authorities(leaves, anchors);
         let alone = leaves.len() == 1;
-        let mut traced: Vec<(bool, Chain)> = Vec::new();
+        let mut traced: Option<((bool, bool), Chain)> = None;
         for leaf in leaves {
             let mut issuers =
                 authorities.iter().filter(|above| above.held.certificate.subject == leaf.certificate.issuer);
             let issuer = issuers.find(|above| leaf.is_signed_by(&above.held.certificate.key, self.signatures));
-            let Some(Authority { root, held }) = issuer else { continue };
-            let chain = Chain {
+            let Some(Authority { root, held, serves }) = issuer else { continue };
+            let chain = || Chain {
                 root: (*root).clone(),
                 ca: (*held).clone(),
                 leaf: (*leaf).clone(),
@@ -122,17 +128,17 @@ impl<'r> Choice<'r, '_, '_> {
                 leaf_is_signed: true,
             };
             if alone {
-                return Some(chain);
+                return Some((true, chain()));
             }
-            let signed = self.signed_the_qe_report(leaf);
-            if signed && !self.is_revoked(leaf, held) {
-                return Some(chain);
+            let fit = (self.signed_the_qe_report(leaf), *serves && self.leaf_serves(leaf, held));
+            if fit == (true, true) {
+                return Some((true, chain()));
             }
-            traced.push((signed, chain));
+            if traced.as_ref().is_none_or(|(better, _)| *better < fit) {
+                traced = Some((fit, chain()));
+            }
         }
-        // The first of those that signed, else the first.
-        let signed = traced.iter().position(|(signed, _)| *signed).unwrap_or(0);
-        (signed < traced.len()).then(|| traced.swap_remove(signed).1)
+        traced.map(|((signed, _), chain)| (signed, chain))
     }
 
     fn signed_the_qe_report(&self, leaf: &Candidate) -> bool {
@@ -140,13 +146,22 @@ impl<'r> Choice<'r, '_, '_> {
         matches!(&leaf.certificate.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature))
     }
 
-    fn is_revoked(&mut self, held: &Candidate, issuer: &Candidate) -> bool {
-        self.is_listed(&held.certificate, &issuer.certificate)
+    /// Whether nothing speaks against a PCK certificate, the lists of its CA included.
+    fn leaf_serves(&mut self, leaf: &Candidate, ca: &Candidate) -> bool {
+        let lists = self.lists.of(&ca.certificate, self.signatures);
+        let leaf = &leaf.certificate;
+        leaf.is_valid_at(self.now)
+            && signer_complaint(leaf).is_none()
+            && leaf.extension_complaint().is_none()
+            && lists.is_ok_and(|lists| lists.complaint(leaf, "").is_none())
     }
 
-    fn is_listed(&mut self, certificate: &Certificate, issuer: &Certificate) -> bool {
-        Lists::consult(&self.endorsements.crls, issuer, self.now, self.signatures)
-            .is_ok_and(|lists| lists.revocation(certificate, "").is_some())
+    /// Whether a CA is not revoked, has the powers that it needs, and is in its time.
+    fn standing(&mut self, root: &Certificate, ca: &Certificate) -> (bool, bool, bool) {
+        let lists = self.lists.of(root, self.signatures);
+        let stands = !lists.is_ok_and(|lists| lists.revocation(ca, "").is_some());
+        let sound = authority_complaint(ca, "", 0).is_none() && ca.extension_complaint().is_none();
+        (stands, sound, ca.is_valid_at(self.now))
     }
 
     /// The CAs that a pinned root signed, from the pool or from the quote: what is not revoked and in its time first.
@@ -161,18 +176,27 @@ impl<'r> Choice<'r, '_, '_> {
             }
             let mut above = anchors.iter().filter(|root| root.subject == certificate.issuer);
             if let Some(root) = above.find(|root| held.is_signed_by(&root.key, self.signatures)) {
-                authorities.push(Authority { root, held: held.clone() });
+                authorities.push(Authority { root, held: held.clone(), serves: true });
             }
         }
+        // One alone is judged afterwards: nothing could stand in its place.
         if authorities.len() > 1 {
-            authorities.sort_by_cached_key(|Authority { root, held }| {
-                let certificate = &held.certificate;
-                let stands = !self.is_listed(certificate, root);
-                let sound = authority_complaint(certificate, "", 0).is_none();
-                Reverse((stands, sound, certificate.is_valid_at(self.now), certificate.not_after))
+            authorities.sort_by_cached_key(|Authority { root, held, .. }| {
+                let (stands, sound, is_valid) = self.standing(root, &held.certificate);
+                Reverse((stands, sound, is_valid, held.certificate.not_after))
             });
+            for Authority { root, held, serves } in &mut authorities {
+                *serves = self.standing(root, &held.certificate) == (true, true, true);
+            }
         }
         authorities
+    }
+
+    /// What would vouch for the quote was not found, and not everything of the user's was looked at: that is what is wrong.
+    fn look_no_further(&self, findings: &mut Findings) -> Result<(), Unauthentic> {
+        let Some(too_many) = self.signatures.too_many_certificates() else { return Ok(()) };
+        let expected = "certificates that can all be looked at".into();
+        findings.require(false, Unauthentic::TdxChainPck { expected, actual: too_many.into() })
     }
 
     /// A chain in which some signature does not hold.
@@ -210,6 +234,8 @@ impl<'r> Choice<'r, '_, '_> {
 struct Authority<'a> {
     root: &'a Arc<Certificate>,
     held: Candidate,
+    /// Whether nothing speaks against it.
+    serves: bool,
 }
 
 fn names(anchors: &[Arc<Certificate>]) -> Text {

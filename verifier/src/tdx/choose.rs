@@ -6,6 +6,7 @@
 //! over while something signed is there, so that adding junk cannot make it look worse.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::authenticate::signer_complaint;
@@ -19,7 +20,7 @@ use crate::signature::{Scheme, Share, Signatures};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pool::{Candidate, each_once};
-use crate::x509::revocation::{Lists, NoLists};
+use crate::x509::revocation::{Lists, NoLists, Revocations};
 
 /// Subject of the certificates under which Intel signs TCB info and QE identity.
 pub(super) const TCB_SIGNING_NAME: &str = "Intel SGX TCB Signing";
@@ -28,12 +29,15 @@ pub(super) const TCB_SIGNING_NAME: &str = "Intel SGX TCB Signing";
 pub(super) struct Collateral {
     pub(super) tcb_info: Chosen<TcbInfo>,
     pub(super) qe_identity: Chosen<QeIdentity>,
-    pub(super) signer: Candidate,
-    /// Whether the root signed the signer's certificate.
-    pub(super) signer_is_signed: bool,
-    pub(super) root_lists: Result<Lists, String>,
-    pub(super) pck_lists: Result<Lists, String>,
-    /// Other TCB infos of this platform, and other QE identities, that the same signer signed and that hold now or later.
+    /// Who signed TCB info, QE identity and the others; where nobody did, who should have.
+    pub(super) signers: Vec<Candidate>,
+    /// Why the root did not sign the signers' certificates, in words; `None` where it did.
+    pub(super) unsigned_signer: Option<String>,
+    /// When another signer begins, who may have signed what nobody signs now.
+    pub(super) next_signer: Option<UnixTime>,
+    pub(super) root_lists: Result<Arc<Lists>, String>,
+    pub(super) pck_lists: Result<Arc<Lists>, String>,
+    /// Other TCB infos of this platform, and other QE identities, that are signed and hold now or later.
     pub(super) other_tcb_infos: Vec<Other<TcbInfo>>,
     pub(super) other_qe_identities: Vec<Other<QeIdentity>>,
 }
@@ -42,6 +46,8 @@ pub(super) struct Collateral {
 pub(super) struct Chosen<T: Readable> {
     brought: Brought<T>,
     pub(super) is_signed: bool,
+    /// The user brought more than is looked at, before anything was found that is signed.
+    pub(super) is_one_of_too_many: bool,
 }
 
 impl<T: Readable> Chosen<T> {
@@ -116,18 +122,19 @@ pub(super) fn choose_collateral(
     pool: &[Candidate],
     endorsements: &Endorsements,
     issuers: &Issuers<'_>,
+    lists: &mut Revocations<'_>,
     deciding: Deciding,
-    now: UnixTime,
     signatures: &mut Signatures<'_>,
     findings: &mut Findings,
 ) -> Result<Collateral, Unauthentic> {
-    let mut consult = |issuer: &Certificate| match Lists::consult(&endorsements.crls, issuer, now, signatures) {
+    let now = findings.at();
+    let mut consult = |issuer: &Certificate| match lists.of(issuer, signatures) {
         Ok(lists) => Some(Ok(lists)),
         Err(NoLists::Unusable(why)) => Some(Err(why)),
         Err(NoLists::Absent) => None,
     };
     let (root_lists, pck_lists) = (consult(issuers.root), consult(issuers.ca));
-    let signer = choose_signer(pool, issuers.root, &root_lists, now, signatures);
+    let signers = Signers::choose(pool, issuers.root, &root_lists, now, signatures);
 
     let is_for = |hint: &TcbInfoHint| issuers.fmspc.is_some_and(|fmspc| hint.is_for(&fmspc));
     let infos = rank(&endorsements.tcb_infos, |hint| {
@@ -140,7 +147,7 @@ pub(super) fn choose_collateral(
         let suits = [hint.id == "TD_QE", true, hint.is_of_the_known_form()];
         Place { suits, place: deciding.place_of_qe_identity(dated, now), dated }
     });
-    let mut signed = Signed { key: signer.as_ref().map(|(signer, _)| signer.certificate.key.clone()), signatures };
+    let mut signed = Signed { by: &signers.trusted, used: BTreeSet::new(), has_stranger: false, signatures };
     let tcb_info = choose(&infos, &mut signed);
     let qe_identity = choose(&identities, &mut signed);
 
@@ -150,10 +157,10 @@ pub(super) fn choose_collateral(
         (qe_identity.is_none(), "QE identity (TD_QE)".to_owned()),
         (root_lists.is_none(), "CRL of Intel SGX Root CA".to_owned()),
         (pck_lists.is_none(), format!("CRL of {}", issuers.ca.common_name().unwrap_or("the PCK CA"))),
-        (signer.is_none(), format!("certificate `{TCB_SIGNING_NAME}`")),
+        (signers.trusted.is_empty(), format!("certificate `{TCB_SIGNING_NAME}`")),
     ];
-    match (tcb_info, qe_identity, root_lists, pck_lists, signer) {
-        (Some(tcb_info), Some(qe_identity), Some(root_lists), Some(pck_lists), Some((signer, signer_is_signed))) => {
+    match (tcb_info, qe_identity, root_lists, pck_lists, signers.trusted.first()) {
+        (Some(tcb_info), Some(qe_identity), Some(root_lists), Some(pck_lists), Some(first)) => {
             let all = Unauthentic::TdxCollateralPresent {
                 expected: "a TCB info, a QE identity, CRLs of root and PCK CA, the TCB signing certificate".into(),
                 actual: "all supplied; whether they are this platform's is judged below".into(),
@@ -161,11 +168,22 @@ pub(super) fn choose_collateral(
             findings.require(true, all)?;
             let other_tcb_infos = others(&infos, &tcb_info, now, &mut signed);
             let other_qe_identities = others(&identities, &qe_identity, now, &mut signed);
+            let Signed { used, has_stranger, signatures, .. } = signed;
+            let unsigned_signer = (!signers.are_signed).then(|| {
+                let too_many = signatures.too_many_certificates();
+                too_many.unwrap_or_else(|| "the TCB signing certificate is not signed by the pinned root".to_owned())
+            });
+            let by = used.into_iter().filter_map(|index| signers.trusted.get(index).cloned());
+            let mut by: Vec<_> = by.collect();
+            if by.is_empty() {
+                by.push(first.clone());
+            }
             Ok(Collateral {
                 tcb_info,
                 qe_identity,
-                signer,
-                signer_is_signed,
+                signers: by,
+                unsigned_signer,
+                next_signer: signers.next.filter(|_| has_stranger),
                 root_lists,
                 pck_lists,
                 other_tcb_infos,
@@ -186,47 +204,85 @@ pub(super) fn missing(names: &[&str], findings: &mut Findings) -> Unauthentic {
     findings.require(false, missing.clone()).err().unwrap_or(missing)
 }
 
-/// The signer that the root signed; of several, one that is not revoked and in its time, and the latest. Both of Intel's
-/// have one key and one serial. Where the root signed none, the most plausible, to be refused by name.
-fn choose_signer(
-    pool: &[Candidate],
-    root: &Certificate,
-    lists: &Option<Result<Lists, String>>,
-    now: UnixTime,
-    signatures: &mut Signatures<'_>,
-) -> Option<(Candidate, bool)> {
-    let mut signers: Vec<_> =
-        pool.iter().filter(|held| held.certificate.common_name() == Some(TCB_SIGNING_NAME)).collect();
-    if signers.len() > 1 {
-        let is_revoked = |signer: &Certificate| {
-            lists.as_ref().is_some_and(|lists| lists.as_ref().is_ok_and(|all| all.revocation(signer, "").is_some()))
-        };
-        signers.sort_by_cached_key(|held| {
-            let signer = &held.certificate;
-            let stands = signer.issuer == root.subject && !is_revoked(signer);
-            let sound = signer_complaint(signer).is_none() && signer.extension_complaint().is_none();
-            Reverse((stands, sound, signer.is_valid_at(now), signer.not_after))
-        });
-    }
-    let under_root = |held: &&Candidate| held.certificate.issuer == root.subject;
-    let signed = signers.iter().copied().filter(under_root).find(|held| held.is_signed_by(&root.key, signatures));
-    signed.map(|held| (held.clone(), true)).or_else(|| signers.first().map(|held| ((*held).clone(), false)))
+/// The certificates under which texts may be signed.
+struct Signers {
+    /// One for each key, the most plausible first; where the root signed none, or none of those serves, the most plausible
+    /// alone, to be refused by name.
+    trusted: Vec<Candidate>,
+    are_signed: bool,
+    /// When the next of another key begins.
+    next: Option<UnixTime>,
 }
 
-/// Asks whether the signer signed a text.
+/// How many keys are tried on one text. Intel has signed with one since 2018.
+const MAX_SIGNERS: usize = 4;
+
+impl Signers {
+    /// Those that the root signed, that are not revoked and in their time, the latest first. Both of Intel's have one key and
+    /// one serial; when Intel changes the key, texts under the old and under the new are in use at one time.
+    fn choose(
+        pool: &[Candidate],
+        root: &Certificate,
+        lists: &Option<Result<Arc<Lists>, String>>,
+        now: UnixTime,
+        signatures: &mut Signatures<'_>,
+    ) -> Self {
+        let mut held: Vec<_> =
+            pool.iter().filter(|held| held.certificate.common_name() == Some(TCB_SIGNING_NAME)).collect();
+        let lists = lists.as_ref().and_then(|lists| lists.as_ref().ok());
+        let standing = |signer: &Certificate| {
+            let is_revoked = lists.is_some_and(|lists| lists.revocation(signer, "").is_some());
+            let stands = signer.issuer == root.subject && !is_revoked;
+            let sound = signer_complaint(signer).is_none() && signer.extension_complaint().is_none();
+            (stands, sound, signer.is_valid_at(now))
+        };
+        if held.len() > 1 {
+            held.sort_by_cached_key(|held| Reverse((standing(&held.certificate), held.certificate.not_after)));
+        }
+        let (mut best, mut trusted, mut next) = (None, Vec::<Candidate>::new(), None::<UnixTime>);
+        for held in held.iter().filter(|held| held.certificate.issuer == root.subject) {
+            let signer = &held.certificate;
+            let is_known = trusted.iter().any(|known| known.certificate.key == signer.key);
+            if is_known || trusted.len() == MAX_SIGNERS || !held.is_signed_by(&root.key, signatures) {
+                continue;
+            }
+            best = best.or(Some(*held));
+            match standing(signer) {
+                (true, true, true) => trusted.push((*held).clone()),
+                (true, true, false) if signer.not_before > now => {
+                    next = next.into_iter().chain([signer.not_before]).min();
+                }
+                _ => {}
+            }
+        }
+        if trusted.is_empty() {
+            trusted.extend(best.or(held.first().copied()).cloned());
+        }
+        Self { trusted, are_signed: best.is_some(), next }
+    }
+}
+
+/// Asks which of the signers signed a text.
 struct Signed<'s, 'm> {
-    key: Option<PublicKey>,
+    by: &'s [Candidate],
+    /// Which of them signed something.
+    used: BTreeSet<usize>,
+    /// Something that this platform could be judged by is signed by none of them.
+    has_stranger: bool,
     signatures: &'s mut Signatures<'m>,
 }
 
 impl Signed<'_, '_> {
     fn holds<T: Readable>(&mut self, brought: &Brought<T>) -> bool {
-        let Some(PublicKey::P256(key)) = &self.key else { return false };
-        let share = Share::Of(brought.source);
-        let (text, signature) = (&brought.item.bytes, &brought.item.signature);
-        signature.as_ref().is_some_and(|signature| {
+        let share = Share::Texts(brought.source);
+        let Some(signature) = &brought.item.signature else { return false };
+        let signer = self.by.iter().position(|signer| {
+            let PublicKey::P256(key) = &signer.certificate.key else { return false };
+            let text = &brought.item.bytes;
             self.signatures.endorsement_holds(share, Scheme::EcdsaP256Fixed, key, text, signature)
-        })
+        });
+        self.used.extend(signer);
+        signer.is_some()
     }
 }
 
@@ -260,11 +316,23 @@ fn rank<'g, T: Readable>(texts: &'g [Brought<T>], place: impl Fn(&T::Hint) -> Pl
     ranked
 }
 
-/// The first that is signed; an unsigned one only where nothing is, to be refused by name.
+/// The first that is signed; an unsigned one only where nothing is, to be refused by name. What of the user's was not looked
+/// at may be what should have decided: where there are too many, none does.
 fn choose<T: Readable>(ranked: &[Ranked<'_, T>], signed: &mut Signed<'_, '_>) -> Option<Chosen<T>> {
-    let found = ranked.iter().find(|text| signed.holds(text.brought));
+    let (mut found, mut is_one_of_too_many) = (None, false);
+    for text in ranked {
+        let (source, share) = (text.brought.source, Share::Texts(text.brought.source));
+        if source.is_the_users() && signed.signatures.is_spent(share) {
+            is_one_of_too_many = true;
+            break;
+        }
+        if signed.holds(text.brought) {
+            found = Some(text);
+            break;
+        }
+    }
     let chosen = found.or_else(|| ranked.first())?;
-    Some(Chosen { brought: chosen.brought.clone(), is_signed: found.is_some() })
+    Some(Chosen { brought: chosen.brought.clone(), is_signed: found.is_some(), is_one_of_too_many })
 }
 
 /// The others that suit as well, hold now or later, and are signed.
@@ -278,8 +346,13 @@ fn others<T: Readable>(
     for Ranked { brought, place } in ranked {
         let Some(Place { suits: [true, true, true], dated, .. }) = place else { continue };
         let is_another = !Arc::ptr_eq(&brought.item, &chosen.brought.item);
-        if is_another && now < dated.until && signed.holds(brought) {
+        if !is_another || now >= dated.until {
+            continue;
+        }
+        if signed.holds(brought) {
             found.push(Other { dated: *dated, source: brought.source, item: brought.item.clone() });
+        } else {
+            signed.has_stranger = true;
         }
     }
     found

@@ -83,7 +83,8 @@ fn deciding<'v, T>(
     place: impl Fn(Dated) -> TimePlace,
 ) -> Option<&'v T> {
     let others = others.iter().map(|other| (other.dated, other.text.as_deref().ok()));
-    let all = std::iter::once((own_dated, Some(own))).chain(others);
+    // Of two in one place the first decides, as it does when one is chosen: `max_by_key` takes the last.
+    let all = others.rev().chain(std::iter::once((own_dated, Some(own))));
     all.max_by_key(|(dated, _)| place(*dated)).and_then(|(_, text)| text)
 }
 

@@ -176,7 +176,7 @@ impl Certificate {
     /// Whether it signed itself, as a root does.
     pub(crate) fn is_self_signed(&self) -> bool {
         self.issuer == self.subject
-            && self.is_signed_by(Share::Of(Source::Supplied), &self.key, &mut Signatures::stateless())
+            && self.is_signed_by(Share::Certificates(Source::Supplied), &self.key, &mut Signatures::stateless())
     }
 
     /// Whether it is valid at `now`, both ends included.

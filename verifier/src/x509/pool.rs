@@ -34,7 +34,7 @@ pub(crate) fn candidates(pool: &[Brought<Certificate>]) -> (Vec<Candidate>, usiz
         .filter_map(|brought| {
             let certificate = brought.item.read().ok()?.clone();
             let (source, from) = (brought.source, brought.from.clone());
-            Some(Candidate { certificate, source, share: Share::Of(source), from })
+            Some(Candidate { certificate, source, share: Share::Certificates(source), from })
         })
         .collect();
     let unreadable = documents.len() - read.len();

@@ -2,10 +2,13 @@
 //!
 //! A pool may hold several lists of one issuer: old ones, ones of another distribution point, and ones that somebody
 //! made up. Those that the issuer did not sign say nothing; one of the others must be current; and whatever any of them
-//! revokes is revoked, whatever its dates, so that adding a list can never make a certificate look better.
+//! revokes is revoked, whatever its dates, so that adding a list can never make a certificate look better. A list of the
+//! user's that was not looked at might have been the one that says no: where there are too many, that is refused.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::certificate::Certificate;
 use super::crl::Crl;
@@ -29,6 +32,15 @@ struct List {
     from: Option<Arc<str>>,
 }
 
+/// What ends the time for which lists serve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Their own nextUpdate.
+    NextUpdate,
+    /// The policy's limit on their age.
+    Age,
+}
+
 /// Why there are none.
 #[derive(Clone)]
 pub(crate) enum NoLists {
@@ -38,9 +50,40 @@ pub(crate) enum NoLists {
     Unusable(String),
 }
 
+/// The lists of a pool, by their issuer: consulted once for each, however many certificates it issued.
+pub(crate) struct Revocations<'p> {
+    pool: &'p [Brought<Crl>],
+    now: UnixTime,
+    consulted: Vec<(Issuer, Result<Arc<Lists>, NoLists>)>,
+}
+
+/// Name and key: two certificates of one issuer have the same lists.
+#[derive(PartialEq, Eq)]
+struct Issuer {
+    subject: Bytes,
+    spki: Bytes,
+}
+
+impl<'p> Revocations<'p> {
+    pub(crate) fn new(pool: &'p [Brought<Crl>], now: UnixTime) -> Self {
+        Self { pool, now, consulted: Vec::new() }
+    }
+
+    /// What the lists of `issuer` say together.
+    pub(crate) fn of(&mut self, issuer: &Certificate, signatures: &mut Signatures<'_>) -> Result<Arc<Lists>, NoLists> {
+        let name = Issuer { subject: issuer.subject.clone(), spki: issuer.spki.clone() };
+        if let Some((_, lists)) = self.consulted.iter().find(|(known, _)| *known == name) {
+            return lists.clone();
+        }
+        let lists = Lists::consult(self.pool, issuer, self.now, signatures).map(Arc::new);
+        self.consulted.push((name, lists.clone()));
+        lists
+    }
+}
+
 impl Lists {
     /// Consults `pool` for the lists of `issuer` at `now`.
-    pub(crate) fn consult(
+    fn consult(
         pool: &[Brought<Crl>],
         issuer: &Certificate,
         now: UnixTime,
@@ -55,20 +98,39 @@ impl Lists {
                     lists.push(List { crl: crl.clone(), source: brought.source, from: brought.from.clone() });
                 }
                 Ok(_) => {}
-                Err(_) => unreadable += 1,
+                // Whose list an unreadable one is cannot be told: of the user's, it may be the one that matters.
+                Err(_) => unreadable += usize::from(brought.source.is_the_users()),
             }
         }
         if lists.is_empty() {
-            // Whose list an unreadable one is cannot be told: it may be the one that matters.
             return Err(match unreadable {
                 0 => NoLists::Absent,
                 count => NoLists::Unusable(format!("no list of {name}; {count} supplied could not be read")),
             });
         }
         lists.sort_by_key(|list| Reverse((list.crl.is_current_at(now), list.crl.this_update)));
-        lists.retain(|list| list.crl.is_signed_by(Share::Of(list.source), &issuer.key, signatures));
+        let (mut unsigned, mut passed_over) = (0_usize, 0_usize);
+        lists.retain(|list| {
+            let share = Share::Lists(list.source);
+            let is_paid = !signatures.is_spent(share);
+            let is_signed = list.crl.is_signed_by(share, &issuer.key, signatures);
+            let counts = usize::from(!is_signed && list.source.is_the_users());
+            if is_paid {
+                unsigned += counts
+            } else {
+                passed_over += counts
+            }
+            is_signed
+        });
+        if passed_over > 0 {
+            let why = format!("more lists of {name} than are looked at, {passed_over} unread: supply its newest");
+            return Err(NoLists::Unusable(why));
+        }
         if lists.is_empty() {
-            return Err(NoLists::Unusable(format!("a list of {name} that it did not sign")));
+            return Err(match unsigned {
+                0 => NoLists::Absent,
+                _ => NoLists::Unusable(format!("a list of {name} that it did not sign")),
+            });
         }
         if let Some(List { crl, .. }) = lists.iter().find(|list| list.crl.has_critical_extension) {
             let why = format!("a list of {name} of {} with a critical extension", crl.this_update);
@@ -123,9 +185,33 @@ impl Lists {
         self.current().next().map(|list| list.crl.this_update)
     }
 
-    /// Until when one of those that are current stays so.
-    pub(crate) fn next_update(&self) -> Option<UnixTime> {
-        self.current().filter_map(|list| list.crl.next_update).max()
+    /// Until when these lists serve, and what ends that. As one ends, an older one that holds for longer decides in its place,
+    /// unless it is older than a limit on the age allows then, or a memory refuses it because it learned of a newer one.
+    /// `too_old` gives the end of what was issued at a time.
+    pub(crate) fn end(
+        &self,
+        too_old: Option<&dyn Fn(UnixTime) -> UnixTime>,
+        is_remembered: bool,
+    ) -> Option<(UnixTime, End)> {
+        let newest = self.this_update()?;
+        let mut at = self.now;
+        loop {
+            let current = self.lists.iter().map(|list| &list.crl).filter(|crl| crl.is_current_at(at));
+            let decides = current.max_by_key(|crl| crl.this_update);
+            let Some(decides) = decides.filter(|crl| !is_remembered || crl.this_update >= newest) else {
+                return Some((at, End::NextUpdate));
+            };
+            let age_ends = too_old.map(|too_old| too_old(decides.this_update));
+            if age_ends.is_some_and(|end| end <= at) {
+                return Some((at, End::NextUpdate));
+            }
+            let later = self.lists.iter().map(|list| list.crl.this_update).filter(|from| *from > at);
+            let changes = later.chain(decides.next_update).min()?;
+            match age_ends {
+                Some(end) if end < changes => return Some((end, End::Age)),
+                _ => at = changes,
+            }
+        }
     }
 
     /// The line of the report for a verdict that rests on them.
