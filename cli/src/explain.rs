@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use teegate_verifier::{Check, Stage};
+use teegate_verifier::{Check, RestsOn, Stage};
 
 use crate::{exit, output};
 
@@ -25,10 +25,17 @@ fn explanation(check: Check) -> String {
         Stage::Appraise => "appraise: whether they are wanted",
     };
     format!(
-        "{id}\n\n  establishes   {stops}\n  judges        {judges}\n  stage         {stage}\n  if it fails   {rejection}, exit status {status}\n  \
+        "{id}\n\n  establishes   {stops}\n  judges        {judges}\n  stage         {stage}\n  rests on      {rests_on}\n  if it fails   {rejection}, exit status {status}\n  \
          to do         {remedy}\n  source        {source}\n",
         id = check.id(),
         stops = check.stops(),
+        rests_on = match check.rests_on() {
+            RestsOn::Hardware => "what the hardware measured or reported, and signed",
+            RestsOn::Vendor => "what the vendor signed",
+            RestsOn::Asserted => "what the author of the policy asserts, or the caller",
+            RestsOn::Derived =>
+                "what is derived here: from the form of the bytes, a log, a table of this build, what was seen before",
+        },
         rejection = check.stage().rejection(),
         status = exit::of_rejection(check.stage()),
         remedy = check.remedy(),
@@ -37,7 +44,7 @@ fn explanation(check: Check) -> String {
 }
 
 fn unknown(id: &str) -> String {
-    let all = || Check::ALL.iter().map(|check| check.id());
+    let all = || Check::all().map(|check| check.id());
     let near: Vec<_> =
         all().filter(|known| known.contains(id) || known.split('.').next_back() == id.split('.').next_back()).collect();
     let listed = if near.is_empty() { all().collect() } else { near };
@@ -50,8 +57,8 @@ mod tests {
 
     #[test]
     fn every_check_is_explained() {
-        for check in Check::ALL {
-            let text = explanation(*check);
+        for check in Check::all() {
+            let text = explanation(check);
             assert!(
                 text.contains(check.id()) && text.contains(check.stops()) && text.contains(check.remedy()),
                 "{text}"

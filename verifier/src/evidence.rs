@@ -5,40 +5,35 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::check::Tee;
 use crate::tdx::{QeIdentity, TcbInfo};
 use crate::x509::certificate::Certificate;
 use crate::x509::crl::Crl;
 
 /// Evidence of one TEE, with the endorsements that may authenticate it. Borrows both: nothing is copied.
-#[derive(Clone, Copy, Debug)]
-pub enum Evidence<'a> {
-    /// An SEV-SNP attestation report.
-    SevSnp {
-        /// The report as received.
-        report: &'a [u8],
-        /// Certificates and CRLs, in any order.
-        endorsements: &'a Endorsements,
-    },
-    /// A TDX quote.
-    Tdx {
-        /// The quote as received, with whatever stands behind it.
-        quote: &'a [u8],
-        /// Certificates, CRLs, TCB info and QE identity, in any order.
-        endorsements: &'a Endorsements,
-        /// The event log of the boot, where the caller has it.
-        event_log: Option<&'a [u8]>,
-    },
+#[derive(Clone, Copy)]
+pub struct Evidence<'a> {
+    pub(crate) tee: Tee,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) endorsements: &'a Endorsements,
+    pub(crate) event_log: Option<&'a [u8]>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Evidence that is an SEV-SNP attestation report.
+    /// Evidence that is an SEV-SNP attestation report, with certificates and CRLs in any order.
     pub const fn sev_snp(report: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self::SevSnp { report, endorsements }
+        Self { tee: Tee::SevSnp, bytes: report, endorsements, event_log: None }
     }
 
-    /// Evidence that is a TDX quote.
+    /// Evidence that is a TDX quote as received, with whatever stands behind it, and with certificates, CRLs, TCB info and QE
+    /// identity in any order.
     pub const fn tdx(quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self::Tdx { quote, endorsements, event_log: None }
+        Self { tee: Tee::Tdx, bytes: quote, endorsements, event_log: None }
+    }
+
+    /// The TEE whose evidence it is said to be.
+    pub const fn tee(&self) -> Tee {
+        self.tee
     }
 
     /// The same evidence with the event log of the boot, as firmware and guest wrote it (CCEL; on Linux
@@ -49,10 +44,13 @@ impl<'a> Evidence<'a> {
     /// has no registers, a log adds nothing and is not read.
     #[must_use]
     pub const fn with_event_log(self, log: &'a [u8]) -> Self {
-        match self {
-            Self::SevSnp { .. } => self,
-            Self::Tdx { quote, endorsements, .. } => Self::Tdx { quote, endorsements, event_log: Some(log) },
-        }
+        Self { event_log: Some(log), ..self }
+    }
+}
+
+impl fmt::Debug for Evidence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Evidence({}, {} bytes)", self.tee, self.bytes.len())
     }
 }
 
@@ -123,6 +121,8 @@ pub(crate) struct Item<T: Readable> {
     pub(crate) bytes: Bytes,
     /// r and s, big-endian, where the signature stands beside the text and not in it.
     pub(crate) signature: Option<[u8; 64]>,
+    /// The digest of both, for whoever remembers it.
+    pub(crate) name: OnceLock<[u8; 32]>,
     hint: OnceLock<Option<T::Hint>>,
     read: OnceLock<Result<Arc<T>, T::Error>>,
 }
@@ -141,7 +141,7 @@ pub(crate) trait Readable: Sized {
 
 impl<T: Readable> Item<T> {
     fn new(bytes: Bytes, signature: Option<[u8; 64]>) -> Self {
-        Self { bytes, signature, hint: OnceLock::new(), read: OnceLock::new() }
+        Self { bytes, signature, name: OnceLock::new(), hint: OnceLock::new(), read: OnceLock::new() }
     }
 
     /// What the bytes say of themselves.

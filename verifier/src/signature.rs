@@ -1,10 +1,10 @@
 //! Signatures, and the one file that names the cryptographic library (aws-lc-rs).
 //!
-//! A public-key operation costs some hundred times what everything around it costs. [`Memo`] therefore remembers which
-//! exact endorsements were authenticated under which exact key; evidence itself is never remembered. And the number of
-//! operations is bounded for each source of statements, so that junk costs little and denies nothing to others.
+//! A public-key operation costs some hundred times what everything around it costs. A [`Memo`] therefore remembers which
+//! exact endorsements were authenticated under which exact key; that evidence was signed is never remembered. And the number
+//! of operations is bounded for each source of statements, so that junk costs little and denies nothing to others.
 
-use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
@@ -12,7 +12,11 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA384, VerificationAlgorithm,
 };
 
+use bytes::Bytes;
+
 use crate::evidence::Source;
+use crate::memo::{Digest, Memo};
+use crate::x509::certificate::Certificate;
 
 /// SHA-256 of `parts`, one after the other.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
@@ -64,12 +68,8 @@ impl Scheme {
     }
 }
 
-/// Authenticated endorsements, by SHA-256 of scheme, key, message and signature. Bounded: when full it starts afresh.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Memo(HashSet<[u8; 32]>);
-
-/// What a memo holds at the most; a fleet of a thousand platforms needs about ten entries each.
-const MEMO_CAPACITY: usize = 16_384;
+/// The certificates that stand in a quote.
+pub(crate) type Chain = Vec<Arc<Certificate>>;
 
 /// Out of whose share the work on a statement is paid: that of whoever brought it, one for each kind of statement, so that
 /// many certificates never leave a list unread that takes one of them back.
@@ -107,10 +107,31 @@ impl Share {
     }
 }
 
+/// A statement, its signature, and where the digest of both is kept: it is made once for each statement that is loaded, and
+/// only where something is remembered.
+#[derive(Clone, Copy)]
+pub(crate) struct Statement<'s> {
+    pub(crate) message: &'s [u8],
+    pub(crate) signature: &'s [u8],
+    pub(crate) name: &'s OnceLock<Digest>,
+}
+
+impl<'s> Statement<'s> {
+    /// Lengths stand before the parts, so that no two statements share a name.
+    fn name(self) -> &'s Digest {
+        let Self { message, signature, name } = self;
+        name.get_or_init(|| {
+            let lengths =
+                [message.len(), signature.len()].map(|length| u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
+            sha256(&[lengths.as_flattened(), message, signature])
+        })
+    }
+}
+
 /// Verifies signatures, with or without a memory, and pays for each out of the share of whoever brought the statement. A
 /// source that has spent its share has its further statements passed over, and costs no other source its turn.
 pub(crate) struct Signatures<'m> {
-    memo: Option<&'m mut Memo>,
+    memo: Option<&'m Memo<Chain>>,
     spent: [u16; Share::COUNT],
 }
 
@@ -121,34 +142,45 @@ impl<'m> Signatures<'m> {
     }
 
     /// An endorsement whose exact bytes were authenticated before, under the same key, is not authenticated again.
-    pub(crate) fn remembering(memo: &'m mut Memo) -> Self {
+    pub(crate) fn remembering(memo: &'m Memo<Chain>) -> Self {
         Self { memo: Some(memo), ..Self::stateless() }
     }
 
-    /// Whether `key` signed `message`. False as well where the share is spent that pays for it.
+    /// Whether `key` signed `message`, which with its signature has the digest `name`. False as well where the share is spent
+    /// that pays for it.
     pub(crate) fn endorsement_holds(
         &mut self,
         share: Share,
         scheme: Scheme,
-        key: &[u8],
-        message: &[u8],
-        signature: &[u8],
+        key: &Bytes,
+        statement: Statement<'_>,
     ) -> bool {
         // What is remembered costs nothing.
-        let name = self.memo.as_ref().map(|memo| (memo, Memo::name(scheme, key, message, signature)));
-        if name.is_some_and(|(memo, name)| memo.0.contains(&name)) {
+        let name = self.memo.map(|memo| (memo, statement.name()));
+        if name.is_some_and(|(memo, name)| memo.has(name, scheme, key)) {
             return true;
         }
-        let name = name.map(|(_, name)| name);
         let Some(spent) = self.spent.get_mut(share.index()).filter(|spent| **spent < share.trials()) else {
             return false;
         };
         *spent += 1;
-        let holds = holds(scheme, key, message, signature);
-        if let (true, Some(memo), Some(name)) = (holds, &mut self.memo, name) {
-            memo.add(name);
+        let holds = holds(scheme, key, statement.message, statement.signature);
+        if let (true, Some((memo, name))) = (holds, name) {
+            memo.add(name, scheme, key);
         }
         holds
+    }
+
+    /// What the certificates in a quote are read as: looked up by the digest of their text where something is remembered.
+    pub(crate) fn chain(&self, text: &[u8], read: impl FnOnce() -> Option<Chain>) -> Option<Arc<Chain>> {
+        let Some(memo) = self.memo else { return read().map(Arc::new) };
+        let name = sha256(&[text]);
+        if let Some(chain) = memo.chain(&name) {
+            return Some(chain);
+        }
+        let chain = Arc::new(read()?);
+        memo.keep_chain(name, chain.clone());
+        Some(chain)
     }
 
     /// Which of the user's certificates were not all looked at, in words.
@@ -165,22 +197,6 @@ impl<'m> Signatures<'m> {
     }
 }
 
-impl Memo {
-    /// Lengths stand before the parts, so that no two inputs share a name.
-    fn name(scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> [u8; 32] {
-        let lengths = [key.len(), message.len(), signature.len()]
-            .map(|length| u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
-        sha256(&[&[scheme as u8], lengths.as_flattened(), key, message, signature])
-    }
-
-    fn add(&mut self, name: [u8; 32]) {
-        if self.0.len() >= MEMO_CAPACITY {
-            self.0.clear();
-        }
-        self.0.insert(name);
-    }
-}
-
 /// Whether `key` signed `message`. `key` is an uncompressed point (EC) or an `RSAPublicKey` (RSA).
 ///
 /// The library checks that a point is on its curve, and that 0 < r, s < n.
@@ -194,23 +210,25 @@ mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
+    /// A statement that is asked about once.
+    fn asked(signatures: &mut Signatures<'_>, share: Share, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        let statement = Statement { message, signature, name: &OnceLock::new() };
+        signatures.endorsement_holds(share, Scheme::EcdsaP384Fixed, &Bytes::copy_from_slice(key), statement)
+    }
+
     #[test]
     fn a_memo_answers_only_for_the_very_same_bytes() {
         let [pair, other] = [(); 2].map(|()| EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap());
         let (key, other) = (pair.public_key().as_ref(), other.public_key().as_ref());
         let signature = pair.sign(&SystemRandom::new(), b"message").unwrap();
-        let mut memo = Memo::default();
-        let mut signatures = Signatures::remembering(&mut memo);
-        let mut holds = |scheme, key: &[u8], message: &[u8]| {
-            signatures.endorsement_holds(Share::Texts(Source::Supplied), scheme, key, message, signature.as_ref())
-        };
+        let memo = Memo::default();
+        let share = Share::Texts(Source::Supplied);
         for _ in 0..2 {
-            assert!(holds(Scheme::EcdsaP384Fixed, key, b"message"));
-            assert!(!holds(Scheme::EcdsaP384Fixed, key, b"massage"));
-            assert!(!holds(Scheme::EcdsaP384Der, key, b"message"));
-            assert!(!holds(Scheme::EcdsaP384Fixed, other, b"message"), "another key of the same length");
+            let mut signatures = Signatures::remembering(&memo);
+            assert!(asked(&mut signatures, share, key, b"message", signature.as_ref()));
+            assert!(!asked(&mut signatures, share, key, b"massage", signature.as_ref()));
+            assert!(!asked(&mut signatures, share, other, b"message", signature.as_ref()), "another key of one length");
         }
-        assert_eq!(memo.0.len(), 1, "only what holds is remembered");
     }
 
     #[test]
@@ -219,9 +237,9 @@ mod tests {
         let key = pair.public_key().as_ref();
         let good = pair.sign(&SystemRandom::new(), b"message").unwrap();
         let holds = |signatures: &mut Signatures<'_>, share: Share, signature: &[u8]| {
-            signatures.endorsement_holds(share, Scheme::EcdsaP384Fixed, key, b"message", signature)
+            asked(signatures, share, key, b"message", signature)
         };
-        let (mut memo, junk) = (Memo::default(), Share::Certificates(Source::Evidence));
+        let (memo, junk) = (Memo::default(), Share::Certificates(Source::Evidence));
         let mut stateless = Signatures::stateless();
         for _ in 0..junk.trials() {
             assert!(!stateless.is_spent(junk));
@@ -233,7 +251,7 @@ mod tests {
         {
             assert!(holds(&mut stateless, other, good.as_ref()), "{other:?}");
         }
-        let mut remembering = Signatures::remembering(&mut memo);
+        let mut remembering = Signatures::remembering(&memo);
         assert!(holds(&mut remembering, junk, good.as_ref()));
         (0..junk.trials()).for_each(|_| assert!(!holds(&mut remembering, junk, &[0; 96])));
         assert!(holds(&mut remembering, junk, good.as_ref()), "what is remembered costs nothing");

@@ -70,7 +70,7 @@ fn tdx(dcap_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
     let cold_limit = Limit::p256(&[1150, 570, 560, 200, pck_crl, tcb_info, collateral.qe_identity.len(), 384, 632])?;
     let warm_limit = Limit::p256(&[384, 632])?;
     let peer = QuoteVerifier::new_prod();
-    let mut memory = Verifier::new();
+    let memory = Verifier::new();
 
     let cold = measure(&mut [
         &mut || cold_limit.verify(),
@@ -102,7 +102,7 @@ fn snp(sev_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
 
     let cold_limit = Limit::p384_with_rsa(672, &[1350, 850])?;
     let warm_limit = Limit::p384_with_rsa(672, &[])?;
-    let mut memory = Verifier::new();
+    let memory = Verifier::new();
     let peer = || -> bool {
         let verified = (|| -> Outcome<()> {
             let chain =

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::Policy;
 use super::demand::Demand;
-use crate::checks::Tee;
-use crate::findings::BoundTo;
+use crate::check::Tee;
+use crate::report::BoundTo;
 
 /// What a sentence is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

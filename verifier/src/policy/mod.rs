@@ -3,6 +3,7 @@
 //! Every field of a profile must be written: as an expectation, or as the word `unchecked`. An unknown key, a missing
 //! field or a value of another form is an error that names the place; nothing has a default.
 
+mod checks;
 mod demand;
 mod diff;
 mod explain;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use checks::CHECKS;
 pub use diff::{Difference, Direction};
 pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
@@ -41,8 +43,8 @@ pub use witness::{Example, Side};
 
 use self::pinned::{BOUND_WITHOUT_CODE, only_with_code};
 use crate::bytes::ReportData;
-use crate::checks::Tee;
-use crate::findings::BoundTo;
+use crate::check::Tee;
+use crate::report::BoundTo;
 use crate::roots::TrustAnchors;
 
 /// What a relying party accepts.

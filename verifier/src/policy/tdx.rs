@@ -10,8 +10,8 @@ use super::rule::{
 };
 use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
-use crate::findings::BoundTo;
 use crate::reference::{Expect, Scalar};
+use crate::report::BoundTo;
 use crate::tdx::AdvisoryId;
 use crate::time::UnixTime;
 

@@ -2,7 +2,7 @@
 
 use super::tcb::Evaluation;
 use super::words::{AdvisoryId, TcbStatus};
-use crate::error::Text;
+use crate::findings::Text;
 use crate::policy::{Advisory, Grace, StatusName, TdxProfile, Waivable};
 use crate::time::UnixTime;
 

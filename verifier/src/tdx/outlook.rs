@@ -10,8 +10,8 @@ use super::choose::TimePlace;
 use super::collateral::{Dated, QeIdentity, TcbInfo};
 use super::tcb;
 use super::words::TcbStatus;
-use crate::findings::Prospect;
 use crate::policy::TdxProfile;
+use crate::report::Prospect;
 use crate::time::UnixTime;
 
 /// One prospect for each evaluation, by its number; nothing where only one was supplied.

@@ -14,7 +14,7 @@ use super::certificate::Certificate;
 use super::crl::Crl;
 use super::pool::each_once;
 use crate::evidence::{Brought, Source};
-use crate::findings::Endorsement;
+use crate::report::Endorsement;
 use crate::signature::{Share, Signatures};
 use crate::time::UnixTime;
 

@@ -18,7 +18,7 @@ use super::seen::Seen;
 use super::sev_snp::{ProductName, SnpTcbMinimum};
 use super::values::ReferenceValues;
 use super::{Policy, PolicyError};
-use crate::checks::Tee;
+use crate::check::Tee;
 use crate::reference::Expect;
 
 /// How bad a remark is.

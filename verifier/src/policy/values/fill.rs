@@ -4,7 +4,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{Given, ReferenceValues};
-use crate::checks::Tee;
+use crate::check::Tee;
 use crate::policy::place::{key_offset, position, readable};
 use crate::policy::{Policy, PolicyError};
 use crate::reference::NEEDED;

@@ -10,7 +10,7 @@ use std::fmt;
 use super::demand::Demand;
 use super::sev_snp::Vmpl;
 use crate::bytes::to_hex;
-use crate::checks::Tee;
+use crate::check::Tee;
 
 pub use fill::Filled;
 

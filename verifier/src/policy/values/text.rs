@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{ReferenceValue, ReferenceValues, ReferenceValuesError};
 use crate::bytes::written_hex;
-use crate::checks::Tee;
+use crate::check::Tee;
 use crate::policy::place::{WORDS, position, readable, shortened};
 
 impl ReferenceValues {
