@@ -4,17 +4,13 @@
 //! [`Findings::conclude`], which refuses while any check has failed, was not reached, or was not checked without a
 //! policy's written waiver.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
 use crate::check::{Check, Stage, Tee};
 use crate::facts::Facts;
 use crate::memory::Seen;
-use crate::report::{Attested, BoundTo, End, Endorsement, Finding, Outcome, Prospect, Rejection, Report, Roots};
+use crate::report::{Attested, BoundTo, End, Endorsement, Finding, Outcome, Prospect, Rejection, Report, Roots, Text};
 use crate::time::UnixTime;
-
-/// A text that is usually a constant.
-pub(crate) type Text = Cow<'static, str>;
 
 /// Both sides of one comparison, made before it is judged: what passes and what fails tell one story.
 pub(crate) struct Comparison {

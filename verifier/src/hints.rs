@@ -5,12 +5,15 @@
 
 use crate::bytes::{ChipId, Fmspc};
 use crate::check::Tee;
-use crate::evidence::{Endorsements, Evidence, Item};
+use crate::evidence::{Endorsements, Evidence};
 use crate::findings::Findings;
+use crate::intel::collateral::{QeIdentity, TcbInfo};
+use crate::intel::pck;
 use crate::policy::Trailing;
 use crate::report::Finding;
 use crate::sev_snp::{self, Product, SigningKey, TcbVersion, leaf};
-use crate::tdx::{self, Certification, QeIdentity, TcbInfo, pck};
+use crate::statement::Item;
+use crate::tdx::{self, Certification};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, common_name};
 use crate::x509::crl::Crl;

@@ -11,6 +11,7 @@ use crate::signature::Signatures;
 use crate::stage::Unverified;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::x509::chains::Chains;
 
 /// A kind of evidence that is understood.
 pub(crate) trait Platform {
@@ -59,6 +60,8 @@ pub(crate) struct Given<'g, 'm, P> {
     pub(crate) profile: &'g P,
     pub(crate) now: UnixTime,
     pub(crate) signatures: Signatures<'m>,
+    /// The chains of quotes that were read before, where anything is remembered.
+    pub(crate) chains: Option<&'g Chains>,
     pub(crate) memory: Option<&'g Memory>,
 }
 

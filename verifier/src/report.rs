@@ -2,14 +2,17 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::check::{Check, Stage, Tee};
-use crate::evidence::Source;
 use crate::facts::{FactValue, Facts};
-use crate::findings::Text;
 use crate::memory::Seen;
+use crate::statement::Source;
 use crate::time::UnixTime;
+
+/// A text that is usually a constant.
+pub(crate) type Text = Cow<'static, str>;
 
 /// What accepted evidence is bound to, as the policy's author asserts it (SECURITY.md says what each word means).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -1,14 +1,14 @@
 //! What a caller asks: whether evidence satisfies a policy at a stated time.
 
 use crate::evidence::Evidence;
-use crate::memo::Memo;
 use crate::memory::Memory;
 use crate::platforms;
 use crate::policy::Policy;
 use crate::report::{Attested, Rejection};
-use crate::signature::{Chain, Signatures};
+use crate::signature::{Memo, Signatures};
 use crate::time::UnixTime;
 use crate::walk::Asked;
+use crate::x509::chains::Chains;
 
 /// Decides whether `evidence` satisfies `policy` at time `now`.
 ///
@@ -19,7 +19,7 @@ use crate::walk::Asked;
 /// # Errors
 /// The evidence is malformed, unauthentic or unacceptable: [`Rejection::stage`] says which, [`Rejection::failures`] why.
 pub fn verify(evidence: &Evidence<'_>, policy: &Policy, now: UnixTime) -> Result<Attested, Rejection> {
-    judge(evidence, policy, now, Signatures::stateless(), None)
+    judge(evidence, Asked { policy, now, signatures: Signatures::stateless(), chains: None, memory: None })
 }
 
 /// [`verify()`], which also refuses what is older than what `memory` holds: CRLs, evaluations, and the TCB that this chip or
@@ -33,7 +33,8 @@ pub fn verify_with(
     now: UnixTime,
     memory: &Memory,
 ) -> Result<Attested, Rejection> {
-    judge(evidence, policy, now, Signatures::stateless(), Some(memory))
+    let memory = Some(memory);
+    judge(evidence, Asked { policy, now, signatures: Signatures::stateless(), chains: None, memory })
 }
 
 /// [`verify()`] with notes of what it has authenticated: an endorsement that was authenticated once, byte for byte and under the same key, is not
@@ -42,7 +43,8 @@ pub fn verify_with(
 /// Several threads may use one at once.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    memo: Memo<Chain>,
+    memo: Memo,
+    chains: Chains,
 }
 
 impl Verifier {
@@ -56,7 +58,7 @@ impl Verifier {
     /// # Errors
     /// As [`verify()`].
     pub fn verify(&self, evidence: &Evidence<'_>, policy: &Policy, now: UnixTime) -> Result<Attested, Rejection> {
-        judge(evidence, policy, now, Signatures::remembering(&self.memo), None)
+        judge(evidence, self.asked(policy, now, None))
     }
 
     /// As [`verify_with()`].
@@ -70,17 +72,15 @@ impl Verifier {
         now: UnixTime,
         memory: &Memory,
     ) -> Result<Attested, Rejection> {
-        judge(evidence, policy, now, Signatures::remembering(&self.memo), Some(memory))
+        judge(evidence, self.asked(policy, now, Some(memory)))
+    }
+
+    fn asked<'a>(&'a self, policy: &'a Policy, now: UnixTime, memory: Option<&'a Memory>) -> Asked<'a, 'a> {
+        let (signatures, chains) = (Signatures::remembering(&self.memo), Some(&self.chains));
+        Asked { policy, now, signatures, chains, memory }
     }
 }
 
-fn judge(
-    evidence: &Evidence<'_>,
-    policy: &Policy,
-    now: UnixTime,
-    signatures: Signatures<'_>,
-    memory: Option<&Memory>,
-) -> Result<Attested, Rejection> {
-    let walk = platforms::of(evidence.tee).walk;
-    walk(evidence, Asked { policy, now, signatures, memory })
+fn judge(evidence: &Evidence<'_>, asked: Asked<'_, '_>) -> Result<Attested, Rejection> {
+    (platforms::of(evidence.tee).walk)(evidence, asked)
 }

@@ -10,19 +10,21 @@ use crate::report::{Attested, Rejection};
 use crate::signature::Signatures;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::x509::chains::Chains;
 
 /// What evidence is held against, beside its endorsements.
 pub(crate) struct Asked<'a, 'm> {
     pub(crate) policy: &'a Policy,
     pub(crate) now: UnixTime,
     pub(crate) signatures: Signatures<'m>,
+    pub(crate) chains: Option<&'a Chains>,
     pub(crate) memory: Option<&'a Memory>,
 }
 
 /// Bytes -> verdict.
 pub(crate) fn walk<P: Platform>(
     evidence: &Evidence<'_>,
-    Asked { policy, now, signatures, memory }: Asked<'_, '_>,
+    Asked { policy, now, signatures, chains, memory }: Asked<'_, '_>,
 ) -> Result<Attested, Rejection> {
     let Evidence { bytes, endorsements, event_log, .. } = *evidence;
     let mut findings = Findings::new(P::TEE, P::CHECKS, now);
@@ -40,7 +42,7 @@ pub(crate) fn walk<P: Platform>(
         Err(stop) => return Err(findings.refuse(Stage::Appraise, stop)),
     };
     findings.appraised_by(name, P::bound_to(profile));
-    let given = Given { endorsements, anchors: policy.anchors(), profile, now, signatures, memory };
+    let given = Given { endorsements, anchors: policy.anchors(), profile, now, signatures, chains, memory };
     let vouched = match P::authenticate(claim, given, &mut findings) {
         Ok(vouched) => vouched,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
@@ -152,7 +154,7 @@ mod tests {
     fn verdict(bytes: &[u8]) -> Result<Attested, Rejection> {
         let policy = Policy::parse(include_str!("../../measurements/policy/genuine.toml")).unwrap();
         let (endorsements, now) = (Endorsements::new(), UnixTime::from_seconds(7));
-        let asked = Asked { policy: &policy, now, signatures: Signatures::stateless(), memory: None };
+        let asked = Asked { policy: &policy, now, signatures: Signatures::stateless(), chains: None, memory: None };
         walk::<MadeUp>(&Evidence::sev_snp(bytes, &endorsements), asked)
     }
 

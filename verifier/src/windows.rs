@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::bytes::to_hex;
-use crate::evidence::Brought;
+use crate::statement::Brought;
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, common_name};
 use crate::x509::crl::Crl;

@@ -7,8 +7,9 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Roots, Stage, Tee};
 
+use super::about::{About, verdict};
+use super::sign;
 use super::vector::{self, Tier};
-use super::{About, sign, verdict};
 
 /// The profile that the draft of May 2026 defines.
 const PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";

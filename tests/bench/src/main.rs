@@ -21,12 +21,10 @@ use sev::parser::ByteParser;
 use teegate_intake::endorsements;
 use teegate_verifier::{Endorsements, Evidence, Policy, UnixTime, Verifier, verify};
 
-use limit::Limit;
+use limit::{Limit, Outcome};
 
 /// Rounds for each case; a median of so many is steady to about one per cent on a quiet machine.
 const ROUNDS: usize = 400;
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();

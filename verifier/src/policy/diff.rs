@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Policy;
 use super::demand::Demand;
+use super::document::Policy;
 use super::explain::about;
 use super::witness::{Example, Rules, Side, examples};
 use crate::check::Tee;

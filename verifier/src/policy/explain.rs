@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::Policy;
 use super::demand::Demand;
+use super::document::Policy;
 use crate::check::Tee;
 use crate::report::BoundTo;
 

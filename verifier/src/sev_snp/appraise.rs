@@ -6,12 +6,12 @@ use super::report::Report;
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::{Mr, to_hex};
 use crate::check::Check;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Text};
+use crate::findings::{Comparison, Findings};
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::policy::{BASELINE, ProductName, SnpProfile, Switch, Version, Vmpl, Waivable};
 use crate::reference::Expect;
+use crate::report::Text;
 use crate::time::UnixTime;
 
 /// Judges every rule of the profile.

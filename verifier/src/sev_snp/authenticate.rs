@@ -2,15 +2,16 @@
 
 use super::choose::{Chain, Choice};
 use super::leaf;
+use super::powers::{authorities_complaint, leaf_complaint};
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::to_hex;
 use crate::check::Check;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Stop, Text};
+use crate::findings::{Comparison, Findings, Stop};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::platform::Given;
-use crate::policy::{Revocation, SnpProfile, Switch, Waivable};
+use crate::policy::{Revocation, SigningKeyName, SnpProfile, Switch, Waivable};
+use crate::report::Text;
 use crate::roots;
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
@@ -140,38 +141,6 @@ fn product_of(root: Option<&str>, intermediate: &str) -> Option<Product> {
     (intermediate == format!("SEV-{name}") || intermediate == format!("SEV-VLEK-{name}")).then_some(product)
 }
 
-/// What forbids root or intermediate to stand where they stand.
-pub(super) fn authorities_complaint(ark: &Certificate, intermediate: &Certificate) -> Option<String> {
-    [ark, intermediate].iter().find_map(|certificate| extension_complaint(certificate)).or_else(|| {
-        match (ark.powers(), intermediate.powers()) {
-            (Ok(root), _) if !root.may_issue(1) || !root.may_revoke() => {
-                Some("the root may not issue or revoke".to_owned())
-            }
-            (Ok(_), Ok(issuer)) if !issuer.may_issue(0) => Some("the intermediate may not issue".to_owned()),
-            (Ok(_), Ok(_)) => None,
-            _ => Some(UNREADABLE_POWERS.to_owned()),
-        }
-    })
-}
-
-/// What forbids the leaf to stand where it stands: AMD's have neither basic constraints nor a key usage.
-pub(super) fn leaf_complaint(leaf: &Certificate) -> Option<String> {
-    extension_complaint(leaf).or_else(|| match leaf.powers() {
-        Ok(leaf) if leaf.ca || leaf.path_length.is_some() || leaf.usage.is_some() => {
-            Some("the leaf claims the powers of an authority".to_owned())
-        }
-        Ok(_) => None,
-        Err(_) => Some(UNREADABLE_POWERS.to_owned()),
-    })
-}
-
-fn extension_complaint(certificate: &Certificate) -> Option<String> {
-    let name = certificate.common_name().unwrap_or("?");
-    certificate.extension_complaint().map(|complaint| format!("{complaint} in {name}"))
-}
-
-const UNREADABLE_POWERS: &str = "basic constraints or key usage that cannot be read";
-
 /// SIGNING_KEY, the leaf's identity and the intermediate tell the same story; a VLEK's provider is one that is wanted.
 fn check_leaf_kind(
     report: &Report<'_>,
@@ -190,8 +159,10 @@ fn check_leaf_kind(
         SigningKey::Vcek => "vcek",
         SigningKey::Vlek => "vlek",
     };
-    let wanted =
-        profile.signing_keys.iter().any(|key| format!("{key:?}").eq_ignore_ascii_case(name(report.signing_key)));
+    let wanted = profile.signing_keys.iter().any(|key| match key {
+        SigningKeyName::Vcek => report.signing_key == SigningKey::Vcek,
+        SigningKeyName::Vlek => report.signing_key == SigningKey::Vlek,
+    });
     let expected = format!(
         "a {} (HWID under the ASK, or CSP_ID under the ASVK), which the policy allows",
         name(report.signing_key)

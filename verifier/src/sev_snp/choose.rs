@@ -9,15 +9,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::authenticate::{authorities_complaint, leaf_complaint};
 use super::leaf;
+use super::powers::{authorities_complaint, leaf_complaint};
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::check::Check;
 use crate::evidence::Endorsements;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Stop, Text};
-use crate::report::Roots;
+use crate::findings::{Comparison, Findings, Stop};
+use crate::report::{Roots, Text};
 use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::Signed;

@@ -6,6 +6,7 @@ mod baseline;
 mod checks;
 mod choose;
 pub(crate) mod leaf;
+mod powers;
 mod report;
 mod tcb;
 mod windows;

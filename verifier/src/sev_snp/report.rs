@@ -2,9 +2,9 @@
 
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportData, ReportId, to_hex};
 use crate::check::Check;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Stop, Text};
+use crate::findings::{Comparison, Findings, Stop};
 use crate::reader::{OutOfBounds, Reader};
+use crate::report::Text;
 use crate::signature::{Scheme, holds};
 use crate::stage::Signed;
 

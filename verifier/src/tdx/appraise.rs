@@ -7,14 +7,14 @@ use super::outlook;
 use super::quote::{Body, Quote};
 use super::shortfall;
 use super::tcb::{self, Evaluation, NoEvaluation};
-use super::words::{AdvisoryId, TcbStatus};
 use crate::bytes::Mr;
 use crate::check::Check;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Text};
+use crate::findings::{Comparison, Findings};
+use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::policy::{ATTRIBUTE_BITS, EventLog, ServiceTd, Switch, TdxProfile, Waivable};
+use crate::report::Text;
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(

@@ -5,21 +5,23 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Choice, PCK_NAME, not_a_chain};
 use super::choose::{Chosen, Collateral, Deciding, Issuers, Other, choose_collateral};
-use super::collateral::{Dated, QeIdentity, TcbInfo};
-use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
 use crate::bytes::{Fmspc, to_hex};
 use crate::check::Check;
-use crate::evidence::Readable;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Stop, Text};
+use crate::findings::{Comparison, Findings, Stop};
+use crate::intel::collateral::{Dated, QeIdentity, TcbInfo};
+use crate::intel::pck::{self, Pck};
+use crate::intel::powers::{authority_complaint, signer_complaint};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::platform::Given;
 use crate::policy::TdxProfile;
+use crate::report::Text;
 use crate::signature::{Scheme, holds, sha256};
 use crate::stage::{Authentic, Unverified};
+use crate::statement::Readable;
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
+use crate::x509::chains;
 use crate::x509::pem;
 use crate::x509::pool::{Candidate, candidates};
 use crate::x509::revocation::{End, Lists, Revocations};
@@ -63,8 +65,11 @@ pub(crate) fn authenticate<'a>(
     let hints = quote.hints();
     let (pool, _) = candidates(&given.endorsements.certificates);
     let carried = match hints.certification {
-        Certification::Chain(text) => given.signatures.chain(text, || certificates_of(text)),
-        Certification::Platform { .. } => Some(Arc::default()),
+        Certification::Chain(text) => match given.chains {
+            Some(chains) => chains.read(text, certificates_of),
+            None => certificates_of(text),
+        },
+        Certification::Platform { .. } => Some([].into()),
     };
     let Some(carried) = carried else {
         return Err(not_a_chain("a PCK chain of certificates that can be read", findings));
@@ -126,7 +131,7 @@ pub(crate) fn authenticate<'a>(
 }
 
 /// The certificates of a PCK chain, in whatever order; `None` where one of them cannot be read.
-fn certificates_of(text: &[u8]) -> Option<Vec<Arc<Certificate>>> {
+fn certificates_of(text: &[u8]) -> Option<chains::Chain> {
     let ders = pem::certificates(text)?;
     ders.into_iter().map(|der| Certificate::parse(&der.into()).ok().map(Arc::new)).collect()
 }
@@ -168,27 +173,6 @@ fn check_pck_chain(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Res
         findings.ends(certificate.not_after, format!("{name} (notAfter)"));
     }
     Ok(())
-}
-
-/// What forbids a CA to stand where it stands, with so many authorities below it.
-pub(super) fn authority_complaint(authority: &Certificate, name: &str, below: u32) -> Option<String> {
-    match authority.powers() {
-        Ok(powers) if powers.may_issue(below) && powers.may_revoke() => None,
-        Ok(_) => Some(format!("{name} may not issue or revoke")),
-        Err(error) => Some(format!("{name}: {}", error.0)),
-    }
-}
-
-/// What forbids an end entity to sign what it signs: Intel's are no authorities, and their key usage says that they sign.
-pub(super) fn signer_complaint(signer: &Certificate) -> Option<&'static str> {
-    match signer.powers() {
-        Ok(powers) if powers.only_signs() => None,
-        Ok(powers) if powers.ca || powers.may_revoke() || powers.may_issue(0) => {
-            Some("claims the powers of an authority")
-        }
-        Ok(_) => Some("its key usage does not say that it signs, or says that it issues"),
-        Err(_) => Some("basic constraints or key usage that cannot be read"),
-    }
 }
 
 /// Current lists of root and PCK CA name nothing of this chain.

@@ -8,14 +8,13 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::authenticate::{authority_complaint, signer_complaint};
 use super::choose::missing;
-use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
 use crate::check::Check;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Stop, Text};
-use crate::report::Roots;
+use crate::findings::{Comparison, Findings, Stop};
+use crate::intel::pck::{self, Pck};
+use crate::intel::powers::{authority_complaint, signer_complaint};
+use crate::report::{Roots, Text};
 use crate::roots::{self, TrustAnchors};
 use crate::signature::{Scheme, Signatures, holds};
 use crate::time::UnixTime;

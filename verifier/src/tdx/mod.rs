@@ -6,22 +6,17 @@ mod authenticate;
 mod chain;
 mod checks;
 mod choose;
-mod collateral;
 mod log;
 mod outlook;
-pub(crate) mod pck;
 mod quote;
 mod shortfall;
 mod tcb;
 mod windows;
-mod words;
 
 use appraise::appraise;
 use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;
-pub(crate) use collateral::{QeIdentity, TcbInfo};
 pub(crate) use quote::{Certification, Quote};
-pub(crate) use words::AdvisoryId;
 
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;

@@ -2,10 +2,10 @@
 
 use crate::bytes::{Mr, ReportData, to_hex};
 use crate::check::Check;
-use crate::findings::Findings;
-use crate::findings::{Comparison, Stop, Text};
+use crate::findings::{Comparison, Findings, Stop};
 use crate::policy::Trailing;
 use crate::reader::{OutOfBounds, Reader};
+use crate::report::Text;
 use crate::signature::{Scheme, holds};
 use crate::stage::Signed;
 

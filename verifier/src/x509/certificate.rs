@@ -9,9 +9,8 @@ use super::der::{
     UTF8_STRING, context,
 };
 use crate::bytes::to_hex;
-use crate::evidence::{Readable, Source};
-use crate::memo::Digest;
-use crate::signature::{Scheme, Share, Signatures, Statement, sha256};
+use crate::signature::{Digest, Scheme, Share, Signatures, Statement, sha256};
+use crate::statement::{Readable, Source};
 use crate::time::UnixTime;
 
 /// An algorithm of a certificate's signature; every other is refused.

@@ -6,9 +6,8 @@ use bytes::Bytes;
 
 use super::certificate::{PublicKey, SignatureAlgorithm, parse_algorithm, parse_extension};
 use super::der::{self, Der, DerError, INTEGER, SEQUENCE, context};
-use crate::evidence::Readable;
-use crate::memo::Digest;
-use crate::signature::{Share, Signatures, Statement};
+use crate::signature::{Digest, Share, Signatures, Statement};
+use crate::statement::Readable;
 use crate::time::UnixTime;
 
 /// A parsed list. Entries are read when a serial is looked up, and not kept.

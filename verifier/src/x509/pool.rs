@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::certificate::{Certificate, PublicKey};
-use crate::evidence::{Brought, Readable, Source};
 use crate::report::Endorsement;
 use crate::signature::{Share, Signatures};
+use crate::statement::{Brought, Readable, Source};
 
 /// A certificate that somebody brought. Nothing about it is believed yet.
 #[derive(Clone)]

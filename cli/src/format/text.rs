@@ -6,8 +6,8 @@ use teegate_verifier::{
     BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Tee,
 };
 
+use super::about::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
 use crate::exit;
-use crate::format::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
 use crate::output::{Style, Tone, plain};
 
 /// The whole text, with whose each input was.

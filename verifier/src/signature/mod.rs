@@ -1,75 +1,20 @@
-//! Signatures, and the one file that names the cryptographic library (aws-lc-rs).
+//! Signatures, and who pays for the work on them.
 //!
 //! A public-key operation costs some hundred times what everything around it costs. A [`Memo`] therefore remembers which
 //! exact endorsements were authenticated under which exact key; that evidence was signed is never remembered. And the number
 //! of operations is bounded for each source of statements, so that junk costs little and denies nothing to others.
 
-use std::sync::{Arc, OnceLock};
+mod aws_lc;
+mod memo;
 
-use aws_lc_rs::digest;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, ParsedPublicKey,
-    RSA_PSS_2048_8192_SHA384, VerificationAlgorithm,
-};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::evidence::Source;
-use crate::memo::{Digest, Memo};
-use crate::x509::certificate::Certificate;
+pub(crate) use aws_lc::{Scheme, holds, sha256, sha384};
+pub(crate) use memo::{Digest, Generations, Memo};
 
-/// SHA-256 of `parts`, one after the other.
-pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    hash(&digest::SHA256, parts)
-}
-
-/// SHA-384 of `parts`, one after the other.
-pub(crate) fn sha384(parts: &[&[u8]]) -> [u8; 48] {
-    hash(&digest::SHA384, parts)
-}
-
-/// `N` is the length of the algorithm's digests.
-fn hash<const N: usize>(algorithm: &'static digest::Algorithm, parts: &[&[u8]]) -> [u8; N] {
-    let mut context = digest::Context::new(algorithm);
-    for part in parts {
-        context.update(part);
-    }
-    let mut value = [0; N];
-    for (to, from) in value.iter_mut().zip(context.finish().as_ref()) {
-        *to = *from;
-    }
-    value
-}
-
-/// A signature scheme that the vendors use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Scheme {
-    /// ECDSA P-256 with SHA-256, DER (X.509).
-    EcdsaP256Der,
-    /// ECDSA P-256 with SHA-256, r and s of 32 bytes, big-endian (quotes, collateral).
-    EcdsaP256Fixed,
-    /// ECDSA P-384 with SHA-384, DER (X.509).
-    EcdsaP384Der,
-    /// ECDSA P-384 with SHA-384, r and s of 48 bytes, big-endian (reports, once turned round).
-    EcdsaP384Fixed,
-    /// RSASSA-PSS with SHA-384, MGF1 with SHA-384, salt of 48 bytes (X.509 of AMD).
-    RsaPssSha384,
-}
-
-impl Scheme {
-    fn algorithm(self) -> &'static dyn VerificationAlgorithm {
-        match self {
-            Self::EcdsaP256Der => &ECDSA_P256_SHA256_ASN1,
-            Self::EcdsaP256Fixed => &ECDSA_P256_SHA256_FIXED,
-            Self::EcdsaP384Der => &ECDSA_P384_SHA384_ASN1,
-            Self::EcdsaP384Fixed => &ECDSA_P384_SHA384_FIXED,
-            Self::RsaPssSha384 => &RSA_PSS_2048_8192_SHA384,
-        }
-    }
-}
-
-/// The certificates that stand in a quote.
-pub(crate) type Chain = Vec<Arc<Certificate>>;
+use crate::statement::Source;
 
 /// Out of whose share the work on a statement is paid: that of whoever brought it, one for each kind of statement, so that
 /// many certificates never leave a list unread that takes one of them back.
@@ -131,7 +76,7 @@ impl<'s> Statement<'s> {
 /// Verifies signatures, with or without a memory, and pays for each out of the share of whoever brought the statement. A
 /// source that has spent its share has its further statements passed over, and costs no other source its turn.
 pub(crate) struct Signatures<'m> {
-    memo: Option<&'m Memo<Chain>>,
+    memo: Option<&'m Memo>,
     spent: [u16; Share::COUNT],
 }
 
@@ -142,7 +87,7 @@ impl<'m> Signatures<'m> {
     }
 
     /// An endorsement whose exact bytes were authenticated before, under the same key, is not authenticated again.
-    pub(crate) fn remembering(memo: &'m Memo<Chain>) -> Self {
+    pub(crate) fn remembering(memo: &'m Memo) -> Self {
         Self { memo: Some(memo), ..Self::stateless() }
     }
 
@@ -171,18 +116,6 @@ impl<'m> Signatures<'m> {
         holds
     }
 
-    /// What the certificates in a quote are read as: looked up by the digest of their text where something is remembered.
-    pub(crate) fn chain(&self, text: &[u8], read: impl FnOnce() -> Option<Chain>) -> Option<Arc<Chain>> {
-        let Some(memo) = self.memo else { return read().map(Arc::new) };
-        let name = sha256(&[text]);
-        if let Some(chain) = memo.chain(&name) {
-            return Some(chain);
-        }
-        let chain = Arc::new(read()?);
-        memo.keep_chain(name, chain.clone());
-        Some(chain)
-    }
-
     /// Which of the user's certificates were not all looked at, in words.
     pub(crate) fn too_many_certificates(&self) -> Option<String> {
         let mut chosen = Source::ALL.into_iter().filter(|source| source.is_the_users());
@@ -195,13 +128,6 @@ impl<'m> Signatures<'m> {
     pub(crate) fn is_spent(&self, share: Share) -> bool {
         self.spent.get(share.index()).is_none_or(|spent| *spent >= share.trials())
     }
-}
-
-/// Whether `key` signed `message`. `key` is an uncompressed point (EC) or an `RSAPublicKey` (RSA).
-///
-/// The library checks that a point is on its curve, and that 0 < r, s < n.
-pub(crate) fn holds(scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    ParsedPublicKey::new(scheme.algorithm(), key).is_ok_and(|key| key.verify_sig(message, signature).is_ok())
 }
 
 #[cfg(test)]

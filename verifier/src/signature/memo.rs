@@ -1,23 +1,22 @@
 //! What a verifier remembers of one verification for the next: which exact statements were authenticated under which exact
-//! keys, and what the certificates in a quote are read as. Never a verdict, a time or a policy: those are judged every time.
+//! keys. Never a verdict, a time or a policy: those are judged every time.
 //!
 //! Several threads may use one memo at once: it is split by the digests that it is asked for, so that they seldom meet.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::signature::Scheme;
+use super::aws_lc::Scheme;
 
 /// Digests are even: the first byte says which part.
 const PARTS: usize = 16;
 
 /// How much a part holds before what was not asked for since makes room. All parts together hold some 32,000 statements, of
-/// which a platform has about ten, and 4,096 chains of quotes.
+/// which a platform has about ten.
 const STATEMENTS: usize = 1_024;
-const CHAINS: usize = 128;
 
 /// How many keys of one statement are remembered: a real one has a single signer.
 const SIGNERS: usize = 4;
@@ -28,30 +27,29 @@ pub(crate) type Digest = [u8; 32];
 /// A key, and how it signs.
 type Signer = (Scheme, Bytes);
 
-/// Authenticated statements by their digests, and parsed chains by those of their texts.
-pub(crate) struct Memo<C> {
-    parts: [Mutex<Part<C>>; PARTS],
+/// Authenticated statements by their digests.
+pub(crate) struct Memo {
+    parts: [Mutex<Part>; PARTS],
 }
 
-struct Part<C> {
+struct Part {
     signers: Generations<Vec<Signer>>,
-    chains: Generations<Arc<C>>,
 }
 
-impl<C> Default for Memo<C> {
+impl Default for Memo {
     fn default() -> Self {
-        let part = || Mutex::new(Part { signers: Generations::new(STATEMENTS), chains: Generations::new(CHAINS) });
+        let part = || Mutex::new(Part { signers: Generations::new(STATEMENTS) });
         Self { parts: std::array::from_fn(|_| part()) }
     }
 }
 
-impl<C> fmt::Debug for Memo<C> {
+impl fmt::Debug for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Memo")
     }
 }
 
-impl<C> Memo<C> {
+impl Memo {
     /// Whether this key was found to have signed this statement.
     pub(crate) fn has(&self, statement: &Digest, scheme: Scheme, key: &[u8]) -> bool {
         self.with(statement, |part| {
@@ -71,17 +69,7 @@ impl<C> Memo<C> {
         });
     }
 
-    /// What the text of this digest was read as.
-    pub(crate) fn chain(&self, text: &Digest) -> Option<Arc<C>> {
-        self.with(text, |part| part.chains.get(text).cloned())
-    }
-
-    /// The text of this digest is read as `chain`.
-    pub(crate) fn keep_chain(&self, text: Digest, chain: Arc<C>) {
-        self.with(&text, |part| part.chains.put(text, chain));
-    }
-
-    fn with<T>(&self, digest: &Digest, ask: impl FnOnce(&mut Part<C>) -> T) -> T {
+    fn with<T>(&self, digest: &Digest, ask: impl FnOnce(&mut Part) -> T) -> T {
         let [first, ..] = digest;
         let [part, ..] = &self.parts;
         let part = self.parts.get(usize::from(*first) % PARTS).unwrap_or(part);
@@ -92,25 +80,25 @@ impl<C> Memo<C> {
 
 /// What was asked for lately, in two halves: as the younger is full, the older goes, and with it what nobody asked for while
 /// the younger was filled.
-struct Generations<T> {
+pub(crate) struct Generations<T> {
     young: HashMap<Digest, T>,
     old: HashMap<Digest, T>,
     most: usize,
 }
 
 impl<T> Generations<T> {
-    fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), most }
     }
 
-    fn get(&mut self, name: &Digest) -> Option<&T> {
+    pub(crate) fn get(&mut self, name: &Digest) -> Option<&T> {
         if let Some(found) = self.old.remove(name) {
             self.put(*name, found);
         }
         self.young.get(name)
     }
 
-    fn put(&mut self, name: Digest, value: T) {
+    pub(crate) fn put(&mut self, name: Digest, value: T) {
         if self.young.len() >= self.most && !self.young.contains_key(&name) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -130,7 +118,7 @@ mod tests {
 
     #[test]
     fn it_answers_for_the_very_statement_key_and_scheme() {
-        let memo = Memo::<()>::default();
+        let memo = Memo::default();
         let key = Bytes::from_static(b"key");
         memo.add(&digest(1), Scheme::EcdsaP256Der, &key);
         assert!(memo.has(&digest(1), Scheme::EcdsaP256Der, b"key"));
@@ -145,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_stays_and_what_is_not_makes_room() {
-        let memo = Memo::<()>::default();
+        let memo = Memo::default();
         let key = Bytes::from_static(b"key");
         let count = u32::try_from(3 * STATEMENTS).unwrap();
         for number in 0..count {
