@@ -68,6 +68,8 @@ macro_rules! catalogue {
             pub const fn id(self) -> &'static str { match self { $(Check::$variant => $id,)+ } }
             /// The TEE whose evidence it judges; `None` where it judges any.
             pub const fn tee(self) -> Option<Tee> { match self { $(Check::$variant => catalogue!(@tee $tee),)+ } }
+            /// Of what it speaks: the heading under which the documentation has it.
+            const fn section(self) -> &'static str { match self { $(Check::$variant => catalogue!(@section $tee),)+ } }
             /// The stage it belongs to.
             pub const fn stage(self) -> Stage { match self { $(Check::$variant => Stage::$stage,)+ } }
             /// What it establishes, and which attack that stops.
@@ -80,8 +82,18 @@ macro_rules! catalogue {
     };
     (@tee Any) => { None };
     (@tee Loader) => { None };
+    (@tee Instance) => { None };
     (@tee $tee:ident) => { Some(Tee::$tee) };
+    (@section Any) => { POLICY };
+    (@section Loader) => { POLICY };
+    (@section Instance) => { INSTANCES };
+    (@section SevSnp) => { "AMD SEV-SNP" };
+    (@section Tdx) => { "Intel TDX" };
 }
+
+const POLICY: &str = "Policy";
+/// What gateway and client judge around the evidence of an instance.
+const INSTANCES: &str = "Instances";
 
 impl Check {
     /// The check with this id.
@@ -95,11 +107,11 @@ impl Check {
             "# Checks\n\nEvery check that a report can show, by its stable id, in the order of the walk. Written by \
                         `teegate verify --explain all`; do not edit.\n"
                 .to_owned();
-        for (title, tee) in [("Policy", None), ("AMD SEV-SNP", Some(Tee::SevSnp)), ("Intel TDX", Some(Tee::Tdx))] {
+        for title in [POLICY, "AMD SEV-SNP", "Intel TDX", INSTANCES] {
             text.push_str(&format!(
                 "\n## {title}\n\n| id | rejects as | establishes | source | if it fails |\n|---|---|---|---|---|\n"
             ));
-            for check in Check::ALL.iter().filter(|check| check.tee() == tee) {
+            for check in Check::ALL.iter().filter(|check| check.section() == title) {
                 text.push_str(&format!(
                     "| `{}` | {} | {} | {} | {} |\n",
                     check.id(),
@@ -113,10 +125,20 @@ impl Check {
         text
     }
 
+    /// Whether it judges what an instance sends around its evidence, and the instance itself: client and gateway do, the
+    /// verifier never sees it.
+    pub fn is_around_evidence(self) -> bool {
+        self.section() == INSTANCES
+    }
+
+    /// Whether it judges evidence. The loader's own rule has passed, or there would be no policy to appraise with.
+    pub(crate) fn is_of_the_walk(self) -> bool {
+        self != Check::PolicyBoundWithoutCode && !self.is_around_evidence()
+    }
+
     /// Whether evidence of `tee` is judged by it.
     pub(crate) fn applies_to(self, tee: Tee) -> bool {
-        // The loader's own rule has passed, or there would be no policy to appraise with.
-        self != Check::PolicyBoundWithoutCode && self.tee().is_none_or(|own| own == tee)
+        self.is_of_the_walk() && self.tee().is_none_or(|own| own == tee)
     }
 }
 
@@ -579,6 +601,57 @@ catalogue! {
         stops: "an event log, where one is supplied or the policy requires one, replays to all four RTMRs",
         source: "UEFI 2.10, section 38 (CCEL); TCG PC Client Platform Firmware Profile",
         remedy: "supply the event log of this boot, with every event up to the quote",
+    }
+
+    EnvelopeForm "envelope.form" Instance Parse {
+        stops: "what an instance sends is one envelope, every member known and within its size, so that no two readers find different things in it",
+        source: "RFC 9999 (CMW collections); teegate, protocol",
+        remedy: "what answered is no enclave-app of this version: check the address, and the versions on both sides",
+    }
+    EnvelopeEndorsements "envelope.endorsements" Instance Parse {
+        stops: "what the instance sends along as endorsements can be read as such",
+        source: "RFC 9999 (CMW collections); teegate, protocol",
+        remedy: "the instance sends something else as its endorsements: look at its attester; what it sends may be left out where you supply them",
+    }
+    EnvelopeEvidenceType "envelope.evidence-type" Instance Parse {
+        stops: "the evidence is of a type that this release verifies; nothing is taken for another type",
+        source: "teegate, protocol (media types of evidence)",
+        remedy: "use an attester that gives a raw SEV-SNP report or a raw TDX quote, or update teegate",
+    }
+    ManifestForm "manifest.form" Instance Parse {
+        stops: "the manifest is strict JSON with exactly the members of its version and a key that can be sealed to, so that what the evidence binds has one meaning",
+        source: "teegate, protocol (manifest)",
+        remedy: "what answered is no enclave-app of this version: check the versions on both sides",
+    }
+    ManifestWindow "manifest.window" Instance Authenticate {
+        stops: "the manifest has begun, has not ended, is not longer than is accepted, and its key may still be sealed to: a key that leaked is of no use for longer",
+        source: "teegate, protocol (manifest)",
+        remedy: "compare the clocks of both sides; an enclave makes its next manifest by itself",
+    }
+    ChannelKey "channel.key" Instance Authenticate {
+        stops: "the TLS key of the connection is the one that the manifest names: nobody stands between gateway and instance",
+        source: "teegate, protocol (channel binding); RFC 8446, section 7.5",
+        remedy: "something between gateway and instance ends the TLS connection: take it out, or let it pass TLS through",
+    }
+    BindingReportData "binding.report-data" Instance Appraise {
+        stops: "the 64 bytes that the verdict shows are those that bind exactly this manifest, this challenge and this connection: the verifier was told to compare them, and its report is asked once more",
+        source: "teegate, protocol (binding)",
+        remedy: "somebody relays another's evidence: ask the instance again, over a connection of its own",
+    }
+    EnvelopeBoundTo "envelope.bound-to" Instance Appraise {
+        stops: "the policy says what its evidence is bound to: one about hardware only does not decide about sending",
+        source: "teegate, SECURITY.md",
+        remedy: "pin the code in the policy and say `bound_to`: `teegate policy explain` tells what a policy admits",
+    }
+    ManifestModel "manifest.model" Instance Appraise {
+        stops: "the instance serves the model that is asked for, by the digest in its manifest",
+        source: "teegate, protocol (manifest)",
+        remedy: "compare the name with the models that the enclave's configuration lists",
+    }
+    IdentityConflict "identity.conflict" Instance Appraise {
+        stops: "an instance's id, receipt key and sealing keys belong to one TLS key: who copied them is refused, and so is the copied",
+        source: "teegate, SECURITY.md",
+        remedy: "two machines run with the same keys, or one was copied: stop both, and start them afresh",
     }
 }
 
