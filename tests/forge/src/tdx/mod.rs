@@ -7,6 +7,7 @@
 mod build;
 mod collateral;
 mod endorsements;
+pub mod event_log;
 mod pki;
 mod qe_report;
 mod quote;
