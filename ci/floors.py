@@ -38,7 +38,7 @@ VERIFIER = [
     ["intel", "roots"],
     ["x509"],
     ["signature", "findings"],
-    ["report", "stage"],
+    ["report", "stage", "instances"],
     ["statement", "facts", "memory", "check", "reader", "bytes", "time", "reference"],
 ]
 

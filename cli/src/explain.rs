@@ -6,7 +6,7 @@ use teegate_verifier::{Check, RestsOn, Stage};
 
 use crate::{exit, output};
 
-/// Explains the check with this id, writes the whole catalogue for `all`, or names those that come close.
+/// Explains the check with this id, writes the whole catalogue for `all`, or names the three that come closest.
 pub(crate) fn run(id: &str) -> ExitCode {
     if id == "all" {
         return output::finish(&Check::catalogue(), exit::ACCEPTED);
@@ -18,7 +18,11 @@ pub(crate) fn run(id: &str) -> ExitCode {
 }
 
 fn explanation(check: Check) -> String {
-    let judges = check.tee().map_or("any evidence", |tee| tee.name());
+    let judges = match check.tee() {
+        Some(tee) => tee.name(),
+        None if check.is_around_evidence() => "what an instance sends around its evidence",
+        None => "any evidence",
+    };
     let stage = match check.stage() {
         Stage::Parse => "parse: what the bytes are",
         Stage::Authenticate => "authenticate: who vouches for them",
@@ -43,12 +47,40 @@ fn explanation(check: Check) -> String {
     )
 }
 
+/// How many checks are named to who wrote another id.
+const SUGGESTED: usize = 3;
+
 fn unknown(id: &str) -> String {
-    let all = || Check::all().map(|check| check.id());
-    let near: Vec<_> =
-        all().filter(|known| known.contains(id) || known.split('.').next_back() == id.split('.').next_back()).collect();
-    let listed = if near.is_empty() { all().collect() } else { near };
-    format!("`{id}` is not a check; expected one of {}", listed.join(", "))
+    let id = output::short(id);
+    let mut known: Vec<_> = Check::all().map(|check| check.id()).collect();
+    // Stable: of those that are as near, the first of the walk.
+    known.sort_by_key(|known| distance(known, &id));
+    let near: Vec<_> = known.iter().take(SUGGESTED).map(|id| format!("`{id}`")).collect();
+    format!(
+        "`{id}` is not a check; the nearest are {}. `teegate verify --explain all` lists every check",
+        near.join(", ")
+    )
+}
+
+/// How many characters have to be inserted, taken out or exchanged to make one text of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    // The distances of what was read of `one` from every beginning of `other`.
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for own in one.chars() {
+        let mut cells = row.iter().copied();
+        let mut diagonal = cells.next().unwrap_or_default();
+        let mut left = diagonal.saturating_add(1);
+        let mut next = vec![left];
+        for (above, theirs) in cells.zip(&other) {
+            let exchanged = diagonal.saturating_add(usize::from(own != *theirs));
+            left = exchanged.min(above.saturating_add(1)).min(left.saturating_add(1));
+            next.push(left);
+            diagonal = above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -67,13 +99,44 @@ mod tests {
     }
 
     #[test]
-    fn a_near_miss_names_what_was_meant() {
+    fn another_id_names_the_three_that_are_nearest() {
         assert_eq!(
             unknown("snp.chain"),
-            "`snp.chain` is not a check; expected one of snp.chain.present, snp.chain.ark-pinned, snp.chain.path, \
-             snp.chain.names-and-usage, snp.chain.leaf-kind, snp.chain.csp, snp.chain.validity, snp.chain.revocation, \
-             snp.chain.leaf-revocation, snp.chain.age, snp.chain.rollback, snp.product.chain"
+            "`snp.chain` is not a check; the nearest are `snp.chain.csp`, `snp.chain.age`, `snp.chain.path`. \
+             `teegate verify --explain all` lists every check"
         );
-        assert!(unknown("nonsense").contains("tdx.signature"));
+        for (meant, first) in [
+            ("snp.sigature", "snp.signature"),
+            ("tdx.td.rtmr", "tdx.td.rtmr0"),
+            ("Manifest.Window", "manifest.window"),
+            ("client.manifest-window", "manifest.window"),
+        ] {
+            assert!(unknown(meant).contains(&format!("the nearest are `{first}`, ")), "{}", unknown(meant));
+        }
+        let long = unknown(&"x".repeat(100_000));
+        assert!(long.len() < 300 && long.contains("--explain all"), "{}", long.len());
+    }
+
+    #[test]
+    fn a_distance_counts_what_differs() {
+        for (one, other, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("abc", "axc", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_judged_around_evidence_says_of_what() {
+        assert!(
+            explanation(Check::MANIFEST_WINDOW).contains("judges        what an instance sends around its evidence")
+        );
+        assert!(explanation(Check::POLICY_PROFILE).contains("judges        any evidence"));
+        assert!(explanation(Check::TDX_SIGNATURE).contains("judges        tdx"));
     }
 }

@@ -252,7 +252,7 @@ fn what_cannot_run_is_status_1_with_the_reason_on_standard_error() {
         ),
         (vec!["verify", &quote, "--policy", "strict"], "error: policy `strict` is a template: ".to_owned()),
         (vec!["verify", &quote, "--policy", &text], format!("error: policy `{text}`: ")),
-        (vec!["verify", "--explain", "nonsense"], "error: `nonsense` is not a check; expected one of ".to_owned()),
+        (vec!["verify", "--explain", "nonsense"], "error: `nonsense` is not a check; the nearest are ".to_owned()),
         (vec!["verify"], "error: ".to_owned()),
         (
             vec!["verify", &quote, "--at", "yesterday"],

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http_body_util::Full;
+use teegate_intake::envelope::Refused;
 use teegate_protocol::bhttp::Request;
 use teegate_protocol::headers::{
     OHTTP_REQUEST, RELAY_PATH, SEALED_MANIFEST, SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT,
@@ -18,7 +19,7 @@ use teegate_verifier::{Endorsements, Memory, Policy, UnixTime, Verifier};
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
 use crate::error::{AnswerError, Error, RequestError};
-use crate::instance::{Freshness, Instance, Refused, Trust};
+use crate::instance::{Freshness, Instance, Trust, model_missing};
 use crate::link::Gateway;
 use crate::oip::{self, Inference, Tensor};
 use crate::remote::RemoteProblem;
@@ -296,7 +297,7 @@ impl Client {
             let instance =
                 Instance::verify(envelope, Freshness::Epoch, &self.trust, &mut state.verifier, &state.memory, now)?;
             if instance.manifest().model(&self.model, None).is_none() {
-                return Err(Refused::model_missing(instance.digest(), &self.model));
+                return Err(model_missing(instance.digest(), &self.model));
             }
             // Last, so that only what was accepted is remembered.
             state.memory.remember(instance.attested().seen());
@@ -308,7 +309,7 @@ impl Client {
         instance
             .manifest()
             .model(&self.model, None)
-            .ok_or_else(|| Error::NoCandidate { refused: vec![Refused::model_missing(instance.digest(), &self.model)] })
+            .ok_or_else(|| Error::NoCandidate { refused: vec![model_missing(instance.digest(), &self.model)] })
     }
 
     fn forget(&self, manifest: &ManifestDigest) {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use teegate_intake::envelope::Refused;
 use teegate_protocol::problem::Executed;
 use teegate_protocol::receipt::ReceiptError;
 
-use crate::instance::Refused;
 use crate::link::LinkError;
 use crate::oip::TensorError;
 use crate::remote::RemoteProblem;

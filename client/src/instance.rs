@@ -1,22 +1,17 @@
 //! Whether an instance may be sealed to: from the bytes of an envelope to an [`Instance`], by verification alone.
 //!
-//! The order is the argument of DESIGN section 3. The envelope brings a manifest and evidence, both hostile. The manifest's
-//! exact bytes are hashed into the 64 bytes that the evidence must report; the verifier judges the evidence with these 64
-//! bytes as its report data; so what the manifest says, its keys above all, was chosen by the measured code, or there is no
-//! `Instance`. Nothing else in this crate makes one, and nothing else in this crate yields a key to seal to.
+//! The judgement is [`teegate_intake::envelope`]'s. What is added here is for whoever seals: the epoch has not ended, and
+//! there is a key. Nothing else in this crate makes an `Instance`, and nothing else in this crate yields a key to seal to.
 
 use std::fmt;
 use std::time::Duration;
 
-use teegate_protocol::binding::{self, Nonce};
-use teegate_protocol::evidence::{EndorsementsKind, Envelope, EvidenceKind};
+use teegate_intake::envelope::{Asked, Judge, Refused, judge};
+use teegate_protocol::binding::Nonce;
 use teegate_protocol::manifest::{Manifest, ManifestBytes, ManifestDigest};
 use teegate_protocol::ohttp::KeyConfig;
 use teegate_protocol::ohttp::suite::Kem;
-use teegate_verifier::{
-    Attested, BoundTo, Endorsements, Evidence, FactValue, Memory, Policy, Rejection, Report, ReportData, Source, Stage,
-    UnixTime, Verifier,
-};
+use teegate_verifier::{Attested, BoundTo, Check, Endorsements, Memory, Policy, Source, UnixTime, Verifier};
 
 /// What a client holds an instance against.
 #[derive(Clone, Debug)]
@@ -57,54 +52,27 @@ impl Instance {
         memory: &Memory,
         now: UnixTime,
     ) -> Result<Self, Refused> {
-        let envelope = Envelope::parse(envelope)
-            .map_err(|e| Refused::own(None, Stage::Parse, "client.envelope", e.to_string()))?;
-        let manifest = ManifestBytes::parse(envelope.manifest.clone())
-            .map_err(|e| Refused::own(None, Stage::Parse, "client.manifest", e.to_string()))?;
-        let digest = Some(*manifest.digest());
-        let refused = |stage, check, reason: String| Refused::own(digest, stage, check, reason);
-
-        manifest
-            .manifest()
-            .check_window(now.seconds(), trust.max_manifest_life)
-            .map_err(|e| refused(Stage::Authenticate, "client.manifest-window", e.to_string()))?;
+        let asked = match freshness {
+            Freshness::Epoch => Asked::Epoch,
+            Freshness::Challenge(nonce) => Asked::Challenge(nonce),
+        };
+        let Trust { policy, endorsements, max_manifest_life } = trust;
+        let judged = Judge {
+            policy,
+            endorsements,
+            // Instance and gateway chose them.
+            carried_by: Source::Relayed,
+            max_manifest_life: *max_manifest_life,
+            verifier,
+            memory,
+        };
+        let (manifest, attested) = judge(envelope, &asked, judged, now)?.into_parts();
+        let refused = |check, reason| Refused::by(check, Some(*manifest.digest()), reason);
         if !manifest.manifest().may_seal(now.seconds()) {
             let reason = format!("the epoch of its key ended at {}, it is {now}", manifest.manifest().use_until);
-            return Err(refused(Stage::Authenticate, "client.manifest-window", reason));
+            return Err(refused(Check::MANIFEST_WINDOW, reason));
         }
-
-        let expected = match freshness {
-            Freshness::Epoch => binding::epoch(manifest.digest()),
-            Freshness::Challenge(nonce) => binding::fresh(manifest.digest(), nonce),
-        };
-        let policy = trust.policy.clone().with_report_data(ReportData(expected));
-        let endorsements = pool(&envelope, &trust.endorsements)
-            .map_err(|reason| refused(Stage::Parse, "client.endorsements", reason))?;
-        let bytes = envelope.evidence.bytes.as_slice();
-        let evidence = match envelope.evidence.kind {
-            EvidenceKind::SnpReport => Evidence::sev_snp(bytes, &endorsements),
-            EvidenceKind::TdxQuote => Evidence::tdx(bytes, &endorsements),
-            kind @ (EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm | EvidenceKind::AciSnp) => {
-                let reason = format!("this version does not verify evidence of type `{}`", kind.media_type());
-                return Err(refused(Stage::Parse, "client.evidence-type", reason));
-            }
-        };
-        let attested =
-            verifier.verify_with(&evidence, &policy, now, memory).map_err(|e| Refused::evidence(digest, e))?;
-
-        // The verifier compared the report data; that it did is the one thing that must not hang on a policy's spelling.
-        if attested.report().fact("report_data") != Some(&FactValue::Bytes(expected.to_vec())) {
-            let reason = "the evidence was made for another manifest or challenge".to_owned();
-            return Err(refused(Stage::Appraise, "client.binding", reason));
-        }
-        if attested.bound_to().is_none() {
-            let reason =
-                "the policy does not say what its evidence is bound to (`bound_to`), as one that decides about \
-                          sending has to; `genuine` is about hardware only"
-                    .to_owned();
-            return Err(refused(Stage::Appraise, "client.bound-to", reason));
-        }
-        let key = choose_key(manifest.manifest()).map_err(|reason| refused(Stage::Parse, "client.key", reason))?;
+        let key = choose_key(manifest.manifest()).map_err(|reason| refused(Check::MANIFEST_FORM, reason))?;
         Ok(Self { manifest, attested, key })
     }
 
@@ -152,22 +120,6 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// The caller's endorsements and those of the envelope.
-fn pool(envelope: &Envelope, own: &Endorsements) -> Result<Endorsements, String> {
-    let mut pool = own.clone();
-    if let Some(endorsements) = &envelope.endorsements {
-        let name = match endorsements.kind {
-            EndorsementsKind::PemCertificateChain => "endorsements.pem",
-            EndorsementsKind::Json => "endorsements.json",
-        };
-        // Instance and gateway chose them: they may complete what the caller has, and never stand for it.
-        let mut relayed = Endorsements::brought_by(Source::Relayed);
-        teegate_intake::endorsements::recognise(name, &endorsements.bytes, &mut relayed).map_err(|e| e.to_string())?;
-        pool.extend(&relayed);
-    }
-    Ok(pool)
-}
-
 /// The strongest key of the manifest. There is no way from here to a weaker one: no error ever asks for another choice.
 fn choose_key(manifest: &Manifest) -> Result<KeyConfig, String> {
     let mut configs = manifest.key_configs().map_err(|e| e.to_string())?;
@@ -177,47 +129,8 @@ fn choose_key(manifest: &Manifest) -> Result<KeyConfig, String> {
     configs.pop().ok_or_else(|| "the manifest holds no key that this version can seal to".to_owned())
 }
 
-/// Why one candidate was refused.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// The name of its manifest, if it had a readable one.
-    pub manifest: Option<ManifestDigest>,
-    /// The stage that refused it.
-    pub stage: Stage,
-    /// The ids of the checks that failed: the verifier's, or this crate's own, which begin with `client.`
-    pub checks: Vec<&'static str>,
-    /// Why, in words.
-    pub reason: String,
-    /// The verifier's report, where the verifier refused.
-    pub report: Option<Box<Report>>,
-}
-
-impl Refused {
-    fn own(manifest: Option<ManifestDigest>, stage: Stage, check: &'static str, reason: String) -> Self {
-        Self { manifest, stage, checks: vec![check], reason, report: None }
-    }
-
-    fn evidence(manifest: Option<ManifestDigest>, rejection: Rejection) -> Self {
-        Self {
-            manifest,
-            stage: rejection.stage(),
-            checks: rejection.failed_checks(),
-            reason: rejection.to_string(),
-            report: Some(Box::new(rejection.report().clone())),
-        }
-    }
-
-    pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Self {
-        let reason = format!("its manifest does not name the model `{model}`");
-        Self::own(Some(*manifest), Stage::Appraise, "client.model", reason)
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(manifest) = &self.manifest {
-            write!(f, "manifest {manifest}: ")?;
-        }
-        write!(f, "{} ({}): {}", self.stage.rejection(), self.checks.join(", "), self.reason)
-    }
+/// The instance is genuine and does not serve `model`.
+pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Refused {
+    let reason = format!("its manifest does not name the model `{model}`");
+    Refused::by(Check::MANIFEST_MODEL, Some(*manifest), reason)
 }

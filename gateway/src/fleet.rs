@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
-use teegate_verifier::{Endorsements, Policy};
+use teegate_verifier::{Check, Endorsements, Policy};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -20,10 +20,10 @@ use crate::clock::{Clock, Now};
 use crate::config::Address;
 use crate::identity::{Claim, Former, Identity, conflicting, identity, succeed};
 use crate::metrics::Metrics;
-use crate::trust::{Appraisal, Backend, Distrust, Offer, Trusted};
+use crate::trust::{Appraisal, Backend, Distrust, Offer, Seen, Trusted};
 
 /// The check that fails when two parties claim one identity.
-pub const CONFLICT: &str = "identity.conflict";
+pub const CONFLICT: &str = Check::IDENTITY_CONFLICT.id();
 
 /// How many manifests of the past are remembered, so that a client is told what became of its own.
 const FORMER_MANIFESTS: usize = 4_096;
@@ -222,7 +222,7 @@ impl Fleet {
         metrics: Arc<Metrics>,
     ) -> Self {
         let state = State {
-            appraisal: Arc::new(Appraisal { version: 1, policy, endorsements }),
+            appraisal: Arc::new(Appraisal { version: 1, policy, endorsements, seen: Seen::default() }),
             routes: addresses.iter().map(|address| (address.clone(), Route::default())).collect(),
             breakers: HashMap::new(),
             former: VecDeque::new(),
@@ -268,7 +268,8 @@ impl Fleet {
             // Whoever is writing under a permit holds the other side of this lock.
             let mut state = self.write();
             let version = state.appraisal.version.saturating_add(1);
-            state.appraisal = Arc::new(Appraisal { version, policy, endorsements });
+            let seen = state.appraisal.seen.clone();
+            state.appraisal = Arc::new(Appraisal { version, policy, endorsements, seen });
             for route in state.routes.values_mut() {
                 route.verdict = Verdict::None;
                 route.offer = None;

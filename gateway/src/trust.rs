@@ -9,32 +9,37 @@
 //! 3. the evidence satisfies the policy, and its 64 bytes of report data bind exactly this manifest, this nonce and the
 //!    exporter of exactly this connection.
 //!
+//! That judgement is [`teegate_intake::envelope`]'s, the same as a client's. What an accepted verdict rested on is remembered
+//! for all addresses ([`Seen`]): nobody rolls the vendors' statements, or a platform, back while this process lives.
+//!
 //! So whoever answers on the connection holds keys that attested code chose, and a relayed, recorded or redirected answer
 //! fails the third step. The result expires by itself; nothing prolongs it but another challenge.
 
 mod link;
 mod outlet;
+mod seen;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use teegate_protocol::binding::{self, Exporter, Nonce};
-use teegate_protocol::evidence::{Envelope, EvidenceKind};
+use teegate_intake::envelope::{Asked, Judge, Proven, Refused};
+use teegate_protocol::binding::{Exporter, Nonce};
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
 use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
 use teegate_protocol::receipt::EvidenceDigest;
-use teegate_verifier::{Endorsements, Evidence, Policy, Rejection, ReportData, Source, UnixTime, verify};
+use teegate_verifier::{Check, Endorsements, Policy, Source, UnixTime, Verifier};
 use tokio::time::Instant;
 
 pub(crate) use self::link::ANSWER_WINDOW_BYTES;
 use self::link::Link;
 pub use self::link::{LinkSettings, NoAnswer, Opened, Room};
 pub use self::outlet::{Outlet, Ticket};
+pub use self::seen::Seen;
 use crate::caller::Caller;
 use crate::clock::{Clock, Now};
 use crate::config::Address;
@@ -49,6 +54,8 @@ pub struct Appraisal {
     pub policy: Policy,
     /// Endorsements that the operator supplies, beside those that travel with the evidence.
     pub endorsements: Endorsements,
+    /// What was seen under this policy and those before it; nothing older is accepted.
+    pub seen: Seen,
 }
 
 /// How long statements may live.
@@ -232,12 +239,15 @@ impl fmt::Display for Doubt {
 #[derive(Debug)]
 pub struct Candidate {
     link: Arc<Link>,
+    /// Notes of what was authenticated over this connection. Its own: what one peer sends costs no other a note, and waits for
+    /// no other.
+    verifier: Arc<Mutex<Verifier>>,
 }
 
 impl Candidate {
     /// Connects.
     pub async fn connect(address: &Address, settings: &LinkSettings) -> Result<Self, NoAnswer> {
-        Ok(Self { link: Arc::new(Link::connect(address, settings).await?) })
+        Ok(Self { link: Arc::new(Link::connect(address, settings).await?), verifier: Arc::default() })
     }
 
     /// Whether the connection has ended.
@@ -264,18 +274,19 @@ impl Candidate {
         let question = Bytes::from(nonce.to_string());
         let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
-        let expected = Expected::Channel { nonce, exporter: self.link.exporter().clone() };
-        let judged = self.judge(envelope, expected, appraisal, lives, clock).await?;
+        let question = Question::Channel { nonce, exporter: self.link.exporter().clone() };
+        let proven = self.judge(envelope, question, appraisal, lives, clock).await?;
+        let evidence_digest = EvidenceDigest::of(&proven.envelope().evidence.bytes);
         Ok(Trusted {
+            valid_until: valid_until(&proven),
             subject: Backend {
                 link: Arc::clone(&self.link),
-                manifest: Arc::new(judged.manifest),
-                evidence_digest: judged.evidence_digest,
+                manifest: Arc::new(proven.into_parts().0),
+                evidence_digest,
             },
             policy_version: appraisal.version,
             checked_at,
             fresh_until: checked_at + lives.channel_age,
-            valid_until: judged.valid_until,
         })
     }
 
@@ -289,13 +300,16 @@ impl Candidate {
         let checked_at = clock.now().aged;
         let answer = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
-        let judged = self.judge(envelope, Expected::Epoch, appraisal, lives, clock).await?;
+        let proven = self.judge(envelope, Question::Epoch, appraisal, lives, clock).await?;
+        let listed = listed(&proven).map_err(|why| {
+            self.distrust(Refused::by(Check::ENVELOPE_FORM, Some(*proven.manifest().digest()), why.to_string()))
+        })?;
         Ok(Trusted {
-            subject: Offer { manifest: Arc::new(judged.manifest), listed: judged.listed },
+            valid_until: valid_until(&proven),
+            subject: Offer { manifest: Arc::new(proven.into_parts().0), listed },
             policy_version: appraisal.version,
             checked_at,
             fresh_until: checked_at + lives.channel_age,
-            valid_until: judged.valid_until,
         })
     }
 
@@ -316,106 +330,91 @@ impl Candidate {
     /// Silence is no verdict. An answer that cannot be an envelope is one.
     fn doubt(&self, error: NoAnswer) -> Doubt {
         match error {
-            NoAnswer::TooLong(_) => Doubt::Distrust(Distrust {
-                checks: vec!["envelope.form"],
-                explanation: error.to_string(),
-                tls_spki: self.link.tls_spki_sha256(),
-            }),
+            NoAnswer::TooLong(_) => self.distrust(Refused::by(Check::ENVELOPE_FORM, None, error.to_string())),
             error => Doubt::NoAnswer(error),
         }
+    }
+
+    fn distrust(&self, refused: Refused) -> Doubt {
+        let Refused { checks, reason: explanation, .. } = refused;
+        Doubt::Distrust(Distrust { checks, explanation, tls_spki: self.link.tls_spki_sha256() })
     }
 
     /// Appraises beside the request path: verification takes milliseconds of a core.
     async fn judge(
         &self,
         envelope: Vec<u8>,
-        expected: Expected,
+        question: Question,
         appraisal: &Arc<Appraisal>,
         lives: Lifetimes,
         clock: &Clock,
-    ) -> Result<Judged, Doubt> {
-        let (appraisal, tls_spki, now) = (Arc::clone(appraisal), self.link.tls_spki_sha256(), clock.now().wall);
-        tokio::task::spawn_blocking(move || judge(&envelope, &expected, tls_spki, &appraisal, lives, now))
-            .await
-            .map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?
-            .map_err(|(checks, explanation)| Doubt::Distrust(Distrust { checks, explanation, tls_spki }))
+    ) -> Result<Proven, Doubt> {
+        let (appraisal, verifier) = (Arc::clone(appraisal), Arc::clone(&self.verifier));
+        let (tls_spki, now) = (self.link.tls_spki_sha256(), clock.now().wall);
+        tokio::task::spawn_blocking(move || {
+            judge(&envelope, &question.of(&tls_spki), &appraisal, lives, &verifier, now)
+        })
+        .await
+        .map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?
+        .map_err(|refused| self.distrust(refused))
     }
 }
 
-/// Which of the bindings the report data has to be; each needs another argument why it is not somebody else's.
-enum Expected {
+/// What was asked of the peer.
+enum Question {
     Channel { nonce: Nonce, exporter: Exporter },
     Epoch,
 }
 
-struct Judged {
-    manifest: ManifestBytes,
-    listed: Bytes,
-    evidence_digest: EvidenceDigest,
-    valid_until: UnixTime,
+impl Question {
+    /// As a judge takes it, asked of the peer that holds this TLS key.
+    fn of<'a>(&'a self, spki: &'a SpkiDigest) -> Asked<'a> {
+        match self {
+            Self::Channel { nonce, exporter } => Asked::Channel { nonce, exporter, spki },
+            Self::Epoch => Asked::EpochOver { spki },
+        }
+    }
 }
 
-type Refused = (Vec<&'static str>, String);
-
-/// The whole appraisal of one envelope. Check ids beside the verifier's own are the gateway's.
+/// The whole appraisal of one envelope. What an accepted one rests on is remembered.
 fn judge(
     envelope: &[u8],
-    expected: &Expected,
-    tls_spki: SpkiDigest,
+    asked: &Asked<'_>,
     appraisal: &Appraisal,
     lives: Lifetimes,
+    verifier: &Mutex<Verifier>,
     now: UnixTime,
-) -> Result<Judged, Refused> {
-    let refuse = |check: &'static str, why: &dyn fmt::Display| (vec![check], why.to_string());
-    let envelope = Envelope::parse(envelope).map_err(|error| refuse("envelope.form", &error))?;
-    let manifest = ManifestBytes::parse(envelope.manifest.clone()).map_err(|error| refuse("manifest.form", &error))?;
-    let window = manifest.manifest().check_window(now.seconds(), lives.max_manifest_life);
-    window.map_err(|error| refuse("manifest.window", &error))?;
-    let named = manifest.manifest().tls_spki_sha256;
-    if named != tls_spki {
-        let why = format!(
-            "the manifest names the TLS key {named}, the peer of the connection holds {tls_spki}: is something in between?"
-        );
-        return Err(refuse("channel.tls-spki", &why));
-    }
-    let report_data = match expected {
-        Expected::Channel { nonce, exporter } => binding::channel(manifest.digest(), nonce, exporter),
-        Expected::Epoch => binding::epoch(manifest.digest()),
-    };
-    let mut endorsements = appraisal.endorsements.clone();
-    if let Some(carried) = &envelope.endorsements {
-        // The instance chose them: they may complete what the operator has, and never stand for it.
-        let mut own = Endorsements::brought_by(Source::Evidence);
-        teegate_intake::endorsements::recognise("endorsements of the envelope", &carried.bytes, &mut own)
-            .map_err(|error| refuse("endorsements.form", &error))?;
-        endorsements.extend(&own);
-    }
-    let bytes = envelope.evidence.bytes.as_slice();
-    let evidence = match envelope.evidence.kind {
-        EvidenceKind::SnpReport => Evidence::sev_snp(bytes, &endorsements),
-        EvidenceKind::TdxQuote => Evidence::tdx(bytes, &endorsements),
-        kind @ (EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm | EvidenceKind::AciSnp) => {
-            return Err(refuse("evidence.kind", &format!("`{}` is not supported by this version", kind.media_type())));
-        }
-    };
-    let policy = appraisal.policy.with_report_data(ReportData(report_data));
-    let attested = verify(&evidence, &policy, now).map_err(|rejection| refused_by(&rejection))?;
-    let valid_until = attested.valid_until().min(UnixTime::from_seconds(manifest.manifest().not_after));
-    let evidence_digest = EvidenceDigest::of(bytes);
-    let text = envelope.to_json().map_err(|error| refuse("envelope.form", &error))?;
-    let envelope: &RawValue = serde_json::from_slice(&text).map_err(|error| refuse("envelope.form", &error))?;
-    let listed = serde_json::to_vec(&Listed { manifest: *manifest.digest(), envelope });
-    let listed = listed.map_err(|error| refuse("envelope.form", &error))?.into();
-    Ok(Judged { manifest, listed, evidence_digest, valid_until })
+) -> Result<Proven, Refused> {
+    let Appraisal { policy, endorsements, seen, .. } = appraisal;
+    // A panic elsewhere leaves at worst notes of less than was authenticated.
+    let mut verifier = verifier.lock().unwrap_or_else(PoisonError::into_inner);
+    let proven = seen.with(|memory| {
+        let judge = Judge {
+            policy,
+            endorsements,
+            // The instance chose them.
+            carried_by: Source::Evidence,
+            max_manifest_life: lives.max_manifest_life,
+            verifier: &mut verifier,
+            memory,
+        };
+        teegate_intake::envelope::judge(envelope, asked, judge, now)
+    })?;
+    seen.learn(proven.attested());
+    Ok(proven)
 }
 
-fn refused_by(rejection: &Rejection) -> Refused {
-    let mut checks = rejection.failed_checks();
-    if checks.is_empty() {
-        // A rejection without a failed check would be a defect of the verifier; it is a rejection all the same.
-        checks.push("verifier");
-    }
-    (checks, rejection.to_string())
+/// When the first of what it rests on ends.
+fn valid_until(proven: &Proven) -> UnixTime {
+    let not_after = UnixTime::from_seconds(proven.manifest().manifest().not_after);
+    proven.attested().valid_until().min(not_after)
+}
+
+/// What a list of instances says of one.
+fn listed(proven: &Proven) -> Result<Bytes, Box<dyn std::error::Error>> {
+    let text = proven.envelope().to_json()?;
+    let envelope: &RawValue = serde_json::from_slice(&text)?;
+    Ok(serde_json::to_vec(&Listed { manifest: *proven.manifest().digest(), envelope })?.into())
 }
 
 #[cfg(test)]

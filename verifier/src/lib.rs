@@ -15,6 +15,7 @@ mod expiry;
 mod facts;
 mod findings;
 mod hints;
+mod instances;
 mod intel;
 mod memory;
 mod platform;

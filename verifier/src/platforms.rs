@@ -2,6 +2,7 @@
 
 use crate::check::{Check, Tee};
 use crate::evidence::Evidence;
+use crate::instances;
 use crate::platform::Platform;
 use crate::policy::{self, Policy};
 use crate::report::{Attested, Rejection};
@@ -12,7 +13,6 @@ use crate::windows::Windows;
 
 /// One platform, as a row.
 pub(crate) struct Row {
-    tee: Tee,
     /// Its name in the catalogue.
     title: &'static str,
     checks: &'static [Check],
@@ -21,7 +21,7 @@ pub(crate) struct Row {
 }
 
 const fn row<P: Platform>(title: &'static str) -> Row {
-    Row { tee: P::TEE, title, checks: P::CHECKS, walk: walk::walk::<P>, windows: walk::windows::<P> }
+    Row { title, checks: P::CHECKS, walk: walk::walk::<P>, windows: walk::windows::<P> }
 }
 
 const SEV_SNP: Row = row::<SevSnp>("AMD SEV-SNP");
@@ -41,7 +41,14 @@ pub(crate) const fn of(tee: Tee) -> &'static Row {
 impl Check {
     /// Every check, in the order of the walk.
     pub fn all() -> impl Iterator<Item = Check> {
-        policy::CHECKS.iter().chain(ALL.iter().flat_map(|row| row.checks)).copied()
+        let platforms = ALL.iter().flat_map(|row| row.checks);
+        policy::CHECKS.iter().chain(platforms).chain(instances::CHECKS).copied()
+    }
+
+    /// Whether it judges what an instance sends around its evidence, and the instance itself: client and gateway do, the
+    /// verifier never sees it.
+    pub fn is_around_evidence(self) -> bool {
+        instances::CHECKS.contains(&self)
     }
 
     /// The check with this id.
@@ -55,12 +62,13 @@ impl Check {
             "# Checks\n\nEvery check that a report can show, by its stable id, in the order of the walk. Written by \
                         `teegate verify --explain all`; do not edit.\n"
                 .to_owned();
-        let platforms = ALL.iter().map(|row| (row.title, Some(row.tee)));
-        for (title, tee) in std::iter::once(("Policy", None)).chain(platforms) {
+        let platforms = ALL.iter().map(|row| (row.title, row.checks));
+        let all = std::iter::once(("Policy", policy::CHECKS)).chain(platforms);
+        for (title, checks) in all.chain([("Instances", instances::CHECKS)]) {
             text.push_str(&format!(
                 "\n## {title}\n\n| id | rejects as | rests on | establishes | source | if it fails |\n|---|---|---|---|---|---|\n"
             ));
-            for check in Check::all().filter(|check| check.tee() == tee) {
+            for check in checks {
                 text.push_str(&format!(
                     "| `{}` | {} | {} | {} | {} | {} |\n",
                     check.id(),

@@ -86,11 +86,11 @@ fn a_manifest_is_refused_outside_its_window() {
     assert!(at(AT - 60).is_ok(), "within the skew");
     assert!(at(AT + 3599).is_ok());
     for outside in [AT - 61, AT + 3600, AT + 4200] {
-        assert_refused(at(outside), Stage::Authenticate, "client.manifest-window");
+        assert_refused(at(outside), Stage::Authenticate, "manifest.window");
     }
     let mut impatient = fake.trust();
     impatient.max_manifest_life = std::time::Duration::from_secs(4199);
-    assert_refused(verify(&fake.envelope(), &impatient), Stage::Authenticate, "client.manifest-window");
+    assert_refused(verify(&fake.envelope(), &impatient), Stage::Authenticate, "manifest.window");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn other_code_and_other_hardware_are_refused() {
 fn a_policy_that_is_about_hardware_only_does_not_decide_about_sending() {
     let fake = Fake::new();
     let genuine = fake.trust_by(str::to_owned);
-    assert_refused(verify(&fake.envelope(), &genuine), Stage::Appraise, "client.bound-to");
+    assert_refused(verify(&fake.envelope(), &genuine), Stage::Appraise, "envelope.bound-to");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn evidence_under_another_label_is_refused() {
     let fake = Fake::new();
     let mut envelope = fake.envelope();
     envelope.evidence.kind = EvidenceKind::AciSnp;
-    assert_refused(verify(&envelope, &fake.trust()), Stage::Parse, "client.evidence-type");
+    assert_refused(verify(&envelope, &fake.trust()), Stage::Parse, "envelope.evidence-type");
     envelope.evidence.kind = EvidenceKind::TdxQuote;
     let refused = verify(&envelope, &fake.trust()).unwrap_err();
     assert_eq!(refused.stage, Stage::Parse, "{refused}");
@@ -139,14 +139,14 @@ fn malformed_parts_are_named() {
         &Memory::new(),
         UnixTime::from_seconds(AT),
     );
-    assert_refused(bytes, Stage::Parse, "client.envelope");
+    assert_refused(bytes, Stage::Parse, "envelope.form");
     let mut envelope = fake.envelope();
     envelope.manifest = b"{}".to_vec();
-    assert_refused(verify(&envelope, &trust), Stage::Parse, "client.manifest");
+    assert_refused(verify(&envelope, &trust), Stage::Parse, "manifest.form");
     let mut envelope = fake.envelope();
     envelope.endorsements =
         Some(Endorsements { kind: EndorsementsKind::PemCertificateChain, bytes: b"no certificate".to_vec() });
-    assert_refused(verify(&envelope, &trust), Stage::Parse, "client.endorsements");
+    assert_refused(verify(&envelope, &trust), Stage::Parse, "envelope.endorsements");
     envelope.endorsements = None;
     assert_refused(verify(&envelope, &trust), Stage::Authenticate, "snp.chain.present");
 }

@@ -219,7 +219,7 @@ async fn an_instance_without_the_model_is_refused() {
     let fake = Fake::with(|manifest| manifest.models[0].name = "another".to_owned());
     let script = Script::new(fake, []);
     let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
-    assert_eq!(refused[0].checks, ["client.model"]);
+    assert_eq!(refused[0].checks, ["manifest.model"]);
 }
 
 #[tokio::test]

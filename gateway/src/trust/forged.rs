@@ -10,8 +10,9 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use teegate_forge::snp::SnpBuilder;
+use teegate_protocol::binding;
 use teegate_protocol::binding::Exporter;
-use teegate_protocol::evidence::{Endorsements as Carried, EndorsementsKind, TeeEvidence};
+use teegate_protocol::evidence::{Endorsements as Carried, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -28,10 +29,20 @@ pub(crate) fn platform() -> SnpBuilder {
 }
 
 pub(crate) fn appraisal() -> Arc<Appraisal> {
-    let set = platform().build();
+    appraisal_with(revocations(&platform()))
+}
+
+/// The same with other endorsements of the operator's.
+pub(crate) fn appraisal_with(endorsements: Endorsements) -> Arc<Appraisal> {
+    let policy = policy(&platform().build().ark_pem, MEASUREMENT);
+    Arc::new(Appraisal { version: 1, policy, endorsements, seen: Seen::default() })
+}
+
+/// The revocation list over this platform, as an operator supplies it.
+pub(crate) fn revocations(platform: &SnpBuilder) -> Endorsements {
     let mut endorsements = Endorsements::new();
-    endorsements.add_crl(set.crl.unwrap());
-    Arc::new(Appraisal { version: 1, policy: policy(&set.ark_pem, MEASUREMENT), endorsements })
+    endorsements.add_crl(platform.build().crl.unwrap());
+    endorsements
 }
 
 /// What an enclave knows of a challenge: the nonce, where it came with one, and the exporter of its own end.

@@ -2,9 +2,12 @@
 
 use std::sync::Mutex;
 
-use teegate_protocol::binding::Exporter;
+use teegate_protocol::binding::{self, Exporter};
+use teegate_protocol::evidence::Envelope;
 
-use super::forged::{Challenge, Enclave, LIVES, appraisal, envelope, honest, platform, tls_key};
+use super::forged::{
+    Challenge, Enclave, LIVES, appraisal, appraisal_with, envelope, honest, platform, revocations, tls_key,
+};
 use super::testing::{START, Who, clock, set_wall};
 use super::*;
 use crate::breaker::BreakerLimits;
@@ -43,7 +46,7 @@ async fn a_relay_with_a_tls_key_of_its_own_gets_nothing() {
     // It shows what the genuine instance answered, down to the right nonce: but its own key is on this connection.
     let genuine = Who::new(7);
     let relay = Enclave::start(move |_, challenge| honest(&genuine, &platform(), challenge)).await;
-    assert_rejected(relay.prove().await, "channel.tls-spki");
+    assert_rejected(relay.prove().await, "channel.key");
 }
 
 #[tokio::test]
@@ -108,10 +111,7 @@ async fn a_manifest_outside_its_window_is_refused() {
 #[tokio::test]
 async fn a_proof_ends_with_its_evidence() {
     // The CRL runs out long before the manifest and the channel check do.
-    let crl = platform().crl_window(START - 3_600, Some(START + 100)).build().crl.unwrap();
-    let mut endorsements = Endorsements::new();
-    endorsements.add_crl(crl);
-    let appraisal = Arc::new(Appraisal { version: 1, policy: appraisal().policy.clone(), endorsements });
+    let appraisal = appraisal_with(revocations(&platform().crl_window(START - 3_600, Some(START + 100))));
     let lives = Lifetimes { channel_age: Duration::from_secs(3_600), ..LIVES };
     let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
     let (candidate, clock) = (enclave.candidate().await.unwrap(), clock());
@@ -141,6 +141,63 @@ async fn a_proof_ends_with_its_evidence() {
         Admission::Wait(refusal) => assert_eq!(refusal, Refusal::NoInstance),
         other => panic!("{other:?}"),
     }
+}
+
+/// The fleet of a gateway that starts with these endorsements.
+fn fleet_with(endorsements: Endorsements) -> Fleet {
+    let breaker = BreakerLimits { failures: 1, open: Duration::ZERO };
+    let policy = appraisal().policy.clone();
+    Fleet::new(&[], policy, endorsements, clock(), breaker, Arc::new(Metrics::default()))
+}
+
+#[tokio::test]
+async fn an_older_revocation_list_than_was_seen_is_refused_at_every_address_and_under_every_policy() {
+    let newer = || revocations(&platform().crl_window(START - 100, Some(START + 86_400)));
+    let older = || revocations(&platform().crl_window(START - 200, Some(START + 86_400)));
+    let one = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let another = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let (one, another) = (one.candidate().await.unwrap(), another.candidate().await.unwrap());
+    let fleet = fleet_with(newer());
+    one.prove(&fleet.appraisal(), LIVES, fleet.clock()).await.unwrap();
+
+    let policy = fleet.appraisal().policy.clone();
+    fleet.set_policy(policy.clone(), older()).await;
+    for candidate in [&one, &another] {
+        assert_rejected(candidate.prove(&fleet.appraisal(), LIVES, fleet.clock()).await, "snp.chain.rollback");
+        match candidate.epoch_evidence(&fleet.appraisal(), LIVES, fleet.clock()).await {
+            Err(Doubt::Distrust(distrust)) => assert_eq!(distrust.checks, ["snp.chain.rollback"]),
+            other => panic!("{other:?}"),
+        }
+    }
+    fleet.set_policy(policy, newer()).await;
+    another.prove(&fleet.appraisal(), LIVES, fleet.clock()).await.unwrap();
+    // The list itself is good enough for a gateway that has seen no other.
+    another.prove(&appraisal_with(older()), LIVES, fleet.clock()).await.unwrap();
+}
+
+#[tokio::test]
+async fn evidence_that_was_refused_teaches_nothing() {
+    let newer = revocations(&platform().crl_window(START - 100, Some(START + 86_400)));
+    let older = revocations(&platform().crl_window(START - 200, Some(START + 86_400)));
+    let other = Enclave::start(|who, challenge| honest(who, &platform().measurement([0; 48]), challenge)).await;
+    let good = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let (other, good) = (other.candidate().await.unwrap(), good.candidate().await.unwrap());
+    let fleet = fleet_with(newer);
+    assert_rejected(other.prove(&fleet.appraisal(), LIVES, fleet.clock()).await, "snp.guest.measurement");
+    let policy = fleet.appraisal().policy.clone();
+    fleet.set_policy(policy, older).await;
+    good.prove(&fleet.appraisal(), LIVES, fleet.clock()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_authenticated_over_a_connection_is_noted_for_it() {
+    let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let (candidate, clock) = (enclave.candidate().await.unwrap(), clock());
+    let notes = || format!("{:?}", candidate.verifier.lock().unwrap());
+    let before = notes();
+    assert_eq!(before, format!("{:?}", Verifier::new()), "nothing yet");
+    candidate.prove(&appraisal(), LIVES, &clock).await.unwrap();
+    assert_ne!(notes(), before);
 }
 
 #[tokio::test]

@@ -20,7 +20,13 @@ pub fn older_snp_evidence(report: &[u8], cert_chain: Option<&[(&str, &[u8])]>) -
 
 /// `cc_eventlog` (null) and `quote`.
 pub fn tdx_evidence(quote: &[u8]) -> String {
-    object(&[("cc_eventlog", "null".to_owned()), ("quote", string(&STANDARD.encode(quote)))])
+    tdx_evidence_with_log(quote, None)
+}
+
+/// `cc_eventlog` (the log of the boot, where the guest has one) and `quote`.
+pub fn tdx_evidence_with_log(quote: &[u8], log: Option<&[u8]>) -> String {
+    let log = nullable(log.map(|log| string(&STANDARD.encode(log))));
+    object(&[("cc_eventlog", log), ("quote", string(&STANDARD.encode(quote)))])
 }
 
 /// The same as agents wrote it from v0.10 to v0.14, with the agent's own log of what it extended, where it keeps one.

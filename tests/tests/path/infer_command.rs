@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use crate::{Stage1, assert_is_expected_answer, sample};
 
 /// Runs `teegate infer` on a file and returns exit status, standard output and standard error.
-async fn infer_command(
+pub(crate) async fn infer_command(
     stage: &Stage1,
     gateway: &str,
     policy: &str,

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod demo_command;
+mod event_log;
 mod infer_command;
 mod inference;
 mod minilm;

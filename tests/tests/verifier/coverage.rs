@@ -32,7 +32,7 @@ static ALL_CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
 });
 
 /// Checks without such a case.
-const ELSEWHERE: [(&str, &str); 4] = [
+const ELSEWHERE: [(&str, &str); 14] = [
     ("policy.profile", "profile::evidence_without_a_profile_is_refused: it is no defect of the evidence"),
     (
         "policy.bound-without-code",
@@ -43,6 +43,17 @@ const ELSEWHERE: [(&str, &str); 4] = [
         "tdx.tcb.convergence",
         "cannot fail by itself: it states the outcome that tdx.tcb.accepted then judges (tdx_policy::tcb_parts)",
     ),
+    // What an instance sends around its evidence.
+    ("envelope.form", "envelope::each_part_of_an_envelope_is_refused_by_its_check"),
+    ("envelope.endorsements", "envelope::each_part_of_an_envelope_is_refused_by_its_check"),
+    ("envelope.evidence-type", "envelope::each_part_of_an_envelope_is_refused_by_its_check"),
+    ("manifest.form", "envelope::each_part_of_an_envelope_is_refused_by_its_check"),
+    ("manifest.window", "envelope::a_manifest_counts_within_its_window"),
+    ("channel.key", "envelope::the_peer_holds_the_key_that_the_manifest_names"),
+    ("binding.report-data", "cannot fail by itself: the verifier was told to compare the same 64 bytes"),
+    ("envelope.bound-to", "envelope::a_policy_about_hardware_alone_decides_about_no_instance"),
+    ("manifest.model", "client, relay::an_instance_without_the_model_is_refused"),
+    ("identity.conflict", "gateway, fleet::tests::an_identity_under_two_tls_keys_rejects_every_party"),
 ];
 
 #[test]

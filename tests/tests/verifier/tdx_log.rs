@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use sha2::{Digest, Sha384};
+use teegate_forge::tdx::event_log::{self, BOOT, Event, NO_ACTION, SEPARATOR, encode};
 use teegate_intake::{endorsements, evidence};
 use teegate_measurements::GENUINE;
 use teegate_protocol::evidence::{Envelope, EvidenceKind, TeeEvidence};
@@ -16,40 +17,6 @@ use crate::subject::{Subject, good, tdx};
 
 cases! { replay form absence }
 
-/// One record: register (1 is RTMR0), type, the byte that fills its digest.
-#[derive(Clone, Copy)]
-struct Event(u32, u32, u8);
-
-const SEPARATOR: u32 = 4;
-const NO_ACTION: u32 = 3;
-
-/// A boot that extends every register, and writes two records that extend none.
-const BOOT: [Event; 8] = [
-    Event(1, 0x8000_000B, 1),
-    Event(1, 0x8000_0001, 2),
-    Event(0, SEPARATOR, 3),
-    Event(2, 0x8000_0003, 4),
-    Event(2, NO_ACTION, 5),
-    Event(3, 0xD, 6),
-    Event(3, 0xD, 7),
-    Event(4, 6, 8),
-];
-
-const HEADER: &[u8; 65] = b"\x01\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x21\0\0\0\
-    Spec ID Event03\0\0\0\0\0\x00\x02\x00\x02\x01\0\0\0\x0c\0\x30\0\0";
-
-fn encode(events: &[Event]) -> Vec<u8> {
-    let mut log = HEADER.to_vec();
-    for Event(register, kind, digest) in events {
-        log.extend([*register, *kind, 1].map(u32::to_le_bytes).concat());
-        log.extend([0x0C, 0]);
-        log.extend([*digest; 48]);
-        log.extend([4, 0, 0, 0]);
-        log.extend(b"data");
-    }
-    log
-}
-
 /// The registers after these events, by another implementation of SHA-384 than the verifier's.
 fn registers(events: &[Event]) -> [[u8; 48]; 4] {
     [1, 2, 3, 4].map(|own| {
@@ -58,6 +25,11 @@ fn registers(events: &[Event]) -> [[u8; 48]; 4] {
             Sha384::new().chain_update(value).chain_update([*digest; 48]).finalize().into()
         })
     })
+}
+
+#[test]
+fn the_forged_guest_has_the_registers_of_its_boot() {
+    assert_eq!(event_log::registers(&BOOT), registers(&BOOT));
 }
 
 /// A TD whose registers are these, under a policy that expects them and requires a log.

@@ -64,13 +64,24 @@ impl OwnedEvidence {
     /// them first, where what came along should count.
     #[must_use]
     pub fn as_evidence<'a>(&'a self, endorsements: &'a Endorsements) -> Evidence<'a> {
-        match self.tee {
-            Tee::SevSnp => Evidence::sev_snp(&self.bytes, endorsements),
-            Tee::Tdx => match &self.event_log {
-                Some(log) => Evidence::tdx(&self.bytes, endorsements).with_event_log(log),
-                None => Evidence::tdx(&self.bytes, endorsements),
-            },
-        }
+        of(self.tee, &self.bytes, self.event_log.as_deref(), endorsements)
+    }
+}
+
+/// Evidence of `tee`, with the log of its boot where there is one.
+pub(crate) fn of<'a>(
+    tee: Tee,
+    bytes: &'a [u8],
+    event_log: Option<&'a [u8]>,
+    endorsements: &'a Endorsements,
+) -> Evidence<'a> {
+    let evidence = match tee {
+        Tee::SevSnp => Evidence::sev_snp(bytes, endorsements),
+        Tee::Tdx => Evidence::tdx(bytes, endorsements),
+    };
+    match event_log {
+        Some(log) => evidence.with_event_log(log),
+        None => evidence,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Turns what people have into [`Evidence`](teegate_verifier::Evidence) and [`Endorsements`](teegate_verifier::Endorsements):
 //! files, folders, envelopes, hexadecimal and base64 text, each recognised by its content and never by its name.
 //!
-//! Nothing is decided here. What is recognised is handed on byte for byte; whether to believe it is the verifier's question.
+//! And [`envelope`] is the one judgement of what an instance sends, for client and gateway alike.
+//!
+//! Nothing else is decided here. What is recognised is handed on byte for byte; whether to believe it is the verifier's question.
 //! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
@@ -13,6 +15,7 @@ mod coco;
 mod der;
 mod encoded;
 pub mod endorsements;
+pub mod envelope;
 mod error;
 pub mod evidence;
 mod files;

@@ -1,7 +1,7 @@
 //! Conceptual message wrappers in JSON (CMW, RFC 9999): teegate's own envelope, a collection, and a single record of evidence.
 //!
 //! The manifest and the nonce of an envelope are not looked at here. What ties them to the evidence is the report data, and
-//! that is for whoever asked for the evidence to compare.
+//! that is for whoever asked for the evidence to compare: [`crate::envelope`] does, for client and gateway.
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
@@ -85,14 +85,19 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 /// Bit 2 of the conceptual message indicator.
 pub(crate) const EVIDENCE_INDICATOR: u64 = 1 << 2;
 
-pub(crate) fn tee_of(kind: EvidenceKind) -> Result<Tee, Defect> {
+/// The platform whose evidence this is; `None` where this release does not verify it.
+pub(crate) fn verified_tee(kind: EvidenceKind) -> Option<Tee> {
     match kind {
-        EvidenceKind::SnpReport => Ok(Tee::SevSnp),
-        EvidenceKind::TdxQuote => Ok(Tee::Tdx),
-        EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm | EvidenceKind::AciSnp => {
-            Err(unrecognised(format!("evidence of type `{}`, which this release does not verify", kind.media_type())))
-        }
+        EvidenceKind::SnpReport => Some(Tee::SevSnp),
+        EvidenceKind::TdxQuote => Some(Tee::Tdx),
+        EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm | EvidenceKind::AciSnp => None,
     }
+}
+
+pub(crate) fn tee_of(kind: EvidenceKind) -> Result<Tee, Defect> {
+    verified_tee(kind).ok_or_else(|| {
+        unrecognised(format!("evidence of type `{}`, which this release does not verify", kind.media_type()))
+    })
 }
 
 pub(crate) fn unrecognised(found: impl Into<String>) -> Defect {

@@ -14,6 +14,8 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
   --product NAME        snp: milan, genoa (default), siena or turin
   --measurement HEX     launch measurement (MEASUREMENT or MRTD), 48 bytes
   --debug               a debug guest
+  --event-log WHICH     tdx: a guest that booted by a log which it hands out with its evidence: own, none (it keeps it back) or
+                        another (that of another boot). Without the option: a guest of which there is no log
   --no-cert-chain       snp: evidence without certificates, as from a host that provides none
   --services ADDRESS    loopback address and port to serve this device's vendor on as well: its key service (KDS) and THIM, or
                         its provisioning service (PCS); port 0: any. The first line names it as `services`
@@ -21,6 +23,14 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
   --fail-after N        answer 500 after N pieces of evidence
   --fail-when FILE      answer 500 while FILE exists
   --hold-when FILE      answer only once FILE does not exist";
+
+/// What a guest with a log of its boot hands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventLog {
+    Own,
+    None,
+    Another,
+}
 
 /// Which hardware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +47,7 @@ pub(crate) struct Args {
     pub(crate) product: Product,
     pub(crate) measurement: Option<[u8; 48]>,
     pub(crate) debug: bool,
+    pub(crate) event_log: Option<EventLog>,
     pub(crate) cert_chain: bool,
     pub(crate) services: Option<SocketAddr>,
     pub(crate) replay: bool,
@@ -54,6 +65,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
         product: Product::Genoa,
         measurement: None,
         debug: false,
+        event_log: None,
         cert_chain: true,
         services: None,
         replay: false,
@@ -70,6 +82,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
             "--product" => args.product = product(&value()?)?,
             "--measurement" => args.measurement = Some(measurement(&value()?)?),
             "--debug" => args.debug = true,
+            "--event-log" => args.event_log = Some(event_log(&value()?)?),
             "--no-cert-chain" => args.cert_chain = false,
             "--services" => args.services = Some(address(&word, &value()?)?),
             "--replay" => args.replay = true,
@@ -102,6 +115,15 @@ fn tee_of(text: &str) -> Result<Tee, String> {
         "snp" => Ok(Tee::Snp),
         "tdx" => Ok(Tee::Tdx),
         other => Err(format!("--tee: `{other}` is neither snp nor tdx")),
+    }
+}
+
+fn event_log(text: &str) -> Result<EventLog, String> {
+    match text {
+        "own" => Ok(EventLog::Own),
+        "none" => Ok(EventLog::None),
+        "another" => Ok(EventLog::Another),
+        other => Err(format!("--event-log: `{other}` is not own, none or another")),
     }
 }
 

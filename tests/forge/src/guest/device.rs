@@ -7,15 +7,16 @@ use serde_json::json;
 use teegate_forge as forge;
 use teegate_forge::services::Route;
 use teegate_forge::snp::{Product, SnpBuilder, SnpSet};
+use teegate_forge::tdx::event_log::{BOOT, encode, registers};
 use teegate_forge::tdx::{TdxBuilder, TdxSet};
 
-use crate::args::{Args, Tee};
+use crate::args::{Args, EventLog, Tee};
 
 /// One device; its certificates are made once, a report or quote at every request.
 #[expect(clippy::large_enum_variant, reason = "there is one device in the process")]
 pub(crate) enum Device {
     Snp { builder: SnpBuilder, set: SnpSet, product: Product, cert_chain: bool, at: u64 },
-    Tdx { builder: TdxBuilder, set: TdxSet, at: u64 },
+    Tdx { builder: TdxBuilder, set: TdxSet, log: Option<Vec<u8>>, at: u64 },
 }
 
 impl Device {
@@ -41,8 +42,17 @@ impl Device {
                 if args.debug {
                     builder = builder.debug();
                 }
+                if args.event_log.is_some() {
+                    let registers = registers(&BOOT);
+                    builder = (0..4).fold(builder, |builder, number| builder.rtmr(number, registers[number]));
+                }
+                let log = match args.event_log {
+                    None | Some(EventLog::None) => None,
+                    Some(EventLog::Own) => Some(encode(&BOOT)),
+                    Some(EventLog::Another) => Some(encode(&BOOT[1..])),
+                };
                 let set = builder.build();
-                Self::Tdx { builder, set, at }
+                Self::Tdx { builder, set, log, at }
             }
         }
     }
@@ -62,9 +72,9 @@ impl Device {
                 let set = SnpSet { report, ..set.clone() };
                 if *cert_chain { set.coco_evidence() } else { set.coco_evidence_without_chain() }
             }
-            Self::Tdx { builder, set, .. } => {
+            Self::Tdx { builder, set, log, .. } => {
                 let quote = builder.clone().report_data(report_data).quote_under(set);
-                forge::coco::tdx_evidence(&quote)
+                forge::coco::tdx_evidence_with_log(&quote, log.as_deref())
             }
         }
     }

@@ -4,6 +4,7 @@ mod build;
 mod builder;
 mod collateral;
 mod endorsements;
+pub mod event_log;
 mod pki;
 mod qe_report;
 mod quote;
