@@ -45,7 +45,8 @@ impl Default for Memo {
 
 impl fmt::Debug for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Memo")
+        let held = |part: &Mutex<Part>| part.lock().unwrap_or_else(PoisonError::into_inner).signers.len();
+        write!(f, "Memo({} statements)", self.parts.iter().map(held).sum::<usize>())
     }
 }
 
@@ -89,6 +90,11 @@ pub(crate) struct Generations<T> {
 impl<T> Generations<T> {
     pub(crate) fn new(most: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), most }
+    }
+
+    /// How much is held.
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
     }
 
     pub(crate) fn get(&mut self, name: &Digest) -> Option<&T> {
