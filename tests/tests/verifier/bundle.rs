@@ -106,7 +106,7 @@ fn no_changed_byte_of_a_bundle_is_read_but_in_the_white_space_around_it() {
     let text = bundle_of(&good(Tee::SevSnp)).to_text().unwrap();
     let mut survivors = Vec::new();
     // From the end, so that a sample has the line end in it.
-    for position in (0..text.len()).rev().step_by(size::step(7)) {
+    for position in (0..text.len()).rev().step_by(size::step(29)) {
         for flip in [0x01, 0x20, 0x80] {
             let mut changed = text.clone().into_bytes();
             changed[position] ^= flip;
@@ -117,7 +117,7 @@ fn no_changed_byte_of_a_bundle_is_read_but_in_the_white_space_around_it() {
     }
     // The last line end as a vertical tab.
     assert_eq!(survivors, [(text.len() - 1, 0x0B)]);
-    for length in (0..text.len() - 1).rev().step_by(size::step(7)) {
+    for length in (0..text.len() - 1).rev().step_by(size::step(29)) {
         assert!(Bundle::parse(&text.as_bytes()[..length]).is_err(), "{length}");
     }
     assert!(Bundle::parse(text.trim_end().as_bytes()).is_ok(), "the twin, without its last line end");
