@@ -6,8 +6,8 @@
 #   ci/mutants.sh memo      those whose name holds this
 #   ci/mutants.sh --list    only whether each place is still where mutants.toml says
 #
-# Works in a copy of the tree under target/mutants, in which all of them are compiled once, each behind a switch. Takes some
-# twenty minutes on two processors: five to compile, a few seconds for each mutant; and 6 GB. Needs Python 3.11, and
+# Works in a copy of the tree under target/mutants, in which all of them are compiled once, each behind a switch. Takes a
+# quarter of an hour on two processors, five minutes of it to compile; and 6 GB. Needs Python 3.11, and
 # what the tests need: ci/onnxruntime.sh has to have run, or those of the enclave-app show nothing. A test that hangs is
 # ended after two minutes, which counts as noticed and is said.
 #
