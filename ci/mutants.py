@@ -6,11 +6,15 @@ that should keep its rule are run. A mutant that no test notices survives.
 """
 
 import argparse
+import json
 import os
 import pathlib
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 
@@ -47,48 +51,41 @@ def main():
         return
 
     chosen = [mutant for mutant in mutants if not arguments.names or any(name in mutant["name"] for name in arguments.names)]
+    if not chosen:
+        sys.exit("no mutant has such a name")
     work = root / "target/mutants"
     tree, switch = work / "main", work / "switch"
-    copy(root, tree)
     (work / "shared").unlink(missing_ok=True)
+    switch.unlink(missing_ok=True)
+    copy(root, tree, planted(root, mutants, switch))
     if (root.parent / "shared").is_dir():
         (work / "shared").symlink_to(root.parent / "shared")
-    switch.unlink(missing_ok=True)
-    for file in sorted({mutant["file"] for mutant in mutants}):
-        plant(tree, file, [mutant for mutant in mutants if mutant["file"] == file], switch)
     environment = {**os.environ, "CARGO_TARGET_DIR": str(work / "target"), "RUST_BACKTRACE": "0"}
-    for name in ("RUSTFLAGS",):
-        environment.pop(name, None)
+    environment.pop("RUSTFLAGS", None)
 
-    def cargo(tests, *more, timeout=None):
-        command = ["cargo", "test", "--locked", "--quiet", *tests.split(" -- ")[0].split(), *more]
-        if " -- " in tests:
-            command += ["--", *tests.split(" -- ")[1].split()]
-        try:
-            done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            return None, "timed out"
-        return done.returncode, done.stdout + done.stderr
-
-    suites = sorted({tests for mutant in chosen for tests in mutant["tests"]})
-    print(f"building {len(suites)} test commands for {len(chosen)} mutants", flush=True)
-    for tests in suites:
-        status, output = cargo(tests)
+    tests = sorted({tests for mutant in chosen for tests in mutant["tests"]})
+    print(f"building what {len(tests)} sets of tests need, for {len(chosen)} mutants", flush=True)
+    binaries = build(tree, environment, tests)
+    for one in tests:
+        status, output = run(binaries, environment, one, 600)
         if status != 0:
-            sys.exit(f"without any mutant `cargo test {tests}` does not pass:\n{output[-4000:]}")
+            sys.exit(f"without any mutant `cargo test {one}` does not pass:\n{output[-4000:]}")
+        if not any(int(count) for count in re.findall(r"(\d+) passed", output)):
+            sys.exit(f"`cargo test {one}` runs no test")
 
-    survived, killed = [], 0
+    survived, hung, killed = [], 0, 0
     for mutant in chosen:
         switch.write_text(str(mutant["number"]))
         begun, found = time.monotonic(), None
-        for tests in mutant["tests"]:
-            status, output = cargo(tests, timeout=mutant.get("seconds", 300))
+        for one in mutant["tests"]:
+            status, output = run(binaries, environment, one, mutant.get("seconds", 120))
             if status != 0:
-                found = failed_test(output)
+                found = failed_test(status, output)
                 break
         took = time.monotonic() - begun
         if found:
             killed += 1
+            hung += found == HUNG
             print(f"killed    {mutant['name']}  ({found}, {took:.0f} s)", flush=True)
         else:
             survived.append(mutant)
@@ -96,9 +93,57 @@ def main():
     switch.unlink(missing_ok=True)
 
     unexcused = [mutant for mutant in survived if "because" not in mutant]
-    print(f"{killed} of {len(chosen)} killed; {len(survived)} survived, {len(unexcused)} of them without a reason in mutants.toml")
+    print(f"{killed} of {len(chosen)} killed, {hung} of them by hanging; {len(survived)} survived, "
+          f"{len(unexcused)} of them without a reason in mutants.toml")
     if killed < 0.95 * len(chosen) or unexcused:
         sys.exit(1)
+
+
+def build(tree, environment, tests):
+    """The test programs that these sets of tests need, by package and target. All at once, so that each crate is compiled once."""
+    wanted = {tuple(one.split(" -- ")[0].split()[2:]) for one in tests}
+    targets = [word for target in sorted(wanted) for word in target]
+    command = ["cargo", "test", "--locked", "--no-run", "--message-format", "json-render-diagnostics", *targets]
+    done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit("the tree with the mutants in it does not compile")
+    # The end-to-end tests start these.
+    subprocess.run(["cargo", "build", "--locked", "--quiet", "--bins"], cwd=tree, env=environment, check=True)
+    binaries = {}
+    for line in done.stdout.splitlines():
+        message = json.loads(line)
+        if message["reason"] != "compiler-artifact" or not message["profile"]["test"] or not message["executable"]:
+            continue
+        folder = pathlib.Path(message["manifest_path"]).parent
+        package = tomllib.loads((folder / "Cargo.toml").read_text())["package"]["name"]
+        kind, name = message["target"]["kind"][0], message["target"]["name"]
+        target = {"lib": "--lib", "test": f"--test {name}", "bin": f"--bin {name}"}.get(kind, kind)
+        binaries[f"-p {package} {target}"] = (folder, message["executable"])
+    return binaries
+
+
+def run(binaries, environment, tests, seconds):
+    """Runs one set of tests as cargo would, and kills it with everything that it started when its time is over."""
+    program, _, filters = tests.partition(" -- ")
+    if program not in binaries:
+        sys.exit(f"no test program `{program}`; there are\n" + "\n".join(sorted(binaries)))
+    folder, executable = binaries[program]
+    with tempfile.TemporaryFile("w+") as output:
+        child = subprocess.Popen([executable, *filters.split()], cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
+                                 stderr=subprocess.STDOUT, start_new_session=True,
+                                 env={**environment, "CARGO_MANIFEST_DIR": str(folder)})
+        try:
+            status = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            child.wait()
+        output.seek(0)
+        return status, output.read()
 
 
 def misplaced(root, mutant):
@@ -109,8 +154,8 @@ def misplaced(root, mutant):
     return None if count == 1 else f"{mutant['name']}: `{mutant['old']}` stands {count} times in {mutant['file']}"
 
 
-def copy(root, tree):
-    """The files that git knows, without touching what has not changed, so that little is compiled again."""
+def copy(root, tree, planted):
+    """The files that git knows, as planted, without touching what has not changed, so that little is compiled again."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, check=True
     )
@@ -121,41 +166,51 @@ def copy(root, tree):
             path.unlink()
     for name in wanted:
         target = tree / name
+        content = planted[name].encode() if name in planted else (root / name).read_bytes()
+        if target.is_file() and target.read_bytes() == content:
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(root / name, target)
+        target.write_bytes(content)
+        shutil.copymode(root / name, target)
     if (root / ".cache").is_dir() and not (tree / ".cache").exists():
         (tree / ".cache").symlink_to(root / ".cache")
 
 
-def plant(tree, file, mutants, switch):
-    path = tree / file
-    text = path.read_text()
-    crate = path.parent
-    while not (crate / "Cargo.toml").is_file():
-        crate = crate.parent
+def planted(root, mutants, switch):
+    """The texts of the files in which mutants stand, with all of them behind their switches; and what that needs."""
+    texts = {}
+
+    def change(path, edit):
+        name = path.relative_to(root)
+        texts[name] = edit(texts[name] if name in texts else path.read_text())
+
     for mutant in mutants:
         old, new, number = mutant["old"], mutant["new"], mutant["number"]
-        if mutant.get("statement"):
-            planted = f"if crate::mutant_is_on({number}) {{ {new} }} else {{ {old} }}"
-        else:
-            planted = f"(if crate::mutant_is_on({number}) {{ {new} }} else {{ {old} }})"
-        text = text.replace(old, planted)
-    path.write_text(text)
-    for name in ("src/lib.rs", "src/main.rs"):
-        home = crate / name
-        if home.is_file() and "mutant_is_on" not in home.read_text():
-            home.write_text(home.read_text() + SWITCH.replace("@FILE@", str(switch)))
-    manifest = crate / "Cargo.toml"
-    text = manifest.read_text()
-    if "[lints]" in text:
-        manifest.write_text(text.split("[lints]")[0])
+        either = f"if crate::mutant_is_on({number}) {{ {new} }} else {{ {old} }}"
+        if old not in texts.get(pathlib.Path(mutant["file"]), (root / mutant["file"]).read_text()):
+            sys.exit(f"{mutant['name']}: a mutant before it has changed its place; put this one first")
+        change(root / mutant["file"], lambda text: text.replace(old, either if mutant.get("statement") else f"({either})"))
+        crate = (root / mutant["file"]).parent
+        while not (crate / "Cargo.toml").is_file():
+            crate = crate.parent
+        for home in (crate / "src/lib.rs", crate / "src/main.rs"):
+            if home.is_file():
+                asked = SWITCH.replace("@FILE@", str(switch))
+                change(home, lambda text: text if asked in text else PLEASES_NOBODY + text + asked)
+        change(crate / "Cargo.toml", lambda text: text.replace("[lints]\nworkspace = true\n", ""))
+    return texts
 
 
-def failed_test(output):
-    if output == "timed out":
-        return output
+# What is planted need not please the lints.
+PLEASES_NOBODY = "#![allow(warnings)]\n"
+
+HUNG = "it hung"
+
+
+def failed_test(status, output):
+    if status is None:
+        return HUNG
     names = [line.split()[1] for line in output.splitlines() if line.startswith("test ") and line.endswith("FAILED")]
-    names += [line.split(" --- ")[0] for line in output.splitlines() if line.endswith(" --- FAILED")]
     return names[0] if names else "a test program ended badly"
 
 

@@ -68,13 +68,18 @@ if [[ $lint == yes ]]; then
   step 'cargo fmt --check' cargo fmt --all --check
   step 'licences, bans and sources' ci/licences.sh
   not_run+=('advisories: "cargo deny --config ci/deny.toml check advisories" needs cargo-deny and the network')
+  if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    step 'places of the mutants' ci/mutants.sh --list
+  else
+    not_run+=('places of the mutants: python3 is older than 3.11')
+  fi
   if command -v shellcheck >/dev/null; then
     step 'shellcheck' shellcheck ci/*.sh .ci/run
   else
     not_run+=('shellcheck: it is not installed')
   fi
 else
-  not_run+=('formatting, licences, clippy: --no-lint was given')
+  not_run+=('formatting, licences, places of the mutants, clippy: --no-lint was given')
 fi
 
 say 'ONNX Runtime'

@@ -123,6 +123,7 @@ mod tests {
         let genuine = replay.reserve(A).unwrap();
         // The damaged copy came first and fails while the genuine one is being opened.
         drop(damaged);
+        assert_eq!(replay.places()[&A], Place::Reserved(1), "its place is still kept");
         assert_eq!(genuine.take(), Arrival::First);
         // And the other way round.
         let (damaged, genuine) = (replay.reserve(B).unwrap(), replay.reserve(B).unwrap());

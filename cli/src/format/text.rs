@@ -403,6 +403,22 @@ mod tests {
         assert_eq!(stripped, plain);
     }
 
+    /// Made by the forge, and accepted because the policy pins the forge's root.
+    #[test]
+    fn an_acceptance_on_roots_that_are_not_the_vendors_is_not_green() {
+        let set = teegate_forge::snp().build();
+        let text = format!("{}\n[trust_anchors]\namd = ['''{}''']\n", teegate_measurements::GENUINE, set.ark_pem);
+        let policy = Policy::parse(&text).unwrap();
+        let mut pool = Endorsements::new();
+        set.certificates().into_iter().for_each(|der| pool.add_certificate(der));
+        let now = UnixTime::from_seconds(teegate_forge::time::AT);
+        let attested = verify(&Evidence::sev_snp(&set.report, &pool), &policy, now).unwrap();
+        let text = report(attested.report(), &policy, "own.toml", &[], Style::Coloured);
+        for word in ["ACCEPTED", "NOT THE VENDORS' HARDWARE", "accepted"] {
+            assert!(text.contains(&format!("\u{1b}[33m{word}")), "{word}: {text}");
+        }
+    }
+
     #[test]
     fn a_long_value_is_cut_visibly() {
         assert_eq!(shortened(&"a".repeat(72)), "a".repeat(72));

@@ -221,6 +221,20 @@ async fn an_older_manifest_that_the_newer_does_not_name_is_past() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_receipt_key_follows_no_manifest_that_it_names() {
+    let fleet = fleet(&[1]);
+    let (wire, one, mut other) = (Wire::connect().await, Who::new(1), Who::new(1));
+    other.receipt = 2;
+    let first = one.manifest(0, None);
+    let second = other.manifest(1, Some(first.digest()));
+    for manifest in [&first, &second] {
+        fleet.accept(&address(1), wire.trusted(manifest, 1, FRESH));
+    }
+    assert_released(&fleet, second.digest());
+    assert_refused(&fleet, first.digest(), &Refusal::Reseal);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_manifest_waits_only_while_nobody_is_attested() {
     let fleet = fleet(&[1, 2]);
     let unknown = ManifestDigest([9; 32]);

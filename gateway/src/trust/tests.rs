@@ -201,6 +201,19 @@ async fn what_was_authenticated_over_a_connection_is_noted_for_it() {
 }
 
 #[tokio::test]
+async fn a_proof_ends_with_its_manifest() {
+    let lives = Lifetimes { channel_age: Duration::from_secs(1_000_000), ..LIVES };
+    let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let (candidate, clock) = (enclave.candidate().await.unwrap(), clock());
+    let proven = candidate.prove(&appraisal(), lives, &clock).await.unwrap();
+    let end = enclave.who.manifest(0, None).manifest().not_after;
+    set_wall(end - 1);
+    assert!(proven.at(&clock.now()).is_ok());
+    set_wall(end);
+    assert_eq!((proven.at(&clock.now()).map(|_| ()), proven.lasts(&clock.now())), (Err(Lapsed), Duration::ZERO));
+}
+
+#[tokio::test]
 async fn garbage_instead_of_an_envelope_is_refused() {
     let enclave = Enclave::start(|_, _| b"[]".to_vec()).await;
     assert_rejected(enclave.prove().await, "envelope.form");

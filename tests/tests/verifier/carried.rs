@@ -10,6 +10,7 @@ use teegate_forge as forge;
 use teegate_forge::keys::{Key, RsaRole};
 use teegate_forge::pem;
 use teegate_forge::services::{Misbehaviour, Route, Vendor};
+use teegate_forge::snp::SnpBuilder;
 use teegate_forge::tdx::{PckCa, Revoked, SignedJson, TdxSet};
 use teegate_forge::time::{AT, DAY, rfc3339};
 use teegate_intake::Statement;
@@ -40,7 +41,10 @@ struct Scene {
 
 impl Scene {
     fn snp() -> Self {
-        let device = forge::snp();
+        Self::snp_of(&forge::snp())
+    }
+
+    fn snp_of(device: &SnpBuilder) -> Self {
         let set = device.build();
         let old = set.crl.clone().unwrap();
         let new = device.clone().crl_window(AT - DAY, Some(AT + 360 * DAY));
@@ -305,6 +309,30 @@ fn nothing_that_comes_with_evidence_changes_what_is_asked_or_what_is_found() {
             }
         }
     }
+}
+
+/// Certificates that came along and vouch for the evidence spare a question; a list beside them changes nothing of that, even
+/// one that revokes them.
+#[test]
+fn a_list_beside_certificates_changes_no_question() {
+    let device = forge::snp();
+    let scene = Scene::snp_of(&device);
+    scene.vendor.serve(scene.states[0].clone());
+    // The trial that shows whether they vouch knows no list yet.
+    let policy = std::fs::read_to_string(scene.path("policy.toml")).unwrap();
+    scene.scratch.write("policy.toml", &policy.replace("revocation = \"required\"", "revocation = \"if-supplied\""));
+    let set = device.revoke_intermediate().build();
+    let certificates: Vec<_> = set.certificates().into_iter().map(Statement::Certificate).collect();
+    let revoking = [certificates.clone(), vec![Statement::Crl(set.crl.unwrap())]].concat();
+    let mut asked = Vec::new();
+    for carried in [Vec::new(), certificates, revoking] {
+        let container = ("certificate table", [scene.evidence.as_slice(), &table(&carried)].concat());
+        write(scene.scratch.path(), &container, &scene.evidence, &carried);
+        let (code, _, requests) = scene.verify("evidence");
+        assert_eq!(code, 0);
+        asked.push(requests.len());
+    }
+    assert_eq!(asked, [3, 1, 1]);
 }
 
 /// Where the vendor cannot be reached, what came along does not stand in for the answer: it is missing, and the report says that the

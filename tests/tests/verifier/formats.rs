@@ -10,6 +10,7 @@ use teegate_forge as forge;
 use teegate_intake::evidence;
 use teegate_measurements::GENUINE;
 use teegate_tests::harness::note;
+use teegate_tests::size;
 use teegate_verifier::{Policy, Tee, UnixTime, verify};
 
 use crate::recorded::{crate_folder, fixtures};
@@ -277,7 +278,7 @@ fn no_cut_and_no_changed_byte_of_any_form_is_more_than_an_error() {
         let mut forms = forms(tee, &good(tee).evidence);
         forms.dedup_by_key(|(form, _)| *form);
         for (_, bytes) in forms {
-            for position in (0..bytes.len()).step_by(7) {
+            for position in (0..bytes.len()).step_by(size::step(29)) {
                 let _any_outcome = evidence::recognise(&bytes[..position], None);
                 for value in [0x00, 0x0A, 0x7F, 0x80, 0xFF] {
                     let mut changed = bytes.clone();

@@ -11,6 +11,7 @@ mod bundle_command;
 mod bundle_question;
 mod carried;
 mod case;
+mod choosing;
 mod corpus;
 mod coverage;
 mod envelope;

@@ -3,9 +3,9 @@
 
 use teegate_forge::keys::{Key, RsaRole};
 use teegate_forge::time::AT;
-use teegate_verifier::{Rejection, Tee};
+use teegate_verifier::{Rejection, Source, Tee};
 
-use crate::subject::{Subject, good, snp, tdx};
+use crate::subject::{Pool, Subject, TDX_DEVICE, good, snp, tdx, tdx_set};
 
 const DAY: u64 = 86_400;
 
@@ -137,4 +137,66 @@ fn a_known_revocation_needs_no_list() {
         assert!(rejection.to_string().contains("before this release"), "{rejection}");
     }
     assert_eq!(good(Tee::SevSnp).accepted().fact("product").unwrap().to_string(), "genoa");
+}
+
+/// What the user supplied stays the user's, though the same came along with the evidence and stands first.
+#[test]
+fn the_same_bytes_from_two_sources_are_the_users() {
+    let subject = good(Tee::SevSnp);
+    let own = subject.pool.clone();
+    let both = subject.brought_by(Source::Evidence);
+    let sources = |subject: &Subject| {
+        let report = subject.accepted();
+        report.endorsements().iter().map(|line| line.source).collect::<Vec<_>>()
+    };
+    assert!(sources(&both).iter().all(|source| *source == Source::Evidence));
+    let both = both.with_pool(|pool| pool.others = own.to_endorsements());
+    assert!(sources(&both).iter().all(|source| *source == Source::Supplied));
+}
+
+/// Work on signatures has a bound for each source: what stands in the quote itself is not starved by what came with it.
+#[test]
+fn what_comes_along_starves_no_certificate_of_the_quote() {
+    let stranger = Key::p256();
+    let namesakes: Vec<_> = (0..300)
+        .map(|serial| {
+            let stranger = stranger.clone();
+            let device = TDX_DEVICE.clone().edit_pck_ca(move |ca| {
+                ca.set_serial(serial);
+                ca.signer = stranger.clone();
+            });
+            device.build().pck_ca
+        })
+        .collect();
+    for source in [Source::Evidence, Source::Supplied] {
+        let others = Pool { source, certificates: namesakes.clone(), ..Pool::default() };
+        let subject = good(Tee::Tdx).with_pool(|pool| {
+            pool.source = Source::Fetched;
+            pool.others = others.to_endorsements();
+        });
+        subject.accepted();
+    }
+}
+
+/// The bound counts signatures that hold as well: whoever supplies hundreds of other platforms' certificates has spent it.
+#[test]
+fn good_signatures_are_counted_too() {
+    let set = TDX_DEVICE.clone().certification_data_3().build();
+    let chain = set.pck_chain();
+    let subject = tdx_set(set).with_pool(|pool| pool.certificates.extend(chain[..2].to_vec()));
+    let others: Vec<_> = (0..300)
+        .map(|number| {
+            let device = TDX_DEVICE.clone().with_keys(|keys| keys.pck = Key::p256()).edit_pck(move |pck| {
+                pck.set_serial(1_000 + number);
+                pck.not_after += DAY;
+            });
+            device.build().pck
+        })
+        .collect();
+    let with = |count: usize| {
+        let others = others[..count].to_vec();
+        subject.clone().with_pool(|pool| pool.certificates.extend(others))
+    };
+    with(100).accepted();
+    refused_by(&with(300), "tdx.chain.revocation");
 }

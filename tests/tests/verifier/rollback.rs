@@ -208,6 +208,20 @@ fn a_memory_that_is_full_makes_room() {
     Subject { memory: Some(memory), ..newcomer }.accepted();
 }
 
+/// Which platform makes room is told by when it was seen last, and not by when it was seen first.
+#[test]
+fn a_platform_that_is_seen_again_is_seen_later() {
+    let seen_at = |times: &[u64]| {
+        let mut memory = Memory::new();
+        times.iter().for_each(|at| memory.remember(good(Tee::SevSnp).at(*at).judge().unwrap().seen()));
+        let json = serde_json::to_value(&memory).unwrap();
+        json["platforms"].as_object().unwrap().values().map(|shown| shown["seen"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen_at(&[AT]), [AT]);
+    assert_eq!(seen_at(&[AT, AT + DAY]), [AT + DAY]);
+    assert_eq!(seen_at(&[AT + DAY, AT]), [AT + DAY]);
+}
+
 /// Intel serves an early evaluation and a standard one. Whoever brings the early one along with its evidence does not lock
 /// the relying party out of the standard one, and neither does a relying party that once took both.
 #[test]
@@ -231,6 +245,16 @@ fn a_strangers_evaluation_does_not_move_the_memory() {
         pool.qe_identities.extend(standard.pool.qe_identities.clone());
     });
     standard.clone().after(&both).accepted();
+    let refused = old.clone().after(&both).rejected();
+    assert_eq!(refused.failed_checks(), ["tdx.collateral.rollback"], "{refused}");
+    // What holds only later lowers nothing.
+    let (from, until) = (AT + 5 * DAY, AT + 35 * DAY);
+    let later =
+        tdx(move |device| device.evaluation_number(18).tcb_info_window(from, until).qe_identity_window(from, until));
+    let both = standard.with_pool(|pool| {
+        pool.tcb_infos.extend(later.pool.tcb_infos);
+        pool.qe_identities.extend(later.pool.qe_identities);
+    });
     let refused = old.after(&both).rejected();
     assert_eq!(refused.failed_checks(), ["tdx.collateral.rollback"], "{refused}");
     // A list is learned whoever brought it.

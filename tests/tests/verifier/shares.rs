@@ -2,11 +2,11 @@
 //! kind, and what of the user's was not looked at is refused instead of passed over.
 
 use teegate_forge::keys::{Key, RsaRole};
-use teegate_forge::tdx::Revoked;
+use teegate_forge::tdx::{Revoked, SignedJson};
 use teegate_forge::time::{AT, DAY};
 use teegate_verifier::Source;
 
-use crate::subject::{Pool, SNP_DEVICE, Subject, TDX_DEVICE, snp, tdx_set};
+use crate::subject::{Pool, SNP_DEVICE, Subject, TDX_DEVICE, snp, tdx, tdx_set};
 
 #[track_caller]
 fn refused(what: &str, subject: &Subject, check: &str, word: &str) {
@@ -210,4 +210,27 @@ fn a_strangers_useless_list_where_none_is_needed_changes_nothing() {
 /// Everything that an accepted verdict says.
 fn said(subject: &Subject) -> serde_json::Value {
     serde_json::to_value(subject.accepted()).unwrap()
+}
+
+/// The user's newest text says that the platform is revoked; junk of the user's own stands before it. What the evidence brings
+/// along does not decide in its place.
+#[test]
+fn junk_texts_leave_no_text_of_the_users_unread() {
+    let revoked = tdx(|device| device.platform_status("Revoked"));
+    let old = tdx(|device| device.tcb_info_window(AT - 8 * DAY, AT + 20 * DAY).evaluation_number(19));
+    for (count, check, word) in [(8_u32, "tdx.tcb.accepted", "Revoked"), (128, "tdx.collateral.signer", "more texts")] {
+        let subject = revoked.clone().with_pool(|pool| {
+            let junk = (0..count).map(|n| {
+                let set = tdx(move |device| device.evaluation_number(100 + n));
+                SignedJson { signature: [1; 64], ..set.pool.tcb_infos[0].clone() }
+            });
+            pool.tcb_infos.extend(junk.collect::<Vec<_>>());
+        });
+        refused(&format!("{count} texts"), &subject, check, word);
+        let both = subject.with_pool(|pool| {
+            let texts = Pool { source: Source::Evidence, tcb_infos: old.pool.tcb_infos.clone(), ..Pool::default() };
+            pool.others = texts.to_endorsements();
+        });
+        refused(&format!("{count} texts, and the evidence's"), &both, check, word);
+    }
 }

@@ -106,6 +106,26 @@ fn an_unsigned_or_expired_evaluation_is_no_outlook() {
     assert_eq!(outlook(&with_another(own + 2, AT + DAY).accepted()).len(), 2);
 }
 
+/// A TCB info of another PCE is another platform's: it says nothing of this one, and ends no verdict about it.
+#[test]
+fn another_platforms_evaluation_is_no_outlook() {
+    let (own, until) = (own(), good(Tee::Tdx).accepted().valid_until());
+    let other = |pce_id: Option<[u8; 2]>| {
+        let text = tdx(move |device| {
+            let device = device.tcb_info_window(AT + DAY, AT + 30 * DAY).platform_status("OutOfDate");
+            device.edit_tcb_info(move |info| {
+                info.evaluation_number = own + 2;
+                info.pce_id = pce_id.map_or_else(|| info.pce_id.clone(), |other| other.to_vec());
+            })
+        });
+        good(Tee::Tdx).with_pool(|pool| pool.tcb_infos.extend(text.pool.tcb_infos)).accepted()
+    };
+    let (foreign, same) = (other(Some([9, 9])), other(None));
+    assert_eq!((outlook(&foreign).len(), foreign.valid_until()), (0, until));
+    assert_eq!(outlook(&same).len(), 2);
+    assert!(same.valid_until() < until);
+}
+
 /// A recorded quote under the collateral of several years: at the time of the oldest, what Intel said later is foreseen.
 #[test]
 fn recorded_collateral_foresees_what_intel_said_later() {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use teegate_forge::tdx::{Revoked, TdxBuilder};
+use teegate_forge::tdx::{IsvLevel, Revoked, TdxBuilder};
 use teegate_forge::time::{AT, DAY, YEAR, rfc3339};
 use teegate_verifier::{Tee, UnixTime};
 
-use crate::subject::{SNP_DEVICE, Subject, good, snp, tdx};
+use crate::subject::{SNP_DEVICE, Subject, TDX_DEVICE, good, snp, tdx};
 use crate::tdx_outlook::with_another;
 
 /// Every time at which anything begins or ends that the pool holds, and one second on either side.
@@ -211,4 +211,95 @@ fn a_revocation_in_hand_counts_whatever_its_dates() {
     good(Tee::SevSnp).after(&both).accepted();
     let seen = both.accepted().fact("crl_this_update").cloned();
     assert_eq!(seen, good(Tee::SevSnp).accepted().fact("crl_this_update").cloned());
+}
+
+/// A good TDX subject, or one like it, with the texts of this device as well.
+fn with_texts_of(subject: Subject, device: TdxBuilder) -> Subject {
+    let set = device.build();
+    subject.with_pool(|pool| {
+        pool.tcb_infos.push(set.tcb_info);
+        pool.qe_identities.push(set.qe_identity);
+    })
+}
+
+/// The texts of an evaluation that hold from one time to another.
+fn texts(device: TdxBuilder, evaluation: u32, from: u64, until: u64) -> TdxBuilder {
+    device.evaluation_number(evaluation).tcb_info_window(from, until).qe_identity_window(from, until)
+}
+
+/// Whatever the texts to come will refuse for, the verdict ends when they begin.
+#[test]
+fn every_reason_to_refuse_later_ends_it() {
+    let from = AT + 5 * DAY;
+    let coming = |device: TdxBuilder| texts(device, 22, from, from + 30 * DAY);
+    let running = |status: &'static str| {
+        TDX_DEVICE.clone().version_5(3).tee_tcb_svn2(5, 1, 4).edit_tcb_info(move |info| {
+            let levels = &mut info.module_identities.as_mut().unwrap()[0].levels;
+            levels.push(IsvLevel::new(5, levels[0].date, status));
+        })
+    };
+    let under_two = tdx(|_| running("UpToDate")).under("tcb_status", "\"unchecked\"");
+    let own = || TDX_DEVICE.clone();
+    let others_module = own().edit_tcb_info(|info| {
+        let identities = info.module_identities.iter_mut().flatten().map(|identity| &mut identity.signer);
+        info.module.iter_mut().chain(identities).for_each(|signer| signer.mrsigner = vec![7; 48]);
+    });
+    let good = good(Tee::Tdx);
+    for (what, subject, device, refused) in [
+        ("another quoting enclave", &good, own().edit_qe_identity(|qe| qe.mrsigner = vec![7; 32]), true),
+        ("another module", &good, others_module, true),
+        ("a quoting enclave that needs configuration", &good, own().qe_status("ConfigurationNeeded"), true),
+        ("the running module is revoked", &under_two, running("Revoked"), true),
+        ("nothing", &good, own(), false),
+        ("nothing, under two modules", &under_two, running("UpToDate"), false),
+    ] {
+        let subject = with_texts_of(subject.clone(), coming(device));
+        let until = subject.accepted().valid_until().unwrap().seconds();
+        assert_eq!(until == from, refused, "{what}: {until}");
+        assert_eq!(subject.at(from).judge().is_err(), refused, "{what}");
+    }
+}
+
+/// A text ends, and so does a grace: what decides after it may refuse.
+#[test]
+fn what_ends_later_ends_it_too() {
+    let end = AT + 10 * DAY;
+    let waits = texts(TDX_DEVICE.clone().platform_status("OutOfDate"), 21, AT + 2 * DAY, AT + 40 * DAY);
+    let covers = texts(TDX_DEVICE.clone(), 22, AT + DAY, end);
+    let covered = with_texts_of(with_texts_of(good(Tee::Tdx), waits), covers);
+    holds_as_long_as_it_says("a text that covers another", &covered, &[end], true);
+    assert_eq!(covered.accepted().valid_until().unwrap().seconds(), end);
+
+    let old = TDX_DEVICE.clone().edit_tcb_info(|info| {
+        for level in &mut info.levels {
+            "OutOfDate".clone_into(&mut level.status);
+            level.date = AT - 300 * DAY;
+        }
+    });
+    let graced = with_texts_of(good(Tee::Tdx), texts(old, 22, AT + DAY, AT + 40 * DAY));
+    let graced = graced.under("out_of_date_grace", "{ days = 310 }");
+    holds_as_long_as_it_says("a grace to come", &graced, &[end], true);
+    assert_eq!(graced.accepted().valid_until().unwrap().seconds(), end);
+}
+
+/// The age that a policy allows ends it, and of several lists the one that holds longest counts.
+#[test]
+fn ages_end_it_and_the_list_that_holds_longest_counts() {
+    let list = |from: u64, until: u64| snp(move |device| device.crl_window(from, Some(until)));
+    let aged = list(AT - DAY, AT + 300 * DAY).under("max_collateral_age", "{ days = 30 }");
+    holds_as_long_as_it_says("the age of AMD's list", &aged, &[], true);
+    assert_eq!(aged.accepted().valid_until().unwrap().seconds(), AT + 29 * DAY);
+
+    let aged = tdx(|device| {
+        let device = device.tcb_info_window(AT - DAY, AT + 60 * DAY).qe_identity_window(AT - 60, AT + 60 * DAY);
+        device.edit_pck_crl(|crl| (crl.this_update, crl.next_update) = (AT - 60, Some(AT + 60 * DAY)))
+    });
+    let aged = aged.under("max_collateral_age", "{ days = 14 }");
+    holds_as_long_as_it_says("the age of the TCB info", &aged, &[], true);
+    assert_eq!(aged.accepted().valid_until().unwrap().seconds(), AT + 13 * DAY);
+
+    let short = list(AT - DAY, AT + 5 * DAY);
+    let both = short.with_pool(|pool| pool.crls.extend(list(AT - 20 * DAY, AT + 100 * DAY).pool.crls));
+    holds_as_long_as_it_says("two lists", &both, &[], true);
+    assert_eq!(both.accepted().valid_until().unwrap().seconds(), AT + 100 * DAY);
 }
