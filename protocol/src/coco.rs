@@ -4,15 +4,18 @@
 //! An enclave receives it from the guest API, and a verifier finds it in files; both want the bytes that the processor signed, so
 //! the reading is here, once. Unknown and missing members are refused.
 
+mod chain;
+mod error;
 mod snp;
 mod words;
-
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+pub use chain::{Chain, ChainKind};
+pub use error::CocoError;
 
 use crate::evidence::EvidenceKind;
 use words::not_json;
@@ -29,41 +32,6 @@ pub struct CocoEvidence {
     /// The event log of the boot as sent: base64, not decoded.
     pub event_log_base64: Option<String>,
 }
-
-/// Entries of a certificate chain, each with what it is said to be.
-pub type Chain = Vec<(ChainKind, Vec<u8>)>;
-
-/// What an entry of the chain is said to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChainKind {
-    /// A certificate.
-    Certificate,
-    /// A revocation list.
-    Crl,
-}
-
-/// The text is not what the agent writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CocoError {
-    /// Where in it.
-    pub place: String,
-    /// What was expected there.
-    pub expected: &'static str,
-}
-
-impl CocoError {
-    fn new(place: impl Into<String>, expected: &'static str) -> Self {
-        Self { place: place.into(), expected }
-    }
-}
-
-impl fmt::Display for CocoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is malformed, expected {}", self.place, self.expected)
-    }
-}
-
-impl std::error::Error for CocoError {}
 
 impl CocoEvidence {
     /// Reads the agent's JSON. The caller bounds its length.

@@ -56,7 +56,7 @@ macro_rules! hex_bytes {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::NotFixedBytes;
+            type Err = $crate::fixed::NotFixedBytes;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 $crate::fixed::parse_hex(text).map(Self)

@@ -18,10 +18,7 @@ use std::time::Duration;
 
 mod error;
 
-pub use error::ManifestError;
-
-/// The version that this crate reads and writes.
-pub const VERSION: u64 = 1;
+pub use error::{ManifestError, VERSION};
 
 hex_bytes! {
     /// Name of a manifest: `SHA-256("teegate/1 manifest" || 0x00 || exact bytes)`, the first half of the [binding](crate::binding).

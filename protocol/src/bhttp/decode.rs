@@ -3,21 +3,42 @@
 //! A message may end after any whole section, and what is missing is empty (section 3.8). So each section asks first whether the input is at its
 //! end; inside a section the end of the input is an error.
 
+use super::error::BhttpError;
 use super::fields::{Budget, Field, Fields};
-use super::{
-    BhttpError, INDETERMINATE_LENGTH_REQUEST, INDETERMINATE_LENGTH_RESPONSE, Informational, KNOWN_LENGTH_REQUEST,
+use super::message::{
+    INDETERMINATE_LENGTH_REQUEST, INDETERMINATE_LENGTH_RESPONSE, Informational, KNOWN_LENGTH_REQUEST,
     KNOWN_LENGTH_RESPONSE, Request, Response,
 };
 use crate::limits;
 
-pub(super) fn request(bytes: &[u8], max_bytes: usize) -> Result<Request, BhttpError> {
+impl Request {
+    /// Reads a request. `max_bytes` bounds the message with its padding, and with it the content.
+    pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<Self, BhttpError> {
+        request(bytes, max_bytes)
+    }
+
+    /// Reads a request as [`Request::decode`] does, and leaves its content where it lies: [`ContentPlace::gather`] makes a
+    /// buffer of the content out of the buffer of the message.
+    pub fn decode_head(bytes: &[u8], max_bytes: usize) -> Result<(Self, ContentPlace), BhttpError> {
+        request_head(bytes, max_bytes)
+    }
+}
+
+impl Response {
+    /// Reads a response. `max_bytes` bounds the message with its padding, and with it the content.
+    pub fn decode(bytes: &[u8], max_bytes: usize) -> Result<Self, BhttpError> {
+        response(bytes, max_bytes)
+    }
+}
+
+fn request(bytes: &[u8], max_bytes: usize) -> Result<Request, BhttpError> {
     let (mut request, place) = request_head(bytes, max_bytes)?;
     place.chunks(bytes).for_each(|chunk| request.content.extend_from_slice(chunk));
     Ok(request)
 }
 
 /// Everything but the content, and where that lies.
-pub(super) fn request_head(bytes: &[u8], max_bytes: usize) -> Result<(Request, ContentPlace), BhttpError> {
+fn request_head(bytes: &[u8], max_bytes: usize) -> Result<(Request, ContentPlace), BhttpError> {
     let (mut reader, framing) = Reader::start(bytes, max_bytes, KNOWN_LENGTH_REQUEST, INDETERMINATE_LENGTH_REQUEST)?;
     let mut request = Request {
         method: reader.control_data("method")?,
@@ -82,7 +103,7 @@ impl ContentPlace {
     }
 }
 
-pub(super) fn response(bytes: &[u8], max_bytes: usize) -> Result<Response, BhttpError> {
+fn response(bytes: &[u8], max_bytes: usize) -> Result<Response, BhttpError> {
     let (mut reader, framing) = Reader::start(bytes, max_bytes, KNOWN_LENGTH_RESPONSE, INDETERMINATE_LENGTH_RESPONSE)?;
     let mut informational = Vec::new();
     let status = loop {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-use super::BhttpError;
+use super::error::BhttpError;
 use crate::limits;
 
 /// The fields of one section, in their order.

@@ -1,6 +1,8 @@
 //! The examples of RFC 9292 section 5, the bounds, and everything that has to be refused.
 
+use super::message::*;
 use super::*;
+use crate::limits;
 
 /// The request of section 5.1, known-length.
 const KNOWN_REQUEST: &str = concat!(

@@ -12,8 +12,9 @@ mod raw;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
+use super::chain::{Chain, ChainKind};
+use super::error::CocoError;
 use super::words::not_json;
-use super::{Chain, ChainKind, CocoError};
 
 /// Length of a report.
 const REPORT_BYTES: usize = 0x4A0;

@@ -1,7 +1,7 @@
 //! What `serde` says of JSON that does not fit, as far as it may be repeated: it quotes names and values, and those are as long as
 //! whoever wrote them wants.
 
-use super::CocoError;
+use super::error::CocoError;
 use crate::words::Shown;
 
 /// The answer is not the JSON that was expected, with the place and, in short, why.

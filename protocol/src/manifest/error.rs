@@ -1,11 +1,13 @@
 //! Why a manifest was refused.
 
-use super::VERSION;
 use crate::json::JsonError;
 use crate::limits;
 use crate::ohttp::config::ConfigError;
 use crate::words::Shown;
 use std::fmt;
+
+/// The version that this crate reads and writes.
+pub const VERSION: u64 = 1;
 
 /// Why a manifest was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

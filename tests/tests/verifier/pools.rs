@@ -198,5 +198,5 @@ fn good_signatures_are_counted_too() {
         subject.clone().with_pool(|pool| pool.certificates.extend(others))
     };
     with(100).accepted();
-    refused_by(&with(300), "tdx.chain.revocation");
+    refused_by(&with(300), "tdx.chain.pck");
 }
