@@ -29,12 +29,17 @@ NEVER = {
 VERIFIER = [
     ["lib"],
     ["verify", "expiry", "hints"],
-    ["policy"],
-    ["sev_snp", "tdx", "carriage", "logs"],
-    ["intel"],
+    ["platforms"],
+    ["walk"],
+    ["sev_snp", "tdx"],
+    ["platform"],
+    ["policy", "windows"],
+    ["evidence"],
+    ["intel", "roots"],
     ["x509"],
-    ["rule", "stage", "findings"],
-    ["signature", "check", "evidence", "report", "facts", "memory", "roots", "reader", "bytes", "time", "error", "reference"],
+    ["signature", "findings"],
+    ["report", "stage", "instances"],
+    ["statement", "facts", "memory", "check", "reader", "bytes", "time", "reference"],
 ]
 
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use teegate_verifier::{Check, Stage};
+use teegate_verifier::{Check, RestsOn, Stage};
 
 use crate::{exit, output};
 
@@ -29,10 +29,17 @@ fn explanation(check: Check) -> String {
         Stage::Appraise => "appraise: whether they are wanted",
     };
     format!(
-        "{id}\n\n  establishes   {stops}\n  judges        {judges}\n  stage         {stage}\n  if it fails   {rejection}, exit status {status}\n  \
+        "{id}\n\n  establishes   {stops}\n  judges        {judges}\n  stage         {stage}\n  rests on      {rests_on}\n  if it fails   {rejection}, exit status {status}\n  \
          to do         {remedy}\n  source        {source}\n",
         id = check.id(),
         stops = check.stops(),
+        rests_on = match check.rests_on() {
+            RestsOn::Hardware => "what the hardware measured or reported, and signed",
+            RestsOn::Vendor => "what the vendor signed",
+            RestsOn::Asserted => "what the author of the policy asserts, or the caller",
+            RestsOn::Derived =>
+                "what is derived here: from the form of the bytes, a log, a table of this build, what was seen before",
+        },
         rejection = check.stage().rejection(),
         status = exit::of_rejection(check.stage()),
         remedy = check.remedy(),
@@ -45,7 +52,7 @@ const SUGGESTED: usize = 3;
 
 fn unknown(id: &str) -> String {
     let id = output::short(id);
-    let mut known: Vec<_> = Check::ALL.iter().map(|check| check.id()).collect();
+    let mut known: Vec<_> = Check::all().map(|check| check.id()).collect();
     // Stable: of those that are as near, the first of the walk.
     known.sort_by_key(|known| distance(known, &id));
     let near: Vec<_> = known.iter().take(SUGGESTED).map(|id| format!("`{id}`")).collect();
@@ -82,8 +89,8 @@ mod tests {
 
     #[test]
     fn every_check_is_explained() {
-        for check in Check::ALL {
-            let text = explanation(*check);
+        for check in Check::all() {
+            let text = explanation(check);
             assert!(
                 text.contains(check.id()) && text.contains(check.stops()) && text.contains(check.remedy()),
                 "{text}"
@@ -127,9 +134,9 @@ mod tests {
     #[test]
     fn what_is_judged_around_evidence_says_of_what() {
         assert!(
-            explanation(Check::ManifestWindow).contains("judges        what an instance sends around its evidence")
+            explanation(Check::MANIFEST_WINDOW).contains("judges        what an instance sends around its evidence")
         );
-        assert!(explanation(Check::PolicyProfile).contains("judges        any evidence"));
-        assert!(explanation(Check::TdxSignature).contains("judges        tdx"));
+        assert!(explanation(Check::POLICY_PROFILE).contains("judges        any evidence"));
+        assert!(explanation(Check::TDX_SIGNATURE).contains("judges        tdx"));
     }
 }

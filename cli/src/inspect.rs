@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use teegate_intake::evidence::{self, OwnedEvidence};
-use teegate_verifier::{FactValue, Malformed, Stage, Tee, inspect_sev_snp, inspect_tdx};
+use teegate_verifier::{FactValue, Finding, Stage, Tee, inspect_sev_snp, inspect_tdx};
 
 use crate::exit::{self, Stop};
 use crate::output::{self, Style, Tone, plain};
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
     }
 }
 
-type Facts = Result<Vec<(&'static str, FactValue)>, Malformed>;
+type Facts = Result<Vec<(&'static str, FactValue)>, Finding>;
 
 fn text(evidence: &OwnedEvidence, facts: &Facts, style: Style) -> String {
     let warning = style.paint(Tone::Caution, "NOT VERIFIED.");

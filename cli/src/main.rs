@@ -19,7 +19,6 @@ mod policy;
 mod policy_command;
 mod pool;
 mod record;
-mod show;
 mod supplied;
 mod values;
 mod verify;

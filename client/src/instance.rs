@@ -48,7 +48,7 @@ impl Instance {
         envelope: &[u8],
         freshness: Freshness<'_>,
         trust: &Trust,
-        verifier: &mut Verifier,
+        verifier: &Verifier,
         memory: &Memory,
         now: UnixTime,
     ) -> Result<Self, Refused> {
@@ -71,9 +71,9 @@ impl Instance {
         let refused = |check, reason| Refused::by(check, Some(*manifest.digest()), reason);
         if !manifest.manifest().may_seal(now.seconds()) {
             let reason = format!("the epoch of its key ended at {}, it is {now}", manifest.manifest().use_until);
-            return Err(refused(Check::ManifestWindow, reason));
+            return Err(refused(Check::MANIFEST_WINDOW, reason));
         }
-        let key = choose_key(manifest.manifest()).map_err(|reason| refused(Check::ManifestForm, reason))?;
+        let key = choose_key(manifest.manifest()).map_err(|reason| refused(Check::MANIFEST_FORM, reason))?;
         Ok(Self { manifest, attested, key })
     }
 
@@ -133,5 +133,5 @@ fn choose_key(manifest: &Manifest) -> Result<KeyConfig, String> {
 /// The instance is genuine and does not serve `model`.
 pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Refused {
     let reason = format!("its manifest does not name the model `{model}`");
-    Refused::by(Check::ManifestModel, Some(*manifest), reason)
+    Refused::by(Check::MANIFEST_MODEL, Some(*manifest), reason)
 }

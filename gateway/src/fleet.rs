@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::trust::{Appraisal, Backend, Distrust, Offer, Seen, Trusted};
 
 /// The check that fails when two parties claim one identity.
-pub const CONFLICT: &str = Check::IdentityConflict.id();
+pub const CONFLICT: &str = Check::IDENTITY_CONFLICT.id();
 
 /// How many manifests of the past are remembered, so that a client is told what became of its own.
 const FORMER_MANIFESTS: usize = 4_096;

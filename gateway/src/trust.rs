@@ -20,7 +20,7 @@ mod outlet;
 mod seen;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -239,9 +239,8 @@ impl fmt::Display for Doubt {
 #[derive(Debug)]
 pub struct Candidate {
     link: Arc<Link>,
-    /// Notes of what was authenticated over this connection. Its own: what one peer sends costs no other a note, and waits for
-    /// no other.
-    verifier: Arc<Mutex<Verifier>>,
+    /// Notes of what was authenticated over this connection. Its own: what one peer sends costs no other a note.
+    verifier: Arc<Verifier>,
 }
 
 impl Candidate {
@@ -327,7 +326,7 @@ impl Candidate {
     /// Silence is no verdict. An answer that cannot be an envelope is one.
     fn doubt(&self, error: NoAnswer) -> Doubt {
         match error {
-            NoAnswer::TooLong(_) => self.distrust(Refused::by(Check::EnvelopeForm, None, error.to_string())),
+            NoAnswer::TooLong(_) => self.distrust(Refused::by(Check::ENVELOPE_FORM, None, error.to_string())),
             error => Doubt::NoAnswer(error),
         }
     }
@@ -382,12 +381,10 @@ fn judge(
     asked: &Asked<'_>,
     appraisal: &Appraisal,
     lives: Lifetimes,
-    verifier: &Mutex<Verifier>,
+    verifier: &Verifier,
     now: UnixTime,
 ) -> Result<Proven, Refused> {
     let Appraisal { policy, endorsements, seen, .. } = appraisal;
-    // A panic elsewhere leaves at worst notes of less than was authenticated.
-    let mut verifier = verifier.lock().unwrap_or_else(PoisonError::into_inner);
     let proven = seen.with(|memory| {
         let judge = Judge {
             policy,
@@ -398,7 +395,7 @@ fn judge(
             // The instance chose them.
             carried_by: Source::Evidence,
             max_manifest_life: lives.max_manifest_life,
-            verifier: &mut verifier,
+            verifier,
             memory,
         };
         teegate_intake::envelope::judge(envelope, asked, judge, now)
@@ -416,7 +413,7 @@ fn valid_until(proven: &Proven) -> UnixTime {
 /// What a list of instances says of this one.
 fn listed(proven: &Proven) -> Result<Bytes, Refused> {
     let manifest = *proven.manifest().digest();
-    let unwritable = |why: &dyn fmt::Display| Refused::by(Check::EnvelopeForm, Some(manifest), why.to_string());
+    let unwritable = |why: &dyn fmt::Display| Refused::by(Check::ENVELOPE_FORM, Some(manifest), why.to_string());
     let text = proven.envelope().to_json().map_err(|error| unwritable(&error))?;
     let envelope: &RawValue = serde_json::from_slice(&text).map_err(|error| unwritable(&error))?;
     let listed = serde_json::to_vec(&Listed { manifest, envelope }).map_err(|error| unwritable(&error))?;

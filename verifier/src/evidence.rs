@@ -1,44 +1,38 @@
 //! What a caller hands in: evidence (hostile), and endorsements (self-authenticating, but as hostile until they are).
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::tdx::{QeIdentity, TcbInfo};
+use crate::check::Tee;
+use crate::intel::collateral::{QeIdentity, TcbInfo};
+use crate::statement::{Brought, Item, Readable, Source};
 use crate::x509::certificate::Certificate;
 use crate::x509::crl::Crl;
 
 /// Evidence of one TEE, with the endorsements that may authenticate it. Borrows both: nothing is copied.
-#[derive(Clone, Copy, Debug)]
-pub enum Evidence<'a> {
-    /// An SEV-SNP attestation report.
-    SevSnp {
-        /// The report as received.
-        report: &'a [u8],
-        /// Certificates and CRLs, in any order.
-        endorsements: &'a Endorsements,
-    },
-    /// A TDX quote.
-    Tdx {
-        /// The quote as received, with whatever stands behind it.
-        quote: &'a [u8],
-        /// Certificates, CRLs, TCB info and QE identity, in any order.
-        endorsements: &'a Endorsements,
-        /// The event log of the boot, where the caller has it.
-        event_log: Option<&'a [u8]>,
-    },
+#[derive(Clone, Copy)]
+pub struct Evidence<'a> {
+    pub(crate) tee: Tee,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) endorsements: &'a Endorsements,
+    pub(crate) event_log: Option<&'a [u8]>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Evidence that is an SEV-SNP attestation report.
+    /// Evidence that is an SEV-SNP attestation report, with certificates and CRLs in any order.
     pub const fn sev_snp(report: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self::SevSnp { report, endorsements }
+        Self { tee: Tee::SevSnp, bytes: report, endorsements, event_log: None }
     }
 
-    /// Evidence that is a TDX quote.
+    /// Evidence that is a TDX quote as received, with whatever stands behind it, and with certificates, CRLs, TCB info and QE
+    /// identity in any order.
     pub const fn tdx(quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self::Tdx { quote, endorsements, event_log: None }
+        Self { tee: Tee::Tdx, bytes: quote, endorsements, event_log: None }
+    }
+
+    /// The TEE whose evidence it is said to be.
+    pub const fn tee(&self) -> Tee {
+        self.tee
     }
 
     /// The same evidence with the event log of the boot, as firmware and guest wrote it (CCEL; on Linux
@@ -49,109 +43,13 @@ impl<'a> Evidence<'a> {
     /// has no registers, a log adds nothing and is not read.
     #[must_use]
     pub const fn with_event_log(self, log: &'a [u8]) -> Self {
-        match self {
-            Self::SevSnp { .. } => self,
-            Self::Tdx { quote, endorsements, .. } => Self::Tdx { quote, endorsements, event_log: Some(log) },
-        }
+        Self { event_log: Some(log), ..self }
     }
 }
 
-/// Who brought a statement to a verification. It decides nothing about whether the statement is believed, signatures do; it
-/// decides who may spend whose share of the work, whose statements a memory learns from, and what a report says of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Source {
-    /// The user named it.
-    #[default]
-    Supplied,
-    /// A vendor's service was asked for it, now or before.
-    Fetched,
-    /// A gateway handed it on.
-    Relayed,
-    /// It was in a bundle.
-    Bundle,
-    /// It came with the evidence.
-    Evidence,
-}
-
-impl Source {
-    /// Every source, in the order in which their statements are tried.
-    pub const ALL: [Self; 5] = [Self::Supplied, Self::Fetched, Self::Relayed, Self::Bundle, Self::Evidence];
-
-    /// Its name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Supplied => "supplied",
-            Self::Fetched => "fetched",
-            Self::Relayed => "relayed",
-            Self::Bundle => "bundle",
-            Self::Evidence => "evidence",
-        }
-    }
-
-    /// Whether the user, or a vendor whom the user had asked, chose this statement. Whoever is judged, or stands between,
-    /// chose the others: what of theirs cannot be used is passed over; what of the user's cannot be is refused, because it may
-    /// be the statement that says no.
-    pub const fn is_the_users(self) -> bool {
-        matches!(self, Self::Supplied | Self::Fetched)
-    }
-}
-
-impl serde::Serialize for Source {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-/// One statement, and how it came here.
-pub(crate) struct Brought<T: Readable> {
-    pub(crate) item: Arc<Item<T>>,
-    pub(crate) source: Source,
-    /// A file, a URL, an age: for the report.
-    pub(crate) from: Option<Arc<str>>,
-}
-
-impl<T: Readable> Clone for Brought<T> {
-    fn clone(&self) -> Self {
-        Self { item: self.item.clone(), source: self.source, from: self.from.clone() }
-    }
-}
-
-/// The bytes of one statement, with what was found out about them: each once, however often the pool is used. Nothing that
-/// is found out here is believed.
-pub(crate) struct Item<T: Readable> {
-    pub(crate) bytes: Bytes,
-    /// r and s, big-endian, where the signature stands beside the text and not in it.
-    pub(crate) signature: Option<[u8; 64]>,
-    hint: OnceLock<Option<T::Hint>>,
-    read: OnceLock<Result<Arc<T>, T::Error>>,
-}
-
-/// What the bytes of a statement are read as.
-pub(crate) trait Readable: Sized {
-    /// What it says of itself, as far as choosing among several needs it.
-    type Hint;
-    /// Why bytes are no such statement.
-    type Error: Clone;
-    /// Reads what the statement says of itself; `None` where it says nothing.
-    fn hint(bytes: &Bytes) -> Option<Self::Hint>;
-    /// Reads all of it.
-    fn read(bytes: &Bytes) -> Result<Self, Self::Error>;
-}
-
-impl<T: Readable> Item<T> {
-    fn new(bytes: Bytes, signature: Option<[u8; 64]>) -> Self {
-        Self { bytes, signature, hint: OnceLock::new(), read: OnceLock::new() }
-    }
-
-    /// What the bytes say of themselves.
-    pub(crate) fn hint(&self) -> Option<&T::Hint> {
-        self.hint.get_or_init(|| T::hint(&self.bytes)).as_ref()
-    }
-
-    /// What the bytes say.
-    pub(crate) fn read(&self) -> Result<&Arc<T>, T::Error> {
-        self.read.get_or_init(|| T::read(&self.bytes).map(Arc::new)).as_ref().map_err(Clone::clone)
+impl fmt::Debug for Evidence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Evidence({}, {} bytes)", self.tee, self.bytes.len())
     }
 }
 

@@ -4,13 +4,16 @@
 //! write such bytes. Nothing that this file returns is evidence of anything, and [`crate::verify()`] reads none of it.
 
 use crate::bytes::{ChipId, Fmspc};
-use crate::checks::Tee;
-use crate::error::Malformed;
-use crate::evidence::{Endorsements, Evidence, Item};
+use crate::check::Tee;
+use crate::evidence::{Endorsements, Evidence};
 use crate::findings::Findings;
+use crate::intel::collateral::{QeIdentity, TcbInfo};
+use crate::intel::pck;
 use crate::policy::Trailing;
+use crate::report::Finding;
 use crate::sev_snp::{self, Product, SigningKey, TcbVersion, leaf};
-use crate::tdx::{self, Certification, QeIdentity, TcbInfo, pck};
+use crate::statement::Item;
+use crate::tdx::{self, Certification};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, common_name};
 use crate::x509::crl::Crl;
@@ -77,10 +80,10 @@ pub struct TdxPlatform {
 ///
 /// # Errors
 /// The evidence is malformed, as [`crate::verify()`] would say too.
-pub fn needs_of(evidence: &Evidence<'_>) -> Result<Needs, Malformed> {
-    match *evidence {
-        Evidence::SevSnp { report, .. } => snp_needs(report).map(Needs::SevSnp),
-        Evidence::Tdx { quote, endorsements, .. } => tdx_needs(quote, endorsements).map(Needs::Tdx),
+pub fn needs_of(evidence: &Evidence<'_>) -> Result<Needs, Finding> {
+    match evidence.tee {
+        Tee::SevSnp => snp_needs(evidence.bytes).map(Needs::SevSnp),
+        Tee::Tdx => tdx_needs(evidence.bytes, evidence.endorsements).map(Needs::Tdx),
     }
 }
 
@@ -131,9 +134,12 @@ pub fn hints_of(endorsements: &Endorsements) -> Vec<Option<Hint>> {
     certificates.chain(lists).chain(infos).chain(identities).collect()
 }
 
-fn snp_needs(bytes: &[u8]) -> Result<SnpNeeds, Malformed> {
-    let mut unread = Findings::new(Tee::SevSnp, UnixTime::from_seconds(0));
-    let unverified = sev_snp::parse(bytes, &mut unread)?;
+fn snp_needs(bytes: &[u8]) -> Result<SnpNeeds, Finding> {
+    let mut unread = Findings::new(Tee::SevSnp, sev_snp::CHECKS, UnixTime::from_seconds(0));
+    let unverified = match sev_snp::parse(bytes, &mut unread) {
+        Ok(unverified) => unverified,
+        Err(stop) => return Err(unread.failure(stop)),
+    };
     let report = unverified.hints();
     let vlek = report.signing_key == SigningKey::Vlek;
     let chip_id = (!vlek && !report.has_masked_chip_id()).then_some(report.chip_id);
@@ -169,9 +175,12 @@ const fn named(product: Product, tcb: TcbVersion) -> SnpTcb {
     SnpTcb { product: product.name(), hwid_bytes: hwid_bytes(product), fmc, bootloader, tee, snp, microcode }
 }
 
-fn tdx_needs(bytes: &[u8], endorsements: &Endorsements) -> Result<TdxNeeds, Malformed> {
-    let mut unread = Findings::new(Tee::Tdx, UnixTime::from_seconds(0));
-    let unverified = tdx::parse(bytes, Trailing::Any, &mut unread)?;
+fn tdx_needs(bytes: &[u8], endorsements: &Endorsements) -> Result<TdxNeeds, Finding> {
+    let mut unread = Findings::new(Tee::Tdx, tdx::CHECKS, UnixTime::from_seconds(0));
+    let unverified = match tdx::parse(bytes, Trailing::Any, &mut unread) {
+        Ok(unverified) => unverified,
+        Err(stop) => return Err(unread.failure(stop)),
+    };
     let platform = match &unverified.hints().certification {
         Certification::Chain(text) => {
             let carried = pem::certificates(text).unwrap_or_default();

@@ -9,8 +9,8 @@ use teegate_intake::endorsements::load_paths;
 use teegate_intake::evidence::recognise;
 use teegate_verifier::{Policy, Tee, UnixTime, verify};
 
+use crate::format::text;
 use crate::output::Style;
-use crate::show;
 
 /// One recorded case: where it lies in which crate, and a time at which everything it rests on is valid.
 struct Case {
@@ -83,9 +83,9 @@ fn verify_one(case: &Case, folder: &Path, policy: &Policy, at: Option<UnixTime>)
     say!("--- {}, from the crate {}: {}\n", case.title, case.package, case.evidence);
     let style = Style::of_stdout();
     match verify(&evidence.as_evidence(&endorsements), policy, now) {
-        Ok(attested) => say!("{}", show::report(attested.report(), policy, "genuine", &[], style)),
+        Ok(attested) => say!("{}", text::report(attested.report(), policy, "genuine", &[], style)),
         Err(rejection) => {
-            say!("{}", show::report(rejection.report(), policy, "genuine", &[], style));
+            say!("{}", text::report(rejection.report(), policy, "genuine", &[], style));
             // At a time of the user's choice any verdict is an answer; at ours, only one is.
             if at.is_none() {
                 return Err(format!("{}: recorded evidence of real hardware was rejected: {rejection}", case.title));

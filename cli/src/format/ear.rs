@@ -7,8 +7,9 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Roots, Stage, Tee};
 
+use super::about::{About, verdict};
+use super::sign;
 use super::vector::{self, Tier};
-use super::{About, sign, verdict};
 
 /// The profile that the draft of May 2026 defines.
 const PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";
@@ -136,8 +137,8 @@ fn expiry(report: &Report) -> u64 {
 /// The challenge that makes the evidence fresh: report data that the caller named and that the evidence holds.
 fn nonce(report: &Report, about: &About<'_>) -> Option<String> {
     let compared = match report.tee() {
-        Tee::SevSnp => Check::SnpGuestReportData,
-        Tee::Tdx => Check::TdxTdReportData,
+        Tee::SevSnp => Check::SNP_GUEST_REPORT_DATA,
+        Tee::Tdx => Check::TDX_TD_REPORT_DATA,
     };
     let held = report.finding(compared).is_some_and(|finding| *finding.outcome() == Outcome::Pass);
     about.report_data.filter(|_| held).map(|data| URL_SAFE_NO_PAD.encode(data.0))

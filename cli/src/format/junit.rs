@@ -4,7 +4,8 @@
 
 use teegate_verifier::{BoundTo, Endorsement, Finding, Outcome, Report, Roots, Stage};
 
-use super::{About, FOREIGN_ROOTS, rests_on_foreign_roots, sign, verdict, window};
+use super::about::{About, FOREIGN_ROOTS, rests_on_foreign_roots, verdict, window};
+use super::sign;
 use crate::output::plain;
 
 /// The whole document.

@@ -8,8 +8,10 @@ use std::path::{Component, Path};
 use serde::Serialize;
 use teegate_verifier::{Endorsement, Expired, Finding, Outcome, Prospect, Report, Roots};
 
+use super::about::{About, FOREIGN_ROOTS, exit_status, rests_on_foreign_roots, verdict};
 use super::checks::{Line, lines};
-use super::{About, FOREIGN_ROOTS, Inputs, exit_status, rests_on_foreign_roots, sign, verdict};
+use super::inputs::Inputs;
+use super::sign;
 use crate::output::plain;
 
 const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";

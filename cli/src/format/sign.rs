@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use super::ReportFormat;
+use super::kind::ReportFormat;
 
 /// A private key of one curve. Neither shown nor copied.
 pub(crate) struct SigningKey {

@@ -62,7 +62,7 @@ fn what_an_instance_sends_along_is_its_own_and_not_the_operators() {
     let sent = honest(&who, &platform(), &challenge);
     let asked = Asked::EpochOver { spki: &spki };
     let now = UnixTime::from_seconds(START);
-    let proven = judge(&sent, &asked, &appraisal, LIVES, &Mutex::default(), now).unwrap();
+    let proven = judge(&sent, &asked, &appraisal, LIVES, &Verifier::new(), now).unwrap();
     let told: Vec<_> = proven.attested().report().endorsements().iter().map(|one| (one.kind, one.source)).collect();
     assert!(told.iter().any(|(kind, source)| (*kind, *source) == ("crl", Source::Supplied)), "{told:?}");
     let certificates: Vec<_> = told.iter().filter(|(kind, _)| *kind == "certificate").collect();
@@ -213,7 +213,7 @@ async fn evidence_that_was_refused_teaches_nothing() {
 async fn what_was_authenticated_over_a_connection_is_noted_for_it() {
     let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
     let (candidate, clock) = (enclave.candidate().await.unwrap(), clock());
-    let notes = || format!("{:?}", candidate.verifier.lock().unwrap());
+    let notes = || format!("{:?}", candidate.verifier);
     let before = notes();
     assert_eq!(before, format!("{:?}", Verifier::new()), "nothing yet");
     candidate.prove(&appraisal(), LIVES, &clock).await.unwrap();

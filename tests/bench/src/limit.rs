@@ -8,14 +8,15 @@ use aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 
-use crate::Outcome;
-
 struct Signed {
     algorithm: &'static dyn VerificationAlgorithm,
     key: Vec<u8>,
     message: Vec<u8>,
     signature: Vec<u8>,
 }
+
+/// What a measurement ends with.
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Signatures to verify.
 pub struct Limit(Vec<Signed>);

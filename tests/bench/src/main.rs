@@ -21,12 +21,10 @@ use sev::parser::ByteParser;
 use teegate_intake::endorsements;
 use teegate_verifier::{Endorsements, Evidence, Policy, UnixTime, Verifier, verify};
 
-use limit::Limit;
+use limit::{Limit, Outcome};
 
 /// Rounds for each case; a median of so many is steady to about one per cent on a quiet machine.
 const ROUNDS: usize = 400;
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -70,7 +68,7 @@ fn tdx(dcap_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
     let cold_limit = Limit::p256(&[1150, 570, 560, 200, pck_crl, tcb_info, collateral.qe_identity.len(), 384, 632])?;
     let warm_limit = Limit::p256(&[384, 632])?;
     let peer = QuoteVerifier::new_prod();
-    let mut memory = Verifier::new();
+    let memory = Verifier::new();
 
     let cold = measure(&mut [
         &mut || cold_limit.verify(),
@@ -102,7 +100,7 @@ fn snp(sev_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
 
     let cold_limit = Limit::p384_with_rsa(672, &[1350, 850])?;
     let warm_limit = Limit::p384_with_rsa(672, &[])?;
-    let mut memory = Verifier::new();
+    let memory = Verifier::new();
     let peer = || -> bool {
         let verified = (|| -> Outcome<()> {
             let chain =

@@ -90,7 +90,7 @@ fn claiming(
         endorsements: &teegate_verifier::Endorsements::new(),
         carried_by: Source::Evidence,
         max_manifest_life: LIFE,
-        verifier: &mut Verifier::new(),
+        verifier: &Verifier::new(),
         memory: &Memory::new(),
     };
     judge(&envelope.to_json().unwrap(), asked, judged, UnixTime::from_seconds(at))
@@ -121,7 +121,7 @@ fn each_part_of_an_envelope_is_refused_by_its_check() {
         endorsements: &none,
         carried_by: Source::Evidence,
         max_manifest_life: LIFE,
-        verifier: &mut Verifier::new(),
+        verifier: &Verifier::new(),
         memory: &Memory::new(),
     };
     let nothing = judge(b"{}", &Asked::Epoch, judged_with, UnixTime::from_seconds(AT));
@@ -266,7 +266,7 @@ fn what_comes_with_an_envelope_is_not_the_users() {
             endorsements: &teegate_verifier::Endorsements::new(),
             carried_by,
             max_manifest_life: LIFE,
-            verifier: &mut Verifier::new(),
+            verifier: &Verifier::new(),
             memory: &memory,
         };
         let proven = judge(&early.to_json().unwrap(), &Asked::Epoch, judged, UnixTime::from_seconds(AT)).unwrap();
@@ -285,8 +285,7 @@ fn what_comes_with_an_envelope_is_not_the_users() {
         max_manifest_life: LIFE,
     };
     let (bytes, now) = (early.to_json().unwrap(), UnixTime::from_seconds(AT));
-    let instance =
-        Instance::verify(&bytes, Freshness::Epoch, &trust, &mut Verifier::new(), &Memory::new(), now).unwrap();
+    let instance = Instance::verify(&bytes, Freshness::Epoch, &trust, &Verifier::new(), &Memory::new(), now).unwrap();
     let told = instance.attested().report().endorsements().iter().find(|one| one.kind == "tcb-info").unwrap().source;
     assert_eq!(told, Source::Relayed);
 }

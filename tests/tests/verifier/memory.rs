@@ -19,12 +19,12 @@ fn said(verdict: &Result<Attested, Rejection>) -> serde_json::Value {
 /// One memory for all cases, their twins first, so that whatever could be remembered is.
 #[test]
 fn verdicts_with_a_memory_are_those_without() {
-    let mut verifier = Verifier::new();
+    let verifier = Verifier::new();
     let cases = all_cases();
     assert!(cases.len() > 300, "{} cases", cases.len());
     for case in cases.iter().step_by(size::step(3)) {
         for subject in [&case.twin, &case.subject, &case.twin] {
-            let (stateless, remembered) = (subject.judge(), subject.judge_with(&mut verifier));
+            let (stateless, remembered) = (subject.judge(), subject.judge_with(&verifier));
             assert_eq!(said(&stateless), said(&remembered), "{}", case.check());
             assert_eq!(stateless.is_ok(), remembered.is_ok(), "{}", case.check());
         }
@@ -33,17 +33,17 @@ fn verdicts_with_a_memory_are_those_without() {
 
 /// Accepted once; then the same bytes, the same memory, and a later or an earlier clock.
 fn expires(subject: &Subject, last_good: u64, check: &str) {
-    let mut verifier = Verifier::new();
+    let verifier = Verifier::new();
     for now in [AT, last_good] {
-        let verdict = subject.clone().at(now).judge_with(&mut verifier);
+        let verdict = subject.clone().at(now).judge_with(&verifier);
         let valid_until = verdict.unwrap_or_else(|rejection| panic!("{check}: {rejection}")).valid_until();
         assert!(UnixTime::from_seconds(now) <= valid_until, "{check}: accepted beyond its own end");
         assert!(valid_until <= UnixTime::from_seconds(last_good + 1), "{check}: said to hold until {valid_until}");
     }
-    let late = subject.clone().at(last_good + 1).judge_with(&mut verifier).unwrap_err();
+    let late = subject.clone().at(last_good + 1).judge_with(&verifier).unwrap_err();
     assert_eq!(late.failed_checks(), [check]);
     assert_eq!(late.stage(), Stage::Authenticate);
-    subject.clone().at(last_good).judge_with(&mut verifier).unwrap();
+    subject.clone().at(last_good).judge_with(&verifier).unwrap();
 }
 
 /// Each window in its turn is the first to end.
@@ -79,10 +79,10 @@ fn every_window_is_looked_at_again() {
 #[test]
 fn an_earlier_clock_is_refused_too() {
     for (tee, check) in [(Tee::SevSnp, "snp.chain.validity"), (Tee::Tdx, "tdx.chain.pck")] {
-        let mut verifier = Verifier::new();
+        let verifier = Verifier::new();
         let subject = good(tee);
-        subject.judge_with(&mut verifier).unwrap();
-        let early = subject.at(AT - 10 * YEAR).judge_with(&mut verifier).unwrap_err();
+        subject.judge_with(&verifier).unwrap();
+        let early = subject.at(AT - 10 * YEAR).judge_with(&verifier).unwrap_err();
         assert_eq!(early.failed_checks(), [check]);
     }
 }
@@ -91,10 +91,10 @@ fn an_earlier_clock_is_refused_too() {
 #[test]
 fn a_tampered_endorsement_is_not_the_one_remembered() {
     for tee in [Tee::SevSnp, Tee::Tdx] {
-        let mut verifier = Verifier::new();
+        let verifier = Verifier::new();
         let good = good(tee);
         for _ in 0..2 {
-            good.judge_with(&mut verifier).unwrap();
+            good.judge_with(&verifier).unwrap();
         }
         let mut tampered = Vec::new();
         let spoil = |der: &mut Vec<u8>, from_the_end: usize| {
@@ -118,8 +118,8 @@ fn a_tampered_endorsement_is_not_the_one_remembered() {
             tampered.push(good.clone().with_pool(|pool| pool.qe_identities[0].body.push(' ')));
         }
         for subject in tampered {
-            assert_eq!(subject.judge_with(&mut verifier).unwrap_err().stage(), Stage::Authenticate);
-            good.judge_with(&mut verifier).unwrap();
+            assert_eq!(subject.judge_with(&verifier).unwrap_err().stage(), Stage::Authenticate);
+            good.judge_with(&verifier).unwrap();
         }
     }
 }
@@ -129,15 +129,15 @@ fn a_tampered_endorsement_is_not_the_one_remembered() {
 #[test]
 fn evidence_is_never_remembered() {
     for (tee, offset, check) in [(Tee::SevSnp, 0x90, "snp.signature"), (Tee::Tdx, 48 + 136, "tdx.signature")] {
-        let mut verifier = Verifier::new();
+        let verifier = Verifier::new();
         let good = good(tee);
-        good.judge_with(&mut verifier).unwrap();
+        good.judge_with(&verifier).unwrap();
         let tampered = good.clone().with_evidence(|bytes| bytes[offset] ^= 1);
-        assert_eq!(tampered.judge_with(&mut verifier).unwrap_err().failed_checks(), [check]);
+        assert_eq!(tampered.judge_with(&verifier).unwrap_err().failed_checks(), [check]);
         let asked = good.clone().under("report_data", "\"caller\"");
-        asked.clone().asking([0; 64]).judge_with(&mut verifier).unwrap();
-        assert_eq!(asked.clone().asking([1; 64]).judge_with(&mut verifier).unwrap_err().stage(), Stage::Appraise);
-        assert_eq!(asked.judge_with(&mut verifier).unwrap_err().stage(), Stage::Appraise);
+        asked.clone().asking([0; 64]).judge_with(&verifier).unwrap();
+        assert_eq!(asked.clone().asking([1; 64]).judge_with(&verifier).unwrap_err().stage(), Stage::Appraise);
+        assert_eq!(asked.judge_with(&verifier).unwrap_err().stage(), Stage::Appraise);
     }
 }
 
@@ -145,9 +145,9 @@ fn evidence_is_never_remembered() {
 #[test]
 fn a_memory_trusts_no_root() {
     for (tee, check) in [(Tee::SevSnp, "snp.chain.ark-pinned"), (Tee::Tdx, "tdx.chain.root-pinned")] {
-        let mut verifier = Verifier::new();
-        good(tee).judge_with(&mut verifier).unwrap();
-        let rejection = good(tee).under_vendors().judge_with(&mut verifier).unwrap_err();
+        let verifier = Verifier::new();
+        good(tee).judge_with(&verifier).unwrap();
+        let rejection = good(tee).under_vendors().judge_with(&verifier).unwrap_err();
         assert_eq!(rejection.failed_checks(), [check]);
     }
     // The forger keeps the root to itself, so that only the signature under it can tell: what is remembered is remembered of
@@ -156,9 +156,9 @@ fn a_memory_trusts_no_root() {
     let set = crate::subject::TDX_DEVICE.clone().edit_chain(|chain| drop(chain.pop())).build();
     let hidden_tdx = crate::subject::tdx_set(set);
     for (hidden, check) in [(hidden_snp, "snp.chain.path"), (hidden_tdx, "tdx.chain.pck")] {
-        let mut verifier = Verifier::new();
-        hidden.judge_with(&mut verifier).unwrap();
-        let rejection = hidden.under_vendors().judge_with(&mut verifier).unwrap_err();
+        let verifier = Verifier::new();
+        hidden.judge_with(&verifier).unwrap();
+        let rejection = hidden.under_vendors().judge_with(&verifier).unwrap_err();
         assert_eq!(rejection.failed_checks(), [check], "{rejection}");
     }
 }

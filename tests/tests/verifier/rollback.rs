@@ -106,8 +106,8 @@ fn intel_tcb() -> Vec<Case> {
 #[test]
 fn no_memory_is_said_and_an_empty_one_refuses_nothing() {
     for (tee, checks) in [
-        (Tee::SevSnp, [Check::SnpChainRollback, Check::SnpTcbRollback]),
-        (Tee::Tdx, [Check::TdxCollateralRollback, Check::TdxTcbRollback]),
+        (Tee::SevSnp, [Check::SNP_CHAIN_ROLLBACK, Check::SNP_TCB_ROLLBACK]),
+        (Tee::Tdx, [Check::TDX_COLLATERAL_ROLLBACK, Check::TDX_TCB_ROLLBACK]),
     ] {
         let report = good(tee).accepted();
         let empty = Subject { memory: Some(Memory::new()), ..good(tee) }.accepted();

@@ -114,7 +114,7 @@ fn open_bulletins_are_facts_whatever_the_policy_asks() {
     assert_eq!(report.fact("bulletins_open"), Some(&list(&["AMD-SB-3015", "AMD-SB-3023", "AMD-SB-3016"])));
     let Some(FactValue::List(unseen)) = report.fact("bulletins_not_shown") else { panic!() };
     assert!(unseen.contains(&"AMD-SB-3019".to_owned()), "{unseen:?}");
-    let why = report.finding(Check::SnpTcbBulletins).unwrap().outcome().why().unwrap().to_owned();
+    let why = report.finding(Check::SNP_TCB_BULLETINS).unwrap().outcome().why().unwrap().to_owned();
     assert!(why.ends_with("open are AMD-SB-3015, AMD-SB-3023, AMD-SB-3016"), "{why}");
 }
 

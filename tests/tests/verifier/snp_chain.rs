@@ -341,7 +341,7 @@ fn without_a_list_there_is_no_age() {
         .under("revocation", "\"if-supplied\"")
         .under("max_collateral_age", "{ days = 30 }")
         .accepted();
-    assert_eq!(lenient.finding(teegate_verifier::Check::SnpChainAge).unwrap().outcome().name(), "not-applicable");
+    assert_eq!(lenient.finding(teegate_verifier::Check::SNP_CHAIN_AGE).unwrap().outcome().name(), "not-applicable");
     let mut policy = good(Tee::SevSnp).under("max_collateral_age", "{ days = 30 }").policy;
     policy.set(Tee::SevSnp, "revocation", "\"unchecked\"");
     let error = teegate_verifier::Policy::parse(&policy.to_toml()).unwrap_err().to_string();

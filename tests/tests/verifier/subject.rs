@@ -173,7 +173,7 @@ impl Subject {
     }
 
     /// The verdict of a verifier that may remember.
-    pub(crate) fn judge_with(&self, verifier: &mut Verifier) -> Result<Attested, Rejection> {
+    pub(crate) fn judge_with(&self, verifier: &Verifier) -> Result<Attested, Rejection> {
         self.with_parts(|evidence, policy, now| match &self.memory {
             None => verifier.verify(&evidence, policy, now),
             Some(memory) => verifier.verify_with(&evidence, policy, now, memory),

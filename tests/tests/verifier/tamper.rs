@@ -26,7 +26,7 @@ fn survivors(subject: &Subject, range: Range<usize>) -> Vec<usize> {
 
 fn survivors_of(subject: &Subject, policy: &Policy, range: Range<usize>) -> Vec<usize> {
     let endorsements = subject.pool.to_endorsements();
-    let mut verifier = Verifier::new();
+    let verifier = Verifier::new();
     let mut bytes = subject.evidence.clone();
     let mut survivors = Vec::new();
     let step = if bytes.len() > 2_000 { size::step(7) } else { 1 };
@@ -228,7 +228,7 @@ fn every_byte_of_what_vouches_for_a_quote() {
     }
     let mut texts = good.clone();
     let policy = good.load_policy();
-    let mut verifier = Verifier::new();
+    let verifier = Verifier::new();
     for identity in [false, true] {
         let length = if identity { good.pool.qe_identities[0].body.len() } else { good.pool.tcb_infos[0].body.len() };
         for index in (0..length).step_by(size::step(5)) {
@@ -250,7 +250,7 @@ fn every_byte_of_what_vouches_for_a_quote() {
 
 fn refused_after_every_flip(good: &Subject, target: impl Fn(&mut Subject) -> &mut Vec<u8>) {
     let policy = good.load_policy();
-    let mut verifier = Verifier::new();
+    let verifier = Verifier::new();
     let mut subject = good.clone();
     for index in (0..target(&mut subject).len()).step_by(size::step(3)) {
         target(&mut subject)[index] ^= 1 << (index % 8);

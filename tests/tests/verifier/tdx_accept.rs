@@ -99,7 +99,7 @@ fn an_exception_ends_the_verdict_and_is_shown() {
     let report = status("SWHardeningNeeded", &["INTEL-SA-00615"]).under("tcb_exceptions", &rule).accepted();
     assert_eq!(report.valid_until().unwrap().seconds(), AT + DAY);
     assert_eq!(report.ends_first(), Some("the exception for INTEL-SA-00615: hosts mitigate it"));
-    let accepted = report.finding(teegate_verifier::Check::TdxTcbAccepted).unwrap();
+    let accepted = report.finding(teegate_verifier::Check::TDX_TCB_ACCEPTED).unwrap();
     assert!(accepted.actual().contains("by the exception for INTEL-SA-00615: hosts mitigate it, until 2026-06-02"));
 }
 

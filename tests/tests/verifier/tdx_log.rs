@@ -137,7 +137,7 @@ fn a_log_that_replays_says_how_many_events_it_has() {
         let log = [&encode(&BOOT), filling].concat();
         let report = booted_with(log).under("event_log", &format!("\"{word}\"")).accepted();
         assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(8)));
-        assert_eq!(report.finding(Check::TdxLogReplay).unwrap().actual(), "8 events that replay to all four");
+        assert_eq!(report.finding(Check::TDX_LOG_REPLAY).unwrap().actual(), "8 events that replay to all four");
     }
 }
 
@@ -215,7 +215,7 @@ fn recorded_logs_lead_to_the_registers_that_hardware_and_others_found() {
     // The guest extended RTMR2 after this log was read.
     let rejection = recorded("v4-preproduction-root").rejected();
     assert_eq!(rejection.failed_checks(), ["tdx.log.replay"]);
-    let finding = rejection.report().finding(Check::TdxLogReplay).unwrap();
+    let finding = rejection.report().finding(Check::TDX_LOG_REPLAY).unwrap();
     assert!(finding.expected().starts_with("an event log that replays to RTMR2 "), "{}", finding.expected());
     assert!(finding.actual().starts_with("98 events that replay to RTMR2 58bc48d5c486"), "{}", finding.actual());
     assert!(!finding.actual().contains(','), "only RTMR2 differs: {}", finding.actual());

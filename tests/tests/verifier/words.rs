@@ -45,7 +45,7 @@ fn collateral_of_another_platform_is_the_cause_whatever_check_meets_it() {
     // Where it is this platform's and only old, that is the cause.
     let old = tdx(|device| device.tcb_info_window(AT - 40 * DAY, AT - DAY));
     let said = remedy(&old, "tdx.collateral.fresh");
-    assert_eq!(said, Check::TdxCollateralFresh.remedy());
+    assert_eq!(said, Check::TDX_COLLATERAL_FRESH.remedy());
 }
 
 /// The identity of SGX's quoting enclave in place of that of TDX's.
@@ -56,7 +56,7 @@ fn the_identity_of_another_enclave_is_named() {
     assert!(said.starts_with("the identity that was supplied is that of another enclave"), "{said}");
     assert!(said.contains("/tdx/…/qe/identity"), "{said}");
     let unknown = tdx(|device| device.edit_qe_report(|qe| qe.mrsigner[0] ^= 1));
-    assert_eq!(remedy(&unknown, "tdx.qe.identity"), Check::TdxQeIdentity.remedy());
+    assert_eq!(remedy(&unknown, "tdx.qe.identity"), Check::TDX_QE_IDENTITY.remedy());
 }
 
 /// JSON that a program has read and written again: the signature is there, and is over other bytes.
@@ -174,4 +174,31 @@ fn no_word_of_a_strangers_fills_the_terminal() {
             assert!(text.len() < 60_000, "{what}: {} bytes", text.len());
         }
     }
+}
+
+/// A log line is no report: who prints an error with `{:?}` gets a line, whatever failed.
+#[test]
+fn debug_of_verdicts_is_short() {
+    let nothing_right = good(Tee::Tdx)
+        .under("mrtd", &format!("\"{}\"", "11".repeat(48)))
+        .under("rtmr0", &format!("\"{}\"", "11".repeat(48)))
+        .under("rtmr1", &format!("\"{}\"", "11".repeat(48)))
+        .under("rtmr2", &format!("\"{}\"", "11".repeat(48)))
+        .under("mrseam", &format!("\"{}\"", "11".repeat(48)))
+        .under("mrconfigid", &format!("\"{}\"", "11".repeat(48)))
+        .under("mrowner", &format!("\"{}\"", "11".repeat(48)))
+        .under("mrownerconfig", &format!("\"{}\"", "11".repeat(48)));
+    let rejection = nothing_right.rejected();
+    assert!(rejection.failures().count() >= 8, "{rejection}");
+    assert!(rejection.failures().all(|finding| !finding.actual().is_empty()));
+    let accepted = good(Tee::SevSnp).judge().unwrap();
+    for shown in [
+        format!("{rejection:?}"),
+        format!("{:?}", rejection.report()),
+        format!("{accepted:?}"),
+        format!("{:?}", accepted.report()),
+    ] {
+        assert!(shown.len() <= 500, "{} characters: {shown}", shown.len());
+    }
+    assert!(format!("{rejection:?}").contains("unacceptable: tdx.td.mrtd, "), "{rejection:?}");
 }

@@ -30,7 +30,7 @@ impl Held {
     /// report held under a chain that ends in a trusted root, the certificates of that chain need not be asked for again.
     #[must_use]
     pub fn judged(mut self, report: &Report) -> Self {
-        let holds = report.finding(Check::SnpSignature).is_some_and(|finding| *finding.outcome() == Outcome::Pass);
+        let holds = report.finding(Check::SNP_SIGNATURE).is_some_and(|finding| *finding.outcome() == Outcome::Pass);
         if let (true, Some(FactValue::Text(product))) = (holds, report.fact("product")) {
             self.vouches = Some(product.clone());
         }

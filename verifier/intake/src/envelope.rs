@@ -85,7 +85,7 @@ pub struct Judge<'a> {
     /// The longest life of a manifest that is accepted.
     pub max_manifest_life: Duration,
     /// Notes of what was authenticated before.
-    pub verifier: &'a mut Verifier,
+    pub verifier: &'a Verifier,
     /// What is older than what it holds is refused; an empty one refuses nothing. It learns when the caller lets it
     /// ([`Memory::remember`], of what was accepted alone).
     pub memory: &'a Memory,
@@ -126,20 +126,20 @@ impl Proven {
 /// # Errors
 /// It is malformed, its evidence is unauthentic or unacceptable, or the evidence does not bind what was asked.
 pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -> Result<Proven, Refused> {
-    let envelope = Envelope::parse(bytes).map_err(|e| Refused::by(Check::EnvelopeForm, None, e.to_string()))?;
+    let envelope = Envelope::parse(bytes).map_err(|e| Refused::by(Check::ENVELOPE_FORM, None, e.to_string()))?;
     let manifest = ManifestBytes::parse(envelope.manifest.clone())
-        .map_err(|e| Refused::by(Check::ManifestForm, None, e.to_string()))?;
+        .map_err(|e| Refused::by(Check::MANIFEST_FORM, None, e.to_string()))?;
     let refused = |check, reason| Refused::by(check, Some(*manifest.digest()), reason);
 
     let window = manifest.manifest().check_window(now.seconds(), judge.max_manifest_life);
-    window.map_err(|e| refused(Check::ManifestWindow, e.to_string()))?;
-    is_named(asked.peer(), &manifest).map_err(|reason| refused(Check::ChannelKey, reason))?;
-    let pool = pool(&envelope, &judge).map_err(|reason| refused(Check::EnvelopeEndorsements, reason))?;
+    window.map_err(|e| refused(Check::MANIFEST_WINDOW, e.to_string()))?;
+    is_named(asked.peer(), &manifest).map_err(|reason| refused(Check::CHANNEL_KEY, reason))?;
+    let pool = pool(&envelope, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
 
     let kind = envelope.evidence.kind;
     let Some(tee) = verified_tee(kind) else {
         let reason = format!("this version does not verify evidence of type `{}`", kind.media_type());
-        return Err(refused(Check::EnvelopeEvidenceType, reason));
+        return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
     };
     let evidence = evidence::of(tee, &envelope.evidence.bytes, envelope.event_log.as_deref(), &pool);
     let expected = asked.report_data(manifest.digest());
@@ -150,12 +150,12 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
     // The verifier compared the report data; that it did is the one thing that must not hang on a policy's spelling.
     if attested.report().fact("report_data") != Some(&FactValue::Bytes(expected.0.to_vec())) {
         let reason = "the evidence was made for another manifest, challenge or connection".to_owned();
-        return Err(refused(Check::BindingReportData, reason));
+        return Err(refused(Check::BINDING_REPORT_DATA, reason));
     }
     if judge.bound_to == BoundToClaim::Required && attested.bound_to().is_none() {
         let reason = "the policy does not say what its evidence is bound to (`bound_to`), as one that decides about sending \
                       has to; `genuine` is about hardware only";
-        return Err(refused(Check::EnvelopeBoundTo, reason.to_owned()));
+        return Err(refused(Check::ENVELOPE_BOUND_TO, reason.to_owned()));
     }
     Ok(Proven { envelope, manifest, attested })
 }

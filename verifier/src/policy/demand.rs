@@ -313,7 +313,7 @@ impl TdxProfile {
             (
                 "tcb_status",
                 waivable(&self.tcb_status, |list| {
-                    Demand::OneOf(list.iter().map(|status| format!("{status:?}")).collect())
+                    Demand::OneOf(list.iter().map(|status| status.status().name().to_owned()).collect())
                 }),
             ),
             ("out_of_date_grace", Demand::AtMostDays(self.out_of_date_grace.days())),
@@ -323,7 +323,8 @@ impl TdxProfile {
                     self.tcb_exceptions
                         .iter()
                         .map(|(id, one)| {
-                            let statuses = one.statuses.iter().map(|status| format!("{status:?}")).collect();
+                            let statuses =
+                                one.statuses.iter().map(|status| status.status().name().to_owned()).collect();
                             (id.to_string(), (statuses, one.until.0.seconds(), one.until.0.to_string()))
                         })
                         .collect(),

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::Policy;
 use super::demand::Demand;
+use super::document::Policy;
 use super::explain::about;
 use super::witness::{Example, Rules, Side, examples};
-use crate::checks::Tee;
-use crate::findings::BoundTo;
+use crate::check::Tee;
+use crate::report::BoundTo;
 
 /// What the second policy does to the set of evidence that the first accepts, in one field. Of a rule, nothing is claimed
 /// that no example shows.

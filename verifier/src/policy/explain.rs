@@ -3,10 +3,10 @@
 
 use serde::Serialize;
 
-use super::Policy;
 use super::demand::Demand;
-use crate::checks::Tee;
-use crate::findings::BoundTo;
+use super::document::Policy;
+use crate::check::Tee;
+use crate::report::BoundTo;
 
 /// What a sentence is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

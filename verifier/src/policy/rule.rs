@@ -8,8 +8,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::bytes::{HexBytes, ReportData};
-use crate::findings::BoundTo;
 use crate::reference::{SAYS_NOTHING, UNCHECKED};
+use crate::report::BoundTo;
 use crate::time::UnixTime;
 
 /// A rule, or the written word that there is none.

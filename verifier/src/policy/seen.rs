@@ -4,7 +4,7 @@
 use super::demand::Demand;
 use super::names::Names;
 use super::shown::{Shown, bit, known_bits};
-use crate::checks::Tee;
+use crate::check::Tee;
 
 /// The records of one TEE.
 pub(super) struct Seen {

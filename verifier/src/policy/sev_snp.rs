@@ -10,8 +10,8 @@ use super::rule::{
     not_empty, reasons,
 };
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
-use crate::findings::BoundTo;
 use crate::reference::{Expect, Scalar};
+use crate::report::BoundTo;
 
 /// Every expectation of an SEV-SNP report. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]

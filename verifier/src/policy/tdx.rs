@@ -10,9 +10,9 @@ use super::rule::{
 };
 use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
-use crate::findings::BoundTo;
+use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::reference::{Expect, Scalar};
-use crate::tdx::AdvisoryId;
+use crate::report::BoundTo;
 use crate::time::UnixTime;
 
 /// Every expectation of a TDX quote. All fields must be written.
@@ -116,6 +116,20 @@ pub(crate) enum StatusName {
 }
 
 impl StatusName {
+    /// The status that it names.
+    pub(crate) const fn status(self) -> TcbStatus {
+        match self {
+            Self::UpToDate => TcbStatus::UpToDate,
+            Self::SWHardeningNeeded => TcbStatus::SWHardeningNeeded,
+            Self::ConfigurationNeeded => TcbStatus::ConfigurationNeeded,
+            Self::ConfigurationAndSWHardeningNeeded => TcbStatus::ConfigurationAndSWHardeningNeeded,
+            Self::OutOfDate => TcbStatus::OutOfDate,
+            Self::OutOfDateConfigurationNeeded => TcbStatus::OutOfDateConfigurationNeeded,
+            Self::TDRelaunchAdvised => TcbStatus::TDRelaunchAdvised,
+            Self::TDRelaunchAdvisedConfigurationNeeded => TcbStatus::TDRelaunchAdvisedConfigurationNeeded,
+        }
+    }
+
     /// Every one of them.
     pub(super) const ALL: [Self; 8] = [
         Self::UpToDate,

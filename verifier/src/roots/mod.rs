@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
-use crate::findings::Roots;
+use crate::report::Roots;
 use crate::x509::certificate::Certificate;
 use crate::x509::pem;
 

@@ -5,23 +5,21 @@ use super::baseline::{self, Open};
 use super::report::Report;
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::{Mr, to_hex};
-use crate::checks::Check;
-use crate::error::{Text, Unacceptable};
-use crate::findings::Findings;
+use crate::check::Check;
+use crate::findings::{Comparison, Findings};
 use crate::memory::{Memory, NO_MEMORY, Platform};
-use crate::policy::{BASELINE, Policy, ProductName, SnpProfile, Switch, Version, Vmpl, Waivable};
+use crate::platform::Wanted;
+use crate::policy::{BASELINE, ProductName, SnpProfile, Switch, Version, Vmpl, Waivable};
 use crate::reference::Expect;
+use crate::report::Text;
 use crate::time::UnixTime;
 
-/// What an authentic report is held against.
-pub(crate) struct Wanted<'a> {
-    pub(crate) profile: &'a SnpProfile,
-    pub(crate) policy: &'a Policy,
-    pub(crate) memory: Option<&'a Memory>,
-}
-
 /// Judges every rule of the profile.
-pub(crate) fn appraise(vouched: &Vouched<'_>, Wanted { profile, policy, memory }: Wanted<'_>, findings: &mut Findings) {
+pub(crate) fn appraise(
+    vouched: &Vouched<'_>,
+    Wanted { profile, policy, memory, .. }: Wanted<'_, SnpProfile>,
+    findings: &mut Findings,
+) {
     let report = vouched.report.get();
     judge_product(vouched, profile, findings);
     judge_tcb(vouched, profile, findings);
@@ -34,12 +32,18 @@ pub(crate) fn appraise(vouched: &Vouched<'_>, Wanted { profile, policy, memory }
     judge_keys(report, profile, findings);
     match profile.report_data.judge(policy.report_data(), &report.report_data) {
         None => findings.not_checked(
-            Check::SnpGuestReportData,
+            Check::SNP_GUEST_REPORT_DATA,
             "report_data",
             "neither the policy nor the caller says which 64 bytes to expect",
         ),
-        Some((holds, expected)) => findings
-            .judge(holds, Unacceptable::SnpGuestReportData { expected: expected.into(), actual: report.report_data }),
+        Some((holds, expected)) => findings.judge(
+            holds,
+            Comparison {
+                check: Check::SNP_GUEST_REPORT_DATA,
+                expected: expected.into(),
+                actual: report.report_data.to_string().into(),
+            },
+        ),
     }
 }
 
@@ -61,17 +65,26 @@ fn judge_product(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Fin
         (None, true) => vouched.product.name().to_owned(),
     };
     let expected = "a product that the policy names and does not deny".into();
-    findings.judge(denial.is_none() && allowed, Unacceptable::SnpProductDenied { expected, actual: actual.into() });
+    findings.judge(
+        denial.is_none() && allowed,
+        Comparison { check: Check::SNP_PRODUCT_DENIED, expected, actual: actual.into() },
+    );
 
     let chip = &vouched.report.get().chip_id;
     match &profile.chip_ids {
-        Waivable::Unchecked => findings.not_checked(Check::SnpPlatformAllowed, "chip_ids", "the policy takes any chip"),
+        Waivable::Unchecked => {
+            findings.not_checked(Check::SNP_PLATFORM_ALLOWED, "chip_ids", "the policy takes any chip")
+        }
         Waivable::Required(chips) => {
             let holds = chips.iter().any(|allowed| allowed.0 == *chip);
             let expected = format!("one of {} chips", chips.len());
             findings.judge(
                 holds,
-                Unacceptable::SnpPlatformAllowed { expected: expected.into(), actual: chip.to_string().into() },
+                Comparison {
+                    check: Check::SNP_PLATFORM_ALLOWED,
+                    expected: expected.into(),
+                    actual: chip.to_string().into(),
+                },
             );
         }
     }
@@ -83,7 +96,7 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Finding
         [("reported", tcb.reported), ("committed", tcb.committed), ("launch", tcb.launch), ("current", tcb.current)];
     match &profile.minimum_tcb {
         Waivable::Unchecked => findings.not_checked(
-            Check::SnpTcbMinimum,
+            Check::SNP_TCB_MINIMUM,
             "minimum_tcb",
             format!("the policy names no minimum; reported is {}", tcb.reported),
         ),
@@ -107,7 +120,10 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Finding
                     )
                 }
             };
-            findings.judge(holds, Unacceptable::SnpTcbMinimum { expected: expected.into(), actual: actual.into() });
+            findings.judge(
+                holds,
+                Comparison { check: Check::SNP_TCB_MINIMUM, expected: expected.into(), actual: actual.into() },
+            );
         }
     }
 
@@ -140,7 +156,10 @@ fn judge_order(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findi
         "reported <= current, committed <= current, in TCB and firmware version (committed_firmware is unchecked)"
     };
     let actual = complaint.clone().unwrap_or_else(|| "in order".to_owned());
-    findings.judge(complaint.is_none(), Unacceptable::SnpTcbOrder { expected: expected.into(), actual: actual.into() });
+    findings.judge(
+        complaint.is_none(),
+        Comparison { check: Check::SNP_TCB_ORDER, expected: expected.into(), actual: actual.into() },
+    );
 }
 
 /// The bulletins that this platform has not answered, by AMD's own figures. They are stated whether or not the policy
@@ -164,7 +183,7 @@ fn judge_bulletins(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut F
         let open: Vec<_> = standing.open.iter().map(|open| open.bulletin).collect();
         let open = if open.is_empty() { "none that a report can show".to_owned() } else { open.join(", ") };
         findings.not_checked(
-            Check::SnpTcbBulletins,
+            Check::SNP_TCB_BULLETINS,
             "bulletins",
             format!("the policy does not ask which bulletins are open; open are {open}"),
         );
@@ -195,25 +214,31 @@ fn judge_bulletins(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut F
     } else {
         open.iter().map(|open| in_words(open)).collect::<Vec<_>>().join("; ")
     };
-    findings.judge(open.is_empty(), Unacceptable::SnpTcbBulletins { expected: expected.into(), actual: actual.into() });
+    findings.judge(
+        open.is_empty(),
+        Comparison { check: Check::SNP_TCB_BULLETINS, expected: expected.into(), actual: actual.into() },
+    );
 }
 
 /// The chip has shown no higher TCB before. A VLEK names no chip that could be remembered.
 fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut Findings) {
     let Some(name) = vouched.chip.clone() else {
-        findings.not_applicable(Check::SnpTcbRollback, "a VLEK names no chip that could be remembered");
+        findings.not_applicable(Check::SNP_TCB_ROLLBACK, "a VLEK names no chip that could be remembered");
         return;
     };
     let TcbVersion { fmc, bootloader, tee, snp, microcode } = vouched.tcb.reported;
     let tcb = fmc.into_iter().chain([bootloader, tee, snp, microcode]).map(u16::from).collect();
     let platform = Platform { name, tcb, at: findings.at() };
     match memory {
-        None => findings.not_applicable(Check::SnpTcbRollback, NO_MEMORY),
+        None => findings.not_applicable(Check::SNP_TCB_ROLLBACK, NO_MEMORY),
         Some(memory) => {
             let complaint = memory.lower_component(&platform);
             let actual = complaint.clone().unwrap_or_else(|| "nothing higher was seen before".to_owned());
             let expected = "a reported TCB with no component below one seen before".into();
-            findings.judge(complaint.is_none(), Unacceptable::SnpTcbRollback { expected, actual: actual.into() });
+            findings.judge(
+                complaint.is_none(),
+                Comparison { check: Check::SNP_TCB_ROLLBACK, expected, actual: actual.into() },
+            );
         }
     }
     findings.seen.platform = Some(platform);
@@ -223,7 +248,7 @@ fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
     let (current, committed) = (report.current_firmware, report.committed_firmware);
     match &profile.minimum_firmware {
         Waivable::Unchecked => findings.not_checked(
-            Check::SnpFirmwareMinimum,
+            Check::SNP_FIRMWARE_MINIMUM,
             "minimum_firmware",
             format!("the policy names no minimum; current is {current}, committed {committed}"),
         ),
@@ -234,7 +259,8 @@ fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
             let actual = format!("current {current}, committed {committed}");
             findings.judge(
                 holds,
-                Unacceptable::SnpFirmwareMinimum {
+                Comparison {
+                    check: Check::SNP_FIRMWARE_MINIMUM,
                     expected: format!("at least {least}").into(),
                     actual: actual.into(),
                 },
@@ -244,7 +270,7 @@ fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
 
     match (&profile.mitigations, report.mitigations) {
         (Waivable::Unchecked, _) => {
-            findings.not_checked(Check::SnpMitigations, "mitigations", "the policy requires no mitigation bits")
+            findings.not_checked(Check::SNP_MITIGATIONS, "mitigations", "the policy requires no mitigation bits")
         }
         (Waivable::Required(mask), vectors) => {
             let holds =
@@ -255,7 +281,8 @@ fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
             );
             findings.judge(
                 holds,
-                Unacceptable::SnpMitigations {
+                Comparison {
+                    check: Check::SNP_MITIGATIONS,
                     expected: format!("{:#x} in both", mask.0).into(),
                     actual: actual.into(),
                 },
@@ -268,7 +295,7 @@ fn judge_platform(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
     let info = report.platform_info;
     match &profile.platform_info {
         Waivable::Unchecked => findings.not_checked(
-            Check::SnpPlatformInfo,
+            Check::SNP_PLATFORM_INFO,
             "platform_info",
             format!("the policy asks nothing of it; it is {info:#x}"),
         ),
@@ -277,7 +304,11 @@ fn judge_platform(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
             let actual = complaint.clone().unwrap_or_else(|| format!("{info:#x}"));
             findings.judge(
                 complaint.is_none(),
-                Unacceptable::SnpPlatformInfo { expected: bits.to_string().into(), actual: actual.into() },
+                Comparison {
+                    check: Check::SNP_PLATFORM_INFO,
+                    expected: bits.to_string().into(),
+                    actual: actual.into(),
+                },
             );
         }
     }
@@ -295,7 +326,7 @@ fn judge_platform(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
     let expected = "the platform that the launch policy demands".into();
     findings.judge(
         complaint.is_none(),
-        Unacceptable::SnpPlatformAgrees { expected, actual: complaint.unwrap_or("as demanded").into() },
+        Comparison { check: Check::SNP_PLATFORM_AGREES, expected, actual: complaint.unwrap_or("as demanded").into() },
     );
 }
 
@@ -310,11 +341,19 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
     };
     findings.judge(
         !debug || profile.debug == Switch::Allowed,
-        Unacceptable::SnpPolicyDebug { expected: may(profile.debug, "DEBUG"), debug },
+        Comparison {
+            check: Check::SNP_POLICY_DEBUG,
+            expected: may(profile.debug, "DEBUG"),
+            actual: if debug { "DEBUG 1" } else { "DEBUG 0" }.into(),
+        },
     );
     findings.judge(
         !migration || profile.migration_agent == Switch::Allowed,
-        Unacceptable::SnpPolicyMigration { expected: may(profile.migration_agent, "MIGRATE_MA"), migration },
+        Comparison {
+            check: Check::SNP_POLICY_MIGRATION,
+            expected: may(profile.migration_agent, "MIGRATE_MA"),
+            actual: if migration { "MIGRATE_MA 1" } else { "MIGRATE_MA 0" }.into(),
+        },
     );
 
     // ABI version, the constant bit 17, MIGRATE_MA and DEBUG are judged elsewhere: what is left are the flags.
@@ -340,7 +379,7 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
     }
     if expected.is_empty() {
         findings.not_checked(
-            Check::SnpPolicyFlags,
+            Check::SNP_POLICY_FLAGS,
             "policy_flags",
             format!("the policy asks nothing of the launch policy's flags; they are {:#x}", report.policy),
         );
@@ -349,7 +388,7 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
     let actual = if complaints.is_empty() { format!("{:#x}", report.policy) } else { complaints.join(", ") };
     findings.judge(
         complaints.is_empty(),
-        Unacceptable::SnpPolicyFlags { expected: expected.join(", ").into(), actual: actual.into() },
+        Comparison { check: Check::SNP_POLICY_FLAGS, expected: expected.join(", ").into(), actual: actual.into() },
     );
 }
 
@@ -358,50 +397,41 @@ macro_rules! judge {
     ($findings:ident, $variant:ident, $field:literal, $rule:expr, $actual:expr, $shown:expr) => {
         match $rule.is_met_by($actual) {
             None => $findings.not_checked(Check::$variant, $field, "the policy expects no particular value"),
-            Some(holds) => {
-                $findings.judge(holds, Unacceptable::$variant { expected: $rule.to_string().into(), actual: $shown })
-            }
+            Some(holds) => $findings.judge(
+                holds,
+                Comparison {
+                    check: Check::$variant,
+                    expected: $rule.to_string().into(),
+                    actual: $shown.to_string().into(),
+                },
+            ),
         }
     };
 }
 
 fn judge_guest(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
-    judge!(findings, SnpGuestMeasurement, "measurement", profile.measurement, &report.measurement, report.measurement);
-    judge!(findings, SnpGuestHostData, "host_data", profile.host_data, &report.host_data, report.host_data);
-    judge!(findings, SnpGuestSvn, "guest_svn", profile.guest_svn, &report.guest_svn, report.guest_svn);
     judge!(
         findings,
-        SnpGuestFamilyId,
-        "family_id",
-        profile.family_id,
-        &report.family_id,
-        report.family_id.to_string().into()
+        SNP_GUEST_MEASUREMENT,
+        "measurement",
+        profile.measurement,
+        &report.measurement,
+        report.measurement
     );
+    judge!(findings, SNP_GUEST_HOST_DATA, "host_data", profile.host_data, &report.host_data, report.host_data);
+    judge!(findings, SNP_GUEST_SVN, "guest_svn", profile.guest_svn, &report.guest_svn, report.guest_svn);
+    judge!(findings, SNP_GUEST_FAMILY_ID, "family_id", profile.family_id, &report.family_id, report.family_id);
+    judge!(findings, SNP_GUEST_IMAGE_ID, "image_id", profile.image_id, &report.image_id, report.image_id);
     judge!(
         findings,
-        SnpGuestImageId,
-        "image_id",
-        profile.image_id,
-        &report.image_id,
-        report.image_id.to_string().into()
-    );
-    judge!(
-        findings,
-        SnpGuestReportIdMa,
+        SNP_GUEST_REPORT_ID_MA,
         "report_id_ma",
         profile.report_id_ma,
         &report.report_id_ma,
-        report.report_id_ma.to_string().into()
+        report.report_id_ma
     );
-    judge!(findings, SnpGuestVmpl, "vmpl", profile.vmpl, &Vmpl(report.vmpl), report.vmpl);
-    judge!(
-        findings,
-        SnpGuestIdKey,
-        "id_key",
-        profile.id_key,
-        &report.id_key_digest,
-        report.id_key_digest.to_string().into()
-    );
+    judge!(findings, SNP_GUEST_VMPL, "vmpl", profile.vmpl, &Vmpl(report.vmpl), report.vmpl);
+    judge!(findings, SNP_GUEST_ID_KEY, "id_key", profile.id_key, &report.id_key_digest, report.id_key_digest);
 }
 
 /// An author key digest that is set while no author key is in use, or the reverse, is refused even if none is expected.
@@ -414,6 +444,8 @@ fn judge_keys(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings
         expected => format!("{expected}; zero if and only if AUTHOR_KEY_EN is 0"),
     };
     let actual = format!("{}, AUTHOR_KEY_EN {}", to_hex(&digest.0), u8::from(report.author_key_enabled()));
-    findings
-        .judge(consistent && met, Unacceptable::SnpGuestAuthorKey { expected: expected.into(), actual: actual.into() });
+    findings.judge(
+        consistent && met,
+        Comparison { check: Check::SNP_GUEST_AUTHOR_KEY, expected: expected.into(), actual: actual.into() },
+    );
 }

@@ -2,17 +2,17 @@
 
 use super::choose::{Chain, Choice};
 use super::leaf;
+use super::powers::{authorities_complaint, leaf_complaint};
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::to_hex;
-use crate::checks::Check;
-use crate::error::{Text, Unauthentic};
-use crate::evidence::Endorsements;
-use crate::findings::Findings;
+use crate::check::Check;
+use crate::findings::{Comparison, Findings, Stop};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
-use crate::policy::{Revocation, SnpProfile, Switch, Waivable};
-use crate::roots::{self, TrustAnchors};
-use crate::signature::Signatures;
+use crate::platform::Given;
+use crate::policy::{Revocation, SigningKeyName, SnpProfile, Switch, Waivable};
+use crate::report::Text;
+use crate::roots;
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};
@@ -36,22 +36,12 @@ pub(crate) struct TcbVersions {
     pub(crate) launch: TcbVersion,
 }
 
-/// What authentication is given, beside the report.
-pub(crate) struct Given<'g, 'm> {
-    pub(crate) endorsements: &'g Endorsements,
-    pub(crate) anchors: &'g TrustAnchors,
-    pub(crate) profile: &'g SnpProfile,
-    pub(crate) now: UnixTime,
-    pub(crate) signatures: Signatures<'m>,
-    pub(crate) memory: Option<&'g Memory>,
-}
-
 /// Unverified -> vouched for. Ends at the first check that fails.
 pub(crate) fn authenticate<'a>(
     report: Unverified<Report<'a>>,
-    mut given: Given<'_, '_>,
+    mut given: Given<'_, '_, SnpProfile>,
     findings: &mut Findings,
-) -> Result<Vouched<'a>, Unauthentic> {
+) -> Result<Vouched<'a>, Stop> {
     let claimed = claimed_product(report.hints(), findings)?;
     let choice = Choice {
         report: report.hints(),
@@ -73,10 +63,12 @@ pub(crate) fn authenticate<'a>(
 
     let leaf = &chain.leaf.certificate;
     let PublicKey::P384(key) = &leaf.key else {
-        return Err(Unauthentic::SnpLeafKey { actual: leaf.key.kind().into() });
+        return Err(findings.fail(leaf_key(leaf)));
     };
     let signed = report.authenticated_by(key);
-    findings.require(signed.is_some(), Unauthentic::SnpSignature { valid: signed.is_some() })?;
+    let expected = "bytes 0 to 0x29F signed by the leaf's key";
+    let comparison = Comparison::of_signature(Check::SNP_SIGNATURE, expected, signed.is_some());
+    let report = findings.require_some(signed, comparison)?;
     // By the certificate and not by the report, whose CHIP_ID the host can mask.
     let chip = leaf::identity(leaf).0.map(|hwid| format!("chip {} under {}", to_hex(hwid), chain.ark.name_and_key()));
     let lists = chain.lists.as_ref().and_then(|lists| lists.as_ref().ok()).and_then(|lists| lists.line());
@@ -84,20 +76,29 @@ pub(crate) fn authenticate<'a>(
         .into_iter()
         .flatten()
         .for_each(|line| findings.rests_on(line));
-    signed.map(|report| Vouched { report, product, tcb, chip }).ok_or(Unauthentic::SnpSignature { valid: false })
+    Ok(Vouched { report, product, tcb, chip })
 }
 
+fn leaf_key(leaf: &Certificate) -> Comparison {
+    Comparison { check: Check::SNP_LEAF_KEY, expected: "a P-384 key".into(), actual: leaf.key.kind().into() }
+}
+
+const PRODUCTS: &str = "Milan, Genoa (with Bergamo and Siena) or Turin";
+
 /// From version 3 on the report names its product by CPUID; before, only the chain does.
-fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Option<Product>, Unauthentic> {
+fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Option<Product>, Stop> {
     let Some([family, model, _]) = report.cpuid else { return Ok(None) };
     let product = Product::from_cpuid(family, model);
     let actual = format!("{} (family {family:02X}h, model {model:02X}h)", product.map_or("unknown", Product::name));
-    findings.require(product.is_some(), Unauthentic::SnpProductKnown { actual: actual.into() })?;
+    findings.require(
+        product.is_some(),
+        Comparison { check: Check::SNP_PRODUCT_KNOWN, expected: PRODUCTS.into(), actual: actual.into() },
+    )?;
     Ok(product)
 }
 
 /// Signatures, then names and powers. Gives the product that the chain stands for.
-fn check_path(chain: &Chain, findings: &mut Findings) -> Result<Product, Unauthentic> {
+fn check_path(chain: &Chain, findings: &mut Findings) -> Result<Product, Stop> {
     let (ark, intermediate, leaf) = (&*chain.ark, &*chain.intermediate.certificate, &*chain.leaf.certificate);
     let (issuer, kind) =
         (intermediate.common_name().unwrap_or("the intermediate"), leaf.common_name().unwrap_or("the leaf"));
@@ -115,7 +116,8 @@ fn check_path(chain: &Chain, findings: &mut Findings) -> Result<Product, Unauthe
         .or_else(|| (!chain.leaf_is_signed).then(|| format!("{kind} is not signed by {issuer}")));
     let actual = complaint.clone().unwrap_or_else(|| "every signature holds".to_owned());
     let expected = Text::Borrowed("RSASSA-PSS, SHA-384, salt 48, from RSA-4096 keys, up to the pinned root");
-    findings.require(complaint.is_none(), Unauthentic::SnpChainPath { expected, actual: actual.into() })?;
+    findings
+        .require(complaint.is_none(), Comparison { check: Check::SNP_CHAIN_PATH, expected, actual: actual.into() })?;
 
     let (product, complaint) = match product_of(ark.common_name(), issuer) {
         Some(product) => (product, authorities_complaint(ark, intermediate).or_else(|| leaf_complaint(leaf))),
@@ -124,7 +126,10 @@ fn check_path(chain: &Chain, findings: &mut Findings) -> Result<Product, Unauthe
     let actual = complaint.clone().unwrap_or_else(|| format!("{kind} under {issuer} under ARK-{}", product.name()));
     let expected =
         Text::Borrowed("AMD's names, authorities that may issue, a leaf that may not, no unknown critical extension");
-    findings.require(complaint.is_none(), Unauthentic::SnpChainNamesAndUsage { expected, actual: actual.into() })?;
+    findings.require(
+        complaint.is_none(),
+        Comparison { check: Check::SNP_CHAIN_NAMES_AND_USAGE, expected, actual: actual.into() },
+    )?;
     Ok(product)
 }
 
@@ -136,45 +141,13 @@ fn product_of(root: Option<&str>, intermediate: &str) -> Option<Product> {
     (intermediate == format!("SEV-{name}") || intermediate == format!("SEV-VLEK-{name}")).then_some(product)
 }
 
-/// What forbids root or intermediate to stand where they stand.
-pub(super) fn authorities_complaint(ark: &Certificate, intermediate: &Certificate) -> Option<String> {
-    [ark, intermediate].iter().find_map(|certificate| extension_complaint(certificate)).or_else(|| {
-        match (ark.powers(), intermediate.powers()) {
-            (Ok(root), _) if !root.may_issue(1) || !root.may_revoke() => {
-                Some("the root may not issue or revoke".to_owned())
-            }
-            (Ok(_), Ok(issuer)) if !issuer.may_issue(0) => Some("the intermediate may not issue".to_owned()),
-            (Ok(_), Ok(_)) => None,
-            _ => Some(UNREADABLE_POWERS.to_owned()),
-        }
-    })
-}
-
-/// What forbids the leaf to stand where it stands: AMD's have neither basic constraints nor a key usage.
-pub(super) fn leaf_complaint(leaf: &Certificate) -> Option<String> {
-    extension_complaint(leaf).or_else(|| match leaf.powers() {
-        Ok(leaf) if leaf.ca || leaf.path_length.is_some() || leaf.usage.is_some() => {
-            Some("the leaf claims the powers of an authority".to_owned())
-        }
-        Ok(_) => None,
-        Err(_) => Some(UNREADABLE_POWERS.to_owned()),
-    })
-}
-
-fn extension_complaint(certificate: &Certificate) -> Option<String> {
-    let name = certificate.common_name().unwrap_or("?");
-    certificate.extension_complaint().map(|complaint| format!("{complaint} in {name}"))
-}
-
-const UNREADABLE_POWERS: &str = "basic constraints or key usage that cannot be read";
-
 /// SIGNING_KEY, the leaf's identity and the intermediate tell the same story; a VLEK's provider is one that is wanted.
 fn check_leaf_kind(
     report: &Report<'_>,
     chain: &Chain,
     profile: &SnpProfile,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let (hwid, csp_id) = leaf::identity(&chain.leaf.certificate);
     let under_asvk = chain.intermediate.certificate.common_name().is_some_and(|name| name.starts_with("SEV-VLEK-"));
     let leaf = match (hwid, csp_id, under_asvk) {
@@ -186,8 +159,10 @@ fn check_leaf_kind(
         SigningKey::Vcek => "vcek",
         SigningKey::Vlek => "vlek",
     };
-    let wanted =
-        profile.signing_keys.iter().any(|key| format!("{key:?}").eq_ignore_ascii_case(name(report.signing_key)));
+    let wanted = profile.signing_keys.iter().any(|key| match key {
+        SigningKeyName::Vcek => report.signing_key == SigningKey::Vcek,
+        SigningKeyName::Vlek => report.signing_key == SigningKey::Vlek,
+    });
     let expected = format!(
         "a {} (HWID under the ASK, or CSP_ID under the ASVK), which the policy allows",
         name(report.signing_key)
@@ -203,12 +178,15 @@ fn check_leaf_kind(
         ),
     };
     let holds = leaf == Some(report.signing_key) && wanted;
-    findings.require(holds, Unauthentic::SnpChainLeafKind { expected: expected.into(), actual: actual.into() })?;
+    findings.require(
+        holds,
+        Comparison { check: Check::SNP_CHAIN_LEAF_KIND, expected: expected.into(), actual: actual.into() },
+    )?;
 
     match (csp_id, &profile.csp_ids) {
-        (None, _) => findings.not_applicable(Check::SnpChainCsp, "a VCEK names no provider"),
+        (None, _) => findings.not_applicable(Check::SNP_CHAIN_CSP, "a VCEK names no provider"),
         (Some(csp_id), Waivable::Unchecked) => findings.not_checked(
-            Check::SnpChainCsp,
+            Check::SNP_CHAIN_CSP,
             "csp_ids",
             format!("the policy takes any provider; this is {csp_id}"),
         ),
@@ -216,7 +194,11 @@ fn check_leaf_kind(
             let holds = wanted.iter().any(|wanted| wanted == csp_id);
             findings.require(
                 holds,
-                Unauthentic::SnpChainCsp { expected: wanted.join(", ").into(), actual: csp_id.to_owned().into() },
+                Comparison {
+                    check: Check::SNP_CHAIN_CSP,
+                    expected: wanted.join(", ").into(),
+                    actual: csp_id.to_owned().into(),
+                },
             )?;
         }
     }
@@ -230,11 +212,15 @@ const fn present(present: bool) -> &'static str {
     if present { "present" } else { "absent" }
 }
 
-fn check_validity(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
+fn check_validity(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Result<(), Stop> {
     let (ark, intermediate, leaf) = (&*chain.ark, &*chain.intermediate.certificate, &*chain.leaf.certificate);
     for (certificate, name) in [(ark, "the ARK"), (intermediate, "the intermediate"), (leaf, "the leaf")] {
         let (not_before, not_after) = (certificate.not_before, certificate.not_after);
-        let validity = Unauthentic::SnpChainValidity { certificate: name, not_before, not_after, now };
+        let validity = Comparison {
+            check: Check::SNP_CHAIN_VALIDITY,
+            expected: format!("{name} valid at {now}").into(),
+            actual: format!("{name} valid from {not_before} to {not_after}").into(),
+        };
         findings.require(certificate.is_valid_at(now), validity)?;
         findings.ends(not_after, format!("{name} (notAfter)"));
     }
@@ -242,28 +228,28 @@ fn check_validity(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Resu
 }
 
 /// The ARK's CRL lists intermediates. Leaves carry serial 0 and another issuer: they cannot be on it.
-fn check_revocation(chain: &Chain, given: &Given<'_, '_>, findings: &mut Findings) -> Result<(), Unauthentic> {
+fn check_revocation(chain: &Chain, given: &Given<'_, '_, SnpProfile>, findings: &mut Findings) -> Result<(), Stop> {
     let (intermediate, leaf) = (&*chain.intermediate.certificate, &*chain.leaf.certificate);
     let not_on_it = format!(
         "AMD's CRL lists what the ARK issued; this leaf (serial {}) was issued by the intermediate and cannot be on it",
         to_hex(&leaf.serial)
     );
-    findings.not_applicable(Check::SnpChainLeafRevocation, not_on_it);
+    findings.not_applicable(Check::SNP_CHAIN_LEAF_REVOCATION, not_on_it);
     let known = roots::is_known_revoked(intermediate);
     let serial = to_hex(&intermediate.serial);
     let lists = match &chain.lists {
         _ if known => None,
         None => {
             let why = "the policy does not ask for revocation";
-            findings.not_checked(Check::SnpChainRevocation, "revocation", why);
-            findings.not_checked(Check::SnpChainAge, "revocation", why);
-            findings.not_checked(Check::SnpChainRollback, "revocation", why);
+            findings.not_checked(Check::SNP_CHAIN_REVOCATION, "revocation", why);
+            findings.not_checked(Check::SNP_CHAIN_AGE, "revocation", why);
+            findings.not_checked(Check::SNP_CHAIN_ROLLBACK, "revocation", why);
             return Ok(());
         }
         Some(Err(NoLists::Absent)) if given.profile.revocation == Revocation::IfSupplied => {
             let why = "no CRL of this product was supplied, and the policy does not insist";
-            findings.not_checked(Check::SnpChainRevocation, "revocation", why);
-            findings.not_applicable(Check::SnpChainAge, "no CRL of this product was supplied");
+            findings.not_checked(Check::SNP_CHAIN_REVOCATION, "revocation", why);
+            findings.not_applicable(Check::SNP_CHAIN_AGE, "no CRL of this product was supplied");
             return check_rollback(&chain.ark, None, given.memory, findings);
         }
         Some(lists) => Some(lists),
@@ -279,7 +265,7 @@ fn check_revocation(chain: &Chain, given: &Given<'_, '_>, findings: &mut Finding
     let actual = complaint.clone().unwrap_or_else(|| format!("the intermediate (serial {serial}) is not listed"));
     findings.require(
         complaint.is_none(),
-        Unauthentic::SnpChainRevocation { expected: expected.into(), actual: actual.into() },
+        Comparison { check: Check::SNP_CHAIN_REVOCATION, expected: expected.into(), actual: actual.into() },
     )?;
     let lists = lists.and_then(|lists| lists.as_ref().ok());
     let issued = lists.and_then(|lists| lists.this_update());
@@ -299,12 +285,12 @@ fn check_revocation(chain: &Chain, given: &Given<'_, '_>, findings: &mut Finding
             let end = most.ends(issued);
             let expected = format!("a CRL of {ark_name} issued less than {} days before {}", most.days, given.now);
             let actual = format!("issued {issued}");
-            let age = Unauthentic::SnpChainAge { expected: expected.into(), actual: actual.into() };
+            let age = Comparison { check: Check::SNP_CHAIN_AGE, expected: expected.into(), actual: actual.into() };
             findings.require(given.now < end, age)?;
         }
         _ => {
             let why = "the policy sets no limit but the list's own end";
-            findings.not_checked(Check::SnpChainAge, "max_collateral_age", why);
+            findings.not_checked(Check::SNP_CHAIN_AGE, "max_collateral_age", why);
         }
     }
     check_rollback(&chain.ark, issued, given.memory, findings)
@@ -316,19 +302,23 @@ fn check_rollback(
     issued: Option<UnixTime>,
     memory: Option<&Memory>,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let order = issued.map_or(Order::Missing, Order::Issued);
     let statement = Statement { name: format!("CRL of {}", ark.name_and_key()), order };
     findings.seen.statements.push(statement);
     let Some(memory) = memory else {
-        findings.not_applicable(Check::SnpChainRollback, NO_MEMORY);
+        findings.not_applicable(Check::SNP_CHAIN_ROLLBACK, NO_MEMORY);
         return Ok(());
     };
     let complaint = memory.older_statement(&findings.seen.statements);
     let actual = complaint.clone().unwrap_or_else(|| "no older list".to_owned());
     findings.require(
         complaint.is_none(),
-        Unauthentic::SnpChainRollback { expected: "no list older than one seen before".into(), actual: actual.into() },
+        Comparison {
+            check: Check::SNP_CHAIN_ROLLBACK,
+            expected: "no list older than one seen before".into(),
+            actual: actual.into(),
+        },
     )
 }
 
@@ -338,11 +328,15 @@ fn agree_on_product(
     chained: Product,
     chain: &Chain,
     findings: &mut Findings,
-) -> Result<Product, Unauthentic> {
+) -> Result<Product, Stop> {
     if claimed.is_none() {
         findings.require(
             true,
-            Unauthentic::SnpProductKnown { actual: format!("{} (by the authenticated chain)", chained.name()).into() },
+            Comparison {
+                check: Check::SNP_PRODUCT_KNOWN,
+                expected: PRODUCTS.into(),
+                actual: format!("{} (by the authenticated chain)", chained.name()).into(),
+            },
         )?;
     }
     let named = leaf::product_name(&chain.leaf.certificate);
@@ -353,12 +347,15 @@ fn agree_on_product(
         chained.name(),
         named.unwrap_or("(none)")
     );
-    findings.require(holds, Unauthentic::SnpProductChain { expected: "one product".into(), actual: actual.into() })?;
+    findings.require(
+        holds,
+        Comparison { check: Check::SNP_PRODUCT_CHAIN, expected: "one product".into(), actual: actual.into() },
+    )?;
     findings.facts.text("product", chained.name().to_ascii_lowercase());
     Ok(chained)
 }
 
-fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> Result<TcbVersions, Unauthentic> {
+fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> Result<TcbVersions, Stop> {
     let read = |bytes| TcbVersion::read(bytes, product);
     let all = [
         ("reported", report.reported_tcb),
@@ -368,12 +365,13 @@ fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> R
     ];
     let wrong = all.iter().find(|(_, bytes)| read(bytes).is_none());
     let expected = Text::from(format!("the layout of {}, reserved bytes zero", product.name()));
-    let layout = Unauthentic::SnpTcbLayout {
+    let layout = Comparison {
+        check: Check::SNP_TCB_LAYOUT,
         expected,
         actual: wrong
             .map_or(Text::Borrowed("as expected"), |(name, bytes)| format!("{name} TCB {}", to_hex(*bytes)).into()),
     };
-    findings.require(wrong.is_none(), layout.clone())?;
+    findings.require(wrong.is_none(), layout)?;
     match (read(report.reported_tcb), read(report.current_tcb), read(report.committed_tcb), read(report.launch_tcb)) {
         (Some(reported), Some(current), Some(committed), Some(launch)) => {
             for (name, tcb) in [
@@ -386,7 +384,7 @@ fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> R
             }
             Ok(TcbVersions { reported, current, committed, launch })
         }
-        _ => Err(layout),
+        _ => Err(Stop),
     }
 }
 
@@ -398,10 +396,9 @@ fn check_leaf(
     reported: TcbVersion,
     profile: &SnpProfile,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let leaf = &chain.leaf.certificate;
-    findings
-        .require(matches!(leaf.key, PublicKey::P384(_)), Unauthentic::SnpLeafKey { actual: leaf.key.kind().into() })?;
+    findings.require(matches!(leaf.key, PublicKey::P384(_)), leaf_key(leaf))?;
 
     let issued = leaf::tcb(leaf, product);
     let holds = issued == Ok(reported);
@@ -409,15 +406,17 @@ fn check_leaf(
         Ok(tcb) => format!("issued for {tcb}"),
         Err(complaint) => complaint,
     };
-    findings
-        .require(holds, Unauthentic::SnpLeafTcb { expected: reported.to_string().into(), actual: actual.into() })?;
+    findings.require(
+        holds,
+        Comparison { check: Check::SNP_LEAF_TCB, expected: reported.to_string().into(), actual: actual.into() },
+    )?;
 
     let (hwid, _) = leaf::identity(leaf);
     match hwid {
-        None => findings.not_applicable(Check::SnpLeafChipId, "a VLEK is a provider's, not one chip's"),
+        None => findings.not_applicable(Check::SNP_LEAF_CHIP_ID, "a VLEK is a provider's, not one chip's"),
         Some(_) if report.has_masked_chip_id() && profile.masked_chip_id == Switch::Allowed => {
             findings.not_checked(
-                Check::SnpLeafChipId,
+                Check::SNP_LEAF_CHIP_ID,
                 "masked_chip_id",
                 "the report's CHIP_ID is masked, and the policy allows that",
             );
@@ -436,7 +435,8 @@ fn check_leaf(
             };
             findings.require(
                 holds,
-                Unauthentic::SnpLeafChipId {
+                Comparison {
+                    check: Check::SNP_LEAF_CHIP_ID,
                     expected: expected.into(),
                     actual: format!("HWID {}", to_hex(hwid)).into(),
                 },

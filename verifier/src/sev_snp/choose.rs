@@ -9,13 +9,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::authenticate::{authorities_complaint, leaf_complaint};
 use super::leaf;
+use super::powers::{authorities_complaint, leaf_complaint};
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
-use crate::error::{Text, Unauthentic};
+use crate::check::Check;
 use crate::evidence::Endorsements;
-use crate::findings::{Findings, Roots};
+use crate::findings::{Comparison, Findings, Stop};
+use crate::report::{Roots, Text};
 use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::Signed;
@@ -53,7 +54,7 @@ const MAX_DIAGNOSED: usize = 16;
 
 impl Choice<'_, '_, '_> {
     /// Picks leaf, intermediate and anchor.
-    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Unauthentic> {
+    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Stop> {
         // Whatever in the pool is a certificate; what is not is none of this report's business, unless something is missing.
         let (pool, unreadable) = candidates(&self.endorsements.certificates);
         let anchors = &self.anchors.amd;
@@ -65,8 +66,10 @@ impl Choice<'_, '_, '_> {
         let is_named = |name: &str| pool.iter().any(|held| held.certificate.common_name() == Some(name));
         if !is_named(wanted) && is_named(other) {
             let (expected, actual) = (format!("a {wanted} certificate"), format!("only a {other} certificate"));
-            findings
-                .require(false, Unauthentic::SnpChainLeafKind { expected: expected.into(), actual: actual.into() })?;
+            findings.require(
+                false,
+                Comparison { check: Check::SNP_CHAIN_LEAF_KIND, expected: expected.into(), actual: actual.into() },
+            )?;
         }
         let leaves = self.rank_leaves(wanted, &pool);
         let missing = |name: &str, findings: &mut Findings| missing(name, pool.len(), unreadable, findings);
@@ -97,7 +100,7 @@ impl Choice<'_, '_, '_> {
             Roots::Policy => "pinned by the policy, not AMD's",
         };
         let actual = format!("{name}, {source}").into();
-        findings.require(true, Unauthentic::SnpChainArkPinned { expected: names(anchors), actual })?;
+        findings.require(true, Comparison { check: Check::SNP_CHAIN_ARK_PINNED, expected: names(anchors), actual })?;
         findings.anchored_in(roots);
         Ok(chain)
     }
@@ -169,10 +172,10 @@ impl Choice<'_, '_, '_> {
     }
 
     /// What would vouch for the report was not found, and not everything of the user's was looked at: that is what is wrong.
-    fn look_no_further(&self, findings: &mut Findings) -> Result<(), Unauthentic> {
+    fn look_no_further(&self, findings: &mut Findings) -> Result<(), Stop> {
         let Some(too_many) = self.signatures.too_many_certificates() else { return Ok(()) };
         let expected = "certificates that can all be looked at".into();
-        findings.require(false, Unauthentic::SnpChainPath { expected, actual: too_many.into() })
+        findings.require(false, Comparison { check: Check::SNP_CHAIN_PATH, expected, actual: too_many.into() })
     }
 
     fn signed_the_report(&self, leaf: &Candidate) -> bool {
@@ -247,7 +250,7 @@ impl Choice<'_, '_, '_> {
         pool: &[Candidate],
         anchors: &[Arc<Certificate>],
         findings: &mut Findings,
-    ) -> Result<Chain, Unauthentic> {
+    ) -> Result<Chain, Stop> {
         let name = intermediate.certificate.issuer_name().unwrap_or("a root without a name");
         let mut named = anchors.iter().filter(|ark| ark.subject == intermediate.certificate.issuer);
         let signer = named.clone().find(|ark| intermediate.is_signed_by(&ark.key, self.signatures));
@@ -296,23 +299,23 @@ fn names(anchors: &[Arc<Certificate>]) -> Text {
     anchors.iter().filter_map(|anchor| anchor.common_name()).collect::<Vec<_>>().join(", ").into()
 }
 
-fn not_pinned(anchors: &[Arc<Certificate>], actual: String, findings: &mut Findings) -> Unauthentic {
-    let unknown = Unauthentic::SnpChainArkPinned { expected: names(anchors), actual: actual.into() };
-    findings.require(false, unknown.clone()).err().unwrap_or(unknown)
+fn not_pinned(anchors: &[Arc<Certificate>], actual: String, findings: &mut Findings) -> Stop {
+    let (check, expected) = (Check::SNP_CHAIN_ARK_PINNED, names(anchors));
+    findings.fail(Comparison { check, expected, actual: actual.into() })
 }
 
-fn state_presence(wanted: &str, issuer: &Candidate, findings: &mut Findings) -> Result<(), Unauthentic> {
+fn state_presence(wanted: &str, issuer: &Candidate, findings: &mut Findings) -> Result<(), Stop> {
     let issuer = issuer.certificate.common_name().unwrap_or("an issuer without a name");
     let actual = format!("{wanted} and {issuer}").into();
-    findings.require(true, Unauthentic::SnpChainPresent { expected: "leaf and intermediate".into(), actual })
+    findings
+        .require(true, Comparison { check: Check::SNP_CHAIN_PRESENT, expected: "leaf and intermediate".into(), actual })
 }
 
-fn missing(name: &str, supplied: usize, unreadable: usize, findings: &mut Findings) -> Unauthentic {
+fn missing(name: &str, supplied: usize, unreadable: usize, findings: &mut Findings) -> Stop {
     let actual = match unreadable {
         0 => format!("none among the {supplied} supplied"),
         count => format!("none among the {supplied} supplied; {count} more could not be read"),
     };
-    let missing =
-        Unauthentic::SnpChainPresent { expected: format!("a certificate of {name}").into(), actual: actual.into() };
-    findings.require(false, missing.clone()).err().unwrap_or(missing)
+    let check = Check::SNP_CHAIN_PRESENT;
+    findings.fail(Comparison { check, expected: format!("a certificate of {name}").into(), actual: actual.into() })
 }

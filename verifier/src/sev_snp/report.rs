@@ -1,9 +1,10 @@
 //! The ATTESTATION_REPORT: AMD 56860 rev. 1.58, table 23; versions 2, 3 and 5, and 4, which is laid out like 3.
 
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportData, ReportId, to_hex};
-use crate::error::{Malformed, Text};
-use crate::findings::Findings;
+use crate::check::Check;
+use crate::findings::{Comparison, Findings, Stop};
 use crate::reader::{OutOfBounds, Reader};
+use crate::report::Text;
 use crate::signature::{Scheme, holds};
 use crate::stage::Signed;
 
@@ -95,22 +96,47 @@ impl Signed for Report<'_> {
 }
 
 /// Bytes -> report. Every rule here is about the encoding; whether the content is wanted is for appraisal.
-pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Report<'a>, Malformed> {
-    let length = Malformed::SnpBytesLength { actual: bytes.len() };
-    findings.require(bytes.len() == size_of::<ReportBytes>(), length.clone())?;
+pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Report<'a>, Stop> {
+    let length = || {
+        let actual = format!("{} bytes", bytes.len()).into();
+        Comparison { check: Check::SNP_BYTES_LENGTH, expected: "1184 bytes".into(), actual }
+    };
+    findings.require(bytes.len() == size_of::<ReportBytes>(), length())?;
     // The length is exact, so the reader cannot run out; if it ever did, the report would be refused as too short.
-    let (report, raw) = read(bytes).map_err(|OutOfBounds { .. }| length)?;
+    let (report, raw) = read(bytes).map_err(|OutOfBounds { .. }| findings.fail(length()))?;
 
-    findings.require((2..=5).contains(&report.version), Malformed::SnpBytesVersion { actual: report.version })?;
+    findings.require(
+        (2..=5).contains(&report.version),
+        Comparison {
+            check: Check::SNP_BYTES_VERSION,
+            expected: "version 2, 3, 4 or 5".into(),
+            actual: format!("version {}", report.version).into(),
+        },
+    )?;
     findings.require(
         raw.signature_algorithm == 1,
-        Malformed::SnpBytesSignatureAlgorithm { actual: raw.signature_algorithm },
+        Comparison {
+            check: Check::SNP_BYTES_SIGNATURE_ALGORITHM,
+            expected: "1 (ECDSA P-384 with SHA-384)".into(),
+            actual: raw.signature_algorithm.to_string().into(),
+        },
     )?;
-    findings.require(raw.signing_key <= 1, Malformed::SnpBytesSigningKey { actual: raw.signing_key })?;
-    findings.require(report.vmpl <= 3, Malformed::SnpBytesVmpl { actual: report.vmpl })?;
+    findings.require(
+        raw.signing_key <= 1,
+        Comparison {
+            check: Check::SNP_BYTES_SIGNING_KEY,
+            expected: "0 (VCEK) or 1 (VLEK)".into(),
+            actual: signing_key(raw.signing_key),
+        },
+    )?;
+    findings.require(
+        report.vmpl <= 3,
+        Comparison { check: Check::SNP_BYTES_VMPL, expected: "0, 1, 2 or 3".into(), actual: vmpl(report.vmpl) },
+    )?;
     match reserved_complaint(&report, &raw) {
-        None => findings
-            .require(true, Malformed::SnpBytesReserved { field: "reserved fields", expected: ZERO, actual: ZERO })?,
+        None => {
+            findings.require(true, Comparison::of_field(Check::SNP_BYTES_RESERVED, "reserved fields", ZERO, ZERO))?
+        }
         Some(complaint) => findings.require(false, complaint)?,
     }
     Ok(report)
@@ -238,9 +264,25 @@ const POLICY_ALWAYS_ONE: u64 = 1 << 17;
 /// Bits 4:0 of the flags at 0x48 are defined.
 const FLAGS_KNOWN: u32 = 0x1F;
 
-fn reserved_complaint(report: &Report<'_>, raw: &Raw<'_>) -> Option<Malformed> {
+fn signing_key(actual: u32) -> Text {
+    match actual {
+        0 => "0 (VCEK)".into(),
+        1 => "1 (VLEK)".into(),
+        7 => "7 (not signed)".into(),
+        other => format!("{other} (reserved)").into(),
+    }
+}
+
+fn vmpl(actual: u32) -> Text {
+    match actual {
+        u32::MAX => "0xFFFFFFFF (asked for by the host)".into(),
+        other => other.to_string().into(),
+    }
+}
+
+fn reserved_complaint(report: &Report<'_>, raw: &Raw<'_>) -> Option<Comparison> {
     let complain =
-        |field, actual: String| Some(Malformed::SnpBytesReserved { field, expected: ZERO, actual: actual.into() });
+        |field: &str, actual: String| Some(Comparison::of_field(Check::SNP_BYTES_RESERVED, field, ZERO, actual));
     for (field, bytes) in raw.reserved {
         if bytes.iter().any(|byte| *byte != 0) {
             return complain(field, to_hex(bytes));
@@ -250,11 +292,7 @@ fn reserved_complaint(report: &Report<'_>, raw: &Raw<'_>) -> Option<Malformed> {
         return complain("POLICY bits 63:26", format!("{:#x}", report.policy & !POLICY_KNOWN));
     }
     if report.policy & POLICY_ALWAYS_ONE == 0 {
-        return Some(Malformed::SnpBytesReserved {
-            field: "POLICY bit 17",
-            expected: Text::Borrowed("one"),
-            actual: ZERO,
-        });
+        return Some(Comparison::of_field(Check::SNP_BYTES_RESERVED, "POLICY bit 17", "one", ZERO));
     }
     if report.flags & !FLAGS_KNOWN != 0 {
         return complain("FLAGS bits 31:5", format!("{:#x}", report.flags & !FLAGS_KNOWN));
@@ -267,11 +305,12 @@ fn reserved_complaint(report: &Report<'_>, raw: &Raw<'_>) -> Option<Malformed> {
     }
     for (field, number) in [("R", report.signature.first_chunk::<48>()), ("S", report.signature.last_chunk::<48>())] {
         if number.is_none_or(|number| *number == [0; 48] || *number >= P384_ORDER) {
-            return Some(Malformed::SnpBytesReserved {
+            return Some(Comparison::of_field(
+                Check::SNP_BYTES_RESERVED,
                 field,
-                expected: Text::Borrowed("between 0 and the order of P-384"),
-                actual: number.map_or_else(String::new, |number| to_hex(number)).into(),
-            });
+                "between 0 and the order of P-384",
+                number.map_or_else(String::new, |number| to_hex(number)),
+            ));
         }
     }
     None

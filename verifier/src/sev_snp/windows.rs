@@ -6,8 +6,8 @@ use super::leaf;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::evidence::Endorsements;
-use crate::expiry::Windows;
 use crate::roots::TrustAnchors;
+use crate::windows::Windows;
 use crate::x509::certificate::Certificate;
 
 /// Leaf, intermediate, pinned root and, where the policy asks, the root's CRLs.

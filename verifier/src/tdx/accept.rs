@@ -1,9 +1,9 @@
 //! Whether a policy takes an evaluation: status, advisories and date, with the grace and the exceptions that it names.
 
 use super::tcb::Evaluation;
-use super::words::{AdvisoryId, TcbStatus};
-use crate::error::Text;
+use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::policy::{Advisory, Grace, StatusName, TdxProfile, Waivable};
+use crate::report::Text;
 use crate::time::UnixTime;
 
 /// What the TCB rules of a profile say of one platform.
@@ -65,8 +65,7 @@ pub(super) fn judge(outcome: Outcome<'_>, profile: &TdxProfile, now: UnixTime) -
 
 /// Whether `status` is one that is taken.
 pub(super) fn is_listed(statuses: &[StatusName], status: TcbStatus) -> bool {
-    // Policies spell a status as Intel does, and both enums derive that spelling from their variants.
-    statuses.iter().any(|accepted| format!("{accepted:?}") == status.to_string())
+    statuses.iter().any(|accepted| accepted.status() == status)
 }
 
 /// Accepted outright, or for a time by grace or by exception; else why not.
@@ -143,7 +142,8 @@ fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[StatusName]
 }
 
 fn statuses_in_words(statuses: &[StatusName], profile: &TdxProfile) -> String {
-    let mut text = format!("one of {statuses:?}");
+    let names: Vec<_> = statuses.iter().map(|name| name.status().name()).collect();
+    let mut text = format!("one of [{}]", names.join(", "));
     if let Grace::Days(days) = profile.out_of_date_grace {
         text.push_str(&format!(", or out of date for at most {days} days"));
     }

@@ -7,26 +7,19 @@ use super::outlook;
 use super::quote::{Body, Quote};
 use super::shortfall;
 use super::tcb::{self, Evaluation, NoEvaluation};
-use super::words::{AdvisoryId, TcbStatus};
 use crate::bytes::Mr;
-use crate::checks::Check;
-use crate::error::{Text, Unacceptable};
-use crate::findings::Findings;
+use crate::check::Check;
+use crate::findings::{Comparison, Findings};
+use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::memory::{Memory, NO_MEMORY, Platform};
-use crate::policy::{ATTRIBUTE_BITS, EventLog, Policy, ServiceTd, Switch, TdxProfile, Waivable};
-
-/// What an authentic quote is held against.
-pub(crate) struct Wanted<'a> {
-    pub(crate) profile: &'a TdxProfile,
-    pub(crate) policy: &'a Policy,
-    pub(crate) memory: Option<&'a Memory>,
-}
+use crate::platform::Wanted;
+use crate::policy::{ATTRIBUTE_BITS, EventLog, ServiceTd, Switch, TdxProfile, Waivable};
+use crate::report::Text;
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_>,
-    event_log: Option<&[u8]>,
-    Wanted { profile, policy, memory }: Wanted<'_>,
+    Wanted { profile, policy, memory, event_log }: Wanted<'_, TdxProfile>,
     findings: &mut Findings,
 ) {
     let quote = vouched.quote.get();
@@ -42,23 +35,30 @@ pub(crate) fn appraise(
     judge_measurements(&quote.body, profile, findings);
     match profile.report_data.judge(policy.report_data(), &quote.body.report_data) {
         None => findings.not_checked(
-            Check::TdxTdReportData,
+            Check::TDX_TD_REPORT_DATA,
             "report_data",
             "neither the policy nor the caller says which 64 bytes to expect",
         ),
-        Some((holds, expected)) => findings
-            .judge(holds, Unacceptable::TdxTdReportData { expected: expected.into(), actual: quote.body.report_data }),
+        Some((holds, expected)) => findings.judge(
+            holds,
+            Comparison {
+                check: Check::TDX_TD_REPORT_DATA,
+                expected: expected.into(),
+                actual: quote.body.report_data.to_string().into(),
+            },
+        ),
     }
     match &profile.ppids {
         Waivable::Unchecked => {
-            findings.not_checked(Check::TdxPlatformAllowed, "ppids", "the policy takes any platform")
+            findings.not_checked(Check::TDX_PLATFORM_ALLOWED, "ppids", "the policy takes any platform")
         }
         Waivable::Required(ppids) => {
             let holds = ppids.iter().any(|allowed| allowed.0 == vouched.pck.ppid);
             let expected = format!("one of {} platforms", ppids.len());
             findings.judge(
                 holds,
-                Unacceptable::TdxPlatformAllowed {
+                Comparison {
+                    check: Check::TDX_PLATFORM_ALLOWED,
                     expected: expected.into(),
                     actual: vouched.pck.ppid.to_string().into(),
                 },
@@ -84,7 +84,8 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &TdxProfile, findings: &mut Finding
     let converged = format!("{parts}: {}", launch.converged);
     findings.judge(
         true,
-        Unacceptable::TdxTcbConvergence {
+        Comparison {
+            check: Check::TDX_TCB_CONVERGENCE,
             expected: "one status, as Intel's library converges them".into(),
             actual: converged.into(),
         },
@@ -92,7 +93,7 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &TdxProfile, findings: &mut Finding
 
     let (status, current) = match &quote.body.td15 {
         None => {
-            findings.not_applicable(Check::TdxTcbRelaunch, "a TD 1.0 report has no TEE_TCB_SVN2");
+            findings.not_applicable(Check::TDX_TCB_RELAUNCH, "a TD 1.0 report has no TEE_TCB_SVN2");
             (launch.converged, None)
         }
         Some(td15) => match judge_relaunch(&launch, evaluate(td15.tee_tcb_svn2), findings) {
@@ -133,21 +134,26 @@ fn judge_parts(
     if let Some(module) = module {
         let expected = "a TDX module of Intel's signer, and from version 1 on a level for its SVN".into();
         let (holds, actual) = (module.is_ok(), module.unwrap_or_else(|complaint| complaint));
-        findings.judge(holds, Unacceptable::TdxTcbModule { expected, actual: actual.into() });
+        findings.judge(holds, Comparison { check: Check::TDX_TCB_MODULE, expected, actual: actual.into() });
     }
 
     let expected = Text::Borrowed("a TCB level that the platform reaches in every component");
     match launch {
-        Ok(evaluation) => {
-            findings.judge(true, Unacceptable::TdxTcbLevel { expected, actual: evaluation.platform.to_string().into() })
-        }
+        Ok(evaluation) => findings.judge(
+            true,
+            Comparison { check: Check::TDX_TCB_LEVEL, expected, actual: evaluation.platform.to_string().into() },
+        ),
         Err(NoEvaluation::Platform(why)) => {
             let actual = [format!("none: {why}")].into_iter().chain(lacking()).collect::<Vec<_>>().join("; ");
-            findings.judge(false, Unacceptable::TdxTcbLevel { expected, actual: actual.into() })
+            findings.judge(false, Comparison { check: Check::TDX_TCB_LEVEL, expected, actual: actual.into() })
         }
         Err(NoEvaluation::Status(why)) => findings.judge(
             false,
-            Unacceptable::TdxTcbAccepted { expected: "a status that is known".into(), actual: why.clone().into() },
+            Comparison {
+                check: Check::TDX_TCB_ACCEPTED,
+                expected: "a status that is known".into(),
+                actual: why.clone().into(),
+            },
         ),
         Err(NoEvaluation::Module(_) | NoEvaluation::Qe(_)) => {}
     }
@@ -158,10 +164,13 @@ fn judge_parts(
     match launch {
         Ok(evaluation) => {
             let wanted = accept::takes_qe(evaluation, profile);
-            findings.judge(wanted, Unacceptable::TdxQeTcb { expected, actual: evaluation.qe.to_string().into() });
+            findings.judge(
+                wanted,
+                Comparison { check: Check::TDX_QE_TCB, expected, actual: evaluation.qe.to_string().into() },
+            );
         }
         Err(NoEvaluation::Qe(why)) => {
-            findings.judge(false, Unacceptable::TdxQeTcb { expected, actual: why.clone().into() })
+            findings.judge(false, Comparison { check: Check::TDX_QE_TCB, expected, actual: why.clone().into() })
         }
         Err(_) => {}
     }
@@ -180,7 +189,7 @@ fn judge_relaunch(
             let status = tcb::relaunch(launch.converged, current.converged);
             let actual = format!("launched {}, now {}: {status}", launch.converged, current.converged);
             let holds = current.converged != TcbStatus::Revoked;
-            findings.judge(holds, Unacceptable::TdxTcbRelaunch { expected, actual: actual.into() });
+            findings.judge(holds, Comparison { check: Check::TDX_TCB_RELAUNCH, expected, actual: actual.into() });
             findings.facts.text("tcb_status_current", current.converged.to_string());
             findings.facts.text("tcb_date_current", current.date.to_string());
             findings.facts.list("advisories_current", current.advisories.iter().map(AdvisoryId::to_string).collect());
@@ -189,7 +198,7 @@ fn judge_relaunch(
         Err(
             NoEvaluation::Platform(why) | NoEvaluation::Module(why) | NoEvaluation::Qe(why) | NoEvaluation::Status(why),
         ) => {
-            findings.judge(false, Unacceptable::TdxTcbRelaunch { expected, actual: why.into() });
+            findings.judge(false, Comparison { check: Check::TDX_TCB_RELAUNCH, expected, actual: why.into() });
             None
         }
     }
@@ -214,7 +223,7 @@ fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile
     let status = outcome.status;
     if expected.is_empty() && complaint.is_none() {
         let why = format!("the policy takes any status but Revoked; this is {status}");
-        findings.not_checked(Check::TdxTcbAccepted, "tcb_status", why);
+        findings.not_checked(Check::TDX_TCB_ACCEPTED, "tcb_status", why);
         return;
     }
     if profile.tcb_status.required().is_none() {
@@ -227,7 +236,7 @@ fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile
     };
     findings.judge(
         complaint.is_none(),
-        Unacceptable::TdxTcbAccepted { expected: expected.join(", ").into(), actual: actual.into() },
+        Comparison { check: Check::TDX_TCB_ACCEPTED, expected: expected.join(", ").into(), actual: actual.into() },
     );
     for (end, of) in rests_on {
         findings.ends(end, of);
@@ -241,14 +250,14 @@ fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut
     let name = format!("platform {} under {}", pck.ppid, vouched.root);
     let platform = Platform { name, tcb, at: findings.at() };
     let Some(memory) = memory else {
-        findings.not_applicable(Check::TdxTcbRollback, NO_MEMORY);
+        findings.not_applicable(Check::TDX_TCB_ROLLBACK, NO_MEMORY);
         findings.seen.platform = Some(platform);
         return;
     };
     let complaint = memory.lower_component(&platform);
     let actual = complaint.clone().unwrap_or_else(|| "nothing higher was seen before".to_owned());
     let expected = "16 TCB components and PCESVN, none below one seen before".into();
-    findings.judge(complaint.is_none(), Unacceptable::TdxTcbRollback { expected, actual: actual.into() });
+    findings.judge(complaint.is_none(), Comparison { check: Check::TDX_TCB_ROLLBACK, expected, actual: actual.into() });
     findings.seen.platform = Some(platform);
 }
 
@@ -277,12 +286,15 @@ fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
         0 => "TUD 0 (no debug, no profiling)".to_owned(),
         allowed => format!("no TUD bit outside {allowed:#x}, which the policy allows"),
     };
-    findings.judge(tud & !allowed == 0, Unacceptable::TdxTdDebug { expected: expected.into(), actual: actual.into() });
+    findings.judge(
+        tud & !allowed == 0,
+        Comparison { check: Check::TDX_TD_DEBUG, expected: expected.into(), actual: actual.into() },
+    );
 
     let attributes = body.td_attributes & !TUD;
     match &profile.attributes {
         Waivable::Unchecked => findings.not_checked(
-            Check::TdxTdAttributes,
+            Check::TDX_TD_ATTRIBUTES,
             "attributes",
             format!("the policy asks nothing of them; they are {:#x}", body.td_attributes),
         ),
@@ -291,13 +303,17 @@ fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
             let actual = complaint.clone().unwrap_or_else(|| format!("{:#x}", body.td_attributes));
             findings.judge(
                 complaint.is_none(),
-                Unacceptable::TdxTdAttributes { expected: bits.to_string().into(), actual: actual.into() },
+                Comparison {
+                    check: Check::TDX_TD_ATTRIBUTES,
+                    expected: bits.to_string().into(),
+                    actual: actual.into(),
+                },
             );
         }
     }
     match &profile.xfam {
         Waivable::Unchecked => findings.not_checked(
-            Check::TdxTdXfam,
+            Check::TDX_TD_XFAM,
             "xfam",
             format!("the policy asks nothing of it; it is {:#x}", body.xfam),
         ),
@@ -306,7 +322,11 @@ fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
             let expected = format!("{:#x} and nothing outside {:#x}", rule.required.0, rule.allowed.0);
             findings.judge(
                 holds,
-                Unacceptable::TdxTdXfam { expected: expected.into(), actual: format!("{:#x}", body.xfam).into() },
+                Comparison {
+                    check: Check::TDX_TD_XFAM,
+                    expected: expected.into(),
+                    actual: format!("{:#x}", body.xfam).into(),
+                },
             );
         }
     }
@@ -321,17 +341,18 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
         let migratable = body.td_attributes >> 29 & 1 != 0;
         match profile.service_td.is_met_by(&none) {
             None => findings.not_checked(
-                Check::TdxTdServiceTd,
+                Check::TDX_TD_SERVICE_TD,
                 "service_td",
                 "the policy takes any service TD; a TD 1.0 report names none",
             ),
             Some(true) if module_version == 0 || !migratable => findings.not_applicable(
-                Check::TdxTdServiceTd,
+                Check::TDX_TD_SERVICE_TD,
                 "a TD 1.0 report names no service TD, and this TD cannot be migrated by one",
             ),
             Some(_) => findings.judge(
                 false,
-                Unacceptable::TdxTdServiceTd {
+                Comparison {
+                    check: Check::TDX_TD_SERVICE_TD,
                     expected: profile.service_td.to_string().into(),
                     actual: "a TD 1.0 report, which cannot show it".into(),
                 },
@@ -342,7 +363,7 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
     let exchanged = td15.service_td_hashes.filter(|[initial, current]| initial != current);
     match (profile.service_td.is_met_by(&ServiceTd(td15.mrservicetd)), exchanged) {
         (None, _) => findings.not_checked(
-            Check::TdxTdServiceTd,
+            Check::TDX_TD_SERVICE_TD,
             "service_td",
             format!("the policy takes any service TD; it is {}", ServiceTd(td15.mrservicetd)),
         ),
@@ -354,7 +375,7 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
             };
             findings.judge(
                 holds && exchanged.is_none(),
-                Unacceptable::TdxTdServiceTd { expected: expected.into(), actual: actual.into() },
+                Comparison { check: Check::TDX_TD_SERVICE_TD, expected: expected.into(), actual: actual.into() },
             );
         }
     }
@@ -366,7 +387,7 @@ macro_rules! judge {
         let actual: &Mr = $actual;
         match $profile.$field.is_met_by(actual) {
             None => $findings.not_checked(Check::$variant, stringify!($field), "the policy expects no particular value"),
-            Some(holds) => $findings.judge(holds, Unacceptable::$variant { expected: $profile.$field.to_string().into(), actual: actual.to_string().into() }),
+            Some(holds) => $findings.judge(holds, Comparison { check: Check::$variant, expected: $profile.$field.to_string().into(), actual: actual.to_string().into() }),
         }
     )+};
 }
@@ -374,15 +395,15 @@ macro_rules! judge {
 fn judge_measurements(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
     let [rtmr0, rtmr1, rtmr2, rtmr3] = &body.rtmrs;
     judge! { findings, profile,
-        TdxTdMrtd mrtd &body.mrtd;
-        TdxTdRtmr0 rtmr0 rtmr0;
-        TdxTdRtmr1 rtmr1 rtmr1;
-        TdxTdRtmr2 rtmr2 rtmr2;
-        TdxTdRtmr3 rtmr3 rtmr3;
-        TdxTdMrseam mrseam &body.mrseam;
-        TdxTdMrconfigid mrconfigid &body.mrconfigid;
-        TdxTdMrowner mrowner &body.mrowner;
-        TdxTdMrownerconfig mrownerconfig &body.mrownerconfig;
+        TDX_TD_MRTD mrtd &body.mrtd;
+        TDX_TD_RTMR0 rtmr0 rtmr0;
+        TDX_TD_RTMR1 rtmr1 rtmr1;
+        TDX_TD_RTMR2 rtmr2 rtmr2;
+        TDX_TD_RTMR3 rtmr3 rtmr3;
+        TDX_TD_MRSEAM mrseam &body.mrseam;
+        TDX_TD_MRCONFIGID mrconfigid &body.mrconfigid;
+        TDX_TD_MROWNER mrowner &body.mrowner;
+        TDX_TD_MROWNERCONFIG mrownerconfig &body.mrownerconfig;
     }
 }
 
@@ -397,7 +418,7 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, rule: EventLog, findings
     let (holds, expected, actual) = match (replayed, rule) {
         (None, EventLog::Unchecked) => {
             let why = "the policy requires no event log, and none was supplied";
-            findings.not_checked(Check::TdxLogReplay, "event_log", why);
+            findings.not_checked(Check::TDX_LOG_REPLAY, "event_log", why);
             return;
         }
         (None, EventLog::Required) => (false, ANY_LOG.to_owned(), "no event log".to_owned()),
@@ -421,7 +442,8 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, rule: EventLog, findings
             }
         }
     };
-    findings.judge(holds, Unacceptable::TdxLogReplay { expected: expected.into(), actual: actual.into() });
+    findings
+        .judge(holds, Comparison { check: Check::TDX_LOG_REPLAY, expected: expected.into(), actual: actual.into() });
 }
 
 const ANY_LOG: &str = "an event log that replays to RTMR0, RTMR1, RTMR2 and RTMR3 of the quote";

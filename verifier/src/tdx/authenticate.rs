@@ -5,21 +5,23 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Choice, PCK_NAME, not_a_chain};
 use super::choose::{Chosen, Collateral, Deciding, Issuers, Other, choose_collateral};
-use super::collateral::{Dated, QeIdentity, TcbInfo};
-use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
 use crate::bytes::{Fmspc, to_hex};
-use crate::checks::Check;
-use crate::error::{Text, Unauthentic};
-use crate::evidence::{Endorsements, Readable};
-use crate::findings::Findings;
+use crate::check::Check;
+use crate::findings::{Comparison, Findings, Stop};
+use crate::intel::collateral::{Dated, QeIdentity, TcbInfo};
+use crate::intel::pck::{self, Pck};
+use crate::intel::powers::{authority_complaint, signer_complaint};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
+use crate::platform::Given;
 use crate::policy::TdxProfile;
-use crate::roots::TrustAnchors;
-use crate::signature::{Scheme, Signatures, holds, sha256};
+use crate::report::Text;
+use crate::signature::{Scheme, holds, sha256};
 use crate::stage::{Authentic, Unverified};
+use crate::statement::Readable;
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
+use crate::x509::chains;
 use crate::x509::pem;
 use crate::x509::pool::{Candidate, candidates};
 use crate::x509::revocation::{End, Lists, Revocations};
@@ -52,36 +54,27 @@ impl<T: Readable<Error = String>> Alternative<T> {
     }
 }
 
-/// What authentication is given, beside the quote.
-pub(crate) struct Given<'g, 'm> {
-    pub(crate) endorsements: &'g Endorsements,
-    pub(crate) anchors: &'g TrustAnchors,
-    pub(crate) profile: &'g TdxProfile,
-    pub(crate) now: UnixTime,
-    pub(crate) signatures: Signatures<'m>,
-    pub(crate) memory: Option<&'g Memory>,
-}
-
 const PCK_CA_NAMES: [&str; 2] = ["Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA"];
 
 /// Unverified -> vouched for.
 pub(crate) fn authenticate<'a>(
     quote: Unverified<Quote<'a>>,
-    mut given: Given<'_, '_>,
+    mut given: Given<'_, '_, TdxProfile>,
     findings: &mut Findings,
-) -> Result<Vouched<'a>, Unauthentic> {
+) -> Result<Vouched<'a>, Stop> {
     let hints = quote.hints();
     let (pool, _) = candidates(&given.endorsements.certificates);
     let carried = match hints.certification {
-        Certification::Chain(text) => pem::certificates(text),
-        Certification::Platform { .. } => Some(Vec::new()),
+        Certification::Chain(text) => match given.chains {
+            Some(chains) => chains.read(text, certificates_of),
+            None => certificates_of(text),
+        },
+        Certification::Platform { .. } => Some([].into()),
     };
-    let carried: Option<Vec<Candidate>> = carried.and_then(|ders| {
-        ders.into_iter().map(|der| Certificate::parse(&der.into()).ok().map(Candidate::carried)).collect()
-    });
     let Some(carried) = carried else {
         return Err(not_a_chain("a PCK chain of certificates that can be read", findings));
     };
+    let carried: Vec<_> = carried.iter().cloned().map(Candidate::carried).collect();
     let mut lists = Revocations::new(&given.endorsements.crls, given.now);
     let choice = Choice {
         quote: hints,
@@ -109,12 +102,12 @@ pub(crate) fn authenticate<'a>(
         Ok(pck) => format!("FMSPC {}, PCESVN {}, CPUSVN {}", pck.fmspc, pck.pce_svn, to_hex(&pck.cpu_svn)),
         Err(error) => error.0.to_owned(),
     };
-    let extension = Unauthentic::TdxPckExtension {
+    let extension = Comparison {
+        check: Check::TDX_PCK_EXTENSION,
         expected: "a complete SGX extension without contradiction".into(),
         actual: actual.into(),
     };
-    findings.require(pck.is_ok(), extension.clone())?;
-    let pck = pck.map_err(|_| extension)?;
+    let pck = findings.require_some(pck.ok(), extension)?;
     state(&pck, ca, findings);
 
     let (tcb_info, qe_identity) = check_collateral(&collateral, now, findings)?;
@@ -125,8 +118,9 @@ pub(crate) fn authenticate<'a>(
     check_qe(hints, leaf, &tcb_info, &qe_identity, &pck, findings)?;
 
     let signed = quote.authenticated_by(());
-    findings.require(signed.is_some(), Unauthentic::TdxSignature { valid: signed.is_some() })?;
-    let quote = signed.ok_or(Unauthentic::TdxSignature { valid: false })?;
+    let expected = "header and body signed by the attestation key";
+    let comparison = Comparison::of_signature(Check::TDX_SIGNATURE, expected, signed.is_some());
+    let quote = findings.require_some(signed, comparison)?;
     state_endorsements(&chain, &collateral, &tcb_info, &qe_identity, findings);
     let other_tcb_infos = collateral.other_tcb_infos.iter().map(Alternative::of);
     // Of another PCE, which the hint does not say: another platform's.
@@ -136,11 +130,13 @@ pub(crate) fn authenticate<'a>(
     Ok(Vouched { quote, pck, root: root_name, tcb_info, qe_identity, deciding, other_tcb_infos, other_qe_identities })
 }
 
-fn fail(failure: Unauthentic, findings: &mut Findings) -> Unauthentic {
-    findings.require(false, failure.clone()).err().unwrap_or(failure)
+/// The certificates of a PCK chain, in whatever order; `None` where one of them cannot be read.
+fn certificates_of(text: &[u8]) -> Option<chains::Chain> {
+    let ders = pem::certificates(text)?;
+    ders.into_iter().map(|der| Certificate::parse(&der.into()).ok().map(Arc::new)).collect()
 }
 
-fn check_pck_chain(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Result<(), Unauthentic> {
+fn check_pck_chain(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Result<(), Stop> {
     let (root, ca, leaf) = (&*chain.root, &*chain.ca.certificate, &*chain.leaf.certificate);
     let ca_name = ca.common_name().unwrap_or("a CA without a name");
     let complaint = if !PCK_CA_NAMES.contains(&ca_name) {
@@ -169,33 +165,14 @@ fn check_pck_chain(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Res
     };
     let actual = complaint.clone().unwrap_or_else(|| format!("{PCK_NAME} under {ca_name}"));
     let expected = format!("{PCK_NAME} under Platform or Processor CA under the pinned root, valid at {now}");
-    findings
-        .require(complaint.is_none(), Unauthentic::TdxChainPck { expected: expected.into(), actual: actual.into() })?;
+    findings.require(
+        complaint.is_none(),
+        Comparison { check: Check::TDX_CHAIN_PCK, expected: expected.into(), actual: actual.into() },
+    )?;
     for (certificate, name) in [(leaf, "the PCK certificate"), (ca, ca_name), (root, "the root")] {
         findings.ends(certificate.not_after, format!("{name} (notAfter)"));
     }
     Ok(())
-}
-
-/// What forbids a CA to stand where it stands, with so many authorities below it.
-pub(super) fn authority_complaint(authority: &Certificate, name: &str, below: u32) -> Option<String> {
-    match authority.powers() {
-        Ok(powers) if powers.may_issue(below) && powers.may_revoke() => None,
-        Ok(_) => Some(format!("{name} may not issue or revoke")),
-        Err(error) => Some(format!("{name}: {}", error.0)),
-    }
-}
-
-/// What forbids an end entity to sign what it signs: Intel's are no authorities, and their key usage says that they sign.
-pub(super) fn signer_complaint(signer: &Certificate) -> Option<&'static str> {
-    match signer.powers() {
-        Ok(powers) if powers.only_signs() => None,
-        Ok(powers) if powers.ca || powers.may_revoke() || powers.may_issue(0) => {
-            Some("claims the powers of an authority")
-        }
-        Ok(_) => Some("its key usage does not say that it signs, or says that it issues"),
-        Err(_) => Some("basic constraints or key usage that cannot be read"),
-    }
 }
 
 /// Current lists of root and PCK CA name nothing of this chain.
@@ -204,7 +181,7 @@ fn check_revocation(
     collateral: &Collateral,
     now: UnixTime,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let (root, ca) = (&*chain.root, &*chain.ca.certificate);
     let signers = collateral.signers.iter().map(|signer| &*signer.certificate);
     let signers = signers.map(|signer| (&collateral.root_lists, signer, "the TCB signing certificate"));
@@ -221,7 +198,7 @@ fn check_revocation(
     let expected = format!("CRLs of the root and of the PCK CA, current at {now}, that list nothing of this chain");
     findings.require(
         complaint.is_none(),
-        Unauthentic::TdxChainRevocation { expected: expected.into(), actual: actual.into() },
+        Comparison { check: Check::TDX_CHAIN_REVOCATION, expected: expected.into(), actual: actual.into() },
     )?;
     let lists =
         [("root_crl_this_update", &collateral.root_lists, root), ("pck_crl_this_update", &collateral.pck_lists, ca)];
@@ -237,7 +214,12 @@ fn check_revocation(
 }
 
 /// Until when the lists serve: what the policy says of their age, and a memory of their order, counts for those that are left.
-fn state_ends_of_lists(chain: &Chain, collateral: &Collateral, given: &Given<'_, '_>, findings: &mut Findings) {
+fn state_ends_of_lists(
+    chain: &Chain,
+    collateral: &Collateral,
+    given: &Given<'_, '_, TdxProfile>,
+    findings: &mut Findings,
+) {
     let (age, root_age) = (given.profile.max_collateral_age.required(), given.profile.max_root_crl_age.required());
     let lists = [
         (&collateral.root_lists, &*chain.root, root_age, "the age of the CRL of the root (max_root_crl_age)"),
@@ -261,7 +243,7 @@ fn check_collateral(
     collateral: &Collateral,
     now: UnixTime,
     findings: &mut Findings,
-) -> Result<(Arc<TcbInfo>, Arc<QeIdentity>), Unauthentic> {
+) -> Result<(Arc<TcbInfo>, Arc<QeIdentity>), Stop> {
     const NO_FIT: &str = "text and signature that do not fit";
     let signers = collateral.signers.iter().map(|signer| &*signer.certificate);
     let expired = signers.clone().find(|signer| !signer.is_valid_at(now));
@@ -283,14 +265,14 @@ fn check_collateral(
         let no_fit = rewritten(collateral.tcb_info.is_signed, "TCB info")
             .or_else(|| rewritten(collateral.qe_identity.is_signed, "QE identity"));
         if no_fit.is_some() {
-            findings.advise(Check::TdxCollateralSigner, REWRITTEN);
+            findings.advise(Check::TDX_COLLATERAL_SIGNER, REWRITTEN);
         }
         no_fit
     };
     let actual = complaint.clone().unwrap_or_else(|| "both signed".to_owned());
     findings.require(
         complaint.is_none(),
-        Unauthentic::TdxCollateralSigner { expected: expected.clone(), actual: actual.into() },
+        Comparison { check: Check::TDX_COLLATERAL_SIGNER, expected: expected.clone(), actual: actual.into() },
     )?;
     if let Some(first) = signers.map(|signer| signer.not_after).min() {
         findings.ends(first, "the TCB signing certificate (notAfter)");
@@ -301,7 +283,9 @@ fn check_collateral(
     // Only now is the text read: its signature holds over these exact bytes.
     let read = collateral.tcb_info.item().read();
     let read = read.and_then(|info| Ok((info.clone(), collateral.qe_identity.item().read()?.clone())));
-    read.map_err(|error| fail(Unauthentic::TdxCollateralSigner { expected, actual: error.into() }, findings))
+    read.map_err(|error| {
+        findings.fail(Comparison { check: Check::TDX_COLLATERAL_SIGNER, expected, actual: error.into() })
+    })
 }
 
 const REWRITTEN: &str = "the signature is over the very bytes that Intel served: if a program has read and written the JSON again \
@@ -312,9 +296,9 @@ fn check_fresh(
     info: &TcbInfo,
     qe: &QeIdentity,
     pck: &Pck,
-    given: &Given<'_, '_>,
+    given: &Given<'_, '_, TdxProfile>,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let now = given.now;
     let window = |what: &str, issue: UnixTime, next: UnixTime| {
         (now < issue || now >= next).then(|| format!("{what} is for {issue} to {next}, not for {now}"))
@@ -330,7 +314,7 @@ fn check_fresh(
                 .then(|| format!("evaluation {tcb} of TCB info, {enclave} of QE identity"))
         });
     if complaint.is_some() {
-        advise_of_another(info, qe, pck, Check::TdxCollateralFresh, findings);
+        advise_of_another(info, qe, pck, Check::TDX_COLLATERAL_FRESH, findings);
     }
     let numbers = format!(
         "evaluation {} and {}, until {} and {}",
@@ -342,7 +326,8 @@ fn check_fresh(
     let expected = format!("issueDate <= {now} < nextUpdate; by the policy {floor}, {same}");
     findings.require(
         complaint.is_none(),
-        Unauthentic::TdxCollateralFresh {
+        Comparison {
+            check: Check::TDX_COLLATERAL_FRESH,
             expected: expected.into(),
             actual: complaint.clone().unwrap_or(numbers).into(),
         },
@@ -359,13 +344,13 @@ fn check_age(
     collateral: &Collateral,
     info: &TcbInfo,
     qe: &QeIdentity,
-    given: &Given<'_, '_>,
+    given: &Given<'_, '_, TdxProfile>,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let (most, root_most) = (given.profile.max_collateral_age.required(), given.profile.max_root_crl_age.required());
     if most.is_none() && root_most.is_none() {
         let why = "the policy sets no limit but each statement's own end";
-        findings.not_checked(Check::TdxCollateralAge, "max_collateral_age", why);
+        findings.not_checked(Check::TDX_COLLATERAL_AGE, "max_collateral_age", why);
         return Ok(());
     }
     let issued = |lists: &Result<Arc<Lists>, String>| lists.as_ref().ok().and_then(|lists| lists.this_update());
@@ -391,7 +376,7 @@ fn check_age(
     let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
     findings.require(
         complaint.is_none(),
-        Unauthentic::TdxCollateralAge { expected: expected.into(), actual: actual.into() },
+        Comparison { check: Check::TDX_COLLATERAL_AGE, expected: expected.into(), actual: actual.into() },
     )
 }
 
@@ -404,7 +389,7 @@ fn qe_identity_statement(root: &str) -> String {
 }
 
 /// Which evaluation decides, where several are supplied: none below the policy's minimum, nor below one that was seen.
-fn evaluation_floors(given: &Given<'_, '_>, fmspc: Option<&Fmspc>, root: &str) -> Deciding {
+fn evaluation_floors(given: &Given<'_, '_, TdxProfile>, fmspc: Option<&Fmspc>, root: &str) -> Deciding {
     let minimum = given.profile.minimum_evaluation_number.required().copied().unwrap_or_default();
     let seen = |statement: &str| given.memory.and_then(|memory| memory.evaluation(statement)).unwrap_or_default();
     Deciding {
@@ -422,7 +407,7 @@ fn check_rollback(
     root: &str,
     memory: Option<&Memory>,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let names = [tcb_info_statement(&info.fmspc.0, root), qe_identity_statement(root)];
     let statement = |name: &str, number| Statement { name: name.to_owned(), order: Order::Evaluation(number) };
     let mut judged = findings.seen.statements.clone();
@@ -440,13 +425,16 @@ fn check_rollback(
     findings.seen.statements.extend(learned);
 
     let Some(memory) = memory else {
-        findings.not_applicable(Check::TdxCollateralRollback, NO_MEMORY);
+        findings.not_applicable(Check::TDX_COLLATERAL_ROLLBACK, NO_MEMORY);
         return Ok(());
     };
     let complaint = memory.older_statement(&judged);
     let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
     let expected = "no CRL older, and no evaluation lower, than one seen before".into();
-    findings.require(complaint.is_none(), Unauthentic::TdxCollateralRollback { expected, actual: actual.into() })
+    findings.require(
+        complaint.is_none(),
+        Comparison { check: Check::TDX_COLLATERAL_ROLLBACK, expected, actual: actual.into() },
+    )
 }
 
 /// The lowest evaluation of those that the user brought and that hold now.
@@ -501,7 +489,7 @@ fn advise_of_another(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, check: Check, f
     }
 }
 
-fn check_tcb_identity(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, findings: &mut Findings) -> Result<(), Unauthentic> {
+fn check_tcb_identity(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, findings: &mut Findings) -> Result<(), Stop> {
     let expected = format!("TDX, version 3, type 0, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
     let actual = format!(
         "{}, version {}, type {}, FMSPC {}, PCEID {}",
@@ -513,9 +501,10 @@ fn check_tcb_identity(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, findings: &mut
     );
     let holds = is_platforms(info, pck);
     if !holds {
-        advise_of_another(info, qe, pck, Check::TdxTcbIdentity, findings);
+        advise_of_another(info, qe, pck, Check::TDX_TCB_IDENTITY, findings);
     }
-    findings.require(holds, Unauthentic::TdxTcbIdentity { expected: expected.into(), actual: actual.into() })
+    findings
+        .require(holds, Comparison { check: Check::TDX_TCB_IDENTITY, expected: expected.into(), actual: actual.into() })
 }
 
 /// Whether a TCB info is of TDX, in the one form that is known, and of this platform.
@@ -535,29 +524,33 @@ fn check_qe(
     identity: &QeIdentity,
     pck: &Pck,
     findings: &mut Findings,
-) -> Result<(), Unauthentic> {
+) -> Result<(), Stop> {
     let valid = matches!(&leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
-    findings.require(valid, Unauthentic::TdxQeSignature { valid })?;
+    findings.require(valid, Comparison::of_signature(Check::TDX_QE_SIGNATURE, "QE report signed by the PCK", valid))?;
 
     let digest = sha256(&[quote.attestation_key, quote.qe_auth_data]);
     let bound = quote.qe.report_data.strip_prefix(&digest).is_some_and(|upper| upper.iter().all(|byte| *byte == 0));
     let expected = format!("{} and 32 zero bytes", to_hex(&digest));
     findings.require(
         bound,
-        Unauthentic::TdxQeBinding { expected: expected.into(), actual: to_hex(quote.qe.report_data).into() },
+        Comparison {
+            check: Check::TDX_QE_BINDING,
+            expected: expected.into(),
+            actual: to_hex(quote.qe.report_data).into(),
+        },
     )?;
 
     let qe = &quote.qe;
     let complaint = identity_complaint(quote, identity);
     if complaint.is_some() {
-        advise_of_another(info, identity, pck, Check::TdxQeIdentity, findings);
+        advise_of_another(info, identity, pck, Check::TDX_QE_IDENTITY, findings);
     }
     let actual = complaint
         .clone()
         .unwrap_or_else(|| format!("TD_QE, MRSIGNER {}, ISVPRODID {}", to_hex(qe.mrsigner), qe.isvprodid));
     let expected =
         Text::Borrowed("TD_QE, version 2: MRSIGNER, ISVPRODID, masked MISCSELECT and ATTRIBUTES as Intel signed them");
-    findings.require(complaint.is_none(), Unauthentic::TdxQeIdentity { expected, actual: actual.into() })
+    findings.require(complaint.is_none(), Comparison { check: Check::TDX_QE_IDENTITY, expected, actual: actual.into() })
 }
 
 /// What of the quoting enclave is not as this identity says.

@@ -8,12 +8,13 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::authenticate::{authority_complaint, signer_complaint};
 use super::choose::missing;
-use super::pck::{self, Pck};
 use super::quote::{Certification, Quote};
-use crate::error::{Text, Unauthentic};
-use crate::findings::{Findings, Roots};
+use crate::check::Check;
+use crate::findings::{Comparison, Findings, Stop};
+use crate::intel::pck::{self, Pck};
+use crate::intel::powers::{authority_complaint, signer_complaint};
+use crate::report::{Roots, Text};
 use crate::roots::{self, TrustAnchors};
 use crate::signature::{Scheme, Signatures, holds};
 use crate::time::UnixTime;
@@ -52,7 +53,7 @@ const MAX_DIAGNOSED: usize = 64;
 
 impl<'r> Choice<'r, '_, '_> {
     /// Picks leaf, CA and anchor.
-    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Unauthentic> {
+    pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Stop> {
         let anchors = &self.anchors.intel;
         let leaves = self.leaves(findings)?;
         let chain = match self.trace(&leaves, anchors) {
@@ -78,14 +79,15 @@ impl<'r> Choice<'r, '_, '_> {
                 format!("{}, pinned by the policy, not Intel's", chain.root.common_name().unwrap_or("?"))
             }
         };
-        let pinned = Unauthentic::TdxChainRootPinned { expected: names(anchors), actual: actual.into() };
+        let pinned =
+            Comparison { check: Check::TDX_CHAIN_ROOT_PINNED, expected: names(anchors), actual: actual.into() };
         findings.require(forged.is_none(), pinned)?;
         findings.anchored_in(roots);
         Ok(chain)
     }
 
     /// The PCK certificates that could be this quote's: its own, or of the pool for certification data of type 3.
-    fn leaves(&self, findings: &mut Findings) -> Result<Vec<&'r Candidate>, Unauthentic> {
+    fn leaves(&self, findings: &mut Findings) -> Result<Vec<&'r Candidate>, Stop> {
         let is_pck = |held: &&Candidate| held.certificate.common_name() == Some(PCK_NAME);
         let mut leaves: Vec<&'r Candidate> = match &self.quote.certification {
             Certification::Chain(_) => self.carried.iter().filter(is_pck).collect(),
@@ -193,10 +195,10 @@ impl<'r> Choice<'r, '_, '_> {
     }
 
     /// What would vouch for the quote was not found, and not everything of the user's was looked at: that is what is wrong.
-    fn look_no_further(&self, findings: &mut Findings) -> Result<(), Unauthentic> {
+    fn look_no_further(&self, findings: &mut Findings) -> Result<(), Stop> {
         let Some(too_many) = self.signatures.too_many_certificates() else { return Ok(()) };
         let expected = "certificates that can all be looked at".into();
-        findings.require(false, Unauthentic::TdxChainPck { expected, actual: too_many.into() })
+        findings.require(false, Comparison { check: Check::TDX_CHAIN_PCK, expected, actual: too_many.into() })
     }
 
     /// A chain in which some signature does not hold.
@@ -205,7 +207,7 @@ impl<'r> Choice<'r, '_, '_> {
         leaves: &[&Candidate],
         anchors: &[Arc<Certificate>],
         findings: &mut Findings,
-    ) -> Result<Chain, Unauthentic> {
+    ) -> Result<Chain, Stop> {
         const NO_CA: &str = "the CA that issued the PCK certificate, in the quote's chain or supplied";
         let signer = leaves.iter().take(MAX_DIAGNOSED).find(|leaf| leaves.len() > 1 && self.signed_the_qe_report(leaf));
         let Some(leaf) = signer.or_else(|| leaves.first()) else { return Err(not_a_chain(NO_CA, findings)) };
@@ -217,8 +219,9 @@ impl<'r> Choice<'r, '_, '_> {
         let signer = above.clone().find(|root| ca.is_signed_by(&root.key, self.signatures));
         let Some(root) = signer.or_else(|| above.next()) else {
             let actual = ca.certificate.issuer_name().unwrap_or("a root without a name").to_owned();
-            let pinned = Unauthentic::TdxChainRootPinned { expected: names(anchors), actual: actual.into() };
-            return Err(findings.require(false, pinned.clone()).err().unwrap_or(pinned));
+            let pinned =
+                Comparison { check: Check::TDX_CHAIN_ROOT_PINNED, expected: names(anchors), actual: actual.into() };
+            return Err(findings.fail(pinned));
         };
         Ok(Chain {
             root: root.clone(),
@@ -243,7 +246,6 @@ fn names(anchors: &[Arc<Certificate>]) -> Text {
 }
 
 /// The quote brings no chain that could be followed.
-pub(super) fn not_a_chain(expected: &'static str, findings: &mut Findings) -> Unauthentic {
-    let failure = Unauthentic::TdxChainPck { expected: expected.into(), actual: "none".into() };
-    findings.require(false, failure.clone()).err().unwrap_or(failure)
+pub(super) fn not_a_chain(expected: &'static str, findings: &mut Findings) -> Stop {
+    findings.fail(Comparison { check: Check::TDX_CHAIN_PCK, expected: expected.into(), actual: "none".into() })
 }

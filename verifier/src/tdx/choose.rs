@@ -9,14 +9,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::authenticate::signer_complaint;
-use super::collateral::{Dated, QeIdentity, TcbInfo, TcbInfoHint};
 use crate::bytes::Fmspc;
-use crate::error::Unauthentic;
-use crate::evidence::{Brought, Endorsements, Item, Readable, Source};
-use crate::findings::{Endorsement, Findings};
+use crate::check::Check;
+use crate::evidence::Endorsements;
+use crate::findings::{Comparison, Findings, Stop};
+use crate::intel::collateral::{Dated, QeIdentity, TcbInfo, TcbInfoHint};
+use crate::intel::powers::signer_complaint;
 use crate::policy::DecidingEvaluation;
-use crate::signature::{Scheme, Share, Signatures};
+use crate::report::Endorsement;
+use crate::signature::{Scheme, Share, Signatures, Statement};
+use crate::statement::{Brought, Item, Readable, Source};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pool::{Candidate, each_once};
@@ -126,7 +128,7 @@ pub(super) fn choose_collateral(
     deciding: Deciding,
     signatures: &mut Signatures<'_>,
     findings: &mut Findings,
-) -> Result<Collateral, Unauthentic> {
+) -> Result<Collateral, Stop> {
     let now = findings.at();
     let mut consult = |issuer: &Certificate| match lists.of(issuer, signatures) {
         Ok(lists) => Some(Ok(lists)),
@@ -161,7 +163,8 @@ pub(super) fn choose_collateral(
     ];
     match (tcb_info, qe_identity, root_lists, pck_lists, signers.trusted.first()) {
         (Some(tcb_info), Some(qe_identity), Some(root_lists), Some(pck_lists), Some(first)) => {
-            let all = Unauthentic::TdxCollateralPresent {
+            let all = Comparison {
+                check: Check::TDX_COLLATERAL_PRESENT,
                 expected: "a TCB info, a QE identity, CRLs of root and PCK CA, the TCB signing certificate".into(),
                 actual: "all supplied; whether they are this platform's is judged below".into(),
             };
@@ -198,10 +201,12 @@ pub(super) fn choose_collateral(
 }
 
 /// What the quote needs and the pool does not hold.
-pub(super) fn missing(names: &[&str], findings: &mut Findings) -> Unauthentic {
-    let missing =
-        Unauthentic::TdxCollateralPresent { expected: names.join(", ").into(), actual: "not supplied".into() };
-    findings.require(false, missing.clone()).err().unwrap_or(missing)
+pub(super) fn missing(names: &[&str], findings: &mut Findings) -> Stop {
+    findings.fail(Comparison {
+        check: Check::TDX_COLLATERAL_PRESENT,
+        expected: names.join(", ").into(),
+        actual: "not supplied".into(),
+    })
 }
 
 /// The certificates under which texts may be signed.
@@ -278,8 +283,13 @@ impl Signed<'_, '_> {
         let Some(signature) = &brought.item.signature else { return false };
         let signer = self.by.iter().position(|signer| {
             let PublicKey::P256(key) = &signer.certificate.key else { return false };
-            let text = &brought.item.bytes;
-            self.signatures.endorsement_holds(share, Scheme::EcdsaP256Fixed, key, text, signature)
+            let Item { bytes, name, .. } = &*brought.item;
+            self.signatures.endorsement_holds(
+                share,
+                Scheme::EcdsaP256Fixed,
+                key,
+                Statement { message: bytes, signature, name },
+            )
         });
         self.used.extend(signer);
         signer.is_some()

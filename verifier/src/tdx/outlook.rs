@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use super::accept::{self, Outcome};
 use super::authenticate::{Alternative, Vouched, identity_complaint};
 use super::choose::TimePlace;
-use super::collateral::{Dated, QeIdentity, TcbInfo};
 use super::tcb;
-use super::words::TcbStatus;
-use crate::findings::Prospect;
+use crate::intel::collateral::{Dated, QeIdentity, TcbInfo};
+use crate::intel::words::TcbStatus;
 use crate::policy::TdxProfile;
+use crate::report::Prospect;
 use crate::time::UnixTime;
 
 /// One prospect for each evaluation, by its number; nothing where only one was supplied.

@@ -1,10 +1,11 @@
 //! The quote: Intel TDX DCAP Quote Generation Library, quote format; versions 4 and 5, TEE type TDX.
 
 use crate::bytes::{Mr, ReportData, to_hex};
-use crate::error::{Malformed, Text};
-use crate::findings::Findings;
+use crate::check::Check;
+use crate::findings::{Comparison, Findings, Stop};
 use crate::policy::Trailing;
 use crate::reader::{OutOfBounds, Reader};
+use crate::report::Text;
 use crate::signature::{Scheme, holds};
 use crate::stage::Signed;
 
@@ -113,7 +114,7 @@ fn point(key: &[u8; 64]) -> [u8; 65] {
 }
 
 /// Bytes -> quote. Every rule here is about the encoding.
-pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Findings) -> Result<Quote<'a>, Malformed> {
+pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Findings) -> Result<Quote<'a>, Stop> {
     let mut reader = Reader::new(bytes);
     let header = read_header(&mut reader, findings)?;
     let (body_type, body_size) = read_body_type(&mut reader, header.version, findings)?;
@@ -138,8 +139,7 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Find
             format!("{length} bytes, not all zero"),
         ),
     };
-    let comparison =
-        Malformed::TdxBytesLengths { field: "behind the quote", expected: expected.into(), actual: actual.into() };
+    let comparison = Comparison::of_field(Check::TDX_BYTES_LENGTHS, "behind the quote", expected, actual);
     findings.require(zero || trailing == Trailing::Any, comparison)?;
 
     let QuoteParts { signature, attestation_key, qe, qe_signature, qe_auth_data, .. } = quote_parts;
@@ -159,24 +159,17 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Find
 }
 
 /// Fewer bytes than a length needs, or more than it allows.
-fn short(field: &'static str, end: OutOfBounds, findings: &mut Findings) -> Malformed {
+fn short(field: &'static str, end: OutOfBounds, findings: &mut Findings) -> Stop {
     let expected = if end.wanted == 0 {
         "the end of the data".to_owned()
     } else {
         format!("{} bytes at offset {}", end.wanted, end.offset)
     };
-    let malformed = Malformed::TdxBytesLengths {
-        field,
-        expected: expected.into(),
-        actual: format!("{} bytes left", end.left).into(),
-    };
-    match findings.require(false, malformed.clone()) {
-        Ok(()) => malformed,
-        Err(malformed) => malformed,
-    }
+    let actual = format!("{} bytes left", end.left);
+    findings.fail(Comparison::of_field(Check::TDX_BYTES_LENGTHS, field, expected, actual))
 }
 
-fn read_header<'a>(reader: &mut Reader<'a>, findings: &mut Findings) -> Result<Header<'a>, Malformed> {
+fn read_header<'a>(reader: &mut Reader<'a>, findings: &mut Findings) -> Result<Header<'a>, Stop> {
     let header = (|| -> Result<_, OutOfBounds> {
         let version = reader.u16_le()?;
         let key_type = reader.u16_le()?;
@@ -188,8 +181,8 @@ fn read_header<'a>(reader: &mut Reader<'a>, findings: &mut Findings) -> Result<H
     })();
     let (header, key_type, tee_type, vendor) = header.map_err(|end| {
         let actual = Text::from(format!("{} bytes", end.offset.saturating_add(end.left)));
-        let malformed = Malformed::TdxBytesHeader { field: "header", expected: "48 bytes".into(), actual };
-        findings.require(false, malformed.clone()).err().unwrap_or(malformed)
+        let malformed = Comparison::of_field(Check::TDX_BYTES_HEADER, "header", "48 bytes", actual);
+        findings.fail(malformed)
     })?;
     let rules = [
         ("version", matches!(header.version, 4 | 5), "4 or 5", header.version.to_string()),
@@ -198,20 +191,16 @@ fn read_header<'a>(reader: &mut Reader<'a>, findings: &mut Findings) -> Result<H
         ("QE vendor", vendor == INTEL_QE_VENDOR, "Intel's (939a7233…)", to_hex(&vendor)),
     ];
     for (field, holds, expected, actual) in rules {
-        findings
-            .require(holds, Malformed::TdxBytesHeader { field, expected: expected.into(), actual: actual.into() })?;
+        findings.require(holds, Comparison::of_field(Check::TDX_BYTES_HEADER, field, expected, actual))?;
     }
     let actual = format!("version {}, TDX, ECDSA P-256, Intel's QE", header.version);
-    findings.require(
-        true,
-        Malformed::TdxBytesHeader { field: "header", expected: "a TDX quote".into(), actual: actual.into() },
-    )?;
+    findings.require(true, Comparison::of_field(Check::TDX_BYTES_HEADER, "header", "a TDX quote", actual))?;
     debug_assert_eq!(HEADER_BYTES, 2 + 2 + 4 + 4 + 16 + 20);
     Ok(header)
 }
 
 /// Version 4 has no descriptor, and always the body of TD 1.0.
-fn read_body_type(reader: &mut Reader<'_>, version: u16, findings: &mut Findings) -> Result<(u16, usize), Malformed> {
+fn read_body_type(reader: &mut Reader<'_>, version: u16, findings: &mut Findings) -> Result<(u16, usize), Stop> {
     let (body_type, declared) = if version == 4 {
         (2, 584)
     } else {
@@ -228,13 +217,14 @@ fn read_body_type(reader: &mut Reader<'_>, version: u16, findings: &mut Findings
         || "type 2 (584 bytes), 3 (648) or 4 (885)".to_owned(),
         |size| format!("{size} bytes for type {body_type}"),
     );
-    let comparison = Malformed::TdxBytesBody {
+    let comparison = Comparison {
+        check: Check::TDX_BYTES_BODY,
         expected: expected.into(),
         actual: format!("type {body_type}, {declared} bytes").into(),
     };
     let declared = usize::try_from(declared).ok();
-    findings.require(size.is_some() && size == declared, comparison.clone())?;
-    size.map(|size| (body_type, size)).ok_or(comparison)
+    let size = findings.require_some(size.filter(|size| Some(*size) == declared), comparison)?;
+    Ok((body_type, size))
 }
 
 fn read_body(bytes: &[u8], body_type: u16) -> Result<Body<'_>, OutOfBounds> {
@@ -362,7 +352,7 @@ fn read_qe_report(bytes: &[u8; 384]) -> Result<QeReport<'_>, OutOfBounds> {
     Ok(QeReport { bytes, miscselect, attributes, mrsigner, isvprodid, isvsvn, report_data })
 }
 
-fn read_certification<'a>(kind: u16, data: &'a [u8], findings: &mut Findings) -> Result<Certification<'a>, Malformed> {
+fn read_certification<'a>(kind: u16, data: &'a [u8], findings: &mut Findings) -> Result<Certification<'a>, Stop> {
     let certification = match kind {
         5 => Some(Certification::Chain(data)),
         3 => {
@@ -386,9 +376,8 @@ fn read_certification<'a>(kind: u16, data: &'a [u8], findings: &mut Findings) ->
         kind => format!("type {kind}, {} bytes", data.len()),
     };
     let expected = Text::Borrowed("type 6 holding type 5 (PEM chain), or type 3 (404 bytes)");
-    let comparison = Malformed::TdxBytesCertificationData { expected, actual: actual.into() };
-    findings.require(certification.is_some(), comparison.clone())?;
-    certification.ok_or(comparison)
+    let comparison = Comparison { check: Check::TDX_BYTES_CERTIFICATION_DATA, expected, actual: actual.into() };
+    findings.require_some(certification, comparison)
 }
 
 /// Every field by name, for the report.

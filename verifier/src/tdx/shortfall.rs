@@ -4,10 +4,10 @@
 use serde::Deserialize;
 use std::borrow::Cow;
 
-use super::collateral::{IsvLevel, QeIdentity, Status, TcbInfo, TcbLevel};
-use super::pck::Pck;
 use super::tcb;
-use super::words::TcbStatus;
+use crate::intel::collateral::{Component, IsvLevel, QeIdentity, Status, TcbInfo, TcbLevel};
+use crate::intel::pck::Pck;
+use crate::intel::words::TcbStatus;
 
 /// One line for each part that is short of something: platform, module, quoting enclave.
 pub(super) fn of(info: &TcbInfo, qe: &QeIdentity, qe_svn: u16, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Vec<String> {
@@ -64,7 +64,7 @@ enum Part {
 fn lacks(level: &TcbLevel, pck: &Pck, tee_tcb_svn: &[u8; 16]) -> Vec<Lack> {
     let [_, module_version, ..] = *tee_tcb_svn;
     let from = if module_version > 0 { 2 } else { 0 };
-    let short = |own: &[u8; 16], least: &[super::collateral::Component; 16], from: usize| {
+    let short = |own: &[u8; 16], least: &[Component; 16], from: usize| {
         let pairs = own.iter().zip(least).enumerate().skip(from);
         let short = pairs.filter(|(_, (own, least))| **own < least.svn);
         short.map(|(index, (own, least))| (index, u16::from(*own), u16::from(least.svn))).collect::<Vec<_>>()

@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::collateral::{Component, IsvLevel, ModuleIdentity, QeIdentity, Status, TcbInfo, TcbLevel};
-use super::pck::Pck;
 use super::quote::Body;
-use super::words::{AdvisoryId, TcbStatus};
+use crate::intel::collateral::{Component, IsvLevel, ModuleIdentity, QeIdentity, Status, TcbInfo, TcbLevel};
+use crate::intel::pck::Pck;
+use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::time::UnixTime;
 
 /// Why there is no evaluation.

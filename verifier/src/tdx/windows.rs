@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::choose::TCB_SIGNING_NAME;
-use super::pck;
 use super::quote::{Certification, Quote};
 use crate::evidence::Endorsements;
-use crate::expiry::Windows;
+use crate::intel::pck;
 use crate::roots::TrustAnchors;
+use crate::windows::Windows;
 use crate::x509::certificate::Certificate;
 use crate::x509::pem;
 

@@ -1,5 +1,7 @@
 //! X.509 certificates (RFC 5280, section 4), borrowed from the bytes that the signature covers.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
 use super::der::{
@@ -7,8 +9,8 @@ use super::der::{
     UTF8_STRING, context,
 };
 use crate::bytes::to_hex;
-use crate::evidence::{Readable, Source};
-use crate::signature::{Scheme, Share, Signatures, sha256};
+use crate::signature::{Digest, Scheme, Share, Signatures, Statement, sha256};
+use crate::statement::{Readable, Source};
 use crate::time::UnixTime;
 
 /// An algorithm of a certificate's signature; every other is refused.
@@ -45,13 +47,12 @@ impl PublicKey {
         }
     }
 
-    /// Whether this key signed `message`, paid out of `share`, in the form that X.509 gives signatures.
+    /// Whether this key signed `statement`, paid out of `share`, in the form that X.509 gives signatures.
     pub(crate) fn signed(
         &self,
         share: Share,
         algorithm: SignatureAlgorithm,
-        message: &[u8],
-        signature: &[u8],
+        statement: Statement<'_>,
         signatures: &mut Signatures<'_>,
     ) -> bool {
         let (scheme, key) = match (self, algorithm) {
@@ -60,7 +61,7 @@ impl PublicKey {
             (Self::Rsa { key, .. }, SignatureAlgorithm::RsaPssSha384) => (Scheme::RsaPssSha384, key),
             _ => return false,
         };
-        signatures.endorsement_holds(share, scheme, key, message, signature)
+        signatures.endorsement_holds(share, scheme, key, statement)
     }
 }
 
@@ -88,6 +89,7 @@ pub(crate) struct Certificate {
     pub(crate) repeats_an_extension: bool,
     pub(crate) algorithm: SignatureAlgorithm,
     signature: Bytes,
+    name: OnceLock<Digest>,
 }
 
 impl Readable for Certificate {
@@ -160,12 +162,14 @@ impl Certificate {
             repeats_an_extension,
             algorithm: parse_algorithm(algorithm.content)?,
             signature: part(signature),
+            name: OnceLock::new(),
         })
     }
 
     /// Whether `issuer` signed this certificate; paid out of `share`.
     pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey, signatures: &mut Signatures<'_>) -> bool {
-        issuer.signed(share, self.algorithm, &self.tbs, &self.signature, signatures)
+        let statement = Statement { message: &self.tbs, signature: &self.signature, name: &self.name };
+        issuer.signed(share, self.algorithm, statement, signatures)
     }
 
     /// Whether both are the same bytes, but for what no signature covers.

@@ -1,11 +1,13 @@
 //! X.509 certificate revocation lists (RFC 5280, section 5): looked through in place, whatever their size.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
 use super::certificate::{PublicKey, SignatureAlgorithm, parse_algorithm, parse_extension};
 use super::der::{self, Der, DerError, INTEGER, SEQUENCE, context};
-use crate::evidence::Readable;
-use crate::signature::{Share, Signatures};
+use crate::signature::{Digest, Share, Signatures, Statement};
+use crate::statement::Readable;
 use crate::time::UnixTime;
 
 /// A parsed list. Entries are read when a serial is looked up, and not kept.
@@ -21,6 +23,7 @@ pub(crate) struct Crl {
     pub(crate) has_critical_extension: bool,
     algorithm: SignatureAlgorithm,
     signature: Bytes,
+    name: OnceLock<Digest>,
 }
 
 impl Readable for Crl {
@@ -85,12 +88,14 @@ impl Crl {
             has_critical_extension,
             algorithm,
             signature: part(signature),
+            name: OnceLock::new(),
         })
     }
 
     /// Whether `issuer` signed this list; paid out of `share`.
     pub(crate) fn is_signed_by(&self, share: Share, issuer: &PublicKey, signatures: &mut Signatures<'_>) -> bool {
-        issuer.signed(share, self.algorithm, &self.tbs, &self.signature, signatures)
+        let statement = Statement { message: &self.tbs, signature: &self.signature, name: &self.name };
+        issuer.signed(share, self.algorithm, statement, signatures)
     }
 
     /// Whether it is current at `now`: thisUpdate <= now < nextUpdate. A list without nextUpdate never is.

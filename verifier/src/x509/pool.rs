@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::certificate::{Certificate, PublicKey};
-use crate::evidence::{Brought, Readable, Source};
-use crate::findings::Endorsement;
+use crate::report::Endorsement;
 use crate::signature::{Share, Signatures};
+use crate::statement::{Brought, Readable, Source};
 
 /// A certificate that somebody brought. Nothing about it is believed yet.
 #[derive(Clone)]
@@ -43,8 +43,8 @@ pub(crate) fn candidates(pool: &[Brought<Certificate>]) -> (Vec<Candidate>, usiz
 
 impl Candidate {
     /// A certificate that stood in the evidence itself.
-    pub(crate) fn carried(certificate: Certificate) -> Self {
-        Self { certificate: Arc::new(certificate), source: Source::Evidence, share: Share::Carried, from: None }
+    pub(crate) fn carried(certificate: Arc<Certificate>) -> Self {
+        Self { certificate, source: Source::Evidence, share: Share::Carried, from: None }
     }
 
     /// Whether `issuer` signed it; paid out of the share of whoever brought it.

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use super::certificate::Certificate;
 use super::crl::Crl;
 use super::pool::each_once;
-use crate::evidence::{Brought, Source};
-use crate::findings::Endorsement;
+use crate::report::Endorsement;
 use crate::signature::{Share, Signatures};
+use crate::statement::{Brought, Source};
 use crate::time::UnixTime;
 
 /// The lists that an issuer signed, at least one: those that are current first, the latest of each first.

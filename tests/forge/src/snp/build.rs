@@ -1,8 +1,9 @@
 //! From the builder to bytes.
 
+use super::builder::SnpBuilder;
 use super::pki::{self, Leaf, LeafKind};
+use super::product::{Product, Tcb};
 use super::report::{self, Report};
-use super::{Product, SnpBuilder, Tcb};
 use crate::keys::{Key, RsaRole};
 use crate::{coco, pem};
 

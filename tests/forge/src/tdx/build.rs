@@ -2,13 +2,13 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::builder::{PLATFORM_COMPONENTS, PLATFORM_PCESVN, PLATFORM_TEE_TCB_SVN, TdxBuilder};
 use super::collateral::{IsvLevel, ModuleIdentity, ModuleSigner, QeIdentity, SignedJson, TcbInfo, TcbLevel};
 use super::pki::{self, PckCa};
 use super::qe_report::QeReport;
 use super::quote::{INTEL_QE_VENDOR_ID, QuoteParts};
 use super::sgx_extension::SgxExtension;
 use super::td_report::{TdReport, extended};
-use super::{PLATFORM_COMPONENTS, PLATFORM_PCESVN, PLATFORM_TEE_TCB_SVN, TdxBuilder};
 use crate::edits::Edits;
 use crate::json::{object, string};
 use crate::keys::Key;

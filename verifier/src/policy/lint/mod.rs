@@ -10,6 +10,7 @@ use std::fmt;
 use toml::de::DeTable;
 
 use super::demand::Demand;
+use super::document::{Policy, PolicyError};
 use super::explain::about;
 use super::pinned::{Blank, Digest, blank};
 use super::place::{key_offset, position, readable};
@@ -17,8 +18,7 @@ use super::rule::{Bits, ReportDataRule, Version, Waivable};
 use super::seen::Seen;
 use super::sev_snp::{ProductName, SnpTcbMinimum};
 use super::values::ReferenceValues;
-use super::{Policy, PolicyError};
-use crate::checks::Tee;
+use crate::check::Tee;
 use crate::reference::Expect;
 
 /// How bad a remark is.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Floors, LONG_GRACE_DAYS, Lint, Severity};
 use crate::bytes::{BlockId, Mr};
-use crate::findings::BoundTo;
 use crate::policy::demand::spelt;
 use crate::policy::pinned::is_single;
 use crate::policy::rule::{Revocation, Switch, Version};
 use crate::policy::sev_snp::{BASELINE, ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
 use crate::reference::Expect;
+use crate::report::BoundTo;
 
 impl Lint<'_> {
     pub(super) fn sev_snp(&mut self, profile: &SnpProfile, shipped: &Floors) {

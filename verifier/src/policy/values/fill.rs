@@ -3,10 +3,10 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Given, ReferenceValues};
-use crate::checks::Tee;
+use super::collected::{Given, ReferenceValues};
+use crate::check::Tee;
+use crate::policy::document::{Policy, PolicyError};
 use crate::policy::place::{key_offset, position, readable};
-use crate::policy::{Policy, PolicyError};
 use crate::reference::NEEDED;
 
 /// A policy with its reference values in it.

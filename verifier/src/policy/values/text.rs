@@ -3,9 +3,9 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ReferenceValue, ReferenceValues, ReferenceValuesError};
+use super::collected::{ReferenceValue, ReferenceValues, ReferenceValuesError};
 use crate::bytes::written_hex;
-use crate::checks::Tee;
+use crate::check::Tee;
 use crate::policy::place::{WORDS, position, readable, shortened};
 
 impl ReferenceValues {
@@ -32,7 +32,7 @@ impl ReferenceValues {
             };
             reader.table(&mut values, tee, table)?;
         }
-        if values.given.is_empty() {
+        if values.given().is_empty() {
             return Err(ReferenceValuesError(
                 "no reference value: expected one below `[sev-snp]` or `[tdx]`".to_owned(),
             ));

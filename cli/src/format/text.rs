@@ -6,8 +6,8 @@ use teegate_verifier::{
     BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Tee,
 };
 
+use super::about::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
 use crate::exit;
-use crate::format::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
 use crate::output::{Style, Tone, plain};
 
 /// The whole text, with whose each input was.
@@ -98,13 +98,13 @@ impl Page<'_> {
         let mut lines = vec![("platform", self.platform()), ("vouched for", self.voucher())];
         if self.report.stage() != Some(Stage::Parse) {
             let (measurement, measured) = match self.report.tee() {
-                Tee::SevSnp => ("measurement", Check::SnpGuestMeasurement),
-                Tee::Tdx => ("mrtd", Check::TdxTdMrtd),
+                Tee::SevSnp => ("measurement", Check::SNP_GUEST_MEASUREMENT),
+                Tee::Tdx => ("mrtd", Check::TDX_TD_MRTD),
             };
             lines.push(("code", self.compared(measurement, measured)));
             let asked = match self.report.tee() {
-                Tee::SevSnp => Check::SnpGuestReportData,
-                Tee::Tdx => Check::TdxTdReportData,
+                Tee::SevSnp => Check::SNP_GUEST_REPORT_DATA,
+                Tee::Tdx => Check::TDX_TD_REPORT_DATA,
             };
             lines.push(("report data", self.compared("report_data", asked)));
             if let Some(status) = self.report.fact("tcb_status") {
@@ -174,8 +174,8 @@ impl Page<'_> {
 
     fn voucher(&self) -> String {
         let (vendor, root, signature) = match self.report.tee() {
-            Tee::SevSnp => ("AMD", Check::SnpChainArkPinned, Check::SnpSignature),
-            Tee::Tdx => ("Intel", Check::TdxChainRootPinned, Check::TdxSignature),
+            Tee::SevSnp => ("AMD", Check::SNP_CHAIN_ARK_PINNED, Check::SNP_SIGNATURE),
+            Tee::Tdx => ("Intel", Check::TDX_CHAIN_ROOT_PINNED, Check::TDX_SIGNATURE),
         };
         let passed = |check| self.report.finding(check).filter(|finding| *finding.outcome() == Outcome::Pass);
         match (self.report.stage(), passed(root), passed(signature)) {
@@ -224,8 +224,8 @@ impl Page<'_> {
         }
         let waived =
             |check| matches!(self.report.finding(check).map(Finding::outcome), Some(Outcome::NotChecked { .. }));
-        let code = waived(Check::SnpGuestMeasurement) || waived(Check::TdxTdMrtd);
-        let data = waived(Check::SnpGuestReportData) || waived(Check::TdxTdReportData);
+        let code = waived(Check::SNP_GUEST_MEASUREMENT) || waived(Check::TDX_TD_MRTD);
+        let data = waived(Check::SNP_GUEST_REPORT_DATA) || waived(Check::TDX_TD_REPORT_DATA);
         if code {
             text.push_str(GENUINE_IS_NOT_SAFE);
         } else if data {
@@ -385,9 +385,9 @@ mod tests {
     #[test]
     fn every_check_has_one_line_in_its_stage() {
         let text = refused(&[], Style::Plain);
-        for check in Check::ALL.iter().filter(|check| check.tee() == Some(Tee::SevSnp)) {
+        for check in Check::all().filter(|check| check.tee() == Some(Tee::SevSnp)) {
             let lines = text.lines().filter(|line| line.split_whitespace().nth(1) == Some(check.id())).count();
-            let expected = if *check == Check::SnpBytesLength { 3 } else { 1 };
+            let expected = if check == Check::SNP_BYTES_LENGTH { 3 } else { 1 };
             assert_eq!(lines, expected, "{check}");
         }
     }

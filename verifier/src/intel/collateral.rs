@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::words::{AdvisoryId, TcbStatus};
 use crate::bytes::{Fmspc, array_from_hex};
-use crate::evidence::Readable;
+use crate::statement::Readable;
 use crate::time::UnixTime;
 
 /// A TCB info, version 3 (and what of it an SGX one shares).

@@ -1,0 +1,173 @@
+//! A check, as a row of a table: its stable id, the stage it belongs to, what it stops, where the rule is written, on what
+//! kind of statement it rests and what to do when it fails. Each platform owns its table; code, report and documentation all
+//! read these rows.
+
+use std::fmt;
+
+/// A trusted execution environment whose evidence is understood.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Tee {
+    /// AMD SEV-SNP.
+    SevSnp,
+    /// Intel TDX.
+    Tdx,
+}
+
+impl Tee {
+    /// Its name in reports and policies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tee::SevSnp => "sev-snp",
+            Tee::Tdx => "tdx",
+        }
+    }
+}
+
+impl fmt::Display for Tee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The three steps of a verification, and of a rejection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Stage {
+    /// What the bytes are: fails as *malformed*.
+    Parse,
+    /// Who vouches for them: fails as *unauthentic*.
+    Authenticate,
+    /// Whether we want them: fails as *unacceptable*.
+    Appraise,
+}
+
+impl Stage {
+    /// The word for a rejection at this stage.
+    pub const fn rejection(self) -> &'static str {
+        match self {
+            Stage::Parse => "malformed",
+            Stage::Authenticate => "unauthentic",
+            Stage::Appraise => "unacceptable",
+        }
+    }
+}
+
+/// On what kind of statement a check rests: where the value that it found comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RestsOn {
+    /// The hardware measured or reported it, and signed that.
+    Hardware,
+    /// The vendor signed it: certificates, revocation lists, TCB levels, identities.
+    Vendor,
+    /// It is derived here: from the form of the bytes, a replayed log, a table of this build, what was seen before.
+    Derived,
+    /// The author of the policy asserts it, or the caller does: nothing in the evidence shows it.
+    Asserted,
+}
+
+impl RestsOn {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hardware => "hardware",
+            Self::Vendor => "vendor",
+            Self::Derived => "derived",
+            Self::Asserted => "asserted",
+        }
+    }
+}
+
+/// What stands in the table.
+#[derive(PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: &'static str,
+    pub(crate) tee: Option<Tee>,
+    pub(crate) stage: Stage,
+    pub(crate) rests_on: RestsOn,
+    pub(crate) stops: &'static str,
+    pub(crate) source: &'static str,
+    pub(crate) remedy: &'static str,
+}
+
+/// One check, under its stable id. Each is a constant: `Check::SNP_SIGNATURE`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Check(pub(crate) &'static Row);
+
+impl Check {
+    /// Its stable id, as reports show it.
+    pub const fn id(self) -> &'static str {
+        self.0.id
+    }
+
+    /// The TEE whose evidence it judges; `None` where it judges any.
+    pub const fn tee(self) -> Option<Tee> {
+        self.0.tee
+    }
+
+    /// The stage it belongs to.
+    pub const fn stage(self) -> Stage {
+        self.0.stage
+    }
+
+    /// On what kind of statement it rests.
+    pub const fn rests_on(self) -> RestsOn {
+        self.0.rests_on
+    }
+
+    /// What it establishes, and which attack that stops.
+    pub const fn stops(self) -> &'static str {
+        self.0.stops
+    }
+
+    /// The document that the rule comes from.
+    pub const fn source(self) -> &'static str {
+        self.0.source
+    }
+
+    /// What to do when it fails.
+    pub const fn remedy(self) -> &'static str {
+        self.0.remedy
+    }
+
+    /// Whether it is this one: ids are unique.
+    pub(crate) fn is(self, other: Check) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// The table of a platform: one constant for each row, and all of them in the order of the walk.
+macro_rules! checks {
+    ($tee:expr; $($name:ident $id:literal $stage:ident $rests_on:ident {
+        stops: $stops:literal, source: $source:literal, remedy: $remedy:literal,
+    })+) => {
+        impl $crate::check::Check {
+            $(
+                #[doc = concat!("`", $id, "`: ", $stops)]
+                pub const $name: Self = Self(&$crate::check::Row {
+                    id: $id,
+                    tee: $tee,
+                    stage: $crate::check::Stage::$stage,
+                    rests_on: $crate::check::RestsOn::$rests_on,
+                    stops: $stops,
+                    source: $source,
+                    remedy: $remedy,
+                });
+            )+
+        }
+
+        /// Every check of this table, in the order of the walk.
+        pub(crate) const CHECKS: &[$crate::check::Check] = &[$($crate::check::Check::$name,)+];
+    };
+}
+pub(crate) use checks;

@@ -1,0 +1,75 @@
+//! What a platform is to the walk: three steps over types of its own, and the table of its checks.
+
+use crate::check::{Check, Tee};
+use crate::evidence::Endorsements;
+use crate::findings::{Findings, Stop};
+use crate::memory::Memory;
+use crate::policy::Policy;
+use crate::report::BoundTo;
+use crate::roots::TrustAnchors;
+use crate::signature::Signatures;
+use crate::stage::Unverified;
+use crate::time::UnixTime;
+use crate::windows::Windows;
+use crate::x509::chains::Chains;
+
+/// A kind of evidence that is understood.
+pub(crate) trait Platform {
+    /// The TEE whose evidence it is.
+    const TEE: Tee;
+    /// Every check that judges it, in the order of the walk.
+    const CHECKS: &'static [Check];
+    /// What a policy says about it.
+    type Profile;
+    /// What its bytes claim.
+    type Claim<'a>;
+    /// The claim, once somebody is traced who vouches for it.
+    type Vouched<'a>;
+
+    /// What `policy` says about it, and the name under which it does.
+    fn profile(policy: &Policy) -> Option<(&str, &Self::Profile)>;
+
+    /// What the author of the profile says that the evidence is bound to.
+    fn bound_to(profile: &Self::Profile) -> Option<BoundTo>;
+
+    /// Bytes -> unverified, with every field stated as a fact. A profile may say how much of an encoding is tolerated.
+    fn parse<'a>(
+        bytes: &'a [u8],
+        profile: Option<&Self::Profile>,
+        findings: &mut Findings,
+    ) -> Result<Unverified<Self::Claim<'a>>, Stop>;
+
+    /// Unverified -> vouched for. Ends at the first check that fails.
+    fn authenticate<'a>(
+        claim: Unverified<Self::Claim<'a>>,
+        given: Given<'_, '_, Self::Profile>,
+        findings: &mut Findings,
+    ) -> Result<Self::Vouched<'a>, Stop>;
+
+    /// Judges every rule of the profile, to the last.
+    fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Self::Profile>, findings: &mut Findings);
+
+    /// The windows of every endorsement that this claim could use.
+    fn look_at_windows(claim: &Self::Claim<'_>, endorsements: &Endorsements, policy: &Policy, windows: &mut Windows);
+}
+
+/// What authentication is given, beside the claim.
+pub(crate) struct Given<'g, 'm, P> {
+    pub(crate) endorsements: &'g Endorsements,
+    pub(crate) anchors: &'g TrustAnchors,
+    pub(crate) profile: &'g P,
+    pub(crate) now: UnixTime,
+    pub(crate) signatures: Signatures<'m>,
+    /// The chains of quotes that were read before, where anything is remembered.
+    pub(crate) chains: Option<&'g Chains>,
+    pub(crate) memory: Option<&'g Memory>,
+}
+
+/// What an authentic claim is held against.
+pub(crate) struct Wanted<'a, P> {
+    pub(crate) profile: &'a P,
+    pub(crate) policy: &'a Policy,
+    pub(crate) memory: Option<&'a Memory>,
+    /// The event log of the boot, where the caller has it.
+    pub(crate) event_log: Option<&'a [u8]>,
+}

@@ -1,0 +1,335 @@
+//! Reference values (RFC 9334, section 2): what the fields of a profile should measure, apart from the policy that asks
+//! for them. One type, whatever file they came from.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::bytes::to_hex;
+use crate::check::Tee;
+use crate::policy::demand::Demand;
+use crate::policy::sev_snp::Vmpl;
+
+/// Reference values of one or several releases.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferenceValues {
+    names: Vec<String>,
+    given: Vec<Given>,
+}
+
+/// One reference value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReferenceValue {
+    /// A measurement, digest or id.
+    Bytes(Vec<u8>),
+    /// A number, such as a privilege level.
+    Number(u64),
+    /// This number or a greater one. It stands alone.
+    AtLeast(u64),
+}
+
+/// What one field may be, and who says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    tee: Tee,
+    field: &'static str,
+    pub(super) accepted: Vec<ReferenceValue>,
+    origin: String,
+    source: Option<String>,
+}
+
+/// Reference values were refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceValuesError(pub(super) String);
+
+impl fmt::Display for ReferenceValuesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ReferenceValuesError {}
+
+impl ReferenceValues {
+    /// No value yet, under the name that errors and explanations show.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { names: vec![name.into()], given: Vec::new() }
+    }
+
+    /// The name, or the names where several files were joined.
+    pub fn name(&self) -> String {
+        self.names.join(" + ")
+    }
+
+    /// Every field that has values.
+    pub fn given(&self) -> &[Given] {
+        &self.given
+    }
+
+    /// Says that a field may be any of `accepted`; `source` is how to compute them again.
+    pub fn add(
+        &mut self,
+        tee: Tee,
+        field: &str,
+        accepted: Vec<ReferenceValue>,
+        source: Option<String>,
+    ) -> Result<(), ReferenceValuesError> {
+        let place = format!("{tee}.{field}");
+        let refused = |what: String| Err(ReferenceValuesError(format!("`{place}`: {what}")));
+        let Some((field, form)) = fields(tee).iter().find(|(name, _)| *name == field) else {
+            let known: Vec<_> = fields(tee).iter().map(|(name, _)| *name).collect();
+            return refused(format!("no such reference value: expected one of {}", known.join(", ")));
+        };
+        if accepted.is_empty() {
+            return refused(format!("an empty list accepts nothing: expected {form}"));
+        }
+        let mut known = BTreeSet::new();
+        for value in &accepted {
+            if let (Form::Level, ReferenceValue::AtLeast(_)) = (form, value) {
+                return refused(format!("`at_least` does not fit: {}", Vmpl::NO_FLOOR));
+            }
+            if !form.admits(value) || (matches!(value, ReferenceValue::AtLeast(_)) && accepted.len() > 1) {
+                return refused(format!("expected {form}, found {value}"));
+            }
+            if !known.insert(value) {
+                return refused(format!("{value} stands there twice"));
+            }
+        }
+        if form.is_everything(&known) {
+            return refused(
+                "accepts or refuses nothing: leave it out, and write \"unchecked\" in the policy".to_owned(),
+            );
+        }
+        let origin = self.name();
+        if let Some(other) = self.find(tee, field) {
+            return refused(format!("given by `{}` and again by `{origin}`", other.origin));
+        }
+        self.given.push(Given { tee, field, accepted, origin, source });
+        Ok(())
+    }
+
+    /// These values and those of `other`, each of which may speak of a field that the other leaves alone. Lists of the
+    /// same field are not joined: that would also accept a measurement of the one with a configuration of the other.
+    pub fn and(mut self, other: Self) -> Result<Self, ReferenceValuesError> {
+        for given in other.given {
+            if let Some(own) = self.find(given.tee, given.field) {
+                return Err(ReferenceValuesError(format!(
+                    "`{}.{}`: given by `{}` and by `{}`; write what is accepted of both into one list, which also accepts \
+                     every mixture with the other fields",
+                    given.tee, given.field, own.origin, given.origin
+                )));
+            }
+            self.given.push(given);
+        }
+        self.names.extend(other.names);
+        Ok(self)
+    }
+
+    pub(super) fn find(&self, tee: Tee, field: &str) -> Option<&Given> {
+        self.given.iter().find(|given| given.tee == tee && given.field == field)
+    }
+}
+
+impl Given {
+    /// The TEE whose evidence shows the field.
+    pub fn tee(&self) -> Tee {
+        self.tee
+    }
+
+    /// The field, as a policy calls it.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// The name of the values that it came with.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// How to compute it again, where that was said.
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// As a policy would write it, in TOML.
+    pub fn rule(&self) -> String {
+        match self.accepted.as_slice() {
+            [only] => only.to_string(),
+            list => format!("[{}]", list.iter().map(ReferenceValue::to_string).collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    /// Whether a policy that says this of the field says the same.
+    pub(super) fn is(&self, demand: &Demand) -> bool {
+        let own = match self.accepted.as_slice() {
+            [ReferenceValue::AtLeast(least)] => Demand::AtLeast(*least, String::new()),
+            list => Demand::OneOf(
+                list.iter()
+                    .map(|value| match value {
+                        ReferenceValue::Bytes(bytes) => to_hex(bytes),
+                        ReferenceValue::Number(number) | ReferenceValue::AtLeast(number) => number.to_string(),
+                    })
+                    .collect(),
+            ),
+        };
+        own.covers(demand) && demand.covers(&own)
+    }
+}
+
+/// As a policy would write it.
+impl fmt::Display for ReferenceValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "\"{}\"", to_hex(bytes)),
+            Self::Number(number) => number.fmt(f),
+            Self::AtLeast(least) => write!(f, "{{ at_least = {least} }}"),
+        }
+    }
+}
+
+/// How the value of a field is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Bytes(usize),
+    /// At most this.
+    Number(u64),
+    /// A privilege level, which has no floor.
+    Level,
+}
+
+impl Form {
+    fn admits(self, value: &ReferenceValue) -> bool {
+        match (self, value) {
+            (Self::Bytes(length), ReferenceValue::Bytes(bytes)) => bytes.len() == length,
+            (Self::Number(most), ReferenceValue::Number(number) | ReferenceValue::AtLeast(number)) => *number <= most,
+            (Self::Level, ReferenceValue::Number(number)) => *number <= u64::from(Vmpl::LAST),
+            _ => false,
+        }
+    }
+
+    /// Whether these are all that there is.
+    fn is_everything(self, accepted: &BTreeSet<&ReferenceValue>) -> bool {
+        match self {
+            Self::Bytes(_) => false,
+            Self::Number(_) => accepted.contains(&ReferenceValue::AtLeast(0)),
+            // Each is one of the levels, and none stands there twice.
+            Self::Level => (0..=Vmpl::LAST).all(|level| accepted.contains(&ReferenceValue::Number(level.into()))),
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(length) => write!(f, "{length} bytes in hexadecimal"),
+            Self::Number(most) => write!(f, "a number up to {most}"),
+            Self::Level => write!(f, "a number up to {}", Vmpl::LAST),
+        }
+    }
+}
+
+/// The fields of a profile that a template may leave to reference values.
+const fn fields(tee: Tee) -> &'static [(&'static str, Form)] {
+    const WORD: u64 = u32::MAX as u64;
+    match tee {
+        Tee::SevSnp => &[
+            ("measurement", Form::Bytes(48)),
+            ("host_data", Form::Bytes(32)),
+            ("guest_svn", Form::Number(WORD)),
+            ("family_id", Form::Bytes(16)),
+            ("image_id", Form::Bytes(16)),
+            ("report_id_ma", Form::Bytes(32)),
+            ("vmpl", Form::Level),
+            ("id_key", Form::Bytes(48)),
+            ("author_key", Form::Bytes(48)),
+        ],
+        Tee::Tdx => &[
+            ("service_td", Form::Bytes(48)),
+            ("mrtd", Form::Bytes(48)),
+            ("rtmr0", Form::Bytes(48)),
+            ("rtmr1", Form::Bytes(48)),
+            ("rtmr2", Form::Bytes(48)),
+            ("rtmr3", Form::Bytes(48)),
+            ("mrseam", Form::Bytes(48)),
+            ("mrconfigid", Form::Bytes(48)),
+            ("mrowner", Form::Bytes(48)),
+            ("mrownerconfig", Form::Bytes(48)),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Policy;
+    use crate::reference::NEEDED;
+
+    const GENUINE: &str = include_str!("../../../../measurements/policy/genuine.toml");
+
+    /// A field is in the table exactly if the loader knows the word of a template there, and of the table's length.
+    #[test]
+    fn the_fields_are_those_that_a_template_can_ask_for() {
+        let document: toml::Table = toml::from_str(GENUINE).unwrap();
+        for tee in [Tee::SevSnp, Tee::Tdx] {
+            for field in document[tee.name()]["genuine"].as_table().unwrap().keys() {
+                let changed = |value: toml::Value| {
+                    let mut document = document.clone();
+                    document[tee.name()]["genuine"][field] = value;
+                    Policy::parse(&toml::to_string(&document).unwrap())
+                };
+                let asked =
+                    changed(NEEDED.into()).unwrap_err().to_string().contains("a reference value is needed here");
+                let form = fields(tee).iter().find(|(name, _)| name == field).map(|(_, form)| *form);
+                assert_eq!(asked, form.is_some(), "{tee}.{field}");
+                let refused = |value: toml::Value| {
+                    let error = changed(value).err().map(|error| error.to_string()).unwrap_or_default();
+                    error.contains("invalid value")
+                };
+                match form {
+                    None => {}
+                    Some(Form::Bytes(length)) => {
+                        assert!(!refused("11".repeat(length).into()), "{field}");
+                        assert!(refused("11".repeat(length + 1).into()), "{field}");
+                    }
+                    Some(form @ (Form::Number(_) | Form::Level)) => {
+                        let most = if let Form::Number(most) = form { most } else { Vmpl::LAST.into() };
+                        assert!(!refused(i64::try_from(most).unwrap().into()), "{field}");
+                        assert!(refused(i64::try_from(most + 1).unwrap().into()), "{field}");
+                        assert!(form.admits(&ReferenceValue::Number(most)), "{field}");
+                        assert!(!form.admits(&ReferenceValue::Number(most + 1)), "{field}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_form_is_refused_and_so_is_a_second_word_on_a_field() {
+        let bytes = |length| ReferenceValue::Bytes(vec![1; length]);
+        let mut values = ReferenceValues::new("a");
+        let mut refused = |field: &str, accepted: Vec<ReferenceValue>| {
+            values.add(Tee::SevSnp, field, accepted, None).unwrap_err().to_string()
+        };
+        assert!(refused("measurement", vec![bytes(47)]).contains("expected 48 bytes in hexadecimal, found \"01"));
+        assert!(refused("measurement", vec![ReferenceValue::Number(1)]).contains("found 1"));
+        assert!(refused("measurement", vec![]).contains("an empty list accepts nothing"));
+        assert!(refused("measurement", vec![bytes(48), bytes(48)]).contains("twice"));
+        assert!(refused("guest_svn", vec![ReferenceValue::Number(1 << 32)]).contains("a number up to 4294967295"));
+        assert!(refused("vmpl", vec![ReferenceValue::Number(4)]).contains("a number up to 3, found 4"));
+        let least = |number| ReferenceValue::AtLeast(number);
+        assert!(refused("guest_svn", vec![least(0)]).contains("accepts or refuses nothing: leave it out"));
+        assert!(refused("guest_svn", vec![least(1), ReferenceValue::Number(2)]).contains("found { at_least = 1 }"));
+        assert!(refused("mrtd", vec![bytes(48)]).contains("no such reference value: expected one of measurement, "));
+        assert_eq!(values.given(), []);
+
+        values.add(Tee::SevSnp, "measurement", vec![bytes(48)], None).unwrap();
+        let again = values.add(Tee::SevSnp, "measurement", vec![bytes(48)], None).unwrap_err();
+        assert_eq!(again.to_string(), "`sev-snp.measurement`: given by `a` and again by `a`");
+        let mut other = ReferenceValues::new("b");
+        other.add(Tee::SevSnp, "guest_svn", vec![least(3)], None).unwrap();
+        let both = values.clone().and(other.clone()).unwrap();
+        assert_eq!((both.name().as_str(), both.given().len()), ("a + b", 2));
+        other.add(Tee::SevSnp, "measurement", vec![ReferenceValue::Bytes(vec![2; 48])], None).unwrap();
+        let error = values.and(other).unwrap_err().to_string();
+        assert!(error.starts_with("`sev-snp.measurement`: given by `a` and by `b`; "), "{error}");
+    }
+}
