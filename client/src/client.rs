@@ -295,7 +295,7 @@ impl Client {
     fn verify(&self, envelope: &[u8], now: UnixTime) -> Result<Instance, Refused> {
         self.with_state(|state| {
             let instance =
-                Instance::verify(envelope, Freshness::Epoch, &self.trust, &mut state.verifier, &state.memory, now)?;
+                Instance::verify(envelope, Freshness::Epoch, &self.trust, &state.verifier, &state.memory, now)?;
             if instance.manifest().model(&self.model, None).is_none() {
                 return Err(model_missing(instance.digest(), &self.model));
             }

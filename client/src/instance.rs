@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use teegate_intake::envelope::{Asked, Judge, Refused, judge};
+use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Refused, judge};
 use teegate_protocol::binding::Nonce;
 use teegate_protocol::manifest::{Manifest, ManifestBytes, ManifestDigest};
 use teegate_protocol::ohttp::KeyConfig;
@@ -48,7 +48,7 @@ impl Instance {
         envelope: &[u8],
         freshness: Freshness<'_>,
         trust: &Trust,
-        verifier: &mut Verifier,
+        verifier: &Verifier,
         memory: &Memory,
         now: UnixTime,
     ) -> Result<Self, Refused> {
@@ -59,6 +59,7 @@ impl Instance {
         let Trust { policy, endorsements, max_manifest_life } = trust;
         let judged = Judge {
             policy,
+            bound_to: BoundToClaim::Required,
             endorsements,
             // Instance and gateway chose them.
             carried_by: Source::Relayed,

@@ -226,14 +226,10 @@ fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
     let policy = Policy::parse(&text).map_err(|error| format!("policy `{}`: {error}", path.display()))?;
-    match policy.weakest_bound_to() {
-        Some(BoundTo::Workload) => {}
-        Some(BoundTo::Pod | BoundTo::Guest) => tracing::warn!(
+    if policy.weakest_bound_to() != Some(BoundTo::Workload) {
+        tracing::warn!(
             "this policy admits evidence that is not bound to a workload: other code in the guest may hold the keys"
-        ),
-        None => tracing::warn!(
-            "a profile of this policy does not say what its evidence is bound to (`bound_to`): it admits no instance"
-        ),
+        );
     }
     if !policy.trusts_only_vendors() {
         tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");

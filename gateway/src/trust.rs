@@ -20,14 +20,14 @@ mod outlet;
 mod seen;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use teegate_intake::envelope::{Asked, Judge, Proven, Refused};
+use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Proven, Refused};
 use teegate_protocol::binding::{Exporter, Nonce};
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
 use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
@@ -239,9 +239,8 @@ impl fmt::Display for Doubt {
 #[derive(Debug)]
 pub struct Candidate {
     link: Arc<Link>,
-    /// Notes of what was authenticated over this connection. Its own: what one peer sends costs no other a note, and waits for
-    /// no other.
-    verifier: Arc<Mutex<Verifier>>,
+    /// Notes of what was authenticated over this connection. Its own: what one peer sends costs no other a note.
+    verifier: Arc<Verifier>,
 }
 
 impl Candidate {
@@ -275,8 +274,8 @@ impl Candidate {
         let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
         let question = Question::Channel { nonce, exporter: self.link.exporter().clone() };
-        let proven = self.judge(envelope, question, appraisal, lives, clock).await?;
-        let evidence_digest = EvidenceDigest::of(&proven.envelope().evidence.bytes);
+        let take = |proven: &Proven| Ok(EvidenceDigest::of(&proven.envelope().evidence.bytes));
+        let (evidence_digest, proven) = self.judge(envelope, question, take, appraisal, lives, clock).await?;
         Ok(Trusted {
             valid_until: valid_until(&proven),
             subject: Backend {
@@ -300,10 +299,7 @@ impl Candidate {
         let checked_at = clock.now().aged;
         let answer = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
-        let proven = self.judge(envelope, Question::Epoch, appraisal, lives, clock).await?;
-        let listed = listed(&proven).map_err(|why| {
-            self.distrust(Refused::by(Check::ENVELOPE_FORM, Some(*proven.manifest().digest()), why.to_string()))
-        })?;
+        let (listed, proven) = self.judge(envelope, Question::Epoch, listed, appraisal, lives, clock).await?;
         Ok(Trusted {
             valid_until: valid_until(&proven),
             subject: Offer { manifest: Arc::new(proven.into_parts().0), listed },
@@ -340,23 +336,26 @@ impl Candidate {
         Doubt::Distrust(Distrust { checks, explanation, tls_spki: self.link.tls_spki_sha256() })
     }
 
-    /// Appraises beside the request path: verification takes milliseconds of a core.
-    async fn judge(
+    /// Appraises beside the request path: verification takes milliseconds of a core, and so may what is taken out of the
+    /// envelope.
+    async fn judge<T: Send + 'static>(
         &self,
         envelope: Vec<u8>,
         question: Question,
+        take: impl FnOnce(&Proven) -> Result<T, Refused> + Send + 'static,
         appraisal: &Arc<Appraisal>,
         lives: Lifetimes,
         clock: &Clock,
-    ) -> Result<Proven, Doubt> {
+    ) -> Result<(T, Proven), Doubt> {
         let (appraisal, verifier) = (Arc::clone(appraisal), Arc::clone(&self.verifier));
         let (tls_spki, now) = (self.link.tls_spki_sha256(), clock.now().wall);
         tokio::task::spawn_blocking(move || {
-            judge(&envelope, &question.of(&tls_spki), &appraisal, lives, &verifier, now)
+            let proven = judge(&envelope, &question.of(&tls_spki), &appraisal, lives, &verifier, now)?;
+            Ok((take(&proven)?, proven))
         })
         .await
         .map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?
-        .map_err(|refused| self.distrust(refused))
+        .map_err(|refused: Refused| self.distrust(refused))
     }
 }
 
@@ -382,20 +381,21 @@ fn judge(
     asked: &Asked<'_>,
     appraisal: &Appraisal,
     lives: Lifetimes,
-    verifier: &Mutex<Verifier>,
+    verifier: &Verifier,
     now: UnixTime,
 ) -> Result<Proven, Refused> {
     let Appraisal { policy, endorsements, seen, .. } = appraisal;
-    // A panic elsewhere leaves at worst notes of less than was authenticated.
-    let mut verifier = verifier.lock().unwrap_or_else(PoisonError::into_inner);
     let proven = seen.with(|memory| {
         let judge = Judge {
             policy,
+            // An operator may admit what is his own machine to him, and is warned when the policy is loaded. Clients, who seal,
+            // ask for themselves.
+            bound_to: BoundToClaim::Unchecked,
             endorsements,
             // The instance chose them.
             carried_by: Source::Evidence,
             max_manifest_life: lives.max_manifest_life,
-            verifier: &mut verifier,
+            verifier,
             memory,
         };
         teegate_intake::envelope::judge(envelope, asked, judge, now)
@@ -410,11 +410,14 @@ fn valid_until(proven: &Proven) -> UnixTime {
     proven.attested().valid_until().min(not_after)
 }
 
-/// What a list of instances says of one.
-fn listed(proven: &Proven) -> Result<Bytes, Box<dyn std::error::Error>> {
-    let text = proven.envelope().to_json()?;
-    let envelope: &RawValue = serde_json::from_slice(&text)?;
-    Ok(serde_json::to_vec(&Listed { manifest: *proven.manifest().digest(), envelope })?.into())
+/// What a list of instances says of this one.
+fn listed(proven: &Proven) -> Result<Bytes, Refused> {
+    let manifest = *proven.manifest().digest();
+    let unwritable = |why: &dyn fmt::Display| Refused::by(Check::ENVELOPE_FORM, Some(manifest), why.to_string());
+    let text = proven.envelope().to_json().map_err(|error| unwritable(&error))?;
+    let envelope: &RawValue = serde_json::from_slice(&text).map_err(|error| unwritable(&error))?;
+    let listed = serde_json::to_vec(&Listed { manifest, envelope }).map_err(|error| unwritable(&error))?;
+    Ok(listed.into())
 }
 
 #[cfg(test)]

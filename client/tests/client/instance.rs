@@ -11,7 +11,7 @@ use crate::fake::Fake;
 
 fn verify_at(envelope: &Envelope, freshness: Freshness<'_>, trust: &Trust, at: u64) -> Result<Instance, Refused> {
     let bytes = envelope.to_json().unwrap();
-    Instance::verify(&bytes, freshness, trust, &mut Verifier::new(), &Memory::new(), UnixTime::from_seconds(at))
+    Instance::verify(&bytes, freshness, trust, &Verifier::new(), &Memory::new(), UnixTime::from_seconds(at))
 }
 
 fn verify(envelope: &Envelope, trust: &Trust) -> Result<Instance, Refused> {
@@ -131,14 +131,8 @@ fn evidence_under_another_label_is_refused() {
 fn malformed_parts_are_named() {
     let fake = Fake::new();
     let trust = fake.trust();
-    let bytes = Instance::verify(
-        b"{}",
-        Freshness::Epoch,
-        &trust,
-        &mut Verifier::new(),
-        &Memory::new(),
-        UnixTime::from_seconds(AT),
-    );
+    let bytes =
+        Instance::verify(b"{}", Freshness::Epoch, &trust, &Verifier::new(), &Memory::new(), UnixTime::from_seconds(AT));
     assert_refused(bytes, Stage::Parse, "envelope.form");
     let mut envelope = fake.envelope();
     envelope.manifest = b"{}".to_vec();

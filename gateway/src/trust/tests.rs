@@ -47,6 +47,26 @@ async fn a_relay_with_a_tls_key_of_its_own_gets_nothing() {
     let genuine = Who::new(7);
     let relay = Enclave::start(move |_, challenge| honest(&genuine, &platform(), challenge)).await;
     assert_rejected(relay.prove().await, "channel.key");
+    // Nor does the evidence that the genuine one has for everybody get it among what clients are shown.
+    let offered = relay.candidate().await.unwrap().epoch_evidence(&appraisal(), LIVES, &clock()).await;
+    match offered {
+        Err(Doubt::Distrust(distrust)) => assert_eq!(distrust.checks, ["channel.key"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_an_instance_sends_along_is_its_own_and_not_the_operators() {
+    let (who, spki, appraisal) = (Who::new(1), SpkiDigest([1; 32]), appraisal());
+    let challenge = Challenge { nonce: None, exporter: Exporter::from_bytes([0; 32]) };
+    let sent = honest(&who, &platform(), &challenge);
+    let asked = Asked::EpochOver { spki: &spki };
+    let now = UnixTime::from_seconds(START);
+    let proven = judge(&sent, &asked, &appraisal, LIVES, &Verifier::new(), now).unwrap();
+    let told: Vec<_> = proven.attested().report().endorsements().iter().map(|one| (one.kind, one.source)).collect();
+    assert!(told.iter().any(|(kind, source)| (*kind, *source) == ("crl", Source::Supplied)), "{told:?}");
+    let certificates: Vec<_> = told.iter().filter(|(kind, _)| *kind == "certificate").collect();
+    assert!(!certificates.is_empty() && certificates.iter().all(|(_, source)| *source == Source::Evidence), "{told:?}");
 }
 
 #[tokio::test]
@@ -193,7 +213,7 @@ async fn evidence_that_was_refused_teaches_nothing() {
 async fn what_was_authenticated_over_a_connection_is_noted_for_it() {
     let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
     let (candidate, clock) = (enclave.candidate().await.unwrap(), clock());
-    let notes = || format!("{:?}", candidate.verifier.lock().unwrap());
+    let notes = || format!("{:?}", candidate.verifier);
     let before = notes();
     assert_eq!(before, format!("{:?}", Verifier::new()), "nothing yet");
     candidate.prove(&appraisal(), LIVES, &clock).await.unwrap();

@@ -61,8 +61,7 @@ async fn evidence_for_an_old_nonce_is_refused() {
     let answer = stage.enclave.ask("GET", &format!("/.well-known/teegate?nonce={asked}"), &[], b"").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let trust = stage.trust();
-    let verify =
-        |freshness| Instance::verify(&answer.body, freshness, &trust, &mut Verifier::new(), &Memory::new(), now());
+    let verify = |freshness| Instance::verify(&answer.body, freshness, &trust, &Verifier::new(), &Memory::new(), now());
     assert!(verify(Freshness::Challenge(&asked)).is_ok(), "the passing twin");
     for freshness in [Freshness::Challenge(&other), Freshness::Epoch] {
         let refused = verify(freshness).unwrap_err();

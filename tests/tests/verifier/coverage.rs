@@ -51,7 +51,7 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("manifest.window", "envelope::a_manifest_counts_within_its_window"),
     ("channel.key", "envelope::the_peer_holds_the_key_that_the_manifest_names"),
     ("binding.report-data", "cannot fail by itself: the verifier was told to compare the same 64 bytes"),
-    ("envelope.bound-to", "envelope::a_policy_about_hardware_alone_decides_about_no_instance"),
+    ("envelope.bound-to", "envelope::a_policy_about_hardware_alone_decides_about_no_sending"),
     ("manifest.model", "client, relay::an_instance_without_the_model_is_refused"),
     ("identity.conflict", "gateway, fleet::tests::an_identity_under_two_tls_keys_rejects_every_party"),
 ];

@@ -6,7 +6,7 @@ use teegate_client::{Freshness, Instance, Trust};
 use teegate_forge::tdx::TdxBuilder;
 use teegate_forge::tdx::event_log::{BOOT, encode, registers};
 use teegate_forge::time::AT;
-use teegate_intake::envelope::{Asked, Judge, Proven, Refused, judge};
+use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Proven, Refused, judge};
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Endorsements as Carried, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
 use teegate_protocol::manifest::{
@@ -72,14 +72,25 @@ fn asking() -> Subject {
     good(Tee::Tdx).under("report_data", "\"caller\"")
 }
 
-/// The verdict of somebody who has the policy and nothing else.
+/// The verdict of somebody who has the policy and nothing else, and is about to send.
 fn judged_by(envelope: &Envelope, asked: &Asked<'_>, policy: &Policy, at: u64) -> Result<Proven, Refused> {
+    claiming(BoundToClaim::Required, envelope, asked, policy, at)
+}
+
+fn claiming(
+    bound_to: BoundToClaim,
+    envelope: &Envelope,
+    asked: &Asked<'_>,
+    policy: &Policy,
+    at: u64,
+) -> Result<Proven, Refused> {
     let judged = Judge {
         policy,
+        bound_to,
         endorsements: &teegate_verifier::Endorsements::new(),
         carried_by: Source::Evidence,
         max_manifest_life: LIFE,
-        verifier: &mut Verifier::new(),
+        verifier: &Verifier::new(),
         memory: &Memory::new(),
     };
     judge(&envelope.to_json().unwrap(), asked, judged, UnixTime::from_seconds(at))
@@ -106,10 +117,11 @@ fn each_part_of_an_envelope_is_refused_by_its_check() {
     let (policy, none) = (asking().load_policy(), teegate_verifier::Endorsements::new());
     let judged_with = Judge {
         policy: &policy,
+        bound_to: BoundToClaim::Required,
         endorsements: &none,
         carried_by: Source::Evidence,
         max_manifest_life: LIFE,
-        verifier: &mut Verifier::new(),
+        verifier: &Verifier::new(),
         memory: &Memory::new(),
     };
     let nothing = judge(b"{}", &Asked::Epoch, judged_with, UnixTime::from_seconds(AT));
@@ -195,11 +207,12 @@ fn the_peer_holds_the_key_that_the_manifest_names() {
 }
 
 #[test]
-fn a_policy_about_hardware_alone_decides_about_no_instance() {
+fn a_policy_about_hardware_alone_decides_about_no_sending() {
     let envelope = of_the_epoch();
     let about_hardware = asking().under("bound_to", "\"unchecked\"").load_policy();
     let refused = judged_by(&envelope, &Asked::Epoch, &about_hardware, AT);
     assert_refused(refused, Stage::Appraise, "envelope.bound-to");
+    assert!(claiming(BoundToClaim::Unchecked, &envelope, &Asked::Epoch, &about_hardware, AT).is_ok());
     let about_code = asking().under("bound_to", "\"guest\"").load_policy();
     assert!(judged_by(&envelope, &Asked::Epoch, &about_code, AT).is_ok());
 }
@@ -249,10 +262,11 @@ fn what_comes_with_an_envelope_is_not_the_users() {
         let mut memory = Memory::new();
         let judged = Judge {
             policy: &own.load_policy(),
+            bound_to: BoundToClaim::Required,
             endorsements: &teegate_verifier::Endorsements::new(),
             carried_by,
             max_manifest_life: LIFE,
-            verifier: &mut Verifier::new(),
+            verifier: &Verifier::new(),
             memory: &memory,
         };
         let proven = judge(&early.to_json().unwrap(), &Asked::Epoch, judged, UnixTime::from_seconds(AT)).unwrap();
@@ -271,8 +285,7 @@ fn what_comes_with_an_envelope_is_not_the_users() {
         max_manifest_life: LIFE,
     };
     let (bytes, now) = (early.to_json().unwrap(), UnixTime::from_seconds(AT));
-    let instance =
-        Instance::verify(&bytes, Freshness::Epoch, &trust, &mut Verifier::new(), &Memory::new(), now).unwrap();
+    let instance = Instance::verify(&bytes, Freshness::Epoch, &trust, &Verifier::new(), &Memory::new(), now).unwrap();
     let told = instance.attested().report().endorsements().iter().find(|one| one.kind == "tcb-info").unwrap().source;
     assert_eq!(told, Source::Relayed);
 }

@@ -61,11 +61,22 @@ impl Asked<'_> {
     }
 }
 
+/// Whether the policy has to say what its evidence is bound to (`bound_to`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BoundToClaim {
+    /// It has to: it decides about sending.
+    Required,
+    /// It may be about hardware alone. Who seals a request does not take this one.
+    Unchecked,
+}
+
 /// What an envelope is held against.
 #[derive(Debug)]
 pub struct Judge<'a> {
     /// The appraisal policy. Its report data is set here, to the binding that is asked for.
     pub policy: &'a Policy,
+    /// Whether it has to say what its evidence is bound to.
+    pub bound_to: BoundToClaim,
     /// The user's certificates, CRLs and collateral, beside those that come with the envelope.
     pub endorsements: &'a Endorsements,
     /// Who chose the endorsements of the envelope: the instance ([`Source::Evidence`]), or, where it came through other
@@ -74,7 +85,7 @@ pub struct Judge<'a> {
     /// The longest life of a manifest that is accepted.
     pub max_manifest_life: Duration,
     /// Notes of what was authenticated before.
-    pub verifier: &'a mut Verifier,
+    pub verifier: &'a Verifier,
     /// What is older than what it holds is refused; an empty one refuses nothing. It learns when the caller lets it
     /// ([`Memory::remember`], of what was accepted alone).
     pub memory: &'a Memory,
@@ -141,7 +152,7 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
         let reason = "the evidence was made for another manifest, challenge or connection".to_owned();
         return Err(refused(Check::BINDING_REPORT_DATA, reason));
     }
-    if attested.bound_to().is_none() {
+    if judge.bound_to == BoundToClaim::Required && attested.bound_to().is_none() {
         let reason = "the policy does not say what its evidence is bound to (`bound_to`), as one that decides about sending \
                       has to; `genuine` is about hardware only";
         return Err(refused(Check::ENVELOPE_BOUND_TO, reason.to_owned()));
