@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs everything that decides whether a change is good: formatting, lints, licences, tests.
+# Runs everything that decides whether a change is good: formatting, lints, licences, floors, tests.
 #
 #   ci/test.sh              all of it
 #   ci/test.sh --no-lint    only the tests
@@ -67,6 +67,7 @@ if [[ $lint == yes ]]; then
   component clippy
   step 'cargo fmt --check' cargo fmt --all --check
   step 'licences, bans and sources' ci/licences.sh
+  step 'floors: no circle, no arrow up' python3 ci/floors.py
   not_run+=('advisories: "cargo deny --config ci/deny.toml check advisories" needs cargo-deny and the network')
   if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     step 'places of the mutants' ci/mutants.sh --list

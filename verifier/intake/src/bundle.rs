@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use teegate_verifier::{Report, ReportData, Stage, Tee, UnixTime};
 
 use crate::error::{Defect, IntakeError};
-use crate::evidence::OwnedEvidence;
 use crate::json::Members;
+use crate::owned::OwnedEvidence;
 use crate::statement::Statement;
 use crate::words::{said, shown};
 
@@ -77,7 +77,7 @@ impl Kept {
     /// The evidence as taken in, with all that vouches for it.
     #[must_use]
     pub fn to_evidence(&self) -> OwnedEvidence {
-        OwnedEvidence::out_of_a_bundle(self.tee, self.evidence.clone())
+        OwnedEvidence::out_of_a_bundle(self.tee, self.evidence.clone(), FORM)
             .with_statements(self.statements.iter().cloned().collect())
             .with_event_log(self.event_log.clone())
     }

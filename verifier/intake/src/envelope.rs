@@ -16,7 +16,7 @@ use teegate_verifier::{
 };
 
 use crate::wrapper::verified_tee;
-use crate::{endorsements, evidence};
+use crate::{endorsements, owned};
 
 /// What was asked, which the evidence has to bind: each needs another argument why it is not somebody else's answer.
 #[derive(Clone, Copy)]
@@ -141,7 +141,7 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
         let reason = format!("this version does not verify evidence of type `{}`", kind.media_type());
         return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
     };
-    let evidence = evidence::of(tee, &envelope.evidence.bytes, envelope.event_log.as_deref(), &pool);
+    let evidence = owned::of(tee, &envelope.evidence.bytes, envelope.event_log.as_deref(), &pool);
     let expected = asked.report_data(manifest.digest());
     let policy = judge.policy.with_report_data(expected);
     let attested = judge.verifier.verify_with(&evidence, &policy, now, judge.memory);

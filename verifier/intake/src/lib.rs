@@ -24,6 +24,7 @@ mod go_attestation;
 mod json;
 mod label;
 mod lookalike;
+mod owned;
 mod pem;
 mod protobuf;
 mod saved_response;

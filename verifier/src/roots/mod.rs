@@ -152,10 +152,10 @@ mod tests {
     #[test]
     fn a_vendors_root_that_a_policy_writes_down_stays_the_vendors() {
         let written_down = TrustAnchors { amd_is_vendors: false, intel_is_vendors: false, ..TrustAnchors::vendors() };
-        let (amd, intel) = (Certificate::parse(&AMD[1]).unwrap(), Certificate::parse(&INTEL[0]).unwrap());
-        assert_eq!(whose_amd(&written_down, &amd), Roots::Vendors);
-        assert_eq!(whose_intel(&written_down, &intel), Roots::Vendors);
-        assert_eq!(whose_amd(&written_down, &intel), Roots::Policy);
-        assert_eq!(whose_intel(&written_down, &amd), Roots::Policy);
+        let (amd, intel) = (&AMD[1], &INTEL[0]);
+        assert_eq!(whose_amd(&written_down, amd), Roots::Vendors);
+        assert_eq!(whose_intel(&written_down, intel), Roots::Vendors);
+        assert_eq!(whose_amd(&written_down, intel), Roots::Policy);
+        assert_eq!(whose_intel(&written_down, amd), Roots::Policy);
     }
 }
