@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
+use teegate_attester::{AttesterError, RawEvidence};
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Envelope, TeeEvidence};
 use teegate_protocol::manifest::{
@@ -21,11 +22,10 @@ use teegate_protocol::ohttp::suite::Kem;
 use teegate_protocol::ohttp::{KeyConfig, KeyPair, ServerContext, open_in_place};
 use tokio::sync::Notify;
 
-use crate::attester::actor::EvidenceActor;
-use crate::attester::turns::{Caller, PATIENCE, Purpose};
-use crate::attester::{AttesterError, RawEvidence};
+use crate::evidence::EvidenceActor;
 use crate::identity::Identity;
 use crate::replay::Replay;
+use crate::turns::{Caller, PATIENCE, Purpose};
 
 /// Evidence for the next epoch is taken so long before it begins, or a quarter of the epoch if that is shorter.
 const LEAD: Duration = Duration::from_secs(60);

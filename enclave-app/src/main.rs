@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use teegate_enclave::attester::Attester;
-use teegate_enclave::attester::actor::EvidenceActor;
-use teegate_enclave::attester::coco::Coco;
-use teegate_enclave::attester::configfs_tsm::ConfigfsTsm;
+use teegate_attester::Attester;
+use teegate_attester::coco::Coco;
+use teegate_attester::configfs_tsm::ConfigfsTsm;
 use teegate_enclave::config::{AttesterConfig, Config};
 use teegate_enclave::ending;
 use teegate_enclave::environment;
 use teegate_enclave::epoch::{Constants, Epochs};
+use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
 use teegate_enclave::loading;
 use teegate_enclave::model::ModelFile;
@@ -95,10 +95,10 @@ fn run(config: Config) -> Result<(), Error> {
     result
 }
 
-/// Only this crate's own lines are written, at every level: what other crates would say about the traffic they carry is
+/// Only our own lines are written, at every level: what other crates would say about the traffic they carry is
 /// not ours to judge. A panic says where, and not with which value.
 fn log(level: tracing::Level) {
-    let filter = format!("off,teegate_enclave={level},enclave_app={level}");
+    let filter = format!("off,teegate_enclave={level},teegate_attester={level},enclave_app={level}");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

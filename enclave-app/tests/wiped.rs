@@ -18,10 +18,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use teegate_enclave::attester::actor::EvidenceActor;
-use teegate_enclave::attester::{Answer, Attester, RawEvidence};
+use teegate_attester::{Answer, Attester, RawEvidence};
 use teegate_enclave::engine::{Engine, EngineError, ShapeRule, Signature, Stop, TensorSignature};
 use teegate_enclave::epoch::{Constants, Epochs};
+use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
 use teegate_enclave::memory::{ANSWER_BYTES, Memory, Purse};
 use teegate_enclave::open::{Model, Opener, Outcome};

@@ -1,10 +1,10 @@
 //! Keys come and go in their time.
 
+use teegate_attester::{Answer, Attester};
 use teegate_protocol::evidence::EvidenceKind;
 use teegate_protocol::ohttp::seal;
 
 use super::*;
-use crate::attester::{Answer, Attester};
 
 /// Reports what it is asked for, unsigned.
 struct Unsigned;

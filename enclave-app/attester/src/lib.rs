@@ -1,12 +1,10 @@
-//! Where evidence comes from: one trait, one file for each source, and one actor in front of them.
+//! Where evidence comes from: one trait, and one file for each source.
 //!
 //! An attester is asked for evidence over 64 bytes and hands out what the platform says, as raw bytes of a kind that a
 //! verifier knows. Nothing here signs, and nothing here can be told to: there is no simulator in this crate.
 
-pub mod actor;
 pub mod coco;
 pub mod configfs_tsm;
-pub mod turns;
 
 use std::future::Future;
 use std::pin::Pin;

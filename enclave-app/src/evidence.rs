@@ -1,16 +1,16 @@
 //! One actor asks for evidence, so that the platform is asked one question at a time.
 //!
 //! A TDX quote takes tens of milliseconds and a vTPM seconds, and both serialise. So orders wait for their turn
-//! ([`super::turns`]), and only one is under way. What comes back must report the bytes that were asked for: two processes
+//! ([`crate::turns`]), and only one is under way. What comes back must report the bytes that were asked for: two processes
 //! of one guest can share the source, and some interfaces answer the question that was written last.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use teegate_attester::{Attester, AttesterError, RawEvidence};
 use tokio::sync::{mpsc, oneshot};
 
-use super::turns::{Order, Purpose, Turns};
-use super::{Attester, AttesterError, RawEvidence};
+use crate::turns::{Order, Purpose, Turns};
 
 /// Times that an order is tried.
 const ATTEMPTS: u32 = 3;
@@ -129,11 +129,11 @@ async fn attempts(
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use teegate_attester::Answer;
     use teegate_protocol::evidence::EvidenceKind;
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::attester::Answer;
 
     /// Answers each question after a permit was given, and notes what it was asked.
     struct Stepped {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn acquaintance() -> Purpose {
-        let caller = Arc::<super::super::turns::Caller>::default();
+        let caller = Arc::<crate::turns::Caller>::default();
         caller.answered(Instant::now());
         Purpose::Channel(caller)
     }

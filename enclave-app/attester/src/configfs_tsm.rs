@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use teegate_protocol::evidence::EvidenceKind;
 
-use super::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
+use crate::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
 
 /// Where the kernel puts it. Not configurable: the source of evidence is not for the host to choose.
 const REPORT_ROOT: &str = "/sys/kernel/config/tsm/report";

@@ -1,7 +1,7 @@
 //! The Confidential Containers guest API: `GET /aa/evidence` on the loopback interface of the pod.
 //!
 //! The 64 bytes go as URL-safe base64 without padding with `encoding=base64`. A server too old to know `encoding` would
-//! bind the text itself; the actor notices, because the evidence then reports other bytes. Only raw bytes leave this
+//! bind the text itself; who asked notices, because the evidence then reports other bytes. Only raw bytes leave this
 //! file: an SEV-SNP report is rebuilt from the agent's JSON ([`teegate_protocol::coco`]), a TDX quote is base64. The API's
 //! attestation feature must be enabled in the guest's image.
 
@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use teegate_protocol::coco::{ChainKind, CocoEvidence};
 
-use super::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
+use crate::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
 
 /// The agent writes a byte as up to four characters; a report with its chain stays below 64 KiB, an event log below 1
 /// MiB.
@@ -31,7 +31,7 @@ pub struct Coco {
 impl Coco {
     /// The API at `http://IP:PORT`; `None` unless the IP is a loopback address.
     pub fn new(url: &str) -> Option<Self> {
-        crate::config::loopback(url).map(|address| Self { address })
+        loopback(url).map(|address| Self { address })
     }
 
     fn unreachable(&self, reason: impl ToString) -> AttesterError {
@@ -95,6 +95,13 @@ fn parse(json: &[u8]) -> Result<RawEvidence, AttesterError> {
     let event_log =
         event_log_base64.and_then(|text| STANDARD.decode(text).ok()).filter(|log| log.len() <= MAX_EVENT_LOG_BYTES);
     Ok(RawEvidence { kind, bytes, endorsements, event_log })
+}
+
+/// The socket address of `http://IP:PORT` when the IP is a loopback address.
+pub fn loopback(url: &str) -> Option<SocketAddr> {
+    let authority = url.strip_prefix("http://")?;
+    let address: SocketAddr = authority.strip_suffix('/').unwrap_or(authority).parse().ok()?;
+    address.ip().is_loopback().then_some(address)
 }
 
 #[cfg(test)]
