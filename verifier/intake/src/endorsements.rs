@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use teegate_protocol::certificate_table::looks_like_table;
 use teegate_verifier::Endorsements;
 
 use crate::error::{Defect, IntakeError};
@@ -122,7 +123,7 @@ pub(crate) fn statements(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
 
 /// What one document holds, without the header of the answer that it came in.
 fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
-    if certificate_table::looks_like_table(bytes) {
+    if looks_like_table(bytes) {
         return certificate_table::statements(bytes);
     }
     let text = std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}').trim_matches(BLANK)).ok();

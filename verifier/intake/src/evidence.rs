@@ -8,6 +8,7 @@
 use std::io;
 use std::path::Path;
 
+use teegate_protocol::certificate_table::{is_empty_table, looks_like_table};
 use teegate_verifier::{Endorsements, Evidence, Source, Tee};
 
 use crate::bundle::{self, Bundle};
@@ -215,10 +216,8 @@ fn from_firmware_response(bytes: &[u8]) -> Option<&[u8]> {
 /// entry that ends it and padding, all zeros. Anything else behind a report stays with it, for the verifier to refuse.
 fn split_certificate_table(bytes: &[u8]) -> Result<(&[u8], Vec<Statement>), Defect> {
     match bytes.split_at_checked(SNP_REPORT_BYTES) {
-        Some((report, table)) if certificate_table::looks_like_table(table) => {
-            Ok((report, certificate_table::statements(table)?))
-        }
-        Some((report, table)) if certificate_table::is_empty_table(table) => Ok((report, Vec::new())),
+        Some((report, table)) if looks_like_table(table) => Ok((report, certificate_table::statements(table)?)),
+        Some((report, table)) if is_empty_table(table) => Ok((report, Vec::new())),
         _ => Ok((bytes, Vec::new())),
     }
 }
