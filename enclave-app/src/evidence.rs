@@ -80,6 +80,7 @@ async fn serve(
     turns: Arc<Mutex<Turns>>,
     mut woken: mpsc::Receiver<()>,
 ) {
+    let mut said = Vec::new();
     loop {
         let order = lock(&turns).next(Instant::now());
         let Some(order) = order else {
@@ -91,6 +92,9 @@ async fn serve(
         let begun = Instant::now();
         let result = attempts(attester.as_ref(), patience, order.report_data).await;
         lock(&turns).done(begun.elapsed());
+        if let Ok(evidence) = &result {
+            say_once(&evidence.left_out, &mut said);
+        }
         let is_evidence = result.is_ok();
         // Whoever asked may have gone away meanwhile.
         if order.answer.send(result).is_ok()
@@ -99,6 +103,17 @@ async fn serve(
             caller.answered(Instant::now());
         }
     }
+}
+
+/// Says what the host supplied in vain, and again only when it is something else: evidence is taken all the time.
+fn say_once(left_out: &[String], said: &mut Vec<String>) {
+    if said.as_slice() == left_out {
+        return;
+    }
+    for what in left_out {
+        tracing::warn!(what, "came with evidence and is passed over");
+    }
+    *said = left_out.to_vec();
 }
 
 async fn attempts(
@@ -158,7 +173,7 @@ mod tests {
     fn report(report_data: [u8; 64]) -> RawEvidence {
         let mut bytes = vec![0; 1184];
         bytes[0x50..0x90].copy_from_slice(&report_data);
-        RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None }
+        RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None, left_out: Vec::new() }
     }
 
     fn start(

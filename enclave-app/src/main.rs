@@ -141,7 +141,7 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
 async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> Result<(), Error> {
     let attester: Box<dyn Attester> = match &config.attester {
         AttesterConfig::Coco { coco_url } => {
-            Box::new(Coco::new(coco_url).ok_or("attester.coco_url is not a loopback address")?)
+            Box::new(coco_url.parse::<Coco>().map_err(|error| format!("attester.coco_url: {error}"))?)
         }
         AttesterConfig::ConfigfsTsm {} => Box::new(ConfigfsTsm::new()),
     };
@@ -159,13 +159,18 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
         replay_capacity: config.limits.replay_capacity,
     };
     let actor = EvidenceActor::start(attester);
-    let epochs = Epochs::start(Arc::clone(&identity), actor.clone(), constants).await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // The first evidence may be waited for, and who is told to end meanwhile ends.
+    let epochs = tokio::select! {
+        epochs = Epochs::start(Arc::clone(&identity), actor.clone(), constants) => epochs?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let mut rotation = tokio::spawn(Arc::clone(&epochs).rotate());
 
     let acceptor = tls(&identity)?;
     let opener = Opener::new(Arc::clone(&epochs), identity, models, config.limits.sealed_body_bytes);
     let service = Service::new(epochs, opener, &config.limits);
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Without either task there would soon be no key and no evidence: better an end that is seen, and a new start.
     let mut defect = None;
     let end = async {

@@ -171,7 +171,13 @@ impl Attester for Unsigned {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
         let mut bytes = vec![0; 1184];
         bytes[0x50..0x90].copy_from_slice(&report_data);
-        let evidence = RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None };
+        let evidence = RawEvidence {
+            kind: EvidenceKind::SnpReport,
+            bytes,
+            endorsements: None,
+            event_log: None,
+            left_out: Vec::new(),
+        };
         Box::pin(std::future::ready(Ok(evidence)))
     }
 }

@@ -14,12 +14,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use teegate_protocol::certificate_table::{EntryKind, entries, is_empty_table};
 use teegate_protocol::evidence::EvidenceKind;
 
 use crate::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
 
-/// Where the kernel puts it. Not configurable: the source of evidence is not for the host to choose.
-const REPORT_ROOT: &str = "/sys/kernel/config/tsm/report";
+/// Where the kernel puts it. For enclave-app it is not configurable: the source of evidence is not for the host to choose.
+pub const ROOT: &str = "/sys/kernel/config/tsm/report";
 
 /// The longest quote that is read; the kernel's own limit for TDX is 128 KiB.
 const MAX_OUTBLOB_BYTES: usize = 256 << 10;
@@ -41,13 +42,40 @@ trait Tsm: Send + Sync + 'static {
 
 /// configfs-tsm of this kernel.
 pub struct ConfigfsTsm {
+    root: PathBuf,
     tsm: Arc<dyn Tsm>,
+}
+
+/// What the interface gave for one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What the bytes are, as the kernel's provider says.
+    pub kind: EvidenceKind,
+    /// The report or quote (`outblob`).
+    pub bytes: Vec<u8>,
+    /// The host's certificate table (`auxblob`), as it came; empty where there is none.
+    pub certificate_table: Vec<u8>,
+    /// What went wrong beside the evidence, in words.
+    pub left_out: Vec<String>,
 }
 
 impl ConfigfsTsm {
     /// The interface at its fixed place.
     pub fn new() -> Self {
-        Self { tsm: Arc::new(Configfs { root: PathBuf::from(REPORT_ROOT) }) }
+        Self::at(Path::new(ROOT))
+    }
+
+    /// The interface at another place.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), tsm: Arc::new(Configfs { root: root.to_owned() }) }
+    }
+
+    /// Asks the kernel, and waits for it on this thread.
+    ///
+    /// # Errors
+    /// The interface is not there, refuses a step, or is not one of SEV-SNP or TDX; or another process wrote to the same directory.
+    pub fn report(&self, report_data: &[u8; 64]) -> Result<Report, AttesterError> {
+        Order { root: &self.root, tsm: self.tsm.as_ref() }.report(report_data)
     }
 }
 
@@ -59,52 +87,120 @@ impl Default for ConfigfsTsm {
 
 impl Attester for ConfigfsTsm {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
-        let tsm = Arc::clone(&self.tsm);
+        let (root, tsm) = (self.root.clone(), Arc::clone(&self.tsm));
         // The kernel blocks while the quote is made, and a thread that is never waited for again still removes its
         // directory.
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || report(tsm.as_ref(), &report_data))
-                .await
-                .unwrap_or(Err(AttesterError::Ended))
+            tokio::task::spawn_blocking(move || {
+                Order { root: &root, tsm: tsm.as_ref() }.report(&report_data).map(RawEvidence::from)
+            })
+            .await
+            .unwrap_or(Err(AttesterError::Ended))
         })
     }
 }
 
-fn report(tsm: &dyn Tsm, report_data: &[u8; 64]) -> Result<RawEvidence, AttesterError> {
-    let mut suffix = [0; 8];
-    getrandom::fill(&mut suffix).map_err(|error| unreachable("a random name", &error))?;
-    let name = format!("teegate-{}", hex::encode(suffix));
-    tsm.make(&name).map_err(|error| unreachable("making a report directory", &error))?;
-    let _removed = Removed { tsm, name: &name };
-    tsm.write(&name, "inblob", report_data).map_err(|error| unreachable("writing `inblob`", &error))?;
-    let read = |attribute: &str, limit| {
-        tsm.read(&name, attribute, limit).map_err(|error| unreachable(&format!("reading `{attribute}`"), &error))
-    };
-    let bytes = read("outblob", MAX_OUTBLOB_BYTES)?;
-    let provider = text(read("provider", 64)?, "provider")?;
-    let kind = match provider.as_str() {
-        "sev_guest" => EvidenceKind::SnpReport,
-        "tdx_guest" => EvidenceKind::TdxQuote,
-        _ => {
-            return Err(AttesterError::malformed(
-                format!("`provider` of configfs-tsm, `{provider}`,"),
-                "`sev_guest` or `tdx_guest`",
-            ));
-        }
-    };
-    // Read last: whoever wrote between the two has changed it.
-    let generation = text(read("generation", 32)?, "generation")?;
-    if generation != "1" {
-        return Err(AttesterError::OtherReportData);
+impl From<Report> for RawEvidence {
+    fn from(report: Report) -> Self {
+        let Report { kind, bytes, certificate_table, mut left_out } = report;
+        let endorsements = chain(&certificate_table, &mut left_out);
+        Self { kind, bytes, endorsements, event_log: None, left_out }
     }
-    // Absent on TDX and on older kernels.
-    let table = tsm.read(&name, "auxblob", MAX_AUXBLOB_BYTES).unwrap_or_default();
-    let endorsements = if kind == EvidenceKind::SnpReport { pem_chain(certificates(&table)?)? } else { None };
-    Ok(RawEvidence { kind, bytes, endorsements, event_log: None })
 }
 
-fn unreachable(step: &str, error: &dyn std::fmt::Display) -> AttesterError {
-    AttesterError::Unreachable { source: format!("configfs-tsm ({REPORT_ROOT})"), reason: format!("{step}: {error}") }
+/// The certificates of the host's table, as far as they can be used.
+fn chain(table: &[u8], left_out: &mut Vec<String>) -> Option<teegate_protocol::evidence::Endorsements> {
+    if table.is_empty() || is_empty_table(table) {
+        return None;
+    }
+    let entries = match entries(table) {
+        Ok(entries) => entries,
+        Err(error) => {
+            left_out.push(format!("the host's certificate table (`auxblob`): {error}"));
+            return None;
+        }
+    };
+    let labelled = entries.iter().filter_map(|entry| match entry.kind {
+        EntryKind::Certificate => Some((CERTIFICATE, entry.content)),
+        EntryKind::Crl => Some((CRL, entry.content)),
+        EntryKind::Other => None,
+    });
+    pem_chain(labelled, left_out)
+}
+
+/// The one question that is asked in a directory of its own.
+struct Order<'a> {
+    root: &'a Path,
+    tsm: &'a dyn Tsm,
+}
+
+impl Order<'_> {
+    fn report(&self, report_data: &[u8; 64]) -> Result<Report, AttesterError> {
+        let mut suffix = [0; 8];
+        getrandom::fill(&mut suffix).map_err(|error| self.unreachable("a random name", &error))?;
+        let name = format!("teegate-{}", hex::encode(suffix));
+        self.tsm.make(&name).map_err(|error| self.not_made(&error))?;
+        let directory = Directory { tsm: self.tsm, name: &name };
+        let asked = self.ask(&name, report_data);
+        let removed = directory.remove();
+        let mut report = asked?;
+        if let Err(error) = removed {
+            report.left_out.push(format!("the report directory `{name}` could not be removed: {error}"));
+        }
+        Ok(report)
+    }
+
+    fn ask(&self, name: &str, report_data: &[u8; 64]) -> Result<Report, AttesterError> {
+        let tsm = self.tsm;
+        tsm.write(name, "inblob", report_data).map_err(|error| self.unreachable("writing `inblob`", &error))?;
+        let read = |attribute: &str, limit| {
+            tsm.read(name, attribute, limit)
+                .map_err(|error| self.unreachable(&format!("reading `{attribute}`"), &error))
+        };
+        let bytes = read("outblob", MAX_OUTBLOB_BYTES)?;
+        let provider = text(read("provider", 64)?, "provider")?;
+        let kind = match provider.as_str() {
+            "sev_guest" => EvidenceKind::SnpReport,
+            "tdx_guest" => EvidenceKind::TdxQuote,
+            _ => {
+                return Err(AttesterError::malformed(
+                    format!("`provider` of configfs-tsm, `{provider}`,"),
+                    "`sev_guest` or `tdx_guest`",
+                ));
+            }
+        };
+        let mut left_out = Vec::new();
+        let certificate_table = match (kind, tsm.read(name, "auxblob", MAX_AUXBLOB_BYTES)) {
+            (EvidenceKind::SnpReport, Ok(table)) => table,
+            (EvidenceKind::SnpReport, Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+                left_out.push(format!("the host's certificate table (`auxblob`): {error}"));
+                Vec::new()
+            }
+            // Absent on TDX and on older kernels.
+            _ => Vec::new(),
+        };
+        // Read last: whoever wrote in between has changed it.
+        if text(read("generation", 32)?, "generation")? != "1" {
+            return Err(AttesterError::OtherReportData);
+        }
+        Ok(Report { kind, bytes, certificate_table, left_out })
+    }
+
+    fn not_made(&self, error: &std::io::Error) -> AttesterError {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            let reason = "it is not there: is configfs mounted on `/sys/kernel/config`, and is this guest a TEE with Linux 6.7 or later?";
+            return AttesterError::Missing { source: self.name(), reason: reason.to_owned() };
+        }
+        self.unreachable("making a report directory (is this guest a TEE, and are you root?)", error)
+    }
+
+    fn unreachable(&self, step: &str, error: &dyn std::fmt::Display) -> AttesterError {
+        AttesterError::Unreachable { source: self.name(), reason: format!("{step}: {error}") }
+    }
+
+    fn name(&self) -> String {
+        format!("configfs-tsm ({})", self.root.display())
+    }
 }
 
 fn text(bytes: Vec<u8>, attribute: &str) -> Result<String, AttesterError> {
@@ -113,62 +209,25 @@ fn text(bytes: Vec<u8>, attribute: &str) -> Result<String, AttesterError> {
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
-struct Removed<'a> {
+/// A report directory, which goes whatever happens.
+struct Directory<'a> {
     tsm: &'a dyn Tsm,
     name: &'a str,
 }
 
-impl Drop for Removed<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.tsm.remove(self.name) {
-            tracing::warn!(%error, "configfs-tsm: a report directory could not be removed");
-        }
+impl Directory<'_> {
+    /// Removes it, and says how that went.
+    fn remove(self) -> std::io::Result<()> {
+        let removed = self.tsm.remove(self.name);
+        std::mem::forget(self);
+        removed
     }
 }
 
-/// An entry of the certificate table: GUID in its textual order, offset, length, both little-endian.
-const ENTRY_BYTES: usize = 24;
-
-/// GUIDs of the GHCB specification, in the order in which they are written.
-const CERTIFICATE_GUIDS: [&str; 4] = [
-    "63da758de6644564adc5f4b93be8accd", // VCEK
-    "4ab7b379bbac4fe4a02f05aef327c782", // ASK, and ASVK
-    "c0b406a4a803495297433fb6014cd0ae", // ARK
-    "a8074bc2a25a483eaae639c045a0b8a1", // VLEK
-];
-const CRL_GUID: &str = "92f81bc358114d3d97ffd19f88dc67ea";
-
-/// The certificates of the table; entries with other GUIDs are passed over.
-fn certificates(table: &[u8]) -> Result<Vec<(&'static str, &[u8])>, AttesterError> {
-    let malformed = || {
-        AttesterError::malformed(
-            "certificate table of configfs-tsm (`auxblob`)",
-            "entries of GUID, offset and length inside the table, ended by a zero entry",
-        )
-    };
-    let mut parts = Vec::new();
-    let mut entries = table;
-    while !entries.is_empty() {
-        let (entry, rest) = entries.split_first_chunk::<ENTRY_BYTES>().ok_or_else(malformed)?;
-        entries = rest;
-        if entry.iter().all(|byte| *byte == 0) {
-            break;
-        }
-        let (guid, numbers) = entry.split_at(16);
-        let number = |bytes: Option<&[u8; 4]>| {
-            bytes.and_then(|b| usize::try_from(u32::from_le_bytes(*b)).ok()).ok_or_else(malformed)
-        };
-        let (offset, length) = (number(numbers.first_chunk())?, number(numbers.last_chunk())?);
-        let end = offset.checked_add(length).ok_or_else(malformed)?;
-        let der = table.get(offset..end).ok_or_else(malformed)?;
-        let guid = hex::encode(guid);
-        if CERTIFICATE_GUIDS.contains(&guid.as_str()) {
-            parts.push((CERTIFICATE, der));
-        } else if guid == CRL_GUID {
-            parts.push((CRL, der));
-        }
+impl Drop for Directory<'_> {
+    fn drop(&mut self) {
+        let _unwinding = self.tsm.remove(self.name);
     }
-    Ok(parts)
 }
 
 /// The real interface.
@@ -184,11 +243,6 @@ impl Configfs {
 
 impl Tsm for Configfs {
     fn make(&self, name: &str) -> std::io::Result<()> {
-        if !Path::new(&self.root).is_dir() {
-            return Err(std::io::Error::other(
-                "not there: is configfs mounted, and is this guest a TEE with a kernel from 6.7?",
-            ));
-        }
         std::fs::create_dir(self.root.join(name))
     }
 
@@ -271,43 +325,102 @@ mod tests {
         }
 
         fn remove(&self, name: &str) -> std::io::Result<()> {
+            self.step("remove")?;
             assert!(self.directories.lock().unwrap().remove(name).is_some());
             Ok(())
         }
     }
 
-    fn entry(guid: &str, offset: u32, length: u32) -> Vec<u8> {
-        [hex::decode(guid).unwrap(), offset.to_le_bytes().to_vec(), length.to_le_bytes().to_vec()].concat()
+    /// A table of these kinds and contents.
+    fn table(documents: &[(&[u8; 16], &[u8])]) -> Vec<u8> {
+        let (mut entries, mut contents) = (Vec::new(), Vec::new());
+        for (guid, content) in documents {
+            let offset = u32::try_from(24 * (documents.len() + 1) + contents.len()).unwrap();
+            let length = u32::try_from(content.len()).unwrap();
+            entries.extend([&guid[..], &offset.to_le_bytes(), &length.to_le_bytes()].concat());
+            contents.extend_from_slice(content);
+        }
+        [entries, vec![0; 24], contents, vec![0; 8]].concat()
     }
 
-    fn table(entries: &[Vec<u8>], data: &[u8]) -> Vec<u8> {
-        [entries.concat().as_slice(), &[0; 24], data, &[0; 8]].concat()
+    const VCEK: &[u8; 16] = b"\x63\xda\x75\x8d\xe6\x64\x45\x64\xad\xc5\xf4\xb9\x3b\xe8\xac\xcd";
+    const LIST: &[u8; 16] = b"\x92\xf8\x1b\xc3\x58\x11\x4d\x3d\x97\xff\xd1\x9f\x88\xdc\x67\xea";
+    const OTHER: &[u8; 16] = &[9; 16];
+
+    fn ask(tsm: &Imitation) -> Result<Report, AttesterError> {
+        let report = Order { root: Path::new(ROOT), tsm }.report(&[9; 64]);
+        assert!(tsm.directories.lock().unwrap().is_empty(), "a report directory was left behind");
+        report
     }
+
+    fn with_table(auxblob: Vec<u8>) -> RawEvidence {
+        let evidence = RawEvidence::from(ask(&Imitation { auxblob: Some(auxblob), ..Imitation::new() }).unwrap());
+        assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::SnpReport, Some(&[9; 64][..])));
+        evidence
+    }
+
+    fn pem(evidence: RawEvidence) -> String {
+        String::from_utf8(evidence.endorsements.unwrap().bytes).unwrap()
+    }
+
+    const BOTH: &str = "-----BEGIN CERTIFICATE-----\nMAEH\n-----END CERTIFICATE-----\n\
+                        -----BEGIN X509 CRL-----\nMAEI\n-----END X509 CRL-----\n";
 
     #[test]
     fn a_report_over_the_bytes_and_its_certificates() {
-        let guids = [CERTIFICATE_GUIDS[0], "ecae0c0f95024 3b1afa20ae2e0d565b6", CRL_GUID];
-        let guids = guids.map(|guid| guid.replace(' ', ""));
-        let entries = [entry(&guids[0], 96, 2), entry(&guids[1], 98, 1), entry(&guids[2], 99, 2)];
-        let tsm = Imitation { auxblob: Some(table(&entries, &[0x30, 1, 7, 0x30, 2])), ..Imitation::new() };
-        let evidence = report(&tsm, &[9; 64]).unwrap();
-        assert_eq!(evidence.kind, EvidenceKind::SnpReport);
-        assert_eq!(evidence.report_data(), Some([9; 64].as_slice()));
-        let pem = String::from_utf8(evidence.endorsements.unwrap().bytes).unwrap();
-        assert_eq!(
-            pem,
-            "-----BEGIN CERTIFICATE-----\nMAE=\n-----END CERTIFICATE-----\n-----BEGIN X509 CRL-----\nMAI=\n-----END X509 CRL-----\n"
-        );
-        assert!(tsm.directories.lock().unwrap().is_empty());
+        let auxblob = table(&[(VCEK, &[0x30, 1, 7]), (OTHER, &[0x30, 0]), (LIST, &[0x30, 1, 8])]);
+        let tsm = Imitation { auxblob: Some(auxblob.clone()), ..Imitation::new() };
+        assert_eq!(ask(&tsm).unwrap().certificate_table, auxblob);
+        let evidence = with_table(auxblob);
+        assert_eq!(evidence.left_out, [""; 0]);
+        assert_eq!(pem(evidence), BOTH);
         let tsm = Imitation { provider: "tdx_guest\n", ..Imitation::new() };
-        assert_eq!(report(&tsm, &[9; 64]).unwrap().kind, EvidenceKind::TdxQuote);
+        assert_eq!(ask(&tsm).unwrap().kind, EvidenceKind::TdxQuote);
+    }
+
+    #[test]
+    fn an_empty_or_unreadable_entry_is_passed_over_and_said() {
+        for (content, why) in [(&b""[..], "empty"), (b"no DER", "not DER"), (&[0x30, 9, 9], "not DER")] {
+            let evidence = with_table(table(&[(VCEK, &[0x30, 1, 7]), (VCEK, content), (LIST, &[0x30, 1, 8])]));
+            assert_eq!(evidence.left_out, [format!("entry 1 of the host's certificates, CERTIFICATE: {why}")]);
+            assert_eq!(pem(evidence), BOTH);
+        }
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_passed_over_whole_and_said() {
+        let good = table(&[(VCEK, &[0x30, 1, 7])]);
+        for (auxblob, why) in [
+            (good[..40].to_vec(), "entry 0 points outside the table of 40 bytes"),
+            (good[..49].to_vec(), "entry 0 points outside the table of 49 bytes"),
+            (vec![7; 5], "the all-zero entry that ends the table is missing"),
+        ] {
+            let evidence = with_table(auxblob);
+            assert_eq!(evidence.left_out, [format!("the host's certificate table (`auxblob`): {why}")]);
+            assert_eq!(evidence.endorsements, None);
+        }
+        // The twins: none, and one of zeros, are no complaint.
+        for auxblob in [vec![], vec![0; 4_096]] {
+            let evidence = with_table(auxblob);
+            assert_eq!((evidence.endorsements, evidence.left_out), (None, vec![]));
+        }
+        let evidence = RawEvidence::from(ask(&Imitation { fails: Some("auxblob"), ..Imitation::new() }).unwrap());
+        assert_eq!(evidence.left_out, ["the host's certificate table (`auxblob`): device or resource busy"]);
+        let evidence = RawEvidence::from(ask(&Imitation::new()).unwrap());
+        assert_eq!((evidence.endorsements, evidence.left_out), (None, vec![]));
+    }
+
+    #[test]
+    fn a_directory_that_stays_is_said() {
+        let tsm = Imitation { fails: Some("remove"), ..Imitation::new() };
+        let report = Order { root: Path::new(ROOT), tsm: &tsm }.report(&[9; 64]).unwrap();
+        assert!(report.left_out[0].ends_with("could not be removed: device or resource busy"), "{report:?}");
     }
 
     #[test]
     fn another_writer_is_noticed() {
         let tsm = Imitation { generation: "2\n", ..Imitation::new() };
-        assert_eq!(report(&tsm, &[9; 64]), Err(AttesterError::OtherReportData));
-        assert!(tsm.directories.lock().unwrap().is_empty());
+        assert_eq!(ask(&tsm), Err(AttesterError::OtherReportData));
     }
 
     #[test]
@@ -319,40 +432,21 @@ mod tests {
             ("provider", "reading `provider`"),
             ("generation", "reading `generation`"),
         ] {
-            let tsm = Imitation { fails: Some(step), ..Imitation::new() };
-            match report(&tsm, &[9; 64]) {
+            match ask(&Imitation { fails: Some(step), ..Imitation::new() }) {
                 Err(AttesterError::Unreachable { reason, .. }) => assert!(reason.starts_with(named), "{reason}"),
                 other => panic!("{step}: {other:?}"),
             }
-            assert!(tsm.directories.lock().unwrap().is_empty(), "{step}");
         }
         let tsm = Imitation { provider: "arm_cca_guest\n", ..Imitation::new() };
-        assert!(
-            matches!(report(&tsm, &[9; 64]), Err(AttesterError::Malformed { place, .. }) if place.contains("arm_cca_guest"))
-        );
-    }
-
-    #[test]
-    fn a_certificate_table_stays_inside_itself() {
-        let vcek = CERTIFICATE_GUIDS[0];
-        for bad in [
-            table(&[entry(vcek, 0, 9999)], &[]),
-            table(&[entry(vcek, u32::MAX, u32::MAX)], &[]),
-            entry(vcek, 0, 4)[..23].to_vec(),
-        ] {
-            assert!(matches!(certificates(&bad), Err(AttesterError::Malformed { .. })), "{bad:?}");
-        }
-        assert_eq!(certificates(&[]), Ok(vec![]));
-        assert_eq!(certificates(&[0; 4096]), Ok(vec![]));
-        assert_eq!(certificates(&entry(vcek, 0, 4)), Ok(vec![(CERTIFICATE, &entry(vcek, 0, 4)[..4])]));
+        assert!(matches!(ask(&tsm), Err(AttesterError::Malformed { place, .. }) if place.contains("arm_cca_guest")));
     }
 
     #[test]
     fn without_the_interface_the_error_says_what_to_look_at() {
-        let tsm = Configfs { root: PathBuf::from("/nonexistent/tsm/report") };
-        match report(&tsm, &[9; 64]) {
-            Err(AttesterError::Unreachable { reason, .. }) => {
-                assert!(reason.contains("is configfs mounted"), "{reason}")
+        match ConfigfsTsm::at(Path::new("/nonexistent/tsm/report")).report(&[9; 64]) {
+            Err(AttesterError::Missing { source, reason }) => {
+                assert_eq!(source, "configfs-tsm (/nonexistent/tsm/report)");
+                assert!(reason.contains("is configfs mounted"), "{reason}");
             }
             other => panic!("{other:?}"),
         }

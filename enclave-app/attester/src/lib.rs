@@ -2,6 +2,9 @@
 //!
 //! An attester is asked for evidence over 64 bytes and hands out what the platform says, as raw bytes of a kind that a
 //! verifier knows. Nothing here signs, and nothing here can be told to: there is no simulator in this crate.
+//!
+//! What comes beside the evidence is the host's, and a help only: whatever of it cannot be used is passed over and named in
+//! [`RawEvidence::left_out`], and costs nobody the evidence.
 
 pub mod coco;
 pub mod configfs_tsm;
@@ -32,6 +35,8 @@ pub struct RawEvidence {
     pub endorsements: Option<Endorsements>,
     /// The runtime event log, where the platform keeps one.
     pub event_log: Option<Vec<u8>>,
+    /// What came along and was passed over, in words.
+    pub left_out: Vec<String>,
 }
 
 /// `REPORT_DATA` of an SEV-SNP report: 64 bytes at 0x50 (AMD 56860, table 23).
@@ -60,6 +65,13 @@ impl RawEvidence {
 /// Why there is no evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttesterError {
+    /// The source is not there, and will not come.
+    Missing {
+        /// Which source.
+        source: String,
+        /// What to look at.
+        reason: String,
+    },
     /// The source could not be asked.
     Unreachable {
         /// Which source.
@@ -73,6 +85,8 @@ pub enum AttesterError {
         source: String,
         /// What it said.
         reason: String,
+        /// Whether that is the answer of a source that has not come up yet.
+        is_early: bool,
     },
     /// The source's answer is not what its documents say.
     Malformed {
@@ -95,6 +109,15 @@ pub enum AttesterError {
 }
 
 impl AttesterError {
+    /// Whether the same question may be answered a little later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut | Self::Busy { .. } => true,
+            Self::Refused { is_early, .. } => *is_early,
+            Self::Missing { .. } | Self::Malformed { .. } | Self::OtherReportData | Self::Ended => false,
+        }
+    }
+
     fn malformed(place: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Malformed { place: place.into(), expected: expected.into() }
     }
@@ -103,8 +126,10 @@ impl AttesterError {
 impl std::fmt::Display for AttesterError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unreachable { source, reason } => write!(f, "evidence: {source} could not be asked: {reason}"),
-            Self::Refused { source, reason } => write!(f, "evidence: {source} refused: {reason}"),
+            Self::Missing { source, reason } | Self::Unreachable { source, reason } => {
+                write!(f, "evidence: {source} could not be asked: {reason}")
+            }
+            Self::Refused { source, reason, .. } => write!(f, "evidence: {source} refused with {reason}"),
             Self::Malformed { place, expected } => write!(f, "evidence: {place} is malformed, expected {expected}"),
             Self::OtherReportData => f.write_str(
                 "evidence reports other bytes than those asked for; another process may be using the same attester",
@@ -118,37 +143,63 @@ impl std::fmt::Display for AttesterError {
 
 impl std::error::Error for AttesterError {}
 
-/// Certificates and CRLs in DER as one PEM text, `None` if there are none.
+/// Certificates and revocation lists in DER as one PEM text, `None` if there are none. What cannot be one, or finds no room, is
+/// passed over and named.
 fn pem_chain<'a>(
     parts: impl IntoIterator<Item = (&'static str, &'a [u8])>,
-) -> Result<Option<Endorsements>, AttesterError> {
-    use base64::Engine as _;
+    left_out: &mut Vec<String>,
+) -> Option<Endorsements> {
     let mut pem = String::new();
-    for (label, der) in parts {
-        // A certificate or CRL is a SEQUENCE; anything else would be refused by every reader further on, and with less
-        // to say.
-        if der.first() != Some(&0x30) {
-            return Err(AttesterError::malformed(format!("{label} in the certificate chain"), "DER"));
+    for (number, (label, der)) in parts.into_iter().enumerate() {
+        let mut leave_out =
+            |why: String| left_out.push(format!("entry {number} of the host's certificates, {label}: {why}"));
+        // One document that is no certificate would make the whole text unreadable to everybody further on.
+        if der.is_empty() {
+            leave_out("empty".to_owned());
+        } else if !is_sequence(der) {
+            leave_out("not DER".to_owned());
+        } else if pem.len().saturating_add(pem_length(label, der)) > limits::ENDORSEMENTS_BYTES {
+            leave_out(format!("no room in {} bytes", limits::ENDORSEMENTS_BYTES));
+        } else {
+            push_pem(&mut pem, label, der);
         }
-        if pem.len() + der.len() * 3 / 2 > limits::ENDORSEMENTS_BYTES {
-            return Err(AttesterError::malformed(
-                "certificate chain",
-                format!("at most {} bytes", limits::ENDORSEMENTS_BYTES),
-            ));
-        }
-        let text = base64::engine::general_purpose::STANDARD.encode(der);
-        pem.push_str(&format!("-----BEGIN {label}-----\n"));
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = after;
-        }
-        pem.push_str(&format!("-----END {label}-----\n"));
     }
     let endorsements = Endorsements { kind: EndorsementsKind::PemCertificateChain, bytes: pem.into_bytes() };
-    Ok((!endorsements.bytes.is_empty()).then_some(endorsements))
+    (!endorsements.bytes.is_empty()).then_some(endorsements)
+}
+
+/// Whether `der` is one SEQUENCE (ITU-T X.690) from its first byte to its last, as a certificate and a list are.
+fn is_sequence(der: &[u8]) -> bool {
+    let Some((&[0x30, first], rest)) = der.split_first_chunk::<2>() else { return false };
+    let digits = match first {
+        0..=0x7F => return usize::from(first) == rest.len(),
+        0x81..=0x83 => usize::from(first & 0x0F),
+        _ => return false,
+    };
+    let Some((length, content)) = rest.split_at_checked(digits) else { return false };
+    length.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)) == content.len()
+}
+
+/// Characters of base64 on a line (RFC 7468, section 2).
+const LINE: usize = 64;
+
+fn pem_length(label: &str, der: &[u8]) -> usize {
+    let digits = der.len().div_ceil(3).saturating_mul(4);
+    digits.saturating_add(digits.div_ceil(LINE)).saturating_add(2 * label.len() + 32)
+}
+
+fn push_pem(pem: &mut String, label: &str, der: &[u8]) {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    pem.push_str(&format!("-----BEGIN {label}-----\n"));
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at_checked(LINE).unwrap_or((rest, ""));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
 }
 
 const CERTIFICATE: &str = "CERTIFICATE";
@@ -168,7 +219,8 @@ mod tests {
             let mut bytes = vec![0; length];
             bytes[..start.len()].copy_from_slice(&start);
             bytes[offset..offset + 64].copy_from_slice(&[7; 64]);
-            let evidence = RawEvidence { kind, bytes: bytes.clone(), endorsements: None, event_log: None };
+            let evidence =
+                RawEvidence { kind, bytes: bytes.clone(), endorsements: None, event_log: None, left_out: Vec::new() };
             assert_eq!(evidence.report_data(), Some([7; 64].as_slice()));
             let short = RawEvidence { bytes: bytes[..offset + 63].to_vec(), ..evidence };
             assert_eq!(short.report_data(), None);
@@ -177,19 +229,48 @@ mod tests {
 
     #[test]
     fn a_chain_is_pem_of_der() {
-        let pem = pem_chain([(CERTIFICATE, [&[0x30][..], &[1; 60]].concat().as_slice()), (CRL, &[0x30, 0])])
-            .unwrap()
-            .unwrap();
+        let certificate = [&[0x30, 60][..], &[1; 60]].concat();
+        let mut left_out = Vec::new();
+        let pem = pem_chain([(CERTIFICATE, &certificate[..]), (CRL, &[0x30, 0])], &mut left_out).unwrap();
         assert_eq!(
             String::from_utf8(pem.bytes).unwrap(),
-            "-----BEGIN CERTIFICATE-----\nMAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB\nAQEBAQEBAQEBAQEBAQ==\n-----END CERTIFICATE-----\n\
+            "-----BEGIN CERTIFICATE-----\nMDwBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB\nAQEBAQEBAQEBAQEBAQE=\n-----END CERTIFICATE-----\n\
              -----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"
         );
-        assert_eq!(pem_chain([]), Ok(None));
-        assert!(matches!(pem_chain([(CERTIFICATE, b"-----BEGIN".as_slice())]), Err(AttesterError::Malformed { .. })));
-        assert!(matches!(
-            pem_chain([(CERTIFICATE, vec![0x30; 300_000].as_slice())]),
-            Err(AttesterError::Malformed { .. })
-        ));
+        assert_eq!((pem_chain([], &mut left_out), left_out), (None, vec![]));
+    }
+
+    #[test]
+    fn what_is_no_certificate_or_finds_no_room_is_passed_over_and_named() {
+        let list = &[0x30, 2, 5, 0][..];
+        let alone = pem_chain([(CRL, list)], &mut Vec::new());
+        let long = [&[0x30, 0x83, 0x04, 0, 0][..], &vec![0; 4 << 16]].concat();
+        for (entry, why) in [
+            (&b""[..], "empty"),
+            (b"-----BEGIN", "not DER"),
+            (&[0x30], "not DER"),
+            (&[0x30, 3, 5, 0], "not DER"),
+            (&[0x30, 1, 5, 0], "not DER"),
+            (&[0x30, 0x80, 0, 0], "not DER"),
+            (&[0x30, 0x82, 0], "not DER"),
+            (&long, "no room in 262144 bytes"),
+        ] {
+            let mut left_out = Vec::new();
+            assert_eq!(pem_chain([(CERTIFICATE, entry), (CRL, list)], &mut left_out), alone, "{why}");
+            assert_eq!(left_out, [format!("entry 0 of the host's certificates, CERTIFICATE: {why}")]);
+            left_out.clear();
+            assert_eq!(pem_chain([(CRL, list), (CERTIFICATE, entry)], &mut left_out), alone, "{why}");
+            assert_eq!(left_out, [format!("entry 1 of the host's certificates, CERTIFICATE: {why}")]);
+        }
+    }
+
+    #[test]
+    fn only_what_waiting_can_mend_may_pass() {
+        let (source, reason) = ("s".to_owned(), "r".to_owned());
+        let refused = |is_early| AttesterError::Refused { source: source.clone(), reason: reason.clone(), is_early };
+        assert!(AttesterError::Unreachable { source: source.clone(), reason: reason.clone() }.may_pass());
+        assert!(refused(true).may_pass() && AttesterError::TimedOut.may_pass());
+        assert!(!refused(false).may_pass() && !AttesterError::malformed("a", "b").may_pass());
+        assert!(!AttesterError::Missing { source, reason }.may_pass());
     }
 }
