@@ -14,6 +14,7 @@ use clap::Args;
 use serde::Serialize;
 use teegate_attester::coco::{Coco, NotLoopback};
 use teegate_attester::configfs_tsm::{self, ConfigfsTsm};
+use teegate_encoding::hex;
 use teegate_intake::bundle::Kept;
 use teegate_intake::evidence::{self, OwnedEvidence};
 use teegate_intake::{Statement, endorsements};

@@ -23,6 +23,7 @@ use teegate_enclave::runtime::Runtime;
 use teegate_enclave::server::{Service, tls};
 use teegate_enclave::tensor::{MAX_ELEMENTS, MAX_RANK};
 use teegate_enclave::workers::Workers;
+use teegate_encoding::hex;
 use teegate_protocol::manifest::{ConfigDigest, Limits, ModelDigest, ModelEntry};
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -117,6 +117,8 @@ fn usize_of(bytes: [u8; 4]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use teegate_encoding::hex;
+
     use super::*;
 
     const LIST: &[u8] = b"a list";

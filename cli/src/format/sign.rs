@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use teegate_encoding::hex;
 use zeroize::Zeroizing;
 
 use super::ReportFormat;

@@ -14,6 +14,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use teegate_encoding::hex;
 use teegate_protocol::certificate_table::{EntryKind, entries, is_empty_table};
 use teegate_protocol::evidence::EvidenceKind;
 

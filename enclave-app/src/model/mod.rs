@@ -17,6 +17,7 @@ use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use teegate_encoding::hex;
 
 use error::MAX_MODEL_BYTES;
 pub use error::ModelError;

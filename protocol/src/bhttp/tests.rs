@@ -1,6 +1,7 @@
 //! The examples of RFC 9292 section 5, the bounds, and everything that has to be refused.
 
 use super::*;
+use teegate_encoding::hex;
 
 /// The request of section 5.1, known-length.
 const KNOWN_REQUEST: &str = concat!(

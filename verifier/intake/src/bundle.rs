@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use teegate_encoding::hex;
 use teegate_verifier::{Report, ReportData, Stage, Tee, UnixTime};
 
 use crate::error::{Defect, IntakeError};

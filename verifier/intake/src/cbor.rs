@@ -91,6 +91,8 @@ fn broken(defect: impl Into<String>) -> Defect {
 
 #[cfg(test)]
 mod tests {
+    use teegate_encoding::hex;
+
     use super::*;
 
     #[test]

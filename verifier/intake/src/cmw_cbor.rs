@@ -197,6 +197,8 @@ fn content_format(tag: u64) -> Defect {
 
 #[cfg(test)]
 mod tests {
+    use teegate_encoding::hex;
+
     use super::*;
     use teegate_verifier::Tee;
 

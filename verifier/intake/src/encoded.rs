@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use teegate_encoding::hex;
 
 /// What the text spells, and in which way it does.
 #[derive(Debug, Clone, PartialEq, Eq)]

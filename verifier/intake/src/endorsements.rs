@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use teegate_encoding::hex;
 use teegate_protocol::certificate_table::looks_like_table;
 use teegate_verifier::Endorsements;
 

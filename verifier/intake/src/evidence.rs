@@ -8,6 +8,7 @@
 use std::io;
 use std::path::Path;
 
+use teegate_encoding::hex;
 use teegate_protocol::certificate_table::{is_empty_table, looks_like_table};
 use teegate_verifier::{Endorsements, Evidence, Source, Tee};
 

@@ -7,6 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use teegate_encoding::hex;
 
 use crate::error::Defect;
 use crate::words::shown;
