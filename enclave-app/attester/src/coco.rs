@@ -5,15 +5,13 @@
 //! file: an SEV-SNP report is rebuilt from the agent's JSON ([`teegate_protocol::coco`]), a TDX quote is base64. The API's
 //! attestation feature must be enabled in the guest's image.
 
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use teegate_encoding::base64;
 use teegate_protocol::coco::{ChainKind, CocoEvidence};
 
 use crate::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
@@ -93,7 +91,7 @@ impl Coco {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(error))?;
-        let path = format!("/aa/evidence?runtime_data={}&encoding=base64", URL_SAFE_NO_PAD.encode(report_data));
+        let path = format!("/aa/evidence?runtime_data={}&encoding=base64", base64::encode_url(report_data));
         let request = http::Request::get(path)
             .header(http::header::HOST, self.address.to_string())
             .header(http::header::ACCEPT, "application/json")
@@ -148,8 +146,8 @@ fn parse(json: &[u8]) -> Result<RawEvidence, AttesterError> {
     Ok(RawEvidence { kind, bytes, endorsements, event_log, left_out })
 }
 
-fn event_log(base64: &str) -> Result<Vec<u8>, String> {
-    let log = STANDARD.decode(base64).map_err(|_| "not base64 with padding".to_owned())?;
+fn event_log(text: &str) -> Result<Vec<u8>, String> {
+    let log = base64::decode(text).map_err(|_| "not base64 with padding".to_owned())?;
     let length = log.len();
     if length > MAX_EVENT_LOG_BYTES {
         return Err(format!("{length} bytes, at most {MAX_EVENT_LOG_BYTES} are handed on"));
@@ -241,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_that_cannot_be_handed_on_costs_nobody_the_quote() {
-        let long = STANDARD.encode(vec![0; MAX_EVENT_LOG_BYTES + 1]);
+        let long = base64::encode(vec![0; MAX_EVENT_LOG_BYTES + 1]);
         for (log, why) in [("?", "not base64 with padding"), (&long, "262145 bytes, at most 262144 are handed on")] {
             let body = format!(r#"{{"cc_eventlog":"{log}","quote":"cXVvdGU="}}"#);
             let evidence = exchange("200 OK", &body).await.0.unwrap();

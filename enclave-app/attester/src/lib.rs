@@ -12,6 +12,7 @@ pub mod configfs_tsm;
 use std::future::Future;
 use std::pin::Pin;
 
+use teegate_encoding::base64;
 use teegate_protocol::evidence::{Endorsements, EndorsementsKind, EvidenceKind};
 use teegate_protocol::limits;
 
@@ -189,8 +190,7 @@ fn pem_length(label: &str, der: &[u8]) -> usize {
 }
 
 fn push_pem(pem: &mut String, label: &str, der: &[u8]) {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let text = base64::encode(der);
     pem.push_str(&format!("-----BEGIN {label}-----\n"));
     let mut rest = text.as_str();
     while !rest.is_empty() {

@@ -3,4 +3,5 @@
 //! Every reader takes hostile bytes: it never panics, allocates no more than a small multiple of what it was given, and says
 //! where something is wrong without repeating it.
 
+pub mod base64;
 pub mod hex;

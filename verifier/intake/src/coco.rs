@@ -1,9 +1,7 @@
 //! The evidence JSON of Confidential Containers, as the attestation agent answers it and people save it. The protocol crate reads it;
 //! here it becomes evidence. An SEV-SNP report is put together again from its fields, and that the result is right needs no trust in
 //! anybody: the signature covers it.
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use teegate_encoding::base64;
 use teegate_protocol::coco::{ChainKind, CocoEvidence};
 
 use crate::error::Defect;
@@ -34,7 +32,7 @@ pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
         .collect::<Result<_, _>>()?;
     let event_log = evidence
         .event_log_base64
-        .map(|text| STANDARD.decode(text).map_err(|_| broken("`cc_eventlog` is not base64 with padding".to_owned())))
+        .map(|text| base64::decode(text).map_err(|_| broken("`cc_eventlog` is not base64 with padding".to_owned())))
         .transpose()?;
     let form = "CoCo evidence JSON";
     Ok(Unwrapped { tee: tee_of(evidence.kind)?, bytes: evidence.bytes, endorsements, event_log, form })

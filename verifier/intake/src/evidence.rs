@@ -281,8 +281,7 @@ fn beginning(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
+    use teegate_encoding::base64;
 
     use crate::first_bytes::INTEL_QE_VENDOR_ID;
 
@@ -338,7 +337,7 @@ mod tests {
     fn base64_is_the_same_evidence() {
         let behind = [snp(1_184, 3), vec![0; 48]].concat();
         for bytes in [snp(1_184, 2), snp(793, 2), quote(4, 0x81), quote(5, 0x81), behind] {
-            let encoded = STANDARD.encode(&bytes);
+            let encoded = base64::encode(&bytes);
             let url = encoded.replace('+', "-").replace('/', "_");
             let wrapped: String =
                 encoded.as_bytes().chunks(64).flat_map(|line| [line, b"\r\n"].concat()).map(char::from).collect();
@@ -352,7 +351,7 @@ mod tests {
                 assert_eq!(recognise(text.as_bytes(), Some(evidence.tee)).unwrap().bytes, evidence.bytes);
             }
         }
-        let cut = STANDARD.encode(&quote(9, 0x81)[..200]);
+        let cut = base64::encode(&quote(9, 0x81)[..200]);
         assert_eq!(recognise(cut.as_bytes(), Some(Tee::Tdx)).unwrap().bytes.len(), 200);
         // Words are base64 too, and nobody's quote.
         for words in ["plainwords", "deadbeefdeadbeeg"] {
@@ -455,7 +454,7 @@ mod tests {
 
     #[test]
     fn what_is_no_evidence_says_what_was_found_and_expected() {
-        let text = STANDARD.encode([0x41; 200]);
+        let text = base64::encode([0x41; 200]);
         for (bytes, found) in [
             (text.as_bytes(), "base64 text of 200 bytes that begin with 4141414141414141"),
             (&b""[..], "an empty file"),

@@ -5,9 +5,7 @@
 //! other labels (keys) are passed over too; an unfinished or undecodable block is an error, never silently less than was given, and
 //! so is one that holds a certificate or list under another label than RFC 7468 gives it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use teegate_encoding::hex;
+use teegate_encoding::{base64, hex};
 
 use crate::error::Defect;
 use crate::words::shown;
@@ -63,9 +61,8 @@ pub(crate) fn blocks(text: &str) -> Result<Blocks, Defect> {
             .split_once(&end)
             .ok_or_else(|| broken(format!("block {number}, `{}`, has no matching end line", shown(label))))?;
         if matches!(label, "CERTIFICATE" | "X509 CRL") {
-            let digits: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
             let der =
-                STANDARD.decode(digits).map_err(|cause| broken(format!("block {number} is not base64: {cause}")))?;
+                base64::decode_lines(body).map_err(|cause| broken(format!("block {number} is not base64: {cause}")))?;
             blocks.documents.push(der);
         } else if let Some((_, remedy)) = OTHER_LABELS.iter().find(|(other, _)| *other == label) {
             return Err(broken(format!("block {number} is a `{label}`, {remedy}")));
