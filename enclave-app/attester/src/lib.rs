@@ -12,7 +12,7 @@ pub mod configfs_tsm;
 use std::future::Future;
 use std::pin::Pin;
 
-use teegate_encoding::base64;
+use teegate_encoding::pem;
 use teegate_protocol::evidence::{Endorsements, EndorsementsKind, EvidenceKind};
 use teegate_protocol::limits;
 
@@ -150,7 +150,7 @@ fn pem_chain<'a>(
     parts: impl IntoIterator<Item = (&'static str, &'a [u8])>,
     left_out: &mut Vec<String>,
 ) -> Option<Endorsements> {
-    let mut pem = String::new();
+    let mut text = String::new();
     for (number, (label, der)) in parts.into_iter().enumerate() {
         let mut leave_out =
             |why: String| left_out.push(format!("entry {number} of the host's certificates, {label}: {why}"));
@@ -159,13 +159,13 @@ fn pem_chain<'a>(
             leave_out("empty".to_owned());
         } else if !is_sequence(der) {
             leave_out("not DER".to_owned());
-        } else if pem.len().saturating_add(pem_length(label, der)) > limits::ENDORSEMENTS_BYTES {
+        } else if text.len().saturating_add(pem::length(label, der)) > limits::ENDORSEMENTS_BYTES {
             leave_out(format!("no room in {} bytes", limits::ENDORSEMENTS_BYTES));
         } else {
-            push_pem(&mut pem, label, der);
+            pem::push(&mut text, label, der);
         }
     }
-    let endorsements = Endorsements { kind: EndorsementsKind::PemCertificateChain, bytes: pem.into_bytes() };
+    let endorsements = Endorsements { kind: EndorsementsKind::PemCertificateChain, bytes: text.into_bytes() };
     (!endorsements.bytes.is_empty()).then_some(endorsements)
 }
 
@@ -179,27 +179,6 @@ fn is_sequence(der: &[u8]) -> bool {
     };
     let Some((length, content)) = rest.split_at_checked(digits) else { return false };
     length.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)) == content.len()
-}
-
-/// Characters of base64 on a line (RFC 7468, section 2).
-const LINE: usize = 64;
-
-fn pem_length(label: &str, der: &[u8]) -> usize {
-    let digits = der.len().div_ceil(3).saturating_mul(4);
-    digits.saturating_add(digits.div_ceil(LINE)).saturating_add(2 * label.len() + 32)
-}
-
-fn push_pem(pem: &mut String, label: &str, der: &[u8]) {
-    let text = base64::encode(der);
-    pem.push_str(&format!("-----BEGIN {label}-----\n"));
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at_checked(LINE).unwrap_or((rest, ""));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem.push_str(&format!("-----END {label}-----\n"));
 }
 
 const CERTIFICATE: &str = "CERTIFICATE";
