@@ -3,7 +3,11 @@
 use std::fmt;
 
 use teegate_encoding::hex;
-pub(crate) use teegate_encoding::hex::encode as to_hex;
+
+/// Lower-case hexadecimal of `bytes`.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    hex::encode(bytes)
+}
 
 /// The bytes that an author spells in a policy or in reference values: hexadecimal, with or without `0x` in front.
 pub(crate) fn written_hex(text: &str) -> Option<Vec<u8>> {

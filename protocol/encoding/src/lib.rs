@@ -4,5 +4,6 @@
 //! where something is wrong without repeating it.
 
 pub mod base64;
+pub mod cbor;
 pub mod hex;
 pub mod pem;

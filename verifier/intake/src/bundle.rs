@@ -288,7 +288,7 @@ impl Content {
             at: bundle.at.to_string(),
             creator: bundle.creator.clone(),
             endorsements: pool,
-            event_log: bundle.kept.event_log.as_ref().map(|log| base64::encode(log)),
+            event_log: bundle.kept.event_log.as_ref().map(base64::encode),
             evidence: EvidenceText {
                 bytes: base64::encode(&bundle.kept.evidence),
                 tee: bundle.kept.tee.name().to_owned(),

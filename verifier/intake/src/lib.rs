@@ -6,7 +6,6 @@
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
 pub mod bundle;
-mod cbor;
 mod certificate_table;
 mod cmw_cbor;
 mod coco;
