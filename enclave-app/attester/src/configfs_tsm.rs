@@ -269,6 +269,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::tests::{BOTH, SOME_CERTIFICATE, SOME_LIST};
 
     /// An imitation of configfs-tsm in memory: a report of sixty-four bytes and a little more, no signature, nothing
     /// that any policy accepts.
@@ -364,12 +365,9 @@ mod tests {
         String::from_utf8(evidence.endorsements.unwrap().bytes).unwrap()
     }
 
-    const BOTH: &str = "-----BEGIN CERTIFICATE-----\nMAEH\n-----END CERTIFICATE-----\n\
-                        -----BEGIN X509 CRL-----\nMAEI\n-----END X509 CRL-----\n";
-
     #[test]
     fn a_report_over_the_bytes_and_its_certificates() {
-        let auxblob = table(&[(VCEK, &[0x30, 1, 7]), (OTHER, &[0x30, 0]), (LIST, &[0x30, 1, 8])]);
+        let auxblob = table(&[(VCEK, SOME_CERTIFICATE), (OTHER, SOME_LIST), (LIST, SOME_LIST)]);
         let tsm = Imitation { auxblob: Some(auxblob.clone()), ..Imitation::new() };
         assert_eq!(ask(&tsm).unwrap().certificate_table, auxblob);
         let evidence = with_table(auxblob);
@@ -381,8 +379,12 @@ mod tests {
 
     #[test]
     fn an_empty_or_unreadable_entry_is_passed_over_and_said() {
-        for (content, why) in [(&b""[..], "empty"), (b"no DER", "not DER"), (&[0x30, 9, 9], "not DER")] {
-            let evidence = with_table(table(&[(VCEK, &[0x30, 1, 7]), (VCEK, content), (LIST, &[0x30, 1, 8])]));
+        for (content, why) in [
+            (&b""[..], "empty"),
+            (b"no DER", "unreadable: an element runs past the end"),
+            (&SOME_CERTIFICATE[..9], "unreadable: an element runs past the end"),
+        ] {
+            let evidence = with_table(table(&[(VCEK, SOME_CERTIFICATE), (VCEK, content), (LIST, SOME_LIST)]));
             assert_eq!(evidence.left_out, [format!("entry 1 of the host's certificates, CERTIFICATE: {why}")]);
             assert_eq!(pem(evidence), BOTH);
         }
@@ -390,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_table_that_cannot_be_read_is_passed_over_whole_and_said() {
-        let good = table(&[(VCEK, &[0x30, 1, 7])]);
+        let good = table(&[(VCEK, SOME_CERTIFICATE)]);
         for (auxblob, why) in [
             (good[..40].to_vec(), "entry 0 points outside the table of 40 bytes"),
             (good[..49].to_vec(), "entry 0 points outside the table of 49 bytes"),

@@ -12,7 +12,7 @@ pub mod configfs_tsm;
 use std::future::Future;
 use std::pin::Pin;
 
-use teegate_encoding::pem;
+use teegate_encoding::{document, pem};
 use teegate_protocol::evidence::{Endorsements, EndorsementsKind, EvidenceKind};
 use teegate_protocol::limits;
 
@@ -157,8 +157,8 @@ fn pem_chain<'a>(
         // One document that is no certificate would make the whole text unreadable to everybody further on.
         if der.is_empty() {
             leave_out("empty".to_owned());
-        } else if !is_sequence(der) {
-            leave_out("not DER".to_owned());
+        } else if let Err(error) = document::kind(der) {
+            leave_out(format!("unreadable: {error}"));
         } else if text.len().saturating_add(pem::length(label, der)) > limits::ENDORSEMENTS_BYTES {
             leave_out(format!("no room in {} bytes", limits::ENDORSEMENTS_BYTES));
         } else {
@@ -169,24 +169,19 @@ fn pem_chain<'a>(
     (!endorsements.bytes.is_empty()).then_some(endorsements)
 }
 
-/// Whether `der` is one SEQUENCE (ITU-T X.690) from its first byte to its last, as a certificate and a list are.
-fn is_sequence(der: &[u8]) -> bool {
-    let Some((&[0x30, first], rest)) = der.split_first_chunk::<2>() else { return false };
-    let digits = match first {
-        0..=0x7F => return usize::from(first) == rest.len(),
-        0x81..=0x83 => usize::from(first & 0x0F),
-        _ => return false,
-    };
-    let Some((length, content)) = rest.split_at_checked(digits) else { return false };
-    length.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)) == content.len()
-}
-
 const CERTIFICATE: &str = "CERTIFICATE";
 const CRL: &str = "X509 CRL";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A certificate and a list in shape, signed by nobody.
+    pub(crate) const SOME_CERTIFICATE: &[u8] = &[0x30, 0x0B, 0x30, 0x09, 2, 1, 7, 0x30, 0, 0x30, 0, 0x30, 0];
+    pub(crate) const SOME_LIST: &[u8] = &[0x30, 0x09, 0x30, 0x07, 0x30, 0, 0x30, 0, 0x18, 1, b'2'];
+    /// Both as PEM.
+    pub(crate) const BOTH: &str = "-----BEGIN CERTIFICATE-----\nMAswCQIBBzAAMAAwAA==\n-----END CERTIFICATE-----\n\
+                                   -----BEGIN X509 CRL-----\nMAkwBzAAMAAYATI=\n-----END X509 CRL-----\n";
 
     #[test]
     fn report_data_is_found_where_the_platform_puts_it() {
@@ -208,37 +203,31 @@ mod tests {
 
     #[test]
     fn a_chain_is_pem_of_der() {
-        let certificate = [&[0x30, 60][..], &[1; 60]].concat();
         let mut left_out = Vec::new();
-        let pem = pem_chain([(CERTIFICATE, &certificate[..]), (CRL, &[0x30, 0])], &mut left_out).unwrap();
-        assert_eq!(
-            String::from_utf8(pem.bytes).unwrap(),
-            "-----BEGIN CERTIFICATE-----\nMDwBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB\nAQEBAQEBAQEBAQEBAQE=\n-----END CERTIFICATE-----\n\
-             -----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"
-        );
+        let pem = pem_chain([(CERTIFICATE, SOME_CERTIFICATE), (CRL, SOME_LIST)], &mut left_out).unwrap();
+        assert_eq!(String::from_utf8(pem.bytes).unwrap(), BOTH);
         assert_eq!((pem_chain([], &mut left_out), left_out), (None, vec![]));
     }
 
     #[test]
     fn what_is_no_certificate_or_finds_no_room_is_passed_over_and_named() {
-        let list = &[0x30, 2, 5, 0][..];
-        let alone = pem_chain([(CRL, list)], &mut Vec::new());
-        let long = [&[0x30, 0x83, 0x04, 0, 0][..], &vec![0; 4 << 16]].concat();
+        let alone = pem_chain([(CRL, SOME_LIST)], &mut Vec::new());
+        let long = [&[0x30, 0x83, 0x04, 0, 9][..], &SOME_CERTIFICATE[2..], &vec![0; (4 << 16) - 2]].concat();
         for (entry, why) in [
             (&b""[..], "empty"),
-            (b"-----BEGIN", "not DER"),
-            (&[0x30], "not DER"),
-            (&[0x30, 3, 5, 0], "not DER"),
-            (&[0x30, 1, 5, 0], "not DER"),
-            (&[0x30, 0x80, 0, 0], "not DER"),
-            (&[0x30, 0x82, 0], "not DER"),
+            (b"-----BEGIN", "unreadable: an element runs past the end"),
+            (&[5, 0], "unreadable: an element of another type than expected"),
+            (&[0x30], "unreadable: an element runs past the end"),
+            (&SOME_CERTIFICATE[..12], "unreadable: an element runs past the end"),
+            (&[SOME_CERTIFICATE, &[0]].concat(), "unreadable: bytes after the last element"),
+            (&[0x30, 0x80, 0, 0], "unreadable: an indefinite or oversized length"),
             (&long, "no room in 262144 bytes"),
         ] {
             let mut left_out = Vec::new();
-            assert_eq!(pem_chain([(CERTIFICATE, entry), (CRL, list)], &mut left_out), alone, "{why}");
+            assert_eq!(pem_chain([(CERTIFICATE, entry), (CRL, SOME_LIST)], &mut left_out), alone, "{why}");
             assert_eq!(left_out, [format!("entry 0 of the host's certificates, CERTIFICATE: {why}")]);
             left_out.clear();
-            assert_eq!(pem_chain([(CRL, list), (CERTIFICATE, entry)], &mut left_out), alone, "{why}");
+            assert_eq!(pem_chain([(CRL, SOME_LIST), (CERTIFICATE, entry)], &mut left_out), alone, "{why}");
             assert_eq!(left_out, [format!("entry 1 of the host's certificates, CERTIFICATE: {why}")]);
         }
     }

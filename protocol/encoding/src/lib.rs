@@ -5,5 +5,7 @@
 
 pub mod base64;
 pub mod cbor;
+pub mod der;
+pub mod document;
 pub mod hex;
 pub mod pem;

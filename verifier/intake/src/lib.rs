@@ -9,7 +9,6 @@ pub mod bundle;
 mod certificate_table;
 mod cmw_cbor;
 mod coco;
-mod der;
 mod encoded;
 pub mod endorsements;
 mod error;

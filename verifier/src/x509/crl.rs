@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::certificate::{PublicKey, SignatureAlgorithm, parse_algorithm, parse_extension};
-use super::der::{self, Der, DerError, INTEGER, SEQUENCE, context};
+use super::der::{self, Der, DerError, INTEGER, ReadTime as _, SEQUENCE, context};
 use crate::evidence::Readable;
 use crate::signature::{Share, Signatures};
 use crate::time::UnixTime;
