@@ -9,7 +9,6 @@
 mod declared;
 mod error;
 mod external;
-mod fields;
 mod functions;
 
 use std::collections::HashSet;

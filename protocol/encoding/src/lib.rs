@@ -9,3 +9,4 @@ pub mod der;
 pub mod document;
 pub mod hex;
 pub mod pem;
+pub mod protobuf;
