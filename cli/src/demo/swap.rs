@@ -3,8 +3,9 @@
 //! This is the attack that attested keys exist against. Whoever sits between client and enclave, the gateway included, would
 //! like the client to seal to *his* key; he can change the manifest, but not the evidence that was made for the real one.
 
-use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
 use teegate_encoding::base64;
 use teegate_protocol::ohttp::{KeyConfig, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

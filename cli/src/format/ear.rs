@@ -1,4 +1,5 @@
 //! An EAT Attestation Result (draft-ietf-rats-ear-04) in JSON, signed as a JWT: one submodule, named after the TEE.
+
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};

@@ -6,12 +6,12 @@
 //! in it as it judges everything else. One bundle has one spelling, which the reader insists on, so that equal bundles are equal
 //! bytes and no two readers can see two things. There is no clock and no randomness here.
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
-use teegate_encoding::base64;
-use teegate_encoding::hex;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use teegate_encoding::{base64, hex};
 use teegate_verifier::{Report, ReportData, Stage, Tee, UnixTime};
 
 use crate::error::{Defect, IntakeError};

@@ -1,6 +1,7 @@
 //! The evidence JSON of Confidential Containers, as the attestation agent answers it and people save it. The protocol crate reads it;
 //! here it becomes evidence. An SEV-SNP report is put together again from its fields, and that the result is right needs no trust in
 //! anybody: the signature covers it.
+
 use teegate_encoding::base64;
 use teegate_protocol::coco::{ChainKind, CocoEvidence};
 
@@ -24,7 +25,10 @@ pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
     let endorsements = evidence
         .chain
         .into_iter()
-        .map(|(kind, der)| match (kind, Statement::from_der(der)?) {
+        // The agent copies what the host supplied. An entry that is empty or unreadable takes nothing from the others: the verifier
+        // names the certificate that it misses.
+        .filter_map(|(kind, der)| Some((kind, Statement::from_der(der).ok()?)))
+        .map(|entry| match entry {
             (ChainKind::Certificate, found @ Statement::Certificate(_))
             | (ChainKind::Crl, found @ Statement::Crl(_)) => Ok(found),
             _ => Err(broken("an entry of `cert_chain` is not of the kind that it says".to_owned())),
