@@ -192,7 +192,11 @@ impl Order<'_> {
             let reason = "it is not there: is configfs mounted on `/sys/kernel/config`, and is this guest a TEE with Linux 6.7 or later?";
             return AttesterError::Missing { source: self.name(), reason: reason.to_owned() };
         }
-        self.unreachable("making a report directory (is this guest a TEE, and are you root?)", error)
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            let reason = format!("making a report directory: {error}; are you root?");
+            return AttesterError::Missing { source: self.name(), reason };
+        }
+        self.unreachable("making a report directory", error)
     }
 
     fn unreachable(&self, step: &str, error: &dyn std::fmt::Display) -> AttesterError {
@@ -453,5 +457,11 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+        let denied = std::io::ErrorKind::PermissionDenied.into();
+        let order = Order { root: Path::new(ROOT), tsm: &Imitation::new() };
+        assert!(order.not_made(&denied).to_string().ends_with("permission denied; are you root?"));
+        // Waiting mends neither, but it mends a device that is busy.
+        assert!(!order.not_made(&denied).may_pass());
+        assert!(order.not_made(&std::io::ErrorKind::ResourceBusy.into()).may_pass());
     }
 }

@@ -66,7 +66,7 @@ impl RawEvidence {
 /// Why there is no evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttesterError {
-    /// The source is not there, and will not come.
+    /// The source is not there or not for this process, and waiting will not change that.
     Missing {
         /// Which source.
         source: String,
