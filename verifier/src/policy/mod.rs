@@ -1,7 +1,9 @@
 //! Appraisal policies (RFC 9334, section 8.5): TOML, version 1, one or more named profiles, each complete for one TEE.
 //!
 //! Every field of a profile must be written: as an expectation, or as the word `unchecked`. An unknown key, a missing
-//! field or a value of another form is an error that names the place; nothing has a default.
+//! field or a value of another form is an error that names the place; nothing has a default. A field that came after policies
+//! of this version were in use may be missing, and means what it meant before there was one: `unchecked`, which the report
+//! shows as that.
 
 mod checks;
 mod demand;

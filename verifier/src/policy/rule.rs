@@ -27,6 +27,11 @@ impl<T> Waivable<T> {
             Self::Unchecked => None,
         }
     }
+
+    /// What a policy says that was written before there was such a field: what it said then.
+    pub(super) const fn unwritten() -> Self {
+        Self::Unchecked
+    }
 }
 
 /// A list that may not be waived, so that an empty one would accept nothing.

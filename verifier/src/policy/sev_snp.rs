@@ -33,6 +33,7 @@ pub(crate) struct SnpProfile {
     pub(crate) chip_ids: Waivable<Vec<ChipIdText>>,
     pub(crate) revocation: Revocation,
     /// Of AMD's CRL, from its thisUpdate.
+    #[serde(default = "Waivable::unwritten")]
     pub(crate) max_collateral_age: Waivable<Age>,
     pub(crate) minimum_tcb: Waivable<BTreeMap<ProductName, SnpTcbMinimum>>,
     /// Which of AMD's bulletins may be open.

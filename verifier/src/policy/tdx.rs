@@ -29,8 +29,10 @@ pub(crate) struct TdxProfile {
     /// TCB info and QE identity are of the same evaluation.
     pub(crate) one_evaluation: Waivable<OneEvaluation>,
     /// Of TCB info and QE identity from their issueDate, and of the PCK CA's CRL from its thisUpdate.
+    #[serde(default = "Waivable::unwritten")]
     pub(crate) max_collateral_age: Waivable<Age>,
     /// Of the root's CRL, which Intel signs once a year.
+    #[serde(default = "Waivable::unwritten")]
     pub(crate) max_root_crl_age: Waivable<Age>,
     /// Which evaluation decides where several are supplied.
     pub(crate) deciding_evaluation: DecidingEvaluation,

@@ -103,7 +103,7 @@ async fn what_is_no_document_or_another_is_refused_by_its_content() {
     let broken = [&stage.device.build().crl.unwrap()[..], b"and more"].concat();
     for (body, reason) in [
         (b"busy".to_vec(), "not recognised: found text without"),
-        (broken, "8 bytes follow the end"),
+        (broken, "bytes after the last element"),
         (other, "CRL of ARK-Genoa is not in it; it holds `ARK-Milan`"),
         (endless, "says no next update"),
     ] {
