@@ -6,13 +6,25 @@
 //! ```
 //!
 //! The policy names your reference values and what they are bound to (`bound_to`); one about hardware alone is refused.
+use std::process::ExitCode;
+
 use teegate_client::oip::{Tensor, TensorData};
 use teegate_client::{Client, Error, Gateway, Settings};
 use teegate_intake::endorsements;
 use teegate_verifier::Policy;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [gateway, policy, supplied] = arguments.as_slice() else {
         return Err("usage: verify_then_send GATEWAY POLICY.toml ENDORSEMENTS".into());

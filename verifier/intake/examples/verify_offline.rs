@@ -11,7 +11,14 @@ use std::process::ExitCode;
 use teegate_intake::{endorsements, evidence};
 use teegate_verifier::{Policy, UnixTime, verify};
 
-fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [evidence, supplied, policy, at] = arguments.as_slice() else {
         return Err("usage: verify_offline EVIDENCE ENDORSEMENTS POLICY.toml TIME".into());
