@@ -1,20 +1,24 @@
 //! `teegate record`: on a TEE, take evidence and what the guest has for a later check, into a folder. Nothing is verified here: the
 //! guest is not the one to judge itself.
 
-mod coco;
-mod configfs_tsm;
-
 use std::fs::{self, Permissions};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
+use teegate_attester::coco::{Coco, NotLoopback};
+use teegate_attester::configfs_tsm::{self, ConfigfsTsm};
+use teegate_encoding::hex;
 use teegate_intake::bundle::Kept;
 use teegate_intake::evidence::{self, OwnedEvidence};
 use teegate_intake::{Statement, endorsements};
+use teegate_protocol::evidence::EvidenceKind;
 use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime, inspect_sev_snp, inspect_tdx};
 
 use crate::output::{self, plain};
@@ -47,11 +51,14 @@ pub(crate) struct RecordArgs {
 /// Where Linux shows the area that the ACPI table CCEL points to.
 const CCEL: &str = "/sys/firmware/acpi/tables/data/CCEL";
 
+/// What the CoCo guest API may take: a quote takes milliseconds, a TPM seconds.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 /// Where evidence comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     ConfigfsTsm(PathBuf),
-    Coco(coco::Address),
+    Coco(Coco),
 }
 
 impl Source {
@@ -61,24 +68,50 @@ impl Source {
         if folder.is_dir() {
             return Ok(Self::ConfigfsTsm(folder.to_owned()));
         }
-        let address = coco::Address::default();
-        if address.answers() {
-            return Ok(Self::Coco(address));
+        let coco = Coco::default();
+        if TcpStream::connect_timeout(&coco.address(), Duration::from_secs(1)).is_ok() {
+            return Ok(Self::Coco(coco));
         }
         Err(format!(
             "no source of evidence is here: `{}` is not a folder (a TEE guest has it with Linux from 6.7 on and configfs \
-             mounted), and nothing answers at {address} (the CoCo guest API, with its attestation feature); run this inside \
+             mounted), and nothing answers at {} (the CoCo guest API, with its attestation feature); run this inside \
              the TEE, or name the source with `--source`",
-            configfs_tsm::ROOT
+            configfs_tsm::ROOT,
+            coco.address()
         ))
     }
 
     fn take(&self, report_data: &ReportData) -> Result<Taken, String> {
         match self {
-            Self::ConfigfsTsm(folder) => configfs_tsm::take(folder, report_data),
-            Self::Coco(address) => coco::take(address, report_data),
+            Self::ConfigfsTsm(folder) => {
+                let report = ConfigfsTsm::at(folder).report(&report_data.0).map_err(|error| error.to_string())?;
+                for what in &report.left_out {
+                    output::note(&format!("came with the evidence and is passed over: {what}"));
+                }
+                let tee = if report.kind == EvidenceKind::TdxQuote { Tee::Tdx } else { Tee::SevSnp };
+                let evidence = evidence::recognise(&report.bytes, Some(tee))
+                    .map_err(|error| error.named("outblob of configfs-tsm").to_string())?;
+                Ok(Taken { evidence, auxblob: report.certificate_table })
+            }
+            Self::Coco(coco) => {
+                let answer = wait_for(coco, report_data)?;
+                let evidence = evidence::recognise(&answer, None)
+                    .map_err(|error| error.named("answer of the CoCo guest API").to_string())?;
+                Ok(Taken { evidence, auxblob: Vec::new() })
+            }
         }
     }
+}
+
+fn wait_for(coco: &Coco, report_data: &ReportData) -> Result<Bytes, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("{coco} cannot be asked: {error}"))?;
+    let answer = runtime.block_on(async { tokio::time::timeout(DEADLINE, coco.answer(report_data.0)).await });
+    answer
+        .map_err(|_elapsed| format!("{coco} did not answer within {} s", DEADLINE.as_secs()))?
+        .map_err(|error| error.to_string())
 }
 
 impl FromStr for Source {
@@ -87,8 +120,8 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=').map_or((text, None), |(name, place)| (name, Some(place))) {
             ("configfs-tsm", place) => Ok(Self::ConfigfsTsm(place.unwrap_or(configfs_tsm::ROOT).into())),
-            ("coco", None) => Ok(Self::Coco(coco::Address::default())),
-            ("coco", Some(url)) => url.parse().map(Self::Coco),
+            ("coco", None) => Ok(Self::Coco(Coco::default())),
+            ("coco", Some(url)) => url.parse().map(Self::Coco).map_err(|error: NotLoopback| error.to_string()),
             _ => Err("expected `configfs-tsm`, `configfs-tsm=FOLDER`, `coco` or `coco=http://IP:PORT`".to_owned()),
         }
     }
@@ -98,7 +131,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::ConfigfsTsm(folder) => write!(f, "configfs-tsm ({})", folder.display()),
-            Self::Coco(address) => write!(f, "the CoCo guest API at {address}"),
+            Self::Coco(coco) => coco.fmt(f),
         }
     }
 }

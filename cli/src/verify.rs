@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use teegate_encoding::hex;
 use teegate_intake::evidence::OwnedEvidence;
 use teegate_verifier::{Endorsements, Expired, Policy, Report, ReportData, Source, Tee, UnixTime};
 

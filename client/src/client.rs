@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http_body_util::Full;
+use teegate_encoding::hex;
 use teegate_intake::envelope::Refused;
 use teegate_protocol::bhttp::Request;
 use teegate_protocol::headers::{

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use teegate_attester::coco::Coco;
 
 /// The largest configuration file that is read.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
@@ -283,7 +284,7 @@ impl Config {
             form(
                 "attester.coco_url",
                 coco_url,
-                loopback(coco_url).is_some(),
+                coco_url.parse::<Coco>().is_ok(),
                 "`http://IP:PORT` with a loopback IP, such as `http://127.0.0.1:8006`",
             )?;
         }
@@ -310,13 +311,6 @@ impl Config {
     pub fn digest(&self) -> Result<[u8; 32], ConfigError> {
         Ok(Sha256::digest(self.effective()?.as_bytes()).into())
     }
-}
-
-/// The socket address of `http://IP:PORT` when the IP is a loopback address.
-pub(crate) fn loopback(url: &str) -> Option<SocketAddr> {
-    let authority = url.strip_prefix("http://")?;
-    let address: SocketAddr = authority.strip_suffix('/').unwrap_or(authority).parse().ok()?;
-    address.ip().is_loopback().then_some(address)
 }
 
 fn is_word(text: &str) -> bool {
@@ -418,7 +412,6 @@ mod tests {
                 other => panic!("{url}: {other:?}"),
             }
         }
-        assert_eq!(loopback("http://[::1]:8006").unwrap().port(), 8006);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
+use teegate_attester::{AttesterError, RawEvidence};
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Envelope, TeeEvidence};
 use teegate_protocol::manifest::{
@@ -21,11 +22,15 @@ use teegate_protocol::ohttp::suite::Kem;
 use teegate_protocol::ohttp::{KeyConfig, KeyPair, ServerContext, open_in_place};
 use tokio::sync::Notify;
 
-use crate::attester::actor::EvidenceActor;
-use crate::attester::turns::{Caller, PATIENCE, Purpose};
-use crate::attester::{AttesterError, RawEvidence};
+use crate::evidence::EvidenceActor;
 use crate::identity::Identity;
 use crate::replay::Replay;
+use crate::turns::{Caller, PATIENCE, Purpose};
+
+/// How long the source of the first evidence is waited for, and how long between one question and the next.
+const WAIT: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Evidence for the next epoch is taken so long before it begins, or a quarter of the epoch if that is shorter.
 const LEAD: Duration = Duration::from_secs(60);
@@ -184,16 +189,39 @@ impl Epochs {
     /// Makes the first epoch, with its evidence.
     ///
     /// # Errors
-    /// [`EpochError`] when there is no evidence: without it nothing should listen.
+    /// [`EpochError`] when there is no evidence, also not after a minute: without it nothing should listen.
     pub async fn start(
         identity: Arc<Identity>,
         actor: EvidenceActor,
         constants: Constants,
     ) -> Result<Arc<Self>, EpochError> {
         let epochs = Self { identity, actor, constants, living: RwLock::default(), early: Notify::new() };
-        let first = epochs.make(Origin::default()).await?;
+        let first = epochs.first().await?;
         epochs.begin(first);
         Ok(Arc::new(epochs))
+    }
+
+    /// The first epoch. The source of its evidence starts with the guest, as this program does, and may be the later one.
+    async fn first(&self) -> Result<Epoch, EpochError> {
+        let deadline = tokio::time::Instant::now() + WAIT;
+        let mut pause = FIRST_PAUSE;
+        let mut last = None;
+        loop {
+            let error = match tokio::time::timeout_at(deadline, self.make(Origin::default())).await {
+                Ok(Err(EpochError::Evidence(error))) if error.may_pass() => error,
+                Ok(made) => return made,
+                Err(_) => return Err(EpochError::Evidence(last.unwrap_or(AttesterError::TimedOut))),
+            };
+            if tokio::time::Instant::now() + pause >= deadline {
+                return Err(EpochError::Evidence(error));
+            }
+            if last.is_none() {
+                tracing::warn!(%error, seconds = WAIT.as_secs(), "the source of evidence is not ready and is waited for");
+            }
+            last = Some(error);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Keeps epochs coming. Never returns.
@@ -380,7 +408,7 @@ impl Epochs {
 }
 
 fn envelope(manifest: &ManifestBytes, evidence: RawEvidence, nonce: Option<Nonce>) -> Result<Bytes, EpochError> {
-    let RawEvidence { kind, bytes, endorsements, event_log } = evidence;
+    let RawEvidence { kind, bytes, endorsements, event_log, left_out: _ } = evidence;
     let envelope = Envelope {
         manifest: manifest.as_bytes().to_vec(),
         evidence: TeeEvidence { kind, bytes },

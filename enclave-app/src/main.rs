@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use teegate_enclave::attester::Attester;
-use teegate_enclave::attester::actor::EvidenceActor;
-use teegate_enclave::attester::coco::Coco;
-use teegate_enclave::attester::configfs_tsm::ConfigfsTsm;
+use teegate_attester::Attester;
+use teegate_attester::coco::Coco;
+use teegate_attester::configfs_tsm::ConfigfsTsm;
 use teegate_enclave::config::{AttesterConfig, Config};
 use teegate_enclave::ending;
 use teegate_enclave::environment;
 use teegate_enclave::epoch::{Constants, Epochs};
+use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
 use teegate_enclave::loading;
 use teegate_enclave::model::ModelFile;
@@ -23,6 +23,7 @@ use teegate_enclave::runtime::Runtime;
 use teegate_enclave::server::{Service, tls};
 use teegate_enclave::tensor::{MAX_ELEMENTS, MAX_RANK};
 use teegate_enclave::workers::Workers;
+use teegate_encoding::hex;
 use teegate_protocol::manifest::{ConfigDigest, Limits, ModelDigest, ModelEntry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -95,10 +96,10 @@ fn run(config: Config) -> Result<(), Error> {
     result
 }
 
-/// Only this crate's own lines are written, at every level: what other crates would say about the traffic they carry is
+/// Only our own lines are written, at every level: what other crates would say about the traffic they carry is
 /// not ours to judge. A panic says where, and not with which value.
 fn log(level: tracing::Level) {
-    let filter = format!("off,teegate_enclave={level},enclave_app={level}");
+    let filter = format!("off,teegate_enclave={level},teegate_attester={level},enclave_app={level}");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -141,7 +142,7 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
 async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> Result<(), Error> {
     let attester: Box<dyn Attester> = match &config.attester {
         AttesterConfig::Coco { coco_url } => {
-            Box::new(Coco::new(coco_url).ok_or("attester.coco_url is not a loopback address")?)
+            Box::new(coco_url.parse::<Coco>().map_err(|error| format!("attester.coco_url: {error}"))?)
         }
         AttesterConfig::ConfigfsTsm {} => Box::new(ConfigfsTsm::new()),
     };
@@ -159,13 +160,18 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
         replay_capacity: config.limits.replay_capacity,
     };
     let actor = EvidenceActor::start(attester);
-    let epochs = Epochs::start(Arc::clone(&identity), actor.clone(), constants).await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // The first evidence may be waited for, and who is told to end meanwhile ends.
+    let epochs = tokio::select! {
+        epochs = Epochs::start(Arc::clone(&identity), actor.clone(), constants) => epochs?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let mut rotation = tokio::spawn(Arc::clone(&epochs).rotate());
 
     let acceptor = tls(&identity)?;
     let opener = Opener::new(Arc::clone(&epochs), identity, models, config.limits.sealed_body_bytes);
     let service = Service::new(epochs, opener, &config.limits);
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Without either task there would soon be no key and no evidence: better an end that is seen, and a new start.
     let mut defect = None;
     let end = async {

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use teegate_attester::AttesterError;
 use teegate_protocol::headers::{CMW_JSON, PROBLEM_JSON};
 use teegate_protocol::problem::{Problem, ProblemKind};
 
-use crate::attester::AttesterError;
 use crate::epoch::EpochError;
 use crate::upload::Refused;
 

@@ -16,6 +16,7 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use rustix::fs::{MemfdFlags, SealFlags};
 use sha2::{Digest, Sha256};
+use teegate_encoding::hex;
 
 use crate::environment;
 

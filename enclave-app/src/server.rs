@@ -29,7 +29,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::attester::turns::Caller;
 use crate::config::Limits;
 use crate::connection::{Activity, Connections, STALL, Unread, Unstalled, drive};
 use crate::epoch::{EpochError, Epochs};
@@ -39,6 +38,7 @@ use crate::limiter::Limiter;
 use crate::memory::{ANSWER_BYTES, Memory, Share};
 use crate::open::{ENCAPSULATION_BYTES, Opener, Outcome, Sealed};
 use crate::reply::{answer, content, full, not_available, plain, problem, rate_limited, refusal};
+use crate::turns::Caller;
 use crate::upload::{self, PACE, Refused};
 
 /// The longest TLS handshake.

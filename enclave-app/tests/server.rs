@@ -913,6 +913,6 @@ async fn the_manifest_shows_the_digest_of_the_effective_configuration() {
     let output = program(&path).arg("--print-config").output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     let (text, digest) = lines.trim_end().split_once('\n').unwrap();
-    assert_eq!(hex::encode(Sha256::digest(text)), digest);
+    assert_eq!(teegate_encoding::hex::encode(Sha256::digest(text)), digest);
     assert_eq!(manifest.manifest().config_sha256.to_string(), digest);
 }

@@ -16,6 +16,7 @@ mod library;
 #[path = "support/models.rs"]
 mod models;
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
 use enclave::{Folder, config, demonstration, program};
@@ -91,8 +92,18 @@ fn what_is_wrong_at_the_start_is_named() {
 #[test]
 fn without_evidence_nothing_listens() {
     let Some(library) = library::library() else { return };
-    let words = refused(|_| {}, &config(&library, "http://127.0.0.1:1", &demonstration(), ""));
-    assert!(words.contains("evidence: the CoCo guest API at 127.0.0.1:1 could not be asked"), "{words}");
+    // A guest API that says no says so again.
+    let guest = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", guest.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in guest.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+        }
+    });
+    let words = refused(|_| {}, &config(&library, &url, &demonstration(), ""));
+    assert!(words.contains("refused with status 403 Forbidden: no"), "{words}");
     let text = config(&library, "", &demonstration(), "")
         .replace("source = \"coco\"\ncoco_url = \"\"", "source = \"configfs-tsm\"");
     if !std::path::Path::new("/sys/kernel/config/tsm/report").exists() {
@@ -101,6 +112,37 @@ fn without_evidence_nothing_listens() {
                 .contains("evidence: configfs-tsm (/sys/kernel/config/tsm/report) could not be asked")
         );
     }
+}
+
+/// The program behind a guest API that is not there yet, when it has said that it waits.
+fn waiting(library: &std::path::Path, folder: &Folder, guest: &str) -> std::process::Child {
+    let text = config(library, &format!("http://{guest}"), &demonstration(), "");
+    let mut child = program(&folder.write("config.toml", text)).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.find(|line| line.contains("the source of evidence is not ready and is waited for"));
+    // What it says later goes nowhere, and must not end it.
+    std::thread::spawn(move || lines.for_each(drop));
+    assert!(said.is_some_and(|line| line.contains("could not be asked")), "it did not wait");
+    child
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_api_that_comes_up_late_is_waited_for_and_an_end_is_not_put_off() {
+    let Some(library) = library::library() else { return };
+    // A port that was free a moment ago, and is not given to anybody else so soon.
+    let late = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let folders = [Folder::new(), Folder::new()];
+    let mut child = waiting(&library, &folders[0], &late);
+    let _guest = enclave::Guest::start_at(&late).await;
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains("listening"), "{line}");
+
+    let mut child = waiting(&library, &folders[1], "127.0.0.1:1");
+    assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// Runs the program in a mount namespace of its own, in which `folder` lies over `place`; `None`, said aloud, where this

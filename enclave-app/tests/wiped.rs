@@ -18,10 +18,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use teegate_enclave::attester::actor::EvidenceActor;
-use teegate_enclave::attester::{Answer, Attester, RawEvidence};
+use teegate_attester::{Answer, Attester, RawEvidence};
 use teegate_enclave::engine::{Engine, EngineError, ShapeRule, Signature, Stop, TensorSignature};
 use teegate_enclave::epoch::{Constants, Epochs};
+use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
 use teegate_enclave::memory::{ANSWER_BYTES, Memory, Purse};
 use teegate_enclave::open::{Model, Opener, Outcome};
@@ -118,7 +118,7 @@ fn found(masked: &[u8]) -> usize {
 /// The client: seals a request with the canaries and opens the answer. Standard input and output are its wire, after the
 /// words of the test harness.
 fn client(keys: &str) {
-    let keys = KeyConfig::parse_list(&hex::decode(keys).unwrap()).unwrap();
+    let keys = KeyConfig::parse_list(&teegate_encoding::hex::decode(keys).unwrap()).unwrap();
     let zeros: usize = std::env::var("TEEGATE_TEST_ZEROS").unwrap().parse().unwrap();
     // An allocator writes over the beginning of what is freed: the canaries stand at the end.
     let id = format!("{}{}", "x".repeat(200), String::from_utf8(unmasked(&ID)).unwrap());
@@ -132,10 +132,10 @@ fn client(keys: &str) {
     .to_string()
     .into_bytes();
     let (ciphertext, context) = seal(&keys[0], &request.encode_padded().unwrap()).unwrap();
-    println!("\nsealed {}", hex::encode(ciphertext));
+    println!("\nsealed {}", teegate_encoding::hex::encode(ciphertext));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).unwrap();
-    let opened = context.open(&hex::decode(answer.trim()).unwrap()).unwrap();
+    let opened = context.open(&teegate_encoding::hex::decode(answer.trim()).unwrap()).unwrap();
     let response = Response::decode(&opened, 64 << 20).unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
     assert_eq!((response.status, answer["id"].as_str()), (200, Some(id.as_str())));
@@ -171,7 +171,13 @@ impl Attester for Unsigned {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
         let mut bytes = vec![0; 1184];
         bytes[0x50..0x90].copy_from_slice(&report_data);
-        let evidence = RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None };
+        let evidence = RawEvidence {
+            kind: EvidenceKind::SnpReport,
+            bytes,
+            endorsements: None,
+            event_log: None,
+            left_out: Vec::new(),
+        };
         Box::pin(std::future::ready(Ok(evidence)))
     }
 }
@@ -212,7 +218,7 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
     for zeros in [100, 400_000] {
         let mut client = Command::new("/proc/self/exe")
             .args(["--exact", "nothing_of_a_request_or_its_answer_stays_in_memory", "--nocapture"])
-            .env("TEEGATE_TEST_KEYS", hex::encode(epochs.current().unwrap().key_configs()))
+            .env("TEEGATE_TEST_KEYS", teegate_encoding::hex::encode(epochs.current().unwrap().key_configs()))
             .env("TEEGATE_TEST_ZEROS", zeros.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -228,7 +234,7 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
         let share = memory.share();
         let (mut purse, mut spare) = (share.purse(), share.purse());
         spare.reserve(ANSWER_BYTES).unwrap();
-        let bytes = hex::decode(sealed).unwrap();
+        let bytes = teegate_encoding::hex::decode(sealed).unwrap();
         purse.spend(bytes.capacity()).unwrap();
         let answering = {
             let opener = Arc::clone(&opener);
@@ -242,7 +248,7 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
         for (name, canary) in canaries {
             assert_eq!(found(canary), 0, "{name}: {zeros} zeros before it");
         }
-        writeln!(client.stdin.take().unwrap(), "{}", hex::encode(&answer.bytes)).unwrap();
+        writeln!(client.stdin.take().unwrap(), "{}", teegate_encoding::hex::encode(&answer.bytes)).unwrap();
         assert!(lines.any(|line| line == "opened"), "the answer is the right one");
         assert!(client.wait().unwrap().success());
     }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
 use teegate_gateway::clock::Clock;
 use teegate_gateway::config::{Address, Config};

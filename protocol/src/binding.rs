@@ -130,6 +130,8 @@ impl Exporter {
 
 #[cfg(test)]
 mod tests {
+    use teegate_encoding::hex;
+
     use super::*;
 
     fn digest() -> ManifestDigest {

@@ -9,10 +9,9 @@ mod error;
 mod snp;
 mod words;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use teegate_encoding::base64;
 
 pub use chain::{Chain, ChainKind};
 pub use error::CocoError;
@@ -51,8 +50,7 @@ impl CocoEvidence {
             Hint { attestation_report: None, quote: Some(_) } => {
                 let TdxEvidence { quote, cc_eventlog, .. } =
                     serde_json::from_slice(json).map_err(|error| not_json(&error))?;
-                let bytes = STANDARD
-                    .decode(quote)
+                let bytes = base64::decode(quote)
                     .map_err(|_| CocoError::new("`quote` of the attestation agent", "base64 with padding"))?;
                 let kind = EvidenceKind::TdxQuote;
                 Ok(Self { kind, bytes, chain: Vec::new(), event_log_base64: cc_eventlog })

@@ -1,6 +1,7 @@
 //! Newtypes over fixed-length byte strings, written as lower-case hex, so that one digest cannot be passed for another.
 
 use std::fmt;
+use teegate_encoding::hex;
 
 /// A text that is not the lower-case hex of a value of that length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ macro_rules! hex_bytes {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                f.write_str(&teegate_encoding::hex::encode(self.0))
             }
         }
 

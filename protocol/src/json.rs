@@ -6,11 +6,10 @@
 
 use crate::fixed::parse_hex;
 use crate::words::Shown;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{self, DeserializeSeed};
 use std::cell::RefCell;
 use std::fmt;
+use teegate_encoding::base64;
 
 /// Why a JSON text was refused. Members are named with their path, as in `models[2].sha256`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,12 +231,12 @@ impl Object {
 
 /// Base64url without padding (RFC 4648 section 5), canonical.
 pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    base64::decode_url(text).ok()
 }
 
 /// Base64url without padding (RFC 4648 section 5).
 pub(crate) fn to_base64url(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    base64::encode_url(bytes)
 }
 
 /// Reads one value with everything below it; `levels_left` says how many objects and arrays may still open.

@@ -9,7 +9,8 @@
 //! 5. [`bhttp`] and [`padding`]: what is sealed is one HTTP message, its length hidden.
 //! 6. [`receipt`]: the answer says, signed by a key of the same manifest, what was executed.
 //!
-//! [`coco`] reads the evidence of Confidential Containers, which an enclave receives and a verifier finds in files.
+//! [`coco`] reads the evidence of Confidential Containers, [`certificate_table`] the certificates of an SEV-SNP host: an enclave
+//! receives both, and a verifier finds them in files.
 //! [`members`] reads the JSON of others, the Open Inference Protocol's.
 //! [`problem`] says what went wrong and what is known to have happened; [`headers`] holds the names, [`limits`] the numbers.
 //!
@@ -22,6 +23,7 @@ mod words;
 
 pub mod bhttp;
 pub mod binding;
+pub mod certificate_table;
 pub mod coco;
 pub mod evidence;
 pub mod headers;

@@ -2,49 +2,21 @@
 
 use std::fmt;
 
+use teegate_encoding::hex;
+
 /// Lower-case hexadecimal of `bytes`.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 0xF] {
-            text.push(char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }));
-        }
-    }
-    text
-}
-
-/// The bytes that `text` spells in hexadecimal, in either case; `None` unless it is an even number of digits.
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks_exact(2)
-        .map(|pair| match pair {
-            [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
-            _ => None,
-        })
-        .collect()
+    hex::encode(bytes)
 }
 
 /// The bytes that an author spells in a policy or in reference values: hexadecimal, with or without `0x` in front.
 pub(crate) fn written_hex(text: &str) -> Option<Vec<u8>> {
-    from_hex(text.strip_prefix("0x").unwrap_or(text))
+    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()
 }
 
 /// Exactly `N` bytes from hexadecimal.
 pub(crate) fn array_from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    from_hex(text)?.try_into().ok()
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    hex::array(text).ok()
 }
 
 /// A byte string of one fixed length that can be written in a policy as hexadecimal.

@@ -5,9 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use teegate_encoding::base64;
 use teegate_protocol::ohttp::{KeyConfig, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +26,7 @@ impl KeySwapper {
     /// Listens in front of the gateway at `behind`.
     pub(super) async fn in_front_of(behind: &str) -> Result<Self, String> {
         let own_key = KeyPair::generate(0).map_err(|e| e.to_string())?;
-        let keys = URL_SAFE_NO_PAD.encode(KeyConfig::encode_list([own_key.config()]));
+        let keys = base64::encode_url(KeyConfig::encode_list([own_key.config()]));
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| format!("cannot listen on loopback: {e}"))?;
         let address = listener.local_addr().map_err(|e| format!("cannot listen on loopback: {e}"))?.to_string();
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -85,9 +84,9 @@ fn swap_keys(list: &[u8], keys: &str) -> Option<Vec<u8>> {
     let mut list: Value = serde_json::from_slice(list).ok()?;
     for instance in list.get_mut("instances")?.as_array_mut()? {
         let record = instance.get_mut("envelope")?.get_mut("manifest")?.as_array_mut()?.get_mut(1)?;
-        let mut manifest: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(record.as_str()?).ok()?).ok()?;
+        let mut manifest: Value = serde_json::from_slice(&base64::decode_url(record.as_str()?).ok()?).ok()?;
         *manifest.get_mut("ohttp_keys")? = Value::from(keys);
-        *record = Value::from(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&manifest).ok()?));
+        *record = Value::from(base64::encode_url(serde_json::to_vec(&manifest).ok()?));
     }
     serde_json::to_vec(&list).ok()
 }
@@ -117,11 +116,11 @@ mod tests {
 
     #[test]
     fn only_the_keys_change() {
-        let manifest = URL_SAFE_NO_PAD.encode(r#"{"a":1,"ohttp_keys":"old"}"#);
+        let manifest = base64::encode_url(r#"{"a":1,"ohttp_keys":"old"}"#);
         let list = format!(r#"{{"instances":[{{"envelope":{{"manifest":["type","{manifest}"]}}}}]}}"#);
         let swapped: Value = serde_json::from_slice(&swap_keys(list.as_bytes(), "new").unwrap()).unwrap();
         let record = swapped["instances"][0]["envelope"]["manifest"][1].as_str().unwrap();
-        assert_eq!(URL_SAFE_NO_PAD.decode(record).unwrap(), br#"{"a":1,"ohttp_keys":"new"}"#);
+        assert_eq!(base64::decode_url(record).unwrap(), br#"{"a":1,"ohttp_keys":"new"}"#);
         assert!(swap_keys(b"{}", "new").is_none());
     }
 }

@@ -1,10 +1,9 @@
 //! An EAT Attestation Result (draft-ietf-rats-ear-04) in JSON, signed as a JWT: one submodule, named after the TEE.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
+use teegate_encoding::base64;
 use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Roots, Stage, Tee};
 
 use super::about::{About, verdict};
@@ -141,7 +140,7 @@ fn nonce(report: &Report, about: &About<'_>) -> Option<String> {
         Tee::Tdx => Check::TDX_TD_REPORT_DATA,
     };
     let held = report.finding(compared).is_some_and(|finding| *finding.outcome() == Outcome::Pass);
-    about.report_data.filter(|_| held).map(|data| URL_SAFE_NO_PAD.encode(data.0))
+    about.report_data.filter(|_| held).map(|data| base64::encode_url(data.0))
 }
 
 /// Facts by the authority that stands behind them. What was not authenticated nobody stands behind.

@@ -10,8 +10,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
 };
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use teegate_encoding::base64;
+use teegate_encoding::hex;
 use zeroize::Zeroizing;
 
 use super::kind::ReportFormat;
@@ -76,7 +76,7 @@ impl SigningKey {
         };
         let body = rest.split_once(END).ok_or("has no `END PRIVATE KEY`")?.0;
         let digits = Zeroizing::new(body.split_ascii_whitespace().collect::<String>());
-        let der = Zeroizing::new(STANDARD.decode(digits.as_str()).map_err(|_| "is not base64 inside")?);
+        let der = Zeroizing::new(base64::decode(digits.as_str()).map_err(|_| "is not base64 inside")?);
         ALGORITHMS
             .into_iter()
             .find_map(|(name, algorithm)| {
@@ -89,12 +89,12 @@ impl SigningKey {
     /// The claims as a signed JSON Web Token (RFC 7519).
     pub(super) fn sign(&self, claims: &str) -> Result<String, String> {
         let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, self.algorithm);
-        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let input = format!("{}.{}", base64::encode_url(header), base64::encode_url(claims));
         let signature = self
             .pair
             .sign(&SystemRandom::new(), input.as_bytes())
             .map_err(|_| "the attestation result could not be signed".to_owned())?;
-        Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        Ok(format!("{input}.{}", base64::encode_url(signature)))
     }
 }
 

@@ -115,7 +115,7 @@ fn every_verdict_is_a_signed_result_that_says_no_more_than_was_judged() {
 #[test]
 fn what_the_policy_waives_is_not_claimed() {
     let snp = || Place::snp(|device| device);
-    let chip = hex::encode(teegate_forge::snp().report_fields().chip_id);
+    let chip = teegate_encoding::hex::encode(teegate_forge::snp().report_fields().chip_id);
     let cases = [
         ("revocation = \"required\"", "revocation = \"unchecked\"".to_owned(), [0, 2, 3, 0, 32, 2, 0, 0]),
         ("chip_ids = \"unchecked\"", format!("chip_ids = [\"{chip}\"]"), [32, 2, 3, 0, 32, 2, 0, 0]),

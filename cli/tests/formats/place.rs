@@ -149,7 +149,7 @@ pub(super) enum Curve {
 
 /// The template, with the values of the forged devices in it.
 fn strict() -> String {
-    let hex = |byte: u8, length: usize| format!("\"{}\"", hex::encode(vec![byte; length]));
+    let hex = |byte: u8, length: usize| format!("\"{}\"", teegate_encoding::hex::encode(vec![byte; length]));
     let values = [
         ("measurement", hex(0x4D, 48)),
         ("host_data", hex(0, 32)),

@@ -104,7 +104,7 @@ impl Fake {
 
     /// A policy that expects this device, this measurement, and a workload.
     pub(crate) fn trust(&self) -> Trust {
-        let measurement = hex::encode(MEASUREMENT);
+        let measurement = teegate_encoding::hex::encode(MEASUREMENT);
         self.trust_by(|genuine| {
             genuine.replacen("bound_to = \"unchecked\"", "bound_to = \"workload\"", 1).replacen(
                 "measurement = \"unchecked\"",

@@ -1,10 +1,10 @@
 //! Keys come and go in their time.
 
+use teegate_attester::{Answer, Attester};
 use teegate_protocol::evidence::EvidenceKind;
 use teegate_protocol::ohttp::seal;
 
 use super::*;
-use crate::attester::{Answer, Attester};
 
 /// Reports what it is asked for, unsigned.
 struct Unsigned;
@@ -13,16 +13,21 @@ impl Attester for Unsigned {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
         let mut bytes = vec![0; 1184];
         bytes[0x50..0x90].copy_from_slice(&report_data);
-        let evidence = RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None };
+        let evidence = RawEvidence {
+            kind: EvidenceKind::SnpReport,
+            bytes,
+            endorsements: None,
+            event_log: None,
+            left_out: Vec::new(),
+        };
         Box::pin(std::future::ready(Ok(evidence)))
     }
 }
 
-/// Epochs that do not turn by themselves.
-pub(crate) async fn epochs() -> Arc<Epochs> {
+fn constants() -> Constants {
     let model =
         ModelEntry { name: "m".into(), version: "1".into(), sha256: teegate_protocol::manifest::ModelDigest([1; 32]) };
-    let constants = Constants {
+    Constants {
         models: vec![model],
         config_sha256: ConfigDigest([2; 32]),
         limits: Limits {
@@ -34,9 +39,17 @@ pub(crate) async fn epochs() -> Arc<Epochs> {
         length: Duration::from_secs(3600),
         grace: Duration::from_secs(600),
         replay_capacity: 64,
-    };
+    }
+}
+
+/// Epochs that do not turn by themselves.
+pub(crate) async fn epochs() -> Arc<Epochs> {
+    start(Box::new(Unsigned)).await.unwrap()
+}
+
+async fn start(attester: Box<dyn Attester>) -> Result<Arc<Epochs>, EpochError> {
     let identity = Arc::new(Identity::generate().unwrap());
-    Epochs::start(identity, EvidenceActor::start(Box::new(Unsigned)), constants).await.unwrap()
+    Epochs::start(identity, EvidenceActor::start(attester), constants()).await
 }
 
 fn opens(epoch: &Epoch) -> Result<Vec<u8>, OpenError> {
@@ -143,4 +156,77 @@ async fn after_its_end_an_epoch_is_not_offered_and_its_key_still_opens() {
     epochs.begin(over);
     assert!(epochs.current().is_none());
     assert_eq!(opens(&epochs.by_key_id(2).unwrap()), Ok(b"text".to_vec()));
+}
+
+/// Meets this error until so many seconds have passed.
+struct Late(tokio::time::Instant, AttesterError);
+
+impl Attester for Late {
+    fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
+        if tokio::time::Instant::now() < self.0 {
+            return Box::pin(std::future::ready(Err(self.1.clone())));
+        }
+        Unsigned.evidence(report_data)
+    }
+}
+
+fn unreachable() -> AttesterError {
+    AttesterError::Unreachable { source: "the guest API".into(), reason: "connection refused".into() }
+}
+
+/// How many seconds a start takes, on a clock that stands still but for what is waited for, and how it ends.
+async fn start_behind(seconds: u64, error: AttesterError) -> (u64, Result<(), AttesterError>) {
+    let begun = tokio::time::Instant::now();
+    let started = start(Box::new(Late(begun + Duration::from_secs(seconds), error))).await;
+    let ended = match started {
+        Ok(_) => Ok(()),
+        Err(EpochError::Evidence(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    };
+    (begun.elapsed().as_secs(), ended)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_comes_up_late_is_waited_for() {
+    let early = AttesterError::Refused { source: "s".into(), reason: "status 503".into(), is_early: true };
+    for error in [unreachable(), early] {
+        let (took, ended) = start_behind(30, error).await;
+        assert_eq!(ended, Ok(()));
+        assert!((30..=33).contains(&took), "{took} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_never_comes_ends_the_start_after_a_minute_and_says_why() {
+    let (took, ended) = start_behind(3600, unreachable()).await;
+    assert_eq!(ended, Err(unreachable()));
+    assert!((57..=60).contains(&took), "{took} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waiting_cannot_mend_is_not_waited_for() {
+    let (source, reason) = (String::from("s"), String::from("r"));
+    for error in [
+        AttesterError::Missing { source: source.clone(), reason: reason.clone() },
+        AttesterError::Refused { source, reason, is_early: false },
+        AttesterError::OtherReportData,
+    ] {
+        assert_eq!(start_behind(30, error.clone()).await, (0, Err(error)));
+    }
+}
+
+/// Never answers.
+struct Silent;
+
+impl Attester for Silent {
+    fn evidence(&self, _: [u8; 64]) -> Answer<'_> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_waited_for_no_longer() {
+    let begun = tokio::time::Instant::now();
+    assert!(matches!(start(Box::new(Silent)).await, Err(EpochError::Evidence(AttesterError::TimedOut))));
+    assert_eq!(begun.elapsed().as_secs(), 60);
 }

@@ -5,8 +5,9 @@
 
 use std::collections::HashSet;
 
+use teegate_encoding::protobuf::{Fields, Value};
+
 use super::error::ModelError;
-use super::fields::{Fields, Value};
 
 /// `ModelProto.graph`.
 const MODEL_GRAPH: u64 = 7;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use teegate_encoding::protobuf::ProtobufError;
+
 /// Protocol Buffers allow a message of less than 2 GiB, and so does ONNX.
 pub(super) const MAX_MODEL_BYTES: u64 = (1 << 31) - 1;
 
@@ -54,6 +56,12 @@ pub enum ModelError {
         /// The tensor's name.
         tensor: String,
     },
+}
+
+impl From<ProtobufError> for ModelError {
+    fn from(error: ProtobufError) -> Self {
+        Self::Malformed { offset: error.offset(), expected: error.expected() }
+    }
 }
 
 impl std::fmt::Display for ModelError {

@@ -1,7 +1,8 @@
 //! A model whose tensors keep their bytes in another file.
 
+use teegate_encoding::protobuf::{Fields, Value};
+
 use super::error::{MAX_DEPTH, ModelError, shown};
-use super::fields::{Fields, Value};
 
 /// The messages of onnx.proto3 through which a tensor can be reached.
 #[derive(Clone, Copy)]

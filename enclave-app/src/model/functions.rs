@@ -7,8 +7,9 @@
 
 use std::collections::HashMap;
 
+use teegate_encoding::protobuf::{Fields, Value};
+
 use super::error::{MAX_CALL_DEPTH, MAX_EXPANDED_NODES, ModelError, shown};
-use super::fields::{Fields, Value};
 
 /// What calls a function by, and what a function is called: domain, name, overload.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -9,7 +9,6 @@
 mod declared;
 mod error;
 mod external;
-mod fields;
 mod functions;
 
 use std::collections::HashSet;
@@ -17,6 +16,7 @@ use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use teegate_encoding::hex;
 
 use error::MAX_MODEL_BYTES;
 pub use error::ModelError;

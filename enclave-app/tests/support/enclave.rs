@@ -39,7 +39,11 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (asked, silent, slow_ms) = <(Arc<AtomicUsize>, Arc<AtomicBool>, Arc<AtomicU64>)>::default();
         let (count, hold, slow) = (Arc::clone(&asked), Arc::clone(&silent), Arc::clone(&slow_ms));

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
+use teegate_encoding::hex;
 use teegate_protocol::binding::Exporter;
 use teegate_protocol::manifest::{
     ConfigDigest, InstanceId, Limits, Manifest, ManifestDigest, ModelDigest, ModelEntry, ReceiptPublicKey,

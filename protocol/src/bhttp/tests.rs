@@ -3,6 +3,7 @@
 use super::message::*;
 use super::*;
 use crate::limits;
+use teegate_encoding::hex;
 
 /// The request of section 5.1, known-length.
 const KNOWN_REQUEST: &str = concat!(

@@ -6,6 +6,7 @@ use super::response::ClientContext;
 use super::suite::{Aead, Kem, ResponseSecret, SecretKey};
 use crate::bhttp;
 use sha2::{Digest, Sha256};
+use teegate_encoding::hex;
 
 const SECRET_KEY: &str = "3c168975674b2fa8e465970b79c8dcf09f1c741626480bd4c6162fc5b6a98e1a";
 const KEY_CONFIG: &str = "01002031e1f05a740102115220e9af918f738674aec95f54db6e04eb705aae8e79815500080001000100010003";

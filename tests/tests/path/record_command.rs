@@ -88,8 +88,11 @@ async fn a_recording_that_fails_says_why_and_leaves_nothing() {
     for (source, expected) in [
         (replayed.as_str(), "carries other report data than was asked for: asked 02000000"),
         (&source(&failing), "refused with status 500 Internal Server Error: the forged device fails"),
-        (&nowhere, "cannot be asked: "),
-        ("configfs-tsm=no/such/folder", "configfs-tsm: `no/such/folder` is not a folder"),
+        (&nowhere, "could not be asked: "),
+        (
+            "configfs-tsm=no/such/folder",
+            "configfs-tsm (no/such/folder) could not be asked: it is not there: is configfs mounted",
+        ),
     ] {
         let output =
             teegate(scratch.path(), &["record", "--into", "second", "--nonce", "02", "--source", source]).await;

@@ -246,6 +246,14 @@ fn certificates_come_along_where_the_form_carries_them() {
     // Kinds that are no certificates are said with a GUID.
     let older = older.replace("\"OTHER\"", "{\"OTHER\":\"00000000-0000-0000-0000-000000000000\"}");
     assert_eq!(evidence::recognise(older.as_bytes(), None).unwrap().endorsements.len(), 1);
+    // An entry that is empty or unreadable takes nothing from the others.
+    for junk in [&b""[..], b"no DER", &certificates[1][..20]] {
+        let chain = [field(2, junk), field(1, &certificates[0])].concat();
+        let bytes = [field(1, &sev_report(&set.report)), field(2, &chain)].concat();
+        assert_eq!(evidence::recognise(&bytes, None).unwrap().endorsements.len(), 1);
+        let coco = forge::coco::snp_evidence(&set.report, Some(&[("ASK", junk), ("VCEK", &certificates[0])]));
+        assert_eq!(evidence::recognise(coco.as_bytes(), None).unwrap().endorsements.len(), 1);
+    }
     let lie = forge::coco::snp_evidence(&set.report, Some(&[("CRL", &certificates[0])]));
     let error = evidence::recognise(lie.as_bytes(), None).unwrap_err().to_string();
     assert!(error.contains("is not of the kind that it says"), "{error}");

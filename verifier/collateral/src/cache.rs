@@ -11,6 +11,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use teegate_encoding::hex;
 use teegate_verifier::UnixTime;
 
 use crate::answer::Read;

@@ -1,6 +1,7 @@
 //! Who is asked for what, and under which address: the services' URLs in one place.
 
 use std::fmt::{self, Write as _};
+use teegate_encoding::hex;
 
 use crate::document::{AmdKey, Document, Update, ca_name};
 use crate::url::{Base, Url};

@@ -9,10 +9,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use teegate_encoding::{base64, hex};
 use teegate_verifier::{Report, ReportData, Stage, Tee, UnixTime};
 
 use crate::error::{Defect, IntakeError};
@@ -279,8 +278,8 @@ impl Content {
         let mut pool = Pool::default();
         for statement in &bundle.kept.statements {
             match statement {
-                Statement::Certificate(der) => pool.certificates.push(STANDARD.encode(der)),
-                Statement::Crl(der) => pool.crls.push(STANDARD.encode(der)),
+                Statement::Certificate(der) => pool.certificates.push(base64::encode(der)),
+                Statement::Crl(der) => pool.crls.push(base64::encode(der)),
                 Statement::TcbInfo { body, signature } => pool.tcb_infos.push(Signed::of(body, signature)),
                 Statement::QeIdentity { body, signature } => pool.qe_identities.push(Signed::of(body, signature)),
             }
@@ -289,9 +288,9 @@ impl Content {
             at: bundle.at.to_string(),
             creator: bundle.creator.clone(),
             endorsements: pool,
-            event_log: bundle.kept.event_log.as_ref().map(|log| STANDARD.encode(log)),
+            event_log: bundle.kept.event_log.as_ref().map(base64::encode),
             evidence: EvidenceText {
-                bytes: STANDARD.encode(&bundle.kept.evidence),
+                bytes: base64::encode(&bundle.kept.evidence),
                 tee: bundle.kept.tee.name().to_owned(),
             },
             policy: bundle.policy.clone(),
@@ -373,7 +372,7 @@ impl Signed {
 }
 
 fn from_base64(place: &str, text: &str) -> Result<Vec<u8>, Defect> {
-    STANDARD.decode(text).map_err(|cause| broken(format!("`{place}` is not base64 with padding: {cause}")))
+    base64::decode(text).map_err(|cause| broken(format!("`{place}` is not base64 with padding: {cause}")))
 }
 
 /// Where two texts part, as a reader would look for it.

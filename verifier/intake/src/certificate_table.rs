@@ -1,85 +1,16 @@
-//! The certificate table that a host attaches to an SNP report (extended guest request; `auxblob` of configfs-tsm).
-//! AMD 56421 (GHCB specification), `SNP Extended Guest Request`: entries of GUID 16, offset u32, length u32, little-endian,
-//! offsets from the start of the table, an all-zero entry at the end. GUIDs stand in textual order. Padding may follow.
-//!
-//! The host fills it for every guest alike, so one entry that is empty, of an unknown kind or unreadable takes nothing from the
-//! others: the verifier names the certificate that it misses. Only a table whose entries leave it is refused as a whole, because
-//! then the table itself was cut.
+//! The certificate table of an SNP host, as statements. What cannot be read in it is passed over: the verifier names the
+//! certificate that it misses.
+
+use teegate_protocol::certificate_table::{EntryKind, entries};
 
 use crate::error::Defect;
 use crate::statement::Statement;
 
-const ENTRY_BYTES: usize = 24;
-/// Six kinds are known; a host that names more has something else in mind.
-const MAX_ENTRIES: usize = 32;
-
-type Guid = [u8; 16];
-
-const VCEK: Guid = *b"\x63\xda\x75\x8d\xe6\x64\x45\x64\xad\xc5\xf4\xb9\x3b\xe8\xac\xcd";
-const ASK: Guid = *b"\x4a\xb7\xb3\x79\xbb\xac\x4f\xe4\xa0\x2f\x05\xae\xf3\x27\xc7\x82";
-const ARK: Guid = *b"\xc0\xb4\x06\xa4\xa8\x03\x49\x52\x97\x43\x3f\xb6\x01\x4c\xd0\xae";
-const VLEK: Guid = *b"\xa8\x07\x4b\xc2\xa2\x5a\x48\x3e\xaa\xe6\x39\xc0\x45\xa0\xb8\xa1";
-const CRL: Guid = *b"\x92\xf8\x1b\xc3\x58\x11\x4d\x3d\x97\xff\xd1\x9f\x88\xdc\x67\xea";
-/// What a library adds of its own about the platform: known, and no statement of a vendor.
-const PLATFORM_INFO: Guid = *b"\xec\xae\x0c\x0f\x95\x02\x43\xb1\xaf\xa2\x0a\xe2\xe0\xd5\x65\xb6";
-const STATEMENTS: [Guid; 5] = [VCEK, ASK, ARK, VLEK, CRL];
-
-/// Whether `bytes` are a table: some entry before its end is of a known kind, or the entries, all of them of other kinds, are in
-/// order and point to something.
-pub(crate) fn looks_like_table(bytes: &[u8]) -> bool {
-    let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
-    let mut before_end = entries.iter().take(MAX_ENTRIES).take_while(|entry| **entry != END).map(fields);
-    before_end.any(|(guid, ..)| guid == PLATFORM_INFO || STATEMENTS.contains(&guid))
-        || documents(bytes).is_ok_and(|documents| !documents.is_empty())
-}
-
-/// Whether `bytes` are a table without entries: the one that ends it, and padding.
-pub(crate) fn is_empty_table(bytes: &[u8]) -> bool {
-    bytes.len() >= ENTRY_BYTES && bytes.iter().all(|byte| *byte == 0)
-}
-
 /// What the table holds of certificates and revocation lists.
 pub(crate) fn statements(table: &[u8]) -> Result<Vec<Statement>, Defect> {
-    let documents = documents(table)?.into_iter();
-    let of_vendors = documents.filter(|(guid, _)| STATEMENTS.contains(guid));
-    Ok(of_vendors.filter_map(|(_, document)| Statement::from_der(document.to_vec()).ok()).collect())
-}
-
-/// The entry that ends the table.
-const END: [u8; ENTRY_BYTES] = [0; ENTRY_BYTES];
-
-/// The kind and the content of every entry that is not empty.
-fn documents(table: &[u8]) -> Result<Vec<(Guid, &[u8])>, Defect> {
-    let mut documents = Vec::new();
-    let (entries, _) = table.as_chunks::<ENTRY_BYTES>();
-    for (number, entry) in entries.iter().enumerate() {
-        if *entry == END {
-            return Ok(documents);
-        }
-        if number == MAX_ENTRIES {
-            return Err(broken(format!("more than {MAX_ENTRIES} entries")));
-        }
-        let (guid, offset, length) = fields(entry);
-        if length == 0 {
-            continue;
-        }
-        let document = offset
-            .checked_add(length)
-            .and_then(|end| table.get(offset..end))
-            .ok_or_else(|| broken(format!("entry {number} points outside the table of {} bytes", table.len())))?;
-        documents.push((guid, document));
-    }
-    Err(broken("the all-zero entry that ends the table is missing".to_owned()))
-}
-
-fn fields(entry: &[u8; ENTRY_BYTES]) -> (Guid, usize, usize) {
-    let [guid @ .., o0, o1, o2, o3, l0, l1, l2, l3] = *entry;
-    (guid, usize_of([o0, o1, o2, o3]), usize_of([l0, l1, l2, l3]))
-}
-
-/// What does not fit points outside any table.
-fn usize_of(bytes: [u8; 4]) -> usize {
-    usize::try_from(u32::from_le_bytes(bytes)).unwrap_or(usize::MAX)
+    let entries = entries(table).map_err(|error| broken(error.to_string()))?.into_iter();
+    let of_vendors = entries.filter(|entry| entry.kind != EntryKind::Other);
+    Ok(of_vendors.filter_map(|entry| Statement::from_der(entry.content.to_vec()).ok()).collect())
 }
 
 fn broken(defect: String) -> Defect {
@@ -97,90 +28,36 @@ mod tests {
     /// A version 1 revocation list in shape: algorithm, issuer, time.
     const LIST: &[u8] = &[0x30, 0x09, 0x30, 0x07, 0x30, 0, 0x30, 0, 0x18, 1, b'2'];
 
-    const UNKNOWN: Guid = [9; 16];
+    const CRL: &[u8; 16] = b"\x92\xf8\x1b\xc3\x58\x11\x4d\x3d\x97\xff\xd1\x9f\x88\xdc\x67\xea";
+    const VCEK: &[u8; 16] = b"\x63\xda\x75\x8d\xe6\x64\x45\x64\xad\xc5\xf4\xb9\x3b\xe8\xac\xcd";
+    const UNKNOWN: &[u8; 16] = &[9; 16];
 
     /// A table of these kinds and contents, padded as a host pads it.
-    fn table(documents: &[(Guid, &[u8])]) -> Vec<u8> {
-        let mut entries = Vec::new();
-        let mut contents = Vec::new();
+    fn table(documents: &[(&[u8; 16], &[u8])]) -> Vec<u8> {
+        let (mut entries, mut contents) = (Vec::new(), Vec::new());
         for (guid, content) in documents {
-            let offset = u32::try_from(ENTRY_BYTES * (documents.len() + 1) + contents.len()).unwrap();
-            entries.extend(entry(*guid, offset, u32::try_from(content.len()).unwrap()));
+            let offset = u32::try_from(24 * (documents.len() + 1) + contents.len()).unwrap();
+            let length = u32::try_from(content.len()).unwrap();
+            entries.extend([&guid[..], &offset.to_le_bytes(), &length.to_le_bytes()].concat());
             contents.extend_from_slice(content);
         }
-        [entries, END.to_vec(), contents, vec![0; 100]].concat()
-    }
-
-    fn entry(guid: Guid, offset: u32, length: u32) -> Vec<u8> {
-        [&guid[..], &offset.to_le_bytes(), &length.to_le_bytes()].concat()
+        [entries, vec![0; 24], contents, vec![0; 100]].concat()
     }
 
     #[test]
-    fn reads_what_an_entry_points_to_and_ignores_padding() {
-        let bytes = table(&[(CRL, LIST)]);
-        assert!(looks_like_table(&bytes));
-        assert_eq!(statements(&bytes).unwrap(), [Statement::Crl(LIST.to_vec())]);
-    }
-
-    #[test]
-    fn other_kinds_are_passed_over_wherever_they_stand() {
-        // ecae0c0f-9502-43b1-afa2-0ae2e0d565b6.
-        assert_eq!(hex::encode(PLATFORM_INFO), "ecae0c0f950243b1afa20ae2e0d565b6");
-        for other in [PLATFORM_INFO, UNKNOWN] {
-            for documents in [[(other, LIST), (CRL, LIST)], [(CRL, LIST), (other, LIST)]] {
-                let bytes = table(&documents);
-                assert!(looks_like_table(&bytes));
-                assert_eq!(statements(&bytes).unwrap(), [Statement::Crl(LIST.to_vec())]);
-            }
-            assert!(looks_like_table(&table(&[(other, LIST)])));
-            assert_eq!(statements(&table(&[(other, LIST)])).unwrap(), []);
-        }
-    }
-
-    #[test]
-    fn an_empty_or_unreadable_entry_takes_nothing_from_the_others() {
-        for content in [&b""[..], b"no DER", &LIST[..5]] {
-            for documents in [[(VCEK, content), (CRL, LIST)], [(CRL, LIST), (VCEK, content)]] {
+    fn an_empty_unknown_or_unreadable_entry_takes_nothing_from_the_others() {
+        for content in [(VCEK, &b""[..]), (VCEK, b"no DER"), (VCEK, &LIST[..5]), (UNKNOWN, LIST)] {
+            for documents in [[content, (CRL, LIST)], [(CRL, LIST), content]] {
                 assert_eq!(statements(&table(&documents)).unwrap(), [Statement::Crl(LIST.to_vec())]);
             }
         }
-        // An empty entry points nowhere, so where it points does not matter.
-        let empty = [entry(VLEK, u32::MAX, 0), END.to_vec()].concat();
-        assert!(looks_like_table(&empty));
-        assert_eq!(statements(&empty).unwrap(), []);
+        assert_eq!(statements(&table(&[(UNKNOWN, LIST)])).unwrap(), []);
     }
 
     #[test]
-    fn an_entry_of_any_kind_that_points_outside_is_broken() {
-        for guid in [ARK, PLATFORM_INFO, UNKNOWN] {
-            for (offset, length) in [(48, 500), (u32::MAX, 1), (u32::MAX, u32::MAX)] {
-                let bytes = [table(&[(CRL, LIST)])[..24].to_vec(), entry(guid, offset, length), vec![0; 200]].concat();
-                let error = statements(&bytes).unwrap_err().to_string();
-                assert!(error.contains("entry 1 points outside"), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_known_kind_is_enough_to_tell_a_table_that_is_broken() {
-        for guid in STATEMENTS.into_iter().chain([PLATFORM_INFO]) {
-            assert!(looks_like_table(&[entry(guid, u32::MAX, 1), END.to_vec()].concat()));
-        }
-        assert!(!looks_like_table(&[entry(UNKNOWN, u32::MAX, 1), END.to_vec()].concat()));
-    }
-
-    #[test]
-    fn a_table_without_end_is_broken() {
-        let endless = entry(UNKNOWN, 0, 0).repeat(40);
-        assert!(statements(&endless).unwrap_err().to_string().contains("more than 32"));
-        assert!(statements(&endless[..48]).unwrap_err().to_string().contains("all-zero entry"));
-    }
-
-    #[test]
-    fn zeros_and_other_bytes_are_no_table() {
-        for bytes in [&[0; 4_096][..], &[0xEE; 4_096], &[9; 23], &entry(UNKNOWN, 0, 0).repeat(2), b""] {
-            assert!(!looks_like_table(bytes));
-        }
-        assert!(!looks_like_table(&[entry(UNKNOWN, 0, 0), END.to_vec()].concat()));
+    fn a_table_that_was_cut_is_broken_and_says_where() {
+        let cut = &table(&[(VCEK, LIST), (CRL, LIST)])[..80];
+        let error = statements(cut).unwrap_err().to_string();
+        assert!(error.contains("SNP certificate table") && error.contains("entry 0 points outside"), "{error}");
     }
 }

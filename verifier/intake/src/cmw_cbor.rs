@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
+use teegate_encoding::cbor::{CborError, Item, Reader};
 use teegate_protocol::evidence::{EndorsementsKind, EvidenceKind};
 
-use crate::cbor::{Item, Reader};
 use crate::endorsements;
 use crate::error::Defect;
 use crate::words::shown;
@@ -22,6 +22,16 @@ const SELF_DESCRIBED: u64 = 55_799;
 /// Tags that stand for CoAP content formats 0 to 65024. RFC 9277, appendix B.
 const CONTENT_FORMATS: std::ops::RangeInclusive<u64> = 1_668_546_817..=1_668_612_095;
 const EVENT_LOG_TYPE: &str = "application/vnd.teegate.event-log";
+
+impl From<CborError> for Defect {
+    fn from(error: CborError) -> Self {
+        Self::Broken {
+            kind: "CMW in CBOR",
+            defect: error.to_string(),
+            remedy: "save the answer of the attester as it was sent",
+        }
+    }
+}
 
 /// Whether the bytes begin like a wrapper. Neither a report nor a quote nor text begins so.
 pub(crate) fn looks_like_cmw(bytes: &[u8]) -> bool {
@@ -197,6 +207,8 @@ fn content_format(tag: u64) -> Defect {
 
 #[cfg(test)]
 mod tests {
+    use teegate_encoding::hex;
+
     use super::*;
     use teegate_verifier::Tee;
 

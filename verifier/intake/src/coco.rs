@@ -2,8 +2,7 @@
 //! here it becomes evidence. An SEV-SNP report is put together again from its fields, and that the result is right needs no trust in
 //! anybody: the signature covers it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use teegate_encoding::base64;
 use teegate_protocol::coco::{ChainKind, CocoEvidence};
 
 use crate::error::Defect;
@@ -26,7 +25,10 @@ pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
     let endorsements = evidence
         .chain
         .into_iter()
-        .map(|(kind, der)| match (kind, Statement::from_der(der)?) {
+        // The agent copies what the host supplied. An entry that is empty or unreadable takes nothing from the others: the verifier
+        // names the certificate that it misses.
+        .filter_map(|(kind, der)| Some((kind, Statement::from_der(der).ok()?)))
+        .map(|entry| match entry {
             (ChainKind::Certificate, found @ Statement::Certificate(_))
             | (ChainKind::Crl, found @ Statement::Crl(_)) => Ok(found),
             _ => Err(broken("an entry of `cert_chain` is not of the kind that it says".to_owned())),
@@ -34,7 +36,7 @@ pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
         .collect::<Result<_, _>>()?;
     let event_log = evidence
         .event_log_base64
-        .map(|text| STANDARD.decode(text).map_err(|_| broken("`cc_eventlog` is not base64 with padding".to_owned())))
+        .map(|text| base64::decode(text).map_err(|_| broken("`cc_eventlog` is not base64 with padding".to_owned())))
         .transpose()?;
     let form = "CoCo evidence JSON";
     Ok(Unwrapped { tee: tee_of(evidence.kind)?, bytes: evidence.bytes, endorsements, event_log, form })

@@ -1,9 +1,7 @@
 //! Bytes that people keep as text: hexadecimal, base64 and base64url, with or without padding, `0x` and line ends. Most tools print
 //! a report or quote so, and most services hand one out so.
 
-use base64::Engine as _;
-use base64::alphabet::{Alphabet, STANDARD, URL_SAFE};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use teegate_encoding::{base64, hex};
 
 /// What the text spells, and in which way it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +13,6 @@ pub(crate) struct Decoded {
 pub(crate) const HEXADECIMAL: &str = "hexadecimal text";
 pub(crate) const BASE64: &str = "base64 text";
 
-const fn engine(alphabet: &Alphabet) -> GeneralPurpose {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    GeneralPurpose::new(alphabet, config)
-}
-
-const ENGINES: [GeneralPurpose; 2] = [engine(&STANDARD), engine(&URL_SAFE)];
-
 /// The bytes that `text` spells, if it is nothing else than such text. Text that is hexadecimal is base64 as well, and meant as the
 /// first.
 pub(crate) fn decode(text: &str) -> Option<Decoded> {
@@ -32,7 +23,7 @@ pub(crate) fn decode(text: &str) -> Option<Decoded> {
         return of(bytes, HEXADECIMAL);
     }
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    ENGINES.iter().find_map(|engine| engine.decode(&digits).ok()).and_then(|bytes| of(bytes, BASE64))
+    base64::decode_any(&digits).ok().and_then(|bytes| of(bytes, BASE64))
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
+use teegate_encoding::document::looks_like_der;
+use teegate_encoding::hex;
+use teegate_protocol::certificate_table::looks_like_table;
 use teegate_verifier::Endorsements;
 
 use crate::error::{Defect, IntakeError};
 use crate::json::Members;
 use crate::statement::Statement;
-use crate::{certificate_table, der, files, pem, saved_response};
+use crate::{certificate_table, files, pem, saved_response};
 
 /// What the files and folders at `paths` hold.
 ///
@@ -122,7 +125,7 @@ pub(crate) fn statements(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
 
 /// What one document holds, without the header of the answer that it came in.
 fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
-    if certificate_table::looks_like_table(bytes) {
+    if looks_like_table(bytes) {
         return certificate_table::statements(bytes);
     }
     let text = std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}').trim_matches(BLANK)).ok();
@@ -135,7 +138,7 @@ fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
             let document = hex::decode(text).map_err(|_| unrecognised("an odd number of hexadecimal digits"))?;
             Ok(vec![Statement::from_der(document)?])
         }
-        _ if der::looks_like_der(bytes) => Ok(vec![Statement::from_der(bytes.to_vec())?]),
+        _ if looks_like_der(bytes) => Ok(vec![Statement::from_der(bytes.to_vec())?]),
         Some(_) => Err(unrecognised("text without a PEM block or a JSON object")),
         None => {
             Err(unrecognised(format!("{} bytes that begin neither like DER nor like a certificate table", bytes.len())))

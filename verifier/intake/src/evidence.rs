@@ -8,6 +8,8 @@
 use std::io;
 use std::path::Path;
 
+use teegate_encoding::hex;
+use teegate_protocol::certificate_table::{is_empty_table, looks_like_table};
 use teegate_verifier::Tee;
 
 pub use crate::owned::OwnedEvidence;
@@ -161,10 +163,8 @@ fn from_firmware_response(bytes: &[u8]) -> Option<&[u8]> {
 /// entry that ends it and padding, all zeros. Anything else behind a report stays with it, for the verifier to refuse.
 fn split_certificate_table(bytes: &[u8]) -> Result<(&[u8], Vec<Statement>), Defect> {
     match bytes.split_at_checked(SNP_REPORT_BYTES) {
-        Some((report, table)) if certificate_table::looks_like_table(table) => {
-            Ok((report, certificate_table::statements(table)?))
-        }
-        Some((report, table)) if certificate_table::is_empty_table(table) => Ok((report, Vec::new())),
+        Some((report, table)) if looks_like_table(table) => Ok((report, certificate_table::statements(table)?)),
+        Some((report, table)) if is_empty_table(table) => Ok((report, Vec::new())),
         _ => Ok((bytes, Vec::new())),
     }
 }
@@ -227,8 +227,7 @@ fn beginning(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
+    use teegate_encoding::base64;
 
     use crate::first_bytes::INTEL_QE_VENDOR_ID;
 
@@ -284,7 +283,7 @@ mod tests {
     fn base64_is_the_same_evidence() {
         let behind = [snp(1_184, 3), vec![0; 48]].concat();
         for bytes in [snp(1_184, 2), snp(793, 2), quote(4, 0x81), quote(5, 0x81), behind] {
-            let encoded = STANDARD.encode(&bytes);
+            let encoded = base64::encode(&bytes);
             let url = encoded.replace('+', "-").replace('/', "_");
             let wrapped: String =
                 encoded.as_bytes().chunks(64).flat_map(|line| [line, b"\r\n"].concat()).map(char::from).collect();
@@ -298,7 +297,7 @@ mod tests {
                 assert_eq!(recognise(text.as_bytes(), Some(evidence.tee)).unwrap().bytes, evidence.bytes);
             }
         }
-        let cut = STANDARD.encode(&quote(9, 0x81)[..200]);
+        let cut = base64::encode(&quote(9, 0x81)[..200]);
         assert_eq!(recognise(cut.as_bytes(), Some(Tee::Tdx)).unwrap().bytes.len(), 200);
         // Words are base64 too, and nobody's quote.
         for words in ["plainwords", "deadbeefdeadbeeg"] {
@@ -401,7 +400,7 @@ mod tests {
 
     #[test]
     fn what_is_no_evidence_says_what_was_found_and_expected() {
-        let text = STANDARD.encode([0x41; 200]);
+        let text = base64::encode([0x41; 200]);
         for (bytes, found) in [
             (text.as_bytes(), "base64 text of 200 bytes that begin with 4141414141414141"),
             (&b""[..], "an empty file"),

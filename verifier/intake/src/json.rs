@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use teegate_encoding::hex;
 
 use crate::error::Defect;
 use crate::words::{said, shown};

@@ -1,7 +1,8 @@
 //! What a statement says of itself: its name, and the window in which it counts. For people who look at a pile of files; nothing is
 //! verified, and nothing is decided by it.
 
-use crate::der::{EXPLICIT_0, GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, element};
+use teegate_encoding::der::{CivilTime, Der, INTEGER, SEQUENCE, context};
+
 use crate::json::Members;
 use crate::statement::Statement;
 
@@ -52,75 +53,55 @@ type Read = (Option<String>, Option<String>, Option<String>);
 
 /// RFC 5280, section 4.1.
 fn certificate(der: &[u8]) -> Option<Read> {
-    let mut rest = to_be_signed(der)?;
-    if tag(rest)? == EXPLICIT_0 {
-        rest = skip(rest)?;
+    let mut fields = to_be_signed(der)?;
+    if fields.peek()? == context(0) {
+        fields.any().ok()?;
     }
     // serialNumber, signature, issuer.
-    rest = skip(skip(skip(rest)?)?)?;
-    let (SEQUENCE, validity, rest) = element(rest).ok()? else { return None };
-    let (from, until) = (time(validity), time(skip(validity)?));
-    Some((common_name(rest), from, until))
+    for _ in 0..3 {
+        fields.any().ok()?;
+    }
+    let mut validity = fields.nested(SEQUENCE).ok()?;
+    let (from, until) = (time(&mut validity), time(&mut validity));
+    Some((common_name(fields), from, until))
 }
 
 /// RFC 5280, section 5.1.
 fn crl(der: &[u8]) -> Option<Read> {
-    let mut rest = to_be_signed(der)?;
-    if tag(rest)? == INTEGER {
-        rest = skip(rest)?;
+    let mut fields = to_be_signed(der)?;
+    if fields.peek()? == INTEGER {
+        fields.any().ok()?;
     }
-    let issuer = skip(rest)?;
-    let this_update = skip(issuer)?;
-    Some((common_name(issuer), time(this_update), skip(this_update).and_then(time)))
+    fields.any().ok()?;
+    let issuer = fields;
+    fields.any().ok()?;
+    Some((common_name(issuer), time(&mut fields), time(&mut fields)))
 }
 
-fn to_be_signed(der: &[u8]) -> Option<&[u8]> {
-    let (SEQUENCE, document, _) = element(der).ok()? else { return None };
-    let (SEQUENCE, to_be_signed, _) = element(document).ok()? else { return None };
-    Some(to_be_signed)
+fn to_be_signed(der: &[u8]) -> Option<Der<'_>> {
+    Der::new(der).nested(SEQUENCE).ok()?.nested(SEQUENCE).ok()
 }
 
-fn tag(bytes: &[u8]) -> Option<u8> {
-    element(bytes).ok().map(|(tag, ..)| tag)
-}
-
-fn skip(bytes: &[u8]) -> Option<&[u8]> {
-    element(bytes).ok().map(|(_, _, rest)| rest)
-}
-
-/// The first common name (2.5.4.3) in the Name that `bytes` begin with.
-fn common_name(bytes: &[u8]) -> Option<String> {
+/// The first common name (2.5.4.3) in the Name that comes next.
+fn common_name(mut fields: Der<'_>) -> Option<String> {
     const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
     const NAME_CHARACTERS: usize = 120;
-    let (SEQUENCE, mut sets, _) = element(bytes).ok()? else { return None };
+    let mut sets = fields.nested(SEQUENCE).ok()?;
     while !sets.is_empty() {
-        let (_, set, rest) = element(sets).ok()?;
-        sets = rest;
-        let (_, attribute, _) = element(set).ok()?;
-        let (_, oid, value) = element(attribute).ok()?;
-        if oid == COMMON_NAME {
-            let (_, text, _) = element(value).ok()?;
+        let mut set = Der::new(sets.any().ok()?.content);
+        let mut attribute = Der::new(set.any().ok()?.content);
+        if attribute.any().ok()?.content == COMMON_NAME {
+            let text = attribute.any().ok()?.content;
             return Some(std::str::from_utf8(text).ok()?.chars().take(NAME_CHARACTERS).collect());
         }
     }
     None
 }
 
-/// The UTCTime or GeneralizedTime that `bytes` begin with.
-fn time(bytes: &[u8]) -> Option<String> {
-    let (tag, content, _) = element(bytes).ok()?;
-    let text = std::str::from_utf8(content).ok()?;
-    let long = match tag {
-        // RFC 5280, section 4.1.2.5.1: two digits from 50 on are of the last century.
-        UTC_TIME if text >= "50" => format!("19{text}"),
-        UTC_TIME => format!("20{text}"),
-        GENERALIZED_TIME => text.to_owned(),
-        _ => return None,
-    };
-    let digits = long.strip_suffix('Z').filter(|d| d.len() == 14 && d.bytes().all(|byte| byte.is_ascii_digit()))?;
-    let part = |from: usize, to: usize| digits.get(from..to);
-    let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
-    Some(format!("{year}-{month}-{day}T{}:{}:{}Z", part(8, 10)?, part(10, 12)?, part(12, 14)?))
+/// The UTCTime or GeneralizedTime that comes next.
+fn time(fields: &mut Der<'_>) -> Option<String> {
+    let CivilTime { year, month, day, time: [hour, minute, second] } = fields.civil_time().ok()?;
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
 }
 
 /// Intel's TCB info version 3 and QE identity version 2.

@@ -8,11 +8,9 @@
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
 pub mod bundle;
-mod cbor;
 mod certificate_table;
 mod cmw_cbor;
 mod coco;
-mod der;
 mod encoded;
 pub mod endorsements;
 pub mod envelope;

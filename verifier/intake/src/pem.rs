@@ -5,15 +5,14 @@
 //! other labels (keys) are passed over too; an unfinished or undecodable block is an error, never silently less than was given, and
 //! so is one that holds a certificate or list under another label than RFC 7468 gives it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use teegate_encoding::hex;
+use teegate_encoding::pem::{self, PemError};
 
 use crate::error::Defect;
 use crate::words::shown;
 
 const BEGIN: &str = "-----BEGIN ";
 const ENCODED_BEGIN: &str = "-----BEGIN%20";
-const DASHES: &str = "-----";
 
 /// Whether the text holds at least one block, encoded or not.
 pub(crate) fn looks_like_pem(text: &str) -> bool {
@@ -51,27 +50,22 @@ pub(crate) fn blocks(text: &str) -> Result<Blocks, Defect> {
         text
     };
     let mut blocks = Blocks::default();
-    let mut rest = text;
-    let mut number = 0_usize;
-    while let Some((_, block)) = rest.split_once(BEGIN) {
-        number = number.saturating_add(1);
-        let (label, body) =
-            block.split_once(DASHES).ok_or_else(|| broken(format!("block {number} has no end of its first line")))?;
-        let end = format!("{DASHES}END {label}{DASHES}");
-        let (body, after) = body
-            .split_once(&end)
-            .ok_or_else(|| broken(format!("block {number}, `{}`, has no matching end line", shown(label))))?;
+    for (number, block) in (1_usize..).zip(pem::Blocks::new(text)) {
+        let block = block.map_err(|error| match error {
+            PemError::LastLine { label } => {
+                broken(format!("block {number}, `{}`, has no matching end line", shown(label)))
+            }
+            _ => broken(format!("block {number} has no end of its first line")),
+        })?;
+        let label = block.label;
         if matches!(label, "CERTIFICATE" | "X509 CRL") {
-            let digits: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-            let der =
-                STANDARD.decode(digits).map_err(|cause| broken(format!("block {number} is not base64: {cause}")))?;
+            let der = block.decode().map_err(|cause| broken(format!("block {number} is not base64: {cause}")))?;
             blocks.documents.push(der);
         } else if let Some((_, remedy)) = OTHER_LABELS.iter().find(|(other, _)| *other == label) {
             return Err(broken(format!("block {number} is a `{label}`, {remedy}")));
         } else if blocks.others.len() < MAX_OTHERS {
             blocks.others.push(shown(label));
         }
-        rest = after;
     }
     Ok(blocks)
 }

@@ -4,6 +4,8 @@
 //! refused: the bytes that a processor signed are put together from these fields, and a field that is lost is a signature that
 //! fails for a reason that nobody can see.
 
+use teegate_encoding::protobuf::{Fields, Value};
+
 use crate::error::Defect;
 
 /// A message: its fields in order.
@@ -13,38 +15,21 @@ pub(crate) struct Message<'a> {
     fields: Vec<(u64, Value<'a>)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
 /// No message here has more; each takes at least two bytes anyhow.
 const MAX_FIELDS: usize = 256;
 
 impl<'a> Message<'a> {
     /// Reads the message that fills `bytes`. `name` is what an error calls it.
-    pub(crate) fn parse(name: &'static str, mut bytes: &'a [u8]) -> Result<Self, Defect> {
-        let mut fields = Vec::new();
-        while !bytes.is_empty() {
+    pub(crate) fn parse(name: &'static str, bytes: &'a [u8]) -> Result<Self, Defect> {
+        let (mut read, mut fields) = (Fields::of(bytes), Vec::new());
+        while let Some((number, value)) = read.next().map_err(|error| broken(format!("`{name}`: {error}")))? {
             if fields.len() == MAX_FIELDS {
                 return Err(broken(format!("`{name}` has more than {MAX_FIELDS} fields")));
             }
-            let (key, rest) = varint(name, bytes)?;
-            let (value, rest) = match key & 7 {
-                0 => varint(name, rest).map(|(number, rest)| (Value::Number(number), rest))?,
-                2 => {
-                    let (length, rest) = varint(name, rest)?;
-                    let split = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
-                    let (content, rest) = split.ok_or_else(|| {
-                        broken(format!("a field of `{name}` announces {length} bytes, {} are left", rest.len()))
-                    })?;
-                    (Value::Bytes(content), rest)
-                }
-                other => return Err(broken(format!("`{name}` has a field of wire type {other}"))),
-            };
-            fields.push((key >> 3, value));
-            bytes = rest;
+            if let Value::Fixed(bytes) = value {
+                return Err(broken(format!("field {number} of `{name}` is {} bytes of fixed length", bytes.len())));
+            }
+            fields.push((number, value));
         }
         Ok(Self { name, fields })
     }
@@ -67,7 +52,7 @@ impl<'a> Message<'a> {
         match self.single(number)? {
             None => Ok(0),
             Some(Value::Number(value)) => Ok(value),
-            Some(Value::Bytes(_)) => Err(broken(format!("field {number} of `{}` is not a number", self.name))),
+            Some(_) => Err(broken(format!("field {number} of `{}` is not a number", self.name))),
         }
     }
 
@@ -83,8 +68,8 @@ impl<'a> Message<'a> {
     pub(crate) fn bytes(&self, number: u64) -> Result<&'a [u8], Defect> {
         match self.single(number)? {
             None => Ok(&[]),
-            Some(Value::Bytes(content)) => Ok(content),
-            Some(Value::Number(_)) => Err(broken(format!("field {number} of `{}` is not bytes", self.name))),
+            Some(Value::Bytes { bytes, .. }) => Ok(bytes),
+            Some(_) => Err(broken(format!("field {number} of `{}` is not bytes", self.name))),
         }
     }
 
@@ -107,7 +92,7 @@ impl<'a> Message<'a> {
     /// The contents of a field that may stand any number of times.
     pub(crate) fn repeated(&self, number: u64) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter_map(move |(known, value)| match value {
-            Value::Bytes(content) if *known == number => Some(*content),
+            Value::Bytes { bytes, .. } if *known == number => Some(*bytes),
             _ => None,
         })
     }
@@ -119,22 +104,6 @@ impl<'a> Message<'a> {
             _ => Err(broken(format!("field {number} of `{}` stands twice", self.name))),
         }
     }
-}
-
-fn varint<'a>(name: &str, bytes: &'a [u8]) -> Result<(u64, &'a [u8]), Defect> {
-    let mut value = 0_u64;
-    for (position, byte) in bytes.iter().enumerate().take(10) {
-        let part = u64::from(byte & 0x7F);
-        let shifted = part.checked_shl(7 * u32::try_from(position).unwrap_or(u32::MAX)).unwrap_or(0);
-        if position == 9 && part > 1 {
-            break;
-        }
-        value |= shifted;
-        if byte & 0x80 == 0 {
-            return Ok((value, bytes.get(position + 1..).unwrap_or_default()));
-        }
-    }
-    Err(broken(format!("`{name}` ends inside a number, or holds one of more than 64 bits")))
 }
 
 pub(crate) fn broken(defect: impl Into<String>) -> Defect {
@@ -176,18 +145,20 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_numbers_are_held_against_the_bytes_that_are_there() {
+    fn what_is_no_message_of_known_fields_is_named() {
         for (bytes, expected) in [
-            (&[0x0A, 0x80, 0x80, 0x80, 0x80, 4, 1][..], "announces 1073741824 bytes, 1 are left"),
-            (&[0x0A], "ends inside a number"),
-            (&[0x08, 0xFF], "ends inside a number"),
-            (&[0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2], "of more than 64 bits"),
-            (&[0x0B], "a field of wire type 3"),
-            (&[0x0D, 1, 2, 3, 4], "a field of wire type 5"),
+            (
+                &[0x0A, 0x80, 0x80, 0x80, 0x80, 4, 1][..],
+                "`Test`: a field announces 1073741824 bytes, 1 are left (byte 6)",
+            ),
+            (&[0x08, 0xFF], "`Test`: it ends inside a number"),
+            (&[0x0B], "`Test`: it has a field of wire type 3"),
+            (&[0x0D, 1, 2, 3, 4], "field 1 of `Test` is 4 bytes of fixed length"),
         ] {
             let message = message(bytes).unwrap_err();
             assert!(message.contains(expected), "{message}");
         }
+        assert!(message(&[0x08, 1].repeat(256)).is_ok());
         assert!(message(&[0x08, 1].repeat(257)).unwrap_err().contains("more than 256 fields"));
     }
 }

@@ -1,8 +1,8 @@
 //! One statement by a vendor, unparsed: what every container of endorsements comes down to.
 
+use teegate_encoding::document;
 use teegate_verifier::Endorsements;
 
-use crate::der;
 use crate::error::Defect;
 
 /// One statement by a vendor, unparsed, on its shelf. Their order is that of a bundle: by kind, then by bytes.
@@ -41,9 +41,14 @@ impl Statement {
 
     /// A certificate or a revocation list, whichever the DER turns out to be.
     pub(crate) fn from_der(document: Vec<u8>) -> Result<Self, Defect> {
-        Ok(match der::kind(&document)? {
-            der::Kind::Certificate => Self::Certificate(document),
-            der::Kind::Crl => Self::Crl(document),
-        })
+        match document::kind(&document) {
+            Ok(document::Kind::Certificate) => Ok(Self::Certificate(document)),
+            Ok(document::Kind::Crl) => Ok(Self::Crl(document)),
+            Err(error) => Err(Defect::Broken {
+                kind: "DER certificate or revocation list",
+                defect: error.to_string(),
+                remedy: "fetch it again (`teegate fetch EVIDENCE --into DIR`), and convert it with no other tool than a copy",
+            }),
+        }
     }
 }

@@ -3,10 +3,8 @@
 //! The manifest and the nonce of an envelope are not looked at here. What ties them to the evidence is the report data, and
 //! that is for whoever asked for the evidence to compare: [`crate::envelope`] does, for client and gateway.
 
-use base64::Engine as _;
-use base64::alphabet::URL_SAFE;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
+use teegate_encoding::base64;
 use teegate_protocol::evidence::{Envelope, EvidenceKind};
 use teegate_verifier::Tee;
 
@@ -72,15 +70,11 @@ fn from_record(text: &str) -> Result<Unwrapped, Defect> {
     if indicator.is_some_and(|indicator| indicator.as_u64() != Some(EVIDENCE_INDICATOR)) {
         return Err(broken(format!("the indicator is not {EVIDENCE_INDICATOR}, evidence")));
     }
-    let bytes = BASE64URL.decode(value).map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
+    // With or without padding: attesters send both.
+    let bytes = base64::decode_url_with_any_padding(value)
+        .map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
     Ok(Unwrapped { tee: tee_of(kind)?, bytes, endorsements: Vec::new(), event_log: None, form: "CMW record" })
 }
-
-/// With or without padding: attesters send both.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Bit 2 of the conceptual message indicator.
 pub(crate) const EVIDENCE_INDICATOR: u64 = 1 << 2;

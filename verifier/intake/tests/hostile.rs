@@ -11,8 +11,8 @@ const ENCODED_PEM: &str = "X: -----BEGIN%20X509%20CRL-----%0AMAkwBzAAMAAYATI%3D%
 /// One well-formed document of every kind that is recognised.
 fn documents() -> Vec<Vec<u8>> {
     let signature = "0a".repeat(64);
-    let crl = hex::decode("3009300730003000180132").unwrap();
-    let crl_guid = hex::decode("92f81bc358114d3d97ffd19f88dc67ea").unwrap();
+    let crl = teegate_encoding::hex::decode("3009300730003000180132").unwrap();
+    let crl_guid = teegate_encoding::hex::decode("92f81bc358114d3d97ffd19f88dc67ea").unwrap();
     let table = [&crl_guid[..], &[48, 0, 0, 0, 11, 0, 0, 0], &[0; 24], &crl].concat();
     let report = [&[3, 0, 0, 0][..], &[0; 1_180]].concat();
     let quote = [&[4, 0, 2, 0, 0x81, 0, 0, 0][..], &[7; 40]].concat();
@@ -29,7 +29,7 @@ fn documents() -> Vec<Vec<u8>> {
         format!("{{\"vcekCert\":{pem},\"certificateChain\":{pem}}}").into_bytes(),
         table.clone(),
         [report, table].concat(),
-        hex::encode(&quote).into_bytes(),
+        teegate_encoding::hex::encode(&quote).into_bytes(),
         quote,
         b"[\"application/vnd.teegate.snp-report\",\"AwAAAA\",4]".to_vec(),
         b"\x83\x78\x22application/vnd.teegate.snp-report\x44\x03\0\0\0\x04".to_vec(),
@@ -41,7 +41,11 @@ fn documents() -> Vec<Vec<u8>> {
 fn recognise(bytes: &[u8]) {
     let mut pool = Endorsements::new();
     if endorsements::recognise("hostile", bytes, &mut pool).is_err() {
-        assert!(pool.is_empty(), "a failed recognition left something behind: {}", hex::encode(bytes));
+        assert!(
+            pool.is_empty(),
+            "a failed recognition left something behind: {}",
+            teegate_encoding::hex::encode(bytes)
+        );
     }
     let _any_outcome = evidence::recognise(bytes, None);
 }
@@ -52,7 +56,7 @@ fn the_documents_are_recognised_as_they_stand() {
         let mut pool = Endorsements::new();
         let endorsement = endorsements::recognise("document", &document, &mut pool).is_ok();
         let evidence = evidence::recognise(&document, None).is_ok();
-        assert!(endorsement || evidence, "{}", hex::encode(&document));
+        assert!(endorsement || evidence, "{}", teegate_encoding::hex::encode(&document));
     }
 }
 

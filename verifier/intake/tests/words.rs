@@ -40,8 +40,11 @@ fn inputs() -> Vec<(&'static str, Vec<u8>)> {
         edit(&mut content);
         let text = content.to_string();
         let digest = <sha2::Sha256 as sha2::Digest>::digest(&text);
-        format!("{{\"schema\":\"teegate/bundle/1\",\"digest\":\"sha256:{}\",\"content\":{text}}}", hex::encode(digest))
-            .into_bytes()
+        format!(
+            "{{\"schema\":\"teegate/bundle/1\",\"digest\":\"sha256:{}\",\"content\":{text}}}",
+            teegate_encoding::hex::encode(digest)
+        )
+        .into_bytes()
     };
     let with = |pointer: &'static str| {
         let z = z.clone();
@@ -176,7 +179,7 @@ fn json_of_others_is_named_for_what_it_looks_like() {
         ),
         (json!({"instances": [{"envelope": {}}]}), "a gateway's listing", None),
         (
-            json!({"intel_quote": hex::encode(STANDARD.decode(&quote).unwrap()), "info": {}}),
+            json!({"intel_quote": teegate_encoding::hex::encode(STANDARD.decode(&quote).unwrap()), "info": {}}),
             "a JSON object with `info`, `intel_quote`",
             Some("intel_quote"),
         ),

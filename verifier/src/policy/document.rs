@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::rule::ReportDataRule;
 
-use super::pinned::{BOUND_WITHOUT_CODE, only_with_code};
+use super::pinned::only_with_code;
 use super::place;
+use super::refusal::Refusal;
 use super::sev_snp::SnpProfile;
 use super::tdx::TdxProfile;
 use crate::bytes::ReportData;
-use crate::check::Tee;
+use crate::check::{Check, Tee};
 use crate::report::BoundTo;
 use crate::roots::TrustAnchors;
 
@@ -34,18 +35,26 @@ struct Profiles {
 
 /// A policy was refused by the loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyError(pub(super) String);
+pub struct PolicyError {
+    words: String,
+    check: Option<Check>,
+}
 
 impl PolicyError {
+    /// Refused by no rule that has an id.
+    pub(super) fn new(words: String) -> Self {
+        Self { words, check: None }
+    }
+
     /// The id of the loader's rule that refused it, where it is one.
     pub fn check(&self) -> Option<&'static str> {
-        self.0.starts_with(BOUND_WITHOUT_CODE).then_some(BOUND_WITHOUT_CODE)
+        self.check.map(Check::id)
     }
 }
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.trim_end())
+        f.write_str(self.words.trim_end())
     }
 }
 
@@ -59,15 +68,15 @@ impl Policy {
 
     /// Loads a policy from TOML, save for the profile of one TEE: its evidence is refused, as if nobody had written one.
     pub(super) fn parse_without(text: &str, left_out: Option<Tee>) -> Result<Self, PolicyError> {
-        let failed = |error: toml::de::Error| PolicyError(place::readable(&error));
+        let failed = |error: toml::de::Error| PolicyError::new(place::readable(&error));
         let document: Document = match left_out {
             None => toml::from_str(text).map_err(failed)?,
             Some(Tee::SevSnp) => toml::from_str::<Document<LeftOut, _>>(text).map_err(failed)?.into(),
             Some(Tee::Tdx) => toml::from_str::<Document<_, LeftOut>>(text).map_err(failed)?.into(),
         };
         let table: toml::Table = toml::from_str(text).map_err(failed)?;
-        let across = |words: String| PolicyError(place::placed(text, &words));
-        tables_are_tables(&table).map_err(across)?;
+        let across = |Refusal { words, check }| PolicyError { words: place::placed(text, &words), check };
+        tables_are_tables(&table).map_err(|words| across(words.into()))?;
         document.load().map_err(across)
     }
 
@@ -166,9 +175,9 @@ struct Anchors {
 }
 
 impl Document {
-    fn load(self) -> Result<Policy, String> {
+    fn load(self) -> Result<Policy, Refusal> {
         if self.schema != 1 {
-            return Err(format!("schema = {}: this release reads policies of schema 1", self.schema));
+            return Err(format!("schema = {}: this release reads policies of schema 1", self.schema).into());
         }
         let anchors = match &self.trust_anchors {
             None => TrustAnchors::vendors(),
@@ -179,14 +188,14 @@ impl Document {
             only_with_code(&place, &profile.bound(), &profile.code())?;
             only_with_code(&place, &profile.id_block(), &profile.id_block_key())?;
             if let Some(contradiction) = profile.unnamed_agent().or_else(|| profile.contradiction()) {
-                return Err(format!("[{place}] {contradiction}"));
+                return Err(format!("[{place}] {contradiction}").into());
             }
         }
         for (name, profile) in &self.tdx {
             let place = format!("tdx.{name}");
             only_with_code(&place, &profile.boot(), &[profile.firmware()])?;
             if let Some(contradiction) = profile.contradiction() {
-                return Err(format!("[{place}] {contradiction}"));
+                return Err(format!("[{place}] {contradiction}").into());
             }
             only_with_code(&place, &profile.bound(), &profile.code())?;
         }
@@ -197,7 +206,7 @@ impl Document {
             tdx: only_profile("tdx", self.tdx)?,
         };
         if profiles.sev_snp.is_none() && profiles.tdx.is_none() {
-            return Err("no profile: expected a table such as [sev-snp.NAME] or [tdx.NAME]".to_owned());
+            return Err("no profile: expected a table such as [sev-snp.NAME] or [tdx.NAME]".into());
         }
         Ok(Policy { profiles: Arc::new(profiles), report_data: None })
     }

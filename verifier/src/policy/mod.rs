@@ -12,6 +12,7 @@ mod lint;
 mod names;
 mod pinned;
 mod place;
+mod refusal;
 mod rule;
 mod seen;
 mod sev_snp;

@@ -4,14 +4,13 @@
 //! Pinned is a property of the set that a rule accepts, and not of how the rule is written: a set that also holds a value
 //! that names nobody pins nobody.
 
+use super::refusal::Refusal;
 use super::rule::{Switch, Waivable};
 use super::sev_snp::{SnpProfile, Vmpl};
 use super::tdx::{ServiceTd, TdxProfile};
 use crate::bytes::HexBytes;
+use crate::check::Check;
 use crate::reference::Expect;
-
-/// The id of the loader's rule.
-pub(super) const BOUND_WITHOUT_CODE: &str = "policy.bound-without-code";
 
 /// What a field says whose bytes are all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,14 +213,18 @@ impl TdxProfile {
 }
 
 /// A value that the host chooses or the guest extends says nothing unless the code that enforces it is pinned too.
-pub(super) fn only_with_code(place: &str, bound: &[Asked], code: &[Pin]) -> Result<(), String> {
+pub(super) fn only_with_code(place: &str, bound: &[Asked], code: &[Pin]) -> Result<(), Refusal> {
     let expected = bound.iter().find(|(_, asked)| *asked);
     let unpinned = code.iter().find(|pin| !pin.holds);
     match (expected, unpinned) {
-        (Some((bound, _)), Some(Pin { field, instead, .. })) => Err(format!(
-            "{BOUND_WITHOUT_CODE}: [{place}] expects `{bound}` while `{field}` does not pin who enforces it: {instead}, or write \
-             `{bound} = \"unchecked\"`"
-        )),
+        (Some((bound, _)), Some(Pin { field, instead, .. })) => {
+            let check = Check::POLICY_BOUND_WITHOUT_CODE;
+            let words = format!(
+                "{check}: [{place}] expects `{bound}` while `{field}` does not pin who enforces it: {instead}, or write \
+                 `{bound} = \"unchecked\"`"
+            );
+            Err(Refusal { words, check: Some(check) })
+        }
         _ => Ok(()),
     }
 }

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::der::{
-    self, BIT_STRING, Der, DerError, IA5_STRING, INTEGER, NULL, OCTET_STRING, OID, PRINTABLE_STRING, SEQUENCE, SET,
-    UTF8_STRING, context,
+    self, BIT_STRING, Der, DerError, IA5_STRING, INTEGER, NULL, OCTET_STRING, OID, PRINTABLE_STRING, ReadTime as _,
+    SEQUENCE, SET, UTF8_STRING, context,
 };
 use crate::bytes::to_hex;
 use crate::signature::{Digest, Scheme, Share, Signatures, Statement, sha256};

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::certificate::{PublicKey, SignatureAlgorithm, parse_algorithm, parse_extension};
-use super::der::{self, Der, DerError, INTEGER, SEQUENCE, context};
+use super::der::{self, Der, DerError, INTEGER, ReadTime as _, SEQUENCE, context};
 use crate::signature::{Digest, Share, Signatures, Statement};
 use crate::statement::Readable;
 use crate::time::UnixTime;

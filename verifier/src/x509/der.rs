@@ -1,217 +1,25 @@
-//! DER (ITU-T X.690), read in place: definite minimal lengths, bounded depth by construction, exact ends.
+//! DER for certificates and lists: the reader of the house, with instants for its dates.
 
-use crate::reader::Reader;
+pub(crate) use teegate_encoding::der::*;
+
 use crate::time::UnixTime;
 
-/// What in the encoding is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DerError(pub(crate) &'static str);
-
-pub(crate) type Result<T> = std::result::Result<T, DerError>;
-
-pub(crate) const BOOLEAN: u8 = 0x01;
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const NULL: u8 = 0x05;
-pub(crate) const OID: u8 = 0x06;
-pub(crate) const ENUMERATED: u8 = 0x0A;
-pub(crate) const UTF8_STRING: u8 = 0x0C;
-pub(crate) const PRINTABLE_STRING: u8 = 0x13;
-pub(crate) const IA5_STRING: u8 = 0x16;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-pub(crate) const SEQUENCE: u8 = 0x30;
-pub(crate) const SET: u8 = 0x31;
-
-/// Context-specific, constructed: `[n]` explicit.
-pub(crate) const fn context(number: u8) -> u8 {
-    0xA0 | number
+/// Dates as instants.
+pub(crate) trait ReadTime {
+    /// A `Time` (RFC 5280, section 4.1.2.5), of a day that there is.
+    fn time(&mut self) -> Result<UnixTime>;
 }
 
-/// One element: its tag, its content, and all of its bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct Element<'a> {
-    pub(crate) tag: u8,
-    pub(crate) content: &'a [u8],
-    pub(crate) whole: &'a [u8],
-}
-
-/// Reads elements one after the other.
-#[derive(Clone, Copy)]
-pub(crate) struct Der<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Der<'a> {
-    pub(crate) fn new(input: &'a [u8]) -> Self {
-        Self { rest: input }
+impl ReadTime for Der<'_> {
+    fn time(&mut self) -> Result<UnixTime> {
+        let CivilTime { year, month, day, time } = self.civil_time()?;
+        UnixTime::from_civil(year, month, day, time).ok_or(DerError("a time that is not in the form of RFC 5280"))
     }
-
-    /// The tag of the next element, if there is one.
-    pub(crate) fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    /// The next element, whatever its tag.
-    pub(crate) fn any(&mut self) -> Result<Element<'a>> {
-        let input = self.rest;
-        let mut reader = Reader::new(input);
-        let truncated = |_| DerError("an element runs past the end");
-        let tag = reader.u8().map_err(truncated)?;
-        if tag & 0x1F == 0x1F {
-            return Err(DerError("a tag number above 30"));
-        }
-        let first = reader.u8().map_err(truncated)?;
-        let length = match first {
-            0..=0x7F => usize::from(first),
-            0x81..=0x84 => {
-                let bytes = reader.bytes(usize::from(first & 0x7F)).map_err(truncated)?;
-                let length = bytes.iter().fold(0_u64, |length, byte| length << 8 | u64::from(*byte));
-                // Minimal: the long form only where the short one cannot, and without leading zeros.
-                if length < 0x80 || bytes.first() == Some(&0) {
-                    return Err(DerError("a length that is not minimal"));
-                }
-                usize::try_from(length).map_err(|_| DerError("a length beyond this machine"))?
-            }
-            _ => return Err(DerError("an indefinite or oversized length")),
-        };
-        let content = reader.bytes(length).map_err(truncated)?;
-        let rest = reader.rest();
-        let whole = input.split_at_checked(input.len() - rest.len()).map_or(input, |(whole, _)| whole);
-        self.rest = rest;
-        Ok(Element { tag, content, whole })
-    }
-
-    /// The next element, which must bear `tag`.
-    pub(crate) fn element(&mut self, tag: u8) -> Result<Element<'a>> {
-        match self.any()? {
-            element if element.tag == tag => Ok(element),
-            _ => Err(DerError("an element of another type than expected")),
-        }
-    }
-
-    /// The content of the next element, which must bear `tag`.
-    pub(crate) fn content(&mut self, tag: u8) -> Result<&'a [u8]> {
-        self.element(tag).map(|element| element.content)
-    }
-
-    /// A reader of the content of the next element, which must bear `tag`.
-    pub(crate) fn nested(&mut self, tag: u8) -> Result<Der<'a>> {
-        self.content(tag).map(Der::new)
-    }
-
-    /// Insists that everything was read.
-    pub(crate) fn end(&self) -> Result<()> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DerError("bytes after the last element")) }
-    }
-
-    /// The content of an INTEGER, minimal; may be negative.
-    pub(crate) fn integer(&mut self) -> Result<&'a [u8]> {
-        integer(self.content(INTEGER)?)
-    }
-
-    /// An INTEGER or ENUMERATED of at most 32 bits, not negative.
-    pub(crate) fn unsigned(&mut self, tag: u8) -> Result<u32> {
-        let content = integer(self.content(tag)?)?;
-        let magnitude = match content {
-            [0, rest @ ..] => rest,
-            [first, ..] if first & 0x80 != 0 => return Err(DerError("a negative number")),
-            other => other,
-        };
-        if magnitude.len() > 4 {
-            return Err(DerError("a number beyond 32 bits"));
-        }
-        Ok(magnitude.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
-    }
-
-    /// A BOOLEAN, 0x00 or 0xFF.
-    pub(crate) fn boolean(&mut self) -> Result<bool> {
-        match self.content(BOOLEAN)? {
-            [0x00] => Ok(false),
-            [0xFF] => Ok(true),
-            _ => Err(DerError("a boolean that is neither 0x00 nor 0xFF")),
-        }
-    }
-
-    /// A BIT STRING of whole bytes.
-    pub(crate) fn bit_string(&mut self) -> Result<&'a [u8]> {
-        match self.content(BIT_STRING)? {
-            [0, bytes @ ..] => Ok(bytes),
-            _ => Err(DerError("a bit string that does not end on a byte")),
-        }
-    }
-
-    /// A `Time`: UTCTime (years 1950 to 2049) or GeneralizedTime, in seconds, UTC (RFC 5280, section 4.1.2.5).
-    pub(crate) fn time(&mut self) -> Result<UnixTime> {
-        let element = self.any()?;
-        time(element).ok_or(DerError("a time that is not in the form of RFC 5280"))
-    }
-}
-
-fn integer(content: &[u8]) -> Result<&[u8]> {
-    match content {
-        [] => Err(DerError("an empty number")),
-        [0x00, next, ..] if next & 0x80 == 0 => Err(DerError("a number that is not minimal")),
-        [0xFF, next, ..] if next & 0x80 != 0 => Err(DerError("a number that is not minimal")),
-        content => Ok(content),
-    }
-}
-
-fn time(element: Element<'_>) -> Option<UnixTime> {
-    let digits = element.content.strip_suffix(b"Z")?;
-    let pair = |index: usize| -> Option<u64> {
-        let [tens, ones] = <[u8; 2]>::try_from(digits.get(index..index.checked_add(2)?)?).ok()?;
-        (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| u64::from(tens - b'0') * 10 + u64::from(ones - b'0'))
-    };
-    let (year, at) = match (element.tag, digits.len()) {
-        (UTC_TIME, 12) => match pair(0)? {
-            short @ 0..=49 => (2000 + short, 2),
-            short => (1900 + short, 2),
-        },
-        (GENERALIZED_TIME, 14) => (pair(0)? * 100 + pair(2)?, 4),
-        _ => return None,
-    };
-    UnixTime::from_civil(year, pair(at)?, pair(at + 2)?, [pair(at + 4)?, pair(at + 6)?, pair(at + 8)?])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_are_minimal_and_end_where_they_say() {
-        assert_eq!(Der::new(&[0x04, 0x02, 1, 2]).content(OCTET_STRING), Ok(&[1_u8, 2][..]));
-        for (bytes, wrong) in [
-            (&[0x04, 0x81, 0x02, 1, 2][..], "a length that is not minimal"),
-            (&[0x04, 0x82, 0x00, 0x80], "a length that is not minimal"),
-            (&[0x04, 0x80, 0, 0], "an indefinite or oversized length"),
-            (&[0x04, 0x85, 1, 0, 0, 0, 0], "an indefinite or oversized length"),
-            (&[0x04, 0x84, 0x40, 0, 0, 0], "an element runs past the end"),
-            (&[0x1F, 0x81, 0x01, 0], "a tag number above 30"),
-            (&[], "an element runs past the end"),
-            (&[0x04], "an element runs past the end"),
-        ] {
-            assert_eq!(Der::new(bytes).content(OCTET_STRING), Err(DerError(wrong)), "{bytes:02x?}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_minimal_and_bounded() {
-        assert_eq!(Der::new(&[2, 2, 0, 0xD1]).unsigned(INTEGER), Ok(0xD1));
-        for (bytes, wrong) in [
-            (&[2, 2, 0, 0x51][..], "a number that is not minimal"),
-            (&[2, 1, 0xD1], "a negative number"),
-            (&[2, 0], "an empty number"),
-            (&[2, 6, 0, 0xFF, 0, 0, 0, 0], "a number beyond 32 bits"),
-        ] {
-            assert_eq!(Der::new(bytes).unsigned(INTEGER), Err(DerError(wrong)));
-        }
-    }
 
     #[test]
     fn times_are_read_as_rfc_5280_says() {

@@ -4,6 +4,7 @@ pub(crate) mod certificate;
 pub(crate) mod chains;
 pub(crate) mod crl;
 pub(crate) mod der;
-pub(crate) mod pem;
 pub(crate) mod pool;
 pub(crate) mod revocation;
+
+pub(crate) use teegate_encoding::pem;

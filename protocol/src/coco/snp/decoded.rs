@@ -242,8 +242,8 @@ mod tests {
         for (version, family) in [(2, 0x19), (3, 0x19), (4, 0x19), (5, 0x19), (3, 0x1A), (5, 0x1A), (2, 0x1A)] {
             let (report, json) = sample(version, family);
             assert_eq!(
-                hex::encode(rebuild(&json).unwrap().0),
-                hex::encode(&report),
+                teegate_encoding::hex::encode(rebuild(&json).unwrap().0),
+                teegate_encoding::hex::encode(&report),
                 "version {version} family {family:#x}"
             );
         }

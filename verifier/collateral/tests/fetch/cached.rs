@@ -159,7 +159,7 @@ async fn a_poisoned_file_with_the_right_digest_is_still_looked_at() {
     let head: Vec<String> = head(&path).lines().skip(1).take(4).map(str::to_owned).collect();
     let write = |lines: &[&str], body: &[u8]| {
         let rest = [lines.join("\n").as_bytes(), b"\n", body].concat();
-        let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&rest));
+        let digest = teegate_encoding::hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&rest));
         std::fs::write(&path, [format!("teegate-collateral/1 {digest}\n").as_bytes(), &rest].concat()).unwrap();
     };
     let [url, fetched_at, from, until] = &head.iter().map(String::as_str).collect::<Vec<_>>()[..] else { panic!() };

@@ -77,7 +77,7 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
     } else {
         Policy::parse_with(text, values)?.policy().clone()
     };
-    let failed = |error: toml::de::Error| PolicyError(readable(&error));
+    let failed = |error: toml::de::Error| PolicyError::new(readable(&error));
     let document = DeTable::parse(text).map_err(failed)?;
     let strict: toml::Table = toml::from_str(shipped.strict).map_err(failed)?;
     let mut lint = Lint {

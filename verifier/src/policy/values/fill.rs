@@ -40,7 +40,7 @@ impl Policy {
     /// Where there are values for the other TEE alone, a profile that needs some is left out, so that its evidence is refused.
     /// A value for a field that the policy does not leave open is an error, unless both say the same.
     pub fn parse_with(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError> {
-        let document = DeTable::parse(text).map_err(|error| PolicyError(readable(&error)))?;
+        let document = DeTable::parse(text).map_err(|error| PolicyError::new(readable(&error)))?;
         let document = document.get_ref();
         let mut holes = Vec::new();
         let mut left_out = None;
@@ -80,9 +80,9 @@ impl Policy {
 
 /// The document without the profiles of one TEE.
 fn without(text: &str, tee: Tee) -> Result<String, PolicyError> {
-    let mut document: toml::Table = toml::from_str(text).map_err(|error| PolicyError(readable(&error)))?;
+    let mut document: toml::Table = toml::from_str(text).map_err(|error| PolicyError::new(readable(&error)))?;
     document.remove(tee.name());
-    toml::to_string(&document).map_err(|error| PolicyError(error.to_string()))
+    toml::to_string(&document).map_err(|error| PolicyError::new(error.to_string()))
 }
 
 impl ReferenceValues {
@@ -153,7 +153,7 @@ fn unused(text: &str, document: &DeTable<'_>, policy: &Policy, given: &Given) ->
     }
     let (line, column) = position(text, key_offset(document, &[tee.name(), name, field]).unwrap_or(0));
     let says = demand.map_or_else(String::new, |demand| demand.in_words());
-    Unused::Contradicts(PolicyError(format!(
+    Unused::Contradicts(PolicyError::new(format!(
         "[{tee}.{name}] `{field}` {says}, and `{origin}` gives a reference value for it, which would go unused: write \
          `{field} = \"{NEEDED}\"`, or take the value out (line {line}, column {column})"
     )))

@@ -1,15 +1,61 @@
 //! CBOR (RFC 8949) as far as evidence is wrapped in it: integers, strings, arrays, maps and tags, all of definite length. Items are
 //! read one head at a time from bounded bytes; no length is believed before the bytes for it are there.
 
-use crate::error::Defect;
+use std::fmt;
+
+/// Why the bytes are not such CBOR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CborError {
+    /// Nothing is left where an item is expected.
+    Ended,
+    /// An item is longer than what is left.
+    Cut {
+        /// The length that it announces.
+        announced: u64,
+        /// What is left.
+        left: usize,
+    },
+    /// A text string that is not UTF-8.
+    NotText,
+    /// A simple value or a number with a fraction.
+    Simple,
+    /// A length that is indefinite or reserved.
+    Indefinite,
+    /// Bytes behind the last item.
+    Trailing {
+        /// How many.
+        length: usize,
+    },
+}
+
+impl fmt::Display for CborError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("ends where an item is expected"),
+            Self::Cut { announced, left } => {
+                write!(f, "an item announces {announced} bytes, {left} are left; the file may have been cut")
+            }
+            Self::NotText => f.write_str("a text string is not UTF-8"),
+            Self::Simple => f.write_str("a simple value or a number with a fraction stands where none is expected"),
+            Self::Indefinite => f.write_str("an item of indefinite or reserved length"),
+            Self::Trailing { length } => write!(f, "{length} bytes follow its end"),
+        }
+    }
+}
+
+impl std::error::Error for CborError {}
 
 /// What one head announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Item<'a> {
+pub enum Item<'a> {
+    /// A number.
     Unsigned(u64),
     /// `-1 - n`, given as n.
     Negative(u64),
+    /// A byte string.
     Bytes(&'a [u8]),
+    /// A text string.
     Text(&'a str),
     /// So many items follow.
     Array(u64),
@@ -21,77 +67,73 @@ pub(crate) enum Item<'a> {
 
 /// Reads items in order.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// A reader of these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(crate) fn next(&mut self) -> Result<Item<'a>, Defect> {
-        let (&first, rest) = self.rest.split_first().ok_or_else(|| broken("ends where an item is expected"))?;
+    /// The next item.
+    ///
+    /// # Errors
+    /// [`CborError`], after which what follows is not to be relied on.
+    #[expect(clippy::should_implement_trait, reason = "an end that is not expected is an error here")]
+    pub fn next(&mut self) -> Result<Item<'a>, CborError> {
+        let (&first, rest) = self.rest.split_first().ok_or(CborError::Ended)?;
         self.rest = rest;
         let argument = self.argument(first & 0x1F)?;
         Ok(match first >> 5 {
             0 => Item::Unsigned(argument),
             1 => Item::Negative(argument),
             2 => Item::Bytes(self.take(argument)?),
-            3 => {
-                Item::Text(std::str::from_utf8(self.take(argument)?).map_err(|_| broken("a text string is not UTF-8"))?)
-            }
+            3 => Item::Text(std::str::from_utf8(self.take(argument)?).map_err(|_| CborError::NotText)?),
             4 => Item::Array(argument),
             5 => Item::Map(argument),
             6 => Item::Tag(argument),
-            _ => return Err(broken("a simple value or a number with a fraction stands where none is expected")),
+            _ => return Err(CborError::Simple),
         })
     }
 
-    pub(crate) fn end(&self) -> Result<(), Defect> {
+    /// Insists that everything was read.
+    ///
+    /// # Errors
+    /// [`CborError::Trailing`].
+    pub fn end(&self) -> Result<(), CborError> {
         match self.rest.len() {
             0 => Ok(()),
-            length => Err(broken(format!("{length} bytes follow its end"))),
+            length => Err(CborError::Trailing { length }),
         }
     }
 
-    fn argument(&mut self, short: u8) -> Result<u64, Defect> {
+    fn argument(&mut self, short: u8) -> Result<u64, CborError> {
         let width = match short {
             0..=23 => return Ok(u64::from(short)),
             24 => 1,
             25 => 2,
             26 => 4,
             27 => 8,
-            _ => return Err(broken("an item of indefinite or reserved length")),
+            _ => return Err(CborError::Indefinite),
         };
         let digits = self.take(width)?;
         Ok(digits.iter().fold(0, |sum, digit| sum << 8 | u64::from(*digit)))
     }
 
-    fn take(&mut self, length: u64) -> Result<&'a [u8], Defect> {
+    fn take(&mut self, length: u64) -> Result<&'a [u8], CborError> {
         let split = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
-        let (taken, rest) = split.ok_or_else(|| {
-            broken(format!(
-                "an item announces {length} bytes, {} are left; the file may have been cut",
-                self.rest.len()
-            ))
-        })?;
+        let (taken, rest) = split.ok_or(CborError::Cut { announced: length, left: self.rest.len() })?;
         self.rest = rest;
         Ok(taken)
-    }
-}
-
-fn broken(defect: impl Into<String>) -> Defect {
-    Defect::Broken {
-        kind: "CMW in CBOR",
-        defect: defect.into(),
-        remedy: "save the answer of the attester as it was sent",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hex;
 
     #[test]
     fn every_kind_of_head_is_read_with_every_width() {

@@ -13,9 +13,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use teegate_attester::{AttesterError, RawEvidence};
 use tokio::sync::oneshot;
-
-use super::{AttesterError, RawEvidence};
 
 /// The longest wait for evidence that answers a challenge, the taking of it included.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,7 +50,7 @@ struct Standing {
 
 impl Caller {
     /// It has had evidence.
-    pub(super) fn answered(&self, now: Instant) {
+    pub(crate) fn answered(&self, now: Instant) {
         self.standing(|standing| standing.known_since = standing.known_since.or(Some(now)));
     }
 
@@ -73,14 +72,14 @@ impl Caller {
 }
 
 /// A question that waits for its turn.
-pub(super) struct Order {
-    pub(super) purpose: Purpose,
-    pub(super) report_data: [u8; 64],
-    pub(super) answer: oneshot::Sender<Result<RawEvidence, AttesterError>>,
+pub(crate) struct Order {
+    pub(crate) purpose: Purpose,
+    pub(crate) report_data: [u8; 64],
+    pub(crate) answer: oneshot::Sender<Result<RawEvidence, AttesterError>>,
 }
 
 /// The orders that wait.
-pub(super) struct Turns {
+pub(crate) struct Turns {
     epoch: VecDeque<Order>,
     /// With the instant since which the connection is known.
     known: Vec<(Instant, Order)>,
@@ -111,13 +110,13 @@ const ROUND: [[Owner; 3]; 4] = [
 
 impl Turns {
     /// Nobody waits.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (epoch, new, nonce) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         Self { epoch, known: Vec::new(), new, nonce, round: ROUND, is_busy: false, typical: Duration::ZERO }
     }
 
     /// Queues an order.
-    pub(super) fn push(&mut self, order: Order, now: Instant) -> Result<(), AttesterError> {
+    pub(crate) fn push(&mut self, order: Order, now: Instant) -> Result<(), AttesterError> {
         self.forget_who_left();
         let owner = match &order.purpose {
             Purpose::Epoch => {
@@ -142,7 +141,7 @@ impl Turns {
     }
 
     /// The order whose turn it is; it is under way until [`Turns::done`].
-    pub(super) fn next(&mut self, now: Instant) -> Option<Order> {
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Order> {
         self.forget_who_left();
         let order = self.epoch.pop_front().or_else(|| {
             let [owners, ..] = self.round;
@@ -155,7 +154,7 @@ impl Turns {
     }
 
     /// The order that was under way has taken so long.
-    pub(super) fn done(&mut self, took: Duration) {
+    pub(crate) fn done(&mut self, took: Duration) {
         self.is_busy = false;
         // One slow answer does not make a slow platform.
         self.typical = if self.typical.is_zero() { took } else { (self.typical * 3 + took) / 4 };
@@ -214,7 +213,7 @@ impl Turns {
 #[cfg(test)]
 impl Turns {
     /// Whether an order of a known connection waits.
-    pub(super) fn has_known(&self) -> bool {
+    pub(crate) fn has_known(&self) -> bool {
         !self.known.is_empty()
     }
 }

@@ -1,16 +1,16 @@
 //! One actor asks for evidence, so that the platform is asked one question at a time.
 //!
 //! A TDX quote takes tens of milliseconds and a vTPM seconds, and both serialise. So orders wait for their turn
-//! ([`super::turns`]), and only one is under way. What comes back must report the bytes that were asked for: two processes
+//! ([`crate::turns`]), and only one is under way. What comes back must report the bytes that were asked for: two processes
 //! of one guest can share the source, and some interfaces answer the question that was written last.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use teegate_attester::{Attester, AttesterError, RawEvidence};
 use tokio::sync::{mpsc, oneshot};
 
-use super::turns::{Order, Purpose, Turns};
-use super::{Attester, AttesterError, RawEvidence};
+use crate::turns::{Order, Purpose, Turns};
 
 /// Times that an order is tried.
 const ATTEMPTS: u32 = 3;
@@ -80,6 +80,7 @@ async fn serve(
     turns: Arc<Mutex<Turns>>,
     mut woken: mpsc::Receiver<()>,
 ) {
+    let mut said = Vec::new();
     loop {
         let order = lock(&turns).next(Instant::now());
         let Some(order) = order else {
@@ -91,6 +92,9 @@ async fn serve(
         let begun = Instant::now();
         let result = attempts(attester.as_ref(), patience, order.report_data).await;
         lock(&turns).done(begun.elapsed());
+        if let Ok(evidence) = &result {
+            say_once(&evidence.left_out, &mut said);
+        }
         let is_evidence = result.is_ok();
         // Whoever asked may have gone away meanwhile.
         if order.answer.send(result).is_ok()
@@ -99,6 +103,17 @@ async fn serve(
             caller.answered(Instant::now());
         }
     }
+}
+
+/// Says what the host supplied in vain, and again only when it is something else: evidence is taken all the time.
+fn say_once(left_out: &[String], said: &mut Vec<String>) {
+    if said.as_slice() == left_out {
+        return;
+    }
+    for what in left_out {
+        tracing::warn!(what, "came with evidence and is passed over");
+    }
+    *said = left_out.to_vec();
 }
 
 async fn attempts(
@@ -129,11 +144,11 @@ async fn attempts(
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use teegate_attester::Answer;
     use teegate_protocol::evidence::EvidenceKind;
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::attester::Answer;
 
     /// Answers each question after a permit was given, and notes what it was asked.
     struct Stepped {
@@ -158,7 +173,7 @@ mod tests {
     fn report(report_data: [u8; 64]) -> RawEvidence {
         let mut bytes = vec![0; 1184];
         bytes[0x50..0x90].copy_from_slice(&report_data);
-        RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None }
+        RawEvidence { kind: EvidenceKind::SnpReport, bytes, endorsements: None, event_log: None, left_out: Vec::new() }
     }
 
     fn start(
@@ -206,7 +221,7 @@ mod tests {
     }
 
     fn acquaintance() -> Purpose {
-        let caller = Arc::<super::super::turns::Caller>::default();
+        let caller = Arc::<crate::turns::Caller>::default();
         caller.answered(Instant::now());
         Purpose::Channel(caller)
     }
