@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use teegate_verifier::Check;
 
@@ -10,13 +9,21 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The files that git knows, or would take, with this ending.
+/// The files of the repository with this ending, by their path below its root; neither what is built nor what is hidden.
 fn files(ending: &str) -> Vec<String> {
-    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard"];
-    let output = Command::new("git").current_dir(root()).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let listed = String::from_utf8(output.stdout).unwrap();
-    listed.lines().filter(|file| file.ends_with(ending) && root().join(file).is_file()).map(str::to_owned).collect()
+    let (mut folders, mut found) = (vec![PathBuf::new()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root().join(&folder)).unwrap().flatten() {
+            let (name, kind) = (entry.file_name().into_string().unwrap(), entry.file_type().unwrap());
+            if kind.is_dir() && !name.starts_with('.') && name != "target" {
+                folders.push(folder.join(name));
+            } else if kind.is_file() && name.ends_with(ending) {
+                found.push(folder.join(name).to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 /// What a heading is called in a link, as the usual hosts of repositories do it.
