@@ -1,4 +1,4 @@
-//! The two clocks of the gateway: the monotonic one tells ages, the wall clock tells validity (DESIGN section 4).
+//! The two clocks of the gateway: the monotonic one tells ages, the wall clock tells validity.
 //!
 //! Certificates, manifests and collateral are dated by the wall clock. Someone who sets it back makes expired statements
 //! valid again, so a backward step of more than [`TOLERATED_STEP_SECONDS`] against the monotonic clock takes the gateway

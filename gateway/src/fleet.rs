@@ -1,4 +1,4 @@
-//! The fleet: which addresses there are, who was proven to be there, and until when (DESIGN section 4).
+//! The fleet: which addresses there are, who was proven to be there, and until when.
 //!
 //! An address goes `pending -> attested(until) -> draining -> gone`, or is `rejected` with the checks that failed. A failed
 //! check rejects at once; silence lets the last proof lapse. An address says nothing about identity: only its channel check

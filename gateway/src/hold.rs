@@ -1,5 +1,5 @@
 //! The hold: sealed requests that may not be released yet wait here, bounded in number and bytes for each tenant, until the
-//! release predicate holds or their time is over (DESIGN section 4). Nothing of a held request has been sent. The memory is that
+//! release predicate holds or their time is over. Nothing of a held request has been sent. The memory is that
 //! of whoever sent it ([`crate::budget`]).
 //!
 //! Waiting is woken by changes of the fleet, never by polling.

@@ -1,4 +1,4 @@
-//! Who an instance is: what it proved, not where it is and not what it announces (DESIGN section 4).
+//! Who an instance is: what it proved, not where it is and not what it announces.
 //!
 //! An instance is its TLS key, its `instance_id` and its receipt key, and one identity has one owner: whoever shares an
 //! `instance_id`, a receipt key or an OHTTP key with somebody who holds another TLS key is in conflict with him, and since the

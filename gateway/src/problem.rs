@@ -1,5 +1,5 @@
 //! From error to answer: one exhaustive match. An unsealed problem is a diagnostic, never truth; it says whether the request may
-//! have been executed, so that nobody sends again what may have happened already (DESIGN section 3).
+//! have been executed, so that nobody sends again what may have happened already.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The release predicate: whether one sealed request may go to the instance that it is sealed to, now (DESIGN section 4).
+//! The release predicate: whether one sealed request may go to the instance that it is sealed to, now.
 //!
 //! > An instance with that manifest digest is attested under the current policy version, its channel check and manifest are
 //! > within their time, no identity conflict.

@@ -1,5 +1,5 @@
 //! From evidence to trust: the only code that makes a [`Trusted`] value, and the only way to a connection that may carry a
-//! request (DESIGN sections 3 and 4).
+//! request.
 //!
 //! A [`Candidate`] is a connection to an address; it can be challenged, nothing else. [`Candidate::prove`] sends a fresh
 //! nonce over it and reads the answer as the argument goes:

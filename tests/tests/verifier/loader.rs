@@ -57,7 +57,7 @@ fn an_unknown_key_is_named_with_its_line() {
 }
 
 /// Fields that came when policies without them were in use.
-const LATER: [&str; 2] = ["max_collateral_age", "max_root_crl_age"];
+pub(crate) const LATER: [&str; 2] = ["max_collateral_age", "max_root_crl_age"];
 
 /// A policy of before still says what it said, and the report shows what it does not ask.
 #[test]

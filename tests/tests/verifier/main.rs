@@ -14,6 +14,7 @@ mod case;
 mod choosing;
 mod corpus;
 mod coverage;
+mod documents;
 mod envelope;
 mod expired;
 mod files;

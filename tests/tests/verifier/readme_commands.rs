@@ -1,5 +1,5 @@
 //! The commands that the README prints, run as they are printed, on recorded evidence of real hardware under the names that they
-//! give it. What asks a vendor, a TEE or a gateway is run elsewhere.
+//! give it; and its transcript, held against what they say. What asks a vendor, a TEE or a gateway is run elsewhere.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -31,15 +31,42 @@ fn copy(from: &Path, folder: &Path, to: &str) {
     std::fs::copy(from, to).unwrap();
 }
 
-#[test]
-fn the_commands_of_the_readme_run_as_they_are_printed() {
-    let (sev, dcap) = (crate_folder("sev").join("tests/certs_data"), crate_folder("dcap-qvl").join("sample"));
-    let scratch = Scratch::new();
-    let folder = scratch.path();
+/// The report and the certificates that the README copies out of the crate `sev`.
+fn milan(folder: &Path) {
+    let sev = crate_folder("sev").join("tests/certs_data");
     copy(&sev.join("report_milan.hex"), folder, "report.bin");
     for name in ["vcek_milan.der", "cert_chain_milan"] {
         copy(&sev.join(name), folder, &format!("certificates/{name}"));
     }
+}
+
+#[test]
+fn the_transcript_of_the_readme_is_what_the_commands_say() {
+    let readme = include_str!("../../../README.md");
+    let (_, block) = readme.split_once("```console\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let scratch = Scratch::new();
+    milan(scratch.path());
+    let mut shown = 0;
+    for part in block.split("$ teegate ").skip(1) {
+        let (command, transcript) = part.split_once('\n').unwrap();
+        let output = said(&run(scratch.path(), command, &[]).stdout);
+        let mut rest = output.lines();
+        // `…` stands for lines that are left out; every other one is there, in this order.
+        for line in transcript.lines().filter(|line| !line.is_empty() && *line != "…") {
+            assert!(rest.any(|found| found == line), "`{line}` does not follow in the output of {command}:\n{output}");
+            shown += 1;
+        }
+    }
+    assert!(shown > 10, "{shown} lines are shown");
+}
+
+#[test]
+fn the_commands_of_the_readme_run_as_they_are_printed() {
+    let dcap = crate_folder("dcap-qvl").join("sample");
+    let scratch = Scratch::new();
+    let folder = scratch.path();
+    milan(folder);
     for (evidence, endorsements) in [("quote.bin", "collateral"), ("here/evidence.bin", "here/endorsements")] {
         copy(&dcap.join("tdx_quote_td15ex"), folder, evidence);
         copy(&dcap.join("tdx_quote_td15ex_collateral.json"), folder, &format!("{endorsements}/collateral.json"));

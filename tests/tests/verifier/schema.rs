@@ -50,24 +50,3 @@ fn every_kind_of_report_is_valid_and_a_changed_one_is_not() {
         assert!(!schema.is_valid(&changed), "{pointer} changed is still valid");
     }
 }
-
-/// The README names the tests that keep its claims: they are there.
-#[test]
-fn the_tests_that_the_readme_names_exist() {
-    let readme = include_str!("../../../README.md");
-    let (_, table) = readme.split_once("## Which test keeps which claim").unwrap();
-    let (table, _) = table.split_once("\n## ").unwrap();
-    let named: Vec<&str> = table.split('`').filter(|word| word.contains("tests/") && word.ends_with(".rs")).collect();
-    assert!(named.len() > 15, "{named:?}");
-    for file in named {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert!(
-            text.contains("#[test]")
-                || text.contains("cases!")
-                || text.contains("tokio::test")
-                || text.contains("mod "),
-            "{file}"
-        );
-    }
-}

@@ -179,8 +179,8 @@ fn json_of_others_is_named_for_what_it_looks_like() {
         ),
         (json!({"instances": [{"envelope": {}}]}), "a gateway's listing", None),
         (
-            json!({"intel_quote": teegate_encoding::hex::encode(STANDARD.decode(&quote).unwrap()), "info": {}}),
-            "a JSON object with `info`, `intel_quote`",
+            json!({"intel_quote": teegate_encoding::hex::encode(STANDARD.decode(&quote).unwrap()), "verified": {}}),
+            "a JSON object with `intel_quote`, `verified`",
             Some("intel_quote"),
         ),
         (json!({"attestation_report": report}), "a JSON object with `attestation_report`", Some("attestation_report")),
