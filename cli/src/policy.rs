@@ -27,7 +27,7 @@ pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
     match name {
         "strict" => format!(
             "policy `strict` is a template: give your reference values with `--reference-values`, or put them into a copy of \
-             `measurements/policy/strict.toml` and name the copy; it stops at: {error}"
+             `measurements/policy/strict.toml` and name the copy: {error}"
         ),
         name => format!("policy `{name}`: {error}"),
     }

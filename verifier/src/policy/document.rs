@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use toml::de::DeTable;
+
 use super::rule::ReportDataRule;
 
+use super::holes::{holes_of, still_needed};
 use super::pinned::only_with_code;
 use super::place;
 use super::refusal::Refusal;
@@ -15,6 +18,7 @@ use super::sev_snp::SnpProfile;
 use super::tdx::TdxProfile;
 use crate::bytes::ReportData;
 use crate::check::{Check, Tee};
+use crate::reference::NEEDED;
 use crate::report::BoundTo;
 use crate::roots::TrustAnchors;
 
@@ -61,8 +65,14 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 impl Policy {
-    /// Loads a policy from TOML.
+    /// Loads a policy from TOML. Of a template, all that it still needs is named at once.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        if let Some(document) = text.contains(NEEDED).then(|| DeTable::parse(text).ok()).flatten() {
+            let holes = [Tee::SevSnp, Tee::Tdx].map(|tee| holes_of(text, document.get_ref(), tee));
+            if let Some(needed) = still_needed(text, holes.iter().flatten()) {
+                return Err(PolicyError::new(needed));
+            }
+        }
         Self::parse_without(text, None)
     }
 

@@ -10,6 +10,7 @@ mod demand;
 mod diff;
 mod document;
 mod explain;
+mod holes;
 mod lint;
 mod names;
 mod pinned;

@@ -188,7 +188,7 @@ impl fmt::Display for ReferenceValue {
 
 /// How the value of a field is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Bytes(usize),
     /// At most this.
     Number(u64),
@@ -228,7 +228,7 @@ impl fmt::Display for Form {
 }
 
 /// The fields of a profile that a template may leave to reference values.
-const fn fields(tee: Tee) -> &'static [(&'static str, Form)] {
+pub(crate) const fn fields(tee: Tee) -> &'static [(&'static str, Form)] {
     const WORD: u64 = u32::MAX as u64;
     match tee {
         Tee::SevSnp => &[

@@ -1,11 +1,12 @@
 //! A template and reference values make a policy: each field that is written as `"reference-value-needed"` takes its value
 //! from them, and no value is left over unseen.
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::collected::{Given, ReferenceValues};
 use crate::check::Tee;
 use crate::policy::document::{Policy, PolicyError};
+use crate::policy::holes::{Hole, holes_of, still_needed};
 use crate::policy::place::{key_offset, position, readable};
 use crate::reference::NEEDED;
 
@@ -58,6 +59,10 @@ impl Policy {
                 holes.extend(own);
             }
         }
+        let missing = holes.iter().filter(|hole| values.find(hole.tee, &hole.field).is_none());
+        if let Some(needed) = still_needed(text, missing) {
+            return Err(PolicyError::new(needed));
+        }
         let filled = filled(text, &mut holes, values);
         let policy = Self::parse_without(&filled, left_out)?;
         let own_text = match left_out {
@@ -92,27 +97,6 @@ impl ReferenceValues {
             [Tee::SevSnp, Tee::Tdx].iter().any(|tee| !holes_of(text, document.get_ref(), *tee).is_empty())
         })
     }
-}
-
-/// A field that the template leaves open.
-struct Hole {
-    tee: Tee,
-    field: String,
-    span: std::ops::Range<usize>,
-}
-
-fn holes_of(text: &str, document: &DeTable<'_>, tee: Tee) -> Vec<Hole> {
-    let table = document.iter().find(|(key, _)| key.get_ref() == tee.name()).map(|(_, value)| value.get_ref());
-    let Some(DeValue::Table(profiles)) = table else { return Vec::new() };
-    let profiles = profiles.iter().filter_map(|(_, profile)| profile.get_ref().as_table());
-    profiles
-        .flat_map(|profile| profile.iter())
-        // A word over several lines would move the lines below it: the loader refuses that one where it stands.
-        .filter(|(_, value)| {
-            value.get_ref().as_str() == Some(NEEDED) && text.get(value.span()).is_some_and(|word| !word.contains('\n'))
-        })
-        .map(|(key, value)| Hole { tee, field: key.get_ref().to_string(), span: value.span() })
-        .collect()
 }
 
 /// The text with each value in its place. What has none keeps the word, and the loader says where.

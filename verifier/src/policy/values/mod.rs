@@ -1,6 +1,6 @@
 //! Reference values: what was collected, how it is written, and how a template is filled from it.
 
-mod collected;
+pub(super) mod collected;
 mod fill;
 mod text;
 
