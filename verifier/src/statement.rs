@@ -38,8 +38,8 @@ impl Source {
     }
 
     /// Whether the user, or a vendor whom the user had asked, chose this statement. Whoever is judged, or stands between,
-    /// chose the others: what of theirs cannot be used is passed over; what of the user's cannot be is refused, because it may
-    /// be the statement that says no.
+    /// chose the others: what of theirs was not looked at is passed over; of the user's it is refused, because it may be the
+    /// statement that says no.
     pub const fn is_the_users(self) -> bool {
         matches!(self, Self::Supplied | Self::Fetched)
     }

@@ -88,7 +88,7 @@ async fn http_1_and_http_2_are_spoken_on_one_port() {
     drop((requests, answer));
     serving.await.unwrap();
     driving.await.unwrap().unwrap();
-    assert!(TcpStream::connect(address).await.is_err());
+    assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]

@@ -80,8 +80,12 @@ mod tests {
 
     #[test]
     fn indefinite_and_absurd_lengths_are_broken() {
-        for bytes in [&[0x30, 0x80, 0, 0][..], &[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF], &[0x30, 0x83, 0xFF, 0xFF, 0xFF]] {
-            assert!(kind(bytes).is_err());
+        for (bytes, reason) in [
+            (&[0x30, 0x80, 0, 0][..], "an indefinite or oversized length"),
+            (&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF], "an element runs past the end"),
+            (&[0x30, 0x83, 0xFF, 0xFF, 0xFF], "an element runs past the end"),
+        ] {
+            assert_eq!(kind(bytes), Err(DerError(reason)));
         }
     }
 }

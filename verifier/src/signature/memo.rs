@@ -60,11 +60,12 @@ impl Memo {
     }
 
     /// This key was found to have signed this statement.
-    pub(crate) fn add(&self, statement: &Digest, scheme: Scheme, key: &Bytes) {
+    pub(crate) fn add(&self, statement: &Digest, scheme: Scheme, key: &[u8]) {
         self.with(statement, |part| {
             let mut signers = part.signers.get(statement).cloned().unwrap_or_default();
             if signers.len() < SIGNERS {
-                signers.push((scheme, key.clone()));
+                // A copy: a slice would keep all of the document alive that the key stands in, and strangers send long ones.
+                signers.push((scheme, Bytes::copy_from_slice(key)));
             }
             part.signers.put(*statement, signers);
         });
@@ -125,25 +126,34 @@ mod tests {
     #[test]
     fn it_answers_for_the_very_statement_key_and_scheme() {
         let memo = Memo::default();
-        let key = Bytes::from_static(b"key");
-        memo.add(&digest(1), Scheme::EcdsaP256Der, &key);
+        let key = b"key";
+        memo.add(&digest(1), Scheme::EcdsaP256Der, key);
         assert!(memo.has(&digest(1), Scheme::EcdsaP256Der, b"key"));
         assert!(!memo.has(&digest(2), Scheme::EcdsaP256Der, b"key"));
         assert!(!memo.has(&digest(1), Scheme::EcdsaP256Fixed, b"key"));
         assert!(!memo.has(&digest(1), Scheme::EcdsaP256Der, b"yek"));
-        memo.add(&digest(1), Scheme::EcdsaP384Der, &key);
+        memo.add(&digest(1), Scheme::EcdsaP384Der, key);
         assert!(
             memo.has(&digest(1), Scheme::EcdsaP256Der, b"key") && memo.has(&digest(1), Scheme::EcdsaP384Der, b"key")
         );
     }
 
     #[test]
+    fn a_key_is_kept_without_the_document_that_it_stands_in() {
+        let memo = Memo::default();
+        let document = Bytes::from(vec![7; 1 << 20]);
+        memo.add(&digest(1), Scheme::EcdsaP256Der, &document.slice(..65));
+        assert!(memo.has(&digest(1), Scheme::EcdsaP256Der, &[7; 65]));
+        assert!(document.is_unique(), "the memo holds a part of it");
+    }
+
+    #[test]
     fn what_is_asked_for_stays_and_what_is_not_makes_room() {
         let memo = Memo::default();
-        let key = Bytes::from_static(b"key");
+        let key = b"key";
         let count = u32::try_from(3 * STATEMENTS).unwrap();
         for number in 0..count {
-            memo.add(&digest(number), Scheme::EcdsaP256Der, &key);
+            memo.add(&digest(number), Scheme::EcdsaP256Der, key);
             assert!(memo.has(&digest(0), Scheme::EcdsaP256Der, b"key"), "asked for at {number}");
         }
         assert!(!memo.has(&digest(1), Scheme::EcdsaP256Der, b"key"), "never asked for again");

@@ -74,5 +74,6 @@ async fn from_anybody_else_a_header_is_a_malformed_request() {
     let (address, _shutdown, _serving) = started(&[], Some(acceptor)).await;
     let mut tcp = TcpStream::connect(address).await.unwrap();
     tcp.write_all(&header).await.unwrap();
-    assert!(connector.connect("gateway".try_into().unwrap(), tcp).await.is_err());
+    let error = connector.connect("gateway".try_into().unwrap(), tcp).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
 }
