@@ -31,15 +31,16 @@ VERIFIER = [
     ["verify", "expiry", "hints"],
     ["platforms"],
     ["walk"],
+    ["policy"],
     ["sev_snp", "tdx"],
     ["platform"],
-    ["policy", "windows"],
+    ["windows"],
     ["evidence"],
     ["intel", "roots"],
     ["x509"],
-    ["signature", "findings"],
+    ["signature", "findings", "rule"],
     ["report", "stage", "instances"],
-    ["statement", "facts", "memory", "check", "reader", "bytes", "time", "reference"],
+    ["statement", "facts", "memory", "check", "reader", "bytes", "time"],
 ]
 
 

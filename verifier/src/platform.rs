@@ -1,10 +1,10 @@
 //! What a platform is to the walk: three steps over types of its own, and the table of its checks.
 
+use crate::bytes::ReportData;
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
 use crate::findings::{Findings, Stop};
 use crate::memory::Memory;
-use crate::policy::Policy;
 use crate::report::BoundTo;
 use crate::roots::TrustAnchors;
 use crate::signature::Signatures;
@@ -25,9 +25,6 @@ pub(crate) trait Platform {
     type Claim<'a>;
     /// The claim, once somebody is traced who vouches for it.
     type Vouched<'a>;
-
-    /// What `policy` says about it, and the name under which it does.
-    fn profile(policy: &Policy) -> Option<(&str, &Self::Profile)>;
 
     /// What the author of the profile says that the evidence is bound to.
     fn bound_to(profile: &Self::Profile) -> Option<BoundTo>;
@@ -50,7 +47,13 @@ pub(crate) trait Platform {
     fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Self::Profile>, findings: &mut Findings);
 
     /// The windows of every endorsement that this claim could use.
-    fn look_at_windows(claim: &Self::Claim<'_>, endorsements: &Endorsements, policy: &Policy, windows: &mut Windows);
+    fn look_at_windows(
+        claim: &Self::Claim<'_>,
+        endorsements: &Endorsements,
+        anchors: &TrustAnchors,
+        profile: Option<&Self::Profile>,
+        windows: &mut Windows,
+    );
 }
 
 /// What authentication is given, beside the claim.
@@ -68,7 +71,8 @@ pub(crate) struct Given<'g, 'm, P> {
 /// What an authentic claim is held against.
 pub(crate) struct Wanted<'a, P> {
     pub(crate) profile: &'a P,
-    pub(crate) policy: &'a Policy,
+    /// What the caller expects of the 64 bytes that the guest chose, whatever the profile says.
+    pub(crate) report_data: Option<&'a ReportData>,
     pub(crate) memory: Option<&'a Memory>,
     /// The event log of the boot, where the caller has it.
     pub(crate) event_log: Option<&'a [u8]>,

@@ -4,7 +4,7 @@ use crate::check::{Check, Tee};
 use crate::evidence::Evidence;
 use crate::instances;
 use crate::platform::Platform;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, Profiled};
 use crate::report::{Attested, Rejection};
 use crate::sev_snp::SevSnp;
 use crate::tdx::Tdx;
@@ -20,7 +20,10 @@ pub(crate) struct Row {
     pub(crate) windows: fn(&Evidence<'_>, &Policy, &mut Windows),
 }
 
-const fn row<P: Platform>(title: &'static str) -> Row {
+const fn row<P: Platform>(title: &'static str) -> Row
+where
+    P::Profile: Profiled,
+{
     Row { title, checks: P::CHECKS, walk: walk::walk::<P>, windows: walk::windows::<P> }
 }
 

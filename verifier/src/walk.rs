@@ -5,7 +5,7 @@ use crate::evidence::Evidence;
 use crate::findings::{Comparison, Findings};
 use crate::memory::Memory;
 use crate::platform::{Given, Platform, Wanted};
-use crate::policy::Policy;
+use crate::policy::{Policy, Profiled};
 use crate::report::{Attested, Rejection};
 use crate::signature::Signatures;
 use crate::time::UnixTime;
@@ -25,10 +25,13 @@ pub(crate) struct Asked<'a, 'm> {
 pub(crate) fn walk<P: Platform>(
     evidence: &Evidence<'_>,
     Asked { policy, now, signatures, chains, memory }: Asked<'_, '_>,
-) -> Result<Attested, Rejection> {
+) -> Result<Attested, Rejection>
+where
+    P::Profile: Profiled,
+{
     let Evidence { bytes, endorsements, event_log, .. } = *evidence;
     let mut findings = Findings::new(P::TEE, P::CHECKS, now);
-    let profile = P::profile(policy);
+    let profile = policy.profile::<P::Profile>();
     let claim = match P::parse(bytes, profile.map(|(_, profile)| profile), &mut findings) {
         Ok(claim) => claim,
         Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
@@ -47,16 +50,19 @@ pub(crate) fn walk<P: Platform>(
         Ok(vouched) => vouched,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
-    P::appraise(&vouched, Wanted { profile, policy, memory, event_log }, &mut findings);
+    P::appraise(&vouched, Wanted { profile, report_data: policy.report_data(), memory, event_log }, &mut findings);
     findings.conclude()
 }
 
 /// The windows that the evidence depends on. Malformed evidence depends on nothing that could be named.
-pub(crate) fn windows<P: Platform>(evidence: &Evidence<'_>, policy: &Policy, windows: &mut Windows) {
+pub(crate) fn windows<P: Platform>(evidence: &Evidence<'_>, policy: &Policy, windows: &mut Windows)
+where
+    P::Profile: Profiled,
+{
     let mut findings = Findings::new(P::TEE, P::CHECKS, windows.now());
-    let profile = P::profile(policy).map(|(_, profile)| profile);
+    let profile = policy.profile::<P::Profile>().map(|(_, profile)| profile);
     if let Ok(claim) = P::parse(evidence.bytes, profile, &mut findings) {
-        P::look_at_windows(claim.hints(), evidence.endorsements, policy, windows);
+        P::look_at_windows(claim.hints(), evidence.endorsements, policy.anchors(), profile, windows);
     }
 }
 
@@ -67,6 +73,7 @@ mod tests {
     use crate::evidence::Endorsements;
     use crate::findings::Stop;
     use crate::report::BoundTo;
+    use crate::roots::TrustAnchors;
     use crate::signature::sha256;
     use crate::stage::{Authentic, Signed, Unverified};
 
@@ -100,17 +107,19 @@ mod tests {
         }
     }
 
+    impl Profiled for Profile {
+        fn of(policy: &Policy) -> Option<(&str, &Self)> {
+            const PROFILE: &Profile = &Profile { key: *b"root", debug: false };
+            policy.sev_snp().map(|(name, _)| (name, PROFILE))
+        }
+    }
+
     impl Platform for MadeUp {
         const TEE: Tee = Tee::SevSnp;
         const CHECKS: &'static [Check] = CHECKS;
         type Profile = Profile;
         type Claim<'a> = Claim<'a>;
         type Vouched<'a> = Authentic<Claim<'a>>;
-
-        fn profile(policy: &Policy) -> Option<(&str, &Profile)> {
-            const PROFILE: &Profile = &Profile { key: *b"root", debug: false };
-            policy.sev_snp().map(|(name, _)| (name, PROFILE))
-        }
 
         fn bound_to(_: &Profile) -> Option<BoundTo> {
             Some(BoundTo::Guest)
@@ -148,7 +157,7 @@ mod tests {
             );
         }
 
-        fn look_at_windows(_: &Claim<'_>, _: &Endorsements, _: &Policy, _: &mut Windows) {}
+        fn look_at_windows(_: &Claim<'_>, _: &Endorsements, _: &TrustAnchors, _: Option<&Profile>, _: &mut Windows) {}
     }
 
     fn verdict(bytes: &[u8]) -> Result<Attested, Rejection> {

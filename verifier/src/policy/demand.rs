@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 
 use super::names::Names;
-use super::rule::{Age, Bits, Mask, ReportDataRule, Revocation, Switch, Unknown, Version, Waivable};
-use super::sev_snp::{SigningKeyName, SnpProfile};
-use super::tdx::{DecidingEvaluation, EventLog, TdxProfile, Trailing};
-use crate::reference::Expect;
+use crate::rule::Expect;
+use crate::rule::{Age, Bits, Mask, ReportDataRule, Revocation, Switch, Unknown, Version, Waivable};
+use crate::sev_snp::profile::{SigningKeyName, SnpProfile};
+use crate::tdx::profile::{DecidingEvaluation, EventLog, TdxProfile, Trailing};
 
 /// What one field accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,7 +202,8 @@ impl SnpProfile {
     /// Every field that accepts or refuses something.
     pub(super) fn demands(&self) -> Vec<(&'static str, Demand)> {
         let key = |key: &SigningKeyName| spelt(key);
-        let chips = |chips: &Vec<super::sev_snp::ChipIdText>| chips.iter().map(|chip| chip.0.to_string()).collect();
+        let chips =
+            |chips: &Vec<crate::sev_snp::profile::ChipIdText>| chips.iter().map(|chip| chip.0.to_string()).collect();
         vec![
             ("products", Demand::OneOf(self.products.iter().map(spelt).collect())),
             ("denied_products", Demand::NoneOf(self.denied_products.keys().map(spelt).collect())),
@@ -280,7 +281,8 @@ impl SnpProfile {
 impl TdxProfile {
     /// Every field that accepts or refuses something.
     pub(super) fn demands(&self) -> Vec<(&'static str, Demand)> {
-        let ids = |list: &Vec<super::tdx::Advisory>| list.iter().map(|advisory| advisory.0.to_string()).collect();
+        let ids =
+            |list: &Vec<crate::tdx::profile::Advisory>| list.iter().map(|advisory| advisory.0.to_string()).collect();
         vec![
             (
                 "trailing_bytes",

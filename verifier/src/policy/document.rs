@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::rule::ReportDataRule;
+use crate::rule::ReportDataRule;
 
 use super::holes::{holes_of, still_needed};
 use super::pinned::only_with_code;
 use super::place;
 use super::refusal::Refusal;
-use super::sev_snp::SnpProfile;
-use super::tdx::TdxProfile;
 use crate::bytes::ReportData;
 use crate::check::{Check, Tee};
-use crate::reference::NEEDED;
 use crate::report::BoundTo;
 use crate::roots::TrustAnchors;
+use crate::rule::NEEDED;
+use crate::sev_snp::profile::SnpProfile;
+use crate::tdx::profile::TdxProfile;
 
 /// What a relying party accepts.
 #[derive(Clone, Debug)]
@@ -132,12 +132,35 @@ impl Policy {
         self.report_data.as_ref()
     }
 
+    /// The profile for a platform that is understood, and its name.
+    pub(crate) fn profile<P: Profiled>(&self) -> Option<(&str, &P)> {
+        P::of(self)
+    }
+
     pub(crate) fn sev_snp(&self) -> Option<(&str, &SnpProfile)> {
         self.profiles.sev_snp.as_ref().map(|(name, profile)| (name.as_str(), profile))
     }
 
     pub(crate) fn tdx(&self) -> Option<(&str, &TdxProfile)> {
         self.profiles.tdx.as_ref().map(|(name, profile)| (name.as_str(), profile))
+    }
+}
+
+/// What a policy holds for one platform.
+pub(crate) trait Profiled: Sized {
+    /// It, and its name.
+    fn of(policy: &Policy) -> Option<(&str, &Self)>;
+}
+
+impl Profiled for SnpProfile {
+    fn of(policy: &Policy) -> Option<(&str, &Self)> {
+        policy.sev_snp()
+    }
+}
+
+impl Profiled for TdxProfile {
+    fn of(policy: &Policy) -> Option<(&str, &Self)> {
+        policy.tdx()
     }
 }
 

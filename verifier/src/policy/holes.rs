@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 use super::place::position;
 use super::values::collected::{Form, fields};
 use crate::check::Tee;
-use crate::reference::NEEDED;
+use crate::rule::NEEDED;
 
 /// A field that the template leaves open.
 pub(super) struct Hole {

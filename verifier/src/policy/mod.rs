@@ -16,28 +16,17 @@ mod names;
 mod pinned;
 mod place;
 mod refusal;
-mod rule;
 mod seen;
-mod sev_snp;
 mod shown;
-mod tdx;
 mod values;
 mod witness;
 
 pub(crate) use checks::CHECKS;
 pub use diff::{Difference, Direction};
+pub(crate) use document::Profiled;
 pub use document::{Policy, PolicyError};
 pub use explain::{Sentence, Topic};
 pub use lint::{Remark, Severity, Shipped, lint as lint_policy};
-pub(crate) use rule::{Revocation, Switch, Version, Waivable};
-#[cfg(test)]
-pub(crate) use sev_snp::JUDGED;
-pub(crate) use sev_snp::{
-    BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum, Vmpl,
-};
 pub use shown::Shown;
-pub(crate) use tdx::{
-    ATTRIBUTE_BITS, Advisory, DecidingEvaluation, EventLog, Grace, ServiceTd, StatusName, TdxProfile, Trailing,
-};
 pub use values::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
 pub use witness::{Example, Side};

@@ -5,12 +5,12 @@
 //! that names nobody pins nobody.
 
 use super::refusal::Refusal;
-use super::rule::{Switch, Waivable};
-use super::sev_snp::{SnpProfile, Vmpl};
-use super::tdx::{ServiceTd, TdxProfile};
 use crate::bytes::HexBytes;
 use crate::check::Check;
-use crate::reference::Expect;
+use crate::rule::Expect;
+use crate::rule::{Switch, Waivable};
+use crate::sev_snp::profile::{SnpProfile, Vmpl};
+use crate::tdx::profile::{ServiceTd, TdxProfile};
 
 /// What a field says whose bytes are all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::demand::Demand;
-use super::sev_snp::{PLATFORM_BITS, POLICY_BITS};
-use super::tdx::ATTRIBUTE_BITS;
+use crate::sev_snp::profile::{PLATFORM_BITS, POLICY_BITS};
+use crate::tdx::profile::ATTRIBUTE_BITS;
 
 /// The value of one field in some evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]

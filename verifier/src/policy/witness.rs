@@ -6,8 +6,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::demand::Demand;
-use super::sev_snp::Vmpl;
 use super::shown::{Shown, bit, known_bits};
+use crate::sev_snp::profile::Vmpl;
 
 /// Which of two policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

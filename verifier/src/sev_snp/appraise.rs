@@ -2,6 +2,7 @@
 
 use super::authenticate::Vouched;
 use super::baseline::{self, Open};
+use super::profile::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, Vmpl};
 use super::report::Report;
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::{Mr, to_hex};
@@ -9,15 +10,14 @@ use crate::check::Check;
 use crate::findings::{Comparison, Findings};
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
-use crate::policy::{BASELINE, ProductName, SnpProfile, Switch, Version, Vmpl, Waivable};
-use crate::reference::Expect;
 use crate::report::Text;
+use crate::rule::{Expect, Switch, Version, Waivable};
 use crate::time::UnixTime;
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_>,
-    Wanted { profile, policy, memory, .. }: Wanted<'_, SnpProfile>,
+    Wanted { profile, report_data, memory, .. }: Wanted<'_, SnpProfile>,
     findings: &mut Findings,
 ) {
     let report = vouched.report.get();
@@ -30,7 +30,7 @@ pub(crate) fn appraise(
     judge_launch_policy(report, profile, findings);
     judge_guest(report, profile, findings);
     judge_keys(report, profile, findings);
-    match profile.report_data.judge(policy.report_data(), &report.report_data) {
+    match profile.report_data.judge(report_data, &report.report_data) {
         None => findings.not_checked(
             Check::SNP_GUEST_REPORT_DATA,
             "report_data",
@@ -300,7 +300,7 @@ fn judge_platform(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
             format!("the policy asks nothing of it; it is {info:#x}"),
         ),
         Waivable::Required(bits) => {
-            let complaint = bits.complaint(info, crate::policy::PLATFORM_BITS);
+            let complaint = bits.complaint(info, PLATFORM_BITS);
             let actual = complaint.clone().unwrap_or_else(|| format!("{info:#x}"));
             findings.judge(
                 complaint.is_none(),
@@ -364,7 +364,7 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
     let mut complaints = Vec::new();
     if let Waivable::Required(bits) = &profile.policy_flags {
         expected.push(bits.to_string());
-        complaints.extend(bits.complaint(flags, crate::policy::POLICY_BITS));
+        complaints.extend(bits.complaint(flags, POLICY_BITS));
     }
     let (flags_ruled, abi_ruled) =
         (profile.policy_flags.required().is_some(), profile.minimum_abi.required().is_some());

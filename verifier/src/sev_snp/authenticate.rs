@@ -3,6 +3,7 @@
 use super::choose::{Chain, Choice};
 use super::leaf;
 use super::powers::{authorities_complaint, leaf_complaint};
+use super::profile::{SigningKeyName, SnpProfile};
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::to_hex;
@@ -10,9 +11,9 @@ use crate::check::Check;
 use crate::findings::{Comparison, Findings, Stop};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::platform::Given;
-use crate::policy::{Revocation, SigningKeyName, SnpProfile, Switch, Waivable};
 use crate::report::Text;
 use crate::roots;
+use crate::rule::{Revocation, Switch, Waivable};
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
 use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};

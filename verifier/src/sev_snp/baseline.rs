@@ -227,7 +227,7 @@ pub(crate) fn table() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::JUDGED;
+    use crate::sev_snp::profile::JUDGED;
     use std::collections::BTreeMap;
 
     /// What a policy may except is what is judged here.

@@ -7,6 +7,7 @@ mod checks;
 mod choose;
 pub(crate) mod leaf;
 mod powers;
+pub(crate) mod profile;
 mod report;
 mod tcb;
 mod windows;
@@ -16,6 +17,7 @@ pub use report::ReportBytes;
 use appraise::appraise;
 use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;
+use profile::SnpProfile;
 pub(crate) use report::{Report, SigningKey};
 pub(crate) use tcb::{Product, TcbVersion};
 
@@ -24,8 +26,9 @@ use crate::evidence::Endorsements;
 use crate::facts::FactValue;
 use crate::findings::{Findings, Stop};
 use crate::platform::{Given, Platform, Wanted};
-use crate::policy::{Policy, Revocation, SnpProfile};
 use crate::report::{BoundTo, Finding};
+use crate::roots::TrustAnchors;
+use crate::rule::Revocation;
 use crate::stage::Unverified;
 use crate::time::UnixTime;
 use crate::windows::Windows;
@@ -61,10 +64,6 @@ impl Platform for SevSnp {
     type Claim<'a> = Report<'a>;
     type Vouched<'a> = Vouched<'a>;
 
-    fn profile(policy: &Policy) -> Option<(&str, &SnpProfile)> {
-        policy.sev_snp()
-    }
-
     fn bound_to(profile: &SnpProfile) -> Option<BoundTo> {
         profile.bound_to.required().copied()
     }
@@ -89,8 +88,14 @@ impl Platform for SevSnp {
         appraise(vouched, wanted, findings);
     }
 
-    fn look_at_windows(report: &Report<'_>, endorsements: &Endorsements, policy: &Policy, windows: &mut Windows) {
-        let lists = Self::profile(policy).is_none_or(|(_, profile)| profile.revocation != Revocation::Unchecked);
-        windows::look_at_windows(report, endorsements, policy.anchors(), lists, windows);
+    fn look_at_windows(
+        report: &Report<'_>,
+        endorsements: &Endorsements,
+        anchors: &TrustAnchors,
+        profile: Option<&SnpProfile>,
+        windows: &mut Windows,
+    ) {
+        let lists = profile.is_none_or(|profile| profile.revocation != Revocation::Unchecked);
+        windows::look_at_windows(report, endorsements, anchors, lists, windows);
     }
 }

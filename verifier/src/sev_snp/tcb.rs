@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::policy::SnpTcbMinimum;
+use super::profile::SnpTcbMinimum;
 
 /// A product with a root of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

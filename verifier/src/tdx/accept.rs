@@ -1,9 +1,10 @@
 //! Whether a policy takes an evaluation: status, advisories and date, with the grace and the exceptions that it names.
 
+use super::profile::{Advisory, Grace, StatusName, TdxProfile};
 use super::tcb::Evaluation;
 use crate::intel::words::{AdvisoryId, TcbStatus};
-use crate::policy::{Advisory, Grace, StatusName, TdxProfile, Waivable};
 use crate::report::Text;
+use crate::rule::Waivable;
 use crate::time::UnixTime;
 
 /// What the TCB rules of a profile say of one platform.

@@ -4,6 +4,7 @@ use super::accept::{self, Outcome, Verdict};
 use super::authenticate::Vouched;
 use super::log;
 use super::outlook;
+use super::profile::{ATTRIBUTE_BITS, EventLog, ServiceTd, TdxProfile};
 use super::quote::{Body, Quote};
 use super::shortfall;
 use super::tcb::{self, Evaluation, NoEvaluation};
@@ -13,13 +14,13 @@ use crate::findings::{Comparison, Findings};
 use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
-use crate::policy::{ATTRIBUTE_BITS, EventLog, ServiceTd, Switch, TdxProfile, Waivable};
 use crate::report::Text;
+use crate::rule::{Switch, Waivable};
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_>,
-    Wanted { profile, policy, memory, event_log }: Wanted<'_, TdxProfile>,
+    Wanted { profile, report_data, memory, event_log }: Wanted<'_, TdxProfile>,
     findings: &mut Findings,
 ) {
     let quote = vouched.quote.get();
@@ -33,7 +34,7 @@ pub(crate) fn appraise(
     judge_attributes(&quote.body, profile, findings);
     judge_service_td(&quote.body, profile, findings);
     judge_measurements(&quote.body, profile, findings);
-    match profile.report_data.judge(policy.report_data(), &quote.body.report_data) {
+    match profile.report_data.judge(report_data, &quote.body.report_data) {
         None => findings.not_checked(
             Check::TDX_TD_REPORT_DATA,
             "report_data",

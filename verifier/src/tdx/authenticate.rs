@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Choice, PCK_NAME, not_a_chain};
 use super::choose::{Chosen, Collateral, Deciding, Issuers, Other, choose_collateral};
+use super::profile::TdxProfile;
 use super::quote::{Certification, Quote};
 use crate::bytes::{Fmspc, to_hex};
 use crate::check::Check;
@@ -14,7 +15,6 @@ use crate::intel::pck::{self, Pck};
 use crate::intel::powers::{authority_complaint, signer_complaint};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::platform::Given;
-use crate::policy::TdxProfile;
 use crate::report::Text;
 use crate::signature::{Scheme, holds, sha256};
 use crate::stage::{Authentic, Unverified};

@@ -9,13 +9,13 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::profile::DecidingEvaluation;
 use crate::bytes::Fmspc;
 use crate::check::Check;
 use crate::evidence::Endorsements;
 use crate::findings::{Comparison, Findings, Stop};
 use crate::intel::collateral::{Dated, QeIdentity, TcbInfo, TcbInfoHint};
 use crate::intel::powers::signer_complaint;
-use crate::policy::DecidingEvaluation;
 use crate::report::Endorsement;
 use crate::signature::{Scheme, Share, Signatures, Statement};
 use crate::statement::{Brought, Item, Readable, Source};

@@ -8,6 +8,7 @@ mod checks;
 mod choose;
 mod log;
 mod outlook;
+pub(crate) mod profile;
 mod quote;
 mod shortfall;
 mod tcb;
@@ -16,6 +17,7 @@ mod windows;
 use appraise::appraise;
 use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;
+use profile::{TdxProfile, Trailing};
 pub(crate) use quote::{Certification, Quote};
 
 use crate::check::{Check, Tee};
@@ -23,8 +25,8 @@ use crate::evidence::Endorsements;
 use crate::facts::FactValue;
 use crate::findings::{Findings, Stop};
 use crate::platform::{Given, Platform, Wanted};
-use crate::policy::{Policy, TdxProfile, Trailing};
 use crate::report::{BoundTo, Finding};
+use crate::roots::TrustAnchors;
 use crate::stage::Unverified;
 use crate::time::UnixTime;
 use crate::windows::Windows;
@@ -59,10 +61,6 @@ impl Platform for Tdx {
     type Claim<'a> = Quote<'a>;
     type Vouched<'a> = Vouched<'a>;
 
-    fn profile(policy: &Policy) -> Option<(&str, &TdxProfile)> {
-        policy.tdx()
-    }
-
     fn bound_to(profile: &TdxProfile) -> Option<BoundTo> {
         profile.bound_to.required().copied()
     }
@@ -87,7 +85,13 @@ impl Platform for Tdx {
         appraise(vouched, wanted, findings);
     }
 
-    fn look_at_windows(quote: &Quote<'_>, endorsements: &Endorsements, policy: &Policy, windows: &mut Windows) {
-        windows::look_at_windows(quote, endorsements, policy.anchors(), windows);
+    fn look_at_windows(
+        quote: &Quote<'_>,
+        endorsements: &Endorsements,
+        anchors: &TrustAnchors,
+        _profile: Option<&TdxProfile>,
+        windows: &mut Windows,
+    ) {
+        windows::look_at_windows(quote, endorsements, anchors, windows);
     }
 }

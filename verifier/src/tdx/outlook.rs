@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use super::accept::{self, Outcome};
 use super::authenticate::{Alternative, Vouched, identity_complaint};
 use super::choose::TimePlace;
+use super::profile::TdxProfile;
 use super::tcb;
 use crate::intel::collateral::{Dated, QeIdentity, TcbInfo};
 use crate::intel::words::TcbStatus;
-use crate::policy::TdxProfile;
 use crate::report::Prospect;
 use crate::time::UnixTime;
 

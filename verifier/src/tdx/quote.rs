@@ -1,9 +1,9 @@
 //! The quote: Intel TDX DCAP Quote Generation Library, quote format; versions 4 and 5, TEE type TDX.
 
+use super::profile::Trailing;
 use crate::bytes::{Mr, ReportData, to_hex};
 use crate::check::Check;
 use crate::findings::{Comparison, Findings, Stop};
-use crate::policy::Trailing;
 use crate::reader::{OutOfBounds, Reader};
 use crate::report::Text;
 use crate::signature::{Scheme, holds};

@@ -14,12 +14,12 @@ use super::document::{Policy, PolicyError};
 use super::explain::about;
 use super::pinned::{Blank, Digest, blank};
 use super::place::{key_offset, position, readable};
-use super::rule::{Bits, ReportDataRule, Version, Waivable};
 use super::seen::Seen;
-use super::sev_snp::{ProductName, SnpTcbMinimum};
 use super::values::ReferenceValues;
 use crate::check::Tee;
-use crate::reference::Expect;
+use crate::rule::Expect;
+use crate::rule::{Bits, ReportDataRule, Version, Waivable};
+use crate::sev_snp::profile::{ProductName, SnpTcbMinimum};
 
 /// How bad a remark is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -6,10 +6,10 @@ use super::{Floors, LONG_GRACE_DAYS, Lint, Severity};
 use crate::bytes::{BlockId, Mr};
 use crate::policy::demand::spelt;
 use crate::policy::pinned::is_single;
-use crate::policy::rule::{Revocation, Switch, Version};
-use crate::policy::sev_snp::{BASELINE, ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
-use crate::reference::Expect;
 use crate::report::BoundTo;
+use crate::rule::Expect;
+use crate::rule::{Revocation, Switch, Version};
+use crate::sev_snp::profile::{BASELINE, ProductName, SigningKeyName, SnpProfile, SnpTcbMinimum};
 
 impl Lint<'_> {
     pub(super) fn sev_snp(&mut self, profile: &SnpProfile, shipped: &Floors) {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{LONG_GRACE_DAYS, Lint, Severity};
-use crate::policy::rule::Switch;
-use crate::policy::tdx::{DecidingEvaluation, OLDEST_TCB_DATE, STANDARD_EVALUATION, StatusName, TdxProfile, Trailing};
 use crate::report::BoundTo;
+use crate::rule::Switch;
+use crate::tdx::profile::{DecidingEvaluation, OLDEST_TCB_DATE, STANDARD_EVALUATION, StatusName, TdxProfile, Trailing};
 
 impl Lint<'_> {
     pub(super) fn tdx(&mut self, profile: &TdxProfile) {

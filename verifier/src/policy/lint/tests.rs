@@ -212,7 +212,7 @@ fn an_exception_that_lets_in_nothing_is_told_from_one_that_does() {
 fn strict_asks_for_the_standard_evaluation() {
     let policy = Policy::parse(&strict()).unwrap();
     let asked = policy.tdx().unwrap().1.minimum_evaluation_number.required().copied();
-    assert_eq!(asked, Some(crate::policy::tdx::STANDARD_EVALUATION));
+    assert_eq!(asked, Some(crate::tdx::profile::STANDARD_EVALUATION));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::bytes::to_hex;
 use crate::check::Tee;
 use crate::policy::demand::Demand;
-use crate::policy::sev_snp::Vmpl;
+use crate::sev_snp::profile::Vmpl;
 
 /// Reference values of one or several releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -261,7 +261,7 @@ pub(crate) const fn fields(tee: Tee) -> &'static [(&'static str, Form)] {
 mod tests {
     use super::*;
     use crate::Policy;
-    use crate::reference::NEEDED;
+    use crate::rule::NEEDED;
 
     const GENUINE: &str = include_str!("../../../../measurements/policy/genuine.toml");
 

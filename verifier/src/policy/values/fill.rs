@@ -8,7 +8,7 @@ use crate::check::Tee;
 use crate::policy::document::{Policy, PolicyError};
 use crate::policy::holes::{Hole, holes_of, still_needed};
 use crate::policy::place::{key_offset, position, readable};
-use crate::reference::NEEDED;
+use crate::rule::NEEDED;
 
 /// A policy with its reference values in it.
 #[derive(Clone, Debug)]

@@ -5,13 +5,12 @@ use serde::de::Deserializer;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::rule::{
-    Age, Bits, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Switch, Version, Waivable, clipped,
-    not_empty, reasons,
-};
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
-use crate::reference::{Expect, Scalar};
 use crate::report::BoundTo;
+use crate::rule::{
+    Age, Bits, Expect, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Scalar, Switch, Version,
+    Waivable, Wrapping, clipped, not_empty, only_known, reasons,
+};
 
 /// Every expectation of an SEV-SNP report. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,7 +62,7 @@ pub(crate) struct SnpProfile {
 
 impl SnpProfile {
     /// What contradicts itself.
-    pub(super) fn contradiction(&self) -> Option<String> {
+    pub(crate) fn contradiction(&self) -> Option<String> {
         if self.products.iter().all(|product| self.denied_products.contains_key(product)) {
             let what = "`denied_products` denies every product that is listed: nothing is accepted";
             return Some(what.to_owned());
@@ -166,14 +165,6 @@ fn bulletin_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTr
     }
 }
 
-/// How a platform carries its evidence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Wrapping {
-    /// As the device returns it.
-    None,
-}
-
 /// A product as policies name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -197,9 +188,9 @@ pub(crate) struct Vmpl(pub(crate) u32);
 
 impl Vmpl {
     /// The least privileged.
-    pub(super) const LAST: u32 = 3;
+    pub(crate) const LAST: u32 = 3;
     /// Why a rule about it is no floor.
-    pub(super) const NO_FLOOR: &str =
+    pub(crate) const NO_FLOOR: &str =
         "VMPL 0 is the most privileged, and a floor would take in the less privileged; name one level, such as 0";
 }
 
@@ -326,15 +317,4 @@ fn platform_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<
 
 fn policy_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
     only_known(deserializer, POLICY_BITS)
-}
-
-/// A rule about bits, all of whose names are known.
-pub(super) fn only_known<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    known: &'static [(&'static str, u32)],
-) -> Result<Waivable<Bits>, D::Error> {
-    match Waivable::<Bits>::deserialize(deserializer)? {
-        Waivable::Required(bits) => bits.only_known(known).map(Waivable::Required),
-        Waivable::Unchecked => Ok(Waivable::Unchecked),
-    }
 }

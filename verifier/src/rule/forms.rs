@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::expect::{SAYS_NOTHING, UNCHECKED};
 use crate::bytes::{HexBytes, ReportData};
-use crate::reference::{SAYS_NOTHING, UNCHECKED};
 use crate::report::BoundTo;
 use crate::time::UnixTime;
 
@@ -29,13 +29,13 @@ impl<T> Waivable<T> {
     }
 
     /// What a policy says that was written before there was such a field: what it said then.
-    pub(super) const fn unwritten() -> Self {
+    pub(crate) const fn unwritten() -> Self {
         Self::Unchecked
     }
 }
 
 /// A list that may not be waived, so that an empty one would accept nothing.
-pub(super) fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+pub(crate) fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let list = Vec::<T>::deserialize(deserializer)?;
     if list.is_empty() {
         return Err(de::Error::custom("an empty list accepts nothing: name what you take"));
@@ -44,7 +44,7 @@ pub(super) fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserial
 }
 
 /// A reason that a report shows, for whatever a policy says against the rule.
-pub(super) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.trim().is_empty() {
         return Err(de::Error::custom("a reason that says nothing: the report shows it, so write why"));
@@ -53,7 +53,7 @@ pub(super) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strin
 }
 
 /// Reasons, each by what it is for.
-pub(super) fn reasons<'de, D, K>(deserializer: D) -> Result<BTreeMap<K, String>, D::Error>
+pub(crate) fn reasons<'de, D, K>(deserializer: D) -> Result<BTreeMap<K, String>, D::Error>
 where
     D: Deserializer<'de>,
     K: Deserialize<'de> + Ord,
@@ -65,7 +65,7 @@ where
 }
 
 /// Longer than this is no grace: ten years without leap days.
-pub(super) const MAX_GRACE_DAYS: u32 = 3_650;
+pub(crate) const MAX_GRACE_DAYS: u32 = 3_650;
 
 /// How old a statement may be, counted from the day on which it was issued: written `{ days = … }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -93,10 +93,10 @@ fn age_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error>
 }
 
 /// The first end that is none, 2037-01-01T00:00:00Z: ten years after the year of this release. The loader has no clock.
-pub(super) const NO_END: UnixTime = UnixTime::from_seconds(2_114_380_800);
+pub(crate) const NO_END: UnixTime = UnixTime::from_seconds(2_114_380_800);
 
 /// As much of what somebody wrote as an error repeats.
-pub(super) fn clipped(text: &str) -> String {
+pub(crate) fn clipped(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
@@ -370,4 +370,23 @@ impl ReportDataRule {
             }
         }
     }
+}
+
+/// A rule about bits, all of whose names are known.
+pub(crate) fn only_known<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    known: &'static [(&'static str, u32)],
+) -> Result<Waivable<Bits>, D::Error> {
+    match Waivable::<Bits>::deserialize(deserializer)? {
+        Waivable::Required(bits) => bits.only_known(known).map(Waivable::Required),
+        Waivable::Unchecked => Ok(Waivable::Unchecked),
+    }
+}
+
+/// How a platform carries its evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Wrapping {
+    /// As the device returns it.
+    None,
 }

@@ -5,14 +5,13 @@ use serde::de::Deserializer;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::rule::{
-    Age, Bits, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Switch, Waivable, clipped, reason,
-};
-use super::sev_snp::{Wrapping, only_known};
 use crate::bytes::{HexBytes, Mr, Ppid};
 use crate::intel::words::{AdvisoryId, TcbStatus};
-use crate::reference::{Expect, Scalar};
 use crate::report::BoundTo;
+use crate::rule::{
+    Age, Bits, Expect, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Scalar, Switch, Waivable, Wrapping,
+    clipped, only_known, reason,
+};
 use crate::time::UnixTime;
 
 /// Every expectation of a TDX quote. All fields must be written.
@@ -70,7 +69,7 @@ pub(crate) struct TdxProfile {
 
 impl TdxProfile {
     /// What softens a rule that is not there, or lets in what is taken anyway.
-    pub(super) fn contradiction(&self) -> Option<&'static str> {
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let grace = self.out_of_date_grace != Grace::None;
         let Some(statuses) = self.tcb_status.required() else {
             return if grace {
@@ -133,7 +132,7 @@ impl StatusName {
     }
 
     /// Every one of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::UpToDate,
         Self::SWHardeningNeeded,
         Self::ConfigurationNeeded,
@@ -153,11 +152,11 @@ impl Listed for StatusName {
 
 /// The newest evaluation on record that Intel served as its standard one: TCB info issued on 2026-08-13 and QE identity issued
 /// on 2026-10-07, both 20. (21 is on record since 2026-06-12, as the early one.)
-pub(super) const STANDARD_EVALUATION: u32 = 20;
+pub(crate) const STANDARD_EVALUATION: u32 = 20;
 
 /// 2018-01-04T00:00:00Z, the earliest date of a TCB level in the collateral for TDX on record, that of the lowest level of each
 /// platform.
-pub(super) const OLDEST_TCB_DATE: UnixTime = UnixTime::from_seconds(1_515_024_000);
+pub(crate) const OLDEST_TCB_DATE: UnixTime = UnixTime::from_seconds(1_515_024_000);
 
 /// Intel serves an early and a standard evaluation of a platform at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
