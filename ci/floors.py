@@ -33,14 +33,14 @@ VERIFIER = [
     ["walk"],
     ["policy"],
     ["sev_snp", "tdx"],
-    ["platform"],
+    ["platform", "judge"],
     ["windows"],
     ["evidence"],
     ["intel", "roots"],
     ["x509"],
     ["signature", "findings", "rule"],
     ["report", "stage", "instances"],
-    ["statement", "facts", "memory", "check", "reader", "bytes", "time"],
+    ["statement", "facts", "memory", "check", "reader", "bytes", "time", "place", "wrapping"],
 ]
 
 

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use teegate_verifier::{Direction, Policy, Remark, Sentence, Severity, Side, Tee, Topic, lint_policy};
+use teegate_measurements::{Direction, Remark, Sentence, Side};
+use teegate_verifier::{Document, Draft, Needed, Severity, Tee, Topic};
 
 use crate::output::{self, Style, Tone};
 use crate::values::{self, ValuesArgs};
@@ -63,6 +64,8 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// The JSON Schema of policies, their TOML read as JSON; for editors and other programs
+    Schema,
 }
 
 /// Runs the command.
@@ -71,6 +74,7 @@ pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
         Verb::Explain { file, values, format } => explain(file, values, *format),
         Verb::Lint { file, values, format } => lint(file, values, *format),
         Verb::Diff { a, b, values, format } => diff(a, b, values, *format),
+        Verb::Schema => Ok((teegate_measurements::schema(), exit::ACCEPTED)),
     };
     match result {
         Ok((text, status)) => output::finish(&text, status),
@@ -79,33 +83,67 @@ pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
 }
 
 fn explain(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
-    let (policy, _) = values.policy(file, None)?;
+    let text = policy::read_text(file)?;
     let values = values.load(None)?;
-    let sentences = policy.explain();
+    let (draft, filled);
+    let (document, needed) = match &values {
+        None => {
+            draft = Draft::parse(&text).map_err(|error| policy::refused(file, &error))?;
+            (draft.document(), draft.needed())
+        }
+        Some(values) => {
+            filled = values::fill(file, &text, values)?;
+            (filled.policy().document(), &[][..])
+        }
+    };
+    let sentences = teegate_measurements::explain(document);
     let text = match format {
-        Format::Text => explained(&policy, &sentences) + &values::origins(values.as_ref()),
+        Format::Text => explained(document, &sentences) + &still_needed(needed) + &values::origins(values.as_ref()),
         Format::Json => to_json(&json!({
             "schema": "teegate/policy-explain/1",
-            "policy": policy.name(),
+            "policy": document.name(),
             "sentences": sentences,
+            "needed": needed.iter().map(|one| json!({
+                "field": place(one), "line": one.line, "column": one.column, "form": one.field.written.to_string(),
+            })).collect::<Vec<_>>(),
             "reference_values": values::listed(values.as_ref()),
         }))?,
     };
     Ok((text, exit::ACCEPTED))
 }
 
-fn explained(policy: &Policy, sentences: &[Sentence]) -> String {
+fn place(needed: &Needed) -> String {
+    format!("{}.{}.{}", needed.tee, needed.profile, needed.field.name)
+}
+
+/// All that a template needs, in the order of the file.
+fn still_needed(needed: &[Needed]) -> String {
+    if needed.is_empty() {
+        return String::new();
+    }
+    let line = |one: &Needed| {
+        let (place, form) = (place(one), one.field.written);
+        format!("  line {}, column {}: {}; {form}\n", one.line, one.column, output::plain(&place))
+    };
+    let lines: String = needed.iter().map(line).collect();
+    format!("\nReference values that this template still needs; until they are there, nothing is accepted\n{lines}")
+}
+
+fn explained(document: &Document, sentences: &[Sentence]) -> String {
     let mut text = format!(
         "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds; what is left open\nis asked of nobody.\n",
-        output::plain(policy.name())
+        output::plain(document.name())
     );
     for (tee, title) in [(Tee::SevSnp, "AMD SEV-SNP"), (Tee::Tdx, "Intel TDX")] {
-        let own: Vec<_> = sentences.iter().filter(|one| one.profile.split('.').next() == Some(tee.name())).collect();
-        let Some(first) = own.first() else {
+        if !document.profiles().iter().any(|profile| profile.tee() == tee) {
             text += &format!("\n{title}: no profile; such evidence is refused.\n");
-            continue;
-        };
-        text += &format!("\n{title} [{}]\n", output::plain(&first.profile));
+        }
+    }
+    for profile in document.profiles() {
+        let title = if profile.tee() == Tee::SevSnp { "AMD SEV-SNP" } else { "Intel TDX" };
+        let place = profile.place();
+        let own: Vec<_> = sentences.iter().filter(|one| one.profile == place).collect();
+        text += &format!("\n{title} [{}]\n", output::plain(&place));
         for (topic, title) in TOPICS {
             let of_topic: Vec<_> = own.iter().filter(|one| one.topic == topic && one.asked).collect();
             if !of_topic.is_empty() {
@@ -140,8 +178,8 @@ const NEEDED: &str = "
 fn lint(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
     let text = policy::read_text(file)?;
     let values = values.load(None)?.unwrap_or_default();
-    let remarks =
-        lint_policy(&text, &values, &teegate_measurements::SHIPPED).map_err(|error| policy::refused(file, &error))?;
+    let remarks = teegate_measurements::lint(&text, &values, &teegate_measurements::SHIPPED)
+        .map_err(|error| policy::refused(file, &error))?;
     let bad = remarks.iter().any(|remark| remark.severity != Severity::Note);
     let status = if bad { exit::FOUND } else { exit::ACCEPTED };
     let shown = match format {
@@ -164,7 +202,7 @@ fn linted(file: &str, remarks: &[Remark], style: Style) -> String {
             output::plain(file),
             remark.line,
             remark.column,
-            style.paint(tone, &remark.severity.to_string()),
+            style.paint(tone, remark.severity.name()),
             output::plain(&remark.field),
             output::plain(&remark.opens),
             output::plain(&remark.instead),
@@ -182,7 +220,7 @@ fn linted(file: &str, remarks: &[Remark], style: Style) -> String {
 
 fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
     let [one, other] = values.both(a, b)?;
-    let differences = one.differences(&other);
+    let differences = teegate_measurements::differences(&one, &other);
     if format == Format::Json {
         let document = json!({ "schema": "teegate/policy-diff/1", "a": a, "b": b, "differences": differences });
         return Ok((to_json(&document)?, exit::ACCEPTED));
@@ -264,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_alone_end_with_zero_and_a_template_is_refused_where_it_stops() {
+    fn notes_alone_end_with_zero_and_a_template_says_all_that_it_needs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("own.toml");
         let host_data = format!("host_data = \"{}\"", "11".repeat(32));
@@ -276,9 +314,11 @@ mod tests {
         let path = path.to_str().unwrap();
         let (text, status) = lint(path, &NONE, Format::Text).unwrap();
         assert_eq!((status, text.lines().last()), (0, Some("errors: 0; warnings: 0; notes: 2")));
-        let error = lint("strict", &NONE, Format::Text).unwrap_err();
-        assert!(error.contains("is a template"), "{error}");
-        // All that it needs, in the order of the file.
+        // All that a template needs, in the order of the file.
+        let (linted, status) = lint("strict", &NONE, Format::Text).unwrap();
+        let (explained, _) = explain("strict", &NONE, Format::Text).unwrap();
+        assert_eq!(status, 4, "milan is a warning");
+        let (_, needs) = explained.split_once("\nReference values that this template still needs").unwrap();
         let fields = [
             "sev-snp.strict.measurement",
             "sev-snp.strict.host_data",
@@ -288,10 +328,16 @@ mod tests {
             "tdx.strict.rtmr2",
             "tdx.strict.mrconfigid",
         ];
-        let places =
-            fields.map(|field| error.find(&format!("`{field}` (line ")).unwrap_or_else(|| panic!("{field}: {error}")));
-        assert!(places.is_sorted(), "{error}");
-        assert_eq!(error.matches("(line ").count(), fields.len(), "{error}");
+        let remark =
+            |field: &str| linted.find(&format!(": note: {field}\n    opens    a reference value is needed here"));
+        for places in [fields.map(|field| needs.find(&format!(": {field}; "))), fields.map(remark)] {
+            assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{explained}{linted}");
+        }
+        assert_eq!(needs.matches("  line ").count(), fields.len(), "{needs}");
+        let (json, _) = explain("strict", &NONE, Format::Json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["needed"].as_array().unwrap().len(), fields.len());
+        assert_eq!(json["needed"][0]["form"], "48 bytes in hexadecimal");
 
         let (text, status) = diff(path, "genuine", &NONE, Format::Text).unwrap();
         assert_eq!(status, 0);
@@ -303,7 +349,7 @@ mod tests {
         assert!(
             text.contains("    for example 0x0 (no bit that has a name): B accepts it, A refuses it\n")
                 && text.contains("    for example no revocation list supplied: B accepts it, A refuses it\n")
-                && text.contains(&format!("    for example {}1: B accepts it, A refuses it\n", "2".repeat(95))),
+                && text.contains(&format!("    for example {}23: B accepts it, A refuses it\n", "2".repeat(94))),
             "{text}"
         );
         assert!(text.contains("\nWhat B claims no longer, of the same evidence\n  sev-snp bound_to: "), "{text}");

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use teegate_verifier::{Filled, Policy, ReferenceValues, UnixTime};
+use teegate_measurements::{Filled, ReferenceValues};
+use teegate_verifier::{Policy, UnixTime};
 
 use crate::{instant, output, policy};
 
@@ -71,7 +72,7 @@ impl ValuesArgs {
 
 /// The template with its values; what they did beside filling fields is said on standard error.
 pub(crate) fn fill(name: &str, text: &str, values: &ReferenceValues) -> Result<Filled, String> {
-    let filled = Policy::parse_with(text, values).map_err(|error| policy::refused(name, &error))?;
+    let filled = teegate_measurements::fill(text, values).map_err(|error| policy::refused(name, &error))?;
     filled.notes().iter().for_each(|note| output::note(note));
     Ok(filled)
 }
@@ -133,7 +134,8 @@ mod tests {
         let (policy, text) = args(&[&measurement, &host]).policy("strict", None).unwrap();
         assert_eq!(policy.name(), "strict");
         // The text stands for itself: the profile that was left out is not in it, nor any hole.
-        assert_eq!(Policy::parse(&text).unwrap().explain(), policy.explain());
+        let explain = |policy: &Policy| teegate_measurements::explain(policy.document());
+        assert_eq!(explain(&Policy::parse(&text).unwrap()), explain(&policy));
         // One of them is not enough, and the template says where it stops.
         let error = args(&[&measurement]).policy("strict", None).unwrap_err();
         assert!(error.contains("is a template") && error.contains("host_data"), "{error}");

@@ -19,7 +19,9 @@ use corim::types::environment::EnvironmentMap;
 use corim::types::measurement::{Digest, MeasurementMap, MeasurementValuesMap, RawValueChoice};
 use corim::types::triples::ReferenceTriple;
 use std::collections::{BTreeMap, BTreeSet};
-use teegate_verifier::{ReferenceValue, ReferenceValues, Tee, UnixTime};
+use teegate_verifier::{Tee, UnixTime};
+
+use crate::reference::{ReferenceValue, ReferenceValues};
 
 /// A manifest of a fleet's releases fits many times over.
 const MAX_BYTES: usize = 1 << 20;

@@ -1,11 +1,25 @@
-//! The policies that teegate ships, as text and as files in `measurements/policy`; and reference values out of the files
-//! that people have.
+//! What should be expected: the policies that teegate ships, as text and as files in `measurements/policy`; reference values out of
+//! the files that people have; and the tools of whoever writes a policy: explain, lint, diff, fill, schema.
 
 mod corim;
+mod covers;
+mod diff;
+mod explain;
+mod lint;
+mod reference;
+mod schema;
+mod seen;
 mod values;
+mod witness;
+mod words;
 
-use teegate_verifier::Shipped;
+pub use diff::{Difference, Direction, differences};
+pub use explain::{Sentence, explain};
+pub use lint::{Remark, Shipped, lint};
+pub use reference::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError, fill};
+pub use schema::schema;
 pub use values::reference_values;
+pub use witness::{Example, Side};
 
 /// `genuine`: the hardware is genuine and the guest is not a debug guest. Not a reason to send anything.
 pub const GENUINE: &str = include_str!("../policy/genuine.toml");
@@ -63,8 +77,8 @@ mod tests {
             mrconfigid = '000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000'
         ";
         let values = reference_values(values.as_bytes(), teegate_verifier::UnixTime::from_seconds(0)).unwrap();
-        let filled = Policy::parse_with(STRICT, &values).unwrap();
+        let filled = fill(STRICT, &values).unwrap();
         assert_eq!(filled.notes(), [] as [String; 0]);
-        assert_eq!(Policy::parse(filled.text()).unwrap().differences(filled.policy()), []);
+        assert_eq!(differences(&Policy::parse(filled.text()).unwrap(), filled.policy()), []);
     }
 }

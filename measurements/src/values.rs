@@ -1,6 +1,8 @@
 //! Reference values out of a file of either form, told apart by content.
 
-use teegate_verifier::{ReferenceValues, UnixTime};
+use teegate_verifier::UnixTime;
+
+use crate::reference::ReferenceValues;
 
 use crate::corim;
 

@@ -8,8 +8,8 @@
     reason = "a test that cannot set up its input should fail where it stands"
 )]
 
-use teegate_measurements::{STRICT, reference_values};
-use teegate_verifier::{Policy, UnixTime};
+use teegate_measurements::{STRICT, differences, fill, reference_values};
+use teegate_verifier::UnixTime;
 
 const NOW: &str = "2026-06-01T00:00:00Z";
 
@@ -196,11 +196,11 @@ fn both_forms_fill_a_template_alike() {
     );
     let measurements = [measured(0, &[(2, digests(0x4D))]), measured(8, &[(4, raw(&[0x11; 32]))])];
     let corim = manifest(amd_profile(), &[triple(by_chip(), &measurements)]);
-    let policy = |bytes: &[u8]| Policy::parse_with(STRICT, &reference_values(bytes, now).unwrap()).unwrap();
-    assert_eq!(policy(toml.as_bytes()).policy().differences(policy(&corim).policy()), []);
+    let policy = |bytes: &[u8]| fill(STRICT, &reference_values(bytes, now).unwrap()).unwrap();
+    assert_eq!(differences(policy(toml.as_bytes()).policy(), policy(&corim).policy()), []);
     let other = [measured(0, &[(2, digests(0x4E))]), measured(8, &[(4, raw(&[0x11; 32]))])];
     let other = manifest(amd_profile(), &[triple(by_chip(), &other)]);
-    assert_eq!(policy(toml.as_bytes()).policy().differences(policy(&other).policy()).len(), 1);
+    assert_eq!(differences(policy(toml.as_bytes()).policy(), policy(&other).policy()).len(), 1);
 }
 
 /// What is refused in TOML because it says nothing, or names nobody, is no better in CBOR.
@@ -213,7 +213,7 @@ fn a_manifest_pins_no_more_than_a_policy_does() {
 
     let fill = |corim: &[u8]| {
         let values = reference_values(corim, UnixTime::parse(NOW).unwrap()).unwrap();
-        Policy::parse_with(STRICT, &values)
+        fill(STRICT, &values)
     };
     let guest = |digest: u8| {
         let measurements = [measured(0, &[(2, digests(digest))]), measured(8, &[(4, raw(&[0x11; 32]))])];

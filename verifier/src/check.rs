@@ -14,6 +14,9 @@ pub enum Tee {
 }
 
 impl Tee {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 2] = [Self::SevSnp, Self::Tdx];
+
     /// Its name in reports and policies.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! What a platform is to the walk: three steps over types of its own, and the table of its checks.
 
+use serde::de::DeserializeOwned;
+
 use crate::bytes::ReportData;
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
@@ -7,10 +9,13 @@ use crate::findings::{Findings, Stop};
 use crate::memory::Memory;
 use crate::report::BoundTo;
 use crate::roots::TrustAnchors;
+use crate::rule::{Ask, Field, Undertaken};
+
 use crate::signature::Signatures;
 use crate::stage::Unverified;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::wrapping::Wrapping;
 use crate::x509::chains::Chains;
 
 /// A kind of evidence that is understood.
@@ -20,14 +25,11 @@ pub(crate) trait Platform {
     /// Every check that judges it, in the order of the walk.
     const CHECKS: &'static [Check];
     /// What a policy says about it.
-    type Profile;
+    type Profile: Rules + DeserializeOwned;
     /// What its bytes claim.
     type Claim<'a>;
     /// The claim, once somebody is traced who vouches for it.
     type Vouched<'a>;
-
-    /// What the author of the profile says that the evidence is bound to.
-    fn bound_to(profile: &Self::Profile) -> Option<BoundTo>;
 
     /// Bytes -> unverified, with every field stated as a fact. A profile may say how much of an encoding is tolerated.
     fn parse<'a>(
@@ -56,6 +58,24 @@ pub(crate) trait Platform {
     );
 }
 
+/// What a policy says about a platform, in types of that platform.
+pub(crate) trait Rules {
+    /// Every field, in the order in which policies are written, with what is asked there.
+    fn asks(&self) -> Vec<(&'static Field, Ask)>;
+
+    /// How evidence reaches the verifier that this is about.
+    fn wrapping(&self) -> Wrapping;
+
+    /// What its author says that accepted evidence speaks for.
+    fn bound_to(&self) -> Option<BoundTo>;
+
+    /// What counts only beside something else.
+    fn undertaken(&self) -> Vec<Undertaken>;
+
+    /// A field that contradicts others, and what is wrong with it.
+    fn contradiction(&self) -> Option<(&'static str, String)>;
+}
+
 /// What authentication is given, beside the claim.
 pub(crate) struct Given<'g, 'm, P> {
     pub(crate) endorsements: &'g Endorsements,
@@ -71,6 +91,8 @@ pub(crate) struct Given<'g, 'm, P> {
 /// What an authentic claim is held against.
 pub(crate) struct Wanted<'a, P> {
     pub(crate) profile: &'a P,
+    /// What each field of it asks, in the order of the platform's table.
+    pub(crate) rules: &'a [(&'static Field, Ask)],
     /// What the caller expects of the 64 bytes that the guest chose, whatever the profile says.
     pub(crate) report_data: Option<&'a ReportData>,
     pub(crate) memory: Option<&'a Memory>,

@@ -4,7 +4,7 @@ use crate::check::{Check, Tee};
 use crate::evidence::Evidence;
 use crate::instances;
 use crate::platform::Platform;
-use crate::policy::{self, Policy, Profiled};
+use crate::policy::{self, Owned, Policy};
 use crate::report::{Attested, Rejection};
 use crate::sev_snp::SevSnp;
 use crate::tdx::Tdx;
@@ -22,7 +22,7 @@ pub(crate) struct Row {
 
 const fn row<P: Platform>(title: &'static str) -> Row
 where
-    P::Profile: Profiled,
+    P::Profile: Owned,
 {
     Row { title, checks: P::CHECKS, walk: walk::walk::<P>, windows: walk::windows::<P> }
 }

@@ -5,7 +5,7 @@ use crate::evidence::Evidence;
 use crate::findings::{Comparison, Findings};
 use crate::memory::Memory;
 use crate::platform::{Given, Platform, Wanted};
-use crate::policy::{Policy, Profiled};
+use crate::policy::{Owned, Policy};
 use crate::report::{Attested, Rejection};
 use crate::signature::Signatures;
 use crate::time::UnixTime;
@@ -27,40 +27,44 @@ pub(crate) fn walk<P: Platform>(
     Asked { policy, now, signatures, chains, memory }: Asked<'_, '_>,
 ) -> Result<Attested, Rejection>
 where
-    P::Profile: Profiled,
+    P::Profile: Owned,
 {
-    let Evidence { bytes, endorsements, event_log, .. } = *evidence;
+    let Evidence { bytes, wrapping, endorsements, event_log, .. } = *evidence;
     let mut findings = Findings::new(P::TEE, P::CHECKS, now);
-    let profile = policy.profile::<P::Profile>();
+    let profile = policy.profile::<P::Profile>(P::TEE, wrapping);
     let claim = match P::parse(bytes, profile.map(|(_, profile)| profile), &mut findings) {
         Ok(claim) => claim,
         Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
     };
     // Evidence that nobody wrote a rule for is never accepted.
-    let actual = profile.map_or("none".into(), |(name, _)| name.to_owned().into());
+    let actual = profile.map_or("none".into(), |(found, _)| found.name().to_owned().into());
     let expected = format!("a profile for {}", P::TEE).into();
     let named = Comparison { check: Check::POLICY_PROFILE, expected, actual };
-    let (name, profile) = match findings.require_some(profile, named) {
+    let (found, profile) = match findings.require_some(profile, named) {
         Ok(named) => named,
         Err(stop) => return Err(findings.refuse(Stage::Appraise, stop)),
     };
-    findings.appraised_by(name, P::bound_to(profile));
+    findings.appraised_by(found.name(), found.bound_to());
     let given = Given { endorsements, anchors: policy.anchors(), profile, now, signatures, chains, memory };
     let vouched = match P::authenticate(claim, given, &mut findings) {
         Ok(vouched) => vouched,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
-    P::appraise(&vouched, Wanted { profile, report_data: policy.report_data(), memory, event_log }, &mut findings);
+    P::appraise(
+        &vouched,
+        Wanted { profile, rules: found.rules(), report_data: policy.report_data(), memory, event_log },
+        &mut findings,
+    );
     findings.conclude()
 }
 
 /// The windows that the evidence depends on. Malformed evidence depends on nothing that could be named.
 pub(crate) fn windows<P: Platform>(evidence: &Evidence<'_>, policy: &Policy, windows: &mut Windows)
 where
-    P::Profile: Profiled,
+    P::Profile: Owned,
 {
     let mut findings = Findings::new(P::TEE, P::CHECKS, windows.now());
-    let profile = policy.profile::<P::Profile>().map(|(_, profile)| profile);
+    let profile = policy.profile::<P::Profile>(P::TEE, evidence.wrapping).map(|(_, profile)| profile);
     if let Ok(claim) = P::parse(evidence.bytes, profile, &mut findings) {
         P::look_at_windows(claim.hints(), evidence.endorsements, policy.anchors(), profile, windows);
     }
@@ -72,10 +76,15 @@ mod tests {
     use crate::check::{Tee, checks};
     use crate::evidence::Endorsements;
     use crate::findings::Stop;
+    use crate::platform::Rules;
+    use crate::policy::Own;
     use crate::report::BoundTo;
     use crate::roots::TrustAnchors;
+    use crate::rule::{Ask, Field, Undertaken};
     use crate::signature::sha256;
     use crate::stage::{Authentic, Signed, Unverified};
+    use crate::wrapping::Wrapping;
+    use serde::Deserialize;
 
     /// A platform that nobody builds: a byte that says whether it is debugged, then SHA-256 of that byte and of a key that the
     /// policy pins. It borrows the name of a TEE, and nothing else.
@@ -86,9 +95,33 @@ mod tests {
         tag: &'a [u8],
     }
 
+    /// Its rules are read from no policy: any profile for SEV-SNP stands for these.
+    #[derive(Deserialize)]
     struct Profile {
         key: [u8; 4],
         debug: bool,
+    }
+
+    impl Rules for Profile {
+        fn asks(&self) -> Vec<(&'static Field, Ask)> {
+            Vec::new()
+        }
+
+        fn wrapping(&self) -> Wrapping {
+            Wrapping::Raw
+        }
+
+        fn bound_to(&self) -> Option<BoundTo> {
+            None
+        }
+
+        fn undertaken(&self) -> Vec<Undertaken> {
+            Vec::new()
+        }
+
+        fn contradiction(&self) -> Option<(&'static str, String)> {
+            None
+        }
     }
 
     checks! {
@@ -107,10 +140,10 @@ mod tests {
         }
     }
 
-    impl Profiled for Profile {
-        fn of(policy: &Policy) -> Option<(&str, &Self)> {
+    impl Owned for Profile {
+        fn of(_: &Own) -> Option<&Self> {
             const PROFILE: &Profile = &Profile { key: *b"root", debug: false };
-            policy.sev_snp().map(|(name, _)| (name, PROFILE))
+            Some(PROFILE)
         }
     }
 
@@ -120,10 +153,6 @@ mod tests {
         type Profile = Profile;
         type Claim<'a> = Claim<'a>;
         type Vouched<'a> = Authentic<Claim<'a>>;
-
-        fn bound_to(_: &Profile) -> Option<BoundTo> {
-            Some(BoundTo::Guest)
-        }
 
         fn parse<'a>(
             bytes: &'a [u8],
@@ -175,7 +204,6 @@ mod tests {
     fn a_platform_that_nobody_builds_is_verified_by_the_same_walk() {
         let attested = verdict(&evidence(0, b"root")).unwrap();
         assert_eq!(attested.valid_until(), UnixTime::from_seconds(1_000));
-        assert_eq!(attested.bound_to(), Some(BoundTo::Guest));
         let ids: Vec<_> = attested.report().findings().iter().map(|finding| finding.check().id()).collect();
         assert_eq!(ids, ["policy.profile", "made-up.length", "made-up.tag", "made-up.debug"]);
 

@@ -1,9 +1,9 @@
 //! The fields of a SEV-SNP report as draft-deeglaze-amd-sev-snp-corim-profile-02 numbers them.
 
+use crate::reference::ReferenceValue;
 use corim::types::common::{ClassIdChoice, VersionMap};
 use corim::types::environment::ClassMap;
 use corim::types::measurement::{MeasurementMap, SvnChoice};
-use teegate_verifier::ReferenceValue;
 
 use super::{Fields, mkey, nothing_but, raw, sha_384};
 

@@ -1,6 +1,6 @@
 //! The policy loader: nothing has a default, nothing unknown is passed over, and every error names its place.
 
-use teegate_measurements::STRICT;
+use teegate_measurements::{STRICT, differences};
 use teegate_verifier::{Check, Outcome, Policy, PolicyError, Tee};
 
 use crate::policy_text::PolicyText;
@@ -181,7 +181,7 @@ fn bytes_may_have_a_prefix() {
         let digits = "5a".repeat(length);
         let plain = Policy::parse(&rule(digits.clone())).unwrap();
         let prefixed = Policy::parse(&rule(format!("0x{digits}"))).unwrap();
-        assert_eq!(plain.differences(&prefixed), [], "{field}");
+        assert_eq!(differences(&plain, &prefixed), [], "{field}");
         for wrong in [format!("0X{digits}"), format!("0x0x{digits}"), format!("0x{}", &digits[2..]), "0x".to_owned()] {
             let text = rule(wrong);
             let error = refused(&text).to_string();

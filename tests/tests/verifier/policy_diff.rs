@@ -2,7 +2,8 @@
 //! two policies that names that field and nothing else.
 
 use teegate_forge::snp::{Product, Tcb};
-use teegate_verifier::{Difference, Direction, Example, Shown, Side, Tee};
+use teegate_measurements::{Difference, Direction, Example, Side, differences};
+use teegate_verifier::{Shown, Tee};
 
 use crate::subject::{Subject, snp, tdx};
 
@@ -13,9 +14,9 @@ fn widened(subject: Subject, field: &str, value: &str, check: &str) {
     assert_eq!(subject.rejected().failed_checks(), [check], "{field}");
     wider.accepted();
     let (a, b) = (subject.load_policy(), wider.load_policy());
-    let named: Vec<_> = a.differences(&b).into_iter().map(|one| (one.tee, one.field, one.direction)).collect();
+    let named: Vec<_> = differences(&a, &b).into_iter().map(|one| (one.tee, one.field, one.direction)).collect();
     assert_eq!(named.as_slice(), [(subject.tee.name(), field, Direction::Wider)], "{field} = {value}");
-    let back: Vec<_> = b.differences(&a).into_iter().map(|one| (one.tee, one.field, one.direction)).collect();
+    let back: Vec<_> = differences(&b, &a).into_iter().map(|one| (one.tee, one.field, one.direction)).collect();
     assert_eq!(back.as_slice(), [(subject.tee.name(), field, Direction::Narrower)], "{field} = {value}");
 }
 
@@ -128,7 +129,7 @@ fn evidence_under_another_root_is_announced_by_the_trust_anchors() {
         let vendors = subject.clone().under_vendors();
         vendors.rejected();
         subject.accepted();
-        let differences = vendors.load_policy().differences(&subject.load_policy());
+        let differences = differences(&vendors.load_policy(), &subject.load_policy());
         assert!(
             differences.iter().any(|one| one.tee == tee.name()
                 && one.field == "trust_anchors"
@@ -148,7 +149,7 @@ fn rules_that_overlap_nowhere_are_called_different() {
         subject.policy = policy.clone();
         assert_eq!(subject.rejected().failed_checks(), ["snp.guest.measurement"]);
     }
-    let differences = own.load_policy().differences(&other.load_policy());
+    let differences = differences(&own.load_policy(), &other.load_policy());
     let named: Vec<_> = differences.iter().map(|one| (one.field, one.direction)).collect();
     assert_eq!(named, [("measurement", Direction::Different)]);
     assert!(differences[0].text.starts_with("each accepts what the other refuses. A: The launch measurement"));
@@ -163,7 +164,7 @@ fn compared(tee: Tee, a: Rules<'_>, b: Rules<'_>) -> Vec<Difference> {
     let under = |rules: Rules<'_>| {
         rules.iter().fold(base.clone(), |subject, (field, rule)| subject.under(field, rule)).load_policy()
     };
-    under(a).differences(&under(b))
+    differences(&under(a), &under(b))
 }
 
 /// The rules of a field differ while another field of the same fact decides alike on both sides: nobody accepts what the other
@@ -245,7 +246,7 @@ fn a_difference_without_evidence_is_called_no_refusal() {
 /// The twins of the above, in which the other field does not decide: there is evidence, and it is shown.
 #[test]
 fn a_difference_with_evidence_shows_it() {
-    let text = |text: &str| Shown::Text(text.to_owned());
+    let text = |text: &'static str| Shown::Name(text.into());
     for (tee, a, b, field, direction, shows) in [
         (
             Tee::SevSnp,

@@ -2,7 +2,8 @@
 //! name, beside the nearest one that loads. Pinned is what a rule accepts, and not how it is written.
 
 use teegate_measurements::{GENUINE, STRICT};
-use teegate_verifier::{Policy, PolicyError, ReferenceValue, ReferenceValues, Tee};
+use teegate_measurements::{ReferenceValue, ReferenceValues, fill};
+use teegate_verifier::{Policy, PolicyError, Tee};
 
 use crate::policy_text::{BOUND_SNP, BOUND_TDX, PolicyText};
 use crate::subject::{good, snp, tdx};
@@ -301,14 +302,14 @@ fn what_once_passed_for_a_workload_is_refused() {
 /// Reference values, of whatever file, go through the same tests as what is written in the policy.
 #[test]
 fn reference_values_pin_no_more_than_a_policy_does() {
-    let fill = |values: &str| {
+    let filled = |values: &str| {
         let values = ReferenceValues::parse(&format!("schema = 1\nname = \"app\"\n{values}")).unwrap();
-        Policy::parse_with(STRICT, &values)
+        fill(STRICT, &values)
     };
     let snp = |measurement: String| format!("[sev-snp]\nmeasurement = {measurement}\nhost_data = {}\n", hex("11", 32));
-    fill(&snp(hex("22", 48))).unwrap();
+    filled(&snp(hex("22", 48))).unwrap();
     for measurement in [hex("00", 48), format!("[{}, {}]", hex("22", 48), hex("00", 48))] {
-        let error = fill(&snp(measurement)).unwrap_err();
+        let error = filled(&snp(measurement)).unwrap_err();
         assert_eq!(error.check(), Some("policy.bound-without-code"), "{error}");
         assert!(error.to_string().contains("`measurement` does not pin who enforces it"), "{error}");
     }
@@ -319,9 +320,9 @@ fn reference_values_pin_no_more_than_a_policy_does() {
         }
         text
     };
-    fill(&tdx("22", ["22", "22", "00"])).unwrap();
+    filled(&tdx("22", ["22", "22", "00"])).unwrap();
     for (values, field) in [(tdx("00", ["22"; 3]), "mrtd"), (tdx("22", ["00"; 3]), "rtmr1")] {
-        let error = fill(&values).unwrap_err();
+        let error = filled(&values).unwrap_err();
         assert_eq!(error.check(), Some("policy.bound-without-code"), "{error}");
         assert!(error.to_string().contains(&format!("`{field}` does not pin who enforces it")), "{error}");
     }
@@ -338,9 +339,9 @@ fn reference_values_pin_no_more_than_a_policy_does() {
     values.add(Tee::SevSnp, "guest_svn", vec![ReferenceValue::AtLeast(3)], None).unwrap();
     let mut signed = values.clone();
     signed.add(Tee::SevSnp, "author_key", vec![ReferenceValue::Bytes(vec![5; 48])], None).unwrap();
-    Policy::parse_with(&keys, &signed).unwrap();
+    fill(&keys, &signed).unwrap();
     values.add(Tee::SevSnp, "author_key", vec![ReferenceValue::Bytes(vec![0; 48])], None).unwrap();
-    assert_eq!(Policy::parse_with(&keys, &values).unwrap_err().check(), Some("policy.bound-without-code"));
+    assert_eq!(fill(&keys, &values).unwrap_err().check(), Some("policy.bound-without-code"));
 
     let level = |accepted: Vec<ReferenceValue>| {
         let mut values = ReferenceValues::new("app");
@@ -360,7 +361,7 @@ fn reference_values_pin_no_more_than_a_policy_does() {
         let mut values = level(accepted).unwrap();
         values.add(Tee::SevSnp, "measurement", vec![ReferenceValue::Bytes(vec![1; 48])], None).unwrap();
         values.add(Tee::SevSnp, "host_data", vec![ReferenceValue::Bytes(vec![1; 32])], None).unwrap();
-        Policy::parse_with(&levels, &values)
+        fill(&levels, &values)
     };
     with_level(vec![number(1)]).unwrap();
     let error = with_level(vec![number(0), number(1)]).unwrap_err();

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use teegate_measurements::{GENUINE, SHIPPED, STRICT};
-use teegate_verifier::{Policy, ReferenceValues, Tee, lint_policy};
+use teegate_measurements::{ReferenceValues, differences, explain, fill, lint};
+use teegate_verifier::{Policy, Tee};
 
 use crate::subject::good;
 
@@ -45,12 +46,12 @@ fn a_large_file_of_reference_values_is_read_in_step_with_its_size() {
     let (snp, _) = GENUINE.split_once("[tdx.genuine]").unwrap();
     let keyed = snp.replace("id_key = \"unchecked\"", &format!("id_key = \"{}\"", "11".repeat(48)));
     let asks = keyed.replace("guest_svn = \"unchecked\"", "guest_svn = \"reference-value-needed\"");
-    let filled = within("filling", || Policy::parse_with(&asks, &values)).unwrap();
+    let filled = within("filling", || fill(&asks, &values)).unwrap();
     let says = keyed.replace("guest_svn = \"unchecked\"", &format!("guest_svn = {numbers}"));
-    let same = within("comparing", || Policy::parse_with(&says, &values)).unwrap();
-    assert_eq!(within("comparing", || filled.policy().differences(same.policy())), []);
+    let same = within("comparing", || fill(&says, &values)).unwrap();
+    assert_eq!(within("comparing", || differences(filled.policy(), same.policy())), []);
     let none = Policy::parse(&keyed).unwrap();
-    let wider = within("comparing", || filled.policy().differences(&none));
+    let wider = within("comparing", || differences(filled.policy(), &none));
     assert_eq!(wider.iter().map(|one| (one.field, one.examples.len())).collect::<Vec<_>>(), [("guest_svn", 1)]);
 
     let digests = list(9_500, |number| format!("\"{number:096x}\"").replace("\"00", "\"11"));
@@ -60,7 +61,7 @@ fn a_large_file_of_reference_values_is_read_in_step_with_its_size() {
     );
     assert!((900_000..MAX_BYTES).contains(&text.len()), "{}", text.len());
     let values = within("reading", || ReferenceValues::parse(&text)).unwrap();
-    within("filling", || Policy::parse_with(STRICT, &values)).unwrap();
+    within("filling", || fill(STRICT, &values)).unwrap();
 }
 
 /// Every field that is written as a list, as long as a file has room for, and words that are repeated.
@@ -108,9 +109,9 @@ fn a_policy_of_long_lists_is_read_in_step_with_its_size() {
         let text = format!("# {}\n{}", "x".repeat(100_000), large.to_toml());
         assert!((600_000..MAX_BYTES).contains(&text.len()), "{field}: {}", text.len());
         let loaded = within(field, || Policy::parse(&text)).unwrap_or_else(|error| panic!("{field}: {error}"));
-        within(field, || loaded.differences(&plain.load()));
-        within(field, || plain.load().differences(&loaded));
-        within(field, || loaded.explain());
-        within(field, || lint_policy(&text, &ReferenceValues::default(), &SHIPPED)).unwrap();
+        within(field, || differences(&loaded, &plain.load()));
+        within(field, || differences(&plain.load(), &loaded));
+        within(field, || explain(loaded.document()));
+        within(field, || lint(&text, &ReferenceValues::default(), &SHIPPED)).unwrap();
     }
 }

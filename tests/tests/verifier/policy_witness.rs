@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use teegate_forge::snp::{Product, Tcb};
 use teegate_forge::tdx::TdxBuilder;
 use teegate_forge::time::{AT, DAY};
-use teegate_verifier::{Direction, Example, Shown, Side, Tee};
+use teegate_measurements::{Direction, Example, Side, differences};
+use teegate_verifier::{Shown, Tee};
 
 use crate::subject::{Subject, snp, tdx};
 
@@ -37,7 +38,7 @@ fn embodied_beside(beside: &[(&str, &str)], tee: Tee, field: &str, a: &str, b: &
     let (policy_a, policy_b) = (under(base.clone(), a).load_policy(), under(base, b).load_policy());
     let mut seen = 0;
     for (one, other, rules) in [(&policy_a, &policy_b, [a, b]), (&policy_b, &policy_a, [b, a])] {
-        let differences = one.differences(other);
+        let differences = differences(one, other);
         assert_eq!(differences.len(), 1, "{field}: {a} / {b}: {differences:?}");
         let difference = &differences[0];
         assert_eq!(difference.field, field);
@@ -63,8 +64,8 @@ fn embodied_beside(beside: &[(&str, &str)], tee: Tee, field: &str, a: &str, b: &
     seen
 }
 
-fn bytes<const N: usize>(text: &str) -> [u8; N] {
-    hex::decode(text).unwrap_or_else(|_| panic!("{text}")).try_into().unwrap()
+fn bytes<const N: usize>(value: &[u8]) -> [u8; N] {
+    value.try_into().unwrap()
 }
 
 fn product(name: &str) -> Product {
@@ -86,11 +87,11 @@ fn embody(tee: Tee, field: &str, shows: &Shown) -> Subject {
 
 fn embody_snp(field: &str, shows: &Shown) -> Subject {
     match (field, shows) {
-        ("products" | "denied_products", Shown::Text(name)) => snp(|device| device.product(product(name))),
-        ("signing_keys", Shown::Text(key)) if key == "vcek" => snp(|device| device),
-        ("signing_keys", Shown::Text(_)) => snp(|device| device.vlek("forged-cloud")),
-        ("csp_ids", Shown::Text(id)) => snp(|device| device.vlek(id)),
-        ("chip_ids", Shown::Text(id)) => snp(|device| device.chip_id(bytes(id))),
+        ("products" | "denied_products", Shown::Name(name)) => snp(|device| device.product(product(name))),
+        ("signing_keys", Shown::Name(key)) if key == "vcek" => snp(|device| device),
+        ("signing_keys", Shown::Name(_)) => snp(|device| device.vlek("forged-cloud")),
+        ("csp_ids", Shown::Name(id)) => snp(|device| device.vlek(id)),
+        ("chip_ids", Shown::Bytes(id)) => snp(|device| device.chip_id(bytes(id))),
         ("masked_chip_id", Shown::State(..)) => snp(|device| device.masked_chip_id()),
         ("revocation", Shown::State(2, _)) => snp(|device| device).with_pool(|pool| pool.crls.clear()),
         ("revocation", Shown::State(..)) => snp(|device| device.revoke_intermediate()),
@@ -131,7 +132,7 @@ fn embody_snp(field: &str, shows: &Shown) -> Subject {
         }
         // Nothing else is open: the rows of other bulletins are met.
         ("bulletins", Shown::Bulletin(id, days)) => {
-            let (published, firmware, component) = match id.as_str() {
+            let (published, firmware, component) = match &**id {
                 "AMD-SB-3016" => (1_776_124_800, 48, 0x1B),
                 "AMD-SB-3023" => (1_770_681_600, 49, 0x1A),
                 other => panic!("{other}"),
@@ -145,17 +146,17 @@ fn embody_snp(field: &str, shows: &Shown) -> Subject {
         }
         ("debug", Shown::State(..)) => snp(|device| device.debug()),
         ("migration_agent", Shown::State(..)) => snp(|device| device.migration_agent()),
-        ("measurement", Shown::Text(text)) => snp(|device| device.measurement(bytes(text))),
-        ("host_data", Shown::Text(text)) => snp(|device| device.host_data(bytes(text))),
+        ("measurement", Shown::Bytes(text)) => snp(|device| device.measurement(bytes(text))),
+        ("host_data", Shown::Bytes(text)) => snp(|device| device.host_data(bytes(text))),
         ("guest_svn", Shown::Number(number)) => snp(|device| device.guest_svn((*number).try_into().unwrap())),
         ("vmpl", Shown::Number(number)) => snp(|device| device.vmpl((*number).try_into().unwrap())),
-        ("family_id", Shown::Text(text)) => snp(|device| device.family_id(bytes(text))),
-        ("image_id", Shown::Text(text)) => snp(|device| device.image_id(bytes(text))),
-        ("report_id_ma", Shown::Text(text)) => snp(|device| device.report_id_ma(bytes(text))),
-        ("id_key", Shown::Text(text)) => snp(|device| device.id_key_digest(bytes(text))),
+        ("family_id", Shown::Bytes(text)) => snp(|device| device.family_id(bytes(text))),
+        ("image_id", Shown::Bytes(text)) => snp(|device| device.image_id(bytes(text))),
+        ("report_id_ma", Shown::Bytes(text)) => snp(|device| device.report_id_ma(bytes(text))),
+        ("id_key", Shown::Bytes(text)) => snp(|device| device.id_key_digest(bytes(text))),
         // No author key, and the flag says so.
-        ("author_key", Shown::Text(text)) if text.bytes().all(|digit| digit == b'0') => snp(|device| device),
-        ("author_key", Shown::Text(text)) => snp(|device| device.author_key(bytes(text))),
+        ("author_key", Shown::Bytes(text)) if text.iter().all(|byte| *byte == 0) => snp(|device| device),
+        ("author_key", Shown::Bytes(text)) => snp(|device| device.author_key(bytes(text))),
         ("report_data", Shown::ReportData(text, named)) => {
             let subject = snp(|device| device.report_data(bytes(text)));
             if *named { subject.asking(bytes(text)) } else { subject }
@@ -167,8 +168,8 @@ fn embody_snp(field: &str, shows: &Shown) -> Subject {
 fn embody_tdx(field: &str, shows: &Shown) -> Subject {
     match (field, shows) {
         ("trailing_bytes", Shown::State(..)) => tdx(|device| device.trailing(&[1])),
-        ("ppids", Shown::Text(id)) => {
-            let id = hex::decode(id).unwrap();
+        ("ppids", Shown::Bytes(id)) => {
+            let id = id.to_vec();
             tdx(|device| device.edit_sgx_extension(move |sgx| sgx.ppid.clone_from(&id)))
         }
         ("minimum_evaluation_number", Shown::Number(number)) => {
@@ -185,37 +186,37 @@ fn embody_tdx(field: &str, shows: &Shown) -> Subject {
         ("one_evaluation", Shown::State(..)) => {
             tdx(|device| device.edit_qe_identity(|identity| identity.evaluation_number = 19))
         }
-        ("tcb_status", Shown::Text(status)) => tdx(|device| device.platform_status(status)),
-        ("allowed_advisories" | "denied_advisories", Shown::Text(id)) => {
+        ("tcb_status", Shown::Name(status)) => tdx(|device| device.platform_status(status)),
+        ("allowed_advisories" | "denied_advisories", Shown::Name(id)) => {
             tdx(|device| device.platform_advisories(&[id]))
         }
         ("minimum_tcb_date", Shown::Date(seconds)) => {
-            let seconds = *seconds;
+            let seconds = seconds.seconds();
             tdx(|device| device.edit_tcb_info(move |info| info.levels[0].date = seconds))
         }
         ("debug", Shown::State(..)) => tdx(|device| device.debug()),
         ("profiling", Shown::State(..)) => tdx(|device| device.attributes(1 << 28 | 1 << 4)),
         ("attributes", Shown::Bits(bits)) => tdx(|device| device.attributes(*bits)),
         ("xfam", Shown::Mask(bits)) => tdx(|device| device.xfam(*bits)),
-        ("service_td", Shown::Text(text)) => {
-            let value = if text == "none" { [0; 48] } else { bytes(text) };
+        ("service_td", Shown::Name(text)) => {
+            let value = if text == "none" { [0; 48] } else { hex::decode(&**text).unwrap().try_into().unwrap() };
             tdx(|device| device.version_5(3).mrservicetd(value))
         }
-        ("mrtd", Shown::Text(text)) => tdx(|device| device.mrtd(bytes(text))),
-        ("rtmr0", Shown::Text(text)) => tdx(|device| device.rtmr(0, bytes(text))),
-        ("rtmr1", Shown::Text(text)) => tdx(|device| device.rtmr(1, bytes(text))),
-        ("rtmr2", Shown::Text(text)) => tdx(|device| device.rtmr(2, bytes(text))),
-        ("rtmr3", Shown::Text(text)) => tdx(|device| device.rtmr(3, bytes(text))),
-        ("mrconfigid", Shown::Text(text)) => tdx(|device| device.mrconfigid(bytes(text))),
-        ("mrseam", Shown::Text(text)) => {
+        ("mrtd", Shown::Bytes(text)) => tdx(|device| device.mrtd(bytes(text))),
+        ("rtmr0", Shown::Bytes(text)) => tdx(|device| device.rtmr(0, bytes(text))),
+        ("rtmr1", Shown::Bytes(text)) => tdx(|device| device.rtmr(1, bytes(text))),
+        ("rtmr2", Shown::Bytes(text)) => tdx(|device| device.rtmr(2, bytes(text))),
+        ("rtmr3", Shown::Bytes(text)) => tdx(|device| device.rtmr(3, bytes(text))),
+        ("mrconfigid", Shown::Bytes(text)) => tdx(|device| device.mrconfigid(bytes(text))),
+        ("mrseam", Shown::Bytes(text)) => {
             let value = bytes(text);
             tdx(|device| device.edit_td_report(move |report| report.mrseam = value))
         }
-        ("mrowner", Shown::Text(text)) => {
+        ("mrowner", Shown::Bytes(text)) => {
             let value = bytes(text);
             tdx(|device| device.edit_td_report(move |report| report.mrowner = value))
         }
-        ("mrownerconfig", Shown::Text(text)) => {
+        ("mrownerconfig", Shown::Bytes(text)) => {
             let value = bytes(text);
             tdx(|device| device.edit_td_report(move |report| report.mrownerconfig = value))
         }
@@ -226,7 +227,8 @@ fn embody_tdx(field: &str, shows: &Shown) -> Subject {
             tdx(move |device| dated(device.platform_status("OutOfDate"), date))
         }
         ("tcb_exceptions", Shown::Advisory(id, status, at, days)) => {
-            let (at, date) = (*at, *at - u64::from(*days) * DAY);
+            let at = at.seconds();
+            let date = at - u64::from(*days) * DAY;
             let aged = |device: TdxBuilder| if *days == 0 { device } else { dated(device, date) };
             tdx(|device| aged(device.at(at).platform_status(status).platform_advisories(&[id]))).at(at)
         }

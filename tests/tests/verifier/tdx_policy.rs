@@ -388,5 +388,10 @@ fn report_data() -> Vec<Case> {
 fn platform_allowed() -> Vec<Case> {
     let listed = format!("[\"{}\"]", "99".repeat(16));
     let other = tdx(|device| device.edit_sgx_extension(|sgx| sgx.ppid = vec![0x98; 16]));
-    vec![refused("tdx.platform.allowed", other).under("ppids", &listed).expected("one of 1").actual("98".repeat(16))]
+    vec![
+        refused("tdx.platform.allowed", other)
+            .under("ppids", &listed)
+            .expected("99".repeat(16))
+            .actual("98".repeat(16)),
+    ]
 }

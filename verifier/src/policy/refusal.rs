@@ -1,21 +1,18 @@
-//! Why the loader refuses a policy, before the place in the document is known.
+//! Why the loader refuses a policy, before that is put into words.
 
 use crate::check::Check;
 
-/// What is wrong, and by which rule of the loader, where it is one that has an id.
+/// What is wrong, where, and by which rule of the loader, where it is one that has an id.
 pub(super) struct Refusal {
+    /// The names that lead to it, from the top of the document; none where it is the whole.
+    pub(super) at: Vec<String>,
     pub(super) words: String,
     pub(super) check: Option<Check>,
 }
 
-impl From<String> for Refusal {
-    fn from(words: String) -> Self {
-        Self { words, check: None }
-    }
-}
-
-impl From<&str> for Refusal {
-    fn from(words: &str) -> Self {
-        words.to_owned().into()
+impl Refusal {
+    /// By no rule that has an id.
+    pub(super) fn at<const N: usize>(at: [&str; N], words: impl Into<String>) -> Self {
+        Self { at: at.map(str::to_owned).into(), words: words.into(), check: None }
     }
 }

@@ -7,7 +7,9 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use serde::Deserialize;
 
+use crate::check::Tee;
 use crate::report::Roots;
 use crate::x509::certificate::Certificate;
 use crate::x509::pem;
@@ -46,14 +48,69 @@ impl TrustAnchors {
         Self { amd: AMD.clone(), intel: INTEL.clone(), amd_is_vendors: true, intel_is_vendors: true }
     }
 
-    /// The roots that a policy pins, PEM, each in place of the vendor's where given.
-    pub(crate) fn pinned(amd: Option<&[String]>, intel: Option<&[String]>) -> Result<Self, String> {
+    /// The roots that a policy pins, each in place of the vendor's where given. Of what is refused, the vendor is named.
+    pub(crate) fn pinned(written: &Written) -> Result<Self, (&'static str, String)> {
+        let own = |vendor: &'static str, vendors: &Arc<[_]>, list: &Option<Vec<String>>| match list {
+            None => Ok(vendors.clone()),
+            Some(list) => load(vendor, list).map_err(|why| (vendor, why)),
+        };
         Ok(Self {
-            amd: amd.map_or_else(|| Ok(AMD.clone()), |list| load("amd", list))?,
-            intel: intel.map_or_else(|| Ok(INTEL.clone()), |list| load("intel", list))?,
-            amd_is_vendors: amd.is_none(),
-            intel_is_vendors: intel.is_none(),
+            amd: own("amd", &AMD, &written.amd)?,
+            intel: own("intel", &INTEL, &written.intel)?,
+            amd_is_vendors: written.amd.is_none(),
+            intel_is_vendors: written.intel.is_none(),
         })
+    }
+
+    /// Those in which the chains of a TEE may end.
+    pub(crate) fn of(&self, tee: Tee) -> PinnedRoots<'_> {
+        match tee {
+            Tee::SevSnp => {
+                PinnedRoots { vendor: "AMD", field: "amd", are_vendors: self.amd_is_vendors, roots: &self.amd }
+            }
+            Tee::Tdx => {
+                PinnedRoots { vendor: "Intel", field: "intel", are_vendors: self.intel_is_vendors, roots: &self.intel }
+            }
+        }
+    }
+}
+
+/// Roots as a policy writes them, PEM.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Written {
+    amd: Option<Vec<String>>,
+    intel: Option<Vec<String>>,
+}
+
+/// The roots in which the chains of one TEE may end.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedRoots<'a> {
+    vendor: &'static str,
+    field: &'static str,
+    are_vendors: bool,
+    roots: &'a [Arc<Certificate>],
+}
+
+impl PinnedRoots<'_> {
+    /// The vendor whose evidence it is.
+    pub const fn vendor(&self) -> &'static str {
+        self.vendor
+    }
+
+    /// The field of `trust_anchors` that pins others.
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// Whether they are the vendor's, as this release carries them; else the policy pins them in their place.
+    pub const fn are_vendors(&self) -> bool {
+        self.are_vendors
+    }
+
+    /// Name and key of each, which tell it from every other.
+    pub fn names(&self) -> Vec<String> {
+        self.roots.iter().map(|root| root.name_and_key()).collect()
     }
 }
 

@@ -4,6 +4,9 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::ask::{Ask, Asks};
+use super::value::Value;
+use super::words::{NEEDED, SAYS_NOTHING, UNCHECKED};
 use crate::bytes::HexBytes;
 
 /// An expectation of one value.
@@ -17,16 +20,9 @@ pub(crate) enum Expect<T> {
     AtLeast(T),
     /// Written as `"unchecked"`.
     Unchecked,
+    /// Written as `"reference-value-needed"`, in a template: nothing is as expected until the value is there.
+    Needed,
 }
-
-/// What the loader says of a rule that lets everything through. That has a word of its own, so that a report can show it.
-pub(crate) const SAYS_NOTHING: &str = "a rule that accepts or refuses nothing: write \"unchecked\" instead";
-
-/// The word that waives a check.
-pub(crate) const UNCHECKED: &str = "unchecked";
-
-/// The word by which a template asks for a reference value.
-pub(crate) const NEEDED: &str = "reference-value-needed";
 
 impl<T: PartialOrd> Expect<T> {
     /// Whether `actual` is as expected; `None` where nothing is expected.
@@ -35,6 +31,7 @@ impl<T: PartialOrd> Expect<T> {
             Self::Exactly(expected) => Some(actual == expected),
             Self::AnyOf(expected) => Some(expected.contains(actual)),
             Self::AtLeast(least) => Some(actual >= least),
+            Self::Needed => Some(false),
             Self::Unchecked => None,
         }
     }
@@ -51,13 +48,13 @@ impl<T> Expect<T> {
         match self {
             Self::Exactly(value) => Some(std::slice::from_ref(value)),
             Self::AnyOf(values) => Some(values),
-            Self::AtLeast(_) | Self::Unchecked => None,
+            Self::AtLeast(_) | Self::Unchecked | Self::Needed => None,
         }
     }
 
-    /// Whether every value that is accepted is one of which this holds.
+    /// Whether every value that is accepted is one of which this holds. What a template still needs is judged once it is there.
     pub(crate) fn accepts_only(&self, holds: impl FnMut(&T) -> bool) -> bool {
-        self.accepted().is_some_and(|values| values.iter().all(holds))
+        matches!(self, Self::Needed) || self.accepted().is_some_and(|values| values.iter().all(holds))
     }
 }
 
@@ -74,6 +71,7 @@ impl<T: fmt::Display> fmt::Display for Expect<T> {
             }
             Self::AtLeast(least) => write!(f, "at least {least}"),
             Self::Unchecked => f.write_str(UNCHECKED),
+            Self::Needed => f.write_str(NEEDED),
         }
     }
 }
@@ -109,6 +107,8 @@ pub(crate) trait Scalar: Sized {
     fn from_number(_: u64) -> Option<Self> {
         None
     }
+    /// As lists and reports hold it.
+    fn value(&self) -> Value;
     /// Why a rule cannot be a floor; `None` where it can.
     const NO_FLOOR: Option<&'static str>;
     /// Whether a rule accepts every value that there is.
@@ -125,6 +125,9 @@ impl<T: HexBytes> Scalar for T {
     fn from_text(text: &str) -> Option<Self> {
         T::parse_hex(text)
     }
+    fn value(&self) -> Value {
+        Value::Bytes(self.as_bytes().to_vec())
+    }
 }
 
 impl Scalar for u32 {
@@ -140,6 +143,25 @@ impl Scalar for u32 {
     }
     fn from_number(number: u64) -> Option<Self> {
         number.try_into().ok()
+    }
+    fn value(&self) -> Value {
+        Value::Number((*self).into())
+    }
+}
+
+impl<T: Scalar> Asks for Expect<T> {
+    fn ask(&self) -> Ask {
+        match self {
+            Self::Exactly(value) => Ask::OneOf([value.value()].into_iter().collect()),
+            Self::AnyOf(values) => Ask::OneOf(values.iter().map(Scalar::value).collect()),
+            // Bytes and levels have no floor, which the loader refuses: nothing is accepted by one.
+            Self::AtLeast(least) => match least.value() {
+                Value::Number(least) => Ask::AtLeast(least),
+                Value::Bytes(_) | Value::Name(_) => Ask::names([]),
+            },
+            Self::Unchecked => Ask::Nothing,
+            Self::Needed => Ask::Needed,
+        }
     }
 }
 
@@ -181,10 +203,7 @@ impl<'de, T: Scalar> Visitor<'de> for ExpectVisitor<T> {
             return Ok(Expect::Unchecked);
         }
         if text == NEEDED {
-            return Err(E::custom(format_args!(
-                "a reference value is needed here: expected {}, or the written word \"{UNCHECKED}\"",
-                T::form()
-            )));
+            return Ok(Expect::Needed);
         }
         T::from_text(text).map(Expect::Exactly).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
     }

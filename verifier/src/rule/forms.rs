@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::expect::{SAYS_NOTHING, UNCHECKED};
+use super::ask::{Ask, Asks};
+use super::bits::{BitNames, Bits};
+use super::value::Value;
+use super::words::{SAYS_NOTHING, UNCHECKED};
 use crate::bytes::{HexBytes, ReportData};
 use crate::report::BoundTo;
 use crate::time::UnixTime;
@@ -216,62 +219,43 @@ pub(crate) enum Revocation {
     Unchecked,
 }
 
-/// Bits, by name, that must be or must not be set.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// As a policy writes them.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Bits {
-    pub(crate) required: Vec<String>,
-    pub(crate) forbidden: Vec<String>,
-    pub(crate) unknown: Unknown,
+struct WrittenBits {
+    required: Vec<String>,
+    forbidden: Vec<String>,
+    unknown: Unknown,
 }
 
-impl Form for Bits {
+/// A rule about bits, all of whose names are known; a bit of which both values are asked is refused.
+pub(crate) fn bits_of<'de, D: Deserializer<'de>>(deserializer: D, names: BitNames) -> Result<Waivable<Bits>, D::Error> {
+    let Waivable::Required(written) = Waivable::<WrittenBits>::deserialize(deserializer)? else {
+        return Ok(Waivable::Unchecked);
+    };
+    let bits = |listed: &[String]| {
+        listed.iter().try_fold(0_u64, |bits, name| match names.iter().find(|(own, _)| own == name) {
+            Some((_, bit)) => Ok(bits | 1 << bit),
+            None => {
+                let known: Vec<_> = names.iter().map(|(own, _)| *own).collect();
+                let what = format!("unknown bit `{}`: expected one of {}", clipped(name), known.join(", "));
+                Err(de::Error::custom(what))
+            }
+        })
+    };
+    let (required, forbidden) = (bits(&written.required)?, bits(&written.forbidden)?);
+    match Bits::named(names, required & forbidden).next() {
+        Some(name) => Err(de::Error::custom(format_args!("`{name}` is required and forbidden: nothing is accepted"))),
+        None => {
+            let unknown_refused = written.unknown == Unknown::Rejected;
+            Ok(Waivable::Required(Bits { names, required, forbidden, unknown_refused }))
+        }
+    }
+}
+
+impl Form for WrittenBits {
     fn says_nothing(&self) -> bool {
         self.required.is_empty() && self.forbidden.is_empty() && self.unknown == Unknown::Allowed
-    }
-}
-
-impl Bits {
-    /// Refuses names that are not in `known`, and a bit of which both values are asked.
-    pub(crate) fn only_known<E: de::Error>(self, known: &'static [(&'static str, u32)]) -> Result<Self, E> {
-        let bits = |names: &[String]| {
-            names.iter().try_fold(0_u64, |bits, name| match known.iter().find(|(own, _)| own == name) {
-                Some((_, bit)) => Ok(bits | 1 << bit),
-                None => {
-                    let names: Vec<_> = known.iter().map(|(own, _)| *own).collect();
-                    let what = format!("unknown bit `{}`: expected one of {}", clipped(name), names.join(", "));
-                    Err(E::custom(what))
-                }
-            })
-        };
-        let both = bits(&self.required)? & bits(&self.forbidden)?;
-        match known.iter().find(|(_, bit)| both >> bit & 1 == 1) {
-            Some((name, _)) => Err(E::custom(format_args!("`{name}` is required and forbidden: nothing is accepted"))),
-            None => Ok(self),
-        }
-    }
-
-    /// What in `value` is not as these bits ask, in words; `None` where everything is.
-    pub(crate) fn complaint(&self, value: u64, known: &[(&'static str, u32)]) -> Option<String> {
-        let bit = |name: &str| known.iter().find(|(own, _)| *own == name).map_or(0, |(_, bit)| 1_u64 << bit);
-        let missing = self.required.iter().filter(|name| value & bit(name) == 0).map(|name| format!("{name} is 0"));
-        let present = self.forbidden.iter().filter(|name| value & bit(name) != 0).map(|name| format!("{name} is 1"));
-        let named = known.iter().fold(0_u64, |named, (_, bit)| named | 1 << bit);
-        let unknown = (self.unknown == Unknown::Rejected && value & !named != 0)
-            .then(|| format!("unknown bits {:#x}", value & !named));
-        let complaints: Vec<_> = missing.chain(present).chain(unknown).collect();
-        (!complaints.is_empty()).then(|| complaints.join(", "))
-    }
-}
-
-impl fmt::Display for Bits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut words: Vec<String> = self.required.iter().map(|name| format!("{name} 1")).collect();
-        words.extend(self.forbidden.iter().map(|name| format!("{name} 0")));
-        if self.unknown == Unknown::Rejected {
-            words.push("no unknown bit".to_owned());
-        }
-        f.write_str(&if words.is_empty() { "any".to_owned() } else { words.join(", ") })
     }
 }
 
@@ -372,21 +356,58 @@ impl ReportDataRule {
     }
 }
 
-/// A rule about bits, all of whose names are known.
-pub(crate) fn only_known<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    known: &'static [(&'static str, u32)],
-) -> Result<Waivable<Bits>, D::Error> {
-    match Waivable::<Bits>::deserialize(deserializer)? {
-        Waivable::Required(bits) => bits.only_known(known).map(Waivable::Required),
-        Waivable::Unchecked => Ok(Waivable::Unchecked),
+impl<T: Asks> Asks for Waivable<T> {
+    fn ask(&self) -> Ask {
+        self.required().map_or(Ask::Nothing, Asks::ask)
     }
 }
 
-/// How a platform carries its evidence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Wrapping {
-    /// As the device returns it.
-    None,
+/// A number that must be reached.
+impl Asks for u32 {
+    fn ask(&self) -> Ask {
+        Ask::AtLeast((*self).into())
+    }
+}
+
+impl Asks for Switch {
+    fn ask(&self) -> Ask {
+        match self {
+            Self::Rejected => Ask::Word(1, "is refused"),
+            Self::Allowed => Ask::Word(0, "is allowed"),
+        }
+    }
+}
+
+impl Asks for Bits {
+    fn ask(&self) -> Ask {
+        Ask::Bits(*self)
+    }
+}
+
+impl Asks for Age {
+    fn ask(&self) -> Ask {
+        Ask::Age(self.days)
+    }
+}
+
+impl<const N: usize> Asks for Version<N> {
+    fn ask(&self) -> Ask {
+        Ask::Version(self.0.to_vec())
+    }
+}
+
+impl Asks for Mask {
+    fn ask(&self) -> Ask {
+        Ask::Mask { required: self.0, allowed: u64::MAX }
+    }
+}
+
+impl Asks for ReportDataRule {
+    fn ask(&self) -> Ask {
+        match self {
+            Self::Caller => Ask::Caller,
+            Self::Exactly(bytes) => Ask::OneOf([Value::Bytes(bytes.0.to_vec())].into_iter().collect()),
+            Self::Unchecked => Ask::Nothing,
+        }
+    }
 }

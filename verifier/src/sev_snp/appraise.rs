@@ -2,12 +2,14 @@
 
 use super::authenticate::Vouched;
 use super::baseline::{self, Open};
-use super::profile::{BASELINE, PLATFORM_BITS, POLICY_BITS, ProductName, SnpProfile, Vmpl};
+use super::fields::FIELDS;
+use super::profile::{BASELINE, Minimum, POLICY_BITS_RULED_ELSEWHERE, SnpProfile};
 use super::report::Report;
-use super::tcb::{Product, TcbVersion};
+use super::tcb::TcbVersion;
 use crate::bytes::{Mr, to_hex};
 use crate::check::Check;
 use crate::findings::{Comparison, Findings};
+use crate::judge::judge;
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::report::Text;
@@ -17,7 +19,7 @@ use crate::time::UnixTime;
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_>,
-    Wanted { profile, report_data, memory, .. }: Wanted<'_, SnpProfile>,
+    Wanted { profile, rules, report_data, memory, .. }: Wanted<'_, SnpProfile>,
     findings: &mut Findings,
 ) {
     let report = vouched.report.get();
@@ -26,9 +28,13 @@ pub(crate) fn appraise(
     judge_bulletins(vouched, profile, findings);
     judge_rollback(vouched, memory, findings);
     judge_firmware(report, profile, findings);
-    judge_platform(report, profile, findings);
+    judge_platform(report, findings);
     judge_launch_policy(report, profile, findings);
-    judge_guest(report, profile, findings);
+    for (row, (field, ask)) in FIELDS.iter().zip(rules) {
+        if let Some((check, shows)) = row.shows {
+            judge(check, field, ask, &shows(vouched), findings);
+        }
+    }
     judge_keys(report, profile, findings);
     match profile.report_data.judge(report_data, &report.report_data) {
         None => findings.not_checked(
@@ -47,18 +53,9 @@ pub(crate) fn appraise(
     }
 }
 
-const fn policy_name(product: Product) -> ProductName {
-    match product {
-        Product::Milan => ProductName::Milan,
-        Product::Genoa => ProductName::Genoa,
-        Product::Turin => ProductName::Turin,
-    }
-}
-
 fn judge_product(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findings) {
-    let product = policy_name(vouched.product);
-    let denial = profile.denied_products.get(&product);
-    let allowed = profile.products.contains(&product);
+    let denial = profile.denied_products.get(&vouched.product);
+    let allowed = profile.products.contains(&vouched.product);
     let actual = match (denial, allowed) {
         (Some(reason), _) => format!("{}, denied: {reason}", vouched.product.name()),
         (None, false) => format!("{}, which the policy does not name", vouched.product.name()),
@@ -69,25 +66,6 @@ fn judge_product(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Fin
         denial.is_none() && allowed,
         Comparison { check: Check::SNP_PRODUCT_DENIED, expected, actual: actual.into() },
     );
-
-    let chip = &vouched.report.get().chip_id;
-    match &profile.chip_ids {
-        Waivable::Unchecked => {
-            findings.not_checked(Check::SNP_PLATFORM_ALLOWED, "chip_ids", "the policy takes any chip")
-        }
-        Waivable::Required(chips) => {
-            let holds = chips.iter().any(|allowed| allowed.0 == *chip);
-            let expected = format!("one of {} chips", chips.len());
-            findings.judge(
-                holds,
-                Comparison {
-                    check: Check::SNP_PLATFORM_ALLOWED,
-                    expected: expected.into(),
-                    actual: chip.to_string().into(),
-                },
-            );
-        }
-    }
 }
 
 fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findings) {
@@ -101,15 +79,11 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Finding
             format!("the policy names no minimum; reported is {}", tcb.reported),
         ),
         Waivable::Required(minima) => {
-            let (holds, expected, actual) = match minima.get(&policy_name(vouched.product)) {
+            let (holds, expected, actual) = match minima.get(&vouched.product) {
                 None => (false, format!("a minimum for {} in the policy", vouched.product.name()), "none".to_owned()),
-                Some(least) => {
-                    let below = all.iter().find(|(_, tcb)| !tcb.reaches(least));
-                    let fmc = least.fmc.map_or_else(String::new, |fmc| format!("fmc {fmc} "));
-                    let expected = format!(
-                        "at least {fmc}bootloader {} tee {} snp {} microcode {}",
-                        least.bootloader, least.tee, least.snp, least.microcode
-                    );
+                Some(Minimum(least)) => {
+                    let below = all.iter().find(|(_, tcb)| !tcb.at_least(least));
+                    let expected = format!("at least {least}");
                     (
                         below.is_none(),
                         expected,
@@ -291,28 +265,9 @@ fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
     }
 }
 
-fn judge_platform(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
+/// What the launch policy demands of the platform, which the firmware should have seen to.
+fn judge_platform(report: &Report<'_>, findings: &mut Findings) {
     let info = report.platform_info;
-    match &profile.platform_info {
-        Waivable::Unchecked => findings.not_checked(
-            Check::SNP_PLATFORM_INFO,
-            "platform_info",
-            format!("the policy asks nothing of it; it is {info:#x}"),
-        ),
-        Waivable::Required(bits) => {
-            let complaint = bits.complaint(info, PLATFORM_BITS);
-            let actual = complaint.clone().unwrap_or_else(|| format!("{info:#x}"));
-            findings.judge(
-                complaint.is_none(),
-                Comparison {
-                    check: Check::SNP_PLATFORM_INFO,
-                    expected: bits.to_string().into(),
-                    actual: actual.into(),
-                },
-            );
-        }
-    }
-
     let shows = |bit: u32| info >> bit & 1 != 0;
     let complaint = if !report.policy_bit(16) && shows(0) {
         Some("SMT is on, which the launch policy forbids")
@@ -356,15 +311,14 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
         },
     );
 
-    // ABI version, the constant bit 17, MIGRATE_MA and DEBUG are judged elsewhere: what is left are the flags.
-    let flags = report.policy & !(0xFFFF | 1 << 17 | 1 << 18 | 1 << 19);
+    let flags = report.policy & !POLICY_BITS_RULED_ELSEWHERE;
     let [minor, major, ..] = report.policy.to_le_bytes();
     let abi = Version([major, minor]);
     let mut expected = Vec::new();
     let mut complaints = Vec::new();
     if let Waivable::Required(bits) = &profile.policy_flags {
         expected.push(bits.to_string());
-        complaints.extend(bits.complaint(flags, POLICY_BITS));
+        complaints.extend((!bits.admits(flags)).then(|| bits.complaint(flags)));
     }
     let (flags_ruled, abi_ruled) =
         (profile.policy_flags.required().is_some(), profile.minimum_abi.required().is_some());
@@ -390,48 +344,6 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
         complaints.is_empty(),
         Comparison { check: Check::SNP_POLICY_FLAGS, expected: expected.join(", ").into(), actual: actual.into() },
     );
-}
-
-/// One value against its expectation.
-macro_rules! judge {
-    ($findings:ident, $variant:ident, $field:literal, $rule:expr, $actual:expr, $shown:expr) => {
-        match $rule.is_met_by($actual) {
-            None => $findings.not_checked(Check::$variant, $field, "the policy expects no particular value"),
-            Some(holds) => $findings.judge(
-                holds,
-                Comparison {
-                    check: Check::$variant,
-                    expected: $rule.to_string().into(),
-                    actual: $shown.to_string().into(),
-                },
-            ),
-        }
-    };
-}
-
-fn judge_guest(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
-    judge!(
-        findings,
-        SNP_GUEST_MEASUREMENT,
-        "measurement",
-        profile.measurement,
-        &report.measurement,
-        report.measurement
-    );
-    judge!(findings, SNP_GUEST_HOST_DATA, "host_data", profile.host_data, &report.host_data, report.host_data);
-    judge!(findings, SNP_GUEST_SVN, "guest_svn", profile.guest_svn, &report.guest_svn, report.guest_svn);
-    judge!(findings, SNP_GUEST_FAMILY_ID, "family_id", profile.family_id, &report.family_id, report.family_id);
-    judge!(findings, SNP_GUEST_IMAGE_ID, "image_id", profile.image_id, &report.image_id, report.image_id);
-    judge!(
-        findings,
-        SNP_GUEST_REPORT_ID_MA,
-        "report_id_ma",
-        profile.report_id_ma,
-        &report.report_id_ma,
-        report.report_id_ma
-    );
-    judge!(findings, SNP_GUEST_VMPL, "vmpl", profile.vmpl, &Vmpl(report.vmpl), report.vmpl);
-    judge!(findings, SNP_GUEST_ID_KEY, "id_key", profile.id_key, &report.id_key_digest, report.id_key_digest);
 }
 
 /// An author key digest that is set while no author key is in use, or the reverse, is refused even if none is expected.

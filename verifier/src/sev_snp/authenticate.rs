@@ -3,7 +3,7 @@
 use super::choose::{Chain, Choice};
 use super::leaf;
 use super::powers::{authorities_complaint, leaf_complaint};
-use super::profile::{SigningKeyName, SnpProfile};
+use super::profile::SnpProfile;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::to_hex;
@@ -156,21 +156,14 @@ fn check_leaf_kind(
         (None, Some(_), true) => Some(SigningKey::Vlek),
         _ => None,
     };
-    let name = |key| match key {
-        SigningKey::Vcek => "vcek",
-        SigningKey::Vlek => "vlek",
-    };
-    let wanted = profile.signing_keys.iter().any(|key| match key {
-        SigningKeyName::Vcek => report.signing_key == SigningKey::Vcek,
-        SigningKeyName::Vlek => report.signing_key == SigningKey::Vlek,
-    });
+    let wanted = profile.signing_keys.contains(&report.signing_key);
     let expected = format!(
         "a {} (HWID under the ASK, or CSP_ID under the ASVK), which the policy allows",
-        name(report.signing_key)
+        report.signing_key.word()
     );
     let actual = match leaf {
-        Some(key) if wanted => name(key).to_owned(),
-        Some(key) => format!("{}, which the policy does not allow", name(key)),
+        Some(key) if wanted => key.word().to_owned(),
+        Some(key) => format!("{}, which the policy does not allow", key.word()),
         None => format!(
             "HWID {}, CSP_ID {}, under {}",
             present(hwid.is_some()),

@@ -1,10 +1,12 @@
 //! AMD SEV-SNP: attestation reports and the hierarchy that vouches for them.
 
+mod across;
 mod appraise;
 mod authenticate;
 mod baseline;
 mod checks;
 mod choose;
+mod fields;
 pub(crate) mod leaf;
 mod powers;
 pub(crate) mod profile;
@@ -17,6 +19,7 @@ pub use report::ReportBytes;
 use appraise::appraise;
 use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;
+use fields::FIELDS;
 use profile::SnpProfile;
 pub(crate) use report::{Report, SigningKey};
 pub(crate) use tcb::{Product, TcbVersion};
@@ -25,13 +28,15 @@ use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
 use crate::facts::FactValue;
 use crate::findings::{Findings, Stop};
-use crate::platform::{Given, Platform, Wanted};
+use crate::platform::{Given, Platform, Rules, Wanted};
 use crate::report::{BoundTo, Finding};
 use crate::roots::TrustAnchors;
-use crate::rule::Revocation;
+use crate::rule::{Ask, Field, Revocation, Undertaken};
+
 use crate::stage::Unverified;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::wrapping::Wrapping;
 
 /// The table of AMD's bulletins in Markdown: the middle of `BASELINE.md`.
 pub fn bulletin_table() -> String {
@@ -54,6 +59,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Finding> 
     }
 }
 
+/// Every field that a profile has.
+pub(crate) fn fields() -> Vec<&'static Field> {
+    FIELDS.iter().map(|row| &row.field).collect()
+}
+
 /// As a platform: an attestation report and whoever vouches for it.
 pub(crate) enum SevSnp {}
 
@@ -63,10 +73,6 @@ impl Platform for SevSnp {
     type Profile = SnpProfile;
     type Claim<'a> = Report<'a>;
     type Vouched<'a> = Vouched<'a>;
-
-    fn bound_to(profile: &SnpProfile) -> Option<BoundTo> {
-        profile.bound_to.required().copied()
-    }
 
     fn parse<'a>(
         bytes: &'a [u8],
@@ -97,5 +103,27 @@ impl Platform for SevSnp {
     ) {
         let lists = profile.is_none_or(|profile| profile.revocation != Revocation::Unchecked);
         windows::look_at_windows(report, endorsements, anchors, lists, windows);
+    }
+}
+
+impl Rules for SnpProfile {
+    fn asks(&self) -> Vec<(&'static Field, Ask)> {
+        FIELDS.iter().map(|row| (&row.field, (row.asks)(self))).collect()
+    }
+
+    fn wrapping(&self) -> Wrapping {
+        self.wrapping
+    }
+
+    fn bound_to(&self) -> Option<BoundTo> {
+        self.bound_to.required().copied()
+    }
+
+    fn undertaken(&self) -> Vec<Undertaken> {
+        across::undertaken(self)
+    }
+
+    fn contradiction(&self) -> Option<(&'static str, String)> {
+        across::contradiction(self)
     }
 }

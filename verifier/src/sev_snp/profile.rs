@@ -5,28 +5,29 @@ use serde::de::Deserializer;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::report::SigningKey;
+use super::tcb::{Product, TcbVersion};
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportId};
 use crate::report::BoundTo;
 use crate::rule::{
-    Age, Bits, Expect, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Scalar, Switch, Version,
-    Waivable, Wrapping, clipped, not_empty, only_known, reasons,
+    Age, BitNames, Bits, Expect, Form, Listed, MAX_GRACE_DAYS, Mask, ReportDataRule, Revocation, Scalar, Switch, Value,
+    Version, Waivable, bits_of, clipped, not_empty, reasons,
 };
+use crate::wrapping::Wrapping;
 
 /// Every expectation of an SEV-SNP report. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SnpProfile {
-    /// How the platform carries the report; raw is the one that this release knows.
-    #[expect(dead_code, reason = "the loader insists on the word; later wrappings select their profile by it")]
     pub(crate) wrapping: Wrapping,
     pub(crate) bound_to: Waivable<BoundTo>,
     #[serde(deserialize_with = "not_empty")]
-    pub(crate) products: Vec<ProductName>,
+    pub(crate) products: Vec<Product>,
     /// Products that are refused, with the reason that the report shows.
     #[serde(deserialize_with = "reasons")]
-    pub(crate) denied_products: BTreeMap<ProductName, String>,
+    pub(crate) denied_products: BTreeMap<Product, String>,
     #[serde(deserialize_with = "not_empty")]
-    pub(crate) signing_keys: Vec<SigningKeyName>,
+    pub(crate) signing_keys: Vec<SigningKey>,
     pub(crate) csp_ids: Waivable<Vec<String>>,
     pub(crate) masked_chip_id: Switch,
     pub(crate) chip_ids: Waivable<Vec<ChipIdText>>,
@@ -34,7 +35,7 @@ pub(crate) struct SnpProfile {
     /// Of AMD's CRL, from its thisUpdate.
     #[serde(default = "Waivable::unwritten")]
     pub(crate) max_collateral_age: Waivable<Age>,
-    pub(crate) minimum_tcb: Waivable<BTreeMap<ProductName, SnpTcbMinimum>>,
+    pub(crate) minimum_tcb: Waivable<BTreeMap<Product, Minimum>>,
     /// Which of AMD's bulletins may be open.
     pub(crate) bulletins: Waivable<Bulletins>,
     /// Also reported <= committed, and committed == current.
@@ -60,24 +61,6 @@ pub(crate) struct SnpProfile {
     pub(crate) report_data: ReportDataRule,
 }
 
-impl SnpProfile {
-    /// What contradicts itself.
-    pub(crate) fn contradiction(&self) -> Option<String> {
-        if self.products.iter().all(|product| self.denied_products.contains_key(product)) {
-            let what = "`denied_products` denies every product that is listed: nothing is accepted";
-            return Some(what.to_owned());
-        }
-        if self.revocation == Revocation::Unchecked && self.max_collateral_age.required().is_some() {
-            let what = "`max_collateral_age` asks how old the revocation list is, and `revocation` does not read it: \
-                        write \"unchecked\" there, or \"required\" here";
-            return Some(what.to_owned());
-        }
-        let minima = self.minimum_tcb.required()?;
-        let wrong = minima.iter().find(|(product, least)| least.fmc.is_some() != (**product == ProductName::Turin))?;
-        Some(format!("`minimum_tcb` of {:?}: Turin alone has an `fmc`, and needs one", wrong.0))
-    }
-}
-
 impl Form for Committed {}
 
 impl Form for Bulletins {
@@ -91,6 +74,18 @@ pub(crate) const BASELINE: u32 = 1;
 
 /// The bulletins that a report can show answered, and the first baseline that judges each.
 pub(crate) const JUDGED: &[(&str, u32)] = &[("AMD-SB-3015", 1), ("AMD-SB-3016", 1), ("AMD-SB-3023", 1)];
+
+/// The same without the baselines.
+pub(crate) const BULLETINS: &[&str] = &["AMD-SB-3015", "AMD-SB-3016", "AMD-SB-3023"];
+
+/// Every product, as a policy spells it.
+pub(crate) const PRODUCTS: &[&str] = &[Product::Milan.word(), Product::Genoa.word(), Product::Turin.word()];
+
+/// Every kind of key that signs reports, as a policy spells it.
+pub(crate) const SIGNING_KEYS: &[&str] = &[SigningKey::Vcek.word(), SigningKey::Vlek.word()];
+
+/// Bits of the launch policy that other rules judge: ABI version, the constant bit 17, MIGRATE_MA and DEBUG.
+pub(crate) const POLICY_BITS_RULED_ELSEWHERE: u64 = 0xFFFF | 1 << 17 | 1 << 18 | 1 << 19;
 
 fn judged(baseline: u32) -> impl Iterator<Item = &'static str> {
     JUDGED.iter().filter(move |(_, since)| *since <= baseline).map(|(bulletin, _)| *bulletin)
@@ -165,23 +160,6 @@ fn bulletin_exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTr
     }
 }
 
-/// A product as policies name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ProductName {
-    Milan,
-    Genoa,
-    Turin,
-}
-
-/// A signing key as policies name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum SigningKeyName {
-    Vcek,
-    Vlek,
-}
-
 /// A virtual machine privilege level, 0 to 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Vmpl(pub(crate) u32);
@@ -211,6 +189,9 @@ impl Scalar for Vmpl {
     fn from_text(_: &str) -> Option<Self> {
         None
     }
+    fn value(&self) -> Value {
+        Value::Number(self.0.into())
+    }
     fn from_number(number: u64) -> Option<Self> {
         u32::try_from(number).ok().filter(|level| *level <= Self::LAST).map(Self)
     }
@@ -223,17 +204,12 @@ pub(crate) enum Committed {
     Required,
 }
 
-/// The least security patch level of each component. `fmc` belongs to Turin alone.
+/// The least security patch level of each component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "WrittenMinimum")]
-pub(crate) struct SnpTcbMinimum {
-    pub(crate) fmc: Option<u8>,
-    pub(crate) bootloader: u8,
-    pub(crate) tee: u8,
-    pub(crate) snp: u8,
-    pub(crate) microcode: u8,
-}
+pub(crate) struct Minimum(pub(crate) TcbVersion);
 
+/// As a policy writes it. `fmc` belongs to Turin alone.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenMinimum {
@@ -244,7 +220,7 @@ struct WrittenMinimum {
     microcode: u8,
 }
 
-impl TryFrom<WrittenMinimum> for SnpTcbMinimum {
+impl TryFrom<WrittenMinimum> for Minimum {
     type Error = &'static str;
 
     fn try_from(written: WrittenMinimum) -> Result<Self, &'static str> {
@@ -252,10 +228,10 @@ impl TryFrom<WrittenMinimum> for SnpTcbMinimum {
         if [fmc.unwrap_or(0), bootloader, tee, snp, microcode] == [0; 5] {
             return Err(
                 "a floor of zeros is a rule that accepts or refuses nothing: name what the product must have, or write \
-                        \"unchecked\" for `minimum_tcb`",
+                 \"unchecked\" for `minimum_tcb`",
             );
         }
-        Ok(Self { fmc, bootloader, tee, snp, microcode })
+        Ok(Self(TcbVersion { fmc, bootloader, tee, snp, microcode }))
     }
 }
 
@@ -289,7 +265,7 @@ impl<'de> Deserialize<'de> for ChipIdText {
 }
 
 /// PLATFORM_INFO, AMD 56860 rev. 1.58, table 23; bit 6 as newer firmware and libraries name it.
-pub(crate) const PLATFORM_BITS: &[(&str, u32)] = &[
+pub(crate) const PLATFORM_BITS: BitNames = &[
     ("smt", 0),
     ("tsme", 1),
     ("ecc", 2),
@@ -301,7 +277,7 @@ pub(crate) const PLATFORM_BITS: &[(&str, u32)] = &[
 ];
 
 /// The flags of the guest's launch policy that describe its platform; versions, DEBUG and MIGRATE_MA have rules of their own.
-pub(crate) const POLICY_BITS: &[(&str, u32)] = &[
+pub(crate) const POLICY_BITS: BitNames = &[
     ("smt", 16),
     ("single-socket", 20),
     ("cxl", 21),
@@ -312,9 +288,9 @@ pub(crate) const POLICY_BITS: &[(&str, u32)] = &[
 ];
 
 fn platform_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
-    only_known(deserializer, PLATFORM_BITS)
+    bits_of(deserializer, PLATFORM_BITS)
 }
 
 fn policy_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
-    only_known(deserializer, POLICY_BITS)
+    bits_of(deserializer, POLICY_BITS)
 }

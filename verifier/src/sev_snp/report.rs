@@ -1,5 +1,7 @@
 //! The ATTESTATION_REPORT: AMD 56860 rev. 1.58, table 23; versions 2, 3 and 5, and 4, which is laid out like 3.
 
+use serde::Deserialize;
+
 use crate::bytes::{BlockId, ChipId, HostData, Measurement, Mr, ReportData, ReportId, to_hex};
 use crate::check::Check;
 use crate::findings::{Comparison, Findings, Stop};
@@ -15,12 +17,23 @@ pub type ReportBytes = [u8; 1184];
 const SIGNED_BYTES: usize = 0x2A0;
 
 /// Who signed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum SigningKey {
     /// The chip's own key.
     Vcek,
     /// The key of a provider's fleet.
     Vlek,
+}
+
+impl SigningKey {
+    /// Its name in policies and reports.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Vcek => "vcek",
+            Self::Vlek => "vlek",
+        }
+    }
 }
 
 /// Version of the SEV firmware.

@@ -1,11 +1,11 @@
 //! Products, and the layout that each gives to the eight bytes of a TCB version.
 
+use serde::Deserialize;
 use std::fmt;
 
-use super::profile::SnpTcbMinimum;
-
 /// A product with a root of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Product {
     /// Family 19h, models 00h to 0Fh.
     Milan,
@@ -33,6 +33,15 @@ impl Product {
             "Genoa" => Some(Self::Genoa),
             "Turin" => Some(Self::Turin),
             _ => None,
+        }
+    }
+
+    /// Its name in policies and reports.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Milan => "milan",
+            Self::Genoa => "genoa",
+            Self::Turin => "turin",
         }
     }
 
@@ -69,17 +78,6 @@ impl TcbVersion {
             }
             _ => None,
         }
-    }
-
-    /// Whether every component reaches that of `least`.
-    pub(crate) fn reaches(&self, least: &SnpTcbMinimum) -> bool {
-        self.at_least(&Self {
-            fmc: least.fmc,
-            bootloader: least.bootloader,
-            tee: least.tee,
-            snp: least.snp,
-            microcode: least.microcode,
-        })
     }
 
     /// Whether every component is at least that of `other`. A minimum without FMC asks nothing of it.

@@ -1,6 +1,6 @@
 //! Whether a policy takes an evaluation: status, advisories and date, with the grace and the exceptions that it names.
 
-use super::profile::{Advisory, Grace, StatusName, TdxProfile};
+use super::profile::{Accepted, Advisory, Grace, TdxProfile};
 use super::tcb::Evaluation;
 use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::report::Text;
@@ -65,15 +65,15 @@ pub(super) fn judge(outcome: Outcome<'_>, profile: &TdxProfile, now: UnixTime) -
 }
 
 /// Whether `status` is one that is taken.
-pub(super) fn is_listed(statuses: &[StatusName], status: TcbStatus) -> bool {
-    statuses.iter().any(|accepted| accepted.status() == status)
+pub(super) fn is_listed(statuses: &[Accepted], status: TcbStatus) -> bool {
+    statuses.contains(&Accepted(status))
 }
 
 /// Accepted outright, or for a time by grace or by exception; else why not.
 fn accept(
     evaluation: &Evaluation,
     status: TcbStatus,
-    statuses: &[StatusName],
+    statuses: &[Accepted],
     profile: &TdxProfile,
     now: UnixTime,
 ) -> Result<Option<Vec<(UnixTime, Text)>>, String> {
@@ -103,13 +103,13 @@ fn accept(
 fn exceptions(
     evaluation: &Evaluation,
     status: TcbStatus,
-    statuses: &[StatusName],
+    statuses: &[Accepted],
     profile: &TdxProfile,
     now: UnixTime,
 ) -> Option<Vec<(UnixTime, Text)>> {
     let mut excepted = Vec::new();
     for part in &evaluation.parts {
-        let lets_in = |listed: &[StatusName]| is_listed(listed, part.status) || is_listed(listed, status);
+        let lets_in = |listed: &[Accepted]| is_listed(listed, part.status) || is_listed(listed, status);
         if part.advisories.is_empty() && part.status != TcbStatus::UpToDate && !is_listed(statuses, part.status) {
             return None;
         }
@@ -131,7 +131,7 @@ pub(super) fn takes_qe(evaluation: &Evaluation, profile: &TdxProfile) -> bool {
 /// Until when a platform that is out of date is taken. The days count from the TCB date of what it runs, the earliest of
 /// platform, module and quoting enclave: from then on its firmware was not the newest. Intel's appraisal library counts
 /// its `platform_grace_period` the same way.
-fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[StatusName], grace: Grace) -> Option<UnixTime> {
+fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[Accepted], grace: Grace) -> Option<UnixTime> {
     let Grace::Days(days) = grace else { return None };
     let is_old = |status| is_listed(Grace::lets_in(statuses), status);
     // Convergence turns a platform that needs hardening, with an old module or enclave, into one that is out of date: what
@@ -142,8 +142,8 @@ fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[StatusName]
     covered.then(|| UnixTime::from_seconds(evaluation.date.seconds().saturating_add(seconds)))
 }
 
-fn statuses_in_words(statuses: &[StatusName], profile: &TdxProfile) -> String {
-    let names: Vec<_> = statuses.iter().map(|name| name.status().name()).collect();
+fn statuses_in_words(statuses: &[Accepted], profile: &TdxProfile) -> String {
+    let names: Vec<_> = statuses.iter().map(|status| status.0.name()).collect();
     let mut text = format!("one of [{}]", names.join(", "));
     if let Grace::Days(days) = profile.out_of_date_grace {
         text.push_str(&format!(", or out of date for at most {days} days"));

@@ -2,9 +2,10 @@
 
 use super::accept::{self, Outcome, Verdict};
 use super::authenticate::Vouched;
+use super::fields::FIELDS;
 use super::log;
 use super::outlook;
-use super::profile::{ATTRIBUTE_BITS, EventLog, ServiceTd, TdxProfile};
+use super::profile::{EventLog, ServiceTd, TUD, TdxProfile};
 use super::quote::{Body, Quote};
 use super::shortfall;
 use super::tcb::{self, Evaluation, NoEvaluation};
@@ -12,15 +13,16 @@ use crate::bytes::Mr;
 use crate::check::Check;
 use crate::findings::{Comparison, Findings};
 use crate::intel::words::{AdvisoryId, TcbStatus};
+use crate::judge::judge;
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::report::Text;
-use crate::rule::{Switch, Waivable};
+use crate::rule::Switch;
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_>,
-    Wanted { profile, report_data, memory, event_log }: Wanted<'_, TdxProfile>,
+    Wanted { profile, rules, report_data, memory, event_log }: Wanted<'_, TdxProfile>,
     findings: &mut Findings,
 ) {
     let quote = vouched.quote.get();
@@ -33,7 +35,11 @@ pub(crate) fn appraise(
     findings.foresee(outlook);
     judge_attributes(&quote.body, profile, findings);
     judge_service_td(&quote.body, profile, findings);
-    judge_measurements(&quote.body, profile, findings);
+    for (row, (field, ask)) in FIELDS.iter().zip(rules) {
+        if let Some((check, shows)) = row.shows {
+            judge(check, field, ask, &shows(vouched), findings);
+        }
+    }
     match profile.report_data.judge(report_data, &quote.body.report_data) {
         None => findings.not_checked(
             Check::TDX_TD_REPORT_DATA,
@@ -48,23 +54,6 @@ pub(crate) fn appraise(
                 actual: quote.body.report_data.to_string().into(),
             },
         ),
-    }
-    match &profile.ppids {
-        Waivable::Unchecked => {
-            findings.not_checked(Check::TDX_PLATFORM_ALLOWED, "ppids", "the policy takes any platform")
-        }
-        Waivable::Required(ppids) => {
-            let holds = ppids.iter().any(|allowed| allowed.0 == vouched.pck.ppid);
-            let expected = format!("one of {} platforms", ppids.len());
-            findings.judge(
-                holds,
-                Comparison {
-                    check: Check::TDX_PLATFORM_ALLOWED,
-                    expected: expected.into(),
-                    actual: vouched.pck.ppid.to_string().into(),
-                },
-            );
-        }
     }
     judge_log(event_log, &quote.body, profile.event_log, findings);
 }
@@ -262,8 +251,6 @@ fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut
     findings.seen.platform = Some(platform);
 }
 
-/// TUD, bits 7:0: DEBUG, and bits that newer modules use for profiling.
-const TUD: u64 = 0xFF;
 const TUD_DEBUG: u64 = 0x01;
 const TUD_PROFILING: u64 = 0x70;
 
@@ -291,46 +278,6 @@ fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
         tud & !allowed == 0,
         Comparison { check: Check::TDX_TD_DEBUG, expected: expected.into(), actual: actual.into() },
     );
-
-    let attributes = body.td_attributes & !TUD;
-    match &profile.attributes {
-        Waivable::Unchecked => findings.not_checked(
-            Check::TDX_TD_ATTRIBUTES,
-            "attributes",
-            format!("the policy asks nothing of them; they are {:#x}", body.td_attributes),
-        ),
-        Waivable::Required(bits) => {
-            let complaint = bits.complaint(attributes, ATTRIBUTE_BITS);
-            let actual = complaint.clone().unwrap_or_else(|| format!("{:#x}", body.td_attributes));
-            findings.judge(
-                complaint.is_none(),
-                Comparison {
-                    check: Check::TDX_TD_ATTRIBUTES,
-                    expected: bits.to_string().into(),
-                    actual: actual.into(),
-                },
-            );
-        }
-    }
-    match &profile.xfam {
-        Waivable::Unchecked => findings.not_checked(
-            Check::TDX_TD_XFAM,
-            "xfam",
-            format!("the policy asks nothing of it; it is {:#x}", body.xfam),
-        ),
-        Waivable::Required(rule) => {
-            let holds = body.xfam & rule.required.0 == rule.required.0 && body.xfam & !rule.allowed.0 == 0;
-            let expected = format!("{:#x} and nothing outside {:#x}", rule.required.0, rule.allowed.0);
-            findings.judge(
-                holds,
-                Comparison {
-                    check: Check::TDX_TD_XFAM,
-                    expected: expected.into(),
-                    actual: format!("{:#x}", body.xfam).into(),
-                },
-            );
-        }
-    }
 }
 
 fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
@@ -379,32 +326,6 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
                 Comparison { check: Check::TDX_TD_SERVICE_TD, expected: expected.into(), actual: actual.into() },
             );
         }
-    }
-}
-
-/// One register against its expectation.
-macro_rules! judge {
-    ($findings:ident, $profile:ident, $($variant:ident $field:ident $actual:expr;)+) => {$(
-        let actual: &Mr = $actual;
-        match $profile.$field.is_met_by(actual) {
-            None => $findings.not_checked(Check::$variant, stringify!($field), "the policy expects no particular value"),
-            Some(holds) => $findings.judge(holds, Comparison { check: Check::$variant, expected: $profile.$field.to_string().into(), actual: actual.to_string().into() }),
-        }
-    )+};
-}
-
-fn judge_measurements(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
-    let [rtmr0, rtmr1, rtmr2, rtmr3] = &body.rtmrs;
-    judge! { findings, profile,
-        TDX_TD_MRTD mrtd &body.mrtd;
-        TDX_TD_RTMR0 rtmr0 rtmr0;
-        TDX_TD_RTMR1 rtmr1 rtmr1;
-        TDX_TD_RTMR2 rtmr2 rtmr2;
-        TDX_TD_RTMR3 rtmr3 rtmr3;
-        TDX_TD_MRSEAM mrseam &body.mrseam;
-        TDX_TD_MRCONFIGID mrconfigid &body.mrconfigid;
-        TDX_TD_MROWNER mrowner &body.mrowner;
-        TDX_TD_MROWNERCONFIG mrownerconfig &body.mrownerconfig;
     }
 }
 

@@ -1,11 +1,13 @@
 //! Intel TDX: quotes, the hierarchy that vouches for them, and Intel's evaluation of their TCB.
 
 mod accept;
+mod across;
 mod appraise;
 mod authenticate;
 mod chain;
 mod checks;
 mod choose;
+mod fields;
 mod log;
 mod outlook;
 pub(crate) mod profile;
@@ -17,6 +19,7 @@ mod windows;
 use appraise::appraise;
 use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;
+use fields::FIELDS;
 use profile::{TdxProfile, Trailing};
 pub(crate) use quote::{Certification, Quote};
 
@@ -24,12 +27,15 @@ use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
 use crate::facts::FactValue;
 use crate::findings::{Findings, Stop};
-use crate::platform::{Given, Platform, Wanted};
+use crate::platform::{Given, Platform, Rules, Wanted};
 use crate::report::{BoundTo, Finding};
 use crate::roots::TrustAnchors;
+use crate::rule::{Ask, Field, Undertaken};
+
 use crate::stage::Unverified;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::wrapping::Wrapping;
 
 /// Bytes -> unverified quote, with every field stated as a fact.
 pub(crate) fn parse<'a>(
@@ -51,6 +57,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Finding> 
     }
 }
 
+/// Every field that a profile has.
+pub(crate) fn fields() -> Vec<&'static Field> {
+    FIELDS.iter().map(|row| &row.field).collect()
+}
+
 /// As a platform: a quote and whoever vouches for it.
 pub(crate) enum Tdx {}
 
@@ -60,10 +71,6 @@ impl Platform for Tdx {
     type Profile = TdxProfile;
     type Claim<'a> = Quote<'a>;
     type Vouched<'a> = Vouched<'a>;
-
-    fn bound_to(profile: &TdxProfile) -> Option<BoundTo> {
-        profile.bound_to.required().copied()
-    }
 
     fn parse<'a>(
         bytes: &'a [u8],
@@ -93,5 +100,27 @@ impl Platform for Tdx {
         windows: &mut Windows,
     ) {
         windows::look_at_windows(quote, endorsements, anchors, windows);
+    }
+}
+
+impl Rules for TdxProfile {
+    fn asks(&self) -> Vec<(&'static Field, Ask)> {
+        FIELDS.iter().map(|row| (&row.field, (row.asks)(self))).collect()
+    }
+
+    fn wrapping(&self) -> Wrapping {
+        self.wrapping
+    }
+
+    fn bound_to(&self) -> Option<BoundTo> {
+        self.bound_to.required().copied()
+    }
+
+    fn undertaken(&self) -> Vec<Undertaken> {
+        across::undertaken(self)
+    }
+
+    fn contradiction(&self) -> Option<(&'static str, String)> {
+        across::contradiction(self)
     }
 }

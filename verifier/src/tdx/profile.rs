@@ -9,16 +9,16 @@ use crate::bytes::{HexBytes, Mr, Ppid};
 use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::report::BoundTo;
 use crate::rule::{
-    Age, Bits, Expect, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Scalar, Switch, Waivable, Wrapping,
-    clipped, only_known, reason,
+    Age, BitNames, Bits, Digest, Expect, Form, Listed, MAX_GRACE_DAYS, Mask, NO_END, ReportDataRule, Scalar, Switch,
+    Value, Waivable, bits_of, clipped, reason,
 };
 use crate::time::UnixTime;
+use crate::wrapping::Wrapping;
 
 /// Every expectation of a TDX quote. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TdxProfile {
-    #[expect(dead_code, reason = "the loader insists on the word; later wrappings select their profile by it")]
     pub(crate) wrapping: Wrapping,
     pub(crate) bound_to: Waivable<BoundTo>,
     /// What may stand behind the quote.
@@ -36,7 +36,7 @@ pub(crate) struct TdxProfile {
     /// Which evaluation decides where several are supplied.
     pub(crate) deciding_evaluation: DecidingEvaluation,
     /// Statuses that are accepted; `unchecked` accepts all but Revoked.
-    pub(crate) tcb_status: Waivable<Vec<StatusName>>,
+    pub(crate) tcb_status: Waivable<Vec<Accepted>>,
     /// How long a platform that is out of date is accepted beside them.
     pub(crate) out_of_date_grace: Grace,
     /// By advisory: statuses that are accepted beside them, while every advisory that such a platform is open to is named
@@ -67,25 +67,6 @@ pub(crate) struct TdxProfile {
     pub(crate) report_data: ReportDataRule,
 }
 
-impl TdxProfile {
-    /// What softens a rule that is not there, or lets in what is taken anyway.
-    pub(crate) fn contradiction(&self) -> Option<&'static str> {
-        let grace = self.out_of_date_grace != Grace::None;
-        let Some(statuses) = self.tcb_status.required() else {
-            return if grace {
-                Some("`out_of_date_grace` softens `tcb_status`, which is unchecked: write \"none\", or the statuses")
-            } else if !self.tcb_exceptions.is_empty() {
-                Some("`tcb_exceptions` soften `tcb_status`, which is unchecked: write {}, or the statuses")
-            } else {
-                None
-            };
-        };
-        (grace && Grace::lets_in(statuses).iter().all(|status| statuses.contains(status))).then_some(
-            "`out_of_date_grace` softens `tcb_status`, which takes all that it would let in: write \"none\", or fewer statuses",
-        )
-    }
-}
-
 /// What may stand behind the quote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,59 +85,34 @@ pub(crate) enum EventLog {
 }
 
 /// A TCB status that can be accepted. Revoked cannot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum StatusName {
-    UpToDate,
-    SWHardeningNeeded,
-    ConfigurationNeeded,
-    ConfigurationAndSWHardeningNeeded,
-    OutOfDate,
-    OutOfDateConfigurationNeeded,
-    TDRelaunchAdvised,
-    TDRelaunchAdvisedConfigurationNeeded,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted(pub(crate) TcbStatus);
 
-impl StatusName {
-    /// The status that it names.
-    pub(crate) const fn status(self) -> TcbStatus {
-        match self {
-            Self::UpToDate => TcbStatus::UpToDate,
-            Self::SWHardeningNeeded => TcbStatus::SWHardeningNeeded,
-            Self::ConfigurationNeeded => TcbStatus::ConfigurationNeeded,
-            Self::ConfigurationAndSWHardeningNeeded => TcbStatus::ConfigurationAndSWHardeningNeeded,
-            Self::OutOfDate => TcbStatus::OutOfDate,
-            Self::OutOfDateConfigurationNeeded => TcbStatus::OutOfDateConfigurationNeeded,
-            Self::TDRelaunchAdvised => TcbStatus::TDRelaunchAdvised,
-            Self::TDRelaunchAdvisedConfigurationNeeded => TcbStatus::TDRelaunchAdvisedConfigurationNeeded,
-        }
+/// Every one of them, as Intel spells it.
+pub(crate) const STATUSES: &[&str] = &[
+    TcbStatus::UpToDate.name(),
+    TcbStatus::SWHardeningNeeded.name(),
+    TcbStatus::ConfigurationNeeded.name(),
+    TcbStatus::ConfigurationAndSWHardeningNeeded.name(),
+    TcbStatus::OutOfDate.name(),
+    TcbStatus::OutOfDateConfigurationNeeded.name(),
+    TcbStatus::TDRelaunchAdvised.name(),
+    TcbStatus::TDRelaunchAdvisedConfigurationNeeded.name(),
+];
+
+impl<'de> Deserialize<'de> for Accepted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let status = TcbStatus::from_name(&text).filter(|status| STATUSES.contains(&status.name()));
+        status.map(Self).ok_or_else(|| serde::de::Error::unknown_variant(&text, STATUSES))
     }
-
-    /// Every one of them.
-    pub(crate) const ALL: [Self; 8] = [
-        Self::UpToDate,
-        Self::SWHardeningNeeded,
-        Self::ConfigurationNeeded,
-        Self::ConfigurationAndSWHardeningNeeded,
-        Self::OutOfDate,
-        Self::OutOfDateConfigurationNeeded,
-        Self::TDRelaunchAdvised,
-        Self::TDRelaunchAdvisedConfigurationNeeded,
-    ];
 }
 
-impl Listed for StatusName {
+impl Listed for Accepted {
     fn is_everything(statuses: &[Self]) -> bool {
-        Self::ALL.iter().all(|status| statuses.contains(status))
+        STATUSES.iter().all(|name| statuses.iter().any(|status| status.0.name() == *name))
     }
 }
-
-/// The newest evaluation on record that Intel served as its standard one: TCB info issued on 2026-08-13 and QE identity issued
-/// on 2026-10-07, both 20. (21 is on record since 2026-06-12, as the early one.)
-pub(crate) const STANDARD_EVALUATION: u32 = 20;
-
-/// 2018-01-04T00:00:00Z, the earliest date of a TCB level in the collateral for TDX on record, that of the lowest level of each
-/// platform.
-pub(crate) const OLDEST_TCB_DATE: UnixTime = UnixTime::from_seconds(1_515_024_000);
 
 /// Intel serves an early and a standard evaluation of a platform at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -208,15 +164,20 @@ impl<'de> Deserialize<'de> for Grace {
 impl Grace {
     /// The statuses that a grace lets in beside these. Grace gives time to update; a configuration that is missing is another
     /// matter, with a word of its own.
-    pub(crate) fn lets_in(statuses: &[StatusName]) -> &'static [StatusName] {
-        use StatusName::{
+    pub(crate) fn lets_in(statuses: &[Accepted]) -> &'static [Accepted] {
+        use TcbStatus::{
             ConfigurationNeeded, OutOfDate, OutOfDateConfigurationNeeded, TDRelaunchAdvised,
             TDRelaunchAdvisedConfigurationNeeded,
         };
-        if statuses.contains(&ConfigurationNeeded) {
-            &[OutOfDate, TDRelaunchAdvised, OutOfDateConfigurationNeeded, TDRelaunchAdvisedConfigurationNeeded]
+        if statuses.contains(&Accepted(ConfigurationNeeded)) {
+            &[
+                Accepted(OutOfDate),
+                Accepted(TDRelaunchAdvised),
+                Accepted(OutOfDateConfigurationNeeded),
+                Accepted(TDRelaunchAdvisedConfigurationNeeded),
+            ]
         } else {
-            &[OutOfDate, TDRelaunchAdvised]
+            &[Accepted(OutOfDate), Accepted(TDRelaunchAdvised)]
         }
     }
 
@@ -233,7 +194,7 @@ impl Grace {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TcbException {
-    pub(crate) statuses: Vec<StatusName>,
+    pub(crate) statuses: Vec<Accepted>,
     pub(crate) until: Date,
     /// Shown in the report that rests on it.
     #[serde(deserialize_with = "reason")]
@@ -343,6 +304,10 @@ impl Scalar for ServiceTd {
     fn form() -> String {
         "\"none\" or 96 hexadecimal digits".to_owned()
     }
+    /// As a policy spells it.
+    fn value(&self) -> Value {
+        Value::Name(self.to_string())
+    }
     fn from_text(text: &str) -> Option<Self> {
         if text == "none" { Some(Self(Mr([0; 48]))) } else { Mr::parse_hex(text).map(Self) }
     }
@@ -359,6 +324,12 @@ impl<'de> Deserialize<'de> for PpidText {
             let text = clipped(&text);
             serde::de::Error::custom(format_args!("`{text}`: expected a PPID of 32 hexadecimal digits"))
         })
+    }
+}
+
+impl Digest for ServiceTd {
+    fn bytes(&self) -> &[u8] {
+        &self.0.0
     }
 }
 
@@ -383,10 +354,13 @@ impl<'de> Deserialize<'de> for Date {
     }
 }
 
-/// TDATTRIBUTES other than the TUD bits (7:0), which `debug` rules. Intel TDX Module ABI Specification.
-pub(crate) const ATTRIBUTE_BITS: &[(&str, u32)] =
+/// The TUD bits of TDATTRIBUTES (7:0), which `debug` and `profiling` rule. Intel TDX Module ABI Specification.
+pub(crate) const TUD: u64 = 0xFF;
+
+/// TDATTRIBUTES other than the TUD bits. Intel TDX Module ABI Specification.
+pub(crate) const ATTRIBUTE_BITS: BitNames =
     &[("lass", 27), ("sept-ve-disable", 28), ("migratable", 29), ("pks", 30), ("kl", 31), ("tpa", 62), ("perfmon", 63)];
 
 fn attribute_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
-    only_known(deserializer, ATTRIBUTE_BITS)
+    bits_of(deserializer, ATTRIBUTE_BITS)
 }

@@ -1,14 +1,12 @@
 //! A template and reference values make a policy: each field that is written as `"reference-value-needed"` takes its value
 //! from them, and no value is left over unseen.
 
+use teegate_verifier::place::{key_offset, position, readable};
+use teegate_verifier::{Document, Draft, Needed, Policy, PolicyError, Profile, Tee, still_needed};
 use toml::de::DeTable;
 
 use super::collected::{Given, ReferenceValues};
-use crate::check::Tee;
-use crate::policy::document::{Policy, PolicyError};
-use crate::policy::holes::{Hole, holes_of, still_needed};
-use crate::policy::place::{key_offset, position, readable};
-use crate::rule::NEEDED;
+use crate::words::in_words;
 
 /// A policy with its reference values in it.
 #[derive(Clone, Debug)]
@@ -35,79 +33,65 @@ impl Filled {
     }
 }
 
-impl Policy {
-    /// Loads a policy from TOML and fills in what it leaves to reference values.
-    ///
-    /// Where there are values for the other TEE alone, a profile that needs some is left out, so that its evidence is refused.
-    /// A value for a field that the policy does not leave open is an error, unless both say the same.
-    pub fn parse_with(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError> {
-        let document = DeTable::parse(text).map_err(|error| PolicyError::new(readable(&error)))?;
-        let document = document.get_ref();
-        let mut holes = Vec::new();
-        let mut left_out = None;
-        let mut notes = Vec::new();
-        for tee in [Tee::SevSnp, Tee::Tdx] {
-            let own = holes_of(text, document, tee);
-            let knows = |tee: Tee| values.given().iter().any(|given| given.tee() == tee);
-            if !own.is_empty() && !knows(tee) && !values.given().is_empty() {
-                left_out = Some(tee);
-                notes.push(format!(
-                    "`{}` holds nothing for {tee}, so that profile is left out and such evidence is refused",
-                    values.name()
-                ));
-            } else {
-                holes.extend(own);
-            }
-        }
-        let missing = holes.iter().filter(|hole| values.find(hole.tee, &hole.field).is_none());
-        if let Some(needed) = still_needed(text, missing) {
-            return Err(PolicyError::new(needed));
-        }
-        let filled = filled(text, &mut holes, values);
-        let policy = Self::parse_without(&filled, left_out)?;
-        let own_text = match left_out {
-            None => filled,
-            Some(tee) => without(&filled, tee)?,
-        };
-        for given in values.given() {
-            if holes.iter().any(|hole| hole.tee == given.tee() && hole.field == given.field()) {
-                continue;
-            }
-            match unused(text, document, &policy, given) {
-                Unused::SaysTheSame => {}
-                Unused::NoProfile(note) => notes.push(note),
-                Unused::Contradicts(error) => return Err(error),
-            }
-        }
-        Ok(Filled { policy, text: own_text, notes })
+/// Loads a policy from TOML and fills in what it leaves to reference values.
+///
+/// Where there are values for the other TEE alone, a profile that needs some is left out, so that its evidence is refused.
+/// A value for a field that the policy does not leave open is an error, unless both say the same.
+///
+/// # Errors
+/// The policy is refused, it needs a value that is not there, or a value would go unused; with line and column.
+pub fn fill(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError> {
+    let template = Draft::parse(text)?;
+    let knows = |tee: Tee| values.given().iter().any(|given| given.tee() == tee);
+    let needs = |tee: Tee| template.needed().iter().any(|needed| needed.tee == tee);
+    let left_out: Vec<Tee> =
+        Tee::ALL.into_iter().filter(|tee| needs(*tee) && !knows(*tee) && !values.given().is_empty()).collect();
+    let mut notes: Vec<String> = left_out
+        .iter()
+        .map(|tee| {
+            let origin = values.name();
+            format!("`{origin}` holds nothing for {tee}, so that profile is left out and such evidence is refused")
+        })
+        .collect();
+    let open: Vec<&Needed> = template.needed().iter().filter(|needed| !left_out.contains(&needed.tee)).collect();
+    let missing = open.iter().copied().filter(|needed| values.find(needed.tee, needed.field.name).is_none());
+    if let Some(needed) = still_needed(missing) {
+        return Err(PolicyError::new(needed));
     }
+    let filled = filled(text, &open, values);
+    let policy = left_out.iter().fold(Draft::parse(&filled)?, |draft, tee| draft.without(*tee)).complete()?;
+    let own_text = if left_out.is_empty() { filled } else { without(&filled, &left_out)? };
+    let document = DeTable::parse(text).map_err(|error| PolicyError::new(readable(&error)))?;
+    for given in values.given() {
+        if open.iter().any(|needed| needed.tee == given.tee() && needed.field.name == given.field()) {
+            continue;
+        }
+        match unused(text, document.get_ref(), policy.document(), given) {
+            Unused::SaysTheSame => {}
+            Unused::NoProfile(note) => notes.push(note),
+            Unused::Contradicts(error) => return Err(error),
+        }
+    }
+    Ok(Filled { policy, text: own_text, notes })
 }
 
-/// The document without the profiles of one TEE.
-fn without(text: &str, tee: Tee) -> Result<String, PolicyError> {
+/// The document without the profiles of some TEEs.
+fn without(text: &str, left_out: &[Tee]) -> Result<String, PolicyError> {
     let mut document: toml::Table = toml::from_str(text).map_err(|error| PolicyError::new(readable(&error)))?;
-    document.remove(tee.name());
+    for tee in left_out {
+        document.remove(tee.name());
+    }
     toml::to_string(&document).map_err(|error| PolicyError::new(error.to_string()))
 }
 
-impl ReferenceValues {
-    /// Whether this policy leaves any field to reference values.
-    pub fn are_asked_by(text: &str) -> bool {
-        DeTable::parse(text).is_ok_and(|document| {
-            [Tee::SevSnp, Tee::Tdx].iter().any(|tee| !holes_of(text, document.get_ref(), *tee).is_empty())
-        })
-    }
-}
-
-/// The text with each value in its place. What has none keeps the word, and the loader says where.
-fn filled(text: &str, holes: &mut [Hole], values: &ReferenceValues) -> String {
-    holes.sort_by_key(|hole| hole.span.start);
+/// The text with each value in its place.
+fn filled(text: &str, open: &[&Needed], values: &ReferenceValues) -> String {
     let (mut whole, mut from) = (String::with_capacity(text.len()), 0);
-    for hole in holes.iter() {
-        let Some(given) = values.find(hole.tee, &hole.field) else { continue };
-        whole.push_str(text.get(from..hole.span.start).unwrap_or_default());
+    for needed in open {
+        let Some(given) = values.find(needed.tee, needed.field.name) else { continue };
+        whole.push_str(text.get(from..needed.span.start).unwrap_or_default());
         whole.push_str(&given.rule());
-        from = hole.span.end;
+        from = needed.span.end;
     }
     whole.push_str(text.get(from..).unwrap_or_default());
     whole
@@ -120,35 +104,39 @@ enum Unused {
     Contradicts(PolicyError),
 }
 
-fn unused(text: &str, document: &DeTable<'_>, policy: &Policy, given: &Given) -> Unused {
+/// A value counts for every profile of its TEE: one of them that says something else contradicts it.
+fn unused(text: &str, table: &DeTable<'_>, document: &Document, given: &Given) -> Unused {
     let (tee, field, origin) = (given.tee(), given.field(), given.origin());
-    let profile = match tee {
-        Tee::SevSnp => policy.sev_snp().map(|(name, profile)| (name, profile.demands())),
-        Tee::Tdx => policy.tdx().map(|(name, profile)| (name, profile.demands())),
-    };
-    let Some((name, demands)) = profile else {
+    let mut profiles = document.profiles().iter().filter(|profile| profile.tee() == tee).peekable();
+    if profiles.peek().is_none() {
         return Unused::NoProfile(format!(
             "`{origin}` gives `{tee}.{field}`, and the policy has no profile for {tee}: such evidence is refused"
         ));
-    };
-    let demand = demands.iter().find(|(own, _)| *own == field).map(|(_, demand)| demand);
-    if demand.is_some_and(|demand| given.is(demand)) {
-        return Unused::SaysTheSame;
     }
-    let (line, column) = position(text, key_offset(document, &[tee.name(), name, field]).unwrap_or(0));
-    let says = demand.map_or_else(String::new, |demand| demand.in_words());
+    let says_else = |profile: &&Profile| {
+        let rule = profile.rules().iter().find(|(own, _)| own.name == field);
+        rule.filter(|(own, ask)| !given.is(own, ask)).map(|(_, ask)| (profile.name().to_owned(), in_words(ask)))
+    };
+    let Some((name, says)) = profiles.find_map(|profile| says_else(&profile)) else { return Unused::SaysTheSame };
+    let (line, column) = position(text, key_offset(table, &[tee.name(), &name, field]).unwrap_or(0));
     Unused::Contradicts(PolicyError::new(format!(
         "[{tee}.{name}] `{field}` {says}, and `{origin}` gives a reference value for it, which would go unused: write \
-         `{field} = \"{NEEDED}\"`, or take the value out (line {line}, column {column})"
+         `{field} = \"{}\"`, or take the value out (line {line}, column {column})",
+        Draft::NEEDED
     )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diff::differences;
 
-    const STRICT: &str = include_str!("../../../../measurements/policy/strict.toml");
-    const GENUINE: &str = include_str!("../../../../measurements/policy/genuine.toml");
+    const STRICT: &str = include_str!("../../policy/strict.toml");
+    const GENUINE: &str = include_str!("../../policy/genuine.toml");
+
+    fn tees(filled: &Filled) -> Vec<Tee> {
+        filled.policy().document().profiles().iter().map(Profile::tee).collect()
+    }
 
     fn values(tables: &str) -> ReferenceValues {
         ReferenceValues::parse(&format!("schema = 1\nname = \"app\"\n{tables}")).unwrap()
@@ -179,36 +167,36 @@ mod tests {
             )
             .replace("reference-value-needed", &"22".repeat(48));
         let by_hand = Policy::parse(&by_hand).unwrap();
-        let filled = Policy::parse_with(STRICT, &values(&(snp() + &tdx()))).unwrap();
-        assert_eq!(filled.policy().differences(&by_hand), []);
+        let filled = fill(STRICT, &values(&(snp() + &tdx()))).unwrap();
+        assert_eq!(differences(filled.policy(), &by_hand), []);
         assert_eq!(filled.notes(), [] as [String; 0]);
         // The lists are there: a policy with one of the two measurements is another.
-        let other = Policy::parse_with(STRICT, &values(&(snp().replace(&"33".repeat(48), &"44".repeat(48)) + &tdx())));
-        assert_eq!(other.unwrap().policy().differences(&by_hand).len(), 1);
+        let other = fill(STRICT, &values(&(snp().replace(&"33".repeat(48), &"44".repeat(48)) + &tdx())));
+        assert_eq!(differences(other.unwrap().policy(), &by_hand).len(), 1);
         // With no values at all the template is what it was.
-        let nothing = Policy::parse_with(STRICT, &ReferenceValues::new("nothing")).unwrap_err();
+        let nothing = fill(STRICT, &ReferenceValues::new("nothing")).unwrap_err();
         assert_eq!(nothing, Policy::parse(STRICT).unwrap_err());
     }
 
     #[test]
     fn values_of_one_tee_leave_the_other_profile_out() {
-        let filled = Policy::parse_with(STRICT, &values(&snp())).unwrap();
-        assert!(filled.policy().sev_snp().is_some() && filled.policy().tdx().is_none());
+        let filled = fill(STRICT, &values(&snp())).unwrap();
+        assert!(tees(&filled) == [Tee::SevSnp]);
         assert_eq!(
             filled.notes(),
             ["`app` holds nothing for tdx, so that profile is left out and such evidence is refused"]
         );
-        let filled = Policy::parse_with(STRICT, &values(&tdx())).unwrap();
-        assert!(filled.policy().sev_snp().is_none() && filled.policy().tdx().is_some());
+        let filled = fill(STRICT, &values(&tdx())).unwrap();
+        assert!(tees(&filled) == [Tee::Tdx]);
         // A profile that needs nothing stays.
         let mixed = STRICT.split("[tdx.strict]").next().unwrap().to_owned()
             + "[tdx.genuine]"
             + GENUINE.split("[tdx.genuine]").nth(1).unwrap();
-        let filled = Policy::parse_with(&mixed, &values(&snp())).unwrap();
-        assert!(filled.policy().tdx().is_some() && filled.notes().is_empty());
+        let filled = fill(&mixed, &values(&snp())).unwrap();
+        assert!(tees(&filled) == Tee::ALL && filled.notes().is_empty());
         // Values for a profile that the policy does not have are said to be for nothing.
         let snp_alone = STRICT.split("[tdx.strict]").next().unwrap();
-        let notes = Policy::parse_with(snp_alone, &values(&(snp() + &tdx()))).unwrap().notes().to_vec();
+        let notes = fill(snp_alone, &values(&(snp() + &tdx()))).unwrap().notes().to_vec();
         assert_eq!(notes.len(), 5);
         assert_eq!(
             notes[0],
@@ -220,14 +208,14 @@ mod tests {
     fn what_is_still_needed_is_named_where_it_stands() {
         let line = STRICT.lines().position(|line| line.starts_with("host_data")).unwrap() + 1;
         let without = values(&format!("[sev-snp]\nmeasurement = \"{}\"\n", "22".repeat(48)));
-        let error = Policy::parse_with(STRICT, &without).unwrap_err().to_string();
+        let error = fill(STRICT, &without).unwrap_err().to_string();
         assert!(
             error.contains(&format!("line {line}, column ")) && error.contains("a reference value is needed here"),
             "{error}"
         );
         let spread = STRICT
             .replace("measurement = \"reference-value-needed\"", "measurement = \"\"\"\nreference-value-needed\"\"\"");
-        let error = Policy::parse_with(&spread, &values(&snp())).unwrap_err().to_string();
+        let error = fill(&spread, &values(&snp())).unwrap_err().to_string();
         assert!(error.contains("a reference value is needed here"), "{error}");
     }
 
@@ -246,19 +234,19 @@ mod tests {
             ("vmpl = [0]", "vmpl = [0]", "vmpl = [0, 1]\n", "`vmpl` must be 0"),
         ] {
             let text = STRICT.replace(from, to);
-            let error = Policy::parse_with(&text, &values(&(snp() + more + &tdx()))).unwrap_err().to_string();
+            let error = fill(&text, &values(&(snp() + more + &tdx()))).unwrap_err().to_string();
             let line = text.lines().position(|line| line == to).unwrap() + 1;
             assert!(error.starts_with(&format!("[sev-snp.strict] {says}")), "{error}");
             assert!(error.contains("and `app` gives a reference value for it, which would go unused"), "{error}");
             assert!(error.ends_with(&format!("(line {line}, column 1)")), "{error}");
         }
-        Policy::parse_with(STRICT, &values(&(snp() + "vmpl = 0\n" + &tdx()))).unwrap();
+        fill(STRICT, &values(&(snp() + "vmpl = 0\n" + &tdx()))).unwrap();
     }
 
     #[test]
     fn values_bound_to_code_that_is_not_pinned_are_refused_as_in_a_policy() {
         let text = GENUINE.replace("host_data = \"unchecked\"", "host_data = \"reference-value-needed\"");
         let only = values(&format!("[sev-snp]\nhost_data = \"{}\"\n", "11".repeat(32)));
-        assert_eq!(Policy::parse_with(&text, &only).unwrap_err().check(), Some("policy.bound-without-code"));
+        assert_eq!(fill(&text, &only).unwrap_err().check(), Some("policy.bound-without-code"));
     }
 }

@@ -1,33 +1,11 @@
-//! Where a name stands in a TOML document, for errors and remarks that point at it.
+//! Where a name stands in a TOML document, for errors and remarks that point at it: of the loader, and of the tools of who
+//! writes policies.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The loader's words of a rule across fields, with the place of the table or first field that they name. What is wrong with
-/// a single value has its place already.
-pub(super) fn placed(text: &str, words: &str) -> String {
-    let path = || -> Option<Vec<&str>> {
-        // `schema = 2: …`, `trust_anchors.amd: …`, or a profile in brackets and then its field in backticks.
-        let Some((_, rest)) = words.split_once('[') else {
-            return words.split([' ', ':']).next().map(|dotted| dotted.split('.').collect());
-        };
-        let (table, rest) = rest.split_once(']')?;
-        let (tee, name) = table.split_once('.')?;
-        Some([tee, name].into_iter().chain(rest.split('`').nth(1)).collect())
-    };
-    let place = || {
-        let document = DeTable::parse(text).ok()?;
-        Some(position(text, key_offset(document.get_ref(), &path()?)?))
-    };
-    let shown = shortened(words, WORDS);
-    match place() {
-        Some((line, column)) => format!("{shown} (line {line}, column {column})"),
-        None => shown,
-    }
-}
-
 /// Where the last name of `path` begins; where the nearest table around it does, if it is not there.
-pub(super) fn key_offset(document: &DeTable<'_>, path: &[&str]) -> Option<usize> {
+pub fn key_offset(document: &DeTable<'_>, path: &[&str]) -> Option<usize> {
     let (name, rest) = path.split_first()?;
     let (key, value): (&Spanned<_>, _) = document.iter().find(|(key, _)| key.get_ref() == *name)?;
     let inner = match value.get_ref() {
@@ -38,7 +16,7 @@ pub(super) fn key_offset(document: &DeTable<'_>, path: &[&str]) -> Option<usize>
 }
 
 /// The library's error, which shows the line that it is about: shortened, since a line and a name may be as long as the file.
-pub(super) fn readable(error: &toml::de::Error) -> String {
+pub fn readable(error: &toml::de::Error) -> String {
     let shown = error.to_string();
     let is_source = |line: &str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
     let lines = shown.trim_end().lines();
@@ -46,12 +24,13 @@ pub(super) fn readable(error: &toml::de::Error) -> String {
     lines.join("\n")
 }
 
-/// Characters of a line of the document, and of a message, which may name every field that there is.
+/// Characters of a line of the document.
 const SOURCE: usize = 80;
-pub(super) const WORDS: usize = 1_000;
+/// Characters of a message, which may name every field that there is.
+pub const WORDS: usize = 1_000;
 
 /// The words of an error without what a long name in them would add.
-pub(super) fn shortened(text: &str, characters: usize) -> String {
+pub fn shortened(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
@@ -59,7 +38,7 @@ pub(super) fn shortened(text: &str, characters: usize) -> String {
 }
 
 /// Line and column of the character at this byte, from 1.
-pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+pub fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or("");
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -73,7 +52,7 @@ mod tests {
     /// What somebody sends in a bundle may be of any length; the error about it is not.
     #[test]
     fn errors_are_short_whatever_the_document_holds() {
-        let genuine = include_str!("../../../measurements/policy/genuine.toml");
+        let genuine = include_str!("../../measurements/policy/genuine.toml");
         let long = "x".repeat(500_000);
         for text in [
             genuine.replace("vmpl = \"unchecked\"", &format!("vmpl = \"{long}\"")),
@@ -95,7 +74,7 @@ mod tests {
 
     #[test]
     fn errors_of_the_whole_document_have_their_place_too() {
-        let genuine = include_str!("../../../measurements/policy/genuine.toml");
+        let genuine = include_str!("../../measurements/policy/genuine.toml");
         let root = "# a\n[trust_anchors]\namd = [\"nonsense\"]\n";
         for (text, says) in [
             (genuine.replace("schema = 1", "schema = 2"), "this release reads policies of schema 1 (line "),

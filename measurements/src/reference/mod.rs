@@ -1,8 +1,8 @@
 //! Reference values: what was collected, how it is written, and how a template is filled from it.
 
-pub(super) mod collected;
+mod collected;
 mod fill;
 mod text;
 
 pub use collected::{Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
-pub use fill::Filled;
+pub use fill::{Filled, fill};

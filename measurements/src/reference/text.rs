@@ -4,9 +4,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::collected::{ReferenceValue, ReferenceValues, ReferenceValuesError};
-use crate::bytes::written_hex;
-use crate::check::Tee;
-use crate::policy::place::{WORDS, position, readable, shortened};
+use teegate_encoding::hex;
+use teegate_verifier::Tee;
+use teegate_verifier::place::{WORDS, position, readable, shortened};
 
 impl ReferenceValues {
     /// Reads them from TOML.
@@ -18,12 +18,11 @@ impl ReferenceValues {
         for (key, value) in document.get_ref().iter() {
             let tee = match key.get_ref().as_ref() {
                 "schema" | "name" => continue,
-                "sev-snp" => Tee::SevSnp,
-                "tdx" => Tee::Tdx,
-                other => {
-                    let known = "expected `schema`, `name`, `[sev-snp]` and `[tdx]`";
-                    return Err(reader.wrong(key.span().start, format!("`{other}`: {known}")));
-                }
+                name => Tee::ALL.into_iter().find(|tee| tee.name() == name),
+            };
+            let Some(tee) = tee else {
+                let what = format!("`{}`: expected `schema`, `name`, {}", key.get_ref(), tables(" and "));
+                return Err(reader.wrong(key.span().start, what));
             };
             let DeValue::Table(table) = value.get_ref() else {
                 return Err(
@@ -33,12 +32,15 @@ impl ReferenceValues {
             reader.table(&mut values, tee, table)?;
         }
         if values.given().is_empty() {
-            return Err(ReferenceValuesError(
-                "no reference value: expected one below `[sev-snp]` or `[tdx]`".to_owned(),
-            ));
+            return Err(ReferenceValuesError(format!("no reference value: expected one below {}", tables(" or "))));
         }
         Ok(values)
     }
+}
+
+/// The names of the tables that may stand there.
+fn tables(between: &str) -> String {
+    Tee::ALL.iter().map(|tee| format!("`[{tee}]`")).collect::<Vec<_>>().join(between)
 }
 
 struct Reader<'a> {
@@ -120,7 +122,9 @@ impl Reader<'_> {
 
     fn one(&self, value: &Spanned<DeValue<'_>>) -> Result<ReferenceValue, ReferenceValuesError> {
         let read = match value.get_ref() {
-            DeValue::String(text) => written_hex(text).map(ReferenceValue::Bytes),
+            DeValue::String(text) => {
+                hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok().map(ReferenceValue::Bytes)
+            }
             other => number(other).map(ReferenceValue::Number),
         };
         read.ok_or_else(|| self.wrong(value.span().start, "expected hexadecimal digits in quotes, or a number"))

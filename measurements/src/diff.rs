@@ -1,13 +1,11 @@
 //! What one policy accepts that another refuses, field by field, with its direction.
 
 use serde::Serialize;
+use teegate_verifier::{Ask, BoundTo, Document, Field, Policy, Profile, Tee, Wrapping, Written};
 
-use super::demand::Demand;
-use super::document::Policy;
-use super::explain::about;
-use super::witness::{Example, Rules, Side, examples};
-use crate::check::Tee;
-use crate::report::BoundTo;
+use crate::covers::covers;
+use crate::witness::{Example, Side, examples};
+use crate::words::in_words;
 
 /// What the second policy does to the set of evidence that the first accepts, in one field. Of a rule, nothing is claimed
 /// that no example shows.
@@ -45,59 +43,63 @@ pub struct Difference {
     pub examples: Vec<Example>,
 }
 
-impl Policy {
-    /// Every field in which `other` (B) differs from this policy (A). Rules are compared one by one: a field that is wider
-    /// lets more in only where the rest of its profile can be satisfied.
-    pub fn differences(&self, other: &Self) -> Vec<Difference> {
-        let snp = |policy: &Self| {
-            policy.sev_snp().map(|(_, profile)| OneProfile {
-                claim: profile.bound_to.required().copied(),
-                roots: policy.anchors().amd.iter().map(|root| root.name_and_key()).collect(),
-                demands: profile.demands(),
-            })
-        };
-        let tdx = |policy: &Self| {
-            policy.tdx().map(|(_, profile)| OneProfile {
-                claim: profile.bound_to.required().copied(),
-                roots: policy.anchors().intel.iter().map(|root| root.name_and_key()).collect(),
-                demands: profile.demands(),
-            })
-        };
-        let mut differences = compare(Tee::SevSnp, snp(self), snp(other));
-        differences.extend(compare(Tee::Tdx, tdx(self), tdx(other)));
-        differences
+/// Every field in which `b` differs from `a`. Rules are compared one by one: a field that is wider lets more in only where the
+/// rest of its profile can be satisfied.
+pub fn differences(a: &Policy, b: &Policy) -> Vec<Difference> {
+    let (a, b) = (a.document(), b.document());
+    let kinds = |document: &Document| -> Vec<_> {
+        document.profiles().iter().map(|profile| (profile.tee(), profile.wrapping())).collect()
+    };
+    let mut all = kinds(a);
+    all.extend(kinds(b));
+    all.sort_by_key(|(tee, wrapping)| (Tee::ALL.iter().position(|own| own == tee), *wrapping));
+    all.dedup();
+    let of = |document: &'_ Document, kind| {
+        document.profiles().iter().position(|profile| (profile.tee(), profile.wrapping()) == kind)
+    };
+    let side = |document, kind| of(document, kind).and_then(|place| OneProfile::of(document, place));
+    all.into_iter().flat_map(|kind| compare(kind, side(a, kind), side(b, kind))).collect()
+}
+
+/// One policy's profile, and the roots that its chains may end in.
+struct OneProfile<'p> {
+    profile: &'p Profile,
+    roots: Vec<String>,
+}
+
+impl<'p> OneProfile<'p> {
+    fn of(document: &'p Document, place: usize) -> Option<Self> {
+        let profile = document.profiles().get(place)?;
+        Some(Self { profile, roots: document.roots(profile.tee()).names() })
     }
 }
 
-/// One policy's profile for one TEE.
-struct OneProfile {
-    claim: Option<BoundTo>,
-    roots: Vec<String>,
-    demands: Vec<(&'static str, Demand)>,
-}
-
-fn compare(tee: Tee, a: Option<OneProfile>, b: Option<OneProfile>) -> Vec<Difference> {
+fn compare((tee, wrapping): (Tee, Wrapping), a: Option<OneProfile<'_>>, b: Option<OneProfile<'_>>) -> Vec<Difference> {
+    let kind = if wrapping == Wrapping::Raw { tee.to_string() } else { format!("{tee} ({wrapping})") };
     let whole = |direction, text: String| {
         vec![Difference { tee: tee.name(), field: "", direction, text, examples: Vec::new() }]
     };
     let (a, b) = match (a, b) {
         (None, None) => return Vec::new(),
         (None, Some(_)) => {
-            return whole(Direction::Wider, format!("B accepts {tee} evidence; A has no profile for it."));
+            return whole(Direction::Wider, format!("B accepts {kind} evidence; A has no profile for it."));
         }
         (Some(_), None) => {
-            return whole(Direction::Narrower, format!("B has no profile for {tee} evidence; A accepts it."));
+            return whole(Direction::Narrower, format!("B has no profile for {kind} evidence; A accepts it."));
         }
         (Some(a), Some(b)) => (a, b),
     };
-    let mut differences: Vec<_> =
-        claim(tee, a.claim, b.claim).into_iter().chain(roots(tee, &a.roots, &b.roots)).collect();
-    let takes_any = |rules: &Rules| rules.iter().any(|(field, rule)| *field == "tcb_status" && rule.is_waived());
-    let any_status = takes_any(&a.demands) || takes_any(&b.demands);
-    let rules = [a.demands.as_slice(), b.demands.as_slice()];
-    for ((field, a), (_, b)) in a.demands.iter().zip(&b.demands) {
+    let mut differences: Vec<_> = claim(tee, a.profile.bound_to(), b.profile.bound_to())
+        .into_iter()
+        .chain(roots(tee, &a.roots, &b.roots))
+        .collect();
+    let rules = [a.profile, b.profile];
+    let any_status = rules.iter().any(|profile| profile.ask("tcb_status").is_some_and(Ask::is_waived));
+    for ((field, a), (_, b)) in a.profile.rules().iter().zip(b.profile.rules()) {
         // What softens a rule of the one policy has nothing to soften in the other: `tcb_status` says all of it.
-        if any_status && matches!(*field, "out_of_date_grace" | "tcb_exceptions") || (a.covers(b) && b.covers(a)) {
+        if any_status && matches!(field.written, Written::Grace | Written::Exceptions(_))
+            || (covers(a, b) && covers(b, a))
+        {
             continue;
         }
         let examples = examples(field, rules);
@@ -110,9 +112,9 @@ fn compare(tee: Tee, a: Option<OneProfile>, b: Option<OneProfile>) -> Vec<Differ
         };
         differences.push(Difference {
             tee: tee.name(),
-            field,
+            field: field.name,
             direction,
-            text: sentence(tee, field, direction, a, b),
+            text: sentence(field, direction, a, b),
             examples,
         });
     }
@@ -129,19 +131,18 @@ const fn direction(a_covers_b: bool, b_covers_a: bool) -> Option<Direction> {
     }
 }
 
-fn sentence(tee: Tee, field: &str, direction: Direction, a: &Demand, b: &Demand) -> String {
-    let about = about(tee, field);
+fn sentence(about: &Field, direction: Direction, a: &Ask, b: &Ask) -> String {
     let how = match direction {
         Direction::Unwitnessed => "no evidence was found that one accepts and the other refuses",
         _ if b.is_waived() => {
-            return format!("B no longer asks: {}. A said: {} {}.", about.open, about.subject, a.in_words());
+            return format!("B no longer asks: {}. A said: {} {}.", about.open, about.subject, in_words(a));
         }
-        _ if a.is_waived() => return format!("B asks what A did not: {} {}.", about.subject, b.in_words()),
+        _ if a.is_waived() => return format!("B asks what A did not: {} {}.", about.subject, in_words(b)),
         Direction::Wider => "B accepts more",
         Direction::Narrower => "B accepts less",
         _ => "each accepts what the other refuses",
     };
-    format!("{how}. A: {subject} {}. B: {subject} {}.", a.in_words(), b.in_words(), subject = about.subject)
+    format!("{how}. A: {subject} {}. B: {subject} {}.", in_words(a), in_words(b), subject = about.subject)
 }
 
 /// A claim changes what an accepting verdict says, and no verdict.
@@ -167,15 +168,16 @@ fn roots(tee: Tee, a: &[String], b: &[String]) -> Option<Difference> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::policy::Side;
-    use crate::policy::names::Names;
+    use super::{Difference, Direction};
+    use crate::covers::covers;
+    use crate::witness::Side;
     use std::collections::BTreeMap;
+    use teegate_verifier::{Ask, Bits, Policy};
 
-    const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
+    const GENUINE: &str = include_str!("../policy/genuine.toml");
 
     fn differences(a: &str, b: &str) -> Vec<Difference> {
-        Policy::parse(a).unwrap().differences(&Policy::parse(b).unwrap())
+        super::differences(&Policy::parse(a).unwrap(), &Policy::parse(b).unwrap())
     }
 
     /// What a change of one line of `genuine` does, and what its reverse does.
@@ -236,30 +238,25 @@ mod tests {
     fn two_rules_are_compared_by_what_they_accept() {
         // An ID block counts only under a key.
         let genuine = GENUINE.replacen("id_key = \"unchecked\"", &format!("id_key = \"{}\"", "01".repeat(48)), 1);
-        let demand = |text: &str| {
+        let ask = |text: &str| {
             let text = genuine.replacen("guest_svn = \"unchecked\"", text, 1);
-            let policy = Policy::parse(&text).unwrap();
-            policy.sev_snp().unwrap().1.demands().into_iter().find(|(field, _)| *field == "guest_svn").unwrap().1
+            Policy::parse(&text).unwrap().document().profiles()[0].ask("guest_svn").unwrap().clone()
         };
         let [one, two, list, least] =
-            ["1", "2", "[1, 2]", "{ at_least = 1 }"].map(|rule| demand(&format!("guest_svn = {rule}")));
-        assert!(list.covers(&one) && list.covers(&two) && least.covers(&list));
-        assert!(!one.covers(&two) && !one.covers(&list) && !list.covers(&least));
-        let floors = |bootloader: u8| {
-            Demand::Floors(BTreeMap::from([("milan".to_owned(), vec![("bootloader", bootloader), ("tee", 3)])]))
+            ["1", "2", "[1, 2]", "{ at_least = 1 }"].map(|rule| ask(&format!("guest_svn = {rule}")));
+        assert!(covers(&list, &one) && covers(&list, &two) && covers(&least, &list));
+        assert!(!covers(&one, &two) && !covers(&one, &list) && !covers(&list, &least));
+        let floors =
+            |bootloader: u8| Ask::Floors(BTreeMap::from([("milan", vec![("bootloader", bootloader), ("tee", 3)])]));
+        assert!(covers(&floors(3), &floors(4)) && !covers(&floors(4), &floors(3)));
+        assert!(!covers(&floors(3), &Ask::Floors(BTreeMap::from([("turin", vec![])]))));
+        let bits = |required, unknown_refused| {
+            Ask::Bits(Bits { names: &[("a", 0), ("b", 1)], required, forbidden: 0, unknown_refused })
         };
-        assert!(floors(3).covers(&floors(4)) && !floors(4).covers(&floors(3)));
-        assert!(!floors(3).covers(&Demand::Floors(BTreeMap::from([("turin".to_owned(), vec![])]))));
-        let bits = |required: &[&str], unknown_refused| Demand::Bits {
-            required: required.iter().map(|name| (*name).to_owned()).collect(),
-            forbidden: Names::default(),
-            unknown_refused,
-        };
-        assert!(
-            bits(&["a"], false).covers(&bits(&["a", "b"], true)) && !bits(&["a"], true).covers(&bits(&["a"], false))
-        );
-        let mask = |required, allowed| Demand::Mask { required, allowed };
-        assert!(mask(1, 7).covers(&mask(3, 3)) && !mask(3, 7).covers(&mask(1, 7)) && !mask(1, 3).covers(&mask(1, 7)));
+        assert!(covers(&bits(1, false), &bits(3, true)) && !covers(&bits(1, true), &bits(1, false)));
+        let mask = |required, allowed| Ask::Mask { required, allowed };
+        assert!(covers(&mask(1, 7), &mask(3, 3)) && !covers(&mask(3, 7), &mask(1, 7)));
+        assert!(!covers(&mask(1, 3), &mask(1, 7)));
     }
 
     #[test]

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::bytes::to_hex;
-use crate::check::Tee;
-use crate::policy::demand::Demand;
-use crate::sev_snp::profile::Vmpl;
+use teegate_encoding::hex;
+use teegate_verifier::{Ask, Draft, Field, Tee, Value, Written, fields_of};
+
+use crate::covers::covers;
 
 /// Reference values of one or several releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,26 +75,27 @@ impl ReferenceValues {
     ) -> Result<(), ReferenceValuesError> {
         let place = format!("{tee}.{field}");
         let refused = |what: String| Err(ReferenceValuesError(format!("`{place}`: {what}")));
-        let Some((field, form)) = fields(tee).iter().find(|(name, _)| *name == field) else {
-            let known: Vec<_> = fields(tee).iter().map(|(name, _)| *name).collect();
+        let mut known = fields(tee);
+        let Some(Field { name: field, written, .. }) = known.find(|own| own.name == field) else {
+            let known: Vec<_> = fields(tee).map(|own| own.name).collect();
             return refused(format!("no such reference value: expected one of {}", known.join(", ")));
         };
         if accepted.is_empty() {
-            return refused(format!("an empty list accepts nothing: expected {form}"));
+            return refused(format!("an empty list accepts nothing: expected {written}"));
         }
         let mut known = BTreeSet::new();
         for value in &accepted {
-            if let (Form::Level, ReferenceValue::AtLeast(_)) = (form, value) {
-                return refused(format!("`at_least` does not fit: {}", Vmpl::NO_FLOOR));
+            if let (Written::Level(_, no_floor), ReferenceValue::AtLeast(_)) = (written, value) {
+                return refused(format!("`at_least` does not fit: {no_floor}"));
             }
-            if !form.admits(value) || (matches!(value, ReferenceValue::AtLeast(_)) && accepted.len() > 1) {
-                return refused(format!("expected {form}, found {value}"));
+            if !admits(written, value) || (matches!(value, ReferenceValue::AtLeast(_)) && accepted.len() > 1) {
+                return refused(format!("expected {written}, found {value}"));
             }
             if !known.insert(value) {
                 return refused(format!("{value} stands there twice"));
             }
         }
-        if form.is_everything(&known) {
+        if is_everything(written, &known) {
             return refused(
                 "accepts or refuses nothing: leave it out, and write \"unchecked\" in the policy".to_owned(),
             );
@@ -122,6 +123,11 @@ impl ReferenceValues {
         }
         self.names.extend(other.names);
         Ok(self)
+    }
+
+    /// Whether this policy leaves any field to reference values.
+    pub fn are_asked_by(text: &str) -> bool {
+        Draft::parse(text).is_ok_and(|draft| !draft.needed().is_empty())
     }
 
     pub(super) fn find(&self, tee: Tee, field: &str) -> Option<&Given> {
@@ -159,19 +165,20 @@ impl Given {
     }
 
     /// Whether a policy that says this of the field says the same.
-    pub(super) fn is(&self, demand: &Demand) -> bool {
+    pub(super) fn is(&self, field: &Field, ask: &Ask) -> bool {
         let own = match self.accepted.as_slice() {
-            [ReferenceValue::AtLeast(least)] => Demand::AtLeast(*least, String::new()),
-            list => Demand::OneOf(
+            [ReferenceValue::AtLeast(least)] => Ask::AtLeast(*least),
+            list => Ask::OneOf(
                 list.iter()
-                    .map(|value| match value {
-                        ReferenceValue::Bytes(bytes) => to_hex(bytes),
-                        ReferenceValue::Number(number) | ReferenceValue::AtLeast(number) => number.to_string(),
+                    .map(|value| match (value, &field.written) {
+                        (ReferenceValue::Bytes(bytes), Written::BytesOrNone(_)) => Value::Name(none_or_hex(bytes)),
+                        (ReferenceValue::Bytes(bytes), _) => Value::Bytes(bytes.clone()),
+                        (ReferenceValue::Number(number) | ReferenceValue::AtLeast(number), _) => Value::Number(*number),
                     })
                     .collect(),
             ),
         };
-        own.covers(demand) && demand.covers(&own)
+        covers(&own, ask) && covers(ask, &own)
     }
 }
 
@@ -179,123 +186,86 @@ impl Given {
 impl fmt::Display for ReferenceValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytes(bytes) => write!(f, "\"{}\"", to_hex(bytes)),
+            Self::Bytes(bytes) => write!(f, "\"{}\"", hex::encode(bytes)),
             Self::Number(number) => number.fmt(f),
             Self::AtLeast(least) => write!(f, "{{ at_least = {least} }}"),
         }
     }
 }
 
-/// How the value of a field is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Bytes(usize),
-    /// At most this.
-    Number(u64),
-    /// A privilege level, which has no floor.
-    Level,
+/// As a policy spells a digest for which it has the word `none`.
+fn none_or_hex(bytes: &[u8]) -> String {
+    if bytes.iter().all(|byte| *byte == 0) { "none".to_owned() } else { hex::encode(bytes) }
 }
 
-impl Form {
-    fn admits(self, value: &ReferenceValue) -> bool {
-        match (self, value) {
-            (Self::Bytes(length), ReferenceValue::Bytes(bytes)) => bytes.len() == length,
-            (Self::Number(most), ReferenceValue::Number(number) | ReferenceValue::AtLeast(number)) => *number <= most,
-            (Self::Level, ReferenceValue::Number(number)) => *number <= u64::from(Vmpl::LAST),
-            _ => false,
+/// Whether a value is of the form in which a field is written.
+fn admits(written: &Written, value: &ReferenceValue) -> bool {
+    match (written, value) {
+        (Written::Bytes(length) | Written::BytesOrNone(length), ReferenceValue::Bytes(bytes)) => bytes.len() == *length,
+        (Written::Number, ReferenceValue::Number(number) | ReferenceValue::AtLeast(number)) => {
+            *number <= u64::from(u32::MAX)
         }
-    }
-
-    /// Whether these are all that there is.
-    fn is_everything(self, accepted: &BTreeSet<&ReferenceValue>) -> bool {
-        match self {
-            Self::Bytes(_) => false,
-            Self::Number(_) => accepted.contains(&ReferenceValue::AtLeast(0)),
-            // Each is one of the levels, and none stands there twice.
-            Self::Level => (0..=Vmpl::LAST).all(|level| accepted.contains(&ReferenceValue::Number(level.into()))),
-        }
+        (Written::Level(most, _), ReferenceValue::Number(number)) => *number <= u64::from(*most),
+        _ => false,
     }
 }
 
-impl fmt::Display for Form {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes(length) => write!(f, "{length} bytes in hexadecimal"),
-            Self::Number(most) => write!(f, "a number up to {most}"),
-            Self::Level => write!(f, "a number up to {}", Vmpl::LAST),
-        }
+/// Whether these are all that there is.
+fn is_everything(written: &Written, accepted: &BTreeSet<&ReferenceValue>) -> bool {
+    match written {
+        Written::Number => accepted.contains(&ReferenceValue::AtLeast(0)),
+        // Each is one of the levels, and none stands there twice.
+        Written::Level(most, _) => (0..=*most).all(|level| accepted.contains(&ReferenceValue::Number(level.into()))),
+        _ => false,
     }
 }
 
 /// The fields of a profile that a template may leave to reference values.
-pub(crate) const fn fields(tee: Tee) -> &'static [(&'static str, Form)] {
-    const WORD: u64 = u32::MAX as u64;
-    match tee {
-        Tee::SevSnp => &[
-            ("measurement", Form::Bytes(48)),
-            ("host_data", Form::Bytes(32)),
-            ("guest_svn", Form::Number(WORD)),
-            ("family_id", Form::Bytes(16)),
-            ("image_id", Form::Bytes(16)),
-            ("report_id_ma", Form::Bytes(32)),
-            ("vmpl", Form::Level),
-            ("id_key", Form::Bytes(48)),
-            ("author_key", Form::Bytes(48)),
-        ],
-        Tee::Tdx => &[
-            ("service_td", Form::Bytes(48)),
-            ("mrtd", Form::Bytes(48)),
-            ("rtmr0", Form::Bytes(48)),
-            ("rtmr1", Form::Bytes(48)),
-            ("rtmr2", Form::Bytes(48)),
-            ("rtmr3", Form::Bytes(48)),
-            ("mrseam", Form::Bytes(48)),
-            ("mrconfigid", Form::Bytes(48)),
-            ("mrowner", Form::Bytes(48)),
-            ("mrownerconfig", Form::Bytes(48)),
-        ],
-    }
+fn fields(tee: Tee) -> impl Iterator<Item = &'static Field> {
+    fields_of(tee).into_iter().filter(|field| field.written.takes_reference_values())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Policy;
-    use crate::rule::NEEDED;
+    use teegate_verifier::Policy;
 
-    const GENUINE: &str = include_str!("../../../../measurements/policy/genuine.toml");
+    const GENUINE: &str = include_str!("../../policy/genuine.toml");
 
-    /// A field is in the table exactly if the loader knows the word of a template there, and of the table's length.
+    /// A field takes reference values exactly if the loader knows the word of a template there, and those of the table's form.
     #[test]
     fn the_fields_are_those_that_a_template_can_ask_for() {
         let document: toml::Table = toml::from_str(GENUINE).unwrap();
-        for tee in [Tee::SevSnp, Tee::Tdx] {
+        for tee in Tee::ALL {
             for field in document[tee.name()]["genuine"].as_table().unwrap().keys() {
                 let changed = |value: toml::Value| {
                     let mut document = document.clone();
                     document[tee.name()]["genuine"][field] = value;
                     Policy::parse(&toml::to_string(&document).unwrap())
                 };
-                let asked =
-                    changed(NEEDED.into()).unwrap_err().to_string().contains("a reference value is needed here");
-                let form = fields(tee).iter().find(|(name, _)| name == field).map(|(_, form)| *form);
-                assert_eq!(asked, form.is_some(), "{tee}.{field}");
+                let error = changed(Draft::NEEDED.into()).unwrap_err();
+                // Known either way: what counts only beside a pin that is not there is refused for that.
+                let asked = error.to_string().contains("a reference value is needed here")
+                    || error.check() == Some("policy.bound-without-code");
+                let written = fields(tee).find(|own| own.name == field).map(|own| own.written);
+                assert_eq!(asked, written.is_some(), "{tee}.{field}");
                 let refused = |value: toml::Value| {
                     let error = changed(value).err().map(|error| error.to_string()).unwrap_or_default();
                     error.contains("invalid value")
                 };
-                match form {
+                match written {
                     None => {}
-                    Some(Form::Bytes(length)) => {
+                    Some(Written::Bytes(length) | Written::BytesOrNone(length)) => {
                         assert!(!refused("11".repeat(length).into()), "{field}");
                         assert!(refused("11".repeat(length + 1).into()), "{field}");
                     }
-                    Some(form @ (Form::Number(_) | Form::Level)) => {
-                        let most = if let Form::Number(most) = form { most } else { Vmpl::LAST.into() };
+                    Some(written) => {
+                        let most =
+                            if let Written::Level(most, _) = written { u64::from(most) } else { u32::MAX.into() };
                         assert!(!refused(i64::try_from(most).unwrap().into()), "{field}");
                         assert!(refused(i64::try_from(most + 1).unwrap().into()), "{field}");
-                        assert!(form.admits(&ReferenceValue::Number(most)), "{field}");
-                        assert!(!form.admits(&ReferenceValue::Number(most + 1)), "{field}");
+                        assert!(admits(&written, &ReferenceValue::Number(most)), "{field}");
+                        assert!(!admits(&written, &ReferenceValue::Number(most + 1)), "{field}");
                     }
                 }
             }

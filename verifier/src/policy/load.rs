@@ -1,0 +1,237 @@
+//! From TOML to a document: the text is parsed once, with the place of everything in it; each profile is read in the types of
+//! its platform, and held against itself and its neighbours.
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::document::Document;
+use super::error::PolicyError;
+use super::needed::Needed;
+use super::profile::{Own, Profile};
+use super::refusal::Refusal;
+use crate::check::{Check, Tee};
+use crate::place::{WORDS, key_offset, position, readable, shortened};
+use crate::roots::{self, TrustAnchors};
+use crate::rule::{Ask, Field, Written, clipped, unpinned};
+
+/// Why loading ends: the library's error about one value, or ours about how several fit together.
+enum Failure {
+    Value(toml::de::Error),
+    Refused(Refusal),
+}
+
+impl From<toml::de::Error> for Failure {
+    fn from(error: toml::de::Error) -> Self {
+        Self::Value(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The document, and what it still needs.
+pub(super) fn load(text: &str) -> Result<(Document, Vec<Needed>), PolicyError> {
+    let table = DeTable::parse(text).map_err(|error| PolicyError::new(readable(&error)))?;
+    let document = read(&table).map_err(|failure| match failure {
+        Failure::Value(mut error) => {
+            error.set_input(Some(text));
+            PolicyError::new(readable(&error))
+        }
+        Failure::Refused(refusal) => placed(text, table.get_ref(), refusal),
+    })?;
+    let needed = needed(text, table.get_ref(), &document.profiles)?;
+    Ok((document, needed))
+}
+
+/// The refusal with its place: that of the field or of the nearest table around it.
+fn placed(text: &str, table: &DeTable<'_>, Refusal { at, words, check }: Refusal) -> PolicyError {
+    let path: Vec<&str> = at.iter().map(String::as_str).collect();
+    let place = key_offset(table, &path).map(|offset| position(text, offset));
+    let words = shortened(&words, WORDS);
+    let words = match place {
+        Some((line, column)) => format!("{words} (line {line}, column {column})"),
+        None => words,
+    };
+    PolicyError::by(check, words)
+}
+
+/// What stands in a policy beside its profiles.
+const HEAD: [&str; 3] = ["schema", "name", "trust_anchors"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    schema: u32,
+    name: String,
+    trust_anchors: Option<roots::Written>,
+}
+
+fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
+    let known = |name: &str| HEAD.contains(&name) || Tee::ALL.iter().any(|tee| tee.name() == name);
+    if let Some((key, _)) = table.get_ref().iter().find(|(key, _)| !known(key.get_ref())) {
+        let name = key.get_ref();
+        let what = format!("unknown field `{}`: expected {}, or a profile", clipped(name), HEAD.join(", "));
+        return Err(Refusal::at([name], what).into());
+    }
+    let mut head = table.clone();
+    for tee in Tee::ALL {
+        head.get_mut().remove(tee.name());
+    }
+    if let Some(anchors) = head.get_ref().get("trust_anchors") {
+        be_table("trust_anchors", &["trust_anchors"], anchors)?;
+    }
+    let Head { schema, name, trust_anchors } = Head::deserialize(head.into_deserializer())?;
+    if schema != 1 {
+        let what = format!("schema = {schema}: this release reads policies of schema 1");
+        return Err(Refusal::at(["schema"], what).into());
+    }
+    let anchors = match &trust_anchors {
+        None => TrustAnchors::vendors(),
+        Some(written) => TrustAnchors::pinned(written).map_err(|(vendor, why)| {
+            Refusal::at(["trust_anchors", vendor], format!("trust_anchors.{vendor}: {why}"))
+        })?,
+    };
+    let mut profiles = Vec::new();
+    for tee in Tee::ALL {
+        let Some(written) = table.get_ref().get(tee.name()) else { continue };
+        let named = be_table(tee.name(), &[tee.name()], written)?;
+        let first = profiles.len();
+        for (name, profile) in named {
+            profiles.push(one_profile(tee, name.get_ref(), profile)?);
+        }
+        stand_beside(profiles.get(first..).unwrap_or_default())?;
+    }
+    if profiles.is_empty() {
+        let places: Vec<_> = Tee::ALL.iter().map(|tee| format!("[{tee}.NAME]")).collect();
+        let what = format!("no profile: expected a table such as {}", places.join(" or "));
+        return Err(Refusal::at([], what).into());
+    }
+    Ok(Document { name, anchors, profiles })
+}
+
+/// Every rule stands beside its name. The library would also take a table's values by position, where two that are swapped
+/// would go unseen.
+fn be_table<'d, 'i>(place: &str, at: &[&str], value: &'d Spanned<DeValue<'i>>) -> Result<&'d DeTable<'i>, Refusal> {
+    value.get_ref().as_table().ok_or_else(|| Refusal {
+        at: at.iter().map(|name| (*name).to_owned()).collect(),
+        words: format!("[{place}]: expected a table, each value beside its name"),
+        check: None,
+    })
+}
+
+fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<Profile, Failure> {
+    let place = format!("{tee}.{name}");
+    let table = be_table(&place, &[tee.name(), name], written)?;
+    for field in super::profile::fields_of(tee) {
+        inner_tables_are_tables(tee, name, field, table)?;
+    }
+    let mut rest = table.clone();
+    let weaker = rest.remove("weaker").map(|reason| Reason::deserialize(reason.into_deserializer())).transpose()?;
+    let rest = Spanned::new(written.span(), DeValue::Table(rest));
+    let own = Own::load(tee, rest.into_deserializer())?;
+    let profile =
+        Profile { tee, name: name.to_owned(), weaker: weaker.map(|Reason(text)| text), rules: own.rules().asks(), own };
+    let refused = |field: &str, words: String, check: Option<Check>| Refusal {
+        at: vec![tee.name().to_owned(), name.to_owned(), field.to_owned()],
+        words,
+        check,
+    };
+    for undertaken in profile.own.rules().undertaken() {
+        if let Some((bound, words)) = unpinned(&undertaken) {
+            let check = Check::POLICY_BOUND_WITHOUT_CODE;
+            return Err(refused(bound, format!("{check}: [{place}] {words}"), Some(check)).into());
+        }
+    }
+    match profile.own.rules().contradiction() {
+        Some((field, what)) => Err(refused(field, format!("[{place}] `{field}` {what}"), None).into()),
+        None => Ok(profile),
+    }
+}
+
+/// Why a profile claims less than another.
+#[derive(Deserialize)]
+struct Reason(#[serde(deserialize_with = "crate::rule::reason")] String);
+
+fn inner_tables_are_tables(tee: Tee, name: &str, field: &Field, profile: &DeTable<'_>) -> Result<(), Refusal> {
+    let Some(value) = profile.get(field.name).map(Spanned::get_ref) else { return Ok(()) };
+    let place = format!("{tee}.{name}.{}", field.name);
+    match (&field.written, value) {
+        (Written::Floors(_) | Written::Exceptions(_), DeValue::Table(inner)) => {
+            for (key, value) in inner {
+                let place = format!("{place}.{}", clipped(key.get_ref()));
+                be_table(&place, &[tee.name(), name, field.name, key.get_ref()], value)?;
+            }
+            Ok(())
+        }
+        (Written::Grace, DeValue::Array(_)) => {
+            Err(Refusal::at([tee.name(), name, field.name], format!("[{place}]: expected \"none\" or {{ days = … }}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The profiles of one TEE. Evidence selects one by its wrapping, and whoever makes evidence chooses the wrapping: so there is
+/// one for each, and one that claims less than its neighbours says why that may be.
+fn stand_beside(profiles: &[Profile]) -> Result<(), Refusal> {
+    let strongest = profiles.iter().map(Profile::bound_to).max().flatten();
+    for (number, profile) in profiles.iter().enumerate() {
+        let (tee, name) = (profile.tee.name(), profile.name.as_str());
+        let mut earlier = profiles.iter().take(number);
+        if let Some(first) = earlier.find(|other| other.wrapping() == profile.wrapping()) {
+            let what = format!(
+                "[{tee}.{}] and [{tee}.{name}]: expected one profile for each type of evidence and each wrapping; put the other \
+                 into a policy of its own",
+                first.name
+            );
+            return Err(Refusal::at([tee, name], what));
+        }
+        let claims_less = profile.bound_to() < strongest;
+        match &profile.weaker {
+            None if claims_less => {
+                let what = format!(
+                    "[{tee}.{name}] `bound_to` claims less than another profile for {tee}, and whoever makes the evidence chooses \
+                     between them: claim the same, or write `weaker = \"why that is well\"`"
+                );
+                return Err(Refusal::at([tee, name, "bound_to"], what));
+            }
+            Some(_) if !claims_less => {
+                let what =
+                    format!("[{tee}.{name}] `weaker` says why it claims less than another profile, and it does not");
+                return Err(Refusal::at([tee, name, "weaker"], what));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What still needs a reference value, in the order of the text.
+fn needed(text: &str, table: &DeTable<'_>, profiles: &[Profile]) -> Result<Vec<Needed>, PolicyError> {
+    let mut needed = Vec::new();
+    for profile in profiles {
+        let value_of = |field: &Field| {
+            let tee = table.get(profile.tee.name())?.get_ref().as_table()?;
+            tee.get(profile.name.as_str())?.get_ref().as_table()?.get(field.name)
+        };
+        for (field, ask) in &profile.rules {
+            let Some(span) = (*ask == Ask::Needed).then(|| value_of(field)).flatten().map(Spanned::span) else {
+                continue;
+            };
+            let (line, column) = position(text, span.start);
+            // A value in its place would move the lines below it.
+            if text.get(span.clone()).is_some_and(|word| word.contains('\n')) {
+                return Err(PolicyError::new(format!(
+                    "a reference value is needed here: write the word for it in one line (line {line}, column {column})"
+                )));
+            }
+            needed.push(Needed { tee: profile.tee, profile: profile.name.clone(), field, span, line, column });
+        }
+    }
+    needed.sort_by_key(|one| one.span.start);
+    Ok(needed)
+}

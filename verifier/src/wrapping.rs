@@ -1,0 +1,47 @@
+//! In what the evidence of a platform reaches its verifier.
+
+use serde::Deserialize;
+use std::fmt;
+
+/// What lies around the evidence of a TEE. A policy has a profile for each (TEE, wrapping) that it accepts: what the 64 bytes
+/// of the hardware's report say, and so what a verdict can speak for, is another thing in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Wrapping {
+    /// Nothing: the report or quote as the device returns it.
+    #[serde(rename = "none")]
+    Raw,
+    /// Of a carriage that nobody builds.
+    #[cfg(test)]
+    MadeUp,
+}
+
+impl Wrapping {
+    /// Every one that a policy can name.
+    pub const ALL: &[Self] = &[Self::Raw];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            #[cfg(test)]
+            Self::MadeUp => "made-up",
+        }
+    }
+
+    /// How a policy writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "none",
+            #[cfg(test)]
+            Self::MadeUp => "made-up",
+        }
+    }
+}
+
+impl fmt::Display for Wrapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
