@@ -36,7 +36,7 @@ VERIFIER = [
     ["platform", "judge"],
     ["windows"],
     ["evidence"],
-    ["intel", "roots"],
+    ["intel", "roots", "carriage"],
     ["x509"],
     ["signature", "findings", "rule"],
     ["report", "stage", "instances"],

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::carriage::Carriage;
 use crate::check::Tee;
 use crate::intel::collateral::{QeIdentity, TcbInfo};
 use crate::statement::{Brought, Item, Readable, Source};
-use crate::wrapping::Wrapping;
 use crate::x509::certificate::Certificate;
 use crate::x509::crl::Crl;
 
@@ -14,7 +14,8 @@ use crate::x509::crl::Crl;
 #[derive(Clone, Copy)]
 pub struct Evidence<'a> {
     pub(crate) tee: Tee,
-    pub(crate) wrapping: Wrapping,
+    /// What lay around it.
+    pub(crate) carriage: Carriage,
     pub(crate) bytes: &'a [u8],
     pub(crate) endorsements: &'a Endorsements,
     pub(crate) event_log: Option<&'a [u8]>,
@@ -23,13 +24,13 @@ pub struct Evidence<'a> {
 impl<'a> Evidence<'a> {
     /// Evidence that is an SEV-SNP attestation report, with certificates and CRLs in any order.
     pub const fn sev_snp(report: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self { tee: Tee::SevSnp, wrapping: Wrapping::Raw, bytes: report, endorsements, event_log: None }
+        Self { tee: Tee::SevSnp, carriage: Carriage::Raw, bytes: report, endorsements, event_log: None }
     }
 
     /// Evidence that is a TDX quote as received, with whatever stands behind it, and with certificates, CRLs, TCB info and QE
     /// identity in any order.
     pub const fn tdx(quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self { tee: Tee::Tdx, wrapping: Wrapping::Raw, bytes: quote, endorsements, event_log: None }
+        Self { tee: Tee::Tdx, carriage: Carriage::Raw, bytes: quote, endorsements, event_log: None }
     }
 
     /// The TEE whose evidence it is said to be.

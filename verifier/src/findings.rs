@@ -11,6 +11,7 @@ use crate::facts::Facts;
 use crate::memory::Seen;
 use crate::report::{Attested, BoundTo, End, Endorsement, Finding, Outcome, Prospect, Rejection, Report, Roots, Text};
 use crate::time::UnixTime;
+use crate::wrapping::Wrapping;
 
 /// Both sides of one comparison, made before it is judged: what passes and what fails tell one story.
 pub(crate) struct Comparison {
@@ -43,6 +44,7 @@ const FOREIGN_ROOTS: &str = "the chain ends in a root that the policy pins and t
 #[derive(Clone, Debug)]
 pub(crate) struct Findings {
     tee: Tee,
+    wrapping: Wrapping,
     at: UnixTime,
     profile: Option<String>,
     bound_to: Option<BoundTo>,
@@ -62,6 +64,7 @@ impl Findings {
         let lines = std::iter::once(&Check::POLICY_PROFILE).chain(checks).copied().map(Finding::not_reached).collect();
         Self {
             tee,
+            wrapping: Wrapping::Raw,
             at,
             profile: None,
             bound_to: None,
@@ -79,6 +82,12 @@ impl Findings {
     /// The time that was injected.
     pub(crate) const fn at(&self) -> UnixTime {
         self.at
+    }
+
+    /// What lay around the evidence, and the checks that judge that.
+    pub(crate) fn carried_in(&mut self, wrapping: Wrapping, checks: &[Check]) {
+        self.wrapping = wrapping;
+        self.lines.extend(checks.iter().copied().map(Finding::not_reached));
     }
 
     /// The profile that appraises this evidence, and what it says the evidence is bound to.
@@ -197,6 +206,7 @@ impl Findings {
         Report {
             stage,
             tee: self.tee,
+            wrapping: self.wrapping,
             at: self.at,
             profile: self.profile,
             bound_to: self.bound_to,

@@ -9,6 +9,7 @@
 //! What a passing verdict does *not* prove is said in `LIMITATIONS.md` beside this crate.
 
 mod bytes;
+mod carriage;
 mod check;
 mod evidence;
 mod expiry;

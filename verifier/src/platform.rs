@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::bytes::ReportData;
+use crate::carriage::{Offered, Workload};
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
 use crate::findings::{Findings, Stop};
@@ -44,6 +45,9 @@ pub(crate) trait Platform {
         given: Given<'_, '_, Self::Profile>,
         findings: &mut Findings,
     ) -> Result<Self::Vouched<'a>, Stop>;
+
+    /// What the authentic report offers to whatever carried it.
+    fn offers(vouched: &Self::Vouched<'_>) -> Offered;
 
     /// Judges every rule of the profile, to the last.
     fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Self::Profile>, findings: &mut Findings);
@@ -93,7 +97,9 @@ pub(crate) struct Wanted<'a, P> {
     pub(crate) profile: &'a P,
     /// What each field of it asks, in the order of the platform's table.
     pub(crate) rules: &'a [(&'static Field, Ask)],
-    /// What the caller expects of the 64 bytes that the guest chose, whatever the profile says.
+    /// What the workload chose, out of whatever carried the evidence.
+    pub(crate) workload: &'a Workload,
+    /// What the caller expects of the 64 bytes that the workload chose, whatever the profile says.
     pub(crate) report_data: Option<&'a ReportData>,
     pub(crate) memory: Option<&'a Memory>,
     /// The event log of the boot, where the caller has it.

@@ -10,6 +10,7 @@ use crate::facts::{FactValue, Facts};
 use crate::memory::Seen;
 use crate::statement::Source;
 use crate::time::UnixTime;
+use crate::wrapping::Wrapping;
 
 /// A text that is usually a constant.
 pub(crate) type Text = Cow<'static, str>;
@@ -158,6 +159,7 @@ pub(crate) struct End {
 pub struct Report {
     pub(crate) stage: Option<Stage>,
     pub(crate) tee: Tee,
+    pub(crate) wrapping: Wrapping,
     pub(crate) at: UnixTime,
     pub(crate) profile: Option<String>,
     pub(crate) bound_to: Option<BoundTo>,
@@ -243,6 +245,11 @@ impl Report {
         self.tee
     }
 
+    /// What lay around the evidence.
+    pub const fn wrapping(&self) -> Wrapping {
+        self.wrapping
+    }
+
     /// The time that was injected.
     pub const fn at(&self) -> UnixTime {
         self.at
@@ -323,11 +330,12 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = serializer.serialize_struct("Report", 16)?;
+        let mut report = serializer.serialize_struct("Report", 17)?;
         report.serialize_field("schema", "teegate/report/1")?;
         report.serialize_field("verdict", if self.accepted() { "accepted" } else { "rejected" })?;
         report.serialize_field("stage", &self.stage.map(Stage::rejection))?;
         report.serialize_field("tee", self.tee.name())?;
+        report.serialize_field("wrapping", self.wrapping.name())?;
         report.serialize_field("trust_anchors", &self.trust_anchors.map(Roots::name))?;
         report.serialize_field("replayed", &self.replayed)?;
         report.serialize_field("profile", &self.profile)?;

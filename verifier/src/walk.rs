@@ -10,6 +10,7 @@ use crate::report::{Attested, Rejection};
 use crate::signature::Signatures;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::wrapping::Wrapping;
 use crate::x509::chains::Chains;
 
 /// What evidence is held against, beside its endorsements.
@@ -29,16 +30,18 @@ pub(crate) fn walk<P: Platform>(
 where
     P::Profile: Owned,
 {
-    let Evidence { bytes, wrapping, endorsements, event_log, .. } = *evidence;
+    let Evidence { bytes, carriage, endorsements, event_log, .. } = *evidence;
     let mut findings = Findings::new(P::TEE, P::CHECKS, now);
-    let profile = policy.profile::<P::Profile>(P::TEE, wrapping);
+    findings.carried_in(carriage.wrapping(), carriage.checks());
+    let profile = policy.profile::<P::Profile>(P::TEE, carriage.wrapping());
     let claim = match P::parse(bytes, profile.map(|(_, profile)| profile), &mut findings) {
         Ok(claim) => claim,
         Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
     };
     // Evidence that nobody wrote a rule for is never accepted.
     let actual = profile.map_or("none".into(), |(found, _)| found.name().to_owned().into());
-    let expected = format!("a profile for {}", P::TEE).into();
+    let around = if carriage.wrapping() == Wrapping::Raw { "" } else { ", wrapped as it is" };
+    let expected = format!("a profile for {}{around}", P::TEE).into();
     let named = Comparison { check: Check::POLICY_PROFILE, expected, actual };
     let (found, profile) = match findings.require_some(profile, named) {
         Ok(named) => named,
@@ -50,11 +53,13 @@ where
         Ok(vouched) => vouched,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
-    P::appraise(
-        &vouched,
-        Wanted { profile, rules: found.rules(), report_data: policy.report_data(), memory, event_log },
-        &mut findings,
-    );
+    let workload = match carriage.open(P::offers(&vouched), &mut findings) {
+        Ok(workload) => workload,
+        Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
+    };
+    let report_data = policy.report_data();
+    let (rules, workload) = (found.rules(), &workload);
+    P::appraise(&vouched, Wanted { profile, rules, workload, report_data, memory, event_log }, &mut findings);
     findings.conclude()
 }
 
@@ -64,7 +69,7 @@ where
     P::Profile: Owned,
 {
     let mut findings = Findings::new(P::TEE, P::CHECKS, windows.now());
-    let profile = policy.profile::<P::Profile>(P::TEE, evidence.wrapping).map(|(_, profile)| profile);
+    let profile = policy.profile::<P::Profile>(P::TEE, evidence.carriage.wrapping()).map(|(_, profile)| profile);
     if let Ok(claim) = P::parse(evidence.bytes, profile, &mut findings) {
         P::look_at_windows(claim.hints(), evidence.endorsements, policy.anchors(), profile, windows);
     }
@@ -73,25 +78,27 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::ReportData;
+    use crate::carriage::{Carriage, Offered};
     use crate::check::{Tee, checks};
     use crate::evidence::Endorsements;
     use crate::findings::Stop;
     use crate::platform::Rules;
     use crate::policy::Own;
-    use crate::report::BoundTo;
+    use crate::report::{BoundTo, Report};
     use crate::roots::TrustAnchors;
     use crate::rule::{Ask, Field, Undertaken};
     use crate::signature::sha256;
     use crate::stage::{Authentic, Signed, Unverified};
-    use crate::wrapping::Wrapping;
     use serde::Deserialize;
 
-    /// A platform that nobody builds: a byte that says whether it is debugged, then SHA-256 of that byte and of a key that the
-    /// policy pins. It borrows the name of a TEE, and nothing else.
+    /// A platform that nobody builds: a byte that says whether it is debugged, 32 that the workload chose, then SHA-256 of
+    /// those and of a key that the policy pins. It borrows the name of a TEE, and nothing else.
     enum MadeUp {}
 
     struct Claim<'a> {
         debug: u8,
+        chosen: &'a [u8],
         tag: &'a [u8],
     }
 
@@ -127,16 +134,17 @@ mod tests {
     checks! {
         Some(Tee::SevSnp);
 
-        MADE_UP_LENGTH "made-up.length" Parse Derived { stops: "33 bytes", source: "this test", remedy: "none", }
+        MADE_UP_LENGTH "made-up.length" Parse Derived { stops: "65 bytes", source: "this test", remedy: "none", }
         MADE_UP_TAG "made-up.tag" Authenticate Hardware { stops: "another key", source: "this test", remedy: "none", }
         MADE_UP_DEBUG "made-up.debug" Appraise Hardware { stops: "debugging", source: "this test", remedy: "none", }
+        MADE_UP_CHOSEN "made-up.chosen" Appraise Hardware { stops: "another", source: "this test", remedy: "none", }
     }
 
     impl Signed for Claim<'_> {
         type Key<'k> = &'k [u8; 4];
 
         fn is_signed_by(&self, key: &[u8; 4]) -> bool {
-            sha256(&[&[self.debug], key]) == self.tag
+            sha256(&[&[self.debug], self.chosen, key]) == self.tag
         }
     }
 
@@ -159,11 +167,12 @@ mod tests {
             _: Option<&Profile>,
             findings: &mut Findings,
         ) -> Result<Unverified<Claim<'a>>, Stop> {
-            let claim = bytes.split_first().filter(|(_, tag)| tag.len() == 32);
+            let claim = bytes.split_first().filter(|(_, rest)| rest.len() == 64);
             let actual = format!("{} bytes", bytes.len()).into();
-            let length = Comparison { check: Check::MADE_UP_LENGTH, expected: "33 bytes".into(), actual };
-            let (debug, tag) = findings.require_some(claim, length)?;
-            Ok(Unverified::new(Claim { debug: *debug, tag }))
+            let length = Comparison { check: Check::MADE_UP_LENGTH, expected: "65 bytes".into(), actual };
+            let (debug, rest) = findings.require_some(claim, length)?;
+            let (chosen, tag) = rest.split_at(32);
+            Ok(Unverified::new(Claim { debug: *debug, chosen, tag }))
         }
 
         fn authenticate<'a>(
@@ -177,6 +186,12 @@ mod tests {
             findings.require_some(signed, tag)
         }
 
+        fn offers(vouched: &Self::Vouched<'_>) -> Offered {
+            let mut report_data = [0; 64];
+            report_data[..32].copy_from_slice(vouched.get().chosen);
+            Offered { report_data: ReportData(report_data) }
+        }
+
         fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Profile>, findings: &mut Findings) {
             let debug = vouched.get().debug;
             let (expected, actual) = ("no debugging".into(), debug.to_string().into());
@@ -184,36 +199,75 @@ mod tests {
                 wanted.profile.debug || debug == 0,
                 Comparison { check: Check::MADE_UP_DEBUG, expected, actual },
             );
+            let chosen = &wanted.workload.report_data;
+            let (expected, actual) = ("what the caller names".into(), chosen.to_string().into());
+            let holds = wanted.report_data.is_none_or(|named| named == chosen);
+            findings.judge(holds, Comparison { check: Check::MADE_UP_CHOSEN, expected, actual });
         }
 
         fn look_at_windows(_: &Claim<'_>, _: &Endorsements, _: &TrustAnchors, _: Option<&Profile>, _: &mut Windows) {}
     }
 
-    fn verdict(bytes: &[u8]) -> Result<Attested, Rejection> {
-        let policy = Policy::parse(include_str!("../../measurements/policy/genuine.toml")).unwrap();
+    const GENUINE: &str = include_str!("../../measurements/policy/genuine.toml");
+
+    fn verdict(policy: &Policy, bytes: &[u8], carriage: Carriage) -> Result<Attested, Rejection> {
         let (endorsements, now) = (Endorsements::new(), UnixTime::from_seconds(7));
-        let asked = Asked { policy: &policy, now, signatures: Signatures::stateless(), chains: None, memory: None };
-        walk::<MadeUp>(&Evidence::sev_snp(bytes, &endorsements), asked)
+        let asked = Asked { policy, now, signatures: Signatures::stateless(), chains: None, memory: None };
+        walk::<MadeUp>(&Evidence { carriage, ..Evidence::sev_snp(bytes, &endorsements) }, asked)
     }
 
-    fn evidence(debug: u8, key: &[u8; 4]) -> Vec<u8> {
-        [&[debug][..], &sha256(&[&[debug], key])].concat()
+    fn evidence(debug: u8, chosen: [u8; 32], key: &[u8; 4]) -> Vec<u8> {
+        [&[debug][..], &chosen, &sha256(&[&[debug], &chosen, key])].concat()
+    }
+
+    fn ids(report: &Report) -> Vec<&str> {
+        report.findings().iter().map(|finding| finding.check().id()).collect()
     }
 
     #[test]
     fn a_platform_that_nobody_builds_is_verified_by_the_same_walk() {
-        let attested = verdict(&evidence(0, b"root")).unwrap();
+        let policy = Policy::parse(GENUINE).unwrap();
+        let attested = verdict(&policy, &evidence(0, [1; 32], b"root"), Carriage::Raw).unwrap();
         assert_eq!(attested.valid_until(), UnixTime::from_seconds(1_000));
-        let ids: Vec<_> = attested.report().findings().iter().map(|finding| finding.check().id()).collect();
-        assert_eq!(ids, ["policy.profile", "made-up.length", "made-up.tag", "made-up.debug"]);
+        let all = ["policy.profile", "made-up.length", "made-up.tag", "made-up.debug", "made-up.chosen"];
+        assert_eq!(ids(attested.report()), all);
 
         for (bytes, stage, check) in [
-            (evidence(0, b"root")[1..].to_vec(), Stage::Parse, Check::MADE_UP_LENGTH),
-            (evidence(0, b"toor"), Stage::Authenticate, Check::MADE_UP_TAG),
-            (evidence(1, b"root"), Stage::Appraise, Check::MADE_UP_DEBUG),
+            (evidence(0, [1; 32], b"root")[1..].to_vec(), Stage::Parse, Check::MADE_UP_LENGTH),
+            (evidence(0, [1; 32], b"toor"), Stage::Authenticate, Check::MADE_UP_TAG),
+            (evidence(1, [1; 32], b"root"), Stage::Appraise, Check::MADE_UP_DEBUG),
         ] {
-            let rejection = verdict(&bytes).unwrap_err();
+            let rejection = verdict(&policy, &bytes, Carriage::Raw).unwrap_err();
             assert_eq!((rejection.stage(), rejection.failed_checks()), (stage, vec![check.id()]));
         }
+    }
+
+    /// The same report means another thing in another carriage: another profile judges it, and what the caller names is held
+    /// against what the workload chose, not against what its carrier asked the hardware for.
+    #[test]
+    fn one_policy_holds_two_profiles_of_one_tee_under_two_wrappings() {
+        let (raw, rest) = GENUINE.split_once("[tdx.genuine]").unwrap();
+        let wrapped =
+            raw.split_once("[sev-snp.genuine]").unwrap().1.replace("wrapping = \"none\"", "wrapping = \"made-up\"");
+        let both = Policy::parse(&format!("{raw}[sev-snp.wrapped]{wrapped}[tdx.genuine]{rest}")).unwrap();
+        let inner = [7; 64];
+        let bytes = evidence(0, sha256(&[&inner]), b"root");
+        let carried = Carriage::MadeUp(inner);
+
+        let judged = |carriage| verdict(&both, &bytes, carriage).unwrap().report().clone();
+        let (bare, wrapped) = (judged(Carriage::Raw), judged(carried));
+        assert_eq!((bare.profile(), bare.wrapping()), (Some("genuine"), Wrapping::Raw));
+        assert_eq!((wrapped.profile(), wrapped.wrapping()), (Some("wrapped"), Wrapping::MadeUp));
+        assert!(ids(&wrapped).contains(&"made-up.carrier") && !ids(&bare).contains(&"made-up.carrier"));
+
+        let asks = both.with_report_data(ReportData(inner));
+        verdict(&asks, &bytes, carried).unwrap();
+        let rejection = verdict(&asks, &bytes, Carriage::Raw).unwrap_err();
+        assert_eq!(rejection.failed_checks(), ["made-up.chosen"]);
+        let rejection = verdict(&asks, &bytes, Carriage::MadeUp([8; 64])).unwrap_err();
+        assert_eq!((rejection.stage(), rejection.failed_checks()), (Stage::Authenticate, vec!["made-up.carrier"]));
+        // A wrapping that nobody wrote a rule for is never accepted.
+        let rejection = verdict(&Policy::parse(GENUINE).unwrap(), &bytes, carried).unwrap_err();
+        assert_eq!(rejection.failed_checks(), ["policy.profile"]);
     }
 }

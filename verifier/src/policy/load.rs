@@ -235,3 +235,83 @@ fn needed(text: &str, table: &DeTable<'_>, profiles: &[Profile]) -> Result<Vec<N
     needed.sort_by_key(|one| one.span.start);
     Ok(needed)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::Policy;
+    use crate::report::BoundTo;
+
+    const GENUINE: &str = include_str!("../../../measurements/policy/genuine.toml");
+
+    /// `genuine` for SEV-SNP alone, which claims nothing or speaks for the guest, and a second profile beside it.
+    fn two(first: &str, second: &str) -> Result<Policy, String> {
+        let (head, profile) = GENUINE.split_once("[sev-snp.genuine]").unwrap();
+        let (profile, _) = profile.split_once("[tdx.genuine]").unwrap();
+        let pinned = profile
+            .replace("measurement = \"unchecked\"", &format!("measurement = \"{}\"", "11".repeat(48)))
+            .replace("vmpl = \"unchecked\"", "vmpl = 0")
+            .replace("debug = \"allowed\"", "debug = \"rejected\"");
+        let with = |changes: &str| {
+            changes.split("; ").filter(|change| !change.is_empty()).fold(pinned.clone(), |text, change| {
+                let (name, _) = change.split_once(" = ").unwrap();
+                match text.lines().find(|line| line.starts_with(&format!("{name} = "))) {
+                    Some(line) => text.replace(line, change),
+                    None => format!("{text}{change}\n"),
+                }
+            })
+        };
+        let text = format!("{head}[sev-snp.one]{}[sev-snp.two]{}", with(first), with(second));
+        Policy::parse(&text).map_err(|error| error.to_string())
+    }
+
+    /// Whoever makes evidence chooses its wrapping, and by that the profile.
+    #[test]
+    fn a_profile_that_claims_less_than_its_neighbour_says_why() {
+        let guest = "bound_to = \"guest\"";
+        let wrapped = "wrapping = \"made-up\"";
+        let policy = two(guest, &format!("{wrapped}; {guest}")).unwrap();
+        assert_eq!(policy.weakest_bound_to(), Some(BoundTo::Guest));
+        for less in [wrapped.to_owned(), format!("{wrapped}; bound_to = \"unchecked\"")] {
+            let refused = two(guest, &less).unwrap_err();
+            assert!(
+                refused.starts_with("[sev-snp.two] `bound_to` claims less than another profile for sev-snp"),
+                "{refused}"
+            );
+            assert!(refused.contains("(line "), "{refused}");
+            let policy = two(guest, &format!("{less}; weaker = \"migration until March\"")).unwrap();
+            assert_eq!(policy.weakest_bound_to(), None);
+            assert_eq!(policy.document().profiles()[1].weaker(), Some("migration until March"));
+        }
+        let refused = two(&format!("{guest}; weaker = \"why\""), &format!("{wrapped}; {guest}")).unwrap_err();
+        assert!(refused.starts_with("[sev-snp.one] `weaker` says why it claims less"), "{refused}");
+        let refused = two(guest, &format!("{wrapped}; weaker = \" \"")).unwrap_err();
+        assert!(refused.contains("a reason that says nothing"), "{refused}");
+    }
+
+    #[test]
+    fn two_profiles_of_one_kind_are_refused() {
+        let refused = two("", "").unwrap_err();
+        assert!(
+            refused.starts_with("[sev-snp.one] and [sev-snp.two]: expected one profile for each type"),
+            "{refused}"
+        );
+        two("", "wrapping = \"made-up\"").unwrap();
+    }
+
+    /// The library would take them by position, where two that are swapped would go unseen.
+    #[test]
+    fn inner_tables_are_written_with_their_names() {
+        for (from, to) in [
+            ("minimum_tcb = \"unchecked\"", "minimum_tcb = { milan = [1, 2, 3, 4, 5] }"),
+            ("out_of_date_grace = \"none\"", "out_of_date_grace = [5]"),
+            (
+                "tcb_exceptions = {}",
+                "tcb_exceptions = { \"INTEL-SA-00837\" = [[\"UpToDate\"], \"2027-01-01T00:00:00Z\", \"why\"] }",
+            ),
+        ] {
+            assert!(GENUINE.contains(from), "{from}");
+            let refused = Policy::parse(&GENUINE.replace(from, to)).unwrap_err().to_string();
+            assert!(refused.contains("]: expected ") && refused.contains("(line "), "{refused}");
+        }
+    }
+}

@@ -19,7 +19,7 @@ use crate::time::UnixTime;
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_>,
-    Wanted { profile, rules, report_data, memory, .. }: Wanted<'_, SnpProfile>,
+    Wanted { profile, rules, workload, report_data, memory, .. }: Wanted<'_, SnpProfile>,
     findings: &mut Findings,
 ) {
     let report = vouched.report.get();
@@ -36,7 +36,7 @@ pub(crate) fn appraise(
         }
     }
     judge_keys(report, profile, findings);
-    match profile.report_data.judge(report_data, &report.report_data) {
+    match profile.report_data.judge(report_data, &workload.report_data) {
         None => findings.not_checked(
             Check::SNP_GUEST_REPORT_DATA,
             "report_data",
@@ -47,7 +47,7 @@ pub(crate) fn appraise(
             Comparison {
                 check: Check::SNP_GUEST_REPORT_DATA,
                 expected: expected.into(),
-                actual: report.report_data.to_string().into(),
+                actual: workload.report_data.to_string().into(),
             },
         ),
     }

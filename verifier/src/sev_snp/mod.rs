@@ -24,6 +24,7 @@ use profile::SnpProfile;
 pub(crate) use report::{Report, SigningKey};
 pub(crate) use tcb::{Product, TcbVersion};
 
+use crate::carriage::Offered;
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
 use crate::facts::FactValue;
@@ -88,6 +89,10 @@ impl Platform for SevSnp {
         findings: &mut Findings,
     ) -> Result<Self::Vouched<'a>, Stop> {
         authenticate(report, given, findings)
+    }
+
+    fn offers(vouched: &Vouched<'_>) -> Offered {
+        Offered { report_data: vouched.report.get().report_data }
     }
 
     fn appraise(vouched: &Vouched<'_>, wanted: Wanted<'_, SnpProfile>, findings: &mut Findings) {

@@ -22,7 +22,7 @@ use crate::rule::Switch;
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
     vouched: &Vouched<'_>,
-    Wanted { profile, rules, report_data, memory, event_log }: Wanted<'_, TdxProfile>,
+    Wanted { profile, rules, workload, report_data, memory, event_log }: Wanted<'_, TdxProfile>,
     findings: &mut Findings,
 ) {
     let quote = vouched.quote.get();
@@ -40,7 +40,7 @@ pub(crate) fn appraise(
             judge(check, field, ask, &shows(vouched), findings);
         }
     }
-    match profile.report_data.judge(report_data, &quote.body.report_data) {
+    match profile.report_data.judge(report_data, &workload.report_data) {
         None => findings.not_checked(
             Check::TDX_TD_REPORT_DATA,
             "report_data",
@@ -51,7 +51,7 @@ pub(crate) fn appraise(
             Comparison {
                 check: Check::TDX_TD_REPORT_DATA,
                 expected: expected.into(),
-                actual: quote.body.report_data.to_string().into(),
+                actual: workload.report_data.to_string().into(),
             },
         ),
     }

@@ -23,6 +23,7 @@ use fields::FIELDS;
 use profile::{TdxProfile, Trailing};
 pub(crate) use quote::{Certification, Quote};
 
+use crate::carriage::Offered;
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
 use crate::facts::FactValue;
@@ -86,6 +87,10 @@ impl Platform for Tdx {
         findings: &mut Findings,
     ) -> Result<Self::Vouched<'a>, Stop> {
         authenticate(quote, given, findings)
+    }
+
+    fn offers(vouched: &Vouched<'_>) -> Offered {
+        Offered { report_data: vouched.quote.get().body.report_data }
     }
 
     fn appraise(vouched: &Vouched<'_>, wanted: Wanted<'_, TdxProfile>, findings: &mut Findings) {
