@@ -79,6 +79,25 @@ impl RestsOn {
     }
 }
 
+/// What a check means for the claims of an attestation result (draft-ietf-rats-ar4si, section 2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Claim {
+    /// It is needed for *instance-identity*.
+    InstanceIdentity,
+    /// It is needed for *configuration*.
+    Configuration,
+    /// It is needed for *executables*.
+    Executables,
+    /// It is needed for *hardware*.
+    Hardware,
+    /// It is needed for *runtime-opaque*.
+    RuntimeOpaque,
+    /// Its failure says something of the hardware, and a policy may leave it unchecked.
+    HardwareIfFailed,
+    /// Its failure is one of cryptography.
+    Cryptography,
+}
+
 /// What stands in the table.
 #[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Row {
@@ -89,6 +108,7 @@ pub(crate) struct Row {
     pub(crate) stops: &'static str,
     pub(crate) source: &'static str,
     pub(crate) remedy: &'static str,
+    pub(crate) claims: &'static [Claim],
 }
 
 /// One check, under its stable id. Each is a constant: `Check::SNP_SIGNATURE`.
@@ -131,6 +151,11 @@ impl Check {
         self.0.remedy
     }
 
+    /// What it means for the claims of an attestation result.
+    pub const fn claims(self) -> &'static [Claim] {
+        self.0.claims
+    }
+
     /// Whether it is this one: ids are unique.
     pub(crate) fn is(self, other: Check) -> bool {
         self.id() == other.id()
@@ -153,6 +178,7 @@ impl fmt::Debug for Check {
 macro_rules! checks {
     ($tee:expr; $($name:ident $id:literal $stage:ident $rests_on:ident {
         stops: $stops:literal, source: $source:literal, remedy: $remedy:literal,
+        $(claims: [$($claim:ident)+],)?
     })+) => {
         impl $crate::check::Check {
             $(
@@ -165,6 +191,7 @@ macro_rules! checks {
                     stops: $stops,
                     source: $source,
                     remedy: $remedy,
+                    claims: &[$($($crate::check::Claim::$claim),+)?],
                 });
             )+
         }

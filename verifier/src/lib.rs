@@ -41,7 +41,7 @@ mod wrapping;
 mod x509;
 
 pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
-pub use check::{Check, RestsOn, Stage, Tee};
+pub use check::{Check, Claim, RestsOn, Stage, Tee};
 pub use evidence::{Endorsements, Evidence};
 pub use expiry::expired;
 pub use facts::FactValue;

@@ -3,18 +3,7 @@
 //! A claim affirms only where every check in its list passed, or has nothing to judge: one that the policy waives, or that
 //! was not reached, leaves the claim at 0, *no claim*. A failed check gives the claim the worst value that a failure has.
 
-use teegate_verifier::{Check, FactValue, Outcome, Report, Stage, Tee};
-
-/// The claims that evidence of a TEE can speak to. File system, stored and sourced data it says nothing of: they are
-/// never claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
-    InstanceIdentity,
-    Configuration,
-    Executables,
-    Hardware,
-    RuntimeOpaque,
-}
+use teegate_verifier::{Check, Claim, FactValue, Finding, Outcome, Report, Stage};
 
 /// The tier of a claim's value, or of the whole (AR4SI, section 2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,116 +49,27 @@ const UNRECOGNISED_HARDWARE: i8 = 97;
 /// A signature that does not hold, or not under the key that it must.
 const CRYPTO_FAILED: i8 = 99;
 
-/// A claim with its name, the value by which it affirms, and the checks that all have to pass for it.
+/// A claim with its name, the value by which it affirms, and that by which a failure contradicts it. File system, stored and
+/// sourced data are never claimed: evidence of a TEE says nothing of them.
 struct Rule {
     claim: Claim,
     name: &'static str,
     affirms: i8,
     fails: i8,
-    sev_snp: &'static [Check],
-    tdx: &'static [Check],
 }
 
 const RULES: [Rule; 5] = [
     // 2: recognised, and not known to be compromised.
-    Rule {
-        claim: Claim::InstanceIdentity,
-        name: "instance-identity",
-        affirms: 2,
-        fails: 97,
-        sev_snp: &[Check::SNP_PLATFORM_ALLOWED, Check::SNP_LEAF_CHIP_ID, Check::SNP_CHAIN_CSP],
-        tdx: &[Check::TDX_PLATFORM_ALLOWED],
-    },
+    Rule { claim: Claim::InstanceIdentity, name: "instance-identity", affirms: 2, fails: 97 },
     // 2: a known and approved configuration.
-    Rule {
-        claim: Claim::Configuration,
-        name: "configuration",
-        affirms: 2,
-        fails: 96,
-        sev_snp: &[
-            Check::SNP_POLICY_DEBUG,
-            Check::SNP_POLICY_MIGRATION,
-            Check::SNP_POLICY_FLAGS,
-            Check::SNP_GUEST_VMPL,
-            Check::SNP_GUEST_HOST_DATA,
-        ],
-        tdx: &[
-            Check::TDX_TD_DEBUG,
-            Check::TDX_TD_ATTRIBUTES,
-            Check::TDX_TD_XFAM,
-            Check::TDX_TD_SERVICE_TD,
-            Check::TDX_TD_RTMR0,
-            Check::TDX_TD_MRCONFIGID,
-        ],
-    },
+    Rule { claim: Claim::Configuration, name: "configuration", affirms: 2, fails: 96 },
     // 3: only approved executables were loaded during boot. What runs afterwards (2) no launch measurement shows.
-    Rule {
-        claim: Claim::Executables,
-        name: "executables",
-        affirms: 3,
-        fails: 33,
-        sev_snp: &[Check::SNP_GUEST_MEASUREMENT],
-        tdx: &[Check::TDX_TD_MRTD, Check::TDX_TD_RTMR1, Check::TDX_TD_RTMR2],
-    },
+    Rule { claim: Claim::Executables, name: "executables", affirms: 3, fails: 33 },
     // 2: genuine and supported. Of the authenticate stage only revocation can be waived; that the rest holds is what a
     // report that came to the appraise stage says.
-    Rule {
-        claim: Claim::Hardware,
-        name: "hardware",
-        affirms: 2,
-        fails: CONTRAINDICATED_HARDWARE,
-        sev_snp: &[
-            Check::SNP_SIGNATURE,
-            Check::SNP_CHAIN_REVOCATION,
-            Check::SNP_PRODUCT_DENIED,
-            Check::SNP_TCB_MINIMUM,
-            Check::SNP_TCB_ORDER,
-            Check::SNP_PLATFORM_AGREES,
-        ],
-        tdx: &[
-            Check::TDX_SIGNATURE,
-            Check::TDX_CHAIN_REVOCATION,
-            Check::TDX_TCB_LEVEL,
-            Check::TDX_TCB_MODULE,
-            Check::TDX_QE_TCB,
-            Check::TDX_TCB_CONVERGENCE,
-            Check::TDX_TCB_ACCEPTED,
-        ],
-    },
+    Rule { claim: Claim::Hardware, name: "hardware", affirms: 2, fails: CONTRAINDICATED_HARDWARE },
     // 2: encrypted, and opaque to host and neighbours; 96: visible to them.
-    Rule {
-        claim: Claim::RuntimeOpaque,
-        name: "runtime-opaque",
-        affirms: 2,
-        fails: 96,
-        sev_snp: &[Check::SNP_POLICY_DEBUG],
-        tdx: &[Check::TDX_TD_DEBUG],
-    },
-];
-
-/// A failure of one of these is a failure of cryptography; any other of its stage leaves the hardware unrecognised.
-const CRYPTOGRAPHIC: [Check; 9] = [
-    Check::SNP_CHAIN_ARK_PINNED,
-    Check::SNP_CHAIN_PATH,
-    Check::SNP_SIGNATURE,
-    Check::TDX_CHAIN_ROOT_PINNED,
-    Check::TDX_CHAIN_PCK,
-    Check::TDX_COLLATERAL_SIGNER,
-    Check::TDX_QE_SIGNATURE,
-    Check::TDX_QE_BINDING,
-    Check::TDX_SIGNATURE,
-];
-
-/// Failures that say something of the hardware without being needed for the claim: a policy may leave them unchecked.
-const ALSO_HARDWARE: [Check; 8] = [
-    Check::SNP_TCB_BULLETINS,
-    Check::SNP_TCB_ROLLBACK,
-    Check::TDX_TCB_ROLLBACK,
-    Check::SNP_FIRMWARE_MINIMUM,
-    Check::SNP_MITIGATIONS,
-    Check::SNP_PLATFORM_INFO,
-    Check::TDX_TD_MRSEAM,
-    Check::TDX_TCB_RELAUNCH,
+    Rule { claim: Claim::RuntimeOpaque, name: "runtime-opaque", affirms: 2, fails: 96 },
 ];
 
 /// Every claim by name, in the order of AR4SI, with its value; the three that are never made are there with 0. Where the
@@ -219,14 +119,10 @@ fn value(rule: &Rule, report: &Report) -> i8 {
         Some(Stage::Authenticate) => return unauthentic(rule.claim, report),
         Some(Stage::Appraise) | None => {}
     }
-    let checks = match report.tee() {
-        Tee::SevSnp => rule.sev_snp,
-        Tee::Tdx => rule.tdx,
-    };
-    let outcome = |check: &Check| report.finding(*check).map(teegate_verifier::Finding::outcome);
-    let fails = |check: &Check| outcome(check) == Some(&Outcome::Fail);
+    let of = |claim| report.findings().iter().filter(move |finding| finding.check().claims().contains(&claim));
+    let fails = |finding: &Finding| *finding.outcome() == Outcome::Fail;
     let hardware = rule.claim == Claim::Hardware;
-    if checks.iter().any(fails) || hardware && ALSO_HARDWARE.iter().any(fails) {
+    if of(rule.claim).any(fails) || hardware && of(Claim::HardwareIfFailed).any(fails) {
         return rule.fails;
     }
     // Intel's own judgement counts, also where the policy accepts a lesser one or does not ask.
@@ -241,8 +137,14 @@ fn value(rule: &Rule, report: &Report) -> i8 {
     if hardware && (open(report) || report.warnings().next().is_some()) {
         return UNSAFE_HARDWARE;
     }
-    let holds = |check: &Check| matches!(outcome(check), Some(Outcome::Pass | Outcome::NotApplicable(_)));
-    if checks.iter().all(holds) { rule.affirms } else { NO_CLAIM }
+    let holds = |finding: &Finding| matches!(finding.outcome(), Outcome::Pass | Outcome::NotApplicable(_));
+    // A claim that nothing supports is none.
+    let supported = of(rule.claim).next().is_some();
+    if supported && of(rule.claim).all(holds) { rule.affirms } else { NO_CLAIM }
+}
+
+fn is_cryptographic(check: Check) -> bool {
+    check.claims().contains(&Claim::Cryptography)
 }
 
 fn unauthentic(claim: Claim, report: &Report) -> i8 {
@@ -250,9 +152,9 @@ fn unauthentic(claim: Claim, report: &Report) -> i8 {
         authentication(report).any(|(check, outcome)| *outcome == Outcome::Fail && wanted(check))
     };
     match claim {
-        Claim::Hardware if failed(&|check| CRYPTOGRAPHIC.contains(&check)) => CRYPTO_FAILED,
+        Claim::Hardware if failed(&is_cryptographic) => CRYPTO_FAILED,
         Claim::Hardware => UNRECOGNISED_HARDWARE,
-        Claim::InstanceIdentity if failed(&|check| CRYPTOGRAPHIC.contains(&check)) => CRYPTO_FAILED,
+        Claim::InstanceIdentity if failed(&is_cryptographic) => CRYPTO_FAILED,
         _ => NO_CLAIM,
     }
 }
@@ -268,6 +170,7 @@ fn authentication(report: &Report) -> impl Iterator<Item = (Check, &Outcome)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use teegate_verifier::Tee;
 
     #[test]
     fn values_lie_in_the_tiers_that_the_draft_gives_them() {
@@ -287,11 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_judges_both_kinds_of_evidence_by_checks_of_their_own() {
+    fn every_claim_rests_on_checks_of_each_kind_of_evidence() {
         for rule in &RULES {
-            for (tee, checks) in [(Tee::SevSnp, rule.sev_snp), (Tee::Tdx, rule.tdx)] {
-                assert!(!checks.is_empty(), "{} {tee}", rule.name);
-                assert!(checks.iter().all(|check| check.tee() == Some(tee)), "{} {tee}", rule.name);
+            for tee in Tee::ALL {
+                let own = |check: &Check| check.tee() == Some(tee) && check.claims().contains(&rule.claim);
+                assert!(Check::all().any(|check| own(&check)), "{} {tee}", rule.name);
             }
         }
     }

@@ -54,11 +54,13 @@ checks! {
         stops: "the chain ends in an ARK that the verifier or the policy pins by key; a root that comes with the evidence proves nothing",
         source: "AMD 57230; roots of this build",
         remedy: "never add a root because evidence needs it: a forged chain looks just like this",
+        claims: [Cryptography],
     }
     SNP_CHAIN_PATH "snp.chain.path" Authenticate Vendor {
         stops: "ARK signs ASK (or ASVK), which signs the VCEK (or VLEK), with RSASSA-PSS, SHA-384, MGF1-SHA-384, salt 48, under RSA-4096 keys and no other parameters",
         source: "AMD 57230",
         remedy: "these certificates were not issued by AMD for this chip: `teegate fetch EVIDENCE --into DIR` asks AMD for those that were",
+        claims: [Cryptography],
     }
     SNP_CHAIN_NAMES_AND_USAGE "snp.chain.names-and-usage" Authenticate Vendor {
         stops: "names, CA flags, key usage and path lengths are those of AMD's hierarchy, and no critical extension is unknown: a leaf cannot act as an authority",
@@ -74,6 +76,7 @@ checks! {
         stops: "a VLEK belongs to a provider that the policy names",
         source: "AMD 57230 (CSP_ID)",
         remedy: "name the provider in csp_ids, if you trust it",
+        claims: [InstanceIdentity],
     }
     SNP_CHAIN_VALIDITY "snp.chain.validity" Authenticate Vendor {
         stops: "every certificate is valid at the stated time",
@@ -84,6 +87,7 @@ checks! {
         stops: "AMD has not revoked the intermediate: a CRL signed by the product's ARK, current at the stated time, does not list it",
         source: "RFC 5280, section 6.3; AMD 57230",
         remedy: "no current CRL was there, or the intermediate stands on one: `teegate fetch EVIDENCE --into DIR` or `verify --online` asks AMD for the current one; a chip under a revoked intermediate must not be used",
+        claims: [Hardware],
     }
     SNP_CHAIN_LEAF_REVOCATION "snp.chain.leaf-revocation" Authenticate Vendor {
         stops: "nothing: no list could name a VCEK or VLEK. The line stands here so that nobody takes the look-up of the intermediate for one of the leaf",
@@ -119,81 +123,97 @@ checks! {
         stops: "the VCEK was issued for the chip that the report names",
         source: "AMD 57230 (HWID)",
         remedy: "the certificate is for another chip: `teegate fetch EVIDENCE --into DIR` asks AMD for the VCEK of this one; a masked CHIP_ID must be allowed by the policy",
+        claims: [InstanceIdentity],
     }
     SNP_SIGNATURE "snp.signature" Authenticate Hardware {
         stops: "the report's bytes, as received, are signed by the leaf's key",
         source: "AMD 56860 rev. 1.58, table 23 (bytes 0 to 0x29F); signature format",
         remedy: "the bytes were altered, or another chip's certificate was supplied: take the evidence again",
+        claims: [Hardware Cryptography],
     }
     SNP_PRODUCT_DENIED "snp.product.denied" Appraise Vendor {
         stops: "the policy does not deny this product; some attacks leave a product that no TCB floor can mend",
         source: "appraisal policy, denied_products",
         remedy: "move the workload to another generation, or lift the denial knowingly",
+        claims: [Hardware],
     }
     SNP_TCB_MINIMUM "snp.tcb.minimum" Appraise Hardware {
         stops: "reported, committed, launch and current TCB reach the policy's minimum, component by component: known-bad firmware is refused",
         source: "AMD 56860 (TCB_VERSION; committed and reported TCB); appraisal policy, minimum_tcb",
         remedy: "the operator must update the platform's firmware",
+        claims: [Hardware],
     }
     SNP_TCB_BULLETINS "snp.tcb.bulletins" Appraise Derived {
         stops: "the platform has answered AMD's security bulletins, as far as AMD has said what a report shows once they are answered: a hole that is published and fixed is not left open",
         source: "AMD product security bulletins, figures as in BASELINE.md; appraisal policy, bulletins",
         remedy: "the operator must update the platform's firmware; or except the named bulletin knowingly",
+        claims: [HardwareIfFailed],
     }
     SNP_TCB_ROLLBACK "snp.tcb.rollback" Appraise Derived {
         stops: "the chip reports no lower TCB than the caller's memory has seen of it: the key of older firmware stays valid, and whoever holds it can go back",
         source: "AMD 56860 (REPORTED_TCB); AMD 57230 (a VCEK for each TCB); teegate, Memory",
         remedy: "ask the operator why the firmware was rolled back; if it was meant, forget this chip",
+        claims: [HardwareIfFailed],
     }
     SNP_TCB_ORDER "snp.tcb.order" Appraise Hardware {
         stops: "reported and committed do not exceed what runs, in TCB and in firmware version; by policy also reported <= committed and committed == current, again in both, which refuses provisional firmware",
         source: "AMD 56860 (TCB_VERSION; committed and reported TCB)",
         remedy: "the operator must commit the running firmware (SNP_COMMIT)",
+        claims: [Hardware],
     }
     SNP_FIRMWARE_MINIMUM "snp.firmware.minimum" Appraise Hardware {
         stops: "the firmware that runs, and the one it can be rolled back to, are at least the policy's version",
         source: "AMD 56860 rev. 1.58, table 23 (CURRENT_*, COMMITTED_*)",
         remedy: "the operator must update the SEV firmware",
+        claims: [HardwareIfFailed],
     }
     SNP_MITIGATIONS "snp.mitigations" Appraise Hardware {
         stops: "the mitigation vectors of launch and of now contain the bits that the policy requires",
         source: "AMD 56860 rev. 1.58, table 23 (LAUNCH_MIT_VECTOR, CURRENT_MIT_VECTOR)",
         remedy: "the operator must update the firmware; reports before version 5 cannot show mitigations",
+        claims: [HardwareIfFailed],
     }
     SNP_PLATFORM_INFO "snp.platform.info" Appraise Hardware {
         stops: "the platform shows what the policy requires (for example the alias check that answers BadRAM, CVE-2024-21944) and nothing it forbids",
         source: "AMD 56860 rev. 1.58, table 23 (PLATFORM_INFO)",
         remedy: "the operator must change the platform's configuration or firmware",
+        claims: [HardwareIfFailed],
     }
     SNP_PLATFORM_AGREES "snp.platform.agrees" Appraise Hardware {
         stops: "the platform shows what the guest's own launch policy demands of it (SMT off, RAPL off, ciphertext hiding)",
         source: "AMD 56860 rev. 1.58, table 23; guest policy",
         remedy: "firmware must refuse such a launch: report this platform to its operator",
+        claims: [Hardware],
     }
     SNP_POLICY_DEBUG "snp.policy.debug" Appraise Hardware {
         stops: "the host may not debug, and so read, the guest",
         source: "AMD 56860, guest policy (DEBUG, bit 19)",
         remedy: "launch the guest with a policy whose DEBUG bit is 0; nothing secret belongs into this one",
+        claims: [RuntimeOpaque Configuration],
     }
     SNP_POLICY_MIGRATION "snp.policy.migration" Appraise Hardware {
         stops: "no migration agent may move the guest, with its memory, to a place of the agent's choice",
         source: "AMD 56860, guest policy (MIGRATE_MA, bit 18)",
         remedy: "launch the guest with MIGRATE_MA 0, or name the agent in the policy",
+        claims: [Configuration],
     }
     SNP_POLICY_FLAGS "snp.policy.flags" Appraise Hardware {
         stops: "the guest's launch policy has the flags that the appraisal policy asks for",
         source: "AMD 56860, guest policy",
         remedy: "launch the guest with the expected policy",
+        claims: [Configuration],
     }
     SNP_GUEST_MEASUREMENT "snp.guest.measurement" Appraise Hardware {
         stops: "the guest started from exactly the expected code",
         source: "AMD 56860 rev. 1.58, table 23 (MEASUREMENT)",
         remedy: "compare with the measurement that the release publishes; other code runs here",
+        claims: [Executables],
     }
     SNP_GUEST_HOST_DATA "snp.guest.host-data" Appraise Hardware {
         stops: "the host bound the expected value at launch, such as the digest of the container policy",
         source: "AMD 56860 rev. 1.58, table 23 (HOST_DATA)",
         remedy: "launch the guest with the expected initdata or policy",
+        claims: [Configuration],
     }
     SNP_GUEST_SVN "snp.guest.guest-svn" Appraise Hardware {
         stops: "the guest's security version is at least the expected one",
@@ -219,6 +239,7 @@ checks! {
         stops: "the report comes from the expected privilege level: what runs in a lower one cannot speak for the paravisor above it",
         source: "AMD 56860 rev. 1.58, table 23 (VMPL)",
         remedy: "take the report at the expected VMPL",
+        claims: [Configuration],
     }
     SNP_GUEST_ID_KEY "snp.guest.id-key" Appraise Hardware {
         stops: "the ID block was signed by an expected key",
@@ -239,5 +260,6 @@ checks! {
         stops: "the chip is on the policy's list: who extracts one chip's key elsewhere is still refused",
         source: "AMD 56860 rev. 1.58, table 23 (CHIP_ID); appraisal policy, chip_ids",
         remedy: "add the chip to chip_ids, if it is yours",
+        claims: [InstanceIdentity],
     }
 }
