@@ -93,6 +93,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The appraisal policy.
     pub policy: PathBuf,
+    /// Why a policy may admit evidence that it claims nothing about (`bound_to`); without a reason such a policy is refused.
+    pub unbound_policy: Option<String>,
     /// Files and folders of endorsements, beside what evidence carries itself.
     pub endorsements: Vec<PathBuf>,
     /// The addresses of the instances, `host:port`.
@@ -148,7 +150,7 @@ pub struct Config {
 }
 
 /// The keys that a reload takes.
-const RELOADED: [&str; 3] = ["policy", "endorsements", "instances"];
+const RELOADED: [&str; 4] = ["policy", "unbound_policy", "endorsements", "instances"];
 
 /// Certificate chain and private key of the clients' listener, both PEM.
 #[derive(Clone, Debug, Deserialize)]
@@ -278,6 +280,11 @@ impl Config {
             }
             instances.push(address);
         }
+        if file.unbound_policy.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(ConfigError::Contradiction(
+                "`unbound_policy` says nothing: expected the reason, which the log repeats",
+            ));
+        }
         let network = |text: String| Network::parse(&text).ok_or(ConfigError::Proxy(text));
         let proxies = file.proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);
@@ -286,6 +293,7 @@ impl Config {
             operator_listen: file.operator_listen,
             tls: file.tls.map(|tls| TlsFiles { certificate: folder.join(tls.certificate), key: folder.join(tls.key) }),
             policy: folder.join(file.policy),
+            unbound_policy: file.unbound_policy,
             endorsements: file.endorsements.iter().map(|path| folder.join(path)).collect(),
             instances,
             receipt_key: file.receipt_key.map(|path| folder.join(path)),
@@ -380,6 +388,7 @@ struct File {
     operator_listen: String,
     tls: Option<TlsFiles>,
     policy: PathBuf,
+    unbound_policy: Option<String>,
     #[serde(default)]
     endorsements: Vec<PathBuf>,
     instances: Vec<String>,

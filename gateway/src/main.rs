@@ -227,10 +227,22 @@ fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
     let policy = Policy::parse(&text).map_err(|error| format!("policy `{}`: {error}", path.display()))?;
-    if policy.weakest_bound_to() != Some(BoundTo::Workload) {
-        tracing::warn!(
+    match (policy.weakest_bound_to(), &config.unbound_policy) {
+        (Some(BoundTo::Workload), _) => {}
+        (Some(_), _) => tracing::warn!(
             "this policy admits evidence that is not bound to a workload: other code in the guest may hold the keys"
-        );
+        ),
+        (None, Some(reason)) => tracing::warn!(
+            "this policy admits evidence that is bound to nothing that it names, so that any code may hold the keys; \
+             the configuration says why (`unbound_policy`): {reason}"
+        ),
+        (None, None) => {
+            return Err(Failure(format!(
+                "policy `{}`: a profile does not say what its evidence is bound to (`bound_to`), so that any code may hold the \
+                 keys: pin the code and claim \"workload\", or write `unbound_policy = \"why\"` into the configuration",
+                path.display()
+            )));
+        }
     }
     if !policy.trusts_only_vendors() {
         tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");

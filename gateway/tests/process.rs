@@ -31,7 +31,10 @@ impl Folder {
     }
 
     fn configure(&self, more: &str) {
-        let text = format!("listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\n{more}\n");
+        let text = format!(
+            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\n\
+             unbound_policy = 'tests of the program, not of policies'\n{more}\n"
+        );
         std::fs::write(self.path("gateway.toml"), text).unwrap();
     }
 
@@ -168,6 +171,24 @@ fn the_limit_of_open_files_is_raised_and_has_to_suffice() {
                     process may have 500";
     assert!(said.contains(expected), "{said}");
     drop(Running::spawn(limited("ulimit -n 586")));
+}
+
+/// Whoever holds the keys behind such a policy is nobody that it names.
+#[test]
+fn a_policy_that_claims_nothing_is_admitted_by_name_only() {
+    let folder = Folder::new();
+    let configure = |more: &str| {
+        let text = "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\n".to_owned();
+        std::fs::write(folder.path("gateway.toml"), text + more + "instances = ['127.0.0.1:1']\n").unwrap();
+    };
+    configure("");
+    let said = failure_of(&folder);
+    assert!(said.contains("a profile does not say what its evidence is bound to (`bound_to`)"), "{said}");
+    configure("unbound_policy = ' '\n");
+    let said = failure_of(&folder);
+    assert!(said.contains("`unbound_policy` says nothing"), "{said}");
+    configure("unbound_policy = 'my own machine'\n");
+    drop(Running::start(&folder));
 }
 
 #[test]

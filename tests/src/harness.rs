@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use teegate_verifier::Policy;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -239,10 +240,13 @@ impl Gateway {
         instances: &[&str],
         more: &str,
     ) -> Self {
+        // A policy that is about hardware alone has to be admitted by name.
+        let unbound = Policy::parse(policy).is_ok_and(|policy| policy.weakest_bound_to().is_none());
+        let unbound = if unbound { "unbound_policy = \"a test of other things\"\n" } else { "" };
         let policy = scratch.write(&format!("{label}-policy.toml"), policy);
         let config = format!(
             "listen = \"127.0.0.1:0\"\noperator_listen = \"127.0.0.1:0\"\npolicy = {policy:?}\nendorsements = [{:?}]\n\
-             instances = {instances:?}\nreattest_seconds = 1\nretry_seconds = 1\n{more}",
+             instances = {instances:?}\nreattest_seconds = 1\nretry_seconds = 1\n{unbound}{more}",
             guest.endorsements(),
         );
         let path = scratch.write(&format!("{label}.toml"), &config);
