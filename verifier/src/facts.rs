@@ -3,12 +3,13 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::bytes::to_hex;
+use crate::words::{Text, Words};
 
 /// The value of one fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FactValue {
     /// A word or a version.
-    Text(String),
+    Text(Words),
     /// Bytes, shown in lower-case hexadecimal.
     Bytes(Vec<u8>),
     /// A number.
@@ -57,8 +58,8 @@ impl Facts {
         Self(Vec::with_capacity(capacity))
     }
 
-    pub(crate) fn text(&mut self, name: &'static str, value: impl Into<String>) {
-        self.0.push((name, FactValue::Text(value.into())));
+    pub(crate) fn text(&mut self, name: &'static str, value: impl Into<Text>) {
+        self.0.push((name, FactValue::Text(value.into().into())));
     }
 
     pub(crate) fn bytes(&mut self, name: &'static str, value: &[u8]) {

@@ -34,6 +34,7 @@ mod time;
 mod verify;
 mod walk;
 mod windows;
+mod words;
 mod x509;
 
 pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
@@ -53,3 +54,4 @@ pub use tdx::inspect as inspect_tdx;
 pub use time::{TimeError, UnixTime};
 pub use verify::{Verifier, verify, verify_with};
 pub use windows::Expired;
+pub use words::Words;

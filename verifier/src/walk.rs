@@ -1,15 +1,18 @@
 //! The whole argument, in one place, and the same for every platform: parse, authenticate, appraise.
 
+use std::sync::Arc;
+
 use crate::check::{Check, Stage};
 use crate::evidence::Evidence;
 use crate::findings::{Comparison, Findings};
 use crate::memory::Memory;
 use crate::platform::{Given, Platform, Wanted};
 use crate::policy::Policy;
-use crate::report::{Attested, Rejection};
+use crate::report::{Attested, Rejection, Text};
 use crate::signature::Signatures;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::words::words;
 use crate::x509::chains::Chains;
 
 /// What evidence is held against, beside its endorsements.
@@ -34,10 +37,11 @@ pub(crate) fn walk<P: Platform>(
         Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
     };
     // Evidence that nobody wrote a rule for is never accepted.
-    let actual = profile.map_or("none".into(), |(name, _)| name.to_owned().into());
-    let expected = format!("a profile for {}", P::TEE).into();
+    let name = profile.map(|(name, _)| Arc::from(name));
+    let actual = name.clone().map_or("none".into(), Text::Name);
+    let expected = words!("a profile for {}", P::TEE.name());
     let named = Comparison { check: Check::POLICY_PROFILE, expected, actual };
-    let (name, profile) = match findings.require_some(profile, named) {
+    let (_, profile) = match findings.require_some(profile, named) {
         Ok(named) => named,
         Err(stop) => return Err(findings.refuse(Stage::Appraise, stop)),
     };

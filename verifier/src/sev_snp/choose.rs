@@ -21,6 +21,7 @@ use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::Signed;
 use crate::time::UnixTime;
+use crate::words::{listed, words};
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pool::{Candidate, candidates};
 use crate::x509::revocation::{Lists, NoLists, Revocations};
@@ -94,12 +95,12 @@ impl Choice<'_, '_, '_> {
                 self.untraced(leaf, intermediate, &pool, anchors, findings)?
             }
         };
-        let (name, roots) = (chain.ark.common_name().unwrap_or("?"), roots::whose_amd(self.anchors, &chain.ark));
+        let roots = roots::whose_amd(self.anchors, &chain.ark);
         let source = match roots {
             Roots::Vendors => "pinned by this build",
             Roots::Policy => "pinned by the policy, not AMD's",
         };
-        let actual = format!("{name}, {source}").into();
+        let actual = words!("{}, {}", chain.ark.name_or("?"), source);
         findings.require(true, Comparison { check: Check::SNP_CHAIN_ARK_PINNED, expected: names(anchors), actual })?;
         findings.anchored_in(roots);
         Ok(chain)
@@ -214,7 +215,7 @@ impl Choice<'_, '_, '_> {
     /// Whether an intermediate is not revoked, has the powers that it needs, and is in its time.
     fn standing(&mut self, ark: &Certificate, intermediate: &Certificate) -> (bool, bool, bool) {
         let listed = match self.consult(ark) {
-            Some(Ok(lists)) => lists.revocation(intermediate, "").is_some(),
+            Some(Ok(lists)) => lists.revocation(intermediate, &"").is_some(),
             _ => false,
         };
         let stands = !listed && !roots::is_known_revoked(intermediate);
@@ -296,7 +297,7 @@ struct Traced {
 }
 
 fn names(anchors: &[Arc<Certificate>]) -> Text {
-    anchors.iter().filter_map(|anchor| anchor.common_name()).collect::<Vec<_>>().join(", ").into()
+    listed(anchors.iter().filter_map(|anchor| anchor.name().as_ref()))
 }
 
 fn not_pinned(anchors: &[Arc<Certificate>], actual: String, findings: &mut Findings) -> Stop {
@@ -304,9 +305,8 @@ fn not_pinned(anchors: &[Arc<Certificate>], actual: String, findings: &mut Findi
     findings.fail(Comparison { check, expected, actual: actual.into() })
 }
 
-fn state_presence(wanted: &str, issuer: &Candidate, findings: &mut Findings) -> Result<(), Stop> {
-    let issuer = issuer.certificate.common_name().unwrap_or("an issuer without a name");
-    let actual = format!("{wanted} and {issuer}").into();
+fn state_presence(wanted: &'static str, issuer: &Candidate, findings: &mut Findings) -> Result<(), Stop> {
+    let actual = words!("{} and {}", wanted, issuer.certificate.name_or("an issuer without a name"));
     findings
         .require(true, Comparison { check: Check::SNP_CHAIN_PRESENT, expected: "leaf and intermediate".into(), actual })
 }

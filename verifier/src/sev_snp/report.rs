@@ -7,6 +7,7 @@ use crate::reader::{OutOfBounds, Reader};
 use crate::report::Text;
 use crate::signature::{Scheme, holds};
 use crate::stage::Signed;
+use crate::words::{Value, words};
 
 /// The bytes of one report.
 pub type ReportBytes = [u8; 1184];
@@ -29,6 +30,16 @@ pub(crate) struct FirmwareVersion {
     pub(crate) major: u8,
     pub(crate) minor: u8,
     pub(crate) build: u8,
+}
+
+impl From<FirmwareVersion> for Value {
+    fn from(FirmwareVersion { major, minor, build }: FirmwareVersion) -> Self {
+        let packed = u64::from_be_bytes([0, 0, 0, 0, 0, major, minor, build]);
+        Self::Packed(packed, |packed, f| {
+            let [.., major, minor, build] = packed.to_be_bytes();
+            write!(f, "{}", FirmwareVersion { major, minor, build })
+        })
+    }
 }
 
 impl std::fmt::Display for FirmwareVersion {
@@ -98,7 +109,7 @@ impl Signed for Report<'_> {
 /// Bytes -> report. Every rule here is about the encoding; whether the content is wanted is for appraisal.
 pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Report<'a>, Stop> {
     let length = || {
-        let actual = format!("{} bytes", bytes.len()).into();
+        let actual = words!("{} bytes", bytes.len());
         Comparison { check: Check::SNP_BYTES_LENGTH, expected: "1184 bytes".into(), actual }
     };
     findings.require(bytes.len() == size_of::<ReportBytes>(), length())?;
@@ -110,7 +121,7 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Repo
         Comparison {
             check: Check::SNP_BYTES_VERSION,
             expected: "version 2, 3, 4 or 5".into(),
-            actual: format!("version {}", report.version).into(),
+            actual: words!("version {}", report.version),
         },
     )?;
     findings.require(
@@ -118,7 +129,7 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Repo
         Comparison {
             check: Check::SNP_BYTES_SIGNATURE_ALGORITHM,
             expected: "1 (ECDSA P-384 with SHA-384)".into(),
-            actual: raw.signature_algorithm.to_string().into(),
+            actual: words!("{}", raw.signature_algorithm),
         },
     )?;
     findings.require(
@@ -276,13 +287,14 @@ fn signing_key(actual: u32) -> Text {
 fn vmpl(actual: u32) -> Text {
     match actual {
         u32::MAX => "0xFFFFFFFF (asked for by the host)".into(),
-        other => other.to_string().into(),
+        other => words!("{}", other),
     }
 }
 
 fn reserved_complaint(report: &Report<'_>, raw: &Raw<'_>) -> Option<Comparison> {
-    let complain =
-        |field: &str, actual: String| Some(Comparison::of_field(Check::SNP_BYTES_RESERVED, field, ZERO, actual));
+    let complain = |field: &'static str, actual: String| {
+        Some(Comparison::of_field(Check::SNP_BYTES_RESERVED, field, ZERO, actual))
+    };
     for (field, bytes) in raw.reserved {
         if bytes.iter().any(|byte| *byte != 0) {
             return complain(field, to_hex(bytes));
@@ -340,12 +352,12 @@ pub(crate) fn state(report: &Report<'_>, findings: &mut Findings) {
     facts.bytes("chip_id", &report.chip_id.0);
     facts.flag("debug", report.policy_bit(19));
     facts.flag("migration_agent", report.policy_bit(18));
-    facts.text("policy", format!("{:#x}", report.policy));
+    facts.text("policy", words!("{}", Value::Bits(report.policy)));
     facts.number("vmpl", report.vmpl);
     facts.number("guest_svn", report.guest_svn);
     facts.bytes("family_id", &report.family_id.0);
     facts.bytes("image_id", &report.image_id.0);
-    facts.text("platform_info", format!("{:#x}", report.platform_info));
+    facts.text("platform_info", words!("{}", Value::Bits(report.platform_info)));
     facts.flag("author_key_enabled", report.author_key_enabled());
     facts.flag("mask_chip_key", report.flags & 2 != 0);
     facts.bytes("id_key_digest", &report.id_key_digest.0);
@@ -356,8 +368,8 @@ pub(crate) fn state(report: &Report<'_>, findings: &mut Findings) {
     facts.bytes("current_tcb", report.current_tcb);
     facts.bytes("committed_tcb", report.committed_tcb);
     facts.bytes("launch_tcb", report.launch_tcb);
-    facts.text("current_firmware", report.current_firmware.to_string());
-    facts.text("committed_firmware", report.committed_firmware.to_string());
+    facts.text("current_firmware", words!("{}", report.current_firmware));
+    facts.text("committed_firmware", words!("{}", report.committed_firmware));
     match report.cpuid {
         Some([family, model, stepping]) => {
             facts.number("cpuid_family", family);
@@ -368,8 +380,8 @@ pub(crate) fn state(report: &Report<'_>, findings: &mut Findings) {
     }
     match report.mitigations {
         Some([launch, current]) => {
-            facts.text("launch_mitigations", format!("{launch:#x}"));
-            facts.text("current_mitigations", format!("{current:#x}"));
+            facts.text("launch_mitigations", words!("{}", Value::Bits(launch)));
+            facts.text("current_mitigations", words!("{}", Value::Bits(current)));
         }
         None => ["launch_mitigations", "current_mitigations"].into_iter().for_each(|name| facts.absent(name)),
     }

@@ -15,6 +15,7 @@ use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::policy::{ATTRIBUTE_BITS, EventLog, ServiceTd, Switch, TdxProfile, Waivable};
 use crate::report::Text;
+use crate::words::words;
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
@@ -247,7 +248,7 @@ fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile
 fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut Findings) {
     let pck = &vouched.pck;
     let tcb = pck.components.iter().map(|svn| u16::from(*svn)).chain([pck.pce_svn]).collect();
-    let name = format!("platform {} under {}", pck.ppid, vouched.root);
+    let name = words!("platform {} under {}", &pck.ppid.0, &vouched.root).into();
     let platform = Platform { name, tcb, at: findings.at() };
     let Some(memory) = memory else {
         findings.not_applicable(Check::TDX_TCB_ROLLBACK, NO_MEMORY);

@@ -16,7 +16,7 @@ use crate::findings::{Comparison, Findings, Stop};
 use crate::intel::collateral::{Dated, QeIdentity, TcbInfo, TcbInfoHint};
 use crate::intel::powers::signer_complaint;
 use crate::policy::DecidingEvaluation;
-use crate::report::Endorsement;
+use crate::report::{Endorsement, Text};
 use crate::signature::{Scheme, Share, Signatures, Statement};
 use crate::statement::{Brought, Item, Readable, Source};
 use crate::time::UnixTime;
@@ -63,12 +63,12 @@ impl<T: Readable> Chosen<T> {
     }
 
     /// The line of the report for a verdict that rests on it.
-    pub(super) fn line(&self, kind: &'static str, name: String, until: UnixTime) -> Endorsement {
+    pub(super) fn line(&self, kind: &'static str, name: Text, until: UnixTime) -> Endorsement {
         Endorsement {
             kind,
-            name,
+            name: name.into(),
             source: self.brought.source,
-            from: self.brought.from.as_deref().map(str::to_owned),
+            from: self.brought.from.clone().map(|place| Text::from(place).into()),
             until: Some(until),
         }
     }
@@ -236,7 +236,7 @@ impl Signers {
             pool.iter().filter(|held| held.certificate.common_name() == Some(TCB_SIGNING_NAME)).collect();
         let lists = lists.as_ref().and_then(|lists| lists.as_ref().ok());
         let standing = |signer: &Certificate| {
-            let is_revoked = lists.is_some_and(|lists| lists.revocation(signer, "").is_some());
+            let is_revoked = lists.is_some_and(|lists| lists.revocation(signer, &"").is_some());
             let stands = signer.issuer == root.subject && !is_revoked;
             let sound = signer_complaint(signer).is_none() && signer.extension_complaint().is_none();
             (stands, sound, signer.is_valid_at(now))
