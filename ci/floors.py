@@ -39,8 +39,7 @@ VERIFIER = [
     ["x509"],
     ["signature", "findings"],
     ["report", "stage", "instances"],
-    ["words"],
-    ["statement", "facts", "memory", "check", "reader", "bytes", "time", "reference"],
+    ["statement", "facts", "memory", "check", "reader", "bytes", "time", "reference", "words"],
 ]
 
 

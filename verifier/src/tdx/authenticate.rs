@@ -16,7 +16,7 @@ use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::platform::Given;
 use crate::policy::TdxProfile;
 use crate::report::Text;
-use crate::signature::{Scheme, holds, sha256};
+use crate::signature::{Signatures, sha256};
 use crate::stage::{Authentic, Unverified};
 use crate::statement::Readable;
 use crate::time::UnixTime;
@@ -113,7 +113,7 @@ pub(crate) fn authenticate<'a>(
     check_age(&collateral, &tcb_info, &qe_identity, &given, findings)?;
     check_rollback(&collateral, &tcb_info, &qe_identity, &root_name, given.memory, findings)?;
     check_tcb_identity(&tcb_info, &qe_identity, &pck, findings)?;
-    check_qe(hints, leaf, &tcb_info, &qe_identity, &pck, findings)?;
+    check_qe(hints, leaf, &tcb_info, &qe_identity, &pck, &given.signatures, findings)?;
 
     let signed = quote.authenticated_by(());
     let expected = "header and body signed by the attestation key";
@@ -481,9 +481,14 @@ fn advise_of_another(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, check: Check, f
 
 fn check_tcb_identity(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, findings: &mut Findings) -> Result<(), Stop> {
     let expected = words!("TDX, version 3, type 0, FMSPC {}, PCEID {}", &pck.fmspc.0, &pck.pce_id);
-    let (id, fmspc, pce_id) = (Text::from(info.id.clone()), &info.fmspc.0, &info.pce_id.0);
-    let actual = words!("{}, version {}, type {}, FMSPC {}, PCEID {}", id, info.version, info.tcb_type, fmspc, pce_id);
     let holds = is_platforms(info, pck);
+    let (fmspc, pce_id) = (&info.fmspc.0, &info.pce_id.0);
+    let actual = if holds {
+        words!("TDX, version 3, type 0, FMSPC {}, PCEID {}", fmspc, pce_id)
+    } else {
+        let form = format!("{}, version {}, type {}", info.id, info.version, info.tcb_type);
+        words!("{}, FMSPC {}, PCEID {}", Text::from(form), fmspc, pce_id)
+    };
     if !holds {
         advise_of_another(info, qe, pck, Check::TDX_TCB_IDENTITY, findings);
     }
@@ -506,9 +511,13 @@ fn check_qe(
     info: &TcbInfo,
     identity: &QeIdentity,
     pck: &Pck,
+    signatures: &Signatures<'_>,
     findings: &mut Findings,
 ) -> Result<(), Stop> {
-    let valid = matches!(&leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
+    let valid = match &leaf.key {
+        PublicKey::P256(key) => signatures.enclave_holds(key, quote.qe.bytes, quote.qe_signature),
+        _ => false,
+    };
     findings.require(valid, Comparison::of_signature(Check::TDX_QE_SIGNATURE, "QE report signed by the PCK", valid))?;
 
     let digest = sha256(&[quote.attestation_key, quote.qe_auth_data]);
