@@ -143,35 +143,42 @@ impl Findings {
 
     /// Appraisal: records the comparison, and goes on either way.
     pub(crate) fn judge(&mut self, holds: bool, Comparison { check, expected, actual }: Comparison) {
-        self.set(check, if holds { Outcome::Pass } else { Outcome::Fail }, expected.into(), actual.into());
+        if let Some(line) = self.unfailed(check) {
+            line.outcome = if holds { Outcome::Pass } else { Outcome::Fail };
+            line.expected.say(expected);
+            line.actual.say(actual);
+        }
     }
 
     /// There is nothing to judge.
     pub(crate) fn not_applicable(&mut self, check: Check, why: impl Into<Text>) {
-        self.set(check, Outcome::NotApplicable(why.into().into()), Words::none(), Words::none());
+        self.set_aside(check, Outcome::NotApplicable(why.into().into()));
     }
 
     /// The policy's field `waived_by` says that this is not to be judged.
     pub(crate) fn not_checked(&mut self, check: Check, waived_by: &'static str, why: impl Into<Text>) {
-        self.set(check, Outcome::NotChecked { waived_by, why: why.into().into() }, Words::none(), Words::none());
+        self.set_aside(check, Outcome::NotChecked { waived_by, why: why.into().into() });
     }
 
-    fn set(&mut self, check: Check, outcome: Outcome, expected: Words, actual: Words) {
-        // A failure stays: whatever is recorded for the same check afterwards cannot turn it into a pass.
-        if let Some(line) = self.line(check).filter(|line| line.outcome != Outcome::Fail) {
+    fn set_aside(&mut self, check: Check, outcome: Outcome) {
+        if let Some(line) = self.unfailed(check) {
             line.outcome = outcome;
-            line.expected = expected;
-            line.actual = actual;
+            line.expected.say("".into());
+            line.actual.say("".into());
         }
+    }
+
+    /// The line of a check. A failure stays: whatever is recorded for the same check afterwards cannot turn it into a pass.
+    fn unfailed(&mut self, check: Check) -> Option<&mut Finding> {
+        self.line(check).filter(|line| line.outcome != Outcome::Fail)
     }
 
     /// The line of a check. Checks are judged in about the order in which they stand: it is looked for from the last on.
     fn line(&mut self, check: Check) -> Option<&mut Finding> {
-        let (before, from) = self.lines.split_at_mut_checked(self.last)?;
-        let mut lines = (self.last..).zip(from).chain((0..).zip(before));
-        let (place, line) = lines.find(|(_, line)| line.check.is(check))?;
-        self.last = place;
-        Some(line)
+        let (before, from) = self.lines.split_at_checked(self.last)?;
+        let place = |lines: &[Finding]| lines.iter().position(|line| line.check.is(check));
+        self.last = place(from).map(|place| place.saturating_add(self.last)).or_else(|| place(before))?;
+        self.lines.get_mut(self.last)
     }
 
     /// What to do about this check, where its cause is known: said before it fails.

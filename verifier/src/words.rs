@@ -103,6 +103,12 @@ impl Words {
         }
     }
 
+    /// Says this instead.
+    pub(crate) fn say(&mut self, said: Text) {
+        self.said = said;
+        self.written = OnceLock::new();
+    }
+
     pub(crate) const fn none() -> Self {
         Self { said: Text::Borrowed(""), written: OnceLock::new() }
     }
