@@ -81,7 +81,7 @@ impl Findings {
             trust_anchors: None,
             endorsements: Vec::new(),
             seen: Seen::default(),
-            facts: Facts::with_capacity(48),
+            facts: Facts::with_capacity(64),
         }
     }
 

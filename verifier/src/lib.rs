@@ -41,7 +41,7 @@ pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
 pub use check::{Check, RestsOn, Stage, Tee};
 pub use evidence::{Endorsements, Evidence};
 pub use expiry::expired;
-pub use facts::FactValue;
+pub use facts::{FactBytes, FactValue};
 pub use hints::{Hint, HintKind, Needs, SnpLeaf, SnpNeeds, SnpTcb, TdxNeeds, TdxPlatform, hints_of, needs_of};
 pub use memory::{Memory, Seen};
 pub use policy::{Difference, Direction, Policy, PolicyError, Remark, Sentence, Severity, Shipped, Topic, lint_policy};

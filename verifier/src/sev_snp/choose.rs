@@ -191,7 +191,7 @@ impl Choice<'_, '_, '_> {
         pool: &'p [Candidate],
         anchors: &'a [Arc<Certificate>],
     ) -> Vec<Authority<'p, 'a>> {
-        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.held.certificate.issuer.clone()).collect();
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| &leaf.held.certificate.issuer).collect();
         let mut authorities = Vec::new();
         for held in pool.iter().filter(|held| issuers.contains(&held.certificate.subject)) {
             let mut above = anchors.iter().filter(|ark| ark.subject == held.certificate.issuer);

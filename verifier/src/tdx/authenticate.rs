@@ -453,7 +453,8 @@ fn state_endorsements(
     }
     let name = words!("FMSPC {}, evaluation {}", &info.fmspc.0, info.evaluation_number);
     findings.rests_on(collateral.tcb_info.line("tcb-info", name, info.next_update.0));
-    let name = words!("{}, evaluation {}", Text::from(qe.id.clone()), qe.evaluation_number);
+    // No other was let through.
+    let name = words!("TD_QE, evaluation {}", qe.evaluation_number);
     findings.rests_on(collateral.qe_identity.line("qe-identity", name, qe.next_update.0));
 }
 

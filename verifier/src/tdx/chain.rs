@@ -166,7 +166,7 @@ impl<'r> Choice<'r, '_, '_> {
 
     /// The CAs that a pinned root signed, from the pool or from the quote: what is not revoked and in its time first.
     fn authorities<'a>(&mut self, leaves: &[&Candidate], anchors: &'a [Arc<Certificate>]) -> Vec<Authority<'a>> {
-        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.certificate.issuer.clone()).collect();
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| &leaf.certificate.issuer).collect();
         let mut authorities: Vec<Authority<'a>> = Vec::new();
         for held in self.pool.iter().chain(self.carried) {
             let certificate = &held.certificate;

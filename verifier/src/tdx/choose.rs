@@ -153,14 +153,8 @@ pub(super) fn choose_collateral(
     let tcb_info = choose(&infos, &mut signed);
     let qe_identity = choose(&identities, &mut signed);
 
-    let fmspc = issuers.fmspc.map_or_else(|| "unknown".to_owned(), |fmspc| fmspc.to_string());
-    let names = [
-        (tcb_info.is_none(), format!("TCB info (TDX, FMSPC {fmspc})")),
-        (qe_identity.is_none(), "QE identity (TD_QE)".to_owned()),
-        (root_lists.is_none(), "CRL of Intel SGX Root CA".to_owned()),
-        (pck_lists.is_none(), format!("CRL of {}", issuers.ca.common_name().unwrap_or("the PCK CA"))),
-        (signers.trusted.is_empty(), format!("certificate `{TCB_SIGNING_NAME}`")),
-    ];
+    let (no_info, no_identity) = (tcb_info.is_none(), qe_identity.is_none());
+    let (no_root_list, no_pck_list) = (root_lists.is_none(), pck_lists.is_none());
     match (tcb_info, qe_identity, root_lists, pck_lists, signers.trusted.first()) {
         (Some(tcb_info), Some(qe_identity), Some(root_lists), Some(pck_lists), Some(first)) => {
             let all = Comparison {
@@ -194,6 +188,14 @@ pub(super) fn choose_collateral(
             })
         }
         _ => {
+            let fmspc = issuers.fmspc.map_or_else(|| "unknown".to_owned(), |fmspc| fmspc.to_string());
+            let names = [
+                (no_info, format!("TCB info (TDX, FMSPC {fmspc})")),
+                (no_identity, "QE identity (TD_QE)".to_owned()),
+                (no_root_list, "CRL of Intel SGX Root CA".to_owned()),
+                (no_pck_list, format!("CRL of {}", issuers.ca.common_name().unwrap_or("the PCK CA"))),
+                (signers.trusted.is_empty(), format!("certificate `{TCB_SIGNING_NAME}`")),
+            ];
             let names: Vec<_> = names.iter().filter(|(absent, _)| *absent).map(|(_, name)| name.as_str()).collect();
             Err(missing(&names, findings))
         }
