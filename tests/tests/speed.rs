@@ -41,7 +41,7 @@ fn a_call_costs_little_beyond_its_signatures() {
         let folder = scratch.path().join(case);
         std::fs::create_dir(&folder).unwrap();
         let set: Set = match case {
-            "tdx-warm" => forged::quotes(usize::from(MANY) + 1),
+            "tdx-warm" => forged::tdx_fleet(1, usize::from(MANY) + 1).remove(0),
             tdx if tdx.starts_with("tdx") => recorded::tdx(&recorded_crate("dcap-qvl")).unwrap(),
             _ => recorded::snp(&recorded_crate("sev")).unwrap(),
         };

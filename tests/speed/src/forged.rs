@@ -1,6 +1,7 @@
-//! Forged evidence, where recorded evidence has too little of its kind: a platform whose quoting enclave starts again and
-//! again, and fleets.
+//! Forged evidence, where recorded evidence has too little of its kind: platforms whose quoting enclaves start again and again,
+//! and fleets.
 
+use teegate_forge::keys::Key;
 use teegate_forge::snp::SnpBuilder;
 use teegate_forge::tdx::{SignedJson, TdxBuilder};
 use teegate_verifier::{Tee, UnixTime};
@@ -16,50 +17,41 @@ fn policy(vendor: &str, root: &str) -> String {
     format!("{GENUINE}\n[trust_anchors]\n{vendor} = ['''{root}''']\n")
 }
 
-/// Quotes of one platform, each under another report of its quoting enclave.
-pub fn quotes(count: usize) -> Set {
-    let platform = teegate_forge::tdx();
-    let mut forged = tdx(&platform);
-    let built = platform.build();
-    let again = |number: usize| {
-        let number = u64::try_from(number).expect("few");
-        let reported = platform.clone().auth_data(&[[1; 24].as_slice(), &number.to_le_bytes()].concat());
-        reported.quote_under(&built)
-    };
-    forged.evidence = (0..count).map(again).collect();
-    forged
-}
-
-/// So many platforms of one Intel, each with a PCK of its own; they share all else that Intel signed.
-pub fn tdx_fleet(count: usize) -> Vec<Set> {
+/// So many platforms of one Intel, each with a PCK of its own; they share all else that Intel signed. Of each there are so many
+/// quotes, each under another report of its quoting enclave.
+pub fn tdx_fleet(platforms: usize, quotes: usize) -> Vec<Set> {
     let first = teegate_forge::tdx();
-    let platform = |number: usize| {
-        let id = [[0; 8], u64::try_from(number).expect("few").to_le_bytes()].concat();
+    let platform = |number: u64| {
+        let id = [[0; 8], number.to_le_bytes()].concat();
         let own = first.clone().with_keys(|keys| {
-            keys.pck = teegate_forge::keys::Key::p256();
-            keys.attestation = teegate_forge::keys::Key::p256();
+            keys.pck = Key::p256();
+            keys.attestation = Key::p256();
         });
-        let serial = u64::try_from(number).expect("few") + 1_000;
-        own.edit_sgx_extension(move |extension| extension.ppid.clone_from(&id))
-            .edit_pck(move |pck| pck.set_serial(serial))
+        let own = own.edit_sgx_extension(move |extension| extension.ppid.clone_from(&id));
+        own.edit_pck(move |pck| pck.set_serial(number + 1_000))
     };
-    (0..count).map(|number| tdx(&platform(number))).collect()
+    (0_u64..).take(platforms).map(|number| tdx(&platform(number), quotes)).collect()
 }
 
 /// So many chips of one AMD, each with a VCEK of its own.
-pub fn snp_fleet(count: usize) -> Vec<Set> {
+pub fn snp_fleet(chips: usize) -> Vec<Set> {
     let first = teegate_forge::snp();
-    let chip = |number: usize| {
+    let chip = |number: u64| {
         let mut id = [7; 64];
-        id[..8].copy_from_slice(&u64::try_from(number).expect("few").to_le_bytes());
-        first.clone().vek_key(teegate_forge::keys::Key::p384()).chip_id(id)
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        first.clone().vek_key(Key::p384()).chip_id(id)
     };
-    (0..count).map(|number| snp(&chip(number))).collect()
+    (0_u64..).take(chips).map(|number| snp(&chip(number))).collect()
 }
 
-fn tdx(platform: &TdxBuilder) -> Set {
+fn tdx(platform: &TdxBuilder, quotes: usize) -> Set {
     let built = platform.build();
     let signed = |json: &SignedJson| Some((json.body.clone(), json.signature));
+    // The enclave's report binds its authentication data: other data, another report.
+    let quote = |number: u64| {
+        let data = [[1; 24].as_slice(), &number.to_le_bytes()].concat();
+        platform.clone().auth_data(&data).quote_under(&built)
+    };
     Set {
         tee: Tee::Tdx,
         certificates: built.certificates(),
@@ -68,7 +60,7 @@ fn tdx(platform: &TdxBuilder) -> Set {
         qe_identity: signed(&built.qe_identity),
         policy: policy("intel", &built.root_pem),
         now: now(),
-        evidence: vec![built.quote],
+        evidence: (0_u64..).take(quotes).map(quote).collect(),
     }
 }
 

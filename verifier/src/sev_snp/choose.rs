@@ -75,8 +75,6 @@ impl Choice<'_, '_, '_> {
         let leaves = self.rank_leaves(wanted, &pool);
         let missing = |name: &str, findings: &mut Findings| missing(name, pool.len(), unreadable, findings);
         let Some(best) = leaves.first().map(|leaf| leaf.held) else { return Err(missing(wanted, findings)) };
-        let issuer = best.certificate.issuer_name().unwrap_or("an issuer without a name");
-
         let chain = match self.trace(&leaves, &pool, anchors) {
             Some((signed, chain)) => {
                 if !signed {
@@ -90,7 +88,10 @@ impl Choice<'_, '_, '_> {
                 self.look_no_further(findings)?;
                 let leaf = self.most_plausible_leaf(&leaves, best);
                 let authority = self.most_plausible_issuer(leaf, &pool);
-                let Some(intermediate) = authority else { return Err(missing(issuer, findings)) };
+                let Some(intermediate) = authority else {
+                    let issuer = best.certificate.issuer_name().unwrap_or("an issuer without a name");
+                    return Err(missing(issuer, findings));
+                };
                 state_presence(wanted, intermediate, findings)?;
                 self.untraced(leaf, intermediate, &pool, anchors, findings)?
             }
@@ -109,7 +110,10 @@ impl Choice<'_, '_, '_> {
     /// The leaves of this kind, those that suit the report best first.
     fn rank_leaves<'p>(&self, wanted: &str, pool: &'p [Candidate]) -> Vec<Leaf<'p>> {
         let named = pool.iter().filter(|leaf| leaf.certificate.common_name() == Some(wanted));
-        let mut leaves: Vec<_> = named.map(|held| Leaf { suits: self.suitability(&held.certificate), held }).collect();
+        // One alone is judged afterwards: nothing could stand in its place.
+        let alone = named.clone().nth(1).is_none();
+        let suits = |leaf: &Certificate| if alone { (true, true) } else { self.suitability(leaf) };
+        let mut leaves: Vec<_> = named.map(|held| Leaf { suits: suits(&held.certificate), held }).collect();
         leaves.sort_by_key(|Leaf { suits, held }| {
             Reverse((*suits, held.certificate.is_valid_at(self.now), held.certificate.not_after))
         });

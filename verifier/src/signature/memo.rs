@@ -167,7 +167,10 @@ impl<K: Eq + Hash + Copy, T> Generations<K, T> {
     }
 
     pub(crate) fn get(&mut self, name: &K) -> Option<&T> {
-        if let Some(found) = self.old.remove(name) {
+        if !self.old.is_empty()
+            && !self.young.contains_key(name)
+            && let Some(found) = self.old.remove(name)
+        {
             self.put(*name, found);
         }
         self.young.get(name)
