@@ -6,8 +6,8 @@
 #   ci/test.sh --no-minilm  without the 90 MB model (about 120 MB of downloads less)
 #
 # A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
-# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model and the schemas of result formats
-# into `.cache`, builds into `target`. Nothing is installed system-wide. The last line is the count over all test binaries, in which a test
+# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the schemas of result formats and,
+# where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing is installed system-wide. The last line is the count over all test binaries, in which a test
 # that says of itself that it was skipped is not counted as passed; the exit status is cargo's own when a test fails, and 1
 # when only a lint or a licence does.
 set -euo pipefail
@@ -91,6 +91,7 @@ elif ! ci/minilm.sh; then
   not_run+=('MiniLM: ci/minilm.sh could not build the model, its message stands above')
 fi
 ci/schemas.sh || not_run+=('schemas of SARIF and JUnit: ci/schemas.sh could not install them, its message stands above')
+ci/valgrind.sh || not_run+=('instructions and allocations of a call: ci/valgrind.sh found no valgrind, its message stands above')
 [[ -d ../shared/fixtures ]] ||
   not_run+=('recorded cases of ../shared/fixtures: the folder is not there; the recorded evidence of pinned crates and forged evidence stand in')
 [[ -e /sys/kernel/config/tsm/report ]] ||
@@ -104,6 +105,8 @@ fi
 say 'building the programs that the end-to-end tests start'
 status=0
 cargo build --locked --bins || status=$?
+# Instructions mean something only of what is optimised. This compiles the verifier once more, for release.
+((status != 0)) || cargo build --locked --release --package teegate-speed --bin teegate-speed || status=$?
 
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT

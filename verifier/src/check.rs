@@ -99,7 +99,7 @@ pub enum Claim {
 }
 
 /// What stands in the table.
-#[derive(PartialEq, Eq, Hash, Debug)]
+#[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) id: &'static str,
     pub(crate) tee: Option<Tee>,
@@ -112,8 +112,22 @@ pub(crate) struct Row {
 }
 
 /// One check, under its stable id. Each is a constant: `Check::SNP_SIGNATURE`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 pub struct Check(pub(crate) &'static Row);
+
+impl PartialEq for Check {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(*other)
+    }
+}
+
+impl Eq for Check {}
+
+impl std::hash::Hash for Check {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
 
 impl Check {
     /// Its stable id, as reports show it.
@@ -156,9 +170,9 @@ impl Check {
         self.0.claims
     }
 
-    /// Whether it is this one: ids are unique.
+    /// Whether it is this one: each stands in one row.
     pub(crate) fn is(self, other: Check) -> bool {
-        self.id() == other.id()
+        std::ptr::eq(self.0, other.0)
     }
 }
 
@@ -183,16 +197,19 @@ macro_rules! checks {
         impl $crate::check::Check {
             $(
                 #[doc = concat!("`", $id, "`: ", $stops)]
-                pub const $name: Self = Self(&$crate::check::Row {
-                    id: $id,
-                    tee: $tee,
-                    stage: $crate::check::Stage::$stage,
-                    rests_on: $crate::check::RestsOn::$rests_on,
-                    stops: $stops,
-                    source: $source,
-                    remedy: $remedy,
-                    claims: &[$($($crate::check::Claim::$claim),+)?],
-                });
+                pub const $name: Self = {
+                    static ROW: $crate::check::Row = $crate::check::Row {
+                        id: $id,
+                        tee: $tee,
+                        stage: $crate::check::Stage::$stage,
+                        rests_on: $crate::check::RestsOn::$rests_on,
+                        stops: $stops,
+                        source: $source,
+                        remedy: $remedy,
+                        claims: &[$($($crate::check::Claim::$claim),+)?],
+                    };
+                    Self(&ROW)
+                };
             )+
         }
 

@@ -3,14 +3,15 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::bytes::to_hex;
+use crate::words::{Text, Words};
 
 /// The value of one fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FactValue {
     /// A word or a version.
-    Text(String),
+    Text(Words),
     /// Bytes, shown in lower-case hexadecimal.
-    Bytes(Vec<u8>),
+    Bytes(FactBytes),
     /// A number.
     Number(u64),
     /// A bit.
@@ -19,6 +20,62 @@ pub enum FactValue {
     List(Vec<String>),
     /// Not present in this evidence.
     Absent,
+}
+
+/// The bytes of a fact: a register, a digest, an id.
+#[derive(Clone)]
+pub struct FactBytes(Held);
+
+/// No field of a report or a quote that is stated has more than 64 bytes; what has is held elsewhere.
+#[derive(Clone)]
+enum Held {
+    Here([u8; 64], u8),
+    Elsewhere(Box<[u8]>),
+}
+
+impl FactBytes {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Held::Here(bytes, length) => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Held::Elsewhere(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&[u8]> for FactBytes {
+    fn from(bytes: &[u8]) -> Self {
+        let mut here = [0; 64];
+        Self(match (here.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(bytes);
+                Held::Here(here, length)
+            }
+            _ => Held::Elsewhere(bytes.into()),
+        })
+    }
+}
+
+impl std::ops::Deref for FactBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl PartialEq for FactBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for FactBytes {}
+
+impl std::fmt::Debug for FactBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&to_hex(self))
+    }
 }
 
 impl Serialize for FactValue {
@@ -57,12 +114,12 @@ impl Facts {
         Self(Vec::with_capacity(capacity))
     }
 
-    pub(crate) fn text(&mut self, name: &'static str, value: impl Into<String>) {
-        self.0.push((name, FactValue::Text(value.into())));
+    pub(crate) fn text(&mut self, name: &'static str, value: impl Into<Text>) {
+        self.0.push((name, FactValue::Text(value.into().into())));
     }
 
     pub(crate) fn bytes(&mut self, name: &'static str, value: &[u8]) {
-        self.0.push((name, FactValue::Bytes(value.to_vec())));
+        self.0.push((name, FactValue::Bytes(value.into())));
     }
 
     pub(crate) fn number(&mut self, name: &'static str, value: impl Into<u64>) {
@@ -101,5 +158,20 @@ impl Serialize for Facts {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_length_are_the_same_wherever_they_are_held() {
+        for length in [0, 1, 63, 64, 65, 256, 300] {
+            let bytes = vec![0xA5; length];
+            let fact = FactBytes::from(bytes.as_slice());
+            assert_eq!(fact.as_slice(), bytes, "{length}");
+            assert_eq!(FactValue::Bytes(fact).to_string(), "a5".repeat(length));
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! [`Findings::conclude`], which refuses while any check has failed, was not reached, or was not checked without a
 //! policy's written waiver.
 
-use std::fmt::Display;
+use std::sync::Arc;
 
 use crate::check::{Check, Stage, Tee};
 use crate::facts::Facts;
 use crate::memory::Seen;
 use crate::report::{Attested, BoundTo, End, Endorsement, Finding, Outcome, Prospect, Rejection, Report, Roots, Text};
 use crate::time::UnixTime;
+use crate::words::{Value, Words, words};
 use crate::wrapping::Wrapping;
 
 /// Both sides of one comparison, made before it is judged: what passes and what fails tell one story.
@@ -22,8 +23,13 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Of a field among several that one check judges: what was expected is said with its name.
-    pub(crate) fn of_field(check: Check, field: &str, expected: impl Display, actual: impl Into<Text>) -> Self {
-        Self { check, expected: format!("{field}: {expected}").into(), actual: actual.into() }
+    pub(crate) fn of_field(
+        check: Check,
+        field: &'static str,
+        expected: impl Into<Value>,
+        actual: impl Into<Text>,
+    ) -> Self {
+        Self { check, expected: words!("{}: {}", field, expected.into()), actual: actual.into() }
     }
 
     /// A signature that fails says no more than that: which part of it failed is of use only to a forger.
@@ -46,11 +52,13 @@ pub(crate) struct Findings {
     tee: Tee,
     wrapping: Wrapping,
     at: UnixTime,
-    profile: Option<String>,
+    profile: Option<Arc<str>>,
     bound_to: Option<BoundTo>,
     first_end: Option<End>,
     lines: Vec<Finding>,
-    warnings: Vec<Text>,
+    /// The place of the line that was written last.
+    last: usize,
+    warnings: Vec<Words>,
     outlook: Vec<Prospect>,
     trust_anchors: Option<Roots>,
     endorsements: Vec<Endorsement>,
@@ -70,12 +78,13 @@ impl Findings {
             bound_to: None,
             first_end: None,
             lines,
+            last: 0,
             warnings: Vec::new(),
             outlook: Vec::new(),
             trust_anchors: None,
             endorsements: Vec::new(),
             seen: Seen::default(),
-            facts: Facts::with_capacity(48),
+            facts: Facts::with_capacity(64),
         }
     }
 
@@ -91,21 +100,21 @@ impl Findings {
     }
 
     /// The profile that appraises this evidence, and what it says the evidence is bound to.
-    pub(crate) fn appraised_by(&mut self, profile: &str, bound_to: Option<BoundTo>) {
-        self.profile = Some(profile.to_owned());
+    pub(crate) fn appraised_by(&mut self, profile: Option<Arc<str>>, bound_to: Option<BoundTo>) {
+        self.profile = profile;
         self.bound_to = bound_to;
     }
 
     /// What the verdict rests on, `of`, ends at `at`. Of two that end together the one named first stands.
     pub(crate) fn ends(&mut self, at: UnixTime, of: impl Into<Text>) {
         if self.first_end.as_ref().is_none_or(|first| at < first.at) {
-            self.first_end = Some(End { at, of: of.into() });
+            self.first_end = Some(End { at, of: of.into().into() });
         }
     }
 
     /// Something that no check of this policy refuses, and that a reader must not overlook.
     pub(crate) fn warn(&mut self, warning: impl Into<Text>) {
-        self.warnings.push(warning.into());
+        self.warnings.push(warning.into().into());
     }
 
     /// Whose root the evidence's chain ended in.
@@ -143,31 +152,48 @@ impl Findings {
 
     /// Appraisal: records the comparison, and goes on either way.
     pub(crate) fn judge(&mut self, holds: bool, Comparison { check, expected, actual }: Comparison) {
-        self.set(check, if holds { Outcome::Pass } else { Outcome::Fail }, expected, actual);
+        if let Some(line) = self.unfailed(check) {
+            line.outcome = if holds { Outcome::Pass } else { Outcome::Fail };
+            line.expected.say(expected);
+            line.actual.say(actual);
+        }
     }
 
     /// There is nothing to judge.
-    pub(crate) fn not_applicable(&mut self, check: Check, why: impl Into<String>) {
-        self.set(check, Outcome::NotApplicable(why.into()), Text::Borrowed(""), Text::Borrowed(""));
+    pub(crate) fn not_applicable(&mut self, check: Check, why: impl Into<Text>) {
+        self.set_aside(check, Outcome::NotApplicable(why.into().into()));
     }
 
     /// The policy's field `waived_by` says that this is not to be judged.
-    pub(crate) fn not_checked(&mut self, check: Check, waived_by: &'static str, why: impl Into<String>) {
-        self.set(check, Outcome::NotChecked { waived_by, why: why.into() }, Text::Borrowed(""), Text::Borrowed(""));
+    pub(crate) fn not_checked(&mut self, check: Check, waived_by: &'static str, why: impl Into<Text>) {
+        self.set_aside(check, Outcome::NotChecked { waived_by, why: why.into().into() });
     }
 
-    fn set(&mut self, check: Check, outcome: Outcome, expected: Text, actual: Text) {
-        // A failure stays: whatever is recorded for the same check afterwards cannot turn it into a pass.
-        if let Some(line) = self.lines.iter_mut().find(|line| line.check.is(check) && line.outcome != Outcome::Fail) {
-            let remedy = line.remedy.take();
-            *line = Finding { check, outcome, expected, actual, remedy };
+    fn set_aside(&mut self, check: Check, outcome: Outcome) {
+        if let Some(line) = self.unfailed(check) {
+            line.outcome = outcome;
+            line.expected.say("".into());
+            line.actual.say("".into());
         }
+    }
+
+    /// The line of a check. A failure stays: whatever is recorded for the same check afterwards cannot turn it into a pass.
+    fn unfailed(&mut self, check: Check) -> Option<&mut Finding> {
+        self.line(check).filter(|line| line.outcome != Outcome::Fail)
+    }
+
+    /// The line of a check. Checks are judged in about the order in which they stand: it is looked for from the last on.
+    fn line(&mut self, check: Check) -> Option<&mut Finding> {
+        let (before, from) = self.lines.split_at_checked(self.last)?;
+        let place = |lines: &[Finding]| lines.iter().position(|line| line.check.is(check));
+        self.last = place(from).map(|place| place.saturating_add(self.last)).or_else(|| place(before))?;
+        self.lines.get_mut(self.last)
     }
 
     /// What to do about this check, where its cause is known: said before it fails.
     pub(crate) fn advise(&mut self, check: Check, remedy: impl Into<Text>) {
-        if let Some(line) = self.lines.iter_mut().find(|line| line.check.is(check)) {
-            line.remedy = Some(remedy.into());
+        if let Some(line) = self.line(check) {
+            line.remedy = Some(Box::new(remedy.into().into()));
         }
     }
 

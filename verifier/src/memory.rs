@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::time::UnixTime;
+use crate::words::Words;
 
 /// Why the checks against a memory have nothing to judge.
 pub(crate) const NO_MEMORY: &str = "the caller handed in no memory of what was seen before";
@@ -99,7 +100,7 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     /// Names the issuer's key too: a root that another policy pins is another issuer.
-    pub(crate) name: String,
+    pub(crate) name: Words,
     pub(crate) order: Order,
 }
 
@@ -135,7 +136,7 @@ impl Order {
 /// The TCB that a chip or platform has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Platform {
-    pub(crate) name: String,
+    pub(crate) name: Words,
     /// The security version of each component, always in the same order.
     pub(crate) tcb: Vec<u16>,
     /// When the verdict was.
@@ -207,7 +208,7 @@ impl Memory {
     /// Which of `statements` is older than one that was seen, in words; `None` where none is.
     pub(crate) fn older_statement(&self, statements: &[Statement]) -> Option<String> {
         statements.iter().find_map(|Statement { name, order }| {
-            let seen = self.statements.get(name).copied().filter(|seen| order.value() < *seen)?;
+            let seen = self.statements.get(name.as_str()).copied().filter(|seen| order.value() < *seen)?;
             Some(match order {
                 Order::Missing => format!("no {name}, and one {} was seen before", order.shown(seen)),
                 order => {
@@ -219,7 +220,7 @@ impl Memory {
 
     /// Which component of `platform` is below what it has shown, in words; `None` where none is.
     pub(crate) fn lower_component(&self, platform: &Platform) -> Option<String> {
-        let held = &self.platforms.get(&platform.name)?.tcb;
+        let held = &self.platforms.get(platform.name.as_str())?.tcb;
         if held.len() != platform.tcb.len() {
             return Some(format!("{} components, and {} were seen before", platform.tcb.len(), held.len()));
         }

@@ -7,6 +7,7 @@ use crate::carriage::{Offered, Workload};
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
 use crate::findings::{Findings, Stop};
+use crate::judge::RulesInWords;
 use crate::memory::Memory;
 use crate::report::BoundTo;
 use crate::roots::TrustAnchors;
@@ -96,7 +97,7 @@ pub(crate) struct Given<'g, 'm, P> {
 pub(crate) struct Wanted<'a, P> {
     pub(crate) profile: &'a P,
     /// What each field of it asks, in the order of the platform's table.
-    pub(crate) rules: &'a [(&'static Field, Ask)],
+    pub(crate) rules: RulesInWords<'a>,
     /// What the workload chose, out of whatever carried the evidence.
     pub(crate) workload: &'a Workload,
     /// What the caller expects of the 64 bytes that the workload chose, whatever the profile says.

@@ -2,18 +2,17 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
-use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::check::{Check, Stage, Tee};
 use crate::facts::{FactValue, Facts};
 use crate::memory::Seen;
 use crate::statement::Source;
 use crate::time::UnixTime;
+pub(crate) use crate::words::Text;
+use crate::words::Words;
 use crate::wrapping::Wrapping;
-
-/// A text that is usually a constant.
-pub(crate) type Text = Cow<'static, str>;
 
 /// What accepted evidence is bound to, as the policy's author asserts it (SECURITY.md says what each word means).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -45,13 +44,13 @@ pub enum Outcome {
     /// It was judged, and does not hold.
     Fail,
     /// There is nothing to judge in this evidence, for the reason given.
-    NotApplicable(String),
+    NotApplicable(Words),
     /// It was not judged, because the policy says so in the field named first.
     NotChecked {
         /// The field of the policy that waives it.
         waived_by: &'static str,
         /// Why, in words.
-        why: String,
+        why: Words,
     },
     /// An earlier failure ended the walk before it.
     NotReached,
@@ -83,17 +82,16 @@ impl Outcome {
 pub struct Finding {
     pub(crate) check: Check,
     pub(crate) outcome: Outcome,
-    pub(crate) expected: Text,
-    pub(crate) actual: Text,
+    pub(crate) expected: Words,
+    pub(crate) actual: Words,
     /// In place of the catalogue's, where the cause of this very failure is known.
-    pub(crate) remedy: Option<Text>,
+    pub(crate) remedy: Option<Box<Words>>,
 }
 
 impl Finding {
     /// Not judged yet.
     pub(crate) const fn not_reached(check: Check) -> Self {
-        let nothing = Text::Borrowed("");
-        Self { check, outcome: Outcome::NotReached, expected: nothing, actual: Text::Borrowed(""), remedy: None }
+        Self { check, outcome: Outcome::NotReached, expected: Words::none(), actual: Words::none(), remedy: None }
     }
 
     /// The check.
@@ -118,7 +116,7 @@ impl Finding {
 
     /// What to do where it failed: the cause of this failure where it is known, else what the catalogue says.
     pub fn remedy(&self) -> &str {
-        self.remedy.as_deref().unwrap_or_else(|| self.check.remedy())
+        self.remedy.as_ref().map_or_else(|| self.check.remedy(), |remedy| remedy.as_str())
     }
 }
 
@@ -151,7 +149,7 @@ impl std::error::Error for Finding {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) at: UnixTime,
-    pub(crate) of: Text,
+    pub(crate) of: Words,
 }
 
 /// The total report of one verification. Serialises to schema `teegate/report/1`.
@@ -161,11 +159,11 @@ pub struct Report {
     pub(crate) tee: Tee,
     pub(crate) wrapping: Wrapping,
     pub(crate) at: UnixTime,
-    pub(crate) profile: Option<String>,
+    pub(crate) profile: Option<Arc<str>>,
     pub(crate) bound_to: Option<BoundTo>,
     pub(crate) first_end: Option<End>,
     pub(crate) lines: Vec<Finding>,
-    pub(crate) warnings: Vec<Text>,
+    pub(crate) warnings: Vec<Words>,
     pub(crate) outlook: Vec<Prospect>,
     pub(crate) trust_anchors: Option<Roots>,
     pub(crate) endorsements: Vec<Endorsement>,
@@ -198,11 +196,11 @@ pub struct Endorsement {
     /// `certificate`, `crl`, `tcb-info` or `qe-identity`.
     pub kind: &'static str,
     /// Subject of a certificate, issuer of a list, platform of a TCB info.
-    pub name: String,
+    pub name: Words,
     /// Who brought it.
     pub source: Source,
     /// From where, in the words of whoever loaded it: a file, a URL, an age.
-    pub from: Option<String>,
+    pub from: Option<Words>,
     /// notAfter or nextUpdate.
     pub until: Option<UnixTime>,
 }
@@ -338,7 +336,7 @@ impl Serialize for Report {
         report.serialize_field("wrapping", self.wrapping.name())?;
         report.serialize_field("trust_anchors", &self.trust_anchors.map(Roots::name))?;
         report.serialize_field("replayed", &self.replayed)?;
-        report.serialize_field("profile", &self.profile)?;
+        report.serialize_field("profile", &self.profile())?;
         report.serialize_field("bound_to", &self.bound_to.map(BoundTo::name))?;
         report.serialize_field("at", &self.at)?;
         report.serialize_field("valid_until", &self.valid_until())?;

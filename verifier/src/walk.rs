@@ -6,10 +6,11 @@ use crate::findings::{Comparison, Findings};
 use crate::memory::Memory;
 use crate::platform::{Given, Platform, Wanted};
 use crate::policy::{Owned, Policy};
-use crate::report::{Attested, Rejection};
+use crate::report::{Attested, Rejection, Text};
 use crate::signature::Signatures;
 use crate::time::UnixTime;
 use crate::windows::Windows;
+use crate::words::words;
 use crate::wrapping::Wrapping;
 use crate::x509::chains::Chains;
 
@@ -39,15 +40,16 @@ where
         Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
     };
     // Evidence that nobody wrote a rule for is never accepted.
-    let actual = profile.map_or("none".into(), |(found, _)| found.name().to_owned().into());
+    let name = profile.map(|(found, _)| found.shared_name());
+    let actual = name.clone().map_or("none".into(), Text::Name);
     let around = if carriage.wrapping() == Wrapping::Raw { "" } else { ", wrapped as it is" };
-    let expected = format!("a profile for {}{around}", P::TEE).into();
+    let expected = words!("a profile for {}{}", P::TEE.name(), around);
     let named = Comparison { check: Check::POLICY_PROFILE, expected, actual };
     let (found, profile) = match findings.require_some(profile, named) {
         Ok(named) => named,
         Err(stop) => return Err(findings.refuse(Stage::Appraise, stop)),
     };
-    findings.appraised_by(found.name(), found.bound_to());
+    findings.appraised_by(name, found.bound_to());
     let given = Given { endorsements, anchors: policy.anchors(), profile, now, signatures, chains, memory };
     let vouched = match P::authenticate(claim, given, &mut findings) {
         Ok(vouched) => vouched,
@@ -58,7 +60,7 @@ where
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
     let report_data = policy.report_data();
-    let (rules, workload) = (found.rules(), &workload);
+    let (rules, workload) = (found.rules_in_words(), &workload);
     P::appraise(&vouched, Wanted { profile, rules, workload, report_data, memory, event_log }, &mut findings);
     findings.conclude()
 }

@@ -126,7 +126,7 @@ fn value(rule: &Rule, report: &Report) -> i8 {
         return rule.fails;
     }
     // Intel's own judgement counts, also where the policy accepts a lesser one or does not ask.
-    if hardware && report.fact("tcb_status").is_some_and(|status| *status != FactValue::Text("UpToDate".to_owned())) {
+    if hardware && report.fact("tcb_status").is_some_and(|status| *status != FactValue::Text("UpToDate".into())) {
         return UNSAFE_HARDWARE;
     }
     // AMD has no such judgement; an open bulletin, or what no report can exclude of a product, stands in its place.

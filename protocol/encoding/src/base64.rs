@@ -105,6 +105,28 @@ pub fn decode_any(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64Error> {
 /// [`Base64Error`].
 pub fn decode_lines(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64Error> {
     let text = text.as_ref();
+    // What programs write, first: lines of one length, which are put together and decoded at once.
+    if let Some(Ok(bytes)) = even_lines(text.trim_ascii()).map(|digits| PADDED.decode(digits)) {
+        return Ok(bytes);
+    }
+    decode_any_lines(text)
+}
+
+/// The digits of lines that are all as long as the first, but for the last, and that end in one line feed each.
+fn even_lines(text: &[u8]) -> Option<Vec<u8>> {
+    let width = text.iter().position(|byte| *byte == b'\n')?;
+    let mut digits = Vec::with_capacity(text.len());
+    for line in text.chunks(width.checked_add(1)?) {
+        match line.strip_suffix(b"\n") {
+            Some(line) => digits.extend_from_slice(line),
+            None if line.len() <= width => digits.extend_from_slice(line),
+            None => return None,
+        }
+    }
+    Some(digits)
+}
+
+fn decode_any_lines(text: &[u8]) -> Result<Vec<u8>, Base64Error> {
     let mut bytes = vec![0; text.len() / 4 * 3 + 3];
     let mut length = 0_usize;
     let mut lines = text.split(u8::is_ascii_whitespace).filter(|line| !line.is_empty());
@@ -204,6 +226,7 @@ mod tests {
             for width in 1..=70 {
                 let lines = text.as_bytes().chunks(width).collect::<Vec<_>>().join(&b'\n');
                 assert_eq!(decode_lines(&lines).as_deref(), Ok(&bytes[..length]), "{length} in lines of {width}");
+                assert_eq!(decode_any_lines(&lines).as_deref(), Ok(&bytes[..length]), "{length} in lines of {width}");
             }
         }
     }

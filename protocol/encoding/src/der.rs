@@ -231,21 +231,22 @@ fn integer(content: &[u8]) -> Result<&[u8]> {
 }
 
 fn civil_time(element: Element<'_>) -> Option<CivilTime> {
-    let digits = element.content.strip_suffix(b"Z")?;
-    let pair = |index: usize| -> Option<u64> {
-        let [tens, ones] = <[u8; 2]>::try_from(digits.get(index..index.checked_add(2)?)?).ok()?;
-        (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| u64::from(tens - b'0') * 10 + u64::from(ones - b'0'))
-    };
-    let (year, at) = match (element.tag, digits.len()) {
-        (UTC_TIME, 12) => match pair(0)? {
-            short @ 0..=49 => (2000 + short, 2),
-            short => (1900 + short, 2),
+    let (digits, after) = element.content.as_chunks::<2>();
+    if after != b"Z" || !digits.as_flattened().iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |[tens, ones]: &[u8; 2]| u64::from(tens - b'0') * 10 + u64::from(ones - b'0');
+    let (year, rest) = match (element.tag, digits) {
+        (UTC_TIME, [year, rest @ ..]) => match number(year) {
+            short @ 0..=49 => (2000 + short, rest),
+            short => (1900 + short, rest),
         },
-        (GENERALIZED_TIME, 14) => (pair(0)? * 100 + pair(2)?, 4),
+        (GENERALIZED_TIME, [century, year, rest @ ..]) => (number(century) * 100 + number(year), rest),
         _ => return None,
     };
-    let time = [pair(at + 4)?, pair(at + 6)?, pair(at + 8)?];
-    Some(CivilTime { year, month: pair(at)?, day: pair(at + 2)?, time })
+    let [month, day, hour, minute, second] = rest else { return None };
+    let time = [number(hour), number(minute), number(second)];
+    Some(CivilTime { year, month: number(month), day: number(day), time })
 }
 
 #[cfg(test)]

@@ -78,11 +78,12 @@ pub fn decode_to_slice(text: impl AsRef<[u8]>, bytes: &mut [u8]) -> Result<(), H
     if pairs.len() != bytes.len() {
         return Err(HexError::Length { expected: bytes.len() });
     }
-    for (number, ([high, low], byte)) in pairs.iter().zip(bytes).enumerate() {
-        let digit = |place: usize, digit: u8| {
-            nibble(digit).ok_or(HexError::Digit { position: number.saturating_mul(2).saturating_add(place) })
+    for ([high, low], byte) in pairs.iter().zip(bytes) {
+        let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) else {
+            let position = text.iter().position(|digit| nibble(*digit).is_none()).unwrap_or_default();
+            return Err(HexError::Digit { position });
         };
-        *byte = digit(0, *high)? << 4 | digit(1, *low)?;
+        *byte = high << 4 | low;
     }
     Ok(())
 }

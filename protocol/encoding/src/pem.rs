@@ -97,17 +97,20 @@ const MAX_CERTIFICATES: usize = 8;
 ///
 /// Quotes end their chain in nothing, in a line feed, or in a line feed and a NUL: all three are accepted.
 pub fn certificates(text: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let text = text.strip_suffix(b"\0").unwrap_or(text);
-    let mut blocks = Blocks::new(std::str::from_utf8(text).ok()?);
+    let text = std::str::from_utf8(text.strip_suffix(b"\0").unwrap_or(text)).ok()?;
+    let mut rest = text.trim_ascii();
     let mut found = Vec::new();
-    for block in blocks.by_ref() {
-        let block = block.ok()?;
-        if !block.before.trim_ascii().is_empty() || block.label != "CERTIFICATE" || found.len() == MAX_CERTIFICATES {
+    while !rest.is_empty() {
+        if found.len() == MAX_CERTIFICATES {
             return None;
         }
-        found.push(block.decode().ok()?);
+        let block = rest.strip_prefix("-----BEGIN CERTIFICATE-----")?;
+        // No dash is a digit of base64.
+        let (body, end) = block.split_at_checked(block.find('-')?)?;
+        found.push(base64::decode_lines(body).ok()?);
+        rest = end.strip_prefix("-----END CERTIFICATE-----")?.trim_ascii_start();
     }
-    blocks.rest().trim_ascii().is_empty().then_some(found)
+    Some(found)
 }
 
 /// Writes a block.

@@ -1,45 +1,41 @@
-//! Cold and warm verification of real evidence, beside the peers, in one run.
+//! Verification beside its limit and beside the peers, in one run.
 //!
-//! Every number is a multiple of the *limit*: the public-key signature verifications that the case cannot do without,
-//! made with the same library over messages of the same length. Contenders take turns, round by round, so that a noisy
-//! machine disturbs all of them alike; what is printed is the ratio of medians. Each measured call checks its verdict.
+//! Every number is a multiple of the *limit*: the public-key signature verifications that the case cannot do without, of the
+//! same keys over the same messages, made with the same library. Contenders take turns, round by round, so that a noisy
+//! machine disturbs all of them alike. Of five runs the one counts in which the limit took the least time, the quietest;
+//! what is printed is its ratio of medians. Each measured call checks its verdict.
 //!
-//! The evidence is what the crates `sev` and `dcap-qvl` carry; their folders are the two arguments (`ci/bench.sh`).
+//! The recorded evidence is what the crates `sev` and `dcap-qvl` carry; their folders are the first two arguments, and the
+//! third, where there is one, is the program that measures `sev` on OpenSSL (`ci/bench.sh`).
 
-mod limit;
+mod fleet;
+mod measure;
+mod peers;
+mod threads;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use dcap_qvl::QuoteCollateralV3;
-use dcap_qvl::verify::QuoteVerifier;
-use sev::certs::snp::{Certificate, Chain, Verifiable, builtin::milan, ca};
-use sev::firmware::guest::AttestationReport;
-use sev::parser::ByteParser;
-use teegate_intake::endorsements;
-use teegate_verifier::{Endorsements, Evidence, Policy, UnixTime, Verifier, verify};
+use teegate_speed::recorded;
+use teegate_speed::signatures::{Signatures, Signed};
+use teegate_speed::{Outcome, forged};
+use teegate_verifier::{Verifier, verify};
 
-use limit::{Limit, Outcome};
-
-/// Rounds for each case; a median of so many is steady to about one per cent on a quiet machine.
-const ROUNDS: usize = 400;
+use measure::{Contender, line, measure};
 
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [sev_crate, dcap_crate] = arguments.as_slice() else {
-        eprintln!("usage: teegate-bench SEV-CRATE-FOLDER DCAP-QVL-CRATE-FOLDER");
-        return ExitCode::FAILURE;
-    };
-    match run(sev_crate, dcap_crate) {
-        Ok(lines) => {
-            println!(
-                "multiples of the limit (the signature verifications that the case needs), medians of {ROUNDS} rounds:"
-            );
-            lines.iter().for_each(|line| println!("{line}"));
-            ExitCode::SUCCESS
+    let (sev, dcap_qvl, openssl) = match arguments.as_slice() {
+        [sev, dcap_qvl] => (sev, dcap_qvl, None),
+        [sev, dcap_qvl, openssl] => (sev, dcap_qvl, Some(openssl.as_path())),
+        _ => {
+            eprintln!("usage: teegate-bench SEV-CRATE-FOLDER DCAP-QVL-CRATE-FOLDER [SEV-ON-OPENSSL]");
+            return ExitCode::FAILURE;
         }
+    };
+    match run(sev, dcap_qvl, openssl) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("teegate-bench: {error}");
             ExitCode::FAILURE
@@ -47,141 +43,90 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(sev_crate: &Path, dcap_crate: &Path) -> Outcome<Vec<String>> {
-    let policy = Policy::parse(teegate_measurements::GENUINE)?;
-    let mut lines = tdx(dcap_crate, &policy)?;
-    lines.extend(snp(sev_crate, &policy)?);
-    Ok(lines)
+fn run(sev: &Path, dcap_qvl: &Path, openssl: Option<&Path>) -> Outcome<()> {
+    println!(
+        "multiples of the limit (the signature verifications that the case needs), medians of the best of five runs:"
+    );
+    tdx(dcap_qvl)?;
+    snp(sev, openssl)?;
+    threads::run()?;
+    fleet::run()
+}
+
+/// Whether all of these hold.
+fn hold<'s>(signed: impl IntoIterator<Item = &'s Signed>) -> bool {
+    signed.into_iter().all(|signed| black_box(signed.holds()))
 }
 
 /// A quote of version 4 with its collateral, at a time when all of it was current.
-fn tdx(dcap_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
-    let now = UnixTime::parse("2025-07-04T10:16:31Z")?;
-    let quote = std::fs::read(dcap_crate.join("sample/tdx_quote"))?;
-    let collateral_path = dcap_crate.join("sample/tdx_quote_collateral.json");
-    let collateral: QuoteCollateralV3 = serde_json::from_slice(&std::fs::read(&collateral_path)?)?;
-    let endorsements = endorsements::load_paths(&[collateral_path])?;
-    let evidence = Evidence::tdx(&quote, &endorsements);
-
-    // PCK, PCK CA, TCB signing, root CRL, PCK CRL, TCB info, QE identity, QE report, quote.
-    let (tcb_info, pck_crl) = (collateral.tcb_info.len(), collateral.pck_crl.len());
-    let cold_limit = Limit::p256(&[1150, 570, 560, 200, pck_crl, tcb_info, collateral.qe_identity.len(), 384, 632])?;
-    let warm_limit = Limit::p256(&[384, 632])?;
-    let peer = QuoteVerifier::new_prod();
-    let memory = Verifier::new();
+fn tdx(dcap_qvl: &Path) -> Outcome<()> {
+    let set = recorded::tdx(dcap_qvl)?;
+    let (policy, signatures, pool) = (set.policy()?, Signatures::of(&set)?, set.pool()?);
+    let peer = peers::DcapQvl::load(dcap_qvl, &set)?;
+    let Signatures { endorsements, enclaves, evidence } = &signatures;
 
     // A pool keeps what its statements were read as: whoever begins cold begins with the bytes, as the peer does.
-    let cold_pool = || pool_of(&collateral);
     let cold = measure(&mut [
-        &mut || cold_limit.verify(),
-        &mut || {
-            let pool = cold_pool();
-            pool.is_ok_and(|pool| verify(&Evidence::tdx(&quote, &pool), policy, now).map(black_box).is_ok())
-        },
-        &mut || peer.verify(&quote, &collateral, now.seconds()).map(black_box).is_ok(),
+        Contender::new("limit", || hold(endorsements.iter().chain(enclaves).chain(evidence))),
+        Contender::new("teegate", || {
+            set.pool().is_ok_and(|pool| verify(&set.evidence(0, &pool), &policy, set.now).map(black_box).is_ok())
+        }),
+        Contender::new("dcap-qvl", || peer.verify()),
     ])?;
-    let warm = measure(&mut [
-        &mut || warm_limit.verify(),
-        &mut || memory.verify(&evidence, policy, now).map(black_box).is_ok(),
-        &mut || peer.verify(&quote, &collateral, now.seconds()).map(black_box).is_ok(),
-    ])?;
-    Ok(vec![line("tdx-cold", &cold, "dcap-qvl"), line("tdx-warm", &warm, "dcap-qvl")])
-}
+    println!("{}", line("tdx-cold", &cold));
 
-/// The peer's collateral as a pool of its bytes.
-fn pool_of(collateral: &QuoteCollateralV3) -> Outcome<Endorsements> {
-    let mut pool = Endorsements::new();
-    for chain in [&collateral.tcb_info_issuer_chain, &collateral.pck_crl_issuer_chain] {
-        endorsements::recognise("chain.pem", chain.as_bytes(), &mut pool)?;
-    }
-    pool.add_crl(collateral.root_ca_crl.clone());
-    pool.add_crl(collateral.pck_crl.clone());
-    let signature = |bytes: &[u8]| <[u8; 64]>::try_from(bytes);
-    pool.add_tcb_info(collateral.tcb_info.clone(), signature(&collateral.tcb_info_signature)?);
-    pool.add_qe_identity(collateral.qe_identity.clone(), signature(&collateral.qe_identity_signature)?);
-    Ok(pool)
+    // More reports of the quoting enclave than are remembered, so that each is new when its turn comes.
+    let fresh = forged::tdx_fleet(1, 16).remove(0);
+    let (fresh_policy, fresh_signatures, fresh_pool) = (fresh.policy()?, Signatures::of(&fresh)?, fresh.pool()?);
+    let (verifier, mut limit_turn, mut turn) = (Verifier::new(), 0..usize::MAX, 0..usize::MAX);
+    let warm = measure(&mut [
+        Contender::new("limit", || {
+            let number = limit_turn.next().unwrap_or_default() % fresh.evidence.len();
+            hold([&fresh_signatures.enclaves[number], &fresh_signatures.evidence[number]])
+        }),
+        Contender::new("teegate", || {
+            let evidence = fresh.evidence(turn.next().unwrap_or_default(), &fresh_pool);
+            verifier.verify(&evidence, &fresh_policy, fresh.now).map(black_box).is_ok()
+        }),
+        Contender::new("dcap-qvl", || peer.verify()),
+    ])?;
+    println!("{}", line("tdx-warm", &warm));
+
+    let verifier = Verifier::new();
+    let hot = measure(&mut [
+        Contender::new("limit", || hold(evidence)),
+        Contender::new("teegate", || verifier.verify(&set.evidence(0, &pool), &policy, set.now).map(black_box).is_ok()),
+        Contender::new("dcap-qvl", || peer.verify()),
+    ])?;
+    println!("{}", line("tdx-hot", &hot));
+    Ok(())
 }
 
 /// A Milan report of version 2 under its VCEK, without a CRL (`genuine` does not insist).
-fn snp(sev_crate: &Path, policy: &Policy) -> Outcome<Vec<String>> {
-    let now = UnixTime::parse("2023-07-02T00:00:00Z")?;
-    let data = sev_crate.join("tests/certs_data");
-    let text = std::fs::read_to_string(data.join("report_milan.hex"));
-    let report = match text {
-        Ok(text) => hex::decode(text.trim())?,
-        Err(_) => std::fs::read(data.join("report_milan.hex"))?,
-    };
-    let vcek = std::fs::read(data.join("vcek_milan.der"))?;
-    let chain = std::fs::read(data.join("cert_chain_milan"))?;
-    let pool = || -> Outcome<Endorsements> {
-        let mut pool = Endorsements::new();
-        pool.add_certificate(vcek.clone());
-        endorsements::recognise("cert_chain_milan", &chain, &mut pool)?;
-        Ok(pool)
-    };
-    let endorsements = pool()?;
-    let evidence = Evidence::sev_snp(&report, &endorsements);
-
-    let cold_limit = Limit::p384_with_rsa(672, &[1350, 850])?;
-    let warm_limit = Limit::p384_with_rsa(672, &[])?;
-    let memory = Verifier::new();
-    let peer = || -> bool {
-        let verified = (|| -> Outcome<()> {
-            let chain =
-                Chain { ca: ca::Chain { ark: milan::ark()?, ask: milan::ask()? }, vek: Certificate::from_der(&vcek)? };
-            let report = AttestationReport::from_bytes(&report)?;
-            (&chain, &report).verify()?;
-            Ok(())
-        })();
-        verified.is_ok()
-    };
+fn snp(sev: &Path, openssl: Option<&Path>) -> Outcome<()> {
+    let set = recorded::snp(sev)?;
+    let (policy, signatures, pool) = (set.policy()?, Signatures::of(&set)?, set.pool()?);
+    let Signatures { endorsements, evidence, .. } = &signatures;
+    let (report, vcek) = (&set.evidence[0], &set.certificates[0]);
 
     let cold = measure(&mut [
-        &mut || cold_limit.verify(),
-        &mut || {
-            let pool = pool();
-            pool.is_ok_and(|pool| verify(&Evidence::sev_snp(&report, &pool), policy, now).map(black_box).is_ok())
-        },
-        &mut || peer(),
+        Contender::new("limit", || hold(endorsements.iter().chain(evidence))),
+        Contender::new("teegate", || {
+            set.pool().is_ok_and(|pool| verify(&set.evidence(0, &pool), &policy, set.now).map(black_box).is_ok())
+        }),
+        Contender::new("sev", || peers::sev(report, vcek).is_ok()),
     ])?;
+    let openssl = openssl.map(|program| peers::sev_on_openssl(program, report, vcek)).transpose()?;
+    let beside =
+        |limit| openssl.map_or_else(String::new, |time| format!(" sev-openssl {:.2}", measure::multiple(time, limit)));
+    println!("{}{}", line("snp-cold", &cold), beside(cold[0].1));
+
+    let verifier = Verifier::new();
     let warm = measure(&mut [
-        &mut || warm_limit.verify(),
-        &mut || memory.verify(&evidence, policy, now).map(black_box).is_ok(),
-        &mut || peer(),
+        Contender::new("limit", || hold(evidence)),
+        Contender::new("teegate", || verifier.verify(&set.evidence(0, &pool), &policy, set.now).map(black_box).is_ok()),
+        Contender::new("sev", || peers::sev(report, vcek).is_ok()),
     ])?;
-    Ok(vec![line("snp-cold", &cold, "sev"), line("snp-warm", &warm, "sev")])
-}
-
-/// Median time of each contender; an error where one of them did not accept.
-fn measure(contenders: &mut [&mut dyn FnMut() -> bool; 3]) -> Outcome<[Duration; 3]> {
-    let mut times = [const { Vec::new() }; 3];
-    for round in 0..ROUNDS + ROUNDS / 10 {
-        for (index, contender) in contenders.iter_mut().enumerate() {
-            let start = Instant::now();
-            let accepted = contender();
-            let taken = start.elapsed();
-            if !accepted {
-                return Err(format!("contender {index} (limit, teegate, peer) did not accept in round {round}").into());
-            }
-            // The first tenth warms caches and branch predictors for everybody.
-            if round >= ROUNDS / 10 {
-                times[index].push(taken);
-            }
-        }
-    }
-    Ok(times.map(|mut times| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    }))
-}
-
-fn line(name: &str, [limit, own, peer]: &[Duration; 3], peer_name: &str) -> String {
-    let multiple = |time: &Duration| time.as_secs_f64() / limit.as_secs_f64();
-    eprintln!(
-        "{name}: limit {:.1} us, teegate {:.1} us, {peer_name} {:.1} us",
-        limit.as_secs_f64() * 1e6,
-        own.as_secs_f64() * 1e6,
-        peer.as_secs_f64() * 1e6
-    );
-    format!("{name} teegate {:.2} {peer_name} {:.2}", multiple(own), multiple(peer))
+    println!("{}{}", line("snp-warm", &warm), beside(warm[0].1));
+    Ok(())
 }

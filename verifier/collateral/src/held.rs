@@ -32,7 +32,7 @@ impl Held {
     pub fn judged(mut self, report: &Report) -> Self {
         let holds = report.finding(Check::SNP_SIGNATURE).is_some_and(|finding| *finding.outcome() == Outcome::Pass);
         if let (true, Some(FactValue::Text(product))) = (holds, report.fact("product")) {
-            self.vouches = Some(product.clone());
+            self.vouches = Some(product.to_string());
         }
         self
     }

@@ -148,7 +148,7 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
     let attested = attested.map_err(|rejection| Refused::with(*manifest.digest(), rejection))?;
 
     // The verifier compared the report data; that it did is the one thing that must not hang on a policy's spelling.
-    if attested.report().fact("report_data") != Some(&FactValue::Bytes(expected.0.to_vec())) {
+    if attested.report().fact("report_data") != Some(&FactValue::Bytes(expected.0.as_slice().into())) {
         let reason = "the evidence was made for another manifest, challenge or connection".to_owned();
         return Err(refused(Check::BINDING_REPORT_DATA, reason));
     }

@@ -134,7 +134,7 @@ impl Readable for TcbInfo {
 
     /// Reads the signed text. Members that are named here may not occur twice.
     fn read(text: &Bytes) -> Result<Self, String> {
-        let info: Self = serde_json::from_slice(text).map_err(|error| format!("TCB info: {error}"))?;
+        let info: Self = from_json(text).map_err(|error| format!("TCB info: {error}"))?;
         Ok(Self { text: text.clone(), ..info })
     }
 }
@@ -149,7 +149,15 @@ impl Readable for QeIdentity {
 
     /// Reads the signed text. Members that are named here may not occur twice.
     fn read(text: &Bytes) -> Result<Self, String> {
-        serde_json::from_slice(text).map_err(|error| format!("QE identity: {error}"))
+        from_json(text).map_err(|error| format!("QE identity: {error}"))
+    }
+}
+
+/// A text is UTF-8 as a whole, and not looked at again string by string.
+fn from_json<'t, T: Deserialize<'t>>(text: &'t [u8]) -> serde_json::Result<T> {
+    match std::str::from_utf8(text) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(text),
     }
 }
 

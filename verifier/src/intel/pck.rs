@@ -33,18 +33,23 @@ pub(crate) struct PlatformInstance {
 /// 1.2.840.113741.1.13.1
 const SGX: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF8, 0x4D, 0x01, 0x0D, 0x01];
 
+/// 1.2.840.113741.1.13.1.2
+const TCB: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF8, 0x4D, 0x01, 0x0D, 0x01, 0x02];
+/// 1.2.840.113741.1.13.1.7
+const CONFIGURATION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF8, 0x4D, 0x01, 0x0D, 0x01, 0x07];
+
 /// Reads the extension; everything must be there once, and nothing else.
 pub(crate) fn parse(certificate: &Certificate) -> Result<Pck> {
     let value = certificate.extension(SGX).ok_or(DerError("no SGX extension"))?;
     let mut members = Members::open(&mut Der::new(value), SGX)?;
     let ppid = Ppid(octets(members.take(1)?)?);
-    let mut tcb = Members::from(members.take(2)?, &[SGX, &[2]].concat())?;
+    let mut tcb = Members::from(members.take(2)?, TCB)?;
     let pce_id = octets(members.take(3)?)?;
     let fmspc = Fmspc(octets(members.take(4)?)?);
     let sgx_type = single(members.take(5)?, |der| der.unsigned(ENUMERATED))?;
     let platform = match (members.take(6), members.take(7)) {
         (Ok(id), Ok(configuration)) => {
-            let mut configuration = Members::from(configuration, &[SGX, &[7]].concat())?;
+            let mut configuration = Members::from(configuration, CONFIGURATION)?;
             let mut flag = |member| single(configuration.take(member)?, |der| der.boolean());
             let platform = PlatformInstance {
                 id: octets(id)?,
@@ -75,11 +80,13 @@ pub(crate) fn parse(certificate: &Certificate) -> Result<Pck> {
     Ok(Pck { ppid, components, pce_svn, cpu_svn, pce_id, fmspc, sgx_type, platform })
 }
 
-/// `SEQUENCE OF SEQUENCE { OID, value }` whose OIDs are a prefix and one number.
-struct Members<'a>(Vec<(u8, Der<'a>)>);
+/// `SEQUENCE OF SEQUENCE { OID, value }` whose OIDs are a prefix and one number: the values by their numbers, from 1 on.
+struct Members<'a>([Option<Der<'a>>; MAX_MEMBERS]);
 
 /// The TCB sequence has eighteen; nothing has more.
 const MAX_MEMBERS: usize = 18;
+
+const UNKNOWN: DerError = DerError("an unknown member of the SGX extension");
 
 impl<'a> Members<'a> {
     fn open(der: &mut Der<'a>, prefix: &[u8]) -> Result<Self> {
@@ -94,35 +101,33 @@ impl<'a> Members<'a> {
     }
 
     fn read(mut list: Der<'a>, prefix: &[u8]) -> Result<Self> {
-        let mut members: Vec<(u8, Der<'a>)> = Vec::with_capacity(MAX_MEMBERS);
+        let mut members = Self([None; MAX_MEMBERS]);
         while !list.is_empty() {
             let content = list.content(SEQUENCE)?;
             let mut pair = Der::new(content);
             let oid = pair.content(OID)?;
-            let Some([number]) = oid.strip_prefix(prefix) else {
-                return Err(DerError("an unknown member of the SGX extension"));
-            };
-            if members.len() == MAX_MEMBERS || members.iter().any(|(earlier, _)| earlier == number) {
+            let Some([number]) = oid.strip_prefix(prefix) else { return Err(UNKNOWN) };
+            let place = members.place(*number).ok_or(UNKNOWN)?;
+            if place.replace(pair).is_some() {
                 return Err(DerError("a member of the SGX extension twice"));
             }
-            members.push((*number, pair));
         }
-        Ok(Self(members))
+        Ok(members)
+    }
+
+    fn place(&mut self, number: u8) -> Option<&mut Option<Der<'a>>> {
+        self.0.get_mut(usize::from(number).checked_sub(1)?)
     }
 
     /// Takes the value of one member out.
     fn take(&mut self, number: u8) -> Result<Der<'a>> {
-        let index = self
-            .0
-            .iter()
-            .position(|(own, _)| *own == number)
-            .ok_or(DerError("a member of the SGX extension is absent"))?;
-        Ok(self.0.swap_remove(index).1)
+        let value = self.place(number).and_then(Option::take);
+        value.ok_or(DerError("a member of the SGX extension is absent"))
     }
 
     /// Insists that everything was taken.
     fn end(&self) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(DerError("an unknown member of the SGX extension")) }
+        if self.0.iter().all(Option::is_none) { Ok(()) } else { Err(UNKNOWN) }
     }
 }
 

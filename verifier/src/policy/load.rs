@@ -134,8 +134,7 @@ fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<P
     let weaker = rest.remove("weaker").map(|reason| Reason::deserialize(reason.into_deserializer())).transpose()?;
     let rest = Spanned::new(written.span(), DeValue::Table(rest));
     let own = Own::load(tee, rest.into_deserializer())?;
-    let profile =
-        Profile { tee, name: name.to_owned(), weaker: weaker.map(|Reason(text)| text), rules: own.rules().asks(), own };
+    let profile = Profile::new(tee, name, weaker.map(|Reason(text)| text), own);
     let refused = |field: &str, words: String, check: Option<Check>| Refusal {
         at: vec![tee.name().to_owned(), name.to_owned(), field.to_owned()],
         words,
@@ -180,7 +179,7 @@ fn inner_tables_are_tables(tee: Tee, name: &str, field: &Field, profile: &DeTabl
 fn stand_beside(profiles: &[Profile]) -> Result<(), Refusal> {
     let strongest = profiles.iter().map(Profile::bound_to).max().flatten();
     for (number, profile) in profiles.iter().enumerate() {
-        let (tee, name) = (profile.tee.name(), profile.name.as_str());
+        let (tee, name) = (profile.tee.name(), &*profile.name);
         let mut earlier = profiles.iter().take(number);
         if let Some(first) = earlier.find(|other| other.wrapping() == profile.wrapping()) {
             let what = format!(
@@ -216,7 +215,7 @@ fn needed(text: &str, table: &DeTable<'_>, profiles: &[Profile]) -> Result<Vec<N
     for profile in profiles {
         let value_of = |field: &Field| {
             let tee = table.get(profile.tee.name())?.get_ref().as_table()?;
-            tee.get(profile.name.as_str())?.get_ref().as_table()?.get(field.name)
+            tee.get(&*profile.name)?.get_ref().as_table()?.get(field.name)
         };
         for (field, ask) in &profile.rules {
             let Some(span) = (*ask == Ask::Needed).then(|| value_of(field)).flatten().map(Spanned::span) else {
@@ -229,7 +228,7 @@ fn needed(text: &str, table: &DeTable<'_>, profiles: &[Profile]) -> Result<Vec<N
                     "a reference value is needed here: write the word for it in one line (line {line}, column {column})"
                 )));
             }
-            needed.push(Needed { tee: profile.tee, profile: profile.name.clone(), field, span, line, column });
+            needed.push(Needed { tee: profile.tee, profile: profile.name.to_string(), field, span, line, column });
         }
     }
     needed.sort_by_key(|one| one.span.start);

@@ -1,9 +1,11 @@
 //! One profile of a policy, as it is read: its rules field by field, whatever the platform.
 
 use serde::Deserialize;
+use std::sync::Arc;
 use toml::de::ValueDeserializer;
 
 use crate::check::Tee;
+use crate::judge::RulesInWords;
 use crate::platform::Rules;
 use crate::report::BoundTo;
 use crate::rule::{Ask, Field};
@@ -15,10 +17,12 @@ use crate::wrapping::Wrapping;
 #[derive(Debug)]
 pub struct Profile {
     pub(super) tee: Tee,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Why it may claim less than another profile of its TEE.
     pub(super) weaker: Option<String>,
     pub(super) rules: Vec<(&'static Field, Ask)>,
+    /// The same as findings say it, written once.
+    words: Vec<Arc<str>>,
     pub(super) own: Own,
 }
 
@@ -73,6 +77,17 @@ pub fn fields_of(tee: Tee) -> Vec<&'static Field> {
 }
 
 impl Profile {
+    pub(super) fn new(tee: Tee, name: &str, weaker: Option<String>, own: Own) -> Self {
+        let rules = own.rules().asks();
+        let words = rules.iter().map(|(_, ask)| ask.to_string().into()).collect();
+        Self { tee, name: name.into(), weaker, rules, words, own }
+    }
+
+    /// What each field asks, and the same in words.
+    pub(crate) fn rules_in_words(&self) -> RulesInWords<'_> {
+        RulesInWords { rules: &self.rules, words: &self.words }
+    }
+
     /// The TEE whose evidence it is about.
     pub const fn tee(&self) -> Tee {
         self.tee
@@ -86,6 +101,11 @@ impl Profile {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same, for a report to keep.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
     }
 
     /// Where it stands, such as `sev-snp.strict`.

@@ -133,7 +133,7 @@ fn whose(are_vendors: bool, vendors: &[Arc<Certificate>], root: &Certificate) ->
 /// Whether AMD is known to have revoked this intermediate: the first ASK of Genoa, serial 0x20001, listed by AMD's Genoa
 /// CRL since 2022-10-31. A verifier that was given no CRL still knows.
 pub(crate) fn is_known_revoked(intermediate: &Certificate) -> bool {
-    intermediate.issuer_name() == Some("ARK-Genoa") && *intermediate.serial == [0x02, 0x00, 0x01]
+    *intermediate.serial == [0x02, 0x00, 0x01] && intermediate.issuer_name() == Some("ARK-Genoa")
 }
 
 fn load(field: &str, list: &[String]) -> Result<Arc<[Arc<Certificate>]>, String> {

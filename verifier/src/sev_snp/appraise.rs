@@ -30,9 +30,9 @@ pub(crate) fn appraise(
     judge_firmware(report, profile, findings);
     judge_platform(report, findings);
     judge_launch_policy(report, profile, findings);
-    for (row, (field, ask)) in FIELDS.iter().zip(rules) {
+    for (row, rule) in FIELDS.iter().zip(rules.each()) {
         if let Some((check, shows)) = row.shows {
-            judge(check, field, ask, &shows(vouched), findings);
+            judge(check, &rule, &shows(vouched), findings);
         }
     }
     judge_keys(report, profile, findings);

@@ -16,6 +16,7 @@ use crate::roots;
 use crate::rule::{Revocation, Switch, Waivable};
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
+use crate::words::{Value, Words, words};
 use crate::x509::certificate::{Certificate, PublicKey, SignatureAlgorithm};
 use crate::x509::revocation::{End, NoLists, Revocations};
 
@@ -25,7 +26,7 @@ pub(crate) struct Vouched<'a> {
     pub(crate) product: Product,
     pub(crate) tcb: TcbVersions,
     /// The chip that the leaf was issued for, and whose root says so; `None` for a VLEK.
-    pub(crate) chip: Option<String>,
+    pub(crate) chip: Option<Words>,
 }
 
 /// The four TCB versions of a report, in the layout of its product.
@@ -71,7 +72,8 @@ pub(crate) fn authenticate<'a>(
     let comparison = Comparison::of_signature(Check::SNP_SIGNATURE, expected, signed.is_some());
     let report = findings.require_some(signed, comparison)?;
     // By the certificate and not by the report, whose CHIP_ID the host can mask.
-    let chip = leaf::identity(leaf).0.map(|hwid| format!("chip {} under {}", to_hex(hwid), chain.ark.name_and_key()));
+    let chip =
+        leaf::identity(leaf).0.map(|hwid| words!("chip {} under {}", hwid, chain.ark.shared_name_and_key()).into());
     let lists = chain.lists.as_ref().and_then(|lists| lists.as_ref().ok()).and_then(|lists| lists.line());
     [Some(chain.leaf.line()), Some(chain.intermediate.line()), lists]
         .into_iter()
@@ -90,10 +92,12 @@ const PRODUCTS: &str = "Milan, Genoa (with Bergamo and Siena) or Turin";
 fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Option<Product>, Stop> {
     let Some([family, model, _]) = report.cpuid else { return Ok(None) };
     let product = Product::from_cpuid(family, model);
-    let actual = format!("{} (family {family:02X}h, model {model:02X}h)", product.map_or("unknown", Product::name));
+    let cpuid = |number: u8| Value::Packed(number.into(), |number, f| write!(f, "{number:02X}h"));
+    let name = product.map_or("unknown", Product::name);
+    let actual = words!("{} (family {}, model {})", name, cpuid(family), cpuid(model));
     findings.require(
         product.is_some(),
-        Comparison { check: Check::SNP_PRODUCT_KNOWN, expected: PRODUCTS.into(), actual: actual.into() },
+        Comparison { check: Check::SNP_PRODUCT_KNOWN, expected: PRODUCTS.into(), actual },
     )?;
     Ok(product)
 }
@@ -101,8 +105,9 @@ fn claimed_product(report: &Report<'_>, findings: &mut Findings) -> Result<Optio
 /// Signatures, then names and powers. Gives the product that the chain stands for.
 fn check_path(chain: &Chain, findings: &mut Findings) -> Result<Product, Stop> {
     let (ark, intermediate, leaf) = (&*chain.ark, &*chain.intermediate.certificate, &*chain.leaf.certificate);
-    let (issuer, kind) =
-        (intermediate.common_name().unwrap_or("the intermediate"), leaf.common_name().unwrap_or("the leaf"));
+    const NO_NAME: &str = "the intermediate";
+    const NO_LEAF_NAME: &str = "the leaf";
+    let (issuer, kind) = (intermediate.common_name().unwrap_or(NO_NAME), leaf.common_name().unwrap_or(NO_LEAF_NAME));
     let complaint = [(ark, "the root"), (intermediate, issuer)]
         .into_iter()
         .find(|(authority, _)| !matches!(authority.key, PublicKey::Rsa { bits: 4096, .. }))
@@ -115,31 +120,30 @@ fn check_path(chain: &Chain, findings: &mut Findings) -> Result<Product, Stop> {
         })
         .or_else(|| (!chain.intermediate_is_signed).then(|| format!("{issuer} is not signed by the pinned root")))
         .or_else(|| (!chain.leaf_is_signed).then(|| format!("{kind} is not signed by {issuer}")));
-    let actual = complaint.clone().unwrap_or_else(|| "every signature holds".to_owned());
-    let expected = Text::Borrowed("RSASSA-PSS, SHA-384, salt 48, from RSA-4096 keys, up to the pinned root");
-    findings
-        .require(complaint.is_none(), Comparison { check: Check::SNP_CHAIN_PATH, expected, actual: actual.into() })?;
+    let holds = complaint.is_none();
+    let actual = complaint.map_or("every signature holds".into(), Text::from);
+    let expected = "RSASSA-PSS, SHA-384, salt 48, from RSA-4096 keys, up to the pinned root".into();
+    findings.require(holds, Comparison { check: Check::SNP_CHAIN_PATH, expected, actual })?;
 
     let (product, complaint) = match product_of(ark.common_name(), issuer) {
         Some(product) => (product, authorities_complaint(ark, intermediate).or_else(|| leaf_complaint(leaf))),
         None => (Product::Milan, Some(format!("{issuer} under {}", ark.common_name().unwrap_or("?")))),
     };
-    let actual = complaint.clone().unwrap_or_else(|| format!("{kind} under {issuer} under ARK-{}", product.name()));
-    let expected =
-        Text::Borrowed("AMD's names, authorities that may issue, a leaf that may not, no unknown critical extension");
-    findings.require(
-        complaint.is_none(),
-        Comparison { check: Check::SNP_CHAIN_NAMES_AND_USAGE, expected, actual: actual.into() },
-    )?;
+    let holds = complaint.is_none();
+    let (kind, issuer) = (|| leaf.name_or(NO_LEAF_NAME), || intermediate.name_or(NO_NAME));
+    let actual =
+        complaint.map_or_else(|| words!("{} under {} under ARK-{}", kind(), issuer(), product.name()), Text::from);
+    let expected = "AMD's names, authorities that may issue, a leaf that may not, no unknown critical extension".into();
+    findings.require(holds, Comparison { check: Check::SNP_CHAIN_NAMES_AND_USAGE, expected, actual })?;
     Ok(product)
 }
 
 /// The product whose root and intermediate bear these names.
 fn product_of(root: Option<&str>, intermediate: &str) -> Option<Product> {
-    let product = Product::from_name(root?.strip_prefix("ARK-")?)
-        .filter(|product| root == Some(&format!("ARK-{}", product.name())))?;
-    let name = product.name();
-    (intermediate == format!("SEV-{name}") || intermediate == format!("SEV-VLEK-{name}")).then_some(product)
+    let named = root?.strip_prefix("ARK-")?;
+    let product = Product::from_name(named).filter(|product| product.name() == named)?;
+    let issues_leaves = intermediate.strip_prefix("SEV-VLEK-").or_else(|| intermediate.strip_prefix("SEV-"));
+    (issues_leaves == Some(product.name())).then_some(product)
 }
 
 /// SIGNING_KEY, the leaf's identity and the intermediate tell the same story; a VLEK's provider is one that is wanted.
@@ -157,25 +161,20 @@ fn check_leaf_kind(
         _ => None,
     };
     let wanted = profile.signing_keys.contains(&report.signing_key);
-    let expected = format!(
+    let expected = words!(
         "a {} (HWID under the ASK, or CSP_ID under the ASVK), which the policy allows",
         report.signing_key.word()
     );
+    let authority = if under_asvk { "the ASVK" } else { "the ASK" };
     let actual = match leaf {
-        Some(key) if wanted => key.word().to_owned(),
-        Some(key) => format!("{}, which the policy does not allow", key.word()),
-        None => format!(
-            "HWID {}, CSP_ID {}, under {}",
-            present(hwid.is_some()),
-            present(csp_id.is_some()),
-            if under_asvk { "the ASVK" } else { "the ASK" }
-        ),
+        Some(key) if wanted => key.word().into(),
+        Some(key) => words!("{}, which the policy does not allow", key.word()),
+        None => {
+            words!("HWID {}, CSP_ID {}, under {}", present(hwid.is_some()), present(csp_id.is_some()), authority)
+        }
     };
     let holds = leaf == Some(report.signing_key) && wanted;
-    findings.require(
-        holds,
-        Comparison { check: Check::SNP_CHAIN_LEAF_KIND, expected: expected.into(), actual: actual.into() },
-    )?;
+    findings.require(holds, Comparison { check: Check::SNP_CHAIN_LEAF_KIND, expected, actual })?;
 
     match (csp_id, &profile.csp_ids) {
         (None, _) => findings.not_applicable(Check::SNP_CHAIN_CSP, "a VCEK names no provider"),
@@ -197,7 +196,7 @@ fn check_leaf_kind(
         }
     }
     if let Some(csp_id) = csp_id {
-        findings.facts.text("csp_id", csp_id);
+        findings.facts.text("csp_id", csp_id.to_owned());
     }
     Ok(())
 }
@@ -212,11 +211,11 @@ fn check_validity(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Resu
         let (not_before, not_after) = (certificate.not_before, certificate.not_after);
         let validity = Comparison {
             check: Check::SNP_CHAIN_VALIDITY,
-            expected: format!("{name} valid at {now}").into(),
-            actual: format!("{name} valid from {not_before} to {not_after}").into(),
+            expected: words!("{} valid at {}", name, now),
+            actual: words!("{} valid from {} to {}", name, not_before, not_after),
         };
         findings.require(certificate.is_valid_at(now), validity)?;
-        findings.ends(not_after, format!("{name} (notAfter)"));
+        findings.ends(not_after, words!("{} (notAfter)", name));
     }
     Ok(())
 }
@@ -224,13 +223,12 @@ fn check_validity(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Resu
 /// The ARK's CRL lists intermediates. Leaves carry serial 0 and another issuer: they cannot be on it.
 fn check_revocation(chain: &Chain, given: &Given<'_, '_, SnpProfile>, findings: &mut Findings) -> Result<(), Stop> {
     let (intermediate, leaf) = (&*chain.intermediate.certificate, &*chain.leaf.certificate);
-    let not_on_it = format!(
+    let not_on_it = words!(
         "AMD's CRL lists what the ARK issued; this leaf (serial {}) was issued by the intermediate and cannot be on it",
-        to_hex(&leaf.serial)
+        &*leaf.serial
     );
     findings.not_applicable(Check::SNP_CHAIN_LEAF_REVOCATION, not_on_it);
     let known = roots::is_known_revoked(intermediate);
-    let serial = to_hex(&intermediate.serial);
     let lists = match &chain.lists {
         _ if known => None,
         None => {
@@ -248,38 +246,39 @@ fn check_revocation(chain: &Chain, given: &Given<'_, '_, SnpProfile>, findings: 
         }
         Some(lists) => Some(lists),
     };
+    let named = words!("the intermediate (serial {})", &*intermediate.serial);
     let complaint = match lists {
-        None => Some(format!("the intermediate (serial {serial}) was revoked by AMD before this release")),
+        None => Some(format!("{named} was revoked by AMD before this release")),
         Some(Err(NoLists::Absent)) => Some("none was supplied".to_owned()),
         Some(Err(NoLists::Unusable(why))) => Some(why.clone()),
-        Some(Ok(lists)) => lists.complaint(intermediate, &format!("the intermediate (serial {serial})")),
+        Some(Ok(lists)) => lists.complaint(intermediate, &named),
     };
-    let ark_name = chain.ark.common_name().unwrap_or("the ARK");
-    let expected = format!("a CRL of {ark_name}, current at {}, that does not list the intermediate", given.now);
-    let actual = complaint.clone().unwrap_or_else(|| format!("the intermediate (serial {serial}) is not listed"));
-    findings.require(
-        complaint.is_none(),
-        Comparison { check: Check::SNP_CHAIN_REVOCATION, expected: expected.into(), actual: actual.into() },
-    )?;
+    let ark_name = || chain.ark.name_or("the ARK");
+    let expected = words!("a CRL of {}, current at {}, that does not list the intermediate", ark_name(), given.now);
+    let holds = complaint.is_none();
+    let actual = complaint
+        .map_or_else(|| words!("the intermediate (serial {}) is not listed", &*intermediate.serial), Text::from);
+    findings.require(holds, Comparison { check: Check::SNP_CHAIN_REVOCATION, expected, actual })?;
     let lists = lists.and_then(|lists| lists.as_ref().ok());
     let issued = lists.and_then(|lists| lists.this_update());
     if let Some(issued) = issued {
-        findings.facts.text("crl_this_update", issued.to_string());
+        findings.facts.text("crl_this_update", words!("{}", issued));
     }
     let most = given.profile.max_collateral_age.required();
     let too_old = most.map(|most| |issued| most.ends(issued));
     let too_old = too_old.as_ref().map(|ends| ends as &dyn Fn(UnixTime) -> UnixTime);
     match lists.and_then(|lists| lists.end(too_old, given.memory.is_some())) {
-        Some((end, End::NextUpdate)) => findings.ends(end, format!("the CRL of {ark_name} (nextUpdate)")),
-        Some((end, End::Age)) => findings.ends(end, format!("the age of the CRL of {ark_name} (max_collateral_age)")),
+        Some((end, End::NextUpdate)) => findings.ends(end, words!("the CRL of {} (nextUpdate)", ark_name())),
+        Some((end, End::Age)) => {
+            findings.ends(end, words!("the age of the CRL of {} (max_collateral_age)", ark_name()));
+        }
         None => {}
     }
     match (most, issued) {
         (Some(most), Some(issued)) => {
             let end = most.ends(issued);
-            let expected = format!("a CRL of {ark_name} issued less than {} days before {}", most.days, given.now);
-            let actual = format!("issued {issued}");
-            let age = Comparison { check: Check::SNP_CHAIN_AGE, expected: expected.into(), actual: actual.into() };
+            let expected = words!("a CRL of {} issued less than {} days before {}", ark_name(), most.days, given.now);
+            let age = Comparison { check: Check::SNP_CHAIN_AGE, expected, actual: words!("issued {}", issued) };
             findings.require(given.now < end, age)?;
         }
         _ => {
@@ -298,22 +297,17 @@ fn check_rollback(
     findings: &mut Findings,
 ) -> Result<(), Stop> {
     let order = issued.map_or(Order::Missing, Order::Issued);
-    let statement = Statement { name: format!("CRL of {}", ark.name_and_key()), order };
-    findings.seen.statements.push(statement);
+    let name = words!("CRL of {}", ark.shared_name_and_key()).into();
+    findings.seen.statements.push(Statement { name, order });
     let Some(memory) = memory else {
         findings.not_applicable(Check::SNP_CHAIN_ROLLBACK, NO_MEMORY);
         return Ok(());
     };
     let complaint = memory.older_statement(&findings.seen.statements);
-    let actual = complaint.clone().unwrap_or_else(|| "no older list".to_owned());
-    findings.require(
-        complaint.is_none(),
-        Comparison {
-            check: Check::SNP_CHAIN_ROLLBACK,
-            expected: "no list older than one seen before".into(),
-            actual: actual.into(),
-        },
-    )
+    let holds = complaint.is_none();
+    let actual = complaint.map_or("no older list".into(), Text::from);
+    let expected = "no list older than one seen before".into();
+    findings.require(holds, Comparison { check: Check::SNP_CHAIN_ROLLBACK, expected, actual })
 }
 
 /// Report, chain and leaf name one product. A report of version 2 has none of its own to name.
@@ -329,23 +323,16 @@ fn agree_on_product(
             Comparison {
                 check: Check::SNP_PRODUCT_KNOWN,
                 expected: PRODUCTS.into(),
-                actual: format!("{} (by the authenticated chain)", chained.name()).into(),
+                actual: words!("{} (by the authenticated chain)", chained.name()),
             },
         )?;
     }
     let named = leaf::product_name(&chain.leaf.certificate);
     let holds = claimed.is_none_or(|claimed| claimed == chained) && named.and_then(Product::from_name) == Some(chained);
-    let actual = format!(
-        "report {}, chain {}, leaf {}",
-        claimed.map_or("(none)", Product::name),
-        chained.name(),
-        named.unwrap_or("(none)")
-    );
-    findings.require(
-        holds,
-        Comparison { check: Check::SNP_PRODUCT_CHAIN, expected: "one product".into(), actual: actual.into() },
-    )?;
-    findings.facts.text("product", chained.name().to_ascii_lowercase());
+    let leaf = named.map_or("(none)".into(), |named| Text::Owned(named.to_owned()));
+    let actual = words!("report {}, chain {}, leaf {}", claimed.map_or("(none)", Product::name), chained.name(), leaf);
+    findings.require(holds, Comparison { check: Check::SNP_PRODUCT_CHAIN, expected: "one product".into(), actual })?;
+    findings.facts.text("product", chained.word());
     Ok(chained)
 }
 
@@ -358,7 +345,7 @@ fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> R
         ("launch", report.launch_tcb),
     ];
     let wrong = all.iter().find(|(_, bytes)| read(bytes).is_none());
-    let expected = Text::from(format!("the layout of {}, reserved bytes zero", product.name()));
+    let expected = words!("the layout of {}, reserved bytes zero", product.name());
     let layout = Comparison {
         check: Check::SNP_TCB_LAYOUT,
         expected,
@@ -374,7 +361,7 @@ fn read_tcb(report: &Report<'_>, product: Product, findings: &mut Findings) -> R
                 ("committed_tcb_version", committed),
                 ("launch_tcb_version", launch),
             ] {
-                findings.facts.text(name, tcb.to_string());
+                findings.facts.text(name, words!("{}", tcb));
             }
             Ok(TcbVersions { reported, current, committed, launch })
         }
@@ -397,13 +384,10 @@ fn check_leaf(
     let issued = leaf::tcb(leaf, product);
     let holds = issued == Ok(reported);
     let actual = match issued {
-        Ok(tcb) => format!("issued for {tcb}"),
-        Err(complaint) => complaint,
+        Ok(tcb) => words!("issued for {}", tcb),
+        Err(complaint) => complaint.into(),
     };
-    findings.require(
-        holds,
-        Comparison { check: Check::SNP_LEAF_TCB, expected: reported.to_string().into(), actual: actual.into() },
-    )?;
+    findings.require(holds, Comparison { check: Check::SNP_LEAF_TCB, expected: words!("{}", reported), actual })?;
 
     let (hwid, _) = leaf::identity(leaf);
     match hwid {
@@ -423,18 +407,12 @@ fn check_leaf(
                 && rest_is_zero
                 && !report.has_masked_chip_id();
             let expected = if report.has_masked_chip_id() {
-                "a CHIP_ID that is not masked".to_owned()
+                "a CHIP_ID that is not masked".into()
             } else {
-                format!("HWID {}", to_hex(report.chip_id.0.get(..length).unwrap_or(&[])))
+                words!("HWID {}", report.chip_id.0.get(..length).unwrap_or(&[]))
             };
-            findings.require(
-                holds,
-                Comparison {
-                    check: Check::SNP_LEAF_CHIP_ID,
-                    expected: expected.into(),
-                    actual: format!("HWID {}", to_hex(hwid)).into(),
-                },
-            )?;
+            let actual = words!("HWID {}", hwid);
+            findings.require(holds, Comparison { check: Check::SNP_LEAF_CHIP_ID, expected, actual })?;
         }
     }
     Ok(())

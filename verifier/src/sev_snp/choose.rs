@@ -21,6 +21,7 @@ use crate::roots::{self, TrustAnchors};
 use crate::signature::Signatures;
 use crate::stage::Signed;
 use crate::time::UnixTime;
+use crate::words::{listed, words};
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pool::{Candidate, candidates};
 use crate::x509::revocation::{Lists, NoLists, Revocations};
@@ -74,8 +75,6 @@ impl Choice<'_, '_, '_> {
         let leaves = self.rank_leaves(wanted, &pool);
         let missing = |name: &str, findings: &mut Findings| missing(name, pool.len(), unreadable, findings);
         let Some(best) = leaves.first().map(|leaf| leaf.held) else { return Err(missing(wanted, findings)) };
-        let issuer = best.certificate.issuer_name().unwrap_or("an issuer without a name");
-
         let chain = match self.trace(&leaves, &pool, anchors) {
             Some((signed, chain)) => {
                 if !signed {
@@ -89,17 +88,20 @@ impl Choice<'_, '_, '_> {
                 self.look_no_further(findings)?;
                 let leaf = self.most_plausible_leaf(&leaves, best);
                 let authority = self.most_plausible_issuer(leaf, &pool);
-                let Some(intermediate) = authority else { return Err(missing(issuer, findings)) };
+                let Some(intermediate) = authority else {
+                    let issuer = best.certificate.issuer_name().unwrap_or("an issuer without a name");
+                    return Err(missing(issuer, findings));
+                };
                 state_presence(wanted, intermediate, findings)?;
                 self.untraced(leaf, intermediate, &pool, anchors, findings)?
             }
         };
-        let (name, roots) = (chain.ark.common_name().unwrap_or("?"), roots::whose_amd(self.anchors, &chain.ark));
+        let roots = roots::whose_amd(self.anchors, &chain.ark);
         let source = match roots {
             Roots::Vendors => "pinned by this build",
             Roots::Policy => "pinned by the policy, not AMD's",
         };
-        let actual = format!("{name}, {source}").into();
+        let actual = words!("{}, {}", chain.ark.name_or("?"), source);
         findings.require(true, Comparison { check: Check::SNP_CHAIN_ARK_PINNED, expected: names(anchors), actual })?;
         findings.anchored_in(roots);
         Ok(chain)
@@ -108,7 +110,10 @@ impl Choice<'_, '_, '_> {
     /// The leaves of this kind, those that suit the report best first.
     fn rank_leaves<'p>(&self, wanted: &str, pool: &'p [Candidate]) -> Vec<Leaf<'p>> {
         let named = pool.iter().filter(|leaf| leaf.certificate.common_name() == Some(wanted));
-        let mut leaves: Vec<_> = named.map(|held| Leaf { suits: self.suitability(&held.certificate), held }).collect();
+        // One alone is judged afterwards: nothing could stand in its place.
+        let alone = named.clone().nth(1).is_none();
+        let suits = |leaf: &Certificate| if alone { (true, true) } else { self.suitability(leaf) };
+        let mut leaves: Vec<_> = named.map(|held| Leaf { suits: suits(&held.certificate), held }).collect();
         leaves.sort_by_key(|Leaf { suits, held }| {
             Reverse((*suits, held.certificate.is_valid_at(self.now), held.certificate.not_after))
         });
@@ -190,7 +195,7 @@ impl Choice<'_, '_, '_> {
         pool: &'p [Candidate],
         anchors: &'a [Arc<Certificate>],
     ) -> Vec<Authority<'p, 'a>> {
-        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.held.certificate.issuer.clone()).collect();
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| &leaf.held.certificate.issuer).collect();
         let mut authorities = Vec::new();
         for held in pool.iter().filter(|held| issuers.contains(&held.certificate.subject)) {
             let mut above = anchors.iter().filter(|ark| ark.subject == held.certificate.issuer);
@@ -214,7 +219,7 @@ impl Choice<'_, '_, '_> {
     /// Whether an intermediate is not revoked, has the powers that it needs, and is in its time.
     fn standing(&mut self, ark: &Certificate, intermediate: &Certificate) -> (bool, bool, bool) {
         let listed = match self.consult(ark) {
-            Some(Ok(lists)) => lists.revocation(intermediate, "").is_some(),
+            Some(Ok(lists)) => lists.revocation(intermediate, &"").is_some(),
             _ => false,
         };
         let stands = !listed && !roots::is_known_revoked(intermediate);
@@ -296,7 +301,7 @@ struct Traced {
 }
 
 fn names(anchors: &[Arc<Certificate>]) -> Text {
-    anchors.iter().filter_map(|anchor| anchor.common_name()).collect::<Vec<_>>().join(", ").into()
+    listed(anchors.iter().filter_map(|anchor| anchor.name().as_ref()))
 }
 
 fn not_pinned(anchors: &[Arc<Certificate>], actual: String, findings: &mut Findings) -> Stop {
@@ -304,9 +309,8 @@ fn not_pinned(anchors: &[Arc<Certificate>], actual: String, findings: &mut Findi
     findings.fail(Comparison { check, expected, actual: actual.into() })
 }
 
-fn state_presence(wanted: &str, issuer: &Candidate, findings: &mut Findings) -> Result<(), Stop> {
-    let issuer = issuer.certificate.common_name().unwrap_or("an issuer without a name");
-    let actual = format!("{wanted} and {issuer}").into();
+fn state_presence(wanted: &'static str, issuer: &Candidate, findings: &mut Findings) -> Result<(), Stop> {
+    let actual = words!("{} and {}", wanted, issuer.certificate.name_or("an issuer without a name"));
     findings
         .require(true, Comparison { check: Check::SNP_CHAIN_PRESENT, expected: "leaf and intermediate".into(), actual })
 }

@@ -4,60 +4,60 @@ use super::tcb::{Product, TcbVersion};
 use crate::x509::certificate::Certificate;
 use crate::x509::der::{Der, IA5_STRING, INTEGER};
 
-/// 1.3.6.1.4.1.3704.1
-const AMD: [u8; 8] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x9C, 0x78, 0x01];
-
-fn oid<const N: usize>(suffix: [u8; N]) -> Vec<u8> {
-    [&AMD[..], &suffix[..]].concat()
+/// 1.3.6.1.4.1.3704.1, and the arcs below it.
+macro_rules! amd {
+    ($($arc:literal),+) => {
+        &[0x2B, 0x06, 0x01, 0x04, 0x01, 0x9C, 0x78, 0x01, $($arc),+]
+    };
 }
 
 /// The identity of the key: HWID and CSP_ID. Readable before the product is known.
 pub(crate) fn identity(certificate: &Certificate) -> (Option<&[u8]>, Option<&str>) {
-    let csp_id = certificate.extension(&oid([5])).map(|value| text(value).unwrap_or("(not an IA5String)"));
-    (certificate.extension(&oid([4])), csp_id)
+    let csp_id = certificate.extension(amd!(5)).map(|value| text(value).unwrap_or("(not an IA5String)"));
+    (certificate.extension(amd!(4)), csp_id)
 }
 
 /// The product that the certificate names.
 pub(crate) fn product_name(certificate: &Certificate) -> Option<&str> {
-    text(certificate.extension(&oid([2]))?)
+    text(certificate.extension(amd!(2))?)
 }
 
 /// Reads the security patch levels in the structure of `product`; the error says which extension is not as it must be.
 pub(crate) fn tcb(certificate: &Certificate, product: Product) -> Result<TcbVersion, String> {
-    let number = |name: &str, suffix: &[u8]| -> Result<Option<u8>, String> {
-        let Some(value) = certificate.extension(&[&AMD[..], suffix].concat()) else { return Ok(None) };
+    let number = |name: &str, oid: &[u8]| -> Result<Option<u8>, String> {
+        let Some(value) = certificate.extension(oid) else { return Ok(None) };
         let mut der = Der::new(value);
         let level = der.unsigned(INTEGER).ok().filter(|_| der.is_empty()).and_then(|level| u8::try_from(level).ok());
         level.map(Some).ok_or_else(|| format!("{name} is not a number of 0 to 255"))
     };
-    let required = |name: &str, suffix: &[u8]| number(name, suffix)?.ok_or_else(|| format!("{name} is absent"));
+    let required = |name: &str, oid: &[u8]| number(name, oid)?.ok_or_else(|| format!("{name} is absent"));
 
     let turin = product == Product::Turin;
-    let structure = required("structVersion", &[1])?;
+    let structure = required("structVersion", amd!(1))?;
     if structure != u8::from(turin) {
         return Err(format!("structVersion is {structure}"));
     }
     let reserved: &[(&str, &[u8])] = if turin {
-        &[("spl5", &[3, 5]), ("spl6", &[3, 6]), ("spl7", &[3, 7])]
+        &[("spl5", amd!(3, 5)), ("spl6", amd!(3, 6)), ("spl7", amd!(3, 7))]
     } else {
-        &[("spl4", &[3, 4]), ("spl5", &[3, 5]), ("spl6", &[3, 6]), ("spl7", &[3, 7])]
+        &[("spl4", amd!(3, 4)), ("spl5", amd!(3, 5)), ("spl6", amd!(3, 6)), ("spl7", amd!(3, 7))]
     };
-    for (name, suffix) in reserved {
-        let value = required(name, suffix)?;
+    for (name, oid) in reserved {
+        let value = required(name, oid)?;
         if value != 0 {
             return Err(format!("the reserved {name} is {value}"));
         }
     }
-    let (name, absent): (&str, &[u8]) = if turin { ("spl4", &[3, 4]) } else { ("fmcSPL", &[3, 9]) };
+    let (name, absent): (&str, &[u8]) = if turin { ("spl4", amd!(3, 4)) } else { ("fmcSPL", amd!(3, 9)) };
     if number(name, absent)?.is_some() {
         return Err(format!("{name} is present"));
     }
     Ok(TcbVersion {
-        fmc: if turin { Some(required("fmcSPL", &[3, 9])?) } else { None },
-        bootloader: required("blSPL", &[3, 1])?,
-        tee: required("teeSPL", &[3, 2])?,
-        snp: required("snpSPL", &[3, 3])?,
-        microcode: required("ucodeSPL", &[3, 8])?,
+        fmc: if turin { Some(required("fmcSPL", amd!(3, 9))?) } else { None },
+        bootloader: required("blSPL", amd!(3, 1))?,
+        tee: required("teeSPL", amd!(3, 2))?,
+        snp: required("snpSPL", amd!(3, 3))?,
+        microcode: required("ucodeSPL", amd!(3, 8))?,
     })
 }
 

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use std::fmt;
 
+use crate::words::Value;
+
 /// A product with a root of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,6 +95,18 @@ impl TcbVersion {
     }
 }
 
+impl From<TcbVersion> for Value {
+    fn from(TcbVersion { fmc, bootloader, tee, snp, microcode }: TcbVersion) -> Self {
+        let (has_fmc, fmc) = (u8::from(fmc.is_some()), fmc.unwrap_or_default());
+        let packed = u64::from_be_bytes([0, 0, has_fmc, fmc, bootloader, tee, snp, microcode]);
+        Self::Packed(packed, |packed, f| {
+            let [_, _, has_fmc, fmc, bootloader, tee, snp, microcode] = packed.to_be_bytes();
+            let fmc = (has_fmc != 0).then_some(fmc);
+            write!(f, "{}", TcbVersion { fmc, bootloader, tee, snp, microcode })
+        })
+    }
+}
+
 impl fmt::Display for TcbVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(fmc) = self.fmc {
@@ -119,6 +133,14 @@ mod tests {
             Some(TcbVersion { fmc: Some(1), bootloader: 2, tee: 3, snp: 4, microcode: 81 })
         );
         assert_eq!(TcbVersion::read(&turin, Product::Milan), None);
+    }
+
+    #[test]
+    fn a_version_is_written_later_as_it_would_be_now() {
+        let milan = TcbVersion { fmc: None, bootloader: 4, tee: 1, snp: 24, microcode: 219 };
+        for version in [milan, TcbVersion { fmc: Some(0), ..milan }, TcbVersion { fmc: Some(255), ..milan }] {
+            assert_eq!(Value::from(version).to_string(), version.to_string());
+        }
     }
 
     #[test]

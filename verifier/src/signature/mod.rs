@@ -1,7 +1,8 @@
 //! Signatures, and who pays for the work on them.
 //!
 //! A public-key operation costs some hundred times what everything around it costs. A [`Memo`] therefore remembers which
-//! exact endorsements were authenticated under which exact key; that evidence was signed is never remembered. And the number
+//! exact endorsements were authenticated under which exact key; that evidence was signed is never remembered, but for the
+//! reports of Intel's quoting enclaves, which vouch for many quotes. And the number
 //! of operations is bounded for each source of statements, so that junk costs little and denies nothing to others.
 
 mod aws_lc;
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 pub(crate) use aws_lc::{Scheme, holds, sha256, sha384};
+use memo::Bringer;
 pub(crate) use memo::{Digest, Generations, Memo};
 
 use crate::statement::Source;
@@ -39,6 +41,16 @@ impl Share {
             Self::Lists(source) => Source::ALL.len() + source as usize,
             Self::Texts(source) => 2 * Source::ALL.len() + source as usize,
             Self::Carried => 3 * Source::ALL.len(),
+        }
+    }
+
+    /// Whose place in the memory it may take.
+    const fn from(self) -> Bringer {
+        match self {
+            Self::Certificates(source) | Self::Lists(source) | Self::Texts(source) if source.is_the_users() => {
+                Bringer::User
+            }
+            _ => Bringer::Stranger,
         }
     }
 
@@ -102,7 +114,7 @@ impl<'m> Signatures<'m> {
     ) -> bool {
         // What is remembered costs nothing.
         let name = self.memo.map(|memo| (memo, statement.name()));
-        if name.is_some_and(|(memo, name)| memo.has(name, scheme, key)) {
+        if name.is_some_and(|(memo, name)| memo.has(share.from(), name, scheme, key)) {
             return true;
         }
         let Some(spent) = self.spent.get_mut(share.index()).filter(|spent| **spent < share.trials()) else {
@@ -111,7 +123,22 @@ impl<'m> Signatures<'m> {
         *spent += 1;
         let holds = holds(scheme, key, statement.message, statement.signature);
         if let (true, Some((memo, name))) = (holds, name) {
-            memo.add(name, scheme, key);
+            memo.add(share.from(), name, scheme, key);
+        }
+        holds
+    }
+
+    /// Whether the PCK with this key signed this report of a quoting enclave. Whoever asks has traced the key to an anchor:
+    /// of a platform that nobody vouches for nothing is remembered.
+    pub(crate) fn enclave_holds(&self, pck: &[u8], report: &[u8; 384], signature: &[u8; 64]) -> bool {
+        // A platform is known by the coordinates of its key.
+        let name = self.memo.zip(pck.last_chunk());
+        if name.is_some_and(|(memo, pck)| memo.has_enclave(pck, report, signature)) {
+            return true;
+        }
+        let holds = holds(Scheme::EcdsaP256Fixed, pck, report, signature);
+        if let (true, Some((memo, pck))) = (holds, name) {
+            memo.add_enclave(pck, report, signature);
         }
         holds
     }

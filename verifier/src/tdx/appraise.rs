@@ -18,6 +18,7 @@ use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::report::Text;
 use crate::rule::Switch;
+use crate::words::words;
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
@@ -35,9 +36,9 @@ pub(crate) fn appraise(
     findings.foresee(outlook);
     judge_attributes(&quote.body, profile, findings);
     judge_service_td(&quote.body, profile, findings);
-    for (row, (field, ask)) in FIELDS.iter().zip(rules) {
+    for (row, rule) in FIELDS.iter().zip(rules.each()) {
         if let Some((check, shows)) = row.shows {
-            judge(check, field, ask, &shows(vouched), findings);
+            judge(check, &rule, &shows(vouched), findings);
         }
     }
     match profile.report_data.judge(report_data, &workload.report_data) {
@@ -237,7 +238,7 @@ fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile
 fn judge_rollback(vouched: &Vouched<'_>, memory: Option<&Memory>, findings: &mut Findings) {
     let pck = &vouched.pck;
     let tcb = pck.components.iter().map(|svn| u16::from(*svn)).chain([pck.pce_svn]).collect();
-    let name = format!("platform {} under {}", pck.ppid, vouched.root);
+    let name = words!("platform {} under {}", &pck.ppid.0, &vouched.root).into();
     let platform = Platform { name, tcb, at: findings.at() };
     let Some(memory) = memory else {
         findings.not_applicable(Check::TDX_TCB_ROLLBACK, NO_MEMORY);

@@ -16,10 +16,11 @@ use crate::intel::powers::{authority_complaint, signer_complaint};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::platform::Given;
 use crate::report::Text;
-use crate::signature::{Scheme, holds, sha256};
+use crate::signature::{Signatures, sha256};
 use crate::stage::{Authentic, Unverified};
 use crate::statement::Readable;
 use crate::time::UnixTime;
+use crate::words::{Words, words};
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::chains;
 use crate::x509::pem;
@@ -31,7 +32,7 @@ pub(crate) struct Vouched<'a> {
     pub(crate) quote: Authentic<Quote<'a>>,
     pub(crate) pck: Pck,
     /// Whose root it leads to, by name and key.
-    pub(crate) root: String,
+    pub(crate) root: Arc<str>,
     pub(crate) tcb_info: Arc<TcbInfo>,
     pub(crate) qe_identity: Arc<QeIdentity>,
     /// Which of several texts decides, now and later.
@@ -91,7 +92,7 @@ pub(crate) fn authenticate<'a>(
     let pck = pck::parse(leaf);
     let fmspc = pck.as_ref().map(|pck| pck.fmspc).ok();
     let issuers = Issuers { root, ca, fmspc };
-    let root_name = root.name_and_key();
+    let root_name = root.shared_name_and_key().clone();
     let deciding = evaluation_floors(&given, fmspc.as_ref(), &root_name);
     let Given { endorsements, now, ref mut signatures, .. } = given;
     let collateral = choose_collateral(&pool, endorsements, &issuers, &mut lists, deciding, signatures, findings)?;
@@ -99,14 +100,11 @@ pub(crate) fn authenticate<'a>(
     state_ends_of_lists(&chain, &collateral, &given, findings);
 
     let actual = match &pck {
-        Ok(pck) => format!("FMSPC {}, PCESVN {}, CPUSVN {}", pck.fmspc, pck.pce_svn, to_hex(&pck.cpu_svn)),
-        Err(error) => error.0.to_owned(),
+        Ok(pck) => words!("FMSPC {}, PCESVN {}, CPUSVN {}", &pck.fmspc.0, pck.pce_svn, &pck.cpu_svn),
+        Err(error) => error.0.into(),
     };
-    let extension = Comparison {
-        check: Check::TDX_PCK_EXTENSION,
-        expected: "a complete SGX extension without contradiction".into(),
-        actual: actual.into(),
-    };
+    let expected = "a complete SGX extension without contradiction".into();
+    let extension = Comparison { check: Check::TDX_PCK_EXTENSION, expected, actual };
     let pck = findings.require_some(pck.ok(), extension)?;
     state(&pck, ca, findings);
 
@@ -115,7 +113,7 @@ pub(crate) fn authenticate<'a>(
     check_age(&collateral, &tcb_info, &qe_identity, &given, findings)?;
     check_rollback(&collateral, &tcb_info, &qe_identity, &root_name, given.memory, findings)?;
     check_tcb_identity(&tcb_info, &qe_identity, &pck, findings)?;
-    check_qe(hints, leaf, &tcb_info, &qe_identity, &pck, findings)?;
+    check_qe(hints, leaf, &tcb_info, &qe_identity, &pck, &given.signatures, findings)?;
 
     let signed = quote.authenticated_by(());
     let expected = "header and body signed by the attestation key";
@@ -138,7 +136,8 @@ fn certificates_of(text: &[u8]) -> Option<chains::Chain> {
 
 fn check_pck_chain(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Result<(), Stop> {
     let (root, ca, leaf) = (&*chain.root, &*chain.ca.certificate, &*chain.leaf.certificate);
-    let ca_name = ca.common_name().unwrap_or("a CA without a name");
+    const NO_NAME: &str = "a CA without a name";
+    let ca_name = ca.common_name().unwrap_or(NO_NAME);
     let complaint = if !PCK_CA_NAMES.contains(&ca_name) {
         Some(format!("the CA is `{ca_name}`"))
     } else if let Some(complaint) =
@@ -163,14 +162,13 @@ fn check_pck_chain(chain: &Chain, now: UnixTime, findings: &mut Findings) -> Res
     } else {
         None
     };
-    let actual = complaint.clone().unwrap_or_else(|| format!("{PCK_NAME} under {ca_name}"));
-    let expected = format!("{PCK_NAME} under Platform or Processor CA under the pinned root, valid at {now}");
-    findings.require(
-        complaint.is_none(),
-        Comparison { check: Check::TDX_CHAIN_PCK, expected: expected.into(), actual: actual.into() },
-    )?;
-    for (certificate, name) in [(leaf, "the PCK certificate"), (ca, ca_name), (root, "the root")] {
-        findings.ends(certificate.not_after, format!("{name} (notAfter)"));
+    let said_ca = || ca.name_or(NO_NAME);
+    let expected = words!("{} under Platform or Processor CA under the pinned root, valid at {}", PCK_NAME, now);
+    let holds = complaint.is_none();
+    let actual = complaint.map_or_else(|| words!("{} under {}", PCK_NAME, said_ca()), Text::from);
+    findings.require(holds, Comparison { check: Check::TDX_CHAIN_PCK, expected, actual })?;
+    for (certificate, name) in [(leaf, "the PCK certificate".into()), (ca, said_ca()), (root, "the root".into())] {
+        findings.ends(certificate.not_after, words!("{} (notAfter)", name));
     }
     Ok(())
 }
@@ -192,22 +190,19 @@ fn check_revocation(
     )]);
     let complaint = subjects.into_iter().find_map(|(lists, subject, name)| match lists {
         Err(why) => Some(why.clone()),
-        Ok(lists) => lists.complaint(subject, name),
+        Ok(lists) => lists.complaint(subject, &name),
     });
-    let actual = complaint.clone().unwrap_or_else(|| "nothing of this chain is listed".to_owned());
-    let expected = format!("CRLs of the root and of the PCK CA, current at {now}, that list nothing of this chain");
-    findings.require(
-        complaint.is_none(),
-        Comparison { check: Check::TDX_CHAIN_REVOCATION, expected: expected.into(), actual: actual.into() },
-    )?;
+    let holds = complaint.is_none();
+    let actual = complaint.map_or("nothing of this chain is listed".into(), Text::from);
+    let expected = words!("CRLs of the root and of the PCK CA, current at {}, that list nothing of this chain", now);
+    findings.require(holds, Comparison { check: Check::TDX_CHAIN_REVOCATION, expected, actual })?;
     let lists =
         [("root_crl_this_update", &collateral.root_lists, root), ("pck_crl_this_update", &collateral.pck_lists, ca)];
     for (fact, lists, issuer) in lists {
-        let name = issuer.name_and_key();
         if let Some(issued) = lists.as_ref().ok().and_then(|lists| lists.this_update()) {
-            findings.facts.text(fact, issued.to_string());
-            let order = Order::Issued(issued);
-            findings.seen.statements.push(Statement { name: format!("CRL of {name}"), order });
+            findings.facts.text(fact, words!("{}", issued));
+            let name = words!("CRL of {}", issuer.shared_name_and_key()).into();
+            findings.seen.statements.push(Statement { name, order: Order::Issued(issued) });
         }
     }
     Ok(())
@@ -230,7 +225,7 @@ fn state_ends_of_lists(
         let too_old = too_old.as_ref().map(|ends| ends as &dyn Fn(UnixTime) -> UnixTime);
         match lists.as_ref().ok().and_then(|lists| lists.end(too_old, given.memory.is_some())) {
             Some((end, End::NextUpdate)) => {
-                findings.ends(end, format!("the CRL of {} (nextUpdate)", issuer.common_name().unwrap_or("?")));
+                findings.ends(end, words!("the CRL of {} (nextUpdate)", issuer.name_or("?")));
             }
             Some((end, End::Age)) => findings.ends(end, age),
             None => {}
@@ -269,11 +264,10 @@ fn check_collateral(
         }
         no_fit
     };
-    let actual = complaint.clone().unwrap_or_else(|| "both signed".to_owned());
-    findings.require(
-        complaint.is_none(),
-        Comparison { check: Check::TDX_COLLATERAL_SIGNER, expected: expected.clone(), actual: actual.into() },
-    )?;
+    let holds = complaint.is_none();
+    let actual = complaint.map_or("both signed".into(), Text::from);
+    let judged = Comparison { check: Check::TDX_COLLATERAL_SIGNER, expected: expected.clone(), actual };
+    findings.require(holds, judged)?;
     if let Some(first) = signers.map(|signer| signer.not_after).min() {
         findings.ends(first, "the TCB signing certificate (notAfter)");
     }
@@ -316,22 +310,22 @@ fn check_fresh(
     if complaint.is_some() {
         advise_of_another(info, qe, pck, Check::TDX_COLLATERAL_FRESH, findings);
     }
-    let numbers = format!(
-        "evaluation {} and {}, until {} and {}",
-        info.evaluation_number, qe.evaluation_number, info.next_update, qe.next_update
-    );
-    let floor =
-        floor.map_or_else(|| "no minimum evaluation".to_owned(), |floor| format!("evaluation {floor} or later"));
     let same = if one { "the same for both" } else { "not necessarily the same for both" };
-    let expected = format!("issueDate <= {now} < nextUpdate; by the policy {floor}, {same}");
-    findings.require(
-        complaint.is_none(),
-        Comparison {
-            check: Check::TDX_COLLATERAL_FRESH,
-            expected: expected.into(),
-            actual: complaint.clone().unwrap_or(numbers).into(),
+    let expected = match floor {
+        None => words!("issueDate <= {} < nextUpdate; by the policy no minimum evaluation, {}", now, same),
+        Some(floor) => {
+            words!("issueDate <= {} < nextUpdate; by the policy evaluation {} or later, {}", now, *floor, same)
+        }
+    };
+    let holds = complaint.is_none();
+    let actual = complaint.map_or_else(
+        || {
+            let (tcb, enclave) = (info.evaluation_number, qe.evaluation_number);
+            words!("evaluation {} and {}, until {} and {}", tcb, enclave, info.next_update.0, qe.next_update.0)
         },
-    )?;
+        Text::from,
+    );
+    findings.require(holds, Comparison { check: Check::TDX_COLLATERAL_FRESH, expected, actual })?;
     findings.facts.number("tcb_evaluation_number", info.evaluation_number);
     findings.facts.number("qe_evaluation_number", qe.evaluation_number);
     findings.ends(info.next_update.0, "the TCB info (nextUpdate)");
@@ -360,7 +354,7 @@ fn check_age(
         ("the CRL of the PCK CA", issued(&collateral.pck_lists), most, "max_collateral_age"),
         ("the CRL of the root", issued(&collateral.root_lists), root_most, "max_root_crl_age"),
     ];
-    let asked = statements.iter().filter_map(|(name, issued, most, field)| Some((name, (*issued)?, (*most)?, field)));
+    let asked = statements.into_iter().filter_map(|(name, issued, most, field)| Some((name, issued?, most?, field)));
     let mut complaint = None;
     for (name, issued, most, field) in asked {
         let end = most.ends(issued);
@@ -369,33 +363,31 @@ fn check_age(
         }
         // Of lists an older one may be left, or a newer one begin: their ends are stated by themselves.
         if !name.starts_with("the CRL") {
-            findings.ends(end, format!("the age of {name} ({field})"));
+            findings.ends(end, words!("the age of {} ({})", name, field));
         }
     }
-    let expected = format!("nothing older at {} than the policy allows", given.now);
-    let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
-    findings.require(
-        complaint.is_none(),
-        Comparison { check: Check::TDX_COLLATERAL_AGE, expected: expected.into(), actual: actual.into() },
-    )
+    let expected = words!("nothing older at {} than the policy allows", given.now);
+    let holds = complaint.is_none();
+    let actual = complaint.map_or("nothing older".into(), Text::from);
+    findings.require(holds, Comparison { check: Check::TDX_COLLATERAL_AGE, expected, actual })
 }
 
-fn tcb_info_statement(fmspc: &[u8; 6], root: &str) -> String {
-    format!("TCB info of FMSPC {} under {root}", to_hex(fmspc))
+fn tcb_info_statement(fmspc: &[u8; 6], root: &Arc<str>) -> Words {
+    words!("TCB info of FMSPC {} under {}", fmspc, root).into()
 }
 
-fn qe_identity_statement(root: &str) -> String {
-    format!("QE identity TD_QE under {root}")
+fn qe_identity_statement(root: &Arc<str>) -> Words {
+    words!("QE identity TD_QE under {}", root).into()
 }
 
 /// Which evaluation decides, where several are supplied: none below the policy's minimum, nor below one that was seen.
-fn evaluation_floors(given: &Given<'_, '_, TdxProfile>, fmspc: Option<&Fmspc>, root: &str) -> Deciding {
+fn evaluation_floors(given: &Given<'_, '_, TdxProfile>, fmspc: Option<&Fmspc>, root: &Arc<str>) -> Deciding {
     let minimum = given.profile.minimum_evaluation_number.required().copied().unwrap_or_default();
-    let seen = |statement: &str| given.memory.and_then(|memory| memory.evaluation(statement)).unwrap_or_default();
+    let seen = |statement: Words| given.memory.and_then(|memory| memory.evaluation(&statement)).unwrap_or_default();
     Deciding {
         which: given.profile.deciding_evaluation,
-        tcb_info: minimum.max(fmspc.map_or(0, |fmspc| seen(&tcb_info_statement(&fmspc.0, root)))),
-        qe_identity: minimum.max(seen(&qe_identity_statement(root))),
+        tcb_info: minimum.max(fmspc.map_or(0, |fmspc| seen(tcb_info_statement(&fmspc.0, root)))),
+        qe_identity: minimum.max(seen(qe_identity_statement(root))),
     }
 }
 
@@ -404,23 +396,20 @@ fn check_rollback(
     collateral: &Collateral,
     info: &TcbInfo,
     qe: &QeIdentity,
-    root: &str,
+    root: &Arc<str>,
     memory: Option<&Memory>,
     findings: &mut Findings,
 ) -> Result<(), Stop> {
-    let names = [tcb_info_statement(&info.fmspc.0, root), qe_identity_statement(root)];
-    let statement = |name: &str, number| Statement { name: name.to_owned(), order: Order::Evaluation(number) };
-    let mut judged = findings.seen.statements.clone();
-    let [info_name, qe_name] = &names;
-    judged.push(statement(info_name, info.evaluation_number));
-    judged.push(statement(qe_name, qe.evaluation_number));
+    let [info_name, qe_name] = [tcb_info_statement(&info.fmspc.0, root), qe_identity_statement(root)];
+    let statement = |name: &Words, number| Statement { name: name.clone(), order: Order::Evaluation(number) };
+    let lists = findings.seen.statements.len();
 
     // Intel serves an early and a standard evaluation at one time. What a stranger brought does not move what is remembered,
     // and of several that the user brought the lowest does: either would lock the user out of the other.
     let now = findings.at();
     let info_learned = learned(&collateral.tcb_info, info.evaluation_number, &collateral.other_tcb_infos, now);
     let qe_learned = learned(&collateral.qe_identity, qe.evaluation_number, &collateral.other_qe_identities, now);
-    let learned = [(info_name, info_learned), (qe_name, qe_learned)];
+    let learned = [(&info_name, info_learned), (&qe_name, qe_learned)];
     let learned = learned.into_iter().filter_map(|(name, number)| Some(statement(name, number?)));
     findings.seen.statements.extend(learned);
 
@@ -428,13 +417,14 @@ fn check_rollback(
         findings.not_applicable(Check::TDX_COLLATERAL_ROLLBACK, NO_MEMORY);
         return Ok(());
     };
+    let mut judged: Vec<_> = findings.seen.statements.iter().take(lists).cloned().collect();
+    judged.push(statement(&info_name, info.evaluation_number));
+    judged.push(statement(&qe_name, qe.evaluation_number));
     let complaint = memory.older_statement(&judged);
-    let actual = complaint.clone().unwrap_or_else(|| "nothing older".to_owned());
+    let holds = complaint.is_none();
+    let actual = complaint.map_or("nothing older".into(), Text::from);
     let expected = "no CRL older, and no evaluation lower, than one seen before".into();
-    findings.require(
-        complaint.is_none(),
-        Comparison { check: Check::TDX_COLLATERAL_ROLLBACK, expected, actual: actual.into() },
-    )
+    findings.require(holds, Comparison { check: Check::TDX_COLLATERAL_ROLLBACK, expected, actual })
 }
 
 /// The lowest evaluation of those that the user brought and that hold now.
@@ -461,9 +451,10 @@ fn state_endorsements(
             findings.rests_on(line);
         }
     }
-    let name = format!("FMSPC {}, evaluation {}", to_hex(&info.fmspc.0), info.evaluation_number);
+    let name = words!("FMSPC {}, evaluation {}", &info.fmspc.0, info.evaluation_number);
     findings.rests_on(collateral.tcb_info.line("tcb-info", name, info.next_update.0));
-    let name = format!("{}, evaluation {}", qe.id, qe.evaluation_number);
+    // No other was let through.
+    let name = words!("TD_QE, evaluation {}", qe.evaluation_number);
     findings.rests_on(collateral.qe_identity.line("qe-identity", name, qe.next_update.0));
 }
 
@@ -490,21 +481,19 @@ fn advise_of_another(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, check: Check, f
 }
 
 fn check_tcb_identity(info: &TcbInfo, qe: &QeIdentity, pck: &Pck, findings: &mut Findings) -> Result<(), Stop> {
-    let expected = format!("TDX, version 3, type 0, FMSPC {}, PCEID {}", pck.fmspc, to_hex(&pck.pce_id));
-    let actual = format!(
-        "{}, version {}, type {}, FMSPC {}, PCEID {}",
-        info.id,
-        info.version,
-        info.tcb_type,
-        to_hex(&info.fmspc.0),
-        to_hex(&info.pce_id.0)
-    );
+    let expected = words!("TDX, version 3, type 0, FMSPC {}, PCEID {}", &pck.fmspc.0, &pck.pce_id);
     let holds = is_platforms(info, pck);
+    let (fmspc, pce_id) = (&info.fmspc.0, &info.pce_id.0);
+    let actual = if holds {
+        words!("TDX, version 3, type 0, FMSPC {}, PCEID {}", fmspc, pce_id)
+    } else {
+        let form = format!("{}, version {}, type {}", info.id, info.version, info.tcb_type);
+        words!("{}, FMSPC {}, PCEID {}", Text::from(form), fmspc, pce_id)
+    };
     if !holds {
         advise_of_another(info, qe, pck, Check::TDX_TCB_IDENTITY, findings);
     }
-    findings
-        .require(holds, Comparison { check: Check::TDX_TCB_IDENTITY, expected: expected.into(), actual: actual.into() })
+    findings.require(holds, Comparison { check: Check::TDX_TCB_IDENTITY, expected, actual })
 }
 
 /// Whether a TCB info is of TDX, in the one form that is known, and of this platform.
@@ -523,34 +512,31 @@ fn check_qe(
     info: &TcbInfo,
     identity: &QeIdentity,
     pck: &Pck,
+    signatures: &Signatures<'_>,
     findings: &mut Findings,
 ) -> Result<(), Stop> {
-    let valid = matches!(&leaf.key, PublicKey::P256(key) if holds(Scheme::EcdsaP256Fixed, key, quote.qe.bytes, quote.qe_signature));
+    let valid = match &leaf.key {
+        PublicKey::P256(key) => signatures.enclave_holds(key, quote.qe.bytes, quote.qe_signature),
+        _ => false,
+    };
     findings.require(valid, Comparison::of_signature(Check::TDX_QE_SIGNATURE, "QE report signed by the PCK", valid))?;
 
     let digest = sha256(&[quote.attestation_key, quote.qe_auth_data]);
     let bound = quote.qe.report_data.strip_prefix(&digest).is_some_and(|upper| upper.iter().all(|byte| *byte == 0));
-    let expected = format!("{} and 32 zero bytes", to_hex(&digest));
-    findings.require(
-        bound,
-        Comparison {
-            check: Check::TDX_QE_BINDING,
-            expected: expected.into(),
-            actual: to_hex(quote.qe.report_data).into(),
-        },
-    )?;
+    let (expected, actual) = (words!("{} and 32 zero bytes", &digest), words!("{}", quote.qe.report_data));
+    findings.require(bound, Comparison { check: Check::TDX_QE_BINDING, expected, actual })?;
 
     let qe = &quote.qe;
     let complaint = identity_complaint(quote, identity);
     if complaint.is_some() {
         advise_of_another(info, identity, pck, Check::TDX_QE_IDENTITY, findings);
     }
-    let actual = complaint
-        .clone()
-        .unwrap_or_else(|| format!("TD_QE, MRSIGNER {}, ISVPRODID {}", to_hex(qe.mrsigner), qe.isvprodid));
+    let holds = complaint.is_none();
+    let actual =
+        complaint.map_or_else(|| words!("TD_QE, MRSIGNER {}, ISVPRODID {}", qe.mrsigner, qe.isvprodid), Text::from);
     let expected =
         Text::Borrowed("TD_QE, version 2: MRSIGNER, ISVPRODID, masked MISCSELECT and ATTRIBUTES as Intel signed them");
-    findings.require(complaint.is_none(), Comparison { check: Check::TDX_QE_IDENTITY, expected, actual: actual.into() })
+    findings.require(holds, Comparison { check: Check::TDX_QE_IDENTITY, expected, actual })
 }
 
 /// What of the quoting enclave is not as this identity says.
@@ -582,7 +568,7 @@ fn state(pck: &Pck, ca: &Certificate, findings: &mut Findings) {
     facts.number("pce_svn", pck.pce_svn);
     facts.bytes("cpu_svn", &pck.cpu_svn);
     facts.number("sgx_type", pck.sgx_type);
-    facts.text("pck_ca", ca.common_name().unwrap_or("?"));
+    facts.text("pck_ca", ca.name_or("?"));
     match &pck.platform {
         Some(platform) => {
             facts.bytes("platform_instance_id", &platform.id);

@@ -18,6 +18,7 @@ use crate::report::{Roots, Text};
 use crate::roots::{self, TrustAnchors};
 use crate::signature::{Scheme, Signatures, holds};
 use crate::time::UnixTime;
+use crate::words::{listed, words};
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::pool::Candidate;
 use crate::x509::revocation::Revocations;
@@ -73,14 +74,11 @@ impl<'r> Choice<'r, '_, '_> {
         let forged = forged.into_iter().find(|other| other.subject == *subject && other.spki != *spki);
         let roots = roots::whose_intel(self.anchors, &chain.root);
         let actual = match (forged, roots) {
-            (Some(other), _) => format!("{}: another key under that name", other.name_and_key()),
-            (None, Roots::Vendors) => format!("{}, pinned by this build", chain.root.common_name().unwrap_or("?")),
-            (None, Roots::Policy) => {
-                format!("{}, pinned by the policy, not Intel's", chain.root.common_name().unwrap_or("?"))
-            }
+            (Some(other), _) => words!("{}: another key under that name", other.shared_name_and_key()),
+            (None, Roots::Vendors) => words!("{}, pinned by this build", chain.root.name_or("?")),
+            (None, Roots::Policy) => words!("{}, pinned by the policy, not Intel's", chain.root.name_or("?")),
         };
-        let pinned =
-            Comparison { check: Check::TDX_CHAIN_ROOT_PINNED, expected: names(anchors), actual: actual.into() };
+        let pinned = Comparison { check: Check::TDX_CHAIN_ROOT_PINNED, expected: names(anchors), actual };
         findings.require(forged.is_none(), pinned)?;
         findings.anchored_in(roots);
         Ok(chain)
@@ -155,20 +153,20 @@ impl<'r> Choice<'r, '_, '_> {
         leaf.is_valid_at(self.now)
             && signer_complaint(leaf).is_none()
             && leaf.extension_complaint().is_none()
-            && lists.is_ok_and(|lists| lists.complaint(leaf, "").is_none())
+            && lists.is_ok_and(|lists| lists.complaint(leaf, &"").is_none())
     }
 
     /// Whether a CA is not revoked, has the powers that it needs, and is in its time.
     fn standing(&mut self, root: &Certificate, ca: &Certificate) -> (bool, bool, bool) {
         let lists = self.lists.of(root, self.signatures);
-        let stands = !lists.is_ok_and(|lists| lists.revocation(ca, "").is_some());
+        let stands = !lists.is_ok_and(|lists| lists.revocation(ca, &"").is_some());
         let sound = authority_complaint(ca, "", 0).is_none() && ca.extension_complaint().is_none();
         (stands, sound, ca.is_valid_at(self.now))
     }
 
     /// The CAs that a pinned root signed, from the pool or from the quote: what is not revoked and in its time first.
     fn authorities<'a>(&mut self, leaves: &[&Candidate], anchors: &'a [Arc<Certificate>]) -> Vec<Authority<'a>> {
-        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| leaf.certificate.issuer.clone()).collect();
+        let issuers: BTreeSet<_> = leaves.iter().map(|leaf| &leaf.certificate.issuer).collect();
         let mut authorities: Vec<Authority<'a>> = Vec::new();
         for held in self.pool.iter().chain(self.carried) {
             let certificate = &held.certificate;
@@ -242,7 +240,7 @@ struct Authority<'a> {
 }
 
 fn names(anchors: &[Arc<Certificate>]) -> Text {
-    anchors.iter().map(|anchor| anchor.name_and_key()).collect::<Vec<_>>().join(", ").into()
+    listed(anchors.iter().map(|anchor| anchor.shared_name_and_key()))
 }
 
 /// The quote brings no chain that could be followed.

@@ -16,7 +16,7 @@ use crate::evidence::Endorsements;
 use crate::findings::{Comparison, Findings, Stop};
 use crate::intel::collateral::{Dated, QeIdentity, TcbInfo, TcbInfoHint};
 use crate::intel::powers::signer_complaint;
-use crate::report::Endorsement;
+use crate::report::{Endorsement, Text};
 use crate::signature::{Scheme, Share, Signatures, Statement};
 use crate::statement::{Brought, Item, Readable, Source};
 use crate::time::UnixTime;
@@ -63,12 +63,12 @@ impl<T: Readable> Chosen<T> {
     }
 
     /// The line of the report for a verdict that rests on it.
-    pub(super) fn line(&self, kind: &'static str, name: String, until: UnixTime) -> Endorsement {
+    pub(super) fn line(&self, kind: &'static str, name: Text, until: UnixTime) -> Endorsement {
         Endorsement {
             kind,
-            name,
+            name: name.into(),
             source: self.brought.source,
-            from: self.brought.from.as_deref().map(str::to_owned),
+            from: self.brought.from.clone().map(|place| Text::from(place).into()),
             until: Some(until),
         }
     }
@@ -153,14 +153,8 @@ pub(super) fn choose_collateral(
     let tcb_info = choose(&infos, &mut signed);
     let qe_identity = choose(&identities, &mut signed);
 
-    let fmspc = issuers.fmspc.map_or_else(|| "unknown".to_owned(), |fmspc| fmspc.to_string());
-    let names = [
-        (tcb_info.is_none(), format!("TCB info (TDX, FMSPC {fmspc})")),
-        (qe_identity.is_none(), "QE identity (TD_QE)".to_owned()),
-        (root_lists.is_none(), "CRL of Intel SGX Root CA".to_owned()),
-        (pck_lists.is_none(), format!("CRL of {}", issuers.ca.common_name().unwrap_or("the PCK CA"))),
-        (signers.trusted.is_empty(), format!("certificate `{TCB_SIGNING_NAME}`")),
-    ];
+    let (no_info, no_identity) = (tcb_info.is_none(), qe_identity.is_none());
+    let (no_root_list, no_pck_list) = (root_lists.is_none(), pck_lists.is_none());
     match (tcb_info, qe_identity, root_lists, pck_lists, signers.trusted.first()) {
         (Some(tcb_info), Some(qe_identity), Some(root_lists), Some(pck_lists), Some(first)) => {
             let all = Comparison {
@@ -194,6 +188,14 @@ pub(super) fn choose_collateral(
             })
         }
         _ => {
+            let fmspc = issuers.fmspc.map_or_else(|| "unknown".to_owned(), |fmspc| fmspc.to_string());
+            let names = [
+                (no_info, format!("TCB info (TDX, FMSPC {fmspc})")),
+                (no_identity, "QE identity (TD_QE)".to_owned()),
+                (no_root_list, "CRL of Intel SGX Root CA".to_owned()),
+                (no_pck_list, format!("CRL of {}", issuers.ca.common_name().unwrap_or("the PCK CA"))),
+                (signers.trusted.is_empty(), format!("certificate `{TCB_SIGNING_NAME}`")),
+            ];
             let names: Vec<_> = names.iter().filter(|(absent, _)| *absent).map(|(_, name)| name.as_str()).collect();
             Err(missing(&names, findings))
         }
@@ -236,7 +238,7 @@ impl Signers {
             pool.iter().filter(|held| held.certificate.common_name() == Some(TCB_SIGNING_NAME)).collect();
         let lists = lists.as_ref().and_then(|lists| lists.as_ref().ok());
         let standing = |signer: &Certificate| {
-            let is_revoked = lists.is_some_and(|lists| lists.revocation(signer, "").is_some());
+            let is_revoked = lists.is_some_and(|lists| lists.revocation(signer, &"").is_some());
             let stands = signer.issuer == root.subject && !is_revoked;
             let sound = signer_complaint(signer).is_none() && signer.extension_complaint().is_none();
             (stands, sound, signer.is_valid_at(now))

@@ -1,13 +1,14 @@
 //! The quote: Intel TDX DCAP Quote Generation Library, quote format; versions 4 and 5, TEE type TDX.
 
 use super::profile::Trailing;
-use crate::bytes::{Mr, ReportData, to_hex};
+use crate::bytes::{Mr, ReportData};
 use crate::check::Check;
 use crate::findings::{Comparison, Findings, Stop};
 use crate::reader::{OutOfBounds, Reader};
 use crate::report::Text;
 use crate::signature::{Scheme, holds};
 use crate::stage::Signed;
+use crate::words::{Value, words};
 
 /// Id of Intel's quoting enclave: 939A7233-F79C-4CA9-940A-0DB3957F0607, bytes as written.
 const INTEL_QE_VENDOR: [u8; 16] =
@@ -132,11 +133,11 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Find
     let behind = reader.rest();
     let zero = behind.iter().all(|byte| *byte == 0);
     let (expected, actual) = match (behind.len(), zero) {
-        (0, _) => ("zero bytes or nothing", "nothing".to_owned()),
-        (length, true) => ("zero bytes or nothing", format!("{length} zero bytes")),
+        (0, _) => ("zero bytes or nothing", "nothing".into()),
+        (length, true) => ("zero bytes or nothing", words!("{} zero bytes", length)),
         (length, false) => (
             if trailing == Trailing::Any { "anything, as the policy allows" } else { "zero bytes or nothing" },
-            format!("{length} bytes, not all zero"),
+            words!("{} bytes, not all zero", length),
         ),
     };
     let comparison = Comparison::of_field(Check::TDX_BYTES_LENGTHS, "behind the quote", expected, actual);
@@ -161,11 +162,11 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], trailing: Trailing, findings: &mut Find
 /// Fewer bytes than a length needs, or more than it allows.
 fn short(field: &'static str, end: OutOfBounds, findings: &mut Findings) -> Stop {
     let expected = if end.wanted == 0 {
-        "the end of the data".to_owned()
+        "the end of the data".into()
     } else {
-        format!("{} bytes at offset {}", end.wanted, end.offset)
+        words!("{} bytes at offset {}", end.wanted, end.offset)
     };
-    let actual = format!("{} bytes left", end.left);
+    let actual = words!("{} bytes left", end.left);
     findings.fail(Comparison::of_field(Check::TDX_BYTES_LENGTHS, field, expected, actual))
 }
 
@@ -180,20 +181,20 @@ fn read_header<'a>(reader: &mut Reader<'a>, findings: &mut Findings) -> Result<H
         Ok((Header { version, reserved, user_data }, key_type, tee_type, *vendor))
     })();
     let (header, key_type, tee_type, vendor) = header.map_err(|end| {
-        let actual = Text::from(format!("{} bytes", end.offset.saturating_add(end.left)));
+        let actual = words!("{} bytes", end.offset.saturating_add(end.left));
         let malformed = Comparison::of_field(Check::TDX_BYTES_HEADER, "header", "48 bytes", actual);
         findings.fail(malformed)
     })?;
     let rules = [
-        ("version", matches!(header.version, 4 | 5), "4 or 5", header.version.to_string()),
-        ("TEE type", tee_type == TEE_TYPE_TDX, "0x81 (TDX)", format!("{tee_type:#x}")),
-        ("attestation key type", key_type == ECDSA_P256, "2 (ECDSA P-256)", key_type.to_string()),
-        ("QE vendor", vendor == INTEL_QE_VENDOR, "Intel's (939a7233…)", to_hex(&vendor)),
+        ("version", matches!(header.version, 4 | 5), "4 or 5", words!("{}", header.version)),
+        ("TEE type", tee_type == TEE_TYPE_TDX, "0x81 (TDX)", words!("{}", Value::Bits(tee_type.into()))),
+        ("attestation key type", key_type == ECDSA_P256, "2 (ECDSA P-256)", words!("{}", key_type)),
+        ("QE vendor", vendor == INTEL_QE_VENDOR, "Intel's (939a7233…)", words!("{}", &vendor)),
     ];
     for (field, holds, expected, actual) in rules {
         findings.require(holds, Comparison::of_field(Check::TDX_BYTES_HEADER, field, expected, actual))?;
     }
-    let actual = format!("version {}, TDX, ECDSA P-256, Intel's QE", header.version);
+    let actual = words!("version {}, TDX, ECDSA P-256, Intel's QE", header.version);
     findings.require(true, Comparison::of_field(Check::TDX_BYTES_HEADER, "header", "a TDX quote", actual))?;
     debug_assert_eq!(HEADER_BYTES, 2 + 2 + 4 + 4 + 16 + 20);
     Ok(header)
@@ -214,14 +215,11 @@ fn read_body_type(reader: &mut Reader<'_>, version: u16, findings: &mut Findings
         _ => None,
     };
     let expected = size.map_or_else(
-        || "type 2 (584 bytes), 3 (648) or 4 (885)".to_owned(),
-        |size| format!("{size} bytes for type {body_type}"),
+        || "type 2 (584 bytes), 3 (648) or 4 (885)".into(),
+        |size| words!("{} bytes for type {}", size, body_type),
     );
-    let comparison = Comparison {
-        check: Check::TDX_BYTES_BODY,
-        expected: expected.into(),
-        actual: format!("type {body_type}, {declared} bytes").into(),
-    };
+    let actual = words!("type {}, {} bytes", body_type, declared);
+    let comparison = Comparison { check: Check::TDX_BYTES_BODY, expected, actual };
     let declared = usize::try_from(declared).ok();
     let size = findings.require_some(size.filter(|size| Some(*size) == declared), comparison)?;
     Ok((body_type, size))
@@ -372,11 +370,11 @@ fn read_certification<'a>(kind: u16, data: &'a [u8], findings: &mut Findings) ->
         _ => None,
     };
     let actual = match kind {
-        NOT_SIX => "outer certification data that is not of type 6".to_owned(),
-        kind => format!("type {kind}, {} bytes", data.len()),
+        NOT_SIX => "outer certification data that is not of type 6".into(),
+        kind => words!("type {}, {} bytes", kind, data.len()),
     };
     let expected = Text::Borrowed("type 6 holding type 5 (PEM chain), or type 3 (404 bytes)");
-    let comparison = Comparison { check: Check::TDX_BYTES_CERTIFICATION_DATA, expected, actual: actual.into() };
+    let comparison = Comparison { check: Check::TDX_BYTES_CERTIFICATION_DATA, expected, actual };
     findings.require_some(certification, comparison)
 }
 

@@ -1,6 +1,6 @@
 //! X.509 certificates (RFC 5280, section 4), borrowed from the bytes that the signature covers.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ use crate::bytes::to_hex;
 use crate::signature::{Digest, Scheme, Share, Signatures, Statement, sha256};
 use crate::statement::{Readable, Source};
 use crate::time::UnixTime;
+use crate::words::Text;
 
 /// An algorithm of a certificate's signature; every other is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,6 +91,8 @@ pub(crate) struct Certificate {
     pub(crate) algorithm: SignatureAlgorithm,
     signature: Bytes,
     name: OnceLock<Digest>,
+    common_name: OnceLock<Option<Arc<str>>>,
+    name_and_key: OnceLock<Arc<str>>,
 }
 
 impl Readable for Certificate {
@@ -163,6 +166,8 @@ impl Certificate {
             algorithm: parse_algorithm(algorithm.content)?,
             signature: part(signature),
             name: OnceLock::new(),
+            common_name: OnceLock::new(),
+            name_and_key: OnceLock::new(),
         })
     }
 
@@ -195,14 +200,31 @@ impl Certificate {
 
     /// The subject's common name.
     pub(crate) fn common_name(&self) -> Option<&str> {
-        common_name(&self.subject)
+        self.name().as_deref()
+    }
+
+    /// The same to be kept, or what is said of who has none.
+    pub(crate) fn name_or(&self, none: &'static str) -> Text {
+        self.name().clone().map_or(Text::Borrowed(none), Text::Name)
+    }
+
+    /// The same, shared.
+    pub(crate) fn name(&self) -> &Option<Arc<str>> {
+        self.common_name.get_or_init(|| common_name(&self.subject).map(Arc::from))
     }
 
     /// The subject's common name and the first 8 bytes of the digest of its key: names repeat, keys do not.
     pub(crate) fn name_and_key(&self) -> String {
-        let digest = sha256(&[&self.spki]);
-        let short = to_hex(digest.first_chunk::<8>().unwrap_or(&[0; 8]));
-        format!("{} (key {short})", self.common_name().unwrap_or("?"))
+        self.shared_name_and_key().to_string()
+    }
+
+    /// The same to be kept: the digest is made once.
+    pub(crate) fn shared_name_and_key(&self) -> &Arc<str> {
+        self.name_and_key.get_or_init(|| {
+            let digest = sha256(&[&self.spki]);
+            let short = to_hex(digest.first_chunk::<8>().unwrap_or(&[0; 8]));
+            format!("{} (key {short})", self.common_name().unwrap_or("?")).into()
+        })
     }
 
     /// The issuer's common name.

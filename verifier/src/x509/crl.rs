@@ -10,7 +10,15 @@ use crate::signature::{Digest, Share, Signatures, Statement};
 use crate::statement::Readable;
 use crate::time::UnixTime;
 
-/// A parsed list. Entries are read when a serial is looked up, and not kept.
+/// One entry: where in the list its serial stands, and since when it is revoked.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    from: u32,
+    length: u32,
+    since: UnixTime,
+}
+
+/// A parsed list. Entries are read once, when a serial is looked up; an entry takes about as much room again.
 #[derive(Debug)]
 pub(crate) struct Crl {
     tbs: Bytes,
@@ -19,6 +27,8 @@ pub(crate) struct Crl {
     /// Absent in a list that never ends, which is refused where a list is required.
     pub(crate) next_update: Option<UnixTime>,
     entries: Bytes,
+    /// The entries, read at the first look-up.
+    read: OnceLock<der::Result<Vec<Entry>>>,
     /// A delta or an indirect list says so in a critical extension, and is no complete list of its issuer.
     pub(crate) has_critical_extension: bool,
     algorithm: SignatureAlgorithm,
@@ -85,6 +95,7 @@ impl Crl {
             this_update,
             next_update,
             entries: part(entries),
+            read: OnceLock::new(),
             has_critical_extension,
             algorithm,
             signature: part(signature),
@@ -105,23 +116,40 @@ impl Crl {
 
     /// Since when it lists `serial` (an INTEGER's content), if it does; every entry must be well formed.
     pub(crate) fn lists(&self, serial: &[u8]) -> der::Result<Option<UnixTime>> {
-        let mut entries = Der::new(&self.entries);
-        let mut listed = None;
-        while !entries.is_empty() {
-            let mut entry = entries.nested(SEQUENCE)?;
-            let is_it = entry.integer()? == serial;
-            let since = entry.time()?;
-            listed = listed.or(is_it.then_some(since));
-            if !entry.is_empty() {
-                let mut extensions = entry.nested(SEQUENCE)?;
-                while !extensions.is_empty() {
-                    if parse_extension(&mut extensions)?.1 {
-                        return Err(DerError("a critical extension in a CRL entry"));
-                    }
+        let entries = self.read.get_or_init(|| read_entries(&self.entries)).as_ref().map_err(|error| *error)?;
+        let serial_of = |entry: &Entry| {
+            let from = usize::try_from(entry.from).ok()?;
+            self.entries.get(from..)?.get(..usize::try_from(entry.length).ok()?)
+        };
+        Ok(entries.iter().find(|entry| serial_of(entry) == Some(serial)).map(|entry| entry.since))
+    }
+}
+
+/// Every entry of a list, in its order.
+fn read_entries(all: &[u8]) -> der::Result<Vec<Entry>> {
+    const TOO_LONG: DerError = DerError("a list of more than 4 GiB");
+    let mut entries = Der::new(all);
+    let mut found = Vec::new();
+    let mut offset = 0_usize;
+    while !entries.is_empty() {
+        let whole = entries.element(SEQUENCE)?;
+        let mut entry = Der::new(whole.content);
+        let (head, number) = (whole.whole.len() - whole.content.len(), Der::new(whole.content).any()?.whole);
+        let serial = entry.integer()?;
+        let from = offset.saturating_add(head).saturating_add(number.len()).saturating_sub(serial.len());
+        let (from, length) = (u32::try_from(from), u32::try_from(serial.len()));
+        offset = offset.saturating_add(whole.whole.len());
+        let since = entry.time()?;
+        if !entry.is_empty() {
+            let mut extensions = entry.nested(SEQUENCE)?;
+            while !extensions.is_empty() {
+                if parse_extension(&mut extensions)?.1 {
+                    return Err(DerError("a critical extension in a CRL entry"));
                 }
             }
-            entry.end()?;
         }
-        Ok(listed)
+        entry.end()?;
+        found.push(Entry { from: from.map_err(|_| TOO_LONG)?, length: length.map_err(|_| TOO_LONG)?, since });
     }
+    Ok(found)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::certificate::{Certificate, PublicKey};
-use crate::report::Endorsement;
+use crate::report::{Endorsement, Text};
 use crate::signature::{Share, Signatures};
 use crate::statement::{Brought, Readable, Source};
 
@@ -56,9 +56,9 @@ impl Candidate {
     pub(crate) fn line(&self) -> Endorsement {
         Endorsement {
             kind: "certificate",
-            name: self.certificate.common_name().unwrap_or("?").to_owned(),
+            name: self.certificate.name_or("?").into(),
             source: self.source,
-            from: self.from.as_deref().map(str::to_owned),
+            from: self.from.clone().map(|place| Text::from(place).into()),
             until: Some(self.certificate.not_after),
         }
     }

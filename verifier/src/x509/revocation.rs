@@ -6,6 +6,7 @@
 //! user's that was not looked at might have been the one that says no: where there are too many, that is refused.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,14 +14,14 @@ use bytes::Bytes;
 use super::certificate::Certificate;
 use super::crl::Crl;
 use super::pool::each_once;
-use crate::report::Endorsement;
+use crate::report::{Endorsement, Text};
 use crate::signature::{Share, Signatures};
 use crate::statement::{Brought, Source};
 use crate::time::UnixTime;
 
 /// The lists that an issuer signed, at least one: those that are current first, the latest of each first.
 pub(crate) struct Lists {
-    issuer: String,
+    issuer: Text,
     lists: Vec<List>,
     now: UnixTime,
 }
@@ -136,17 +137,17 @@ impl Lists {
             let why = format!("a list of {name} of {} with a critical extension", crl.this_update);
             return Err(NoLists::Unusable(why));
         }
-        Ok(Self { issuer: name.to_owned(), lists, now })
+        Ok(Self { issuer: issuer.name_or("the issuer"), lists, now })
     }
 
     /// Why these lists do not clear `certificate`, which is called `name` in reports; `None` where they do.
-    pub(crate) fn complaint(&self, certificate: &Certificate, name: &str) -> Option<String> {
+    pub(crate) fn complaint(&self, certificate: &Certificate, name: &dyn fmt::Display) -> Option<String> {
         self.revocation(certificate, name).or_else(|| self.staleness())
     }
 
     /// Whether any of the lists names `certificate`, in words. Its issuer must be theirs: a serial is unique only within one.
     /// What the issuer has taken back once stays taken back: neither the date of the entry nor that of the list matters.
-    pub(crate) fn revocation(&self, certificate: &Certificate, name: &str) -> Option<String> {
+    pub(crate) fn revocation(&self, certificate: &Certificate, name: &dyn fmt::Display) -> Option<String> {
         self.lists.iter().map(|list| &list.crl).filter(|crl| crl.issuer == certificate.issuer).find_map(|crl| match crl
             .lists(&certificate.serial)
         {
@@ -218,9 +219,9 @@ impl Lists {
     pub(crate) fn line(&self) -> Option<Endorsement> {
         self.current().next().map(|list| Endorsement {
             kind: "crl",
-            name: self.issuer.clone(),
+            name: self.issuer.clone().into(),
             source: list.source,
-            from: list.from.as_deref().map(str::to_owned),
+            from: list.from.clone().map(|place| Text::from(place).into()),
             until: list.crl.next_update,
         })
     }
