@@ -46,11 +46,6 @@ impl<'a> Members<'a> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The members in order, each with the exact text of its value.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
-    }
-
     /// The content of every member that is a string.
     pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
         self.0.iter().filter_map(|(_, value)| serde_json::from_str(value.get()).ok())
