@@ -21,6 +21,13 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
              `teegate bundle verify` asks what it asks",
         );
     }
+    if let Some(member) = &evidence.member {
+        output::note(&format!(
+            "the evidence is the {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
+            kind(evidence.tee),
+            evidence.bytes.len()
+        ));
+    }
     if let Some(log) = event_log {
         if evidence.tee != Tee::Tdx {
             return Err(format!(
@@ -32,6 +39,13 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
         evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
     }
     Ok(evidence)
+}
+
+const fn kind(tee: Tee) -> &'static str {
+    match tee {
+        Tee::SevSnp => "SEV-SNP report",
+        Tee::Tdx => "TDX quote",
+    }
 }
 
 /// The endorsements at `paths`, with a note on every file that holds none.

@@ -18,8 +18,8 @@ use crate::{caller, explain, instant, memory, supplied};
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
-    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
-    /// configfs-tsm folder; `-` for standard input
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, a hex dump, in a CMW, CoCo JSON, a member of other JSON, an attestation of
+    /// Google's Go libraries, a bundle, a configfs-tsm report; `-` for standard input
     #[arg(value_name = "EVIDENCE", required_unless_present = "explain")]
     evidence: Option<PathBuf>,
 
