@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use teegate_intake::bundle;
-use teegate_intake::endorsements::Loaded;
+use teegate_intake::endorsements::{Loaded, Respelt};
 use teegate_intake::evidence::OwnedEvidence;
 use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::Tee;
@@ -57,6 +57,12 @@ pub(crate) fn endorsements(paths: &[PathBuf]) -> Result<Loaded, String> {
             other => other.to_string(),
         };
         output::note(&format!("`{}` holds no endorsement and is passed over: {found}", ignored.subject()));
+    }
+    for Respelt { file, kind, how } in &loaded.respelt {
+        output::note(&format!(
+            "`{file}`: its {kind} was read and written again by a program ({how}), so Intel's signature, which is over the bytes as they were \
+             served, cannot hold; take the answer as it was served, for instance with `teegate fetch QUOTE --into DIR`"
+        ));
     }
     Ok(loaded)
 }

@@ -189,7 +189,7 @@ pub(crate) fn cbor_collection(records: &[(&str, &str, &[u8])]) -> Vec<u8> {
 }
 
 /// Every form of one report or quote, by the name that it is recognised under.
-fn forms(tee: Tee, raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn forms(tee: Tee, raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex = hex::encode(raw);
     let base64 = STANDARD.encode(raw);
     let url = base64.replace('+', "-").replace('/', "_");

@@ -10,12 +10,14 @@ use serde_json::json;
 use teegate_forge as forge;
 use teegate_forge::certificate::Extension;
 use teegate_forge::der;
-use teegate_intake::{Defect, evidence};
+use teegate_forge::snp::SnpSet;
+use teegate_forge::tdx::TdxSet;
+use teegate_intake::{Defect, Statement, endorsements, evidence};
 use teegate_tests::harness::note;
-use teegate_verifier::Tee;
+use teegate_verifier::{Endorsements, Tee};
 
 use crate::formats::{quote_v5, recorded};
-use crate::subject::good;
+use crate::subject::{Pool, SNP_DEVICE, TDX_DEVICE, good, snp_set, tdx_set};
 
 /// What each tool prints of a file, in forms that everybody's machine makes: the options, and the name that it is recognised under.
 const TOOLS: [(&[&str], &str); 9] = [
@@ -288,4 +290,301 @@ fn a_certificate_with_a_quote_in_it_is_named_with_the_command_that_takes_it_out(
     // The twin: a certificate without one is an endorsement.
     let plain = forge::tdx().build().pck_chain().remove(0);
     assert!(evidence::recognise(&plain, None).unwrap_err().to_string().contains("found an endorsement, not evidence"));
+}
+
+/// JSON indented as Python's `json.dump(…, indent=4)` and `jq` write it: members in their order, and white space between them.
+fn indented(json: &str) -> String {
+    let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0_usize, false, false);
+    for c in json.chars() {
+        let line = |depth: usize| format!("\n{}", " ".repeat(4 * depth));
+        match c {
+            _ if in_string => {
+                (in_string, escaped) = (escaped || c != '"', !escaped && c == '\\');
+                out.push(c);
+            }
+            '{' | '[' => {
+                depth += 1;
+                out.extend([c.to_string(), line(depth)]);
+            }
+            '}' | ']' => {
+                depth -= 1;
+                out.extend([line(depth), c.to_string()]);
+            }
+            ',' => out.extend([",".to_owned(), line(depth)]),
+            ':' => out.push_str(": "),
+            '"' => {
+                in_string = true;
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn percent_encoded(pem: &str) -> String {
+    pem.replace(' ', "%20").replace('\n', "%0A").replace('+', "%2B").replace('=', "%3D")
+}
+
+/// Everything that Intel's services say of a platform, in each shape that tools keep it in.
+fn collateral(set: &TdxSet) -> Vec<(&'static str, String)> {
+    let plain: serde_json::Value = serde_json::from_str(&set.dcap_collateral(true)).unwrap();
+    let bytes = ["root_ca_crl", "pck_crl", "tcb_info_signature", "qe_identity_signature"];
+    let spelt = |spell: &dyn Fn(Vec<u8>) -> serde_json::Value| {
+        let mut changed = plain.clone();
+        for name in bytes {
+            changed[name] = spell(hex::decode(plain[name].as_str().unwrap()).unwrap());
+        }
+        changed.to_string()
+    };
+    let chain = |name: &str| plain[name].as_str().unwrap().to_owned();
+    let lists = [&set.root_crl, &set.pck_crl];
+    let library = |spell: &dyn Fn(&Vec<u8>) -> serde_json::Value, answers: [serde_json::Value; 2]| {
+        json!({
+            "version": "3.1", "tee_type": 0x81, "pck_crl_issuer_chain": chain("pck_crl_issuer_chain"),
+            "root_ca_crl": spell(lists[0]), "pck_crl": spell(lists[1]),
+            "tcb_info_issuer_chain": chain("tcb_info_issuer_chain"), "tcb_info": answers[0],
+            "qe_identity_issuer_chain": chain("qe_identity_issuer_chain"), "qe_identity": answers[1],
+        })
+        .to_string()
+    };
+    let [tcb_info, identity] = [set.tcb_info_response(), set.qe_identity_response()];
+    let text = |tail: &str| [&tcb_info, &identity].map(|answer| json!(format!("{answer}{tail}")));
+    let platforms = |issuers: &str| {
+        let [root, pck] = lists.map(hex::encode);
+        let [ca, signing] = ["pck_crl_issuer_chain", "tcb_info_issuer_chain"].map(|name| percent_encoded(&chain(name)));
+        format!(
+            r#"{{"platforms":[],"collaterals":{{"version":"4.0","pck_certs":[],"tcbinfos":[{{"fmspc":"x","sgx_tcbinfo":null,"tdx_tcbinfo":{tcb_info}}}],"pckcacrl":{{"processorCrl":"","platformCrl":"{pck}"}},"{issuers}":{identity},"certificates":{{"SGX-PCK-Certificate-Issuer-Chain":{{"PROCESSOR":"","PLATFORM":"{ca}"}},"SGX-TCB-Info-Issuer-Chain":"{signing}","SGX-Enclave-Identity-Issuer-Chain":"{signing}"}},"rootcacrl":"{root}"}}}}"#
+        )
+    };
+    vec![
+        ("dcap-qvl, hexadecimal", plain.to_string()),
+        ("dcap-qvl, base64", spelt(&|bytes| json!(STANDARD.encode(bytes)))),
+        ("dcap-qvl, base64url", spelt(&|bytes| json!(URL_SAFE_NO_PAD.encode(bytes)))),
+        ("dcap-qvl, byte arrays", spelt(&|bytes| json!(bytes))),
+        (
+            "Intel's library, hexadecimal and NUL",
+            library(&|list| json!(format!("{}\0", hex::encode(list))), text("\0")),
+        ),
+        (
+            "Intel's library, byte arrays",
+            library(&|list| json!(list), [&tcb_info, &identity].map(|text| json!(text.as_bytes()))),
+        ),
+        ("Intel's library, base64", library(&|list| json!(STANDARD.encode(list)), text("\n"))),
+        ("Intel's library, PEM", library(&|list| json!(forge::pem::crl(list)), text(""))),
+        ("administrator tool", indented(&platforms("tdqeidentity"))),
+        ("administrator tool, on one line", platforms("tdqeidentity")),
+    ]
+}
+
+fn loaded(text: &str) -> Result<endorsements::Loaded, String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    endorsements::load(&[file.path().to_owned()]).map_err(|error| error.to_string())
+}
+
+/// The checks that fail for the quote of `set`, with these endorsements alone.
+fn failed_with(set: &TdxSet, found: &Endorsements) -> Vec<&'static str> {
+    let mut subject = tdx_set(set.clone());
+    subject.pool = Pool { others: found.clone(), ..Pool::default() };
+    subject.judge().map_or_else(|rejection| rejection.failed_checks(), |_| Vec::new())
+}
+
+#[test]
+fn collateral_in_every_tool_s_shape_is_the_same_collateral() {
+    let set = TDX_DEVICE.build();
+    let mut statements: Vec<(&str, Vec<Statement>)> = Vec::new();
+    for (shape, text) in collateral(&set) {
+        let found = loaded(&text).unwrap_or_else(|error| panic!("{shape}: {error}"));
+        assert_eq!(failed_with(&set, &found.endorsements()), [""; 0], "{shape}");
+        assert!(found.respelt.is_empty() && found.ignored.is_empty(), "{shape}");
+        let mut all: Vec<_> =
+            found.statements().filter(|found| !matches!(found, Statement::Certificate(_))).cloned().collect();
+        all.sort();
+        statements.push((shape, all));
+    }
+    let (_, first) = &statements[0];
+    assert_eq!(first.len(), 4);
+    for (shape, all) in &statements {
+        assert_eq!(all, first, "{shape}");
+    }
+}
+
+/// The twins: a digit of what Intel signed, a list that is missing, a signature that is none.
+#[test]
+fn collateral_that_was_changed_is_refused_for_what_was_changed() {
+    let set = TDX_DEVICE.build();
+    let date = set.tcb_info.body.split("\"issueDate\":\"").nth(1).unwrap()[..20].to_owned();
+    for (shape, text) in collateral(&set) {
+        if shape.contains("byte arrays") && shape.contains("library") {
+            continue;
+        }
+        let changed = text.replacen(&date, &format!("{}1Z", &date[..18]), 1);
+        assert_ne!(changed, text, "{shape}");
+        let found = loaded(&changed).unwrap();
+        assert_eq!(failed_with(&set, &found.endorsements()), ["tdx.collateral.signer"], "{shape}");
+        assert!(found.respelt.is_empty(), "{shape}: the spelling is Intel's");
+    }
+    for (shape, edit, says) in [
+        ("dcap-qvl, base64", ("\"pck_crl\"", "\"pck\""), "member `pck_crl` is missing"),
+        ("Intel's library, base64", ("\"pck_crl\"", "\"pck\""), "member `pck_crl` is missing"),
+        (
+            "dcap-qvl, base64",
+            ("\"tcb_info_signature\":\"", "\"tcb_info_signature\":\"AAAA"),
+            "holds 67 bytes, a signature has 64",
+        ),
+        (
+            "dcap-qvl, base64",
+            ("\"tcb_info_signature\":\"", "\"tcb_info_signature\":\"*"),
+            "`tcb_info_signature` is neither hexadecimal, base64 nor",
+        ),
+        (
+            "dcap-qvl, byte arrays",
+            ("\"pck_crl\":[48,", "\"pck_crl\":[300,"),
+            "`pck_crl` is neither PEM, hexadecimal, base64 nor an array",
+        ),
+        (
+            "Intel's library, PEM",
+            ("{\\\"tcbInfo\\\":", "{\\\"tcb\\\":"),
+            "`tcb_info_signature` is missing, and `tcb_info` is not the answer",
+        ),
+        (
+            "administrator tool, on one line",
+            ("\"signature\":\"", "\"signature\":\"00"),
+            "holds 65 bytes, a signature has 64",
+        ),
+        (
+            "administrator tool, on one line",
+            ("\"collaterals\":{", "\"collaterals\":null,\"other\":{"),
+            "`collaterals` holds no collateral",
+        ),
+    ] {
+        let (_, text) = collateral(&set).into_iter().find(|(name, _)| *name == shape).unwrap();
+        assert!(text.contains(edit.0), "{shape}: {}", edit.0);
+        let error = loaded(&text.replacen(edit.0, edit.1, 1)).unwrap_err();
+        assert!(error.contains(says), "{shape}: {error}");
+    }
+}
+
+/// Two faults that look alike to a verifier: text that a program has written again, and text that Intel did not sign.
+#[test]
+fn text_that_a_program_wrote_again_is_told_from_text_that_was_changed() {
+    let set = TDX_DEVICE.build();
+    let answer = set.tcb_info_response();
+    let sorted = serde_json::from_str::<serde_json::Value>(&answer).unwrap().to_string();
+    assert_ne!(sorted, answer, "this program writes members in another order");
+    for (text, how) in [
+        (indented(&answer), Some("white space")),
+        (sorted, Some("another order")),
+        (answer.clone(), None),
+        (answer.replacen("TDX", "TDY", 1), None),
+    ] {
+        let found = loaded(&text).unwrap();
+        let respelt: Vec<_> = found.respelt.iter().map(|respelt| (respelt.kind, respelt.how)).collect();
+        match how {
+            Some(how) => assert!(matches!(respelt[..], [("tcb-info", words)] if words.contains(how)), "{respelt:?}"),
+            None => assert!(respelt.is_empty(), "{respelt:?}"),
+        }
+        let mut subject = tdx_set(set.clone());
+        subject.pool.tcb_infos.clear();
+        subject.pool.others = found.endorsements();
+        let failed = subject.judge().map_or_else(|rejection| rejection.failed_checks(), |_| Vec::new());
+        assert_eq!(failed.is_empty(), text == answer, "{failed:?}");
+    }
+}
+
+/// No text that Intel served is taken for one that was written again.
+#[test]
+fn recorded_collateral_is_in_intel_s_spelling() {
+    let Some(fixtures) = crate::recorded::fixtures() else { return };
+    let found = endorsements::load(&[fixtures.join("dcap-collateral/pool")]).unwrap();
+    let texts = found
+        .statements()
+        .filter(|statement| matches!(statement, Statement::TcbInfo { .. } | Statement::QeIdentity { .. }));
+    assert!(texts.count() >= 20);
+    assert_eq!(found.respelt, []);
+}
+
+/// A container's security context (`host-amd-cert-base64`), and DER that a tool wrote as base64.
+#[test]
+fn base64_of_an_endorsement_is_the_endorsement() {
+    let set: SnpSet = SNP_DEVICE.build();
+    let [vcek, rest @ ..] = &set.certificates()[..] else { panic!() };
+    let thim = json!({
+        "vcekCert": forge::pem::certificate(vcek), "tcbm": "DB18", "cacheControl": "86400", "certificateChain": forge::pem::chain(rest),
+    });
+    let (thim, list) = (STANDARD.encode(thim.to_string()), STANDARD.encode(set.crl.as_ref().unwrap()));
+    let lines: String =
+        thim.as_bytes().chunks(76).map(|line| format!("{}\n", std::str::from_utf8(line).unwrap())).collect();
+    for text in [&thim, &lines] {
+        let mut found = loaded(text).unwrap().endorsements();
+        assert_eq!(found.len(), set.certificates().len());
+        found.extend(&loaded(&list).unwrap().endorsements());
+        let mut subject = snp_set(set.clone());
+        subject.pool = Pool { others: found, ..Pool::default() };
+        assert!(subject.judge().is_ok());
+    }
+    // The twins: base64 of words, of half a certificate, and of base64.
+    for (bytes, says) in [
+        (&b"some words, and no endorsement"[..], "not recognised: found text without a PEM block"),
+        (&vcek[..300], "not a well-formed DER certificate or revocation list: an element runs past the end"),
+        (thim.as_bytes(), "not recognised: found text without a PEM block"),
+    ] {
+        let error = loaded(&STANDARD.encode(bytes)).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+/// The lists of FORMS.md: every name of a form stands there and in the source, and every row names a test that there is.
+#[test]
+fn the_list_of_forms_is_that_of_the_code() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let folder = |path: &str| {
+        let entries = std::fs::read_dir(root.join(path)).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+            .map(|path| read(&path))
+            .collect::<String>()
+    };
+    let document = read(&root.join("verifier/intake/FORMS.md"));
+    let source = folder("verifier/intake/src");
+    let own = source.clone() + &folder("verifier/intake/tests");
+
+    let mut rows = 0;
+    let mut called = std::collections::BTreeSet::new();
+    for row in document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| form ")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (state, test) = (cells[2], cells.last().unwrap().trim_matches('`'));
+        assert!(matches!(state, "taken" | "named") && matches!(cells.len(), 4 | 5), "{row}");
+        let (place, name) = test.split_once("::").unwrap();
+        let tests =
+            if place == "intake" { own.clone() } else { read(&root.join(format!("tests/tests/verifier/{place}.rs"))) };
+        let head = format!("    fn {name}() {{");
+        let at =
+            tests.find(&head).or_else(|| tests.find(head.trim_start())).unwrap_or_else(|| panic!("no test {test}"));
+        assert!(tests[..at].trim_end().ends_with("#[test]"), "{test} is no test");
+        if cells.len() == 5 {
+            let names: Vec<_> = cells[3].split('`').skip(1).step_by(2).collect();
+            assert_eq!(names.is_empty(), state == "named", "{row}");
+            called.extend(names.into_iter().map(str::to_owned));
+        }
+        rows += 1;
+    }
+    assert!(rows >= 30, "{rows} rows");
+    for name in &called {
+        assert!(source.contains(&format!("\"{name}\"")), "the source has no form `{name}`");
+    }
+    // The other way round: whatever is found as something is found in the list.
+    let forms = [Tee::SevSnp, Tee::Tdx].into_iter().flat_map(|tee| crate::formats::forms(tee, &good(tee).evidence));
+    let names = forms.map(|(name, _)| name).chain(TOOLS.map(|(_, name)| name));
+    for name in
+        names.chain(["teegate envelope (CMW collection)", "CMW collection in CBOR", teegate_intake::bundle::FORM])
+    {
+        assert!(called.contains(name), "FORMS.md lacks `{name}`");
+    }
+    let fields = source.split("form: \"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(name, _)| name);
+    for name in fields.filter(|name| !name.is_empty()) {
+        assert!(called.contains(name), "FORMS.md lacks `{name}`");
+    }
 }

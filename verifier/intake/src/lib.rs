@@ -7,10 +7,12 @@
 //! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
+mod answer;
 pub mod bundle;
 mod certificate_table;
 mod cmw_cbor;
 mod coco;
+mod collateral;
 mod dump;
 mod encoded;
 pub mod endorsements;
@@ -28,6 +30,7 @@ mod owned;
 mod pem;
 mod protobuf;
 mod ra_tls;
+mod respelt;
 mod saved_response;
 mod statement;
 mod tsm;

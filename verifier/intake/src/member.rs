@@ -17,7 +17,7 @@ use crate::wrapper::unrecognised;
 /// Something in a JSON document that begins like evidence.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Where it stands, as `a.b[0]`; empty where it is all of the document.
+    /// Where it stands, as `a.b[0]`, cut like any text that is repeated; empty where it is all of the document.
     pub(crate) place: String,
     pub(crate) tee: Tee,
     pub(crate) bytes: Vec<u8>,
@@ -39,7 +39,7 @@ impl Found {
 
     /// The name of the member, as it is repeated.
     pub(crate) fn member(&self) -> Option<String> {
-        (!self.place.is_empty()).then(|| shown(&self.place))
+        (!self.place.is_empty()).then(|| self.place.clone())
     }
 
     fn what(&self) -> &'static str {
@@ -51,7 +51,7 @@ impl Found {
 
     /// `` `a.b` (a TDX quote in base64) ``.
     fn described(&self) -> String {
-        format!("`{}` ({} as {})", shown(&self.place), self.what(), self.spelling)
+        format!("`{}` ({} as {})", self.place, self.what(), self.spelling)
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn only_one(json: &str) -> Result<Result<Found, Vec<Found>>, Defect> 
 /// What begins like evidence, without being whole, in words; none where nothing does.
 pub(crate) fn described(found: &[Found]) -> Option<String> {
     let first = found.first()?;
-    let place = if first.place.is_empty() { "it".to_owned() } else { format!("`{}` in it", shown(&first.place)) };
+    let place = if first.place.is_empty() { "it".to_owned() } else { format!("`{}` in it", first.place) };
     Some(format!(
         "{place} begins like {} as {} and is not whole ({} bytes)",
         first.what(),
@@ -117,6 +117,10 @@ struct Walk<'w> {
 impl Walk<'_> {
     fn consider(&mut self, bytes: Vec<u8>, spelling: &'static str) {
         let whole = is_whole(&bytes);
+        // As many as are named, and one to know that there are more; each keeps its whole path.
+        if self.found.iter().filter(|found| found.is_whole == whole.is_some()).count() > NAMED {
+            return;
+        }
         if let Some(tee) = whole.or_else(|| begins_like(&bytes)).filter(|_| bytes.len() >= SHORTEST) {
             let place = self.place();
             self.found.push(Found { place, tee, bytes, spelling, is_whole: whole.is_some() });
@@ -132,7 +136,7 @@ impl Walk<'_> {
                 Step::Element(number) => place.push_str(&format!("[{number}]")),
             }
         }
-        place
+        shown(&place)
     }
 
     fn below(&mut self) -> Walk<'_> {
@@ -268,6 +272,9 @@ mod tests {
             let error = only_one(&json(&quote(7), &other)).unwrap_err().to_string();
             assert!(error.contains("in more than one place, `a` (a TDX quote as base64 text), `b[0]` (a"), "{error}");
         }
+        let many = vec![format!("\"{}\"", base64::encode(quote(7))); 9].join(",");
+        let error = only_one(&format!("[{many}]")).unwrap_err().to_string();
+        assert!(error.contains("`[3]` (a TDX quote as base64 text), …: pass one") && !error.contains("[4]"), "{error}");
         // Half of one beside a whole one is no second.
         assert_eq!(taken(&json(&quote(7), &quote(8)[..300])).0, "a");
     }

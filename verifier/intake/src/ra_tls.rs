@@ -92,11 +92,11 @@ mod tests {
     use teegate_encoding::hex;
 
     fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(content.len()).unwrap();
-        match length {
-            0..=0x7F => [&[tag, length as u8][..], content].concat(),
-            0x80..=0xFF => [&[tag, 0x81, length as u8][..], content].concat(),
-            _ => [&[tag, 0x82], &length.to_be_bytes()[..], content].concat(),
+        let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+        match (high, low) {
+            (0, 0..=0x7F) => [&[tag, low][..], content].concat(),
+            (0, _) => [&[tag, 0x81, low][..], content].concat(),
+            _ => [&[tag, 0x82, high, low][..], content].concat(),
         }
     }
 

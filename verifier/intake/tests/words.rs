@@ -151,10 +151,7 @@ fn nothing_that_moves_a_cursor_comes_out_of_a_strangers_name() {
 
 /// A whole report in shape.
 fn report() -> Vec<u8> {
-    let mut bytes = vec![9; 1_184];
-    bytes[..4].copy_from_slice(&[5, 0, 0, 0]);
-    bytes[0x34..0x38].copy_from_slice(&[1, 0, 0, 0]);
-    bytes
+    [&[5, 0, 0, 0][..], &[9; 48], &[1, 0, 0, 0], &[9; 1_128]].concat()
 }
 
 /// What others wrap evidence in is taken where it is one piece, and named for what it looks like where it is none.
