@@ -16,14 +16,16 @@ use crate::output;
 pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) -> Result<OwnedEvidence, Stop> {
     let mut evidence = evidence::load(path, tee).map_err(|error| Stop::of_evidence(&error))?;
     if evidence.form == bundle::FORM {
-        output::note(
-            "this is a bundle: its evidence and endorsements count here, its policy, time and report data do not; \
+        output::note(&format!(
+            "`{}` is a bundle: its evidence and endorsements count here, its policy, time and report data do not; \
              `teegate bundle verify` asks what it asks",
-        );
+            path.display()
+        ));
     }
     if let Some(member) = &evidence.member {
         output::note(&format!(
-            "the evidence is the {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
+            "`{}`: the evidence is the {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
+            path.display(),
             kind(evidence.tee),
             evidence.bytes.len()
         ));
