@@ -54,10 +54,11 @@ fn mark(file: &File<'_>) -> String {
 /// What an acceptance does not say, one sentence each.
 fn reservations(report: &Report, about: &About<'_>) -> Vec<String> {
     let mut sentences = Vec::new();
-    if rests_on_foreign_roots(report) {
+    sentences.extend(report.warnings().map(str::to_owned));
+    // The report warns of them itself; whatever it says, such an acceptance is never without one.
+    if rests_on_foreign_roots(report) && sentences.is_empty() {
         sentences.push(FOREIGN_ROOTS.to_owned());
     }
-    sentences.extend(report.warnings().filter(|warning| *warning != FOREIGN_ROOTS).map(str::to_owned));
     let waived = |check| matches!(report.finding(check).map(Finding::outcome), Some(Outcome::NotChecked { .. }));
     if waived(Check::SNP_GUEST_MEASUREMENT) || waived(Check::TDX_TD_MRTD) {
         sentences.push("the policy does not ask which code runs: genuine is not safe to send to".to_owned());
@@ -105,20 +106,20 @@ fn span(text: &str) -> String {
     if text.trim().is_empty() { String::new() } else { format!("`{text}`") }
 }
 
-/// Text with every mark escaped that Markdown could read (CommonMark 0.31, section 2.4), and `<` and `&` as references, which no
-/// flavour reads as the beginning of anything.
+/// Text in which no flavour of Markdown finds a mark, a link or a tag (CommonMark 0.31, section 2.4; GitHub's extensions).
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in plain(text).chars() {
+    // An address is no link once its colon stands alone.
+    for c in plain(text).replace("://", ":\u{0}//").chars() {
         match c {
             '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
             '@' => safe.push_str("&#64;"),
+            '\u{0}' => safe.push('\\'),
             // Commands in remedies are set off with backticks, and stay readable with quotes.
             '`' => safe.push('"'),
-            '\\' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '!' | '|' | '~' | '>' | '$' | ':' => {
-                safe.extend(['\\', c])
-            }
+            '\\' | '*' | '_' | '[' | ']' | '#' | '!' | '|' | '~' | '$' => safe.extend(['\\', c]),
             _ => safe.push(c),
         }
     }
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(span(" "), "");
         assert_eq!(
             escaped("![x](https://e) <img> @me `run` a|b *c* \u{1b}"),
-            "\\!\\[x\\]\\(https\\://e\\) &lt;img\\> &#64;me \"run\" a\\|b \\*c\\* \\\\u\\{1b\\}"
+            "\\!\\[x\\](https:\\//e) &lt;img&gt; &#64;me \"run\" a\\|b \\*c\\* \\\\u{1b}"
         );
     }
 }

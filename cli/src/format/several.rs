@@ -28,24 +28,25 @@ pub(super) fn text(files: &[File<'_>], status: u8, style: Style) -> String {
     }
     let accepted = files.iter().filter(|file| file.status() == 0).count();
     page.push_str(&format!("== {} files, {accepted} accepted; exit status {status}\n\n", files.len()));
-    for file in files {
-        let weak = matches!(&file.outcome, Ok((report, _)) if rests_on_foreign_roots(report));
-        let tone = match file.status() {
-            0 if weak => Tone::Caution,
-            0 => Tone::Good,
-            _ => Tone::Bad,
-        };
-        let (verdict, name) = (file.verdict(), shown(file.name));
-        let weak = if weak { ", not the vendors' hardware" } else { "" };
-        page.push_str(&format!("  {}{weak}{}  {name}\n", style.paint(tone, verdict), padding(verdict, weak)));
+    let verdicts: Vec<_> = files.iter().map(in_short).collect();
+    let column = verdicts.iter().map(|(verdict, _)| verdict.chars().count()).max().unwrap_or_default();
+    for (file, (verdict, tone)) in files.iter().zip(&verdicts) {
+        let padding = " ".repeat(column.saturating_sub(verdict.chars().count()));
+        page.push_str(&format!("  {}{padding}  {}\n", style.paint(*tone, verdict), shown(file.name)));
     }
     page
 }
 
-/// Verdicts stand in a column of this many characters.
-fn padding(verdict: &str, weak: &str) -> String {
-    const COLUMN: usize = 14;
-    " ".repeat(COLUMN.saturating_sub(verdict.len() + weak.len()))
+/// The verdict in a few words, and whether it is a good one. What weakens it is never green.
+fn in_short(file: &File<'_>) -> (String, Tone) {
+    let verdict = file.verdict();
+    match &file.outcome {
+        Ok((report, _)) if rests_on_foreign_roots(report) => {
+            (format!("{verdict}, not the vendors' hardware"), Tone::Caution)
+        }
+        _ if file.status() == 0 => (verdict.to_owned(), Tone::Good),
+        _ => (verdict.to_owned(), Tone::Bad),
+    }
 }
 
 /// The name of a file as people read it.

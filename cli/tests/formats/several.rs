@@ -219,7 +219,7 @@ fn markdown_is_a_table_with_what_failed_below_it() {
         }
         let debug = if place.tee == "tdx" { "tdx.td.debug" } else { "snp.policy.debug" };
         assert!(text.contains(&format!("- **`{debug}`**: expected `")), "{text}");
-        assert!(text.contains("\n- accepted under roots that the policy pins"), "{text}");
+        assert!(text.contains("\n- the chain ends in a root that the policy pins"), "{text}");
         let one = stdout(&verify(&place, &["unacceptable.bin"], &["--format", "markdown"]));
         assert!(one.starts_with("### Attestation: ❌ unacceptable\n\n| evidence"), "{one}");
     }
