@@ -22,14 +22,7 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
             path.display()
         ));
     }
-    if let Some(member) = &evidence.member {
-        output::note(&format!(
-            "`{}`: the evidence is the {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
-            path.display(),
-            kind(evidence.tee),
-            evidence.bytes.len()
-        ));
-    }
+    note_member(path, &evidence);
     if let Some(log) = event_log {
         if evidence.tee != Tee::Tdx {
             return Err(format!(
@@ -41,6 +34,18 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
         evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
     }
     Ok(evidence)
+}
+
+/// Says which member of somebody's JSON the evidence was taken out of.
+pub(crate) fn note_member(path: &Path, evidence: &OwnedEvidence) {
+    if let Some(member) = &evidence.member {
+        output::note(&format!(
+            "`{}`: the evidence is the {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
+            path.display(),
+            kind(evidence.tee),
+            evidence.bytes.len()
+        ));
+    }
 }
 
 const fn kind(tee: Tee) -> &'static str {

@@ -275,6 +275,11 @@ fn a_certificate_with_a_quote_in_it_is_named_with_the_command_that_takes_it_out(
                 )),
                 "{found}"
             );
+            // No platform that is insisted on makes evidence of it.
+            for tee in [Tee::SevSnp, Tee::Tdx] {
+                let insisted = evidence::recognise(&bytes, Some(tee)).unwrap_err();
+                assert_eq!(insisted.to_string(), error.to_string());
+            }
             std::fs::write(folder.path().join("FILE"), &bytes).unwrap();
             let command = found.split('`').nth(1).unwrap();
             let shell = Command::new("sh").args(["-c", command]).current_dir(folder.path()).output().unwrap();
@@ -350,11 +355,12 @@ fn collateral(set: &TdxSet) -> Vec<(&'static str, String)> {
     };
     let [tcb_info, identity] = [set.tcb_info_response(), set.qe_identity_response()];
     let text = |tail: &str| [&tcb_info, &identity].map(|answer| json!(format!("{answer}{tail}")));
-    let platforms = |issuers: &str| {
+    let platforms = |identity: &str| {
         let [root, pck] = lists.map(hex::encode);
+        let leaf = percent_encoded(&forge::pem::certificate(&set.pck));
         let [ca, signing] = ["pck_crl_issuer_chain", "tcb_info_issuer_chain"].map(|name| percent_encoded(&chain(name)));
         format!(
-            r#"{{"platforms":[],"collaterals":{{"version":"4.0","pck_certs":[],"tcbinfos":[{{"fmspc":"x","sgx_tcbinfo":null,"tdx_tcbinfo":{tcb_info}}}],"pckcacrl":{{"processorCrl":"","platformCrl":"{pck}"}},"{issuers}":{identity},"certificates":{{"SGX-PCK-Certificate-Issuer-Chain":{{"PROCESSOR":"","PLATFORM":"{ca}"}},"SGX-TCB-Info-Issuer-Chain":"{signing}","SGX-Enclave-Identity-Issuer-Chain":"{signing}"}},"rootcacrl":"{root}"}}}}"#
+            r#"{{"platforms":[],"collaterals":{{"version":"4.0","pck_certs":[{{"enc_ppid":"3082ff00","certs":[{{"tcbm":"30820101","cert":"{leaf}"}}]}}],"tcbinfos":[{{"fmspc":"x","sgx_tcbinfo":null,"tdx_tcbinfo":{tcb_info}}}],"pckcacrl":{{"processorCrl":"","platformCrl":"{pck}"}},"qeidentity":"","tdqeidentity":{identity},"rootcacrl_cdp":"https://host/x.der","certificates":{{"SGX-PCK-Certificate-Issuer-Chain":{{"PROCESSOR":"","PLATFORM":"{ca}"}},"SGX-TCB-Info-Issuer-Chain":"{signing}","SGX-Enclave-Identity-Issuer-Chain":"{signing}"}},"rootcacrl":"{root}"}}}}"#
         )
     };
     vec![
@@ -372,8 +378,13 @@ fn collateral(set: &TdxSet) -> Vec<(&'static str, String)> {
         ),
         ("Intel's library, base64", library(&|list| json!(STANDARD.encode(list)), text("\n"))),
         ("Intel's library, PEM", library(&|list| json!(forge::pem::crl(list)), text(""))),
-        ("administrator tool", indented(&platforms("tdqeidentity"))),
-        ("administrator tool, on one line", platforms("tdqeidentity")),
+        ("administrator tool, indented", indented(&platforms(&identity))),
+        // Intel's own writes on one line, with a blank behind each mark, and identities as the text that was served.
+        (
+            "administrator tool, as Intel's",
+            indented(&platforms(&json!(identity).to_string())).lines().map(str::trim).collect::<Vec<_>>().join(" "),
+        ),
+        ("administrator tool, on one line", platforms(&identity)),
     ]
 }
 

@@ -2,7 +2,6 @@
 //! its own. Three shapes: the `dcap-qvl` tools (`QuoteCollateralV3`), Intel's library (`sgx_ql_qve_collateral_t` as JSON), and Intel's
 //! administrator tools (`platform_collaterals.json`, PCCS admin tool and PCS client tool).
 
-use teegate_encoding::document::looks_like_der;
 use teegate_encoding::hex;
 
 use crate::answer::{from_pem, signed};
@@ -11,6 +10,7 @@ use crate::error::Defect;
 use crate::json::{Members, broken, without_white_space};
 use crate::pem;
 use crate::statement::Statement;
+use crate::words::{said, shown};
 
 /// Whether these are members of the first two shapes.
 pub(crate) fn is_of_a_quote(members: &Members<'_>) -> bool {
@@ -55,14 +55,15 @@ fn answer(name: &str, text: &str) -> Result<Vec<Statement>, Defect> {
 /// the answers apart and write them indented; Intel's text has no white space, so that leaving it out gives the signed bytes back.
 pub(crate) fn of_platforms(collaterals: &str) -> Result<Vec<Statement>, Defect> {
     let mut statements = Vec::new();
-    gather(collaterals, &mut statements)?;
+    gather("collaterals", collaterals, &mut statements)?;
     if statements.is_empty() {
         return Err(broken("`collaterals` holds no collateral".to_owned()));
     }
     Ok(statements)
 }
 
-fn gather(text: &str, into: &mut Vec<Statement>) -> Result<(), Defect> {
+/// `name` is that of the member which holds `text`.
+fn gather(name: &str, text: &str, into: &mut Vec<Statement>) -> Result<(), Defect> {
     match text.as_bytes().first() {
         Some(b'{') => {
             let members = Members::parse(text)?;
@@ -70,18 +71,21 @@ fn gather(text: &str, into: &mut Vec<Statement>) -> Result<(), Defect> {
                 into.extend(signed(&Members::parse(&without_white_space(text))?)?.unwrap_or_default());
                 return Ok(());
             }
-            members.values().try_for_each(|value| gather(value, into))
+            members.each().try_for_each(|(name, value)| gather(name, value, into))
         }
         Some(b'[') => {
             let elements: Vec<&serde_json::value::RawValue> =
-                serde_json::from_str(text).map_err(|cause| broken(crate::words::said(&cause)))?;
-            elements.iter().try_for_each(|element| gather(element.get(), into))
+                serde_json::from_str(text).map_err(|cause| broken(said(&cause)))?;
+            elements.iter().try_for_each(|element| gather(name, element.get(), into))
         }
         Some(b'"') => {
-            let text: String = serde_json::from_str(text).map_err(|cause| broken(crate::words::said(&cause)))?;
+            let text: String = serde_json::from_str(text).map_err(|cause| broken(said(&cause)))?;
             if pem::looks_like_pem(&text) {
                 into.extend(from_pem(&text)?);
-            } else if let Some(der) = hex::decode(&text).ok().filter(|bytes| looks_like_der(bytes)) {
+            } else if name.to_ascii_lowercase().ends_with("crl") && !text.is_empty() {
+                // Encrypted ids and TCBs stand there in hexadecimal as well; a list is the only blob of that kind that is wanted.
+                let der = hex::decode(&text)
+                    .map_err(|cause| broken(format!("`{}` is not hexadecimal: {cause}", shown(name))))?;
                 into.push(Statement::from_der(der)?);
             } else if text.starts_with('{') {
                 into.extend(signed(&Members::parse(text.trim_end_matches(BLANK))?)?.unwrap_or_default());

@@ -8,6 +8,7 @@
 use std::io;
 use std::path::Path;
 
+use teegate_encoding::document::looks_like_der;
 use teegate_encoding::hex;
 use teegate_protocol::certificate_table::{is_empty_table, looks_like_table};
 use teegate_verifier::Tee;
@@ -189,6 +190,9 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
     let tee = match (begins_like(bytes), insist) {
         (Some(_), Some(insisted)) if could_be(insisted, bytes) => insisted,
         (Some(named), _) => named,
+        (None, Some(_)) if looks_like_der(bytes) && endorsements::statements(bytes).is_ok() => {
+            return Err(unrecognised(bytes));
+        }
         (None, Some(insisted)) => insisted,
         (None, None) if bytes.len() == SNP_REPORT_BYTES => Tee::SevSnp,
         (None, None) => return Err(unrecognised(bytes)),

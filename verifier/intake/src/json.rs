@@ -46,9 +46,9 @@ impl<'a> Members<'a> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The exact texts of the values, in order.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &'a str> {
-        self.0.iter().map(|(_, value)| value.get())
+    /// The members in order, each with the exact text of its value.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
     }
 
     /// The content of every member that is a string.

@@ -47,14 +47,20 @@ pub(crate) fn from_cbor(bytes: &[u8]) -> Result<Option<Blobs>, Defect> {
     let Ok(Item::Map(members @ 1..=MAX_MEMBERS)) = reader.next() else { return Ok(None) };
     let (mut outblob, mut auxblob) = (None, None);
     for _ in 0..members {
-        let (Ok(Item::Text(name)), Ok(value)) = (reader.next(), reader.next()) else { return Ok(None) };
-        let slot = match (name, value) {
+        let (name, value) = match (reader.next(), reader.next()) {
+            (Ok(Item::Text(name)), Ok(value)) => (name, value),
+            _ if outblob.is_some() => {
+                return Err(broken("a member is no name with bytes, text or a number".to_owned()));
+            }
+            _ => return Ok(None),
+        };
+        let twice = match (name, value) {
             ("outblob", Item::Bytes(blob)) => outblob.replace(blob).map(|_| "outblob"),
             ("auxblob", Item::Bytes(blob)) => auxblob.replace(blob).map(|_| "auxblob"),
             (_, Item::Bytes(_) | Item::Text(_) | Item::Unsigned(_) | Item::Negative(_)) => None,
             _ => return Ok(None),
         };
-        if let Some(twice) = slot {
+        if let Some(twice) = twice {
             return Err(broken(format!("`{twice}` stands twice")));
         }
     }
@@ -124,6 +130,7 @@ mod tests {
         );
         assert_eq!(read(&format!("a2{outblob}67617578626c6f6240")), expected(None));
         assert!(read(&format!("a2{outblob}{outblob}")).unwrap_err().contains("`outblob` stands twice"));
+        assert!(read(&format!("a2{outblob}6161f6")).unwrap_err().contains("a member is no name with bytes"));
         assert!(read(&format!("a1{outblob}00")).unwrap_err().contains("1 bytes follow its end"));
         for other in ["a0", "a1616101", "a1676f7574626c6f6281", "82", "", "a16161"] {
             assert_eq!(read(other), Ok(None), "{other}");
