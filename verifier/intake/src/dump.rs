@@ -227,8 +227,8 @@ mod tests {
             (format!("{XXD}00000024\n00000024: 00  .\n"), "line 5 follows the address of the end"),
             ("00000000  04 00 02 00\n*\n".to_owned(), "it ends with `*`"),
             (
-                "00000000  04 00 02 00\n*\n7fffffff\n".to_owned(),
-                "line 3 has the address `7fffffff`, which no repetition leads to",
+                "00000000  04 00 02 00\n*\n00200000\n".to_owned(),
+                "line 3 has the address `00200000`, which no repetition leads to",
             ),
             ("0000000 0004 0002 0081 0000\n0000008\n".to_owned(), "line 1 is printed in words"),
             ("0000000 000004 000002\n0000004\n".to_owned(), "line 1 is printed in words"),

@@ -279,6 +279,18 @@ mod tests {
         assert_eq!(taken(&json(&quote(7), &quote(8)[..300])).0, "a");
     }
 
+    /// Hundreds of pieces under a name of a hundred thousand letters: no more of them are kept than are named.
+    #[test]
+    fn what_is_kept_is_bounded() {
+        for bytes in [quote(7), quote(7)[..300].to_vec()] {
+            let piece = format!("\"{}\"", base64::encode(&bytes));
+            let many = vec![piece; 500].join(",");
+            let found = search(&format!("{{\"{}\":[{many}]}}", "n".repeat(100_000))).unwrap();
+            assert_eq!(found.len(), NAMED + 1);
+            assert!(found.iter().all(|found| found.place.chars().count() <= 81));
+        }
+    }
+
     /// A boot's event log begins with a small number, and half a quote is none.
     #[test]
     fn what_only_begins_like_evidence_is_described() {
