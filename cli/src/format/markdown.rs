@@ -26,13 +26,13 @@ pub(super) fn render(files: &[File<'_>]) -> String {
 }
 
 fn row(file: &File<'_>) -> String {
-    let name = span(&shown(file.name));
+    let name = in_a_cell(&shown(file.name));
     match &file.outcome {
         Err(_) => format!("| {name} | {} | | | |\n", mark(file)),
         Ok((report, about)) => {
             let failed: Vec<_> = failures(report).map(|finding| span(finding.check().id())).collect();
             let until = report.valid_until().map(|end| end.to_string()).unwrap_or_default();
-            format!("| {name} | {} | {} | {until} | {} |\n", mark(file), failed.join(", "), span(about.named))
+            format!("| {name} | {} | {} | {until} | {} |\n", mark(file), failed.join(", "), in_a_cell(about.named))
         }
     }
 }
@@ -100,9 +100,14 @@ fn failures(report: &Report) -> impl Iterator<Item = &Finding> {
     report.findings().iter().filter(|finding| *finding.outcome() == Outcome::Fail)
 }
 
-/// A code span, in a table or elsewhere: a backtick would end it, and a bar would end the cell.
+/// A code span in a table, where a bar would end the cell.
+fn in_a_cell(text: &str) -> String {
+    span(text).replace('|', "\\|")
+}
+
+/// A code span, which a backtick would end.
 fn span(text: &str) -> String {
-    let text = plain(text).replace('`', "'").replace('|', "\\|");
+    let text = plain(text).replace('`', "'");
     if text.trim().is_empty() { String::new() } else { format!("`{text}`") }
 }
 
@@ -132,7 +137,8 @@ mod tests {
 
     #[test]
     fn hostile_text_stays_text() {
-        assert_eq!(span("a`|b\n<x>"), "`a'\\|b\\u{a}<x>`");
+        assert_eq!(span("a`|b\n<x>"), "`a'|b\\u{a}<x>`");
+        assert_eq!(in_a_cell("a`|b"), "`a'\\|b`");
         assert_eq!(span(" "), "");
         assert_eq!(
             escaped("![x](https://e) <img> @me `run` a|b *c* \u{1b}"),

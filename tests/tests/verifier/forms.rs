@@ -134,6 +134,38 @@ fn one_member_of_any_json_is_the_same_evidence_and_two_are_none() {
     }
 }
 
+/// Those who pass the agent's answer on wrap it; the log of the boot comes along, and other evidence beside it is ambiguous.
+#[test]
+fn the_agent_s_answer_inside_other_json_is_taken_whole() {
+    let log = forge::tdx::event_log::encode(&[]);
+    let tdx = forge::coco::tdx_evidence_with_log(&good(Tee::Tdx).evidence, Some(&log));
+    let set = SNP_DEVICE.build();
+    for (tee, raw, answer) in [
+        (Tee::Tdx, good(Tee::Tdx).evidence, tdx.clone()),
+        (Tee::SevSnp, set.report.clone(), set.coco_evidence()),
+        (Tee::SevSnp, set.report.clone(), forge::coco::older_snp_evidence(&set.report, None)),
+    ] {
+        for (json, member) in [
+            (format!(r#"{{"tee-pubkey":{{"kty":"EC"}},"tee-evidence":{answer}}}"#), "tee-evidence"),
+            (
+                format!(r#"{{"tee-evidence":{{"primary_evidence":{answer},"additional_evidence":"{{}}"}}}}"#),
+                "tee-evidence.primary_evidence",
+            ),
+        ] {
+            assert_same("forged", "CoCo evidence JSON", tee, &raw, json.as_bytes());
+            let found = evidence::recognise(json.as_bytes(), None).unwrap();
+            let alone = evidence::recognise(answer.as_bytes(), None).unwrap();
+            assert_eq!(found.member.as_deref(), Some(member));
+            assert_eq!((found.event_log, found.endorsements.len()), (alone.event_log, alone.endorsements.len()));
+        }
+        let other = STANDARD.encode(good(Tee::Tdx).evidence);
+        for twice in [format!(r#"{{"a":{answer},"b":{answer}}}"#), format!(r#"{{"a":{answer},"b":"{other}"}}"#)] {
+            let error = evidence::recognise(twice.as_bytes(), None).unwrap_err().to_string();
+            assert!(error.contains("holds evidence in more than one place, "), "{error}");
+        }
+    }
+}
+
 /// A byte of the evidence that changed is the verifier's to see: it comes out as it stands.
 #[test]
 fn a_member_that_was_changed_is_rejected_and_not_lost() {
@@ -598,4 +630,29 @@ fn the_list_of_forms_is_that_of_the_code() {
     for name in fields.filter(|name| !name.is_empty()) {
         assert!(called.contains(name), "FORMS.md lacks `{name}`");
     }
+}
+
+/// Intel's tools fetch what every kind of platform needs: what is for others, however much, changes nothing.
+#[test]
+fn collateral_of_many_platforms_is_that_of_the_one() {
+    let set = TDX_DEVICE.build();
+    let (_, text) =
+        collateral(&set).into_iter().find(|(shape, _)| *shape == "administrator tool, on one line").unwrap();
+    let others: String = (1..=48_u8)
+        .map(|number| {
+            let other = TDX_DEVICE.clone().fmspc([number, 0, 0, 0, 0, 0]).build();
+            let sgx = other.tcb_info_response().replace("\"TDX\"", "\"SGX\"");
+            format!(r#"{{"fmspc":"{number}","sgx_tcbinfo":{sgx},"tdx_tcbinfo":{}}},"#, other.tcb_info_response())
+        })
+        .collect();
+    let qve = set.qe_identity_response().replace("TD_QE", "QVE");
+    let sgx = set.qe_identity_response().replace("TD_QE", "QE");
+    let text = text.replacen("\"tcbinfos\":[", &format!("\"tcbinfos\":[{others}"), 1).replacen(
+        "\"qeidentity\":\"\"",
+        &format!("\"qeidentity\":{sgx},\"qveidentity\":{qve}"),
+        1,
+    );
+    let found = loaded(&text).unwrap();
+    assert_eq!(found.statements().filter(|found| matches!(found, Statement::TcbInfo { .. })).count(), 97);
+    assert_eq!(failed_with(&set, &found.endorsements()), [""; 0]);
 }

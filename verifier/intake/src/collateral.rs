@@ -46,7 +46,7 @@ pub(crate) fn of_a_quote(members: &Members<'_>) -> Result<Vec<Statement>, Defect
 
 /// Intel's answer, signature included, where a body without one could stand.
 fn answer(name: &str, text: &str) -> Result<Vec<Statement>, Defect> {
-    signed(&Members::parse(text)?)?.ok_or_else(|| {
+    signed(&Members::parse(text.trim_end_matches(BLANK))?)?.ok_or_else(|| {
         broken(format!("member `{name}_signature` is missing, and `{name}` is not the answer that includes it"))
     })
 }
@@ -109,11 +109,10 @@ fn textual(members: &Members<'_>, name: &str) -> Result<String, Defect> {
     if let Ok(text) = members.text(name)
         && (text.trim_start().starts_with('{') || pem::looks_like_pem(&text))
     {
-        return Ok(text.trim_end_matches(BLANK).to_owned());
+        return Ok(text);
     }
     let neither = || broken(format!("member `{name}` is neither text nor the bytes of text"));
-    let text = String::from_utf8(spelt(members, name)?.ok_or_else(neither)?).map_err(|_| neither())?;
-    Ok(text.trim_end_matches(BLANK).to_owned())
+    String::from_utf8(spelt(members, name)?.ok_or_else(neither)?).map_err(|_| neither())
 }
 
 /// A revocation list: PEM, or DER in a spelling of bytes.

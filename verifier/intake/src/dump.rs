@@ -139,7 +139,8 @@ fn array(text: &str) -> Option<Vec<u8>> {
     for element in body.strip_suffix(',').unwrap_or(body).split(',') {
         let element = element.trim();
         let digits = element.strip_prefix("0x").or_else(|| element.strip_prefix("0X"))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| digits.len() <= 2)?);
+        let is_byte = matches!(digits.len(), 1 | 2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_byte)?);
     }
     Some(bytes)
 }
@@ -204,6 +205,7 @@ mod tests {
             "0x04000200",
             "{0x04, 256}",
             "{0x04, 0x100}",
+            "{0x04, 0x+1}",
             "{0x04,, 0x00}",
             "{0x04, 0x00}; {0x05, 0x06}",
             "x 0x04, 0x00",

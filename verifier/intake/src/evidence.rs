@@ -22,6 +22,7 @@ use crate::first_bytes::{SNP_REPORT_BYTES, begins_like, could_be};
 use crate::json::Members;
 use crate::statement::Statement;
 use crate::tsm::{self, Blobs};
+use crate::words::shown;
 use crate::wrapper::{self, Unwrapped};
 use crate::{
     certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member, pem, ra_tls,
@@ -90,10 +91,12 @@ pub fn recognise(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Int
 }
 
 fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
-    if let Some(text) = std::str::from_utf8(bytes).ok().map(|text| text.trim_start_matches('\u{feff}').trim()) {
+    if let Some(text) = std::str::from_utf8(bytes).ok().map(str::trim) {
         if bundle::looks_like_bundle(text) {
             return Bundle::from_text(text).map(|bundle| bundle.kept.to_evidence());
         }
+        // A bundle has one spelling; other text may begin with a mark of its encoding.
+        let text = text.trim_start_matches('\u{feff}').trim_start();
         if coco::looks_like_coco(text) {
             return coco::unwrap(text).map(OwnedEvidence::from);
         }
@@ -145,12 +148,25 @@ fn from_json(text: &str, insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
             return Err(wrapper::unrecognised(named));
         }
     }
-    let found = match member::only_one(text)? {
-        Ok(found) => {
+    let (found, agents) = (member::only_one(text)?, members.as_ref().map(coco::inside).unwrap_or_default());
+    let found = match (found, agents.as_slice()) {
+        // Of a TD the agent's answer holds a quote in text, and the log of the boot beside it.
+        (found, [(place, answer)]) if found.as_ref().map_or(true, |found| found.place == format!("{place}.quote")) => {
+            return Ok(OwnedEvidence { member: Some(shown(place)), ..coco::unwrap(answer)?.into() });
+        }
+        (Ok(found), []) => {
             let evidence = from_raw(&found.bytes, insist, found.form())?;
             return Ok(OwnedEvidence { member: found.member(), ..evidence });
         }
-        Err(found) => found,
+        (Err(found), []) => found,
+        (_, many) => {
+            let places: Vec<_> = many.iter().map(|(place, _)| format!("`{}`", shown(place))).collect();
+            return Err(wrapper::unrecognised(format!(
+                "JSON that holds evidence in more than one place, answers of the attestation agent in {} among it: pass one of them \
+                 alone (`jq .MEMBER FILE | teegate verify -`)",
+                places.join(", ")
+            )));
+        }
     };
     if endorsements::statements(text.as_bytes()).is_ok() {
         return Err(wrapper::unrecognised("an endorsement, not evidence"));

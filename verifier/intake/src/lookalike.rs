@@ -50,6 +50,7 @@ fn inner<'a>(members: &Members<'a>) -> Option<Members<'a>> {
 /// Blobs that belong to attestation and are no report or quote, by their first bytes.
 pub(crate) fn blob(bytes: &[u8]) -> Option<&'static str> {
     const TDREPORT_BYTES: usize = 1_024;
+    const SHORTEST_TEXT: usize = 16;
     match bytes {
         [b'H', b'C', b'L', b'A', ..] => Some(
             "an Azure HCL report (`HCLA`): the report inside is the paravisor's and binds the keys of the vTPM, so that it says nothing of \
@@ -62,6 +63,10 @@ pub(crate) fn blob(bytes: &[u8]) -> Option<&'static str> {
             "a TD report (`TDREPORT`), which only its own machine can check; what is verified is the quote that the quoting enclave makes \
              of it",
         ),
+        // A mark of order, and a first character of ASCII.
+        [0xFF, 0xFE, _, 0, ..] | [0xFE, 0xFF, 0, _, ..] if bytes.len() >= SHORTEST_TEXT => {
+            Some("text in UTF-16, as PowerShell redirects it: write it as UTF-8 or ASCII (`Out-File -Encoding ascii`)")
+        }
         // COSE_Sign1, with or without its tag, whose protected header says ES384.
         [0xD2, 0x84, 0x44, 0xA1, 0x01, 0x38, 0x22, ..] | [0x84, 0x44, 0xA1, 0x01, 0x38, 0x22, ..] => {
             Some("a document in COSE, as AWS Nitro attests, which this release does not read")

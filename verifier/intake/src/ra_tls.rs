@@ -30,9 +30,14 @@ pub(crate) fn describe(statements: &[Statement], is_pem: bool) -> Option<String>
     let mut words = format!("an RA-TLS certificate, with evidence in the extension {whose}");
     if let Some(offset) = place {
         let form = if is_pem { "" } else { " -inform DER" };
-        let which = if number == 0 { String::new() } else { format!(" (of block {} alone)", number.saturating_add(1)) };
+        // The command reads the first block of a file.
+        let first = if number == 0 {
+            String::new()
+        } else {
+            format!(", in certificate {}: with that one alone in FILE", number.saturating_add(1))
+        };
         words.push_str(&format!(
-            "; `openssl asn1parse{form} -in FILE{which} -strparse {offset} -noout -out evidence.bin` takes it out, and its report data \
+            "{first}; `openssl asn1parse{form} -in FILE -strparse {offset} -noout -out evidence.bin` takes it out, and its report data \
              then has to be held against the certificate's key"
         ));
     }
@@ -133,6 +138,11 @@ mod tests {
             assert!(
                 words.contains(&format!("`openssl asn1parse -in FILE -strparse {place} -noout -out evidence.bin`")),
                 "{words}"
+            );
+            let behind = describe(&[certificate(&[]), found.clone()], true).unwrap();
+            assert!(
+                behind.contains(&format!("{name}, in certificate 2: with that one alone in FILE; `openssl")),
+                "{behind}"
             );
             assert!(describe(&[found], false).unwrap().contains("asn1parse -inform DER -in FILE"));
         }

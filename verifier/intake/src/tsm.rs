@@ -50,7 +50,7 @@ pub(crate) fn from_cbor(bytes: &[u8]) -> Result<Option<Blobs>, Defect> {
         let (name, value) = match (reader.next(), reader.next()) {
             (Ok(Item::Text(name)), Ok(value)) => (name, value),
             _ if outblob.is_some() => {
-                return Err(broken("a member is no name with bytes, text or a number".to_owned()));
+                return Err(broken(NOT_FLAT.to_owned()));
             }
             _ => return Ok(None),
         };
@@ -58,6 +58,7 @@ pub(crate) fn from_cbor(bytes: &[u8]) -> Result<Option<Blobs>, Defect> {
             ("outblob", Item::Bytes(blob)) => outblob.replace(blob).map(|_| "outblob"),
             ("auxblob", Item::Bytes(blob)) => auxblob.replace(blob).map(|_| "auxblob"),
             (_, Item::Bytes(_) | Item::Text(_) | Item::Unsigned(_) | Item::Negative(_)) => None,
+            _ if outblob.is_some() => return Err(broken(NOT_FLAT.to_owned())),
             _ => return Ok(None),
         };
         if let Some(twice) = twice {
@@ -69,6 +70,8 @@ pub(crate) fn from_cbor(bytes: &[u8]) -> Result<Option<Blobs>, Defect> {
     let auxblob = auxblob.filter(|blob| !blob.is_empty()).map(<[u8]>::to_vec);
     Ok(Some(Blobs { outblob: outblob.to_vec(), auxblob, form: "configfs-tsm report in CBOR" }))
 }
+
+const NOT_FLAT: &str = "a member is no name with bytes, text or a number";
 
 /// What an `auxblob` holds. A host that supplies no certificates leaves it empty, or holds only the entry that ends the table.
 pub(crate) fn statements(auxblob: &[u8]) -> Result<Vec<Statement>, Defect> {
@@ -130,7 +133,9 @@ mod tests {
         );
         assert_eq!(read(&format!("a2{outblob}67617578626c6f6240")), expected(None));
         assert!(read(&format!("a2{outblob}{outblob}")).unwrap_err().contains("`outblob` stands twice"));
-        assert!(read(&format!("a2{outblob}6161f6")).unwrap_err().contains("a member is no name with bytes"));
+        for other in ["f6", "80", "a0"] {
+            assert!(read(&format!("a2{outblob}6161{other}")).unwrap_err().contains(NOT_FLAT), "{other}");
+        }
         assert!(read(&format!("a1{outblob}00")).unwrap_err().contains("1 bytes follow its end"));
         for other in ["a0", "a1616101", "a1676f7574626c6f6281", "82", "", "a16161"] {
             assert_eq!(read(other), Ok(None), "{other}");

@@ -243,6 +243,10 @@ fn blobs_of_other_kinds_are_named() {
         (hcl, "an Azure HCL report (`HCLA`)"),
         ([&b"\xFFTCG\x80\x18\x00\x22"[..], &[1; 140]].concat(), "a TPM quote (`TPMS_ATTEST`)"),
         (td_report, "a TD report (`TDREPORT`)"),
+        (
+            ("\u{feff}".to_owned() + &STANDARD.encode(report())).encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            "text in UTF-16",
+        ),
         ([&[0xD2, 0x84, 0x44, 0xA1, 0x01, 0x38, 0x22][..], &[0x58; 300]].concat(), "a document in COSE"),
     ] {
         let text = STANDARD.encode(&bytes).into_bytes();
