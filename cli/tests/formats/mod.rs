@@ -5,6 +5,7 @@ mod ear;
 mod examples;
 mod expired;
 mod foreign;
+mod found;
 mod junit;
 mod place;
 mod sarif;
