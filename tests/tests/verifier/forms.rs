@@ -578,6 +578,39 @@ fn base64_of_an_endorsement_is_the_endorsement() {
     }
 }
 
+/// What was recorded of other kinds is named for what it is, whatever is insisted on.
+#[test]
+fn recorded_evidence_of_other_kinds_is_named() {
+    let Some(fixtures) = crate::recorded::fixtures() else { return };
+    let mut named = 0;
+    for (kind, file, found) in [
+        ("azure-hcl", "hcl_report.bin", "an Azure HCL report (`HCLA`)"),
+        ("azure-hcl", "tpm-quote.msg", "a TPM quote (`TPMS_ATTEST`)"),
+        ("azure-hcl", "tpm-quote-v1.json", "a TPM quote (`message`, `pcrs`)"),
+        ("azure-hcl", "evidence-genoa.json", "a TPM quote (`message`, `pcrs`)"),
+        ("azure-hcl", "evidence-v1.json", "evidence of an Azure vTPM"),
+        ("azure-hcl", "evidence-v2.json", "evidence of an Azure vTPM"),
+        ("azure-hcl", "var-data.bin", "the runtime claims of an Azure HCL report"),
+        ("nitro", "attestation.cbor", "a document in COSE"),
+        ("cca", "cca-example-token.cbor", "an attestation token of Arm CCA"),
+        ("nvidia", "report.bin", "an SPDM exchange"),
+    ] {
+        let folders = std::fs::read_dir(fixtures.join(kind)).unwrap().map(|entry| entry.unwrap().path().join(file));
+        for path in folders.filter(|path| path.is_file()) {
+            for insist in [None, Some(Tee::SevSnp), Some(Tee::Tdx)] {
+                let error = evidence::load(&path, insist).unwrap_err();
+                assert!(
+                    matches!(error.defect(), Defect::Unrecognised { found: words, .. } if words.starts_with(found)),
+                    "{error}"
+                );
+            }
+            named += 1;
+        }
+    }
+    note(&format!("recorded evidence of other kinds that is named: {named}"));
+    assert!(named >= 25, "only {named}");
+}
+
 /// The lists of FORMS.md: every name of a form stands there and in the source, and every row names a test that there is.
 #[test]
 fn the_list_of_forms_is_that_of_the_code() {

@@ -14,6 +14,12 @@ pub(crate) fn more_than_its_evidence(members: &Members<'_>) -> Option<&'static s
     let has = |name: &str| members.has(name) || inner.as_ref().is_some_and(|inner| inner.has(name));
     if has("hcl_report") || has("tpm_quote") {
         Some("evidence of an Azure vTPM (`hcl_report`, `tpm_quote`), which this release does not read yet")
+    } else if is_tpm_quote(members) || inside(members, "quote").is_some_and(|quote| is_tpm_quote(&quote)) {
+        Some(
+            "a TPM quote (`message`, `pcrs`), as evidence of an Azure vTPM has it, which this release does not read yet",
+        )
+    } else if members.has("vm-configuration") {
+        Some("the runtime claims of an Azure HCL report (`vm-configuration`), which are bound by a report and are none")
     } else if members.has("instances") {
         Some("a gateway's listing (`instances`), not evidence: one of its `envelope`s is")
     } else {
@@ -44,7 +50,15 @@ pub(crate) fn describe(members: &Members<'_>) -> String {
 }
 
 fn inner<'a>(members: &Members<'a>) -> Option<Members<'a>> {
-    members.raw("evidence").ok().and_then(|text| Members::parse(text).ok())
+    inside(members, "evidence")
+}
+
+fn inside<'a>(members: &Members<'a>, name: &str) -> Option<Members<'a>> {
+    members.raw(name).ok().and_then(|text| Members::parse(text).ok())
+}
+
+fn is_tpm_quote(members: &Members<'_>) -> bool {
+    members.has("message") && members.has("pcrs")
 }
 
 /// Blobs that belong to attestation and are no report or quote, by their first bytes.
@@ -63,6 +77,12 @@ pub(crate) fn blob(bytes: &[u8]) -> Option<&'static str> {
             "a TD report (`TDREPORT`), which only its own machine can check; what is verified is the quote that the quoting enclave makes \
              of it",
         ),
+        // The tag of a token of Arm's Confidential Compute Architecture (399).
+        [0xD9, 0x01, 0x8F, ..] => Some("an attestation token of Arm CCA, which this release does not read"),
+        // SPDM 1.1, GET_MEASUREMENTS of everything, with a signature.
+        [0x11, 0xE0, 0x01, 0xFF, ..] => {
+            Some("an SPDM exchange, as an NVIDIA GPU attests, which says nothing of the guest and is not read yet")
+        }
         // A mark of order, and a first character of ASCII.
         [0xFF, 0xFE, _, 0, ..] | [0xFE, 0xFF, 0, _, ..] if bytes.len() >= SHORTEST_TEXT => {
             Some("text in UTF-16, as PowerShell redirects it: write it as UTF-8 or ASCII (`Out-File -Encoding ascii`)")

@@ -200,6 +200,17 @@ fn json_of_others_is_taken_or_named_for_what_it_looks_like() {
             "evidence of an Azure vTPM",
             None,
         ),
+        (
+            json!({"quote": {"message": [1], "pcrs": [], "signature": []}, "report": [72, 67, 76, 65], "vcek": ""}),
+            "a TPM quote (`message`, `pcrs`)",
+            None,
+        ),
+        (json!({"signature": "", "message": "", "pcrs": []}), "a TPM quote (`message`, `pcrs`)", None),
+        (
+            json!({"keys": [], "vm-configuration": {}, "user-data": ""}),
+            "the runtime claims of an Azure HCL report",
+            None,
+        ),
         (json!({"instances": [{"envelope": {"evidence": quote}}]}), "a gateway's listing", None),
         (
             json!({"evidence": {"Snp": {"report": self::quote()}}}),
@@ -247,6 +258,8 @@ fn blobs_of_other_kinds_are_named() {
             ("\u{feff}".to_owned() + &STANDARD.encode(report())).encode_utf16().flat_map(u16::to_le_bytes).collect(),
             "text in UTF-16",
         ),
+        ([&[0xD9, 0x01, 0x8F, 0xA2][..], &[0x19; 300]].concat(), "an attestation token of Arm CCA"),
+        ([&[0x11, 0xE0, 0x01, 0xFF][..], &[7; 300]].concat(), "an SPDM exchange, as an NVIDIA GPU attests"),
         ([&[0xD2, 0x84, 0x44, 0xA1, 0x01, 0x38, 0x22][..], &[0x58; 300]].concat(), "a document in COSE"),
     ] {
         let text = STANDARD.encode(&bytes).into_bytes();
