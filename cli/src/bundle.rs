@@ -15,9 +15,10 @@ use clap::{Args, Subcommand};
 use teegate_intake::bundle::{self, Bundle, Conclusion, Kept, PolicyText, Verdict};
 use teegate_verifier::{ReportData, Tee, UnixTime};
 
+use crate::answers::{self, Answer};
 use crate::atomic::{self, Existing};
 use crate::exit::{self, Stop};
-use crate::format::{self, About, Inputs, ReportFormat, SigningKey};
+use crate::format::{Inputs, ReportFormat, SigningKey};
 use crate::output::{self, plain, short};
 use crate::pool::Pool;
 use crate::values::ValuesArgs;
@@ -99,9 +100,9 @@ struct ShowArgs {
 
 #[derive(Args)]
 struct VerifyArgs {
-    /// The bundle, `-` for standard input
-    #[arg(value_name = "FILE")]
-    bundle: PathBuf,
+    /// The bundle, `-` for standard input; many are answered in one report, and the highest status counts
+    #[arg(value_name = "FILE", required = true)]
+    bundles: Vec<PathBuf>,
 
     /// Ask this of the evidence instead: a TOML file, `genuine` or `strict`. It is your question then, so that its time is `--at` or
     /// now, and its report data `--report-data` or none: what the bundle says of either does not count
@@ -204,7 +205,12 @@ fn show(args: &ShowArgs) -> Result<(String, u8), Stop> {
 
 fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
     let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
-    let bundle = read(&args.bundle)?;
+    answers::of(&args.bundles, args.format, ear_key.as_ref(), |path| answer(args, path))
+}
+
+/// The verdict about one bundle.
+fn answer(args: &VerifyArgs, path: &Path) -> Result<Answer, Stop> {
+    let bundle = read(path)?;
     if args.policy.is_none() && args.format == ReportFormat::Ear {
         return Err(NOT_UNDER_YOUR_KEY.to_owned().into());
     }
@@ -216,16 +222,16 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
     let digest = bundle.digest().map_err(|defect| defect.to_string())?;
     let concluded = Conclusion::of(&report);
     let (creator, recorded) = (short(&bundle.creator), shown(&bundle.recorded));
-    let mut about = format!("Bundle {digest}, made by {creator}, which concluded: {recorded}.\n");
+    let mut preface = format!("Bundle {digest}, made by {creator}, which concluded: {recorded}.\n");
     if args.policy.is_none() {
-        about.push_str(if question.policy.trusts_only_vendors() { ITS_OWN_POLICY } else { ITS_OWN_ROOTS });
+        preface.push_str(if question.policy.trusts_only_vendors() { ITS_OWN_POLICY } else { ITS_OWN_ROOTS });
     }
     if !question.departs.is_empty() {
         let _infallible =
-            writeln!(about, "Another question than the bundle's own was asked: {}.", question.departs.join("; "));
+            writeln!(preface, "Another question than the bundle's own was asked: {}.", question.departs.join("; "));
     } else if concluded != bundle.recorded {
         let _infallible = writeln!(
-            about,
+            preface,
             "THIS RELEASE CONCLUDES OTHERWISE ({CREATOR}): {}. The bytes are those that {creator} saw; what checks them has \
              changed.\n{}",
             shown(&concluded),
@@ -240,32 +246,26 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
             .into());
         }
     }
-    let pool = Pool::of(&evidence);
     let inputs = Inputs {
         policy: question.policy_by,
         at: question.moment.named_by,
         report_data: question.report_data_by,
         event_log: Inputs::event_log(&evidence, false),
-        endorsements: pool.brought_by,
+        endorsements: Pool::of(&evidence).brought_by,
     };
-    let context = About {
-        policy: &question.policy,
-        named: &question.named,
-        policy_text: &question.text,
-        evidence: &args.bundle,
+    Ok(Answer {
+        report,
+        status,
+        expired,
+        policy: question.policy,
+        named: question.named,
+        policy_text: question.text,
         report_data: args.report_data,
-        inputs: &inputs,
-        in_vain: &[],
-        expired: &expired,
-        ear_key: ear_key.as_ref(),
-    };
-    let shown = format::render(&report, &context, args.format)?;
-    if args.format == ReportFormat::Text {
-        return Ok((format!("{about}\n{shown}"), status));
-    }
-    // The report is the whole of standard output for programs, so that it validates.
-    about.lines().for_each(output::note);
-    Ok((shown, status))
+        inputs,
+        in_vain: Vec::new(),
+        found: Answer::found(&evidence),
+        preface,
+    })
 }
 
 const NOT_UNDER_YOUR_KEY: &str = "an attestation result of a bundle's own policy would put your signature under a question that whoever made \

@@ -1,5 +1,7 @@
 //! Exit status: what a script may conclude without reading a line.
 
+use std::path::Path;
+
 use teegate_intake::{Defect, IntakeError};
 use teegate_verifier::Stage;
 
@@ -16,7 +18,7 @@ pub(crate) const INCOMPLETE: u8 = 6;
 
 /// For the end of `--help`.
 pub(crate) const EXPLANATION: &str = "Exit status: 0 accepted; 1 could not run; rejected as 2 malformed (what was read and is no evidence, or an altered bundle, \
-     included), 3 unauthentic, 4 unacceptable.";
+     included), 3 unauthentic, 4 unacceptable. Of many files the highest counts.";
 
 /// The status of a rejection at `stage`.
 pub(crate) const fn of_rejection(stage: Stage) -> u8 {
@@ -41,6 +43,14 @@ impl From<String> for Stop {
 }
 
 impl Stop {
+    /// The same, said of this file among others.
+    pub(crate) fn about(self, file: &Path) -> Self {
+        let name = format!("`{}`", file.display());
+        let is_named =
+            self.message.starts_with(&name) || (file == Path::new("-") && self.message.starts_with("`standard input`"));
+        if is_named { self } else { Self { message: format!("{name}: {}", self.message), ..self } }
+    }
+
     /// Of evidence, or of a bundle, that could not be taken in. Whoever presents it chooses its bytes, and must not be able to
     /// make a rejection look like a run that failed: only what could not be read leaves no verdict.
     pub(crate) fn of_evidence(error: &IntakeError) -> Self {

@@ -18,7 +18,7 @@ use teegate_verifier::{Endorsements, Stage, Tee, UnixTime, needs_of};
 use crate::exit::{self, Stop};
 use crate::output::{self, plain};
 use crate::verify::TeeName;
-use crate::{instant, online};
+use crate::{instant, online, supplied};
 
 /// Ask the vendors for what evidence needs, and write it into a folder.
 ///
@@ -82,6 +82,7 @@ pub(crate) fn run(args: &FetchArgs) -> ExitCode {
 fn fetch(args: &FetchArgs) -> Result<(String, u8), Stop> {
     let evidence =
         evidence::load(&args.evidence, args.tee.map(Tee::from)).map_err(|error| Stop::of_evidence(&error))?;
+    supplied::note_member(&args.evidence, &evidence);
     let needs = match needs_of(&evidence.as_evidence(&evidence.endorsements)) {
         Ok(needs) => needs,
         Err(malformed) => {

@@ -16,8 +16,8 @@ use crate::verify::{Format, TeeName};
 /// Show what evidence says, without verifying any of it.
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
-    /// configfs-tsm folder; `-` for standard input
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, a hex dump, in a CMW, CoCo JSON, a member of other JSON, an attestation of
+    /// Google's Go libraries, a bundle, a configfs-tsm report; `-` for standard input
     #[arg(value_name = "EVIDENCE")]
     evidence: PathBuf,
 
@@ -59,9 +59,10 @@ fn text(evidence: &OwnedEvidence, facts: &Facts, style: Style) -> String {
         0 => String::new(),
         number => format!(", with {number} certificates or other endorsements beside it"),
     };
+    let member = evidence.member.as_ref().map(|member| format!(", in the member `{member}`")).unwrap_or_default();
     let mut text = format!(
         "{warning} This is what the bytes say, and anybody can write such bytes. No signature was checked.\n\
-         To find out whether to believe them: `teegate verify`.\n\n  {kind} evidence, {length} bytes, found as {}{carried}\n\n",
+         To find out whether to believe them: `teegate verify`.\n\n  {kind} evidence, {length} bytes, found as {}{member}{carried}\n\n",
         evidence.form
     );
     match facts {
@@ -89,6 +90,7 @@ struct Inspection<'a> {
     verified: bool,
     tee: &'static str,
     form: &'static str,
+    member: Option<&'a str>,
     bytes: usize,
     malformed: Option<Defect>,
     facts: Option<InOrder<'a>>,
@@ -101,12 +103,13 @@ struct Defect {
 }
 
 impl<'a> Inspection<'a> {
-    fn of(evidence: &OwnedEvidence, facts: &'a Facts) -> Self {
+    fn of(evidence: &'a OwnedEvidence, facts: &'a Facts) -> Self {
         Self {
             schema: "teegate/inspection/1",
             verified: false,
             tee: evidence.tee.name(),
             form: evidence.form,
+            member: evidence.member.as_deref(),
             bytes: evidence.bytes.len(),
             malformed: facts.as_ref().err().map(|error| Defect { id: error.check().id(), message: error.to_string() }),
             facts: facts.as_ref().ok().map(|facts| InOrder(facts)),

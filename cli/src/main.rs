@@ -1,5 +1,6 @@
 //! The `teegate` command. Thin: it reads arguments, calls a library, shows the result. One file a verb.
 
+mod answers;
 mod atomic;
 mod bundle;
 mod bundle_show;

@@ -27,6 +27,11 @@ pub(crate) fn stop(stop: &Stop) -> ExitCode {
     ExitCode::from(stop.status)
 }
 
+/// Says why there is no result of one file among others.
+pub(crate) fn failed(message: &str) {
+    say("error", message);
+}
+
 /// Says something that the user should know and that changes no result.
 pub(crate) fn note(message: &str) {
     say("note", message);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use teegate_intake::bundle;
-use teegate_intake::endorsements::Loaded;
+use teegate_intake::endorsements::{Loaded, Respelt};
 use teegate_intake::evidence::OwnedEvidence;
 use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::Tee;
@@ -16,11 +16,13 @@ use crate::output;
 pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) -> Result<OwnedEvidence, Stop> {
     let mut evidence = evidence::load(path, tee).map_err(|error| Stop::of_evidence(&error))?;
     if evidence.form == bundle::FORM {
-        output::note(
-            "this is a bundle: its evidence and endorsements count here, its policy, time and report data do not; \
+        output::note(&format!(
+            "`{}` is a bundle: its evidence and endorsements count here, its policy, time and report data do not; \
              `teegate bundle verify` asks what it asks",
-        );
+            path.display()
+        ));
     }
+    note_member(path, &evidence);
     if let Some(log) = event_log {
         if evidence.tee != Tee::Tdx {
             return Err(format!(
@@ -34,6 +36,25 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
     Ok(evidence)
 }
 
+/// Says which member of somebody's JSON the evidence was taken out of.
+pub(crate) fn note_member(path: &Path, evidence: &OwnedEvidence) {
+    if let Some(member) = &evidence.member {
+        output::note(&format!(
+            "`{}`: the evidence is the {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
+            path.display(),
+            kind(evidence.tee),
+            evidence.bytes.len()
+        ));
+    }
+}
+
+const fn kind(tee: Tee) -> &'static str {
+    match tee {
+        Tee::SevSnp => "SEV-SNP report",
+        Tee::Tdx => "TDX quote",
+    }
+}
+
 /// The endorsements at `paths`, with a note on every file that holds none.
 pub(crate) fn endorsements(paths: &[PathBuf]) -> Result<Loaded, String> {
     let loaded = endorsements::load(paths).map_err(|error| error.to_string())?;
@@ -43,6 +64,12 @@ pub(crate) fn endorsements(paths: &[PathBuf]) -> Result<Loaded, String> {
             other => other.to_string(),
         };
         output::note(&format!("`{}` holds no endorsement and is passed over: {found}", ignored.subject()));
+    }
+    for Respelt { file, kind, how } in &loaded.respelt {
+        output::note(&format!(
+            "`{file}`: its {kind} was read and written again by a program ({how}), so Intel's signature, which is over the bytes as they were \
+             served, cannot hold; take the answer as it was served, for instance with `teegate fetch QUOTE --into DIR`"
+        ));
     }
     Ok(loaded)
 }

@@ -8,8 +8,9 @@ use teegate_encoding::hex;
 use teegate_intake::evidence::OwnedEvidence;
 use teegate_verifier::{Endorsements, Expired, Policy, Report, ReportData, Source, Tee, UnixTime};
 
+use crate::answers::{self, Answer};
 use crate::exit::{self, Stop};
-use crate::format::{self, About, Inputs, Moment, ReportFormat, SigningKey};
+use crate::format::{Inputs, Moment, ReportFormat, SigningKey};
 use crate::online::OnlineArgs;
 use crate::output;
 use crate::values::ValuesArgs;
@@ -18,10 +19,11 @@ use crate::{caller, explain, instant, memory, supplied};
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
-    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, in a CMW, CoCo JSON, an attestation of Google's Go libraries, a bundle, a
-    /// configfs-tsm folder; `-` for standard input
+    /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, a hex dump, in a CMW, CoCo JSON, a member of other JSON, an attestation of
+    /// Google's Go libraries, a bundle, a configfs-tsm report; `-` for standard input. Many files are answered in one report, and the
+    /// highest status counts
     #[arg(value_name = "EVIDENCE", required_unless_present = "explain")]
-    evidence: Option<PathBuf>,
+    evidence: Vec<PathBuf>,
 
     /// Certificates, CRLs and collateral: a file or folder, recognised by content; may be given again
     #[arg(long, value_name = "PATH")]
@@ -111,39 +113,47 @@ pub(crate) fn run(args: &VerifyArgs) -> ExitCode {
 }
 
 fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
-    let path = args.evidence.as_deref().ok_or_else(|| "no evidence given".to_owned())?;
     // No default: the weak policy would accept what nobody asked about, and the strong one needs values of the user's own.
     let named = args.policy.as_deref().ok_or_else(|| NO_POLICY.to_owned())?;
+    if args.event_log.is_some() && args.evidence.len() > 1 {
+        return Err(ONE_LOG.to_owned().into());
+    }
     let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
     let (policy, policy_text) = args.values.policy(named, args.at)?;
-    let evidence = supplied::evidence(path, args.tee.map(Tee::from), args.event_log.as_deref())?;
-    let policy = caller::asks(policy, named, evidence.tee, args.report_data)?;
     let supplied = supplied::endorsements(&args.endorsements)?;
     let moment = moment(args.at)?;
-    let pool = args.online.pool(&evidence, &supplied, &policy, moment.at)?;
-
-    let judged = judge(&evidence, &pool.endorsements, &policy, moment, args.memory.as_deref())?;
-    let by_the_user = |named: bool| named.then_some(Source::Supplied);
-    let inputs = Inputs {
-        policy: Source::Supplied,
-        at: moment.named_by,
-        report_data: by_the_user(args.report_data.is_some()),
-        event_log: Inputs::event_log(&evidence, args.event_log.is_some()),
-        endorsements: pool.brought_by,
-    };
-    let about = About {
-        policy: &policy,
-        named,
-        policy_text: &policy_text,
-        evidence: path,
-        report_data: args.report_data,
-        inputs: &inputs,
-        in_vain: &pool.in_vain,
-        expired: &judged.expired,
-        ear_key: ear_key.as_ref(),
-    };
-    Ok((format::render(&judged.report, &about, args.format)?, judged.status))
+    answers::of(&args.evidence, args.format, ear_key.as_ref(), |path| {
+        let evidence = supplied::evidence(path, args.tee.map(Tee::from), args.event_log.as_deref())?;
+        let policy = caller::asks(policy.clone(), named, evidence.tee, args.report_data)?;
+        let pool = args.online.pool(&evidence, &supplied, &policy, moment.at)?;
+        let Judged { report, status, expired } =
+            judge(&evidence, &pool.endorsements, &policy, moment, args.memory.as_deref())?;
+        let by_the_user = |named: bool| named.then_some(Source::Supplied);
+        let inputs = Inputs {
+            policy: Source::Supplied,
+            at: moment.named_by,
+            report_data: by_the_user(args.report_data.is_some()),
+            event_log: Inputs::event_log(&evidence, args.event_log.is_some()),
+            endorsements: pool.brought_by,
+        };
+        Ok(Answer {
+            report,
+            status,
+            expired,
+            policy,
+            named: named.to_owned(),
+            policy_text: policy_text.clone(),
+            report_data: args.report_data,
+            inputs,
+            in_vain: pool.in_vain,
+            found: Answer::found(&evidence),
+            preface: String::new(),
+        })
+    })
 }
+
+const ONE_LOG: &str =
+    "an event log is that of one boot, and many files of evidence were named; give `--event-log` with one of them";
 
 /// The time that the user named, or now.
 pub(crate) fn moment(named: Option<UnixTime>) -> Result<Moment, String> {

@@ -6,9 +6,10 @@ use teegate_verifier::{Expired, Policy, Report, ReportData, Roots};
 
 use super::inputs::Inputs;
 use super::sign::SigningKey;
-use crate::exit;
+use crate::exit::{self, Stop};
 
 /// What a report is shown with, beside itself.
+#[derive(Clone, Copy)]
 pub(crate) struct About<'a> {
     /// The policy that judged.
     pub(crate) policy: &'a Policy,
@@ -18,6 +19,12 @@ pub(crate) struct About<'a> {
     pub(crate) policy_text: &'a str,
     /// The evidence as the user named it.
     pub(crate) evidence: &'a Path,
+    /// The form that the evidence was found in.
+    pub(crate) form: &'a str,
+    /// The member of somebody's JSON that it was taken out of.
+    pub(crate) member: Option<&'a str>,
+    /// What is said before the report, in lines.
+    pub(crate) preface: &'a str,
     /// The report data that the user asked for on the command line: nobody else is the caller.
     pub(crate) report_data: Option<ReportData>,
     /// Whose each input was.
@@ -28,6 +35,37 @@ pub(crate) struct About<'a> {
     pub(crate) expired: &'a [Expired],
     /// What signs an attestation result.
     pub(crate) ear_key: Option<&'a SigningKey>,
+}
+
+/// One file that was named: its verdict, or why there is none.
+pub(crate) struct File<'a> {
+    /// As the user named it.
+    pub(crate) name: &'a Path,
+    pub(crate) outcome: Result<(&'a Report, About<'a>), &'a Stop>,
+}
+
+impl<'a> File<'a> {
+    /// A file with a verdict.
+    pub(super) fn judged(report: &'a Report, about: &About<'a>) -> Self {
+        Self { name: about.evidence, outcome: Ok((report, *about)) }
+    }
+
+    /// The status of this file alone.
+    pub(super) fn status(&self) -> u8 {
+        match &self.outcome {
+            Ok((report, _)) => exit_status(report),
+            Err(stop) => stop.status,
+        }
+    }
+
+    /// The verdict in a word or two.
+    pub(super) fn verdict(&self) -> &'static str {
+        match &self.outcome {
+            Ok((report, _)) => report.stage().map_or("accepted", teegate_verifier::Stage::rejection),
+            Err(stop) if stop.status == exit::MALFORMED => "malformed",
+            Err(_) => "could not run",
+        }
+    }
 }
 
 pub(super) const fn verdict(report: &Report) -> &'static str {

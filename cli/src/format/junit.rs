@@ -1,65 +1,102 @@
-//! JUnit XML, as CI systems read it: one test suite for the evidence, one test case for each check.
+//! JUnit XML, as CI systems read it: one test suite for each file of evidence, under its name, and one test case for each check.
 //!
 //! There is no standard; this keeps to what the schemas of Ant, Maven Surefire and Jenkins have in common.
 
 use teegate_verifier::{BoundTo, Endorsement, Finding, Outcome, Report, Roots, Stage};
 
-use super::about::{About, FOREIGN_ROOTS, rests_on_foreign_roots, verdict, window};
+use super::about::{About, FOREIGN_ROOTS, File, rests_on_foreign_roots, verdict, window};
 use super::sign;
 use crate::output::plain;
 
 /// The whole document.
-pub(super) fn render(report: &Report, about: &About<'_>) -> String {
-    let counts = Counts::of(report);
-    let suite = format!("teegate.{}", report.tee());
+pub(super) fn render(files: &[File<'_>]) -> String {
+    let all: Vec<_> = files.iter().map(Counts::of).collect();
+    let sum = |count: fn(&Counts) -> usize| all.iter().map(count).sum::<usize>().to_string();
+    let [tests, failures, errors] = [sum(|one| one.tests), sum(|one| one.failures), sum(|one| one.errors)];
     let mut xml = Xml::default();
     xml.open(
         "testsuites",
-        &[("name", "teegate verify"), ("tests", &counts.tests), ("failures", &counts.failures), ("errors", "0")],
+        &[("name", "teegate verify"), ("tests", &tests), ("failures", &failures), ("errors", &errors)],
     );
-    xml.open(
-        "testsuite",
-        &[
-            ("name", &suite),
-            ("tests", &counts.tests),
-            ("failures", &counts.failures),
-            ("errors", "0"),
-            ("skipped", &counts.skipped),
-            ("time", "0"),
-            ("timestamp", &report.at().to_string()),
-        ],
-    );
-    xml.open("properties", &[]);
-    for (name, value) in properties(report, about) {
-        xml.empty("property", &[("name", name), ("value", &value)]);
+    for (file, counts) in files.iter().zip(&all) {
+        suite(&mut xml, file, counts);
     }
-    xml.close("properties");
-    for finding in report.findings() {
-        test_case(&mut xml, &suite, finding);
-    }
-    if !about.expired.is_empty() {
-        let lines: Vec<_> = about.expired.iter().map(|expired| plain(&window(expired))).collect();
-        xml.text("system-out", &[], &format!("expired at {}:\n{}", report.at(), lines.join("\n")));
-    }
-    xml.close("testsuite");
     xml.close("testsuites");
     xml.document
 }
 
+fn suite(xml: &mut Xml, file: &File<'_>, counts: &Counts) {
+    let evidence = file.name.display().to_string();
+    let tee = file.outcome.as_ref().map_or("unread", |(report, _)| report.tee().name());
+    let name = format!("teegate.{tee}: {evidence}");
+    let [tests, failures, errors, skipped] =
+        [counts.tests, counts.failures, counts.errors, counts.skipped].map(|count| count.to_string());
+    let at = file.outcome.as_ref().map(|(report, _)| report.at().to_string());
+    let mut attributes = vec![
+        ("name", name.as_str()),
+        ("tests", &tests),
+        ("failures", &failures),
+        ("errors", &errors),
+        ("skipped", &skipped),
+        ("time", "0"),
+    ];
+    attributes.extend(at.as_ref().ok().map(|at| ("timestamp", at.as_str())));
+    xml.open("testsuite", &attributes);
+    xml.open("properties", &[]);
+    match &file.outcome {
+        Ok((report, about)) => properties(report, about),
+        Err(_) => {
+            vec![("tool", TOOL.to_owned()), ("verdict", file.verdict().to_owned()), ("evidence", evidence.clone())]
+        }
+    }
+    .iter()
+    .for_each(|(name, value)| xml.empty("property", &[("name", name), ("value", value)]));
+    xml.close("properties");
+    // Readers tell test cases apart by class and name, whatever suite they stand in.
+    let class = format!("teegate.{tee}.{}", in_a_class(&evidence));
+    match &file.outcome {
+        Ok((report, about)) => {
+            for finding in report.findings() {
+                test_case(xml, &class, &evidence, finding);
+            }
+            if !about.expired.is_empty() {
+                let lines: Vec<_> = about.expired.iter().map(|expired| plain(&window(expired))).collect();
+                xml.text("system-out", &[], &format!("expired at {}:\n{}", report.at(), lines.join("\n")));
+            }
+        }
+        Err(stop) => {
+            let case = [("classname", class.as_str()), ("name", "evidence"), ("file", &evidence), ("time", "0")];
+            xml.open("testcase", &case);
+            xml.text("error", &[("type", file.verdict()), ("message", &stop.message)], &plain(&stop.message));
+            xml.close("testcase");
+        }
+    }
+    xml.close("testsuite");
+}
+
+const TOOL: &str = concat!("teegate ", env!("CARGO_PKG_VERSION"));
+
+/// A path as a part of a class: readers split classes at the dots.
+fn in_a_class(path: &str) -> String {
+    path.chars().map(|c| if c.is_alphanumeric() || "/_-".contains(c) { c } else { '_' }).collect()
+}
+
 struct Counts {
-    tests: String,
-    failures: String,
-    skipped: String,
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
 }
 
 impl Counts {
-    fn of(report: &Report) -> Self {
-        let count = |wanted: fn(&Outcome) -> bool| {
-            report.findings().iter().filter(|finding| wanted(finding.outcome())).count().to_string()
-        };
+    fn of(file: &File<'_>) -> Self {
+        let Ok((report, _)) = &file.outcome else { return Self { tests: 1, failures: 0, errors: 1, skipped: 0 } };
+        let count =
+            |wanted: fn(&Outcome) -> bool| report.findings().iter().filter(|finding| wanted(finding.outcome())).count();
         Self {
-            tests: report.findings().len().to_string(),
+            tests: report.findings().len(),
             failures: count(|outcome| *outcome == Outcome::Fail),
+            errors: 0,
             skipped: count(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Fail)),
         }
     }
@@ -67,7 +104,7 @@ impl Counts {
 
 fn properties(report: &Report, about: &About<'_>) -> Vec<(&'static str, String)> {
     let mut properties = vec![
-        ("tool", concat!("teegate ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("tool", TOOL.to_owned()),
         ("verdict", verdict(report).to_owned()),
         ("tee", report.tee().name().to_owned()),
         ("evidence", about.evidence.display().to_string()),
@@ -113,10 +150,10 @@ fn vouched_by(endorsement: &Endorsement) -> String {
     format!("{kind} {name}: {}{from}", source.name())
 }
 
-fn test_case(xml: &mut Xml, suite: &str, finding: &Finding) {
+fn test_case(xml: &mut Xml, class: &str, evidence: &str, finding: &Finding) {
     let check = finding.check();
-    let class = format!("{suite}.{}", stage(check.stage()));
-    let case = [("classname", class.as_str()), ("name", check.id()), ("time", "0")];
+    let class = format!("{class}.{}", stage(check.stage()));
+    let case = [("classname", class.as_str()), ("name", check.id()), ("file", evidence), ("time", "0")];
     let skipped = match finding.outcome() {
         Outcome::Pass => return xml.empty("testcase", &case),
         Outcome::Fail => {

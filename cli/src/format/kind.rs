@@ -15,4 +15,6 @@ pub(crate) enum ReportFormat {
     Junit,
     /// For code scanning: a result for each failed check
     Sarif,
+    /// For the summary of a CI job: a table of verdicts, and what failed
+    Markdown,
 }

@@ -6,7 +6,9 @@ mod ear;
 mod inputs;
 mod junit;
 mod kind;
+mod markdown;
 mod sarif;
+mod several;
 mod sign;
 pub(crate) mod text;
 mod vector;
@@ -14,23 +16,35 @@ mod vector;
 use serde::Serialize;
 use teegate_verifier::{Expired, Report};
 
-pub(crate) use about::About;
+pub(crate) use about::{About, File};
 pub(crate) use inputs::{Inputs, Moment};
 pub(crate) use kind::ReportFormat;
 pub(crate) use sign::SigningKey;
 
 use crate::output::Style;
+use about::exit_status;
 
 /// The report in one format.
 pub(crate) fn render(report: &Report, about: &About<'_>, format: ReportFormat) -> Result<String, String> {
     match format {
         ReportFormat::Text => Ok(text::whole(report, about, Style::of_stdout())),
-        ReportFormat::Json => {
-            pretty(&Whole { report, expired: about.expired, inputs: about.inputs, not_to_be_had: about.in_vain })
-        }
+        ReportFormat::Json => pretty(&Whole::of(report, about)),
         ReportFormat::Ear => ear::render(report, about),
-        ReportFormat::Junit => Ok(junit::render(report, about)),
-        ReportFormat::Sarif => pretty(&sarif::log(report, about)),
+        ReportFormat::Junit => Ok(junit::render(&[File::judged(report, about)])),
+        ReportFormat::Sarif => pretty(&sarif::log(&[File::judged(report, about)], exit_status(report))),
+        ReportFormat::Markdown => Ok(markdown::render(&[File::judged(report, about)])),
+    }
+}
+
+/// The verdicts about many files, of which `status` is the highest.
+pub(crate) fn render_all(files: &[File<'_>], status: u8, format: ReportFormat) -> Result<String, String> {
+    match format {
+        ReportFormat::Text => Ok(several::text(files, status, Style::of_stdout())),
+        ReportFormat::Json => pretty(&several::Reports::of(files, status)),
+        ReportFormat::Ear => Err("an attestation result is about one piece of evidence".to_owned()),
+        ReportFormat::Junit => Ok(junit::render(files)),
+        ReportFormat::Sarif => pretty(&sarif::log(files, status)),
+        ReportFormat::Markdown => Ok(markdown::render(files)),
     }
 }
 
@@ -42,6 +56,12 @@ struct Whole<'a> {
     expired: &'a [Expired],
     inputs: &'a Inputs,
     not_to_be_had: &'a [String],
+}
+
+impl<'a> Whole<'a> {
+    fn of(report: &'a Report, about: &About<'a>) -> Self {
+        Self { report, expired: about.expired, inputs: about.inputs, not_to_be_had: about.in_vain }
+    }
 }
 
 fn pretty(value: &impl Serialize) -> Result<String, String> {

@@ -6,9 +6,9 @@
 use std::path::{Component, Path};
 
 use serde::Serialize;
-use teegate_verifier::{Endorsement, Expired, Finding, Outcome, Prospect, Report, Roots};
+use teegate_verifier::{Endorsement, Expired, Finding, Outcome, Prospect, Roots};
 
-use super::about::{About, FOREIGN_ROOTS, exit_status, rests_on_foreign_roots, verdict};
+use super::about::{FOREIGN_ROOTS, File, rests_on_foreign_roots, verdict};
 use super::checks::{Line, lines};
 use super::inputs::Inputs;
 use super::sign;
@@ -30,9 +30,9 @@ pub(super) struct Log<'a> {
 struct Run<'a> {
     tool: Tool,
     invocations: [Invocation; 1],
-    artifacts: [Artifact; 1],
+    artifacts: Vec<Artifact>,
     results: Vec<Outcoming>,
-    properties: Properties<'a>,
+    properties: Kept<'a>,
 }
 
 #[derive(Serialize)]
@@ -126,9 +126,20 @@ struct PhysicalLocation {
     artifact_location: ArtifactLocation,
 }
 
+/// What the format has no place for: of one file as it is, of many in a list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Kept<'a> {
+    One(Box<Properties<'a>>),
+    Many { reports: Vec<Properties<'a>> },
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Properties<'a> {
+    /// The file, where it is one of many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<String>,
     verdict: &'static str,
     stage: Option<&'static str>,
     tee: &'static str,
@@ -148,30 +159,68 @@ struct Properties<'a> {
     checks: Vec<Line<'a>>,
 }
 
-/// The log of one report.
-pub(super) fn log<'a>(report: &'a Report, about: &About<'a>) -> Log<'a> {
-    let location = ArtifactLocation { uri: uri_reference(about.evidence) };
-    let failed = report.findings().iter().enumerate().filter(|(_, finding)| *finding.outcome() == Outcome::Fail);
-    let mut results: Vec<_> = failed.map(|(index, finding)| result(index, finding, &location)).collect();
-    let mut rules: Vec<_> = report.findings().iter().map(rule).collect();
-    // Code scanning shows results and nothing else, so an acceptance that must not look like one of the vendors' is one.
-    if rests_on_foreign_roots(report) {
-        results.push(foreign_roots(rules.len(), &location));
-        rules.push(foreign_roots_rule());
-    }
-    let warnings = report.warnings().map(|warning| Notification { level: "warning", message: text(&plain(warning)) });
-    let driver = Driver { name: "teegate", semantic_version: env!("CARGO_PKG_VERSION"), rules };
+/// The log of these files, of which `status` is the highest. One run, because code scanning takes one for each upload.
+pub(super) fn log<'a>(files: &[File<'a>], status: u8) -> Log<'a> {
+    let mut run = Collected::default();
+    files.iter().for_each(|file| run.add(file, files.len() > 1));
+    let driver = Driver { name: "teegate", semantic_version: env!("CARGO_PKG_VERSION"), rules: run.rules };
+    let properties = match <[Properties<'_>; 1]>::try_from(run.properties) {
+        Ok([one]) if files.len() == 1 => Kept::One(Box::new(one)),
+        Ok(one) => Kept::Many { reports: one.into() },
+        Err(many) => Kept::Many { reports: many },
+    };
     let run = Run {
         tool: Tool { driver },
         // There is a verdict; whether it pleases is said by the exit code.
         invocations: [Invocation {
-            execution_successful: true,
-            exit_code: exit_status(report),
-            tool_execution_notifications: warnings.collect(),
+            execution_successful: files.iter().all(|file| file.outcome.is_ok()),
+            exit_code: status,
+            tool_execution_notifications: run.notifications,
         }],
-        artifacts: [Artifact { location, roles: ["analysisTarget"] }],
-        results,
-        properties: Properties {
+        artifacts: run.artifacts,
+        results: run.results,
+        properties,
+    };
+    Log { schema: SCHEMA, version: "2.1.0", runs: [run] }
+}
+
+/// What the files give, joined: each rule and each artifact once.
+#[derive(Default)]
+struct Collected<'a> {
+    rules: Vec<Rule>,
+    artifacts: Vec<Artifact>,
+    results: Vec<Outcoming>,
+    notifications: Vec<Notification>,
+    properties: Vec<Properties<'a>>,
+}
+
+impl<'a> Collected<'a> {
+    fn add(&mut self, file: &File<'a>, is_one_of_many: bool) {
+        let location = ArtifactLocation { uri: uri_reference(file.name) };
+        if !self.artifacts.iter().any(|artifact| artifact.location.uri == location.uri) {
+            self.artifacts.push(Artifact { location: location.clone(), roles: ["analysisTarget"] });
+        }
+        let (report, about) = match &file.outcome {
+            Ok((report, about)) => (*report, about),
+            Err(stop) => {
+                let place = self.rule(unread_rule());
+                self.results.push(unread(place, &stop.message, &location));
+                return;
+            }
+        };
+        let places: Vec<_> = report.findings().iter().map(|finding| self.rule(rule(finding))).collect();
+        let failed = report.findings().iter().zip(places).filter(|(finding, _)| *finding.outcome() == Outcome::Fail);
+        self.results.extend(failed.map(|(finding, place)| result(place, finding, &location)));
+        // Code scanning shows results and nothing else, so an acceptance that must not look like one of the vendors' is one.
+        if rests_on_foreign_roots(report) {
+            let place = self.rule(foreign_roots_rule());
+            self.results.push(foreign_roots(place, &location));
+        }
+        let warnings =
+            report.warnings().map(|warning| Notification { level: "warning", message: text(&plain(warning)) });
+        self.notifications.extend(warnings);
+        self.properties.push(Properties {
+            evidence: is_one_of_many.then_some(location.uri),
             verdict: verdict(report),
             stage: report.stage().map(teegate_verifier::Stage::rejection),
             tee: report.tee().name(),
@@ -189,9 +238,17 @@ pub(super) fn log<'a>(report: &'a Report, about: &About<'a>) -> Log<'a> {
             not_to_be_had: about.in_vain,
             endorsements: report.endorsements(),
             checks: lines(report),
-        },
-    };
-    Log { schema: SCHEMA, version: "2.1.0", runs: [run] }
+        });
+    }
+
+    /// The place of the rule, which is added where it is not there yet.
+    fn rule(&mut self, rule: Rule) -> usize {
+        let known = self.rules.iter().position(|known| known.id == rule.id);
+        known.unwrap_or_else(|| {
+            self.rules.push(rule);
+            self.rules.len() - 1
+        })
+    }
 }
 
 fn text(text: &str) -> Text {
@@ -221,6 +278,31 @@ fn foreign_roots(rule_index: usize, location: &ArtifactLocation) -> Outcoming {
         kind: "fail",
         level: "warning",
         message: text(FOREIGN_ROOTS),
+        locations: [Location { physical_location: PhysicalLocation { artifact_location } }],
+    }
+}
+
+/// The rule of [`unread`]: no check, since none was reached.
+const UNREAD_RULE: &str = "report.evidence";
+
+fn unread_rule() -> Rule {
+    Rule {
+        id: UNREAD_RULE,
+        short_description: text("a file that was named holds evidence that can be judged"),
+        help: text("name the file that holds the report or quote, as `teegate verify --help` lists the forms"),
+        default_configuration: Level { level: "error" },
+        properties: RuleProperties { rejects_as: "malformed", source: "cli/FORMATS.md, SARIF" },
+    }
+}
+
+fn unread(rule_index: usize, message: &str, location: &ArtifactLocation) -> Outcoming {
+    let artifact_location = location.clone();
+    Outcoming {
+        rule_id: UNREAD_RULE,
+        rule_index,
+        kind: "fail",
+        level: "error",
+        message: text(&plain(message)),
         locations: [Location { physical_location: PhysicalLocation { artifact_location } }],
     }
 }

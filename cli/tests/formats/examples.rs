@@ -52,6 +52,7 @@ fn shell(place: &Place, script: &str) -> Output {
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let mut bash = Command::new("bash");
     bash.args(["-e", "-o", "pipefail", "-c", script]).env("PATH", path).env("EVIDENCE_AT", AT);
+    bash.envs([("GITHUB_STEP_SUMMARY", place.path("summary.md")), ("GITHUB_OUTPUT", place.path("outputs"))]);
     bash.current_dir(place.folder()).output().unwrap()
 }
 
@@ -90,6 +91,9 @@ fn the_commands_of_the_examples_run_offline_and_end_with_the_verdict() {
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             assert_eq!(output.status.code(), Some(code), "{said}");
             assert!(said.contains(if code == 0 { "accepted" } else { "::error::" }), "{said}");
+            let summary = fs::read_to_string(place.path("summary.md")).unwrap();
+            let last = summary.rsplit("### Attestation: ").next().unwrap();
+            assert!(last.starts_with(if code == 0 { "⚠️ accepted" } else { "❌ " }), "{summary}");
             let (junit, sarif) = results(&place);
             // An acceptance of forged hardware is one alert and no failed test.
             assert_eq!((junit, sarif > 0), (if code == 0 { 0 } else { sarif }, true));
@@ -114,11 +118,121 @@ fn where_the_command_cannot_run_nothing_is_left_to_upload() {
     assert_eq!(fs::read_dir(place.path("results")).unwrap().count(), 0);
 }
 
+const ACTION: &str = "ci/examples/action/action.yml";
+const COMPONENT: &str = "ci/examples/gitlab-component/templates/attestation.yml";
+
+/// The script of the action or of the component, as its runner gets it: the block, without the indentation.
+fn script(file: &str, head: &str) -> String {
+    let text = fs::read_to_string(repository(file)).unwrap();
+    let (_, block) = text.split_once(&format!("{head} |\n")).unwrap();
+    let indent = block.len() - block.trim_start().len();
+    let lines = block.lines().take_while(|line| line.is_empty() || line.len() - line.trim_start().len() >= indent);
+    lines.map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect()
+}
+
+/// The variables of the script and the inputs that they stand for, as `NAME` and `name`.
+fn variables(file: &str, open: &str, close: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(repository(file)).unwrap();
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("TEEGATE_")?.split_once(": "));
+    let named = lines.map(|(name, value)| {
+        let input = value.trim_matches('"').strip_prefix(open).unwrap().strip_suffix(close).unwrap();
+        assert!(
+            text.contains(&format!("\n  {input}:\n")) || text.contains(&format!("\n    {input}:\n")),
+            "no input {input}"
+        );
+        (format!("TEEGATE_{name}"), input.to_owned())
+    });
+    named.collect()
+}
+
+/// Runs one of the two with these inputs, as its runner does.
+fn run(place: &Place, file: &str, inputs: &[(&str, &str)]) -> Output {
+    let (shell, script, variables) = if file == ACTION {
+        (&["bash", "-e", "-o", "pipefail", "-c"][..], script(file, "run:"), variables(file, "${{ inputs.", " }}"))
+    } else {
+        (&["sh", "-e", "-c"][..], script(file, "    -"), variables(file, "$[[ inputs.", " ]]"))
+    };
+    assert_eq!(variables.len(), 7);
+    let program = Path::new(env!("CARGO_BIN_EXE_teegate")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(script).env("PATH", path).current_dir(place.folder());
+    command.envs([("GITHUB_STEP_SUMMARY", place.path("summary.md")), ("GITHUB_OUTPUT", place.path("outputs"))]);
+    for (name, input) in variables {
+        let value = inputs.iter().find(|(known, _)| *known == input).map(|(_, value)| *value);
+        let default = if input == "results" { "results" } else { "" };
+        command.env(name, value.unwrap_or(default));
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn the_action_and_the_component_judge_many_files_and_end_with_the_highest_status() {
+    for (file, separator) in [(ACTION, "\n"), (COMPONENT, ", ")] {
+        for place in Place::both() {
+            // A name is a name, whatever stands in it.
+            let odd = "evidence/$(touch broken) `touch broken`;'\".bin";
+            fs::copy(place.path("evidence/report.bin"), place.path(odd)).unwrap();
+            for (files, code, suites) in [
+                (&["evidence/report.bin", odd][..], 0, 2),
+                (&["evidence/report.bin"], 0, 1),
+                (&["evidence/report.bin", "none.bin", odd], 1, 3),
+                (&["unauthentic.bin", "evidence/report.bin"], 3, 2),
+                (&["unauthentic.bin", "unacceptable.bin"], 4, 2),
+                (&["none.bin"], 1, 0),
+            ] {
+                let inputs = [
+                    ("evidence", &*files.join(separator)),
+                    ("endorsements", "evidence/endorsements"),
+                    ("policy", "evidence/policy.toml"),
+                    ("at", AT),
+                ];
+                let output = run(&place, file, &inputs);
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(output.status.code(), Some(code), "{file}, {files:?}: {said}");
+                assert!(!Path::new(&place.path("broken")).exists());
+                if suites == 0 {
+                    assert_eq!(fs::read_dir(place.path("results")).unwrap().count(), 0);
+                    continue;
+                }
+                let junit = fs::read_to_string(place.path("results/attestation.xml")).unwrap();
+                let junit = quick_junit::Report::deserialize_from_str(&junit).unwrap();
+                assert_eq!((junit.test_suites.len(), junit.failures > 0), (suites, code > 1), "{said}");
+                let sarif = fs::read_to_string(place.path("results/attestation.sarif")).unwrap();
+                super::sarif::validate(&serde_json::from_str(&sarif).unwrap());
+                let summary = fs::read_to_string(place.path("results/attestation.md")).unwrap();
+                assert_eq!(summary.lines().filter(|line| line.starts_with("| `")).count(), suites);
+                if file == ACTION {
+                    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                    assert!(said.contains(if code == 0 { "accepted" } else { "::error::" }), "{said}");
+                    let outputs = fs::read_to_string(place.path("outputs")).unwrap();
+                    assert!(outputs.ends_with(&format!("status={code}\n")), "{outputs}");
+                    assert!(fs::read_to_string(place.path("summary.md")).unwrap().ends_with(&summary));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_action_and_the_component_ask_a_bundle_its_own_question() {
+    let place = Place::tdx(|device| device);
+    for (evidence, bundle) in [("evidence/report.bin", "good.json"), ("unacceptable.bin", "debug.json")] {
+        let args = ["bundle", "create", evidence, "--policy", "evidence/policy.toml", "--at", AT, "--output", bundle];
+        let _status_is_the_verdict = place.run(&args, true);
+    }
+    for file in [ACTION, COMPONENT] {
+        for (bundles, code) in [("good.json", 0), ("debug.json", 4)] {
+            let output = run(&place, file, &[("bundles", bundles)]);
+            assert_eq!(output.status.code(), Some(code), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
 #[test]
 fn the_examples_are_yaml_that_reports_what_they_write() {
-    let program =
-        "import sys, yaml, json\nprint(json.dumps([yaml.safe_load(open(file)) for file in sys.argv[1:]], default=str))";
-    let files = ["github-actions.yml", "gitlab-ci.yml"].map(|name| repository("ci/examples").join(name));
+    let program = "import sys, yaml, json\nprint(json.dumps([list(yaml.safe_load_all(open(file)))[-1] for file in sys.argv[1:]], default=str))";
+    let files = ["ci/examples/github-actions.yml", "ci/examples/gitlab-ci.yml", ACTION, COMPONENT].map(repository);
     let python = Command::new("python3").args(["-c", program]).args(&files).output();
     let Ok(output) = python.map_err(drop).and_then(|output| output.status.success().then_some(output).ok_or(())) else {
         let parser = Command::new("python3").args(["-c", "import yaml"]).output();
@@ -138,4 +252,13 @@ fn the_examples_are_yaml_that_reports_what_they_write() {
         )
     );
     assert_eq!(parsed[1]["attestation"]["artifacts"]["reports"]["junit"], "results/attestation.xml");
+    let [action, component] = [&parsed[2]["runs"], &parsed[3]["$[[ inputs.job ]]"]];
+    assert_eq!((&action["using"], &action["steps"][0]["shell"]), (&"composite".into(), &"bash".into()));
+    assert_eq!(action["steps"][0]["run"].as_str().unwrap(), script(ACTION, "run:"));
+    assert_eq!(component["script"][0].as_str().unwrap(), script(COMPONENT, "    -"));
+    assert_eq!(component["artifacts"]["reports"]["junit"], "$[[ inputs.results ]]/attestation.xml");
+    // No input is written into a script: it would be read as commands.
+    for text in [&action["steps"][0]["run"], &component["script"][0]] {
+        assert!(!text.as_str().unwrap().contains("inputs."), "{text}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus};
 
 use super::place::{Place, VERDICTS};
 use super::{note, repository, status, stdout};
@@ -49,7 +49,16 @@ fn every_check_is_a_test_case_of_every_verdict() {
                 serde_json::from_str(&stdout(&place.verify(verdict, &["--format", "json"]))).unwrap();
             let checks = json["checks"].as_array().unwrap();
             let suite = &report.test_suites[0];
-            assert_eq!((report.test_suites.len(), suite.name.as_str()), (1, &*format!("teegate.{}", place.tee)));
+            let evidence = place.file(verdict);
+            let name = format!("teegate.{}: {evidence}", place.tee);
+            assert_eq!((report.test_suites.len(), suite.name.as_str()), (1, name.as_str()));
+            // Two files' cases are told apart by readers that look at no suite.
+            let class = format!("teegate.{}.{}.", place.tee, evidence.replace('.', "_"));
+            let of_this_file = |case: &TestCase| {
+                case.classname.as_ref().is_some_and(|name| name.as_str().starts_with(&class))
+                    && case.extra.iter().any(|(name, value)| name.as_str() == "file" && value.as_str() == evidence)
+            };
+            assert!(suite.test_cases.iter().all(of_this_file), "{text}");
             assert_eq!((suite.tests, suite.test_cases.len()), (checks.len(), checks.len()));
             let count = |name: &str| checks.iter().filter(|check| check["result"] == name).count();
             assert_eq!((suite.failures, suite.errors), (count("fail"), 0));

@@ -5,9 +5,11 @@ mod ear;
 mod examples;
 mod expired;
 mod foreign;
+mod found;
 mod junit;
 mod place;
 mod sarif;
+mod several;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,7 +41,7 @@ fn json_keeps_to_its_schema_and_every_format_to_the_exit_status() {
             assert_eq!(errors, Vec::<String>::new(), "{verdict}");
             assert_eq!(report["stage"].as_str().unwrap_or("accepted"), verdict);
             assert_eq!(report["expired"], serde_json::json!([]));
-            for format in ["text", "json", "ear", "junit", "sarif"] {
+            for format in ["text", "json", "ear", "junit", "sarif", "markdown"] {
                 let output = place.verify(verdict, &place.format(format));
                 assert_eq!((status(&output), stderr(&output)), (code, String::new()), "{verdict} as {format}");
             }

@@ -99,9 +99,14 @@ impl Place {
         self
     }
 
+    /// The file whose evidence gets this verdict.
+    pub(super) fn file(&self, verdict: &str) -> String {
+        if verdict == "accepted" { "evidence/report.bin".to_owned() } else { format!("{verdict}.bin") }
+    }
+
     /// Verifies the evidence that gets this verdict, in the folder.
     pub(super) fn verify(&self, verdict: &str, more: &[&str]) -> Output {
-        let evidence = if verdict == "accepted" { "evidence/report.bin".to_owned() } else { format!("{verdict}.bin") };
+        let evidence = self.file(verdict);
         self.run(&[&["verify", &evidence, "--policy", "evidence/policy.toml", "--at", AT], more].concat(), true)
     }
 
@@ -111,6 +116,13 @@ impl Place {
         // One that is forged insists on nothing: half a quote is recognised only by who says what it is.
         let tee: &[&str] = &["--tee", if self.tee == "tdx" { "tdx" } else { "snp" }];
         command(&[args, endorsements, tee].concat()).current_dir(self.folder()).output().unwrap()
+    }
+
+    /// Runs the command in the folder, which finds out for itself what each file is.
+    pub(super) fn run_any(&self, args: &[&str]) -> Output {
+        let endorsements: &[&str] =
+            if args.first() == Some(&"verify") { &["--endorsements", "evidence/endorsements"] } else { &[] };
+        command(&[args, endorsements].concat()).current_dir(self.folder()).output().unwrap()
     }
 
     /// What the bytes of evidence in the folder say.

@@ -251,6 +251,10 @@ fn containers(tee: Tee, evidence: &[u8], carried: &[Statement]) -> Vec<(&'static
         ("CMW in CBOR", cbor),
         ("bundle", bundle.to_text().unwrap().into_bytes()),
         ("configfs-tsm", Vec::new()),
+        ("configfs-tsm in JSON", {
+            let blobs = [evidence, &auxblob(carried)].map(hex::encode);
+            format!(r#"{{"outblob":"{}","auxblob":"{}","provider":"x"}}"#, blobs[0], blobs[1]).into_bytes()
+        }),
     ];
     if tee == Tee::SevSnp {
         let chain: Vec<(&str, &[u8])> = carried
@@ -280,12 +284,15 @@ fn write(scratch: &Path, container: &(&'static str, Vec<u8>), evidence: &[u8], c
     }
     std::fs::create_dir(&path).unwrap();
     std::fs::write(path.join("outblob"), evidence).unwrap();
-    let auxblob = if carried.iter().any(|one| matches!(one, Statement::TcbInfo { .. })) {
+    std::fs::write(path.join("auxblob"), auxblob(carried)).unwrap();
+}
+
+fn auxblob(carried: &[Statement]) -> Vec<u8> {
+    if carried.iter().any(|one| matches!(one, Statement::TcbInfo { .. })) {
         document(carried).1
     } else {
         table(carried)
-    };
-    std::fs::write(path.join("auxblob"), auxblob).unwrap();
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod envelope;
 mod expired;
 mod files;
 mod formats;
+mod forms;
 mod junk;
 mod loader;
 mod memory;

@@ -19,6 +19,34 @@ pub(crate) fn looks_like_coco(text: &str) -> bool {
         })
 }
 
+/// Answers of the agent inside other JSON, as those who pass them on wrap them (a request to Trustee's key broker: `tee-evidence`,
+/// `tee-evidence.primary_evidence`): where each stands, and its text.
+pub(crate) fn inside<'a>(members: &Members<'a>) -> Vec<(String, &'a str)> {
+    look_into(members, DEPTH)
+}
+
+/// As deep as anybody wraps them.
+const DEPTH: usize = 3;
+/// As many are found; more than one is too many anyhow.
+const MOST: usize = 4;
+
+fn look_into<'a>(members: &Members<'a>, depth: usize) -> Vec<(String, &'a str)> {
+    let mut found = Vec::new();
+    for (name, text) in members.each().filter(|(_, text)| text.starts_with('{')) {
+        if looks_like_coco(text) {
+            found.push((name.to_owned(), text));
+        } else if let (Some(depth), Ok(inner)) = (depth.checked_sub(1), Members::parse(text)) {
+            let inside = look_into(&inner, depth).into_iter();
+            found.extend(inside.map(|(place, text)| (format!("{name}.{place}"), text)));
+        }
+        if found.len() >= MOST {
+            found.truncate(MOST);
+            break;
+        }
+    }
+    found
+}
+
 /// Takes the evidence out of the JSON that fills `text`.
 pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
     let evidence = CocoEvidence::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;

@@ -9,10 +9,11 @@ use teegate_encoding::hex;
 use teegate_protocol::certificate_table::looks_like_table;
 use teegate_verifier::Endorsements;
 
+use crate::answer::{self, from_pem, unrecognised};
 use crate::error::{Defect, IntakeError};
 use crate::json::Members;
 use crate::statement::Statement;
-use crate::{certificate_table, files, pem, saved_response};
+use crate::{certificate_table, collateral, encoded, files, pem, respelt, saved_response};
 
 /// What the files and folders at `paths` hold.
 ///
@@ -32,6 +33,19 @@ pub struct Loaded {
     pub found: Vec<Found>,
     /// Files in named folders that hold no endorsement, each with the reason.
     pub ignored: Vec<IntakeError>,
+    /// Signed texts that a program has read and written again, so that no signature of Intel's can hold over them.
+    pub respelt: Vec<Respelt>,
+}
+
+/// Signed text that is not in its vendor's spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Respelt {
+    /// The file, as it was named.
+    pub file: String,
+    /// `tcb-info` or `qe-identity`.
+    pub kind: &'static str,
+    /// In what it differs from any text that the vendor writes.
+    pub how: &'static str,
 }
 
 /// One statement, and the file that held it.
@@ -84,8 +98,12 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, IntakeError> {
                 loaded.ignored.push(error)
             }
             outcome => {
+                let statements = outcome?;
+                let respelt =
+                    statements.iter().filter_map(|statement| Some((statement.label().kind, respelt::how(statement)?)));
+                loaded.respelt.extend(respelt.map(|(kind, how)| Respelt { file: name.clone(), kind, how }));
                 let found = |statement| Found { statement, file: name.clone() };
-                loaded.found.extend(outcome?.into_iter().map(found));
+                loaded.found.extend(statements.into_iter().map(found));
             }
         }
     }
@@ -129,6 +147,24 @@ fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
         return certificate_table::statements(bytes);
     }
     let text = std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}').trim_matches(BLANK)).ok();
+    // A container's security context holds the base64 of a THIM answer, and some keep DER so.
+    if let Some(inside) = text.and_then(base64_of_a_document) {
+        return plain_document(&inside);
+    }
+    plain_document(bytes)
+}
+
+/// The document that base64 text spells, if it begins like one. Words are base64 as well.
+fn base64_of_a_document(text: &str) -> Option<Vec<u8>> {
+    let encoded::Decoded { bytes, form } = encoded::decode(text)?;
+    let is_text = || {
+        std::str::from_utf8(&bytes).is_ok_and(|text| text.trim_start().starts_with('{') || pem::looks_like_pem(text))
+    };
+    (form == encoded::BASE64 && (looks_like_der(&bytes) || looks_like_table(&bytes) || is_text())).then_some(bytes)
+}
+
+fn plain_document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
+    let text = std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}').trim_matches(BLANK)).ok();
     match text {
         Some("") => Err(unrecognised("an empty file")),
         Some(text) if text.starts_with('{') => from_json(text),
@@ -149,26 +185,14 @@ fn document(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
 /// Intel's services and C strings leave a NUL or a line end behind text.
 const BLANK: [char; 5] = [' ', '\t', '\r', '\n', '\0'];
 
-fn from_pem(text: &str) -> Result<Vec<Statement>, Defect> {
-    let pem::Blocks { documents, others } = pem::blocks(text)?;
-    if documents.is_empty() {
-        let labels: Vec<_> = others.iter().map(|label| format!("`{label}`")).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
-        return Err(unrecognised(format!("PEM blocks{labels}, none of them a `CERTIFICATE` or an `X509 CRL`")));
-    }
-    documents.into_iter().map(Statement::from_der).collect()
-}
-
 fn from_json(text: &str) -> Result<Vec<Statement>, Defect> {
     let members = Members::parse(text)?;
-    if members.has("tcbInfo") {
-        let (body, signature) = (members.raw("tcbInfo")?.to_owned(), members.signature("signature")?);
-        with_issuer_chain(Statement::TcbInfo { body, signature }, &members)
-    } else if members.has("enclaveIdentity") {
-        let (body, signature) = (members.raw("enclaveIdentity")?.to_owned(), members.signature("signature")?);
-        with_issuer_chain(Statement::QeIdentity { body, signature }, &members)
-    } else if members.has("tcb_info_signature") {
-        from_collateral(&members)
+    if let Some(statements) = answer::signed(&members)? {
+        Ok(statements)
+    } else if collateral::is_of_a_quote(&members) {
+        collateral::of_a_quote(&members)
+    } else if members.has("collaterals") {
+        collateral::of_platforms(members.raw("collaterals")?)
     } else if members.has("vcekCert") {
         from_thim(&members)
     } else {
@@ -176,54 +200,11 @@ fn from_json(text: &str) -> Result<Vec<Statement>, Defect> {
     }
 }
 
-/// A signed body, and the chain of its signer where whoever saved the answer put it beside the two members that Intel sends.
-/// Tools name that member differently and write it plain or percent-encoded, so it is known by its content.
-fn with_issuer_chain(signed: Statement, members: &Members<'_>) -> Result<Vec<Statement>, Defect> {
-    let mut statements = vec![signed];
-    for text in members.texts().filter(|text| pem::looks_like_pem(text)) {
-        statements.extend(from_pem(&text)?);
-    }
-    Ok(statements)
-}
-
-/// Collateral as the `dcap-qvl` tools write it (`QuoteCollateralV3`): chains in PEM, lists as hexadecimal of DER, and the two
-/// signed bodies as strings whose content is the signed text.
-fn from_collateral(members: &Members<'_>) -> Result<Vec<Statement>, Defect> {
-    let mut statements = vec![
-        Statement::TcbInfo { body: members.text("tcb_info")?, signature: members.signature("tcb_info_signature")? },
-        Statement::QeIdentity {
-            body: members.text("qe_identity")?,
-            signature: members.signature("qe_identity_signature")?,
-        },
-    ];
-    for list in ["root_ca_crl", "pck_crl"] {
-        statements.push(Statement::from_der(members.hex(list)?)?);
-    }
-    for chain in ["pck_crl_issuer_chain", "tcb_info_issuer_chain", "qe_identity_issuer_chain"] {
-        statements.extend(from_pem(&members.text(chain)?)?);
-    }
-    // Only evidence that carries no chain of its own needs this one; writers send it as absent, `null` or text.
-    if members.has("pck_certificate_chain") && members.raw("pck_certificate_chain")? != "null" {
-        statements.extend(from_pem(&members.text("pck_certificate_chain")?)?);
-    }
-    Ok(statements)
-}
-
 /// What Azure's host agent (THIM) answers about the processor it runs on.
 fn from_thim(members: &Members<'_>) -> Result<Vec<Statement>, Defect> {
     let mut statements = from_pem(&members.text("vcekCert")?)?;
     statements.extend(from_pem(&members.text("certificateChain")?)?);
     Ok(statements)
-}
-
-fn unrecognised(found: impl Into<String>) -> Defect {
-    Defect::Unrecognised {
-        found: found.into(),
-        expected: "a certificate or CRL (DER or PEM), an SNP certificate table, Intel TCB info or QE identity with its `signature`, \
-                   `dcap-qvl` collateral, or an Azure THIM answer",
-        remedy: "`teegate fetch EVIDENCE --into DIR` writes what the evidence needs; leave this file out, or save the vendor's \
-                 answer as it was sent",
-    }
 }
 
 #[cfg(test)]

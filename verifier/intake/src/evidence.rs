@@ -1,6 +1,6 @@
-//! Recognises evidence: the bare report or quote, its hexadecimal or base64 text, a firmware response, a conceptual message wrapper (CMW) in
-//! JSON or CBOR, the JSON of Confidential Containers, an attestation of Google's Go libraries, a configfs-tsm folder, a
-//! [bundle](crate::bundle).
+//! Recognises evidence: the bare report or quote, its hexadecimal or base64 text, a hex dump, a firmware response, a conceptual message wrapper
+//! (CMW) in JSON or CBOR, the JSON of Confidential Containers, a member of other JSON, an attestation of Google's Go libraries, a
+//! configfs-tsm report as folder, JSON or CBOR, a [bundle](crate::bundle). FORMS.md beside this crate's source lists them all.
 //!
 //! Recognition is generous and believes nothing. Bytes that begin like a report or a quote are handed on as one, whole, however
 //! wrong they are inside: that they are wrong is the verifier's finding, with a check id, and not a matter of file formats.
@@ -8,6 +8,7 @@
 use std::io;
 use std::path::Path;
 
+use teegate_encoding::document::looks_like_der;
 use teegate_encoding::hex;
 use teegate_protocol::certificate_table::{is_empty_table, looks_like_table};
 use teegate_verifier::Tee;
@@ -17,10 +18,15 @@ pub use crate::owned::OwnedEvidence;
 use crate::bundle::{self, Bundle};
 use crate::encoded::{self, Decoded};
 use crate::error::{Defect, IntakeError};
-use crate::first_bytes::{begins_like, could_be};
+use crate::first_bytes::{SNP_REPORT_BYTES, begins_like, could_be};
+use crate::json::Members;
 use crate::statement::Statement;
+use crate::tsm::{self, Blobs};
+use crate::words::shown;
 use crate::wrapper::{self, Unwrapped};
-use crate::{certificate_table, cmw_cbor, coco, endorsements, files, go_attestation};
+use crate::{
+    certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member, pem, ra_tls,
+};
 
 impl From<Unwrapped> for OwnedEvidence {
     fn from(found: Unwrapped) -> Self {
@@ -89,11 +95,19 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
         if bundle::looks_like_bundle(text) {
             return Bundle::from_text(text).map(|bundle| bundle.kept.to_evidence());
         }
+        // A bundle has one spelling; other text may begin with a mark of its encoding.
+        let text = text.trim_start_matches('\u{feff}').trim_start();
         if coco::looks_like_coco(text) {
             return coco::unwrap(text).map(OwnedEvidence::from);
         }
-        if text.starts_with(['{', '[']) {
-            return wrapper::unwrap(text).map(OwnedEvidence::from);
+        // Before JSON, which begins with the same brackets; and text that is hexadecimal throughout need not be a whole dump.
+        match dump::read(text) {
+            Ok(Some(Decoded { bytes: decoded, form })) => return from_raw(&decoded, insist, form),
+            Err(defect) if encoded::decode(text).is_none() => return Err(defect),
+            Ok(None) | Err(_) => {}
+        }
+        if text.starts_with(['{', '[', '"']) {
+            return from_json(text, insist);
         }
         if let Some(Decoded { bytes: decoded, form }) = encoded::decode(text)
             && (form == encoded::HEXADECIMAL || is_evidence(&decoded, insist))
@@ -108,10 +122,66 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
     if let Some(kind) = go_attestation::kind(bytes) {
         return go_attestation::unwrap(kind, bytes).map(OwnedEvidence::from);
     }
+    if let Some(blobs) = tsm::from_cbor(bytes)? {
+        return from_blobs(&blobs, insist);
+    }
     if cmw_cbor::looks_like_cmw(bytes) {
         return cmw_cbor::unwrap(bytes).map(OwnedEvidence::from);
     }
     from_raw(bytes, insist, "raw bytes")
+}
+
+/// JSON of whatever shape.
+fn from_json(text: &str, insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
+    if wrapper::looks_like_record(text) {
+        return wrapper::from_record(text).map(OwnedEvidence::from);
+    }
+    let members = if text.starts_with('{') { Some(Members::parse(text)?) } else { None };
+    if let Some(members) = &members {
+        if wrapper::is_envelope(members) {
+            return wrapper::from_envelope(text).map(OwnedEvidence::from);
+        }
+        if members.has("outblob") {
+            return from_blobs(&tsm::from_json(members)?, insist);
+        }
+        if let Some(named) = lookalike::more_than_its_evidence(members) {
+            return Err(wrapper::unrecognised(named));
+        }
+    }
+    let (found, agents) = (member::only_one(text)?, members.as_ref().map(coco::inside).unwrap_or_default());
+    let found = match (found, agents.as_slice()) {
+        // Of a TD the agent's answer holds a quote in text, and the log of the boot beside it.
+        (found, [(place, answer)]) if found.as_ref().map_or(true, |found| found.place == format!("{place}.quote")) => {
+            return Ok(OwnedEvidence { member: Some(shown(place)), ..coco::unwrap(answer)?.into() });
+        }
+        (Ok(found), []) => {
+            let evidence = from_raw(&found.bytes, insist, found.form())?;
+            return Ok(OwnedEvidence { member: found.member(), ..evidence });
+        }
+        (Err(found), []) => found,
+        (_, many) => {
+            let places: Vec<_> = many.iter().map(|(place, _)| format!("`{}`", shown(place))).collect();
+            return Err(wrapper::unrecognised(format!(
+                "JSON that holds evidence in more than one place, answers of the attestation agent in {} among it: pass one of them \
+                 alone (`jq .MEMBER FILE | teegate verify -`)",
+                places.join(", ")
+            )));
+        }
+    };
+    if endorsements::statements(text.as_bytes()).is_ok() {
+        return Err(wrapper::unrecognised("an endorsement, not evidence"));
+    }
+    let named = members.as_ref().map_or_else(|| "JSON without evidence in it".to_owned(), lookalike::describe);
+    Err(wrapper::unrecognised(match member::described(&found) {
+        Some(beginning) => format!("{named}; {beginning}"),
+        None => named,
+    }))
+}
+
+/// The files of a configfs-tsm report in one document.
+fn from_blobs(blobs: &Blobs, insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
+    let evidence = from_raw(&blobs.outblob, insist, blobs.form)?;
+    Ok(evidence.with_statements(blobs.auxblob.as_deref().map(tsm::statements).transpose()?.unwrap_or_default()))
 }
 
 /// Whether bytes out of base64, which any word may be, are evidence, or of a length that evidence may have and insisted on.
@@ -125,6 +195,10 @@ fn is_evidence(decoded: &[u8], insist: Option<Tee>) -> bool {
 const SHORTEST_INSISTED: usize = 128;
 
 fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<OwnedEvidence, Defect> {
+    // Whatever is insisted on, what is known to be something else is none of it.
+    if lookalike::blob(bytes).is_some() {
+        return Err(unrecognised(bytes));
+    }
     if let Some(report) = from_firmware_response(bytes) {
         return from_raw(report, insist, "firmware response (MSG_REPORT_RSP)");
     }
@@ -132,6 +206,9 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
     let tee = match (begins_like(bytes), insist) {
         (Some(_), Some(insisted)) if could_be(insisted, bytes) => insisted,
         (Some(named), _) => named,
+        (None, Some(_)) if looks_like_der(bytes) && endorsements::statements(bytes).is_ok() => {
+            return Err(unrecognised(bytes));
+        }
         (None, Some(insisted)) => insisted,
         (None, None) if bytes.len() == SNP_REPORT_BYTES => Tee::SevSnp,
         (None, None) => return Err(unrecognised(bytes)),
@@ -142,9 +219,6 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
     };
     Ok(OwnedEvidence::new(tee, bytes.to_vec(), form).with_statements(statements))
 }
-
-/// `ATTESTATION_REPORT`, every version. AMD 56860 rev. 1.58, table 23.
-const SNP_REPORT_BYTES: usize = 1_184;
 
 /// What the guest device answers: status u32 (0), length u32 of the report, 24 reserved bytes, the report, and a buffer's zeros
 /// behind it. AMD 56860 rev. 1.58, MSG_REPORT_RSP. The report is taken out of it only when nothing else is in it.
@@ -186,35 +260,40 @@ fn from_configfs_tsm(folder: &Path, insist: Option<Tee>) -> Result<OwnedEvidence
     evidence.form = "configfs-tsm folder";
     let auxblob = folder.join("auxblob");
     if auxblob.exists() {
-        let table = files::read(&auxblob)?;
-        // A host that supplies no certificates leaves it empty, or holds only the entry that ends the table.
-        if table.iter().any(|byte| *byte != 0) {
-            let statements = endorsements::statements(&table)
-                .map_err(|defect| IntakeError::new(auxblob.display().to_string(), defect))?;
-            return Ok(evidence.with_statements(statements));
-        }
+        let statements = tsm::statements(&files::read(&auxblob)?)
+            .map_err(|defect| IntakeError::new(auxblob.display().to_string(), defect))?;
+        return Ok(evidence.with_statements(statements));
     }
     Ok(evidence)
 }
 
 fn unrecognised(bytes: &[u8]) -> Defect {
-    let found = match bytes {
-        [] => "an empty file".to_owned(),
-        _ if !endorsements::statements(bytes).unwrap_or_default().is_empty() => {
-            "an endorsement, not evidence".to_owned()
-        }
-        _ => match std::str::from_utf8(bytes).ok().and_then(encoded::decode) {
-            Some(Decoded { bytes: inside, form }) if inside.len() >= SHORTEST_INSISTED => {
+    let text = std::str::from_utf8(bytes).ok().map(str::trim);
+    let decoded = text.and_then(encoded::decode);
+    let inside = decoded.as_ref().map_or(bytes, |decoded| decoded.bytes.as_slice());
+    let found = if bytes.is_empty() {
+        "an empty file".to_owned()
+    } else if let Some(named) = lookalike::blob(inside) {
+        named.to_owned()
+    } else if text.is_some_and(lookalike::is_token) {
+        lookalike::TOKEN.to_owned()
+    } else {
+        match (endorsements::statements(bytes).as_deref(), decoded) {
+            (Ok(statements @ [_, ..]), _) => {
+                let is_pem = text.is_some_and(pem::looks_like_pem);
+                ra_tls::describe(statements, is_pem).unwrap_or_else(|| "an endorsement, not evidence".to_owned())
+            }
+            (_, Some(Decoded { bytes: inside, form })) if inside.len() >= SHORTEST_INSISTED => {
                 format!("{form} of {}", beginning(&inside))
             }
             _ => beginning(bytes),
-        },
+        }
     };
     Defect::Unrecognised {
         found,
-        expected: "an SEV-SNP report (1,184 bytes, version 2 to 5), a TDX quote (version 4 or 5), either as hexadecimal or base64, a \
-                   CMW in JSON or CBOR, CoCo evidence JSON, an attestation of Google's Go libraries in binary, a teegate bundle, or \
-                   a configfs-tsm folder",
+        expected: "an SEV-SNP report (1,184 bytes, version 2 to 5), a TDX quote (version 4 or 5), either as hexadecimal, base64 or a \
+                   hex dump, a CMW in JSON or CBOR, CoCo evidence JSON, JSON with one of them in a member, an attestation of Google's \
+                   Go libraries in binary, a teegate bundle, or a configfs-tsm report as folder, JSON or CBOR",
         remedy: "pass the evidence as the platform gave it; `teegate record --into DIR` takes it on a TEE, and certificates and \
                  collateral go to `--endorsements`",
     }

@@ -1,5 +1,6 @@
 //! What the first bytes of a report or quote say that it is. Believed by nobody: they choose who judges the rest.
 
+use teegate_protocol::certificate_table::{is_empty_table, looks_like_table};
 use teegate_verifier::Tee;
 
 /// The platform that the first bytes name, whether or not the rest is well formed.
@@ -17,6 +18,26 @@ pub(crate) fn could_be(tee: Tee, bytes: &[u8]) -> bool {
         Tee::Tdx => is_quote(bytes) || is_quote_of_any_key(bytes),
     }
 }
+
+/// The platform of bytes that nobody pointed at, if they are a whole report or quote by more than their first bytes: an event log begins
+/// with a small number as well.
+pub(crate) fn is_whole(bytes: &[u8]) -> Option<Tee> {
+    if is_quote(bytes) {
+        return (bytes.len() >= SHORTEST_QUOTE).then_some(Tee::Tdx);
+    }
+    let algorithm = bytes.get(0x34..0x38)?;
+    let (_, behind) = bytes.split_at_checked(SNP_REPORT_BYTES)?;
+    // Nothing, the host's certificate table, or a buffer's zeros.
+    let ends = is_empty_table(behind) || looks_like_table(behind) || behind.iter().all(|byte| *byte == 0);
+    (is_report(bytes) && *algorithm == ECDSA_P384 && ends).then_some(Tee::SevSnp)
+}
+
+/// `ATTESTATION_REPORT`, every version. AMD 56860 rev. 1.58, table 23.
+pub(crate) const SNP_REPORT_BYTES: usize = 1_184;
+/// `SIGNATURE_ALGO`, the only one.
+const ECDSA_P384: [u8; 4] = [1, 0, 0, 0];
+/// Header, TD report and the length of what signs them.
+const SHORTEST_QUOTE: usize = 48 + 584 + 4;
 
 /// Whether the bytes begin like a report: with its version, a little-endian u32. Five exist; room is left for versions that do
 /// not exist yet and for reports that were cut or extended, because the verifier refuses those by name.

@@ -1,5 +1,5 @@
 //! Attestations as Google's Go libraries pass them around, in binary Protocol Buffers: `sevsnp.Attestation` (go-sev-guest,
-//! `proto/sevsnp.proto`), `tdx.QuoteV4` (go-tdx-guest, `proto/tdx.proto`) and `attest.Attestation` (go-tpm-tools,
+//! `proto/sevsnp.proto`), `tdx.QuoteV4` and `tdx.QuoteV5` (go-tdx-guest, `proto/tdx.proto`) and `attest.Attestation` (go-tpm-tools,
 //! `proto/attest.proto`), which carries one of the two beside a TPM's quotes.
 //!
 //! They hold the fields of a report or quote. The bytes that the processor signed are put together from them, reserved bytes zero, and
@@ -10,23 +10,29 @@ use teegate_verifier::Tee;
 use crate::error::Defect;
 use crate::protobuf::{Message, broken};
 use crate::statement::Statement;
-use crate::wrapper::Unwrapped;
+use crate::wrapper::{Unwrapped, unrecognised};
 
-/// Which of the three messages the bytes are.
+/// Which of the messages the bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     SevSnp,
     Tdx,
     Tpm,
+    /// `tdx.DiceQuote` of go-tdx-guest: another kind of evidence, signed in COSE.
+    Dice,
 }
 
-/// What the bytes are, if they have the shape of one of the messages. All three begin with field 1, of bytes.
+/// What the bytes are, if they have the shape of one of the messages. All of them begin with field 1, of bytes.
 pub(crate) fn kind(bytes: &[u8]) -> Option<Kind> {
     const FIELD_1_OF_BYTES: u8 = 0x0A;
     if bytes.first() != Some(&FIELD_1_OF_BYTES) {
         return None;
     }
     let outer = Message::parse("Attestation", bytes).ok()?;
+    // Its last field is a signature over P-384, of 96 bytes.
+    if outer.has(10) && outer.exactly::<96>(11).is_ok() {
+        return Some(Kind::Dice);
+    }
     if outer.has(8) || outer.has(9) {
         return Some(Kind::Tpm);
     }
@@ -49,6 +55,7 @@ pub(crate) fn unwrap(kind: Kind, bytes: &[u8]) -> Result<Unwrapped, Defect> {
             (false, true) => tdx(&outer.message(9, "tdx_attestation")?, "go-tpm-tools attestation"),
             _ => Err(broken("it holds both an SEV-SNP report and a TDX quote")),
         },
+        Kind::Dice => Err(unrecognised("a `DiceQuote` of go-tdx-guest, which this release does not verify")),
     }
 }
 
@@ -133,7 +140,7 @@ fn cpuid(version: u64, eax: u64) -> Result<[u8; 3], Defect> {
     }
 }
 
-/// A quote of version 4 with an ECDSA P-256 key. Intel TDX DCAP Quoting Library API, appendix 3.
+/// A quote of version 4 or 5 with an ECDSA P-256 key. Intel TDX DCAP Quoting Library API, appendix 3.
 fn tdx(quote: &Message<'_>, form: &'static str) -> Result<Unwrapped, Defect> {
     quote.only(|number| (1..=5).contains(&number))?;
     let mut bytes = Writer(Vec::new());
@@ -142,13 +149,43 @@ fn tdx(quote: &Message<'_>, form: &'static str) -> Result<Unwrapped, Defect> {
     bytes.put(&header.little_endian::<2>(1)?); // version
     bytes.put(&header.little_endian::<2>(2)?); // attestation_key_type
     bytes.put(&header.little_endian::<4>(3)?); // tee_type
-    bytes.put(&header.exactly::<2>(5)?); // pce_svn, which go-tdx-guest reads first; both are zero in version 4
+    bytes.put(&header.exactly::<2>(5)?); // pce_svn, which go-tdx-guest reads first; both are zero in versions 4 and 5
     bytes.put(&header.exactly::<2>(4)?); // qe_svn
     bytes.put(&header.exactly::<16>(6)?); // qe_vendor_id
     bytes.put(&header.exactly::<20>(7)?); // user_data
 
-    let body = quote.message(2, "td_quote_body")?;
-    body.only(|number| (1..=12).contains(&number))?;
+    if header.number(1)? == 5 {
+        let descriptor = quote.message(2, "td_quote_body_descriptor")?;
+        descriptor.only(|number| (1..=3).contains(&number))?;
+        bytes.put(&descriptor.little_endian::<2>(1)?); // td_quote_body_type
+        bytes.put(&descriptor.little_endian::<4>(2)?); // td_quote_body_size
+        let body = descriptor.message(3, "td_quote_body_v5")?;
+        match descriptor.number(1)? {
+            TDX_1_0 => td_report(&body, 12, &mut bytes)?,
+            TDX_1_5 => {
+                td_report(&body, 14, &mut bytes)?;
+                bytes.put(&body.exactly::<16>(13)?); // tee_tcb_svn2
+                bytes.put(&body.exactly::<48>(14)?); // mr_service_td
+            }
+            other => return Err(broken(format!("`td_quote_body_type` is {other}, expected 2 or 3"))),
+        }
+    } else {
+        td_report(&quote.message(2, "td_quote_body")?, 12, &mut bytes)?;
+    }
+
+    bytes.put(&quote.little_endian::<4>(3)?); // signed_data_size
+    signed_data(&quote.message(4, "signed_data")?, &mut bytes)?;
+    bytes.put(quote.bytes(5)?); // extra_bytes
+    Ok(Unwrapped { tee: Tee::Tdx, bytes: bytes.0, endorsements: Vec::new(), event_log: None, form })
+}
+
+/// Types of the body of a quote of version 5: TD report of TDX 1.0, and of 1.5 with two fields more.
+const TDX_1_0: u64 = 2;
+const TDX_1_5: u64 = 3;
+
+/// The fields that every TD report has; there may be others up to `last`.
+fn td_report(body: &Message<'_>, last: u64, bytes: &mut Writer) -> Result<(), Defect> {
+    body.only(|number| (1..=last).contains(&number))?;
     bytes.put(&body.exactly::<16>(1)?); // tee_tcb_svn
     bytes.put(&body.exactly::<48>(2)?); // mr_seam
     bytes.put(&body.exactly::<48>(3)?); // mr_signer_seam
@@ -164,11 +201,7 @@ fn tdx(quote: &Message<'_>, form: &'static str) -> Result<Unwrapped, Defect> {
     }
     registers.iter().for_each(|register| bytes.put(register));
     bytes.put(&body.exactly::<64>(12)?); // report_data
-
-    bytes.put(&quote.little_endian::<4>(3)?); // signed_data_size
-    signed_data(&quote.message(4, "signed_data")?, &mut bytes)?;
-    bytes.put(quote.bytes(5)?); // extra_bytes
-    Ok(Unwrapped { tee: Tee::Tdx, bytes: bytes.0, endorsements: Vec::new(), event_log: None, form })
+    Ok(())
 }
 
 fn signed_data(signed: &Message<'_>, bytes: &mut Writer) -> Result<(), Defect> {

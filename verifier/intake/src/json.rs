@@ -78,12 +78,29 @@ fn missing(name: &str) -> Defect {
     broken(format!("member `{name}` is missing"))
 }
 
-fn broken(defect: String) -> Defect {
+pub(crate) fn broken(defect: String) -> Defect {
     Defect::Broken {
         kind: "JSON document",
         defect,
         remedy: "save the vendor's answer as it was sent, without editing it; `teegate fetch EVIDENCE --into DIR` does",
     }
+}
+
+/// JSON without the white space that stands outside its strings: nothing that is said by it changes.
+pub(crate) fn without_white_space(json: &str) -> String {
+    let (mut in_string, mut escaped) = (false, false);
+    let mut kept = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            ' ' | '\t' | '\r' | '\n' if !in_string => continue,
+            _ => {}
+        }
+        kept.push(c);
+    }
+    kept
 }
 
 /// Whether brackets outside strings nest deeper than `limit`. Counted before parsing, so that no parser need be trusted with depth.
@@ -169,6 +186,12 @@ mod tests {
         assert!(Members::parse("[]").unwrap_err().to_string().contains("a JSON object"));
         let many: Vec<String> = (0..65).map(|n| format!("\"{n}\":0")).collect();
         assert!(Members::parse(&format!("{{{}}}", many.join(","))).unwrap_err().to_string().contains("more than 64"));
+    }
+
+    #[test]
+    fn white_space_goes_from_between_the_strings_and_from_nowhere_else() {
+        let text = "{\n  \"a b\": [1,\t\"c \\\" d\" ],\r\n \"é \\\\\" : null }";
+        assert_eq!(without_white_space(text), "{\"a b\":[1,\"c \\\" d\"],\"é \\\\\":null}");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct OwnedEvidence {
     pub event_log: Option<Vec<u8>>,
     /// The form that it was found in, in words.
     pub form: &'static str,
+    /// The member of somebody's JSON that it was taken out of, at most 80 characters of its name; nothing else of that file counts.
+    pub member: Option<String>,
     /// What `endorsements` holds, one by one: what a bundle keeps.
     pub(crate) carried: Vec<Statement>,
 }
@@ -27,7 +29,7 @@ impl OwnedEvidence {
     /// Evidence alone.
     pub(crate) fn new(tee: Tee, bytes: Vec<u8>, form: &'static str) -> Self {
         let endorsements = Endorsements::brought_by(Source::Evidence);
-        Self { tee, bytes, endorsements, event_log: None, form, carried: Vec::new() }
+        Self { tee, bytes, endorsements, event_log: None, form, member: None, carried: Vec::new() }
     }
 
     /// Evidence alone, out of a bundle: what comes along with it, whoever made the bundle chose.

@@ -11,7 +11,6 @@ use teegate_verifier::Tee;
 use crate::endorsements;
 use crate::error::Defect;
 use crate::json::Members;
-use crate::lookalike;
 use crate::statement::Statement;
 use crate::words::{said, shown};
 
@@ -25,22 +24,22 @@ pub(crate) struct Unwrapped {
     pub(crate) form: &'static str,
 }
 
-/// Takes the evidence out of the wrapper that fills `text`.
-pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
-    if text.starts_with('[') { from_record(text) } else { from_envelope(text) }
+/// Whether these are the members of an envelope. Many wrap something that they call evidence; an envelope of ours has the manifest beside
+/// it, and its type.
+pub(crate) fn is_envelope(members: &Members<'_>) -> bool {
+    members.has("evidence") && (members.has("manifest") || members.has("__cmwc_t"))
 }
 
-fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
-    let members = Members::parse(text)?;
-    // Many wrap something that they call evidence; an envelope of ours has the manifest beside it, and its type.
-    if !(members.has("evidence") && (members.has("manifest") || members.has("__cmwc_t"))) {
-        let known = endorsements::statements(text.as_bytes()).is_ok();
-        return Err(unrecognised(if known {
-            "an endorsement, not evidence".to_owned()
-        } else {
-            lookalike::describe(&members)
-        }));
-    }
+/// Whether this JSON array begins like a record: with a media type.
+pub(crate) fn looks_like_record(text: &str) -> bool {
+    let first = text.strip_prefix('[').and_then(|rest| rest.trim_start().strip_prefix('"'));
+    first
+        .and_then(|rest| rest.split_once('"'))
+        .is_some_and(|(media_type, _)| media_type.contains('/') && media_type.len() < 128)
+}
+
+/// Takes the evidence out of the envelope that fills `text`.
+pub(crate) fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
     let envelope = Envelope::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;
     let tee = tee_of(envelope.evidence.kind)?;
     let endorsements = match envelope.endorsements {
@@ -57,7 +56,7 @@ fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
 }
 
 /// `[type, base64url value]` or `[type, base64url value, indicator]`.
-fn from_record(text: &str) -> Result<Unwrapped, Defect> {
+pub(crate) fn from_record(text: &str) -> Result<Unwrapped, Defect> {
     let elements: Vec<Value> = serde_json::from_str(text).map_err(|cause| broken(said(&cause)))?;
     let (media_type, value, indicator) = match elements.as_slice() {
         [Value::String(media_type), Value::String(value)] => (media_type, value, None),
@@ -132,14 +131,14 @@ mod tests {
     #[test]
     fn an_envelope_gives_its_evidence_and_its_endorsements() {
         for (kind, tee) in [(EvidenceKind::SnpReport, Tee::SevSnp), (EvidenceKind::TdxQuote, Tee::Tdx)] {
-            let unwrapped = unwrap(&text(&envelope(kind))).unwrap();
+            let unwrapped = from_envelope(&text(&envelope(kind))).unwrap();
             assert_eq!((unwrapped.tee, unwrapped.bytes), (tee, vec![1, 2, 3]));
             assert_eq!(unwrapped.endorsements.len(), 2);
         }
-        assert_eq!(unwrap(&text(&envelope(EvidenceKind::TdxQuote))).unwrap().event_log, None);
+        assert_eq!(from_envelope(&text(&envelope(EvidenceKind::TdxQuote))).unwrap().event_log, None);
         let with_log = Envelope { event_log: Some(vec![9; 7]), ..envelope(EvidenceKind::TdxQuote) };
-        assert_eq!(unwrap(&text(&with_log)).unwrap().event_log, Some(vec![9; 7]));
-        let refused = unwrap(&text(&envelope(EvidenceKind::AciSnp))).unwrap_err().to_string();
+        assert_eq!(from_envelope(&text(&with_log)).unwrap().event_log, Some(vec![9; 7]));
+        let refused = from_envelope(&text(&envelope(EvidenceKind::AciSnp))).unwrap_err().to_string();
         assert!(refused.contains("does not verify"), "{refused}");
     }
 
@@ -147,17 +146,16 @@ mod tests {
     fn an_envelope_that_is_not_well_formed_says_where() {
         let mut broken = envelope(EvidenceKind::SnpReport);
         broken.endorsements = Some(Endorsements { kind: EndorsementsKind::Json, bytes: b"{}".to_vec() });
-        assert!(matches!(unwrap(&text(&broken)), Err(Defect::Unrecognised { .. })));
+        assert!(matches!(from_envelope(&text(&broken)), Err(Defect::Unrecognised { .. })));
         let twice = text(&envelope(EvidenceKind::SnpReport)).replacen('{', "{\"evidence\":[],", 1);
-        assert!(unwrap(&twice).unwrap_err().to_string().contains("`evidence` stands twice"));
+        assert!(from_envelope(&twice).unwrap_err().to_string().contains("`evidence` stands twice"));
         let other = text(&envelope(EvidenceKind::SnpReport)).replace("envelope:1", "envelope:2");
-        assert!(unwrap(&other).unwrap_err().to_string().contains("urn:teegate:envelope:2"));
-        assert!(unwrap("{}").unwrap_err().to_string().contains("found an empty JSON object"));
+        assert!(from_envelope(&other).unwrap_err().to_string().contains("urn:teegate:envelope:2"));
     }
 
     #[test]
     fn a_record_of_evidence_stands_alone() {
-        let record = |rest: &str| unwrap(&format!("[\"application/vnd.teegate.tdx-quote\",{rest}]"));
+        let record = |rest: &str| from_record(&format!("[\"application/vnd.teegate.tdx-quote\",{rest}]"));
         let unwrapped = record("\"-_8\"").unwrap();
         assert_eq!((unwrapped.tee, unwrapped.bytes), (Tee::Tdx, vec![0xFB, 0xFF]));
         assert!(record("\"-_8\",4").is_ok());
@@ -165,8 +163,11 @@ mod tests {
         assert!(record("\"-_8\",2").unwrap_err().to_string().contains("the indicator is not 4"));
         assert!(record("\"+/8=\"").unwrap_err().to_string().contains("not base64url"));
         assert!(
-            unwrap("[\"text/plain\",\"AA\"]").unwrap_err().to_string().contains("a CMW record of type `text/plain`")
+            from_record("[\"text/plain\",\"AA\"]")
+                .unwrap_err()
+                .to_string()
+                .contains("a CMW record of type `text/plain`")
         );
-        assert!(matches!(unwrap(&"[".repeat(100_000)), Err(Defect::Broken { .. })));
+        assert!(matches!(from_record(&"[".repeat(100_000)), Err(Defect::Broken { .. })));
     }
 }

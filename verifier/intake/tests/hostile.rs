@@ -34,6 +34,19 @@ fn documents() -> Vec<Vec<u8>> {
         b"[\"application/vnd.teegate.snp-report\",\"AwAAAA\",4]".to_vec(),
         b"\x83\x78\x22application/vnd.teegate.snp-report\x44\x03\0\0\0\x04".to_vec(),
         b"{\"quote\":\"BAACAIEAAAA=\",\"cc_eventlog\":\"AAAA\"}".to_vec(),
+        b"00000000  04 00 02 00 81 00 00 00  |........|\n*\n00000010  07\n00000011\n".to_vec(),
+        b"q[] = {0x04, 0x00, 0x02, 0x00, 0x81, 0x00, 0x00, 0x00};\n".to_vec(),
+        b"{\"outblob\":\"BAACAIEAAAA=\",\"auxblob\":\"\",\"provider\":\"tdx_guest\"}".to_vec(),
+        b"\xA1\x67outblob\x48\x04\0\x02\0\x81\0\0\0".to_vec(),
+        format!(
+            "{{\"a\":[{{\"b\":\"{}\"}}]}}",
+            teegate_encoding::hex::encode([&[4, 0, 2, 0, 0x81, 0, 0, 0][..], &[7; 630]].concat())
+        )
+        .into_bytes(),
+        format!(
+            "{{\"collaterals\":{{\"x\":[{{\"enclaveIdentity\": {{}}, \"signature\":\"{signature}\"}}],\"y\":{pem}}}}}"
+        )
+        .into_bytes(),
     ]
 }
 
@@ -88,6 +101,11 @@ fn repetition_is_no_way_to_exhaust_anything() {
         "\\",
         "\n\u{1}",
         "{\"schema\":\"teegate/bundle/1\",",
+        "0x0,",
+        "00000000: 00\n*\n",
+        "{\"collaterals\":",
+        "[{\"outblob\":\"AA==\"},",
+        "[4,0,",
     ] {
         recognise(unit.repeat((1 << 20) / unit.len()).as_bytes());
     }

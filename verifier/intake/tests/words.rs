@@ -149,41 +149,81 @@ fn nothing_that_moves_a_cursor_comes_out_of_a_strangers_name() {
     }
 }
 
-/// What others wrap evidence in is named for what it looks like, with where the raw bytes lie in it.
+/// A whole report in shape.
+fn report() -> Vec<u8> {
+    [&[5, 0, 0, 0][..], &[9; 48], &[1, 0, 0, 0], &[9; 1_128]].concat()
+}
+
+/// What others wrap evidence in is taken where it is one piece, and named for what it looks like where it is none.
 #[test]
-fn json_of_others_is_named_for_what_it_looks_like() {
-    let report = STANDARD.encode([&[5, 0, 0, 0][..], &[9; 1_180]].concat());
-    let quote = quote();
-    for (json, found, place) in [
+fn json_of_others_is_taken_or_named_for_what_it_looks_like() {
+    let report = STANDARD.encode(report());
+    let whole = [&[4, 0, 2, 0, 0x81, 0, 0, 0][..], &[7; 900]].concat();
+    let quote = STANDARD.encode(&whole);
+    for (json, member) in [
+        (json!({"tee": "snp", "evidence": {"Snp": {"report": report}}}), "evidence.Snp.report"),
+        (json!({"evidence": [{"gpu": 0}, {"quote": quote}]}), "evidence[1].quote"),
+        (json!({"platform": "snp", "evidence": {"attestation_report": report}}), "evidence.attestation_report"),
+        (json!({"intel_quote": teegate_encoding::hex::encode(&whole), "verified": {}}), "intel_quote"),
+        (json!({"attestation_report": report}), "attestation_report"),
+        (json!({"attestation_report": report, "report_data": "00".repeat(64)}), "attestation_report"),
+        (json!([{"quote": whole}]), "[0].quote"),
+    ] {
+        let found = evidence::recognise(json.to_string().as_bytes(), None).unwrap();
+        assert_eq!(found.member.as_deref(), Some(member), "{json}");
+        assert!(found.form.ends_with(" in JSON") && found.endorsements.is_empty());
+        // The same bytes as of the member alone; insisting on the other platform is noticed.
+        let text = pointed(&json, member);
+        assert_eq!(found.bytes, evidence::recognise(text.as_bytes(), None).unwrap().bytes, "{member}");
+        let other = if found.tee == Tee::Tdx { Tee::SevSnp } else { Tee::Tdx };
+        let error = evidence::recognise(json.to_string().as_bytes(), Some(other)).unwrap_err();
+        assert!(matches!(error.defect(), Defect::OtherTee { .. }), "{error}");
+    }
+    let found = evidence::recognise(json!(quote).to_string().as_bytes(), None).unwrap();
+    assert_eq!((found.bytes, found.form, found.member), (whole.clone(), "base64 text in JSON", None));
+
+    for (json, found, begins) in [
         (
-            json!({"tee": "snp", "evidence": {"Snp": {"report": report}}}),
-            "an attestation request of COCONUT-SVSM",
-            Some("evidence.Snp.report"),
+            json!({"a": quote, "b": [quote]}),
+            "JSON that holds evidence in more than one place, `a` (a TDX quote as base64 text), `b[0]` (a",
+            None,
         ),
-        (json!({"evidence": [{"gpu": 0}, {"quote": quote}]}), "a list under `evidence`", Some("evidence[1].quote")),
         (
-            json!({"platform": "snp", "evidence": {"attestation_report": report}}),
-            "the platform envelope of attestation-rs",
-            Some("evidence.attestation_report"),
+            json!({"a": quote, "b": report}),
+            "JSON that holds evidence in more than one place, `a` (a TDX quote as base64 text), `b` (an",
+            None,
         ),
+        // What it is bound to is said by what stands around it.
+        (json!({"td_quote": quote, "hcl_report": "AAAA", "tpm_quote": {}}), "evidence of an Azure vTPM", None),
         (
             json!({"platform": "az-snp", "evidence": {"hcl_report": "AAAA", "tpm_quote": {}}}),
             "evidence of an Azure vTPM",
             None,
         ),
-        (json!({"tpm_quote": {}, "hcl_report": "AAAA"}), "evidence of an Azure vTPM", None),
         (
-            json!({"auxblob": "", "outblob": quote, "provider": "tdx_guest"}),
-            "the blobs of configfs-tsm in JSON",
-            Some("outblob"),
+            json!({"quote": {"message": [1], "pcrs": [], "signature": []}, "report": [72, 67, 76, 65], "vcek": ""}),
+            "a TPM quote (`message`, `pcrs`)",
+            None,
         ),
-        (json!({"instances": [{"envelope": {}}]}), "a gateway's listing", None),
+        (json!({"signature": "", "message": "", "pcrs": []}), "a TPM quote (`message`, `pcrs`)", None),
         (
-            json!({"intel_quote": teegate_encoding::hex::encode(STANDARD.decode(&quote).unwrap()), "verified": {}}),
-            "a JSON object with `intel_quote`, `verified`",
-            Some("intel_quote"),
+            json!({"keys": [], "vm-configuration": {}, "user-data": ""}),
+            "the runtime claims of an Azure HCL report",
+            None,
         ),
-        (json!({"attestation_report": report}), "a JSON object with `attestation_report`", Some("attestation_report")),
+        (json!({"instances": [{"envelope": {"evidence": quote}}]}), "a gateway's listing", None),
+        (
+            json!({"evidence": {"Snp": {"report": self::quote()}}}),
+            "an attestation request of COCONUT-SVSM",
+            Some("evidence.Snp.report"),
+        ),
+        (
+            json!({"platform": "tdx", "evidence": {"quote": self::quote()}}),
+            "the platform envelope of attestation-rs",
+            Some("evidence.quote"),
+        ),
+        (json!({"evidence": [self::quote()]}), "a list under `evidence`", Some("evidence[0]")),
+        (json!([1, self::quote()]), "JSON without evidence in it", Some("[1]")),
         (json!({}), "an empty JSON object", None),
         (json!({"a": 1}), "a JSON object with `a`, without the members of any form of evidence", None),
     ] {
@@ -191,15 +231,11 @@ fn json_of_others_is_named_for_what_it_looks_like() {
         let Defect::Unrecognised { found: words, .. } = error.defect() else { panic!("{json}: {error}") };
         assert!(words.starts_with(found), "{json}: {words}");
         assert!(!error.to_string().contains("as it was sent") && !error.to_string().contains("--tee"), "{error}");
-        match place {
-            Some(place) => {
-                assert!(words.contains(&format!("; `{place}` in it holds a")), "{json}: {words}");
-                // Following the advice leads to evidence.
-                let text = pointed(&json, place);
-                assert!(evidence::recognise(text.as_bytes(), None).is_ok(), "{place}");
-            }
-            None => assert!(!words.contains("in it holds"), "{json}: {words}"),
-        }
+        let expected = begins.map(|place| {
+            format!("; `{place}` in it begins like a TDX quote as base64 text and is not whole (208 bytes)")
+        });
+        assert_eq!(words.contains("begins like"), begins.is_some(), "{words}");
+        assert!(words.ends_with(expected.as_deref().unwrap_or_default()), "{words}");
     }
     // An endorsement is said to be one, and what is an envelope is judged as one.
     let error = evidence::recognise(br#"{"vcekCert":"-----BEGIN CERTIFICATE-----\nMA4wDKADAgECAgEHMAAwAA==\n-----END CERTIFICATE-----","certificateChain":"-----BEGIN CERTIFICATE-----\nMA4wDKADAgECAgEHMAAwAA==\n-----END CERTIFICATE-----"}"#, None).unwrap_err();
@@ -209,8 +245,47 @@ fn json_of_others_is_named_for_what_it_looks_like() {
     assert!(matches!(error.defect(), Defect::Broken { kind: "CMW", .. }), "{error}");
 }
 
-/// The text at a place that an error names.
+/// Blobs of attestation that are no report or quote, raw and as text, are named, whatever is insisted on.
+#[test]
+fn blobs_of_other_kinds_are_named() {
+    let hcl = [&b"HCLA\x02\0\0\0"[..], &[0; 24], &report(), &[0; 1_392]].concat();
+    let td_report = [&[0x81, 0, 1, 0][..], &[3; 1_020]].concat();
+    for (bytes, found) in [
+        (hcl, "an Azure HCL report (`HCLA`)"),
+        ([&b"\xFFTCG\x80\x18\x00\x22"[..], &[1; 140]].concat(), "a TPM quote (`TPMS_ATTEST`)"),
+        (td_report, "a TD report (`TDREPORT`)"),
+        (
+            ("\u{feff}".to_owned() + &STANDARD.encode(report())).encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            "text in UTF-16",
+        ),
+        ([&[0xD9, 0x01, 0x8F, 0xA2][..], &[0x19; 300]].concat(), "an attestation token of Arm CCA"),
+        ([&[0x11, 0xE0, 0x01, 0xFF][..], &[7; 300]].concat(), "an SPDM exchange, as an NVIDIA GPU attests"),
+        ([&[0xD2, 0x84, 0x44, 0xA1, 0x01, 0x38, 0x22][..], &[0x58; 300]].concat(), "a document in COSE"),
+    ] {
+        let text = STANDARD.encode(&bytes).into_bytes();
+        let digits = teegate_encoding::hex::encode(&bytes).into_bytes();
+        for form in [bytes, text, digits] {
+            for insist in [None, Some(Tee::SevSnp), Some(Tee::Tdx)] {
+                let error = evidence::recognise(&form, insist).unwrap_err();
+                assert!(
+                    matches!(error.defect(), Defect::Unrecognised { found: words, .. } if words.starts_with(found)),
+                    "{error}"
+                );
+            }
+        }
+    }
+    let token = format!("eyJhbGciOiJSUzI1NiJ9.{}.{}", "eyJhIjoxfQ", "c2ln".repeat(80));
+    let error = evidence::recognise(token.as_bytes(), Some(Tee::Tdx)).unwrap_err();
+    assert!(error.to_string().contains("found a JSON Web Token: what a verifier concluded"), "{error}");
+}
+
+/// The text at a place that an error names, or the bytes of the numbers there.
 fn pointed(json: &Value, place: &str) -> String {
-    let pointer = format!("/{}", place.replace(['.', '['], "/").replace(']', ""));
-    json.pointer(&pointer).unwrap().as_str().unwrap().to_owned()
+    let pointer = place.replace(['.', '['], "/").replace(']', "");
+    match json.pointer(&format!("/{}", pointer.trim_start_matches('/'))).unwrap() {
+        Value::String(text) => text.clone(),
+        numbers => STANDARD.encode(
+            numbers.as_array().unwrap().iter().map(|n| u8::try_from(n.as_u64().unwrap()).unwrap()).collect::<Vec<_>>(),
+        ),
+    }
 }
