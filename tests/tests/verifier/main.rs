@@ -20,6 +20,7 @@ mod expired;
 mod files;
 mod formats;
 mod forms;
+mod forms_endorsements;
 mod junk;
 mod loader;
 mod memory;
