@@ -6,10 +6,8 @@
 
 use crate::fixed::parse_hex;
 use crate::words::Shown;
-use serde::de::{self, DeserializeSeed};
-use std::cell::RefCell;
 use std::fmt;
-use teegate_encoding::base64;
+use teegate_encoding::{base64, json};
 
 /// Why a JSON text was refused. Members are named with their path, as in `models[2].sha256`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,15 +99,63 @@ pub(crate) fn parse_object(bytes: &[u8], max_bytes: usize, max_depth: usize) -> 
     if bytes.first() != Some(&b'{') {
         return Err(JsonError::NotAnObject);
     }
-    let refusal = RefCell::new(None);
-    let seed = Strict { path: String::new(), levels_left: max_depth, max_depth, refusal: &refusal };
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let read = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    match read {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(JsonError::NotAnObject),
-        Err(error) => Err(refusal.take().unwrap_or(JsonError::Syntax { line: error.line(), column: error.column() })),
+    let text = str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
+    object(text, "", max_depth)
+}
+
+/// The place of the first byte that is not UTF-8.
+fn not_utf8(bytes: &[u8], at: usize) -> JsonError {
+    let before = bytes.get(..at).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    JsonError::Syntax { line, column }
+}
+
+/// The object that fills `text`, whose path is `own` and inside which `levels` of brackets may open, its own included.
+fn object(text: &str, own: &str, levels: usize) -> Result<Object, JsonError> {
+    let path = if own.is_empty() { String::new() } else { format!("{own}.") };
+    let of_member = |name: &str| format!("{path}{name}");
+    let read = json::Members::parse(text, levels, MAX_MEMBERS).map_err(|error| match error {
+        json::JsonError::Syntax { line, column, .. } => JsonError::Syntax { line, column },
+        json::JsonError::TooDeep(limit) => JsonError::TooDeep { limit },
+        json::JsonError::Duplicate(name) => JsonError::Duplicate { member: of_member(&name) },
+        json::JsonError::TooMany(_) => {
+            let member = if own.is_empty() { "{}" } else { own }.to_owned();
+            JsonError::Invalid { member, expected: "an object of at most 64 members" }
+        }
+    })?;
+    let mut members = Vec::new();
+    for (name, text) in read.each() {
+        members.push((name.to_owned(), value(text, &of_member(name), levels.saturating_sub(1))?));
     }
+    Ok(Object { path, members })
+}
+
+/// One value with everything below it. Its text is known to be JSON that is not too deep.
+fn value(text: &str, path: &str, levels: usize) -> Result<Value, JsonError> {
+    let invalid = |expected| JsonError::Invalid { member: path.to_owned(), expected };
+    Ok(match text.as_bytes() {
+        [b'{', ..] => Value::Object(object(text, path, levels)?),
+        [b'[', ..] => {
+            let elements =
+                json::elements(text, MAX_ELEMENTS).map_err(|_| invalid("an array of at most 256 elements"))?;
+            let each = elements.into_iter().enumerate();
+            let read = each.map(|(number, text)| value(text, &format!("{path}[{number}]"), levels.saturating_sub(1)));
+            Value::Array(read.collect::<Result<_, _>>()?)
+        }
+        [b'"', ..] => Value::Text(json::string(text).ok_or_else(|| invalid("a string"))?),
+        b"null" => Value::Null,
+        b"true" => Value::Bool(true),
+        b"false" => Value::Bool(false),
+        _ => Value::Integer(integer(text).ok_or_else(|| invalid("an integer of at most 64 bits"))?),
+    })
+}
+
+/// A number without fraction and exponent, from -2^63 to 2^64 - 1.
+fn integer(text: &str) -> Option<i128> {
+    // Minus zero is a number that only fractions need.
+    let integer: i128 = text.parse().ok().filter(|_| text != "-0")?;
+    (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&integer).then_some(integer)
 }
 
 impl Object {
@@ -237,108 +283,6 @@ pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
 /// Base64url without padding (RFC 4648 section 5).
 pub(crate) fn to_base64url(bytes: &[u8]) -> String {
     base64::encode_url(bytes)
-}
-
-/// Reads one value with everything below it; `levels_left` says how many objects and arrays may still open.
-struct Strict<'a> {
-    path: String,
-    levels_left: usize,
-    max_depth: usize,
-    /// Where a refusal of ours is kept, because `serde` carries only text.
-    refusal: &'a RefCell<Option<JsonError>>,
-}
-
-impl Strict<'_> {
-    fn refuse<E: de::Error>(&self, error: JsonError) -> E {
-        let carried = E::custom(&error);
-        self.refusal.replace(Some(error));
-        carried
-    }
-
-    fn enter<E: de::Error>(&self) -> Result<usize, E> {
-        self.levels_left.checked_sub(1).ok_or_else(|| self.refuse(JsonError::TooDeep { limit: self.max_depth }))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> de::Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value without fractions")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Integer(value.into()))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Integer(value.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Value, E> {
-        let member = self.path.clone();
-        Err(self.refuse(JsonError::Invalid { member, expected: "an integer of at most 64 bits" }))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_string<E: de::Error>(self, text: String) -> Result<Value, E> {
-        Ok(Value::Text(text))
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let levels_left = self.enter()?;
-        let mut values = Vec::new();
-        loop {
-            let path = format!("{}[{}]", self.path, values.len());
-            let seed = Strict { path, levels_left, max_depth: self.max_depth, refusal: self.refusal };
-            match elements.next_element_seed(seed)? {
-                Some(_) if values.len() >= MAX_ELEMENTS => {
-                    let (member, expected) = (self.path.clone(), "an array of at most 256 elements");
-                    return Err(self.refuse(JsonError::Invalid { member, expected }));
-                }
-                Some(value) => values.push(value),
-                None => return Ok(Value::Array(values)),
-            }
-        }
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let levels_left = self.enter()?;
-        let own_path = if self.path.is_empty() { String::new() } else { format!("{}.", self.path) };
-        let mut members: Vec<(String, Value)> = Vec::new();
-        while let Some(name) = entries.next_key::<String>()? {
-            let path = format!("{own_path}{name}");
-            if members.len() >= MAX_MEMBERS {
-                return Err(self.refuse(JsonError::Invalid { member: path, expected: "one of at most 64 members" }));
-            }
-            if members.iter().any(|(known, _)| *known == name) {
-                return Err(self.refuse(JsonError::Duplicate { member: path }));
-            }
-            let seed = Strict { path, levels_left, max_depth: self.max_depth, refusal: self.refusal };
-            let value = entries.next_value_seed(seed)?;
-            members.push((name, value));
-        }
-        Ok(Value::Object(Object { path: own_path, members }))
-    }
 }
 
 /// Most members that one object may have. No object of ours has 20; the bound keeps the search for duplicates cheap.

@@ -8,5 +8,6 @@ pub mod cbor;
 pub mod der;
 pub mod document;
 pub mod hex;
+pub mod json;
 pub mod pem;
 pub mod protobuf;

@@ -60,8 +60,10 @@ fn memory_is_bounded_by_elements_and_members() {
         format!("{{{}}}", members.join(","))
     };
     assert!(parse_object(object(64).as_bytes(), 4096, 4).is_ok());
-    let expected = "one of at most 64 members";
-    assert_eq!(refusal(&object(65)), JsonError::Invalid { member: "64".into(), expected });
+    let expected = "an object of at most 64 members";
+    assert_eq!(refusal(&object(65)), JsonError::Invalid { member: "{}".into(), expected });
+    let inner = format!("{{\"a\":[{}]}}", object(65));
+    assert_eq!(refusal(&inner), JsonError::Invalid { member: "a[0]".into(), expected });
 }
 
 #[test]
