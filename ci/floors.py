@@ -40,7 +40,7 @@ VERIFIER = [
     ["x509"],
     ["signature", "findings", "rule"],
     ["report", "stage", "instances"],
-    ["statement", "facts", "memory", "check", "reader", "bytes", "time", "place", "wrapping", "words"],
+    ["statement", "facts", "memory", "check", "reader", "bytes", "time", "place", "wrapping", "words", "kept"],
 ]
 
 

@@ -30,7 +30,7 @@ fn explanation(check: Check) -> String {
     };
     format!(
         "{id}\n\n  establishes   {stops}\n  judges        {judges}\n  stage         {stage}\n  rests on      {rests_on}\n  if it fails   {rejection}, exit status {status}\n  \
-         to do         {remedy}\n  source        {source}\n",
+         to do         {remedy}\n  source        {source}\n  judged in     {code}\n  kept by       {test}\n",
         id = check.id(),
         stops = check.stops(),
         rests_on = match check.rests_on() {
@@ -44,6 +44,8 @@ fn explanation(check: Check) -> String {
         status = exit::of_rejection(check.stage()),
         remedy = check.remedy(),
         source = check.source(),
+        code = check.code(),
+        test = check.test(),
     )
 }
 
@@ -95,6 +97,7 @@ mod tests {
                 text.contains(check.id()) && text.contains(check.stops()) && text.contains(check.remedy()),
                 "{text}"
             );
+            assert!(!check.code().is_empty() && !check.test().is_empty(), "{text}");
         }
     }
 

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::kept::KEPT;
+
 /// A trusted execution environment whose evidence is understood.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Tee {
@@ -163,6 +165,20 @@ impl Check {
     /// What to do when it fails.
     pub const fn remedy(self) -> &'static str {
         self.0.remedy
+    }
+
+    /// The files that judge it, from the root of the repository.
+    pub fn code(self) -> &'static str {
+        self.kept().map_or("", |(_, code, _)| code)
+    }
+
+    /// The test that keeps it, as `cargo test -p teegate-tests --test verifier` names it, or why there can be none.
+    pub fn test(self) -> &'static str {
+        self.kept().map_or("", |(_, _, test)| test)
+    }
+
+    fn kept(self) -> Option<&'static (&'static str, &'static str, &'static str)> {
+        KEPT.iter().find(|(id, ..)| *id == self.id())
     }
 
     /// What it means for the claims of an attestation result.

@@ -19,6 +19,7 @@ mod hints;
 mod instances;
 mod intel;
 mod judge;
+mod kept;
 mod memory;
 pub mod place;
 mod platform;

@@ -69,17 +69,19 @@ impl Check {
         let all = std::iter::once(("Policy", policy::CHECKS)).chain(platforms);
         for (title, checks) in all.chain([("Instances", instances::CHECKS)]) {
             text.push_str(&format!(
-                "\n## {title}\n\n| id | rejects as | rests on | establishes | source | if it fails |\n|---|---|---|---|---|---|\n"
+                "\n## {title}\n\n| id | rejects as | rests on | establishes | source | if it fails | judged in | kept by |\n|---|---|---|---|---|---|---|---|\n"
             ));
             for check in checks {
                 text.push_str(&format!(
-                    "| `{}` | {} | {} | {} | {} | {} |\n",
+                    "| `{}` | {} | {} | {} | {} | {} | {} | {} |\n",
                     check.id(),
                     check.stage().rejection(),
                     check.rests_on().name(),
                     check.stops(),
                     check.source(),
-                    check.remedy()
+                    check.remedy(),
+                    check.code(),
+                    check.test()
                 ));
             }
         }
