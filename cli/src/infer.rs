@@ -291,6 +291,8 @@ fn exit_status(error: &Error) -> u8 {
             refused.iter().map(|r| r.stage).max().map_or(exit::COULD_NOT_RUN, exit::of_rejection)
         }
         Error::Relay(_) | Error::Remote(_) | Error::NotResealed { .. } | Error::Answer(_) => REMOTE_PROBLEM,
+        // What a later release tells apart happened after something was sent.
+        _ => REMOTE_PROBLEM,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::words::Words;
 
 /// Why there is no answer.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Error {
     /// The request cannot be sent as it is. Nothing was sealed.
     Request(RequestError),
@@ -87,6 +88,7 @@ impl std::error::Error for Error {}
 
 /// Why a request cannot be sent as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RequestError {
     /// Its tensors, or its body.
     Tensors(TensorError),
@@ -121,6 +123,7 @@ impl std::error::Error for RequestError {}
 
 /// Why an answer cannot be accepted. Whether the request was executed is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AnswerError {
     /// A success without a seal: whoever said it, it was not shown to be the enclave.
     Unsealed {

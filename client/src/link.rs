@@ -213,6 +213,7 @@ impl std::error::Error for AddressError {}
 
 /// An exchange with the gateway that brought no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkError {
     /// No connection: nothing was sent.
     Unreachable {

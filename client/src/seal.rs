@@ -58,6 +58,7 @@ impl Sealed {
 
 /// Why a request was not sealed. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SealError {
     /// The request cannot be written as Binary HTTP.
     Encoding(BhttpError),
@@ -91,6 +92,7 @@ impl std::error::Error for SealError {}
 
 /// Why an answer was not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The holder of the key did not seal this answer, or not to this request, or it was altered on the way.
     Seal(OpenResponseError),

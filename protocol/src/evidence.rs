@@ -84,6 +84,7 @@ pub struct Endorsements {
 
 /// How endorsements are written, each with its media type in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum EndorsementsKind {
     /// Concatenated PEM: `CERTIFICATE` and `X509 CRL` blocks.
     PemCertificateChain,
@@ -253,6 +254,7 @@ impl Record {
 
 /// Why an envelope was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EnvelopeError {
     /// Not strict JSON of the labels of version 1.
     Json(JsonError),

@@ -11,6 +11,7 @@ use teegate_encoding::{base64, json};
 
 /// Why a JSON text was refused. Members are named with their path, as in `models[2].sha256`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JsonError {
     /// More bytes than this kind of text may have.
     TooLarge {

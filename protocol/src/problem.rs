@@ -332,6 +332,7 @@ impl std::error::Error for Problem {}
 
 /// Why a problem was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProblemError {
     /// Not JSON of the members that a problem of ours has.
     Json(JsonError),

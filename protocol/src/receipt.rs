@@ -299,6 +299,7 @@ struct ReleaseWire {
 
 /// Why a receipt was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReceiptError {
     /// A field value that is not a receipt, or not a salt.
     Header,

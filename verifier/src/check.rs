@@ -83,6 +83,7 @@ impl RestsOn {
 
 /// What a check means for the claims of an attestation result (draft-ietf-rats-ar4si, section 2.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Claim {
     /// It is needed for *instance-identity*.
     InstanceIdentity,

@@ -102,6 +102,7 @@ pub struct Hint {
 
 /// The kind of a statement, with what distinguishes it from others of its kind and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HintKind {
     /// An X.509 certificate.
     Certificate {

@@ -65,6 +65,7 @@ impl RawEvidence {
 
 /// Why there is no evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AttesterError {
     /// The source is not there or not for this process, and waiting will not change that.
     Missing {

@@ -18,6 +18,7 @@ pub struct ReferenceValues {
 
 /// One reference value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum ReferenceValue {
     /// A measurement, digest or id.
     Bytes(Vec<u8>),

@@ -6,6 +6,7 @@ use crate::limits;
 
 /// Why a Binary HTTP message was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BhttpError {
     /// Longer, with its padding, than the reader takes.
     TooLarge {

@@ -11,6 +11,7 @@ pub const VERSION: u64 = 1;
 
 /// Why a manifest was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// Not strict JSON of the members of version 1.
     Json(JsonError),

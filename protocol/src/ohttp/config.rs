@@ -179,6 +179,7 @@ impl KeyPair {
 
 /// Why key configurations were refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The bytes end inside a configuration.
     Truncated,

@@ -155,6 +155,7 @@ pub fn open_in_place(buffer: &mut Vec<u8>, key_pair: &KeyPair) -> Result<ServerC
 
 /// Why an encapsulated request was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenError {
     /// No key of that id: the client has to fetch the keys again (`ohttp-key`).
     UnknownKeyId {

@@ -45,6 +45,7 @@ impl ClientContext {
 
 /// Why an answer was not sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SealResponseError {
     /// No response nonce could be made.
     NoRandomness(NoRandomness),
@@ -65,6 +66,7 @@ impl std::error::Error for SealResponseError {}
 
 /// Why an answer was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenResponseError {
     /// Too short to be an encapsulated response.
     Malformed,

@@ -64,6 +64,7 @@ pub const HKDF_SHA256: u16 = 0x0001;
 
 /// Authenticated encryption, IANA "HPKE AEAD Identifiers".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Aead {
     /// AES-128-GCM.
     Aes128Gcm,

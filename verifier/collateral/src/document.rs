@@ -6,6 +6,7 @@ use teegate_verifier::{ChipId, Endorsements, Fmspc, Hint, HintKind, SnpTcb, Unix
 
 /// One document of a vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Document {
     /// The certificate of one chip's key at one TCB. AMD never changes it: another TCB is another document.
     Vcek {

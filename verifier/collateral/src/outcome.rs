@@ -93,6 +93,7 @@ fn ago(age: Duration) -> String {
 
 /// How a document came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// From the service, now.
     Service,

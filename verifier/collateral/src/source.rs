@@ -8,6 +8,7 @@ use crate::url::{Base, Url};
 
 /// A kind of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Service {
     /// AMD's key distribution service.
     Kds,

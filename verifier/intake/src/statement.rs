@@ -7,6 +7,7 @@ use crate::error::Defect;
 
 /// One statement by a vendor, unparsed, on its shelf. Their order is that of a bundle: by kind, then by bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Statement {
     /// An X.509 certificate, DER.
     Certificate(Vec<u8>),

@@ -35,6 +35,7 @@ pub struct Field {
 /// What a sentence is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Topic {
     /// What an accepting verdict speaks for.
     Claim,
@@ -73,6 +74,7 @@ impl Severity {
 
 /// What a field says whose bytes are all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Blank {
     /// Nobody is named, so that it may be anybody.
     Nobody,

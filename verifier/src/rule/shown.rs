@@ -11,6 +11,7 @@ use crate::time::UnixTime;
 
 /// The value of one field in some evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shown<'v> {
     /// A digest or an id.
     Bytes(Cow<'v, [u8]>),
