@@ -14,7 +14,7 @@ found = json.loads(subprocess.run(["cargo", "metadata", "--no-deps", "--format-v
 print(*(crate["name"] for crate in found["packages"] if crate["publish"] is None))
 PY
 ); do
-  listed=$(cargo package --locked --allow-dirty --list -p "$crate")
+  listed=$(cargo package --locked --allow-dirty --list -p "$crate" 2>/dev/null)
   for file in README.md LICENSE-MIT LICENSE-APACHE Cargo.toml; do
     grep -qx "$file" <<<"$listed" || { echo "$crate: no $file in its package" >&2; exit 1; }
   done

@@ -19,7 +19,7 @@ const SHOWN_BYTES: usize = 64;
 /// and what the client verified of it.
 pub(super) async fn one_sealed_inference(place: &Place) -> Result<(Instance, Arc<Verified>), String> {
     let instance = Instance::start(place, "genuine", &[]).await?;
-    let policy = instance.forged.policy(Debug::Rejected);
+    let policy = instance.forged.policy(Debug::Rejected)?;
     let gateway = instance.gateway(place, "gateway", &policy).await?;
     let tap = Tap::in_front_of(&gateway.address("listening")?).await?;
     let (guest_id, enclave_id) = instance.processes();

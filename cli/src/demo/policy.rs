@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use serde_json::Value;
+use teegate_measurements::Rewritten;
+use teegate_verifier::Tee;
 
 /// What a forged guest says of itself in the folder that it wrote, and the root that signed it.
 pub(super) struct ForgedGuest {
@@ -59,54 +61,33 @@ impl ForgedGuest {
     }
 
     /// A policy that accepts this guest and nothing else.
-    pub(super) fn policy(&self, debug: Debug) -> String {
-        let Self { root, product, measurement, host_data } = self;
+    pub(super) fn policy(&self, debug: Debug) -> Result<String, String> {
+        let quoted = |text: &str| format!("{text:?}");
         // A policy that lets debug in may claim nothing about the workload: its loader would refuse that.
         let (debug, bound_to, host_data) = match debug {
-            Debug::Rejected => ("rejected", "workload", host_data.as_str()),
-            Debug::Allowed => ("allowed", "unchecked", "unchecked"),
+            Debug::Rejected => ("\"rejected\"", "\"workload\"", quoted(&self.host_data)),
+            Debug::Allowed => ("\"allowed\"", "\"unchecked\"", "\"unchecked\"".to_owned()),
         };
         // What does not differ between two runs is left to the measurement, which covers it on real hardware too.
-        format!(
-            r#"schema = 1
-name = "demo, forged hardware"
-
-[trust_anchors]
-amd = ['''
-{root}''']
-
-[sev-snp.forged-guest]
-wrapping = "none"
-bound_to = "{bound_to}"
-products = ["{product}"]
-denied_products = {{}}
-signing_keys = ["vcek"]
-csp_ids = "unchecked"
-masked_chip_id = "rejected"
-chip_ids = "unchecked"
-revocation = "required"
-max_collateral_age = "unchecked"
-minimum_tcb = "unchecked"
-bulletins = "unchecked"
-committed_firmware = "required"
-minimum_firmware = "unchecked"
-mitigations = "unchecked"
-platform_info = {{ required = ["alias-check-complete"], forbidden = [], unknown = "rejected" }}
-debug = "{debug}"
-migration_agent = "rejected"
-policy_flags = "unchecked"
-minimum_abi = "unchecked"
-measurement = "{measurement}"
-host_data = "{host_data}"
-guest_svn = "unchecked"
-family_id = "unchecked"
-image_id = "unchecked"
-report_id_ma = "unchecked"
-vmpl = 0
-id_key = "unchecked"
-author_key = "unchecked"
-report_data = "caller"
-"#
-        )
+        let rules = [
+            ("bound_to", bound_to),
+            ("products", &format!("[{:?}]", self.product)),
+            ("signing_keys", "[\"vcek\"]"),
+            ("revocation", "\"required\""),
+            ("committed_firmware", "\"required\""),
+            ("platform_info", "{ required = [\"alias-check-complete\"], forbidden = [], unknown = \"rejected\" }"),
+            ("debug", debug),
+            ("measurement", &quoted(&self.measurement)),
+            ("host_data", &host_data),
+            ("vmpl", "0"),
+            ("report_data", "\"caller\""),
+        ];
+        let genuine = Rewritten::of(teegate_measurements::GENUINE)
+            .map(|policy| policy.named("demo, forged hardware").only(Tee::SevSnp).under_root("amd", &self.root));
+        let policy = rules.iter().try_fold(
+            genuine.map_err(|error| format!("the shipped policy `genuine`: {error}"))?,
+            |policy, (field, rule)| policy.rule(Tee::SevSnp, field, rule),
+        );
+        policy.map(|policy| policy.text()).map_err(|error| format!("the demo's own policy: {error}"))
     }
 }

@@ -25,14 +25,14 @@ pub(super) async fn three(place: &Place, genuine: &Instance, verified: &Verified
         "1. A debug guest. Its operator can read its memory. This gateway is careless and lets it in; the client is not."
     );
     let debug = Instance::start(place, "debug", &["--debug"]).await?;
-    let careless = debug.gateway(place, "careless-gateway", &debug.forged.policy(Debug::Allowed)).await?;
+    let careless = debug.gateway(place, "careless-gateway", &debug.forged.policy(Debug::Allowed)?).await?;
     let tap = Tap::in_front_of(&careless.address("listening")?).await?;
-    let refused = debug.client(&tap.address, &debug.forged.policy(Debug::Rejected)).await?;
+    let refused = debug.client(&tap.address, &debug.forged.policy(Debug::Rejected)?).await?;
     expect_refusal(refused, "snp.policy.debug", &tap.sent(), &careless).await?;
     careless.end().await;
     debug.end().await;
 
-    let policy = genuine.forged.policy(Debug::Rejected);
+    let policy = genuine.forged.policy(Debug::Rejected)?;
     say!("2. A swapped key. Somebody between client and gateway puts his own key into the manifest.");
     let gateway = genuine.gateway(place, "swapped-gateway", &policy).await?;
     let swapper = KeySwapper::in_front_of(&gateway.address("listening")?).await?;
@@ -43,7 +43,7 @@ pub(super) async fn three(place: &Place, genuine: &Instance, verified: &Verified
     say!(
         "3. Other code. The measurement of the instance is not the one in the policy; the gateway does not even offer it."
     );
-    let other = genuine.forged.with_other_measurement().policy(Debug::Rejected);
+    let other = genuine.forged.with_other_measurement().policy(Debug::Rejected)?;
     let behind = Tap::in_front_of(&genuine.address()?).await?;
     let gateway = genuine.gateway_by(&behind.address, place, "strict-gateway", &other).await?;
     let tap = Tap::in_front_of(&gateway.address("listening")?).await?;

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use teegate_encoding::hex;
+use teegate_measurements::Rewritten;
 use teegate_protocol::binding::Exporter;
 use teegate_protocol::manifest::{
     ConfigDigest, InstanceId, Limits, Manifest, ManifestDigest, ModelDigest, ModelEntry, ReceiptPublicKey,
 };
 use teegate_protocol::ohttp::config::{KeyConfig, KeyPair};
+use teegate_verifier::Tee;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::{mpsc, watch};
 
@@ -39,47 +41,21 @@ pub(crate) fn set_wall(seconds: u64) {
 
 /// A policy over forged hardware: this root, this launch measurement.
 pub(crate) fn policy(ark_pem: &str, measurement: [u8; 48]) -> Policy {
-    let text = format!(
-        r#"
-        schema = 1
-        name = "test"
-        [trust_anchors]
-        amd = ["""{ark_pem}"""]
-        [sev-snp.test]
-        wrapping = "none"
-        bound_to = "workload"
-        products = ["genoa"]
-        denied_products = {{}}
-        signing_keys = ["vcek"]
-        csp_ids = "unchecked"
-        masked_chip_id = "rejected"
-        chip_ids = "unchecked"
-        revocation = "required"
-        max_collateral_age = "unchecked"
-        minimum_tcb = "unchecked"
-        bulletins = "unchecked"
-        committed_firmware = "unchecked"
-        minimum_firmware = "unchecked"
-        mitigations = "unchecked"
-        platform_info = "unchecked"
-        debug = "rejected"
-        migration_agent = "rejected"
-        policy_flags = "unchecked"
-        minimum_abi = "unchecked"
-        measurement = "{}"
-        host_data = "unchecked"
-        guest_svn = "unchecked"
-        family_id = "unchecked"
-        image_id = "unchecked"
-        report_id_ma = "unchecked"
-        vmpl = 0
-        id_key = "unchecked"
-        author_key = "unchecked"
-        report_data = "caller"
-        "#,
-        hex::encode(measurement)
-    );
-    Policy::parse(&text).unwrap_or_else(|error| panic!("{error}"))
+    let measurement = format!("{:?}", hex::encode(measurement));
+    let rules = [
+        ("bound_to", "\"workload\""),
+        ("products", "[\"genoa\"]"),
+        ("signing_keys", "[\"vcek\"]"),
+        ("revocation", "\"required\""),
+        ("measurement", &measurement),
+        ("vmpl", "0"),
+        ("report_data", "\"caller\""),
+    ];
+    let genuine = Rewritten::of(teegate_measurements::GENUINE).unwrap().named("test").only(Tee::SevSnp);
+    let policy = rules.iter().fold(genuine.under_root("amd", ark_pem), |policy, (field, rule)| {
+        policy.rule(Tee::SevSnp, field, rule).unwrap()
+    });
+    Policy::parse(&policy.text()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A policy that accepts something, for tests in which nothing is verified.

@@ -1,0 +1,108 @@
+//! A policy made out of another one by program: the same but for some rules, so that a field which is added later is there too.
+
+use teegate_verifier::place::readable;
+use teegate_verifier::{PolicyError, Tee, fields_of};
+
+/// The document of a policy, with some of its rules written anew. Nothing is judged before the loader reads the result.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    document: toml::Table,
+}
+
+impl Rewritten {
+    /// Begins with this text.
+    ///
+    /// # Errors
+    /// It is not TOML.
+    pub fn of(text: &str) -> Result<Self, PolicyError> {
+        Ok(Self { document: toml::from_str(text).map_err(|error| PolicyError::new(readable(&error)))? })
+    }
+
+    /// Under this name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.document.insert("name".to_owned(), name.into());
+        self
+    }
+
+    /// Without the profiles of every other TEE.
+    #[must_use]
+    pub fn only(mut self, tee: Tee) -> Self {
+        for other in Tee::ALL.iter().filter(|other| **other != tee) {
+            self.document.remove(other.name());
+        }
+        self
+    }
+
+    /// With this root (PEM) in place of the vendor's: `amd` or `intel`.
+    #[must_use]
+    pub fn under_root(mut self, vendor: &str, pem: &str) -> Self {
+        let anchors = self.document.entry("trust_anchors").or_insert_with(|| toml::Table::new().into());
+        if let Some(anchors) = anchors.as_table_mut() {
+            anchors.insert(vendor.to_owned(), vec![toml::Value::from(pem)].into());
+        }
+        self
+    }
+
+    /// With this rule, in TOML, in every profile of a TEE: `rule(Tee::SevSnp, "vmpl", "0")`.
+    ///
+    /// # Errors
+    /// There is no such field, no such profile, or the rule is not TOML.
+    pub fn rule(mut self, tee: Tee, field: &str, rule: &str) -> Result<Self, PolicyError> {
+        let known = field == "bound_to" || field == "wrapping" || fields_of(tee).iter().any(|own| own.name == field);
+        let profiles = self.document.get_mut(tee.name()).and_then(toml::Value::as_table_mut).filter(|_| known);
+        let Some(profiles) = profiles else {
+            return Err(PolicyError::new(format!("`{tee}.{field}`: no such field, or no profile for {tee}")));
+        };
+        let mut written: toml::Table =
+            toml::from_str(&format!("rule = {rule}")).map_err(|error| PolicyError::new(readable(&error)))?;
+        let value = written.remove("rule").unwrap_or_else(|| rule.into());
+        for (_, profile) in profiles.iter_mut() {
+            if let Some(profile) = profile.as_table_mut() {
+                profile.insert(field.to_owned(), value.clone());
+            }
+        }
+        Ok(self)
+    }
+
+    /// The text, which the loader has yet to read.
+    pub fn text(&self) -> String {
+        self.document.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{GENUINE, differences};
+    use teegate_verifier::Policy;
+
+    #[test]
+    fn what_is_rewritten_differs_in_that_and_in_nothing_else() {
+        let genuine = Policy::parse(GENUINE).unwrap();
+        let rewritten = |rewritten: Rewritten| Policy::parse(&rewritten.text()).unwrap();
+        let start = || Rewritten::of(GENUINE).unwrap();
+        assert_eq!(differences(&genuine, &rewritten(start().named("mine"))), []);
+        assert_eq!(rewritten(start().named("mine")).name(), "mine");
+        let changed = rewritten(start().rule(Tee::SevSnp, "vmpl", "0").unwrap());
+        let fields: Vec<_> = differences(&genuine, &changed).iter().map(|one| (one.tee, one.field)).collect();
+        assert_eq!(fields, [("sev-snp", "vmpl")]);
+        let alone = rewritten(start().only(Tee::Tdx));
+        assert_eq!(alone.document().profiles().iter().map(|one| one.tee()).collect::<Vec<_>>(), [Tee::Tdx]);
+    }
+
+    #[test]
+    fn a_field_that_is_none_and_a_rule_that_is_no_toml_are_refused() {
+        let start = || Rewritten::of(GENUINE).unwrap();
+        for (tee, field, rule) in [
+            (Tee::SevSnp, "mrtd", "1"),
+            (Tee::Tdx, "vmpl", "1"),
+            (Tee::SevSnp, "vmpl", "["),
+            (Tee::SevSnp, "vmpl", "1\nx = 2 ="),
+        ] {
+            assert!(start().rule(tee, field, rule).is_err(), "{tee} {field} {rule}");
+        }
+        assert!(start().only(Tee::Tdx).rule(Tee::SevSnp, "vmpl", "0").is_err());
+        assert!(Rewritten::of("[").is_err());
+    }
+}
