@@ -216,9 +216,9 @@ impl Findings {
     }
 
     /// The check that failed, where the bytes alone were asked about.
-    pub(crate) fn failure(mut self, Stop: Stop) -> Finding {
+    pub(crate) fn failure(mut self, Stop: Stop) -> Box<Finding> {
         let failed = self.lines.iter().position(|line| line.outcome == Outcome::Fail);
-        self.lines.swap_remove(failed.unwrap_or_default())
+        Box::new(self.lines.swap_remove(failed.unwrap_or_default()))
     }
 
     fn report(self, stage: Option<Stage>) -> Report {
