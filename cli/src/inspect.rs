@@ -50,7 +50,7 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
     }
 }
 
-type Facts = Result<Vec<(&'static str, FactValue)>, Finding>;
+type Facts = Result<Vec<(&'static str, FactValue)>, Box<Finding>>;
 
 fn text(evidence: &OwnedEvidence, facts: &Facts, style: Style) -> String {
     let warning = style.paint(Tone::Caution, "NOT VERIFIED.");

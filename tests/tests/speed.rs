@@ -22,11 +22,11 @@ struct Bound {
 }
 
 const BOUNDS: [Bound; 5] = [
-    Bound { case: "tdx-cold", what: "cold", instructions: 500_000, allocations: 200 },
-    Bound { case: "tdx-warm", what: "warm", instructions: 120_000, allocations: 120 },
-    Bound { case: "tdx-hot", what: "warm", instructions: 110_000, allocations: 115 },
-    Bound { case: "snp-cold", what: "cold", instructions: 215_000, allocations: 90 },
-    Bound { case: "snp-warm", what: "warm", instructions: 77_000, allocations: 65 },
+    Bound { case: "tdx-cold", what: "cold", instructions: 360_000, allocations: 160 },
+    Bound { case: "tdx-warm", what: "warm", instructions: 76_000, allocations: 64 },
+    Bound { case: "tdx-hot", what: "warm", instructions: 76_000, allocations: 62 },
+    Bound { case: "snp-cold", what: "cold", instructions: 145_000, allocations: 73 },
+    Bound { case: "snp-warm", what: "warm", instructions: 60_000, allocations: 48 },
 ];
 
 /// How often a thing is done for the lower and for the higher count: whatever happens once is in both.

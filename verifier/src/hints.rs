@@ -80,7 +80,7 @@ pub struct TdxPlatform {
 ///
 /// # Errors
 /// The evidence is malformed, as [`crate::verify()`] would say too.
-pub fn needs_of(evidence: &Evidence<'_>) -> Result<Needs, Finding> {
+pub fn needs_of(evidence: &Evidence<'_>) -> Result<Needs, Box<Finding>> {
     match evidence.tee {
         Tee::SevSnp => snp_needs(evidence.bytes).map(Needs::SevSnp),
         Tee::Tdx => tdx_needs(evidence.bytes, evidence.endorsements).map(Needs::Tdx),
@@ -135,7 +135,7 @@ pub fn hints_of(endorsements: &Endorsements) -> Vec<Option<Hint>> {
     certificates.chain(lists).chain(infos).chain(identities).collect()
 }
 
-fn snp_needs(bytes: &[u8]) -> Result<SnpNeeds, Finding> {
+fn snp_needs(bytes: &[u8]) -> Result<SnpNeeds, Box<Finding>> {
     let mut unread = Findings::new(Tee::SevSnp, sev_snp::CHECKS, UnixTime::from_seconds(0));
     let unverified = match sev_snp::parse(bytes, &mut unread) {
         Ok(unverified) => unverified,
@@ -176,7 +176,7 @@ const fn named(product: Product, tcb: TcbVersion) -> SnpTcb {
     SnpTcb { product: product.name(), hwid_bytes: hwid_bytes(product), fmc, bootloader, tee, snp, microcode }
 }
 
-fn tdx_needs(bytes: &[u8], endorsements: &Endorsements) -> Result<TdxNeeds, Finding> {
+fn tdx_needs(bytes: &[u8], endorsements: &Endorsements) -> Result<TdxNeeds, Box<Finding>> {
     let mut unread = Findings::new(Tee::Tdx, tdx::CHECKS, UnixTime::from_seconds(0));
     let unverified = match tdx::parse(bytes, Trailing::Any, &mut unread) {
         Ok(unverified) => unverified,

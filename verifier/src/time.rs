@@ -120,7 +120,18 @@ impl fmt::Display for UnixTime {
             month += 1;
         }
         let (hour, minute, second) = (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
-        write!(f, "{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", day + 1)
+        if year > 9_999 {
+            return write!(f, "{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", day + 1);
+        }
+        // The form has one length: its digits are put in their places.
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let pairs =
+            [(0, year / 100), (2, year % 100), (5, month), (8, day + 1), (11, hour), (14, minute), (17, second)];
+        for (place, number) in pairs {
+            let digits = [number / 10 % 10, number % 10].map(|digit| b'0' + digit.to_le_bytes()[0]);
+            text.iter_mut().skip(place).zip(digits).for_each(|(to, digit)| *to = digit);
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -137,6 +148,7 @@ mod tests {
             ("2049-12-31T23:59:59Z", 2_524_607_999),
             ("2100-03-01T00:00:00Z", 4_107_542_400),
             ("9999-12-31T23:59:59Z", 253_402_300_799),
+            ("1970-12-09T08:07:06Z", 29_578_026),
         ] {
             assert_eq!(UnixTime::parse(text).unwrap().seconds(), seconds, "{text}");
             assert_eq!(UnixTime::from_seconds(seconds).to_string(), text);
@@ -149,6 +161,12 @@ mod tests {
             let instant = UnixTime::from_seconds(day * 86_400 + 3_599);
             assert_eq!(UnixTime::parse(&instant.to_string()), Ok(instant));
         }
+    }
+
+    #[test]
+    fn beyond_the_last_year_of_the_form_an_instant_is_still_shown() {
+        assert_eq!(UnixTime::from_seconds(253_402_300_800).to_string(), "10000-01-01T00:00:00Z");
+        assert!(UnixTime::from_seconds(u64::MAX).to_string().ends_with('Z'));
     }
 
     #[test]

@@ -37,8 +37,9 @@ pub fn verify_with(
     judge(evidence, Asked { policy, now, signatures: Signatures::stateless(), chains: None, memory })
 }
 
-/// [`verify()`] with notes of what it has authenticated: an endorsement that was authenticated once, byte for byte and under the same key, is not
-/// authenticated again. Everything else, validity windows included, is judged anew on every use; evidence always is.
+/// [`verify()`] with notes of what it has authenticated: an endorsement that was authenticated once, byte for byte and under the
+/// same key, is not authenticated again, nor is the report of a quoting enclave. Everything else, validity windows included, is
+/// judged anew on every use; a report or a quote always is.
 ///
 /// Several threads may use one at once.
 #[derive(Debug, Default)]

@@ -27,7 +27,7 @@ pub(crate) enum Text {
 }
 
 /// How many values a sentence can have.
-pub(crate) const MOST: usize = 4;
+pub(crate) const MOST: usize = 3;
 
 /// One value of a sentence.
 #[derive(Clone)]
@@ -314,8 +314,9 @@ mod tests {
         let name: Arc<str> = "SEV-Milan".into();
         let time = UnixTime::from_seconds(951_825_600);
         let (few, many) = ([0x0A_u8, 0xFF], [7_u8; 32]);
-        let words = Words::from(words!("{} of {}: {} to {}", "a list", &name, 7_u8, Value::Bits(0x3F)));
-        assert_eq!(&*words, format!("a list of {name}: 7 to {:#x}", 0x3F));
+        let words = Words::from(words!("{} of {}: {}", "a list", &name, 7_u8));
+        assert_eq!(&*words, format!("a list of {name}: 7"));
+        assert_eq!(&*Words::from(words!("<{}>", Value::Bits(0x3F))), "<0x3f>");
         assert_eq!(&*Words::from(words!("until {}", time)), format!("until {time}"));
         let words = Words::from(words!("{} and {}", &few, &many));
         assert_eq!(&*words, format!("0aff and {}", "07".repeat(32)));

@@ -141,6 +141,33 @@ fn evidence_is_never_remembered() {
     }
 }
 
+/// The report of a quoting enclave vouches for many quotes, and is remembered: by all of its bytes, its signature, and the key
+/// of its platform. What it says is judged every time.
+#[test]
+fn a_quoting_enclaves_report_is_remembered_by_its_very_bytes() {
+    // Header, body, length, signature and key of a quote of version 4 stand before certification data of type 6.
+    const REPORT: usize = 48 + 584 + 4 + 64 + 64 + 6;
+    let (verifier, good) = (Verifier::new(), good(Tee::Tdx));
+    for _ in 0..2 {
+        good.judge_with(&verifier).unwrap();
+    }
+    // CPUSVN, the reserved bytes in front of REPORTDATA, REPORTDATA, r and s.
+    for offset in [0, 300, 320, 384, 384 + 63] {
+        let tampered = good.clone().with_evidence(|bytes| bytes[REPORT + offset] ^= 1);
+        assert_eq!(tampered.judge_with(&verifier).unwrap_err().failed_checks(), ["tdx.qe.signature"], "{offset}");
+        good.judge_with(&verifier).unwrap();
+    }
+    // Of another platform the very same report, with the same signature, is not known.
+    let (another, report) = (teegate_forge::keys::Key::p256(), REPORT..REPORT + 384 + 64);
+    let foreign = tdx(|device| device.with_keys(|keys| keys.pck = another));
+    foreign.judge_with(&verifier).unwrap();
+    let foreign = foreign.with_evidence(|bytes| bytes[report.clone()].copy_from_slice(&good.evidence[report]));
+    assert_eq!(foreign.judge_with(&verifier).unwrap_err().failed_checks(), ["tdx.qe.signature"]);
+    // And what it says is held against the identity that is supplied now.
+    let outdated = tdx(|device| device.qe_status("Revoked"));
+    assert_eq!(outdated.judge_with(&verifier).unwrap_err().stage(), Stage::Appraise);
+}
+
 /// A root that another policy pins is no root of this one, although its signatures are remembered.
 #[test]
 fn a_memory_trusts_no_root() {

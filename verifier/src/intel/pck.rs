@@ -38,8 +38,13 @@ const TCB: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF8, 0x4D, 0x01, 0x0D, 0x01, 0x02]
 /// 1.2.840.113741.1.13.1.7
 const CONFIGURATION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF8, 0x4D, 0x01, 0x0D, 0x01, 0x07];
 
-/// Reads the extension; everything must be there once, and nothing else.
+/// What the extension says; it is read once for each certificate that is held.
 pub(crate) fn parse(certificate: &Certificate) -> Result<Pck> {
+    certificate.read_once(read).cloned().unwrap_or_else(|| read(certificate))
+}
+
+/// Reads the extension; everything must be there once, and nothing else.
+fn read(certificate: &Certificate) -> Result<Pck> {
     let value = certificate.extension(SGX).ok_or(DerError("no SGX extension"))?;
     let mut members = Members::open(&mut Der::new(value), SGX)?;
     let ppid = Ppid(octets(members.take(1)?)?);

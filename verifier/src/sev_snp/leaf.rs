@@ -22,8 +22,16 @@ pub(crate) fn product_name(certificate: &Certificate) -> Option<&str> {
     text(certificate.extension(amd!(2))?)
 }
 
-/// Reads the security patch levels in the structure of `product`; the error says which extension is not as it must be.
+/// The security patch levels in the structure of `product`; the error says which extension is not as it must be. They are read
+/// once for each certificate that is held.
 pub(crate) fn tcb(certificate: &Certificate, product: Product) -> Result<TcbVersion, String> {
+    match certificate.read_once(|certificate| (product, read_tcb(certificate, product))) {
+        Some((of, read)) if *of == product => read.clone(),
+        _ => read_tcb(certificate, product),
+    }
+}
+
+fn read_tcb(certificate: &Certificate, product: Product) -> Result<TcbVersion, String> {
     let number = |name: &str, oid: &[u8]| -> Result<Option<u8>, String> {
         let Some(value) = certificate.extension(oid) else { return Ok(None) };
         let mut der = Der::new(value);

@@ -52,7 +52,7 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Unve
 }
 
 /// What the bytes of a report say. **Nothing is verified**: anybody can write such bytes.
-pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Finding> {
+pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Box<Finding>> {
     let mut findings = Findings::new(Tee::SevSnp, CHECKS, UnixTime::from_seconds(0));
     match parse(bytes, &mut findings) {
         Ok(_) => Ok(findings.facts.iter().map(|(name, value)| (name, value.clone())).collect()),

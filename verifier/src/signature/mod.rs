@@ -185,6 +185,16 @@ mod tests {
     }
 
     #[test]
+    fn strangers_are_remembered_apart_from_the_user() {
+        let shares = |source| [Share::Certificates(source), Share::Lists(source), Share::Texts(source)];
+        for source in Source::ALL {
+            let bringer = if source.is_the_users() { Bringer::User } else { Bringer::Stranger };
+            assert_eq!(shares(source).map(Share::from), [bringer; 3], "{source:?}");
+        }
+        assert_eq!(Share::Carried.from(), Bringer::Stranger);
+    }
+
+    #[test]
     fn a_source_spends_its_own_share_and_nobody_elses_and_no_other_of_its_own() {
         let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
         let key = pair.public_key().as_ref();

@@ -20,7 +20,7 @@ use crate::signature::{Signatures, sha256};
 use crate::stage::{Authentic, Unverified};
 use crate::statement::Readable;
 use crate::time::UnixTime;
-use crate::words::{Words, words};
+use crate::words::{Value, Words, words};
 use crate::x509::certificate::{Certificate, PublicKey};
 use crate::x509::chains;
 use crate::x509::pem;
@@ -321,7 +321,7 @@ fn check_fresh(
     let actual = complaint.map_or_else(
         || {
             let (tcb, enclave) = (info.evaluation_number, qe.evaluation_number);
-            words!("evaluation {} and {}, until {} and {}", tcb, enclave, info.next_update.0, qe.next_update.0)
+            words!("evaluation {}, until {} and {}", both(tcb, enclave), info.next_update.0, qe.next_update.0)
         },
         Text::from,
     );
@@ -331,6 +331,13 @@ fn check_fresh(
     findings.ends(info.next_update.0, "the TCB info (nextUpdate)");
     findings.ends(qe.next_update.0, "the QE identity (nextUpdate)");
     Ok(())
+}
+
+/// Two numbers as one value of a sentence.
+fn both(one: u32, other: u32) -> Value {
+    Value::Packed(u64::from(one) << 32 | u64::from(other), |both, f| {
+        write!(f, "{} and {}", both >> 32, both & u64::from(u32::MAX))
+    })
 }
 
 /// None of what Intel signs again and again is older than the policy allows, although it holds.

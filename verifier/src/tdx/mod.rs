@@ -50,7 +50,7 @@ pub(crate) fn parse<'a>(
 }
 
 /// What the bytes of a quote say. **Nothing is verified**: anybody can write such bytes.
-pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Finding> {
+pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Box<Finding>> {
     let mut findings = Findings::new(Tee::Tdx, CHECKS, UnixTime::from_seconds(0));
     match parse(bytes, Trailing::Any, &mut findings) {
         Ok(_) => Ok(findings.facts.iter().map(|(name, value)| (name, value.clone())).collect()),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::quote::Body;
+use crate::bytes::array_from_hex;
 use crate::intel::collateral::{Component, IsvLevel, ModuleIdentity, QeIdentity, Status, TcbInfo, TcbLevel};
 use crate::intel::pck::Pck;
 use crate::intel::words::{AdvisoryId, TcbStatus};
@@ -147,12 +148,15 @@ pub(crate) fn module_identity(info: &TcbInfo, version: u8) -> Result<Option<&Mod
     if version == 0 {
         return Ok(None);
     }
-    let wanted = format!("TDX_{version:02X}");
-    let mut found = info.module_identities.iter().filter(|identity| identity.id.eq_ignore_ascii_case(&wanted));
+    let is_wanted = |identity: &&ModuleIdentity| {
+        let named = identity.id.split_at_checked(4).filter(|(name, _)| name.eq_ignore_ascii_case("TDX_"));
+        named.is_some_and(|(_, number)| array_from_hex(number) == Some([version]))
+    };
+    let mut found = info.module_identities.iter().filter(is_wanted);
     match (found.next(), found.next()) {
         (Some(identity), None) => Ok(Some(identity)),
-        (None, _) => Err(format!("no identity {wanted}")),
-        (Some(_), Some(_)) => Err(format!("the identity {wanted} twice")),
+        (None, _) => Err(format!("no identity TDX_{version:02X}")),
+        (Some(_), Some(_)) => Err(format!("the identity TDX_{version:02X} twice")),
     }
 }
 
@@ -184,12 +188,10 @@ fn match_isv<'i>(levels: &'i [IsvLevel], what: &str, svn: u16) -> Result<&'i Isv
     if sorted.windows(2).any(|pair| matches!(pair, [one, other] if one.tcb.isvsvn == other.tcb.isvsvn)) {
         return Err("the same level twice".to_owned());
     }
-    let lowest =
-        sorted.last().map_or_else(|| "none".to_owned(), |level| format!("from {what} {} on", level.tcb.isvsvn));
-    sorted
-        .into_iter()
-        .find(|level| level.tcb.isvsvn <= svn)
-        .ok_or_else(|| format!("no level for {what} {svn}; levels are {lowest}"))
+    sorted.iter().copied().find(|level| level.tcb.isvsvn <= svn).ok_or_else(|| {
+        let lowest = sorted.last().map(|level| format!("from {what} {} on", level.tcb.isvsvn));
+        format!("no level for {what} {svn}; levels are {}", lowest.as_deref().unwrap_or("none"))
+    })
 }
 
 /// Intel's convergence: only OutOfDate and Revoked of module or quoting enclave change the platform's status.

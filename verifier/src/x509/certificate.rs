@@ -1,5 +1,6 @@
 //! X.509 certificates (RFC 5280, section 4), borrowed from the bytes that the signature covers.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -93,6 +94,7 @@ pub(crate) struct Certificate {
     name: OnceLock<Digest>,
     common_name: OnceLock<Option<Arc<str>>>,
     name_and_key: OnceLock<Arc<str>>,
+    reading: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Readable for Certificate {
@@ -168,6 +170,7 @@ impl Certificate {
             name: OnceLock::new(),
             common_name: OnceLock::new(),
             name_and_key: OnceLock::new(),
+            reading: OnceLock::new(),
         })
     }
 
@@ -230,6 +233,12 @@ impl Certificate {
     /// The issuer's common name.
     pub(crate) fn issuer_name(&self) -> Option<&str> {
         common_name(&self.issuer)
+    }
+
+    /// What its vendor's extensions say, in the type of the one platform that reads them, and read once; `None` where another
+    /// was first.
+    pub(crate) fn read_once<T: Any + Send + Sync>(&self, read: impl FnOnce(&Self) -> T) -> Option<&T> {
+        self.reading.get_or_init(|| Box::new(read(self))).downcast_ref()
     }
 
     /// What the basic constraints and key usage allow the subject to do.

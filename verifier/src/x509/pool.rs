@@ -22,7 +22,9 @@ pub(crate) fn each_once<T: Readable>(pool: &[Brought<T>]) -> Vec<&Brought<T>> {
     let mut sorted: Vec<_> = pool.iter().collect();
     sorted.sort_by_key(|brought| brought.source);
     let mut seen = BTreeSet::new();
-    sorted.retain(|brought| seen.insert((&*brought.item.bytes, brought.item.signature)));
+    if sorted.len() > 1 {
+        sorted.retain(|brought| seen.insert((&*brought.item.bytes, &brought.item.signature)));
+    }
     sorted
 }
 
