@@ -159,3 +159,85 @@ fn in_words(floor: &Floor) -> String {
 pub(crate) trait Asks {
     fn ask(&self) -> Ask;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each form with what it admits and what is next to that; of another kind of value nothing is admitted.
+    #[test]
+    fn every_form_admits_what_it_says_and_nothing_beside_it() {
+        let name = |text: &'static str| Shown::Name(text.into());
+        let tcb = |parts: &[(&'static str, u8)]| Shown::Tcb("milan".into(), parts.iter().copied().collect());
+        let bits = |required, forbidden, unknown_refused| {
+            Ask::Bits(Bits { names: &[("a", 0), ("b", 1)], required, forbidden, unknown_refused })
+        };
+        let instant = UnixTime::from_seconds;
+        let until = |status: &'static str, at| Shown::Advisory("INTEL-SA-00001".into(), status.into(), instant(at), 0);
+        let excepted = [Value::Name("OutOfDate".to_owned())].into_iter().collect();
+        let rows: Vec<(Ask, Vec<Shown<'_>>, Vec<Shown<'_>>)> = vec![
+            (Ask::Nothing, vec![Shown::Number(1), name("x")], vec![]),
+            (Ask::Needed, vec![], vec![Shown::Number(1), name("x"), Shown::bytes(&[1])]),
+            (Ask::names(["x", "y"]), vec![name("x"), name("y")], vec![name("z"), Shown::Number(1), Shown::Bits(1)]),
+            (Ask::no_names(["x"]), vec![name("y")], vec![name("x"), Shown::State(1, "s")]),
+            (Ask::AtLeast(3), vec![Shown::Number(3), Shown::Number(4)], vec![Shown::Number(2), Shown::Mask(9)]),
+            (
+                Ask::NotBefore(instant(5)),
+                vec![Shown::Date(instant(5))],
+                vec![Shown::Date(instant(4)), Shown::Number(9)],
+            ),
+            (
+                Ask::Version(vec![1, 55]),
+                vec![Shown::Version(vec![1, 55]), Shown::Version(vec![2, 0])],
+                vec![Shown::Version(vec![1, 54]), Shown::Version(vec![0, 255])],
+            ),
+            (
+                Ask::Floors([("milan", vec![("tee", 1), ("snp", 8)])].into()),
+                vec![tcb(&[("tee", 1), ("snp", 8)]), tcb(&[("tee", 2), ("snp", 9)])],
+                vec![tcb(&[("tee", 1), ("snp", 7)]), tcb(&[("snp", 8)]), Shown::Tcb("genoa".into(), BTreeMap::new())],
+            ),
+            (
+                bits(1, 2, true),
+                vec![Shown::Bits(1)],
+                vec![Shown::Bits(0), Shown::Bits(3), Shown::Bits(5), Shown::Mask(1)],
+            ),
+            (bits(0, 2, false), vec![Shown::Bits(0), Shown::Bits(4)], vec![Shown::Bits(2)]),
+            (
+                Ask::Mask { required: 1, allowed: 3 },
+                vec![Shown::Mask(1), Shown::Mask(3)],
+                vec![Shown::Mask(2), Shown::Mask(5), Shown::Bits(1)],
+            ),
+            (Ask::Age(7), vec![Shown::Aged(6)], vec![Shown::Aged(7), Shown::OutOfDate(1)]),
+            (Ask::AtMostDays(7), vec![Shown::OutOfDate(6)], vec![Shown::OutOfDate(7), Shown::Aged(1)]),
+            (Ask::Word(1, "w"), vec![Shown::State(2, "s")], vec![Shown::State(1, "s"), Shown::State(0, "s")]),
+            (
+                Ask::Caller,
+                vec![Shown::ReportData([0; 64].as_slice().into(), true)],
+                vec![Shown::ReportData([0; 64].as_slice().into(), false), Shown::bytes(&[0; 64])],
+            ),
+            (
+                Ask::NoneOpen { set: 1, grace_days: 3, except: [Value::Name("B".to_owned())].into_iter().collect() },
+                vec![Shown::Bulletin("A".into(), 2), Shown::Bulletin("B".into(), 99)],
+                vec![Shown::Bulletin("A".into(), 3)],
+            ),
+            (
+                Ask::Exceptions([("INTEL-SA-00001".to_owned(), (excepted, instant(9)))].into()),
+                vec![until("OutOfDate", 8)],
+                vec![until("OutOfDate", 9), until("ConfigurationNeeded", 8)],
+            ),
+        ];
+        for (ask, admitted, refused) in rows {
+            assert!(admitted.iter().all(|shown| ask.admits(shown)), "{ask:?}");
+            assert!(!refused.iter().any(|shown| ask.admits(shown)), "{ask:?}");
+            assert!(!ask.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_counted_and_a_short_one_is_listed() {
+        let numbers = |count| Ask::OneOf((0..count).map(Value::Number).collect());
+        assert_eq!(numbers(1).to_string(), "0");
+        assert_eq!(numbers(3).to_string(), "one of 0, 1, 2");
+        assert_eq!(numbers(33).to_string(), "one of 33 values");
+    }
+}
