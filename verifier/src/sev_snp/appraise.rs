@@ -6,7 +6,7 @@ use super::fields::FIELDS;
 use super::profile::{BASELINE, Minimum, POLICY_BITS_RULED_ELSEWHERE, SnpProfile};
 use super::report::Report;
 use super::tcb::TcbVersion;
-use crate::bytes::{Mr, to_hex};
+use crate::bytes::Mr;
 use crate::check::Check;
 use crate::findings::{Comparison, Findings};
 use crate::judge::judge;
@@ -15,6 +15,7 @@ use crate::platform::Wanted;
 use crate::report::Text;
 use crate::rule::{Expect, Switch, Version, Waivable};
 use crate::time::UnixTime;
+use crate::words::{Value, words};
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
@@ -47,7 +48,7 @@ pub(crate) fn appraise(
             Comparison {
                 check: Check::SNP_GUEST_REPORT_DATA,
                 expected: expected.into(),
-                actual: workload.report_data.to_string().into(),
+                actual: words!("{}", &workload.report_data.0),
             },
         ),
     }
@@ -57,15 +58,12 @@ fn judge_product(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Fin
     let denial = profile.denied_products.get(&vouched.product);
     let allowed = profile.products.contains(&vouched.product);
     let actual = match (denial, allowed) {
-        (Some(reason), _) => format!("{}, denied: {reason}", vouched.product.name()),
-        (None, false) => format!("{}, which the policy does not name", vouched.product.name()),
-        (None, true) => vouched.product.name().to_owned(),
+        (Some(reason), _) => format!("{}, denied: {reason}", vouched.product.name()).into(),
+        (None, false) => words!("{}, which the policy does not name", vouched.product.name()),
+        (None, true) => vouched.product.name().into(),
     };
     let expected = "a product that the policy names and does not deny".into();
-    findings.judge(
-        denial.is_none() && allowed,
-        Comparison { check: Check::SNP_PRODUCT_DENIED, expected, actual: actual.into() },
-    );
+    findings.judge(denial.is_none() && allowed, Comparison { check: Check::SNP_PRODUCT_DENIED, expected, actual });
 }
 
 fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findings) {
@@ -76,28 +74,25 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Finding
         Waivable::Unchecked => findings.not_checked(
             Check::SNP_TCB_MINIMUM,
             "minimum_tcb",
-            format!("the policy names no minimum; reported is {}", tcb.reported),
+            words!("the policy names no minimum; reported is {}", tcb.reported),
         ),
         Waivable::Required(minima) => {
             let (holds, expected, actual) = match minima.get(&vouched.product) {
-                None => (false, format!("a minimum for {} in the policy", vouched.product.name()), "none".to_owned()),
+                None => (false, words!("a minimum for {} in the policy", vouched.product.name()), "none".into()),
                 Some(Minimum(least)) => {
                     let below = all.iter().find(|(_, tcb)| !tcb.at_least(least));
-                    let expected = format!("at least {least}");
+                    let expected = words!("at least {}", *least);
                     (
                         below.is_none(),
                         expected,
                         below.map_or_else(
-                            || format!("reported {}", tcb.reported),
-                            |(name, tcb)| format!("{name} {tcb}"),
+                            || words!("reported {}", tcb.reported),
+                            |(name, tcb)| words!("{} {}", *name, *tcb),
                         ),
                     )
                 }
             };
-            findings.judge(
-                holds,
-                Comparison { check: Check::SNP_TCB_MINIMUM, expected: expected.into(), actual: actual.into() },
-            );
+            findings.judge(holds, Comparison { check: Check::SNP_TCB_MINIMUM, expected, actual });
         }
     }
 
@@ -129,11 +124,9 @@ fn judge_order(vouched: &Vouched<'_>, profile: &SnpProfile, findings: &mut Findi
     } else {
         "reported <= current, committed <= current, in TCB and firmware version (committed_firmware is unchecked)"
     };
-    let actual = complaint.clone().unwrap_or_else(|| "in order".to_owned());
-    findings.judge(
-        complaint.is_none(),
-        Comparison { check: Check::SNP_TCB_ORDER, expected: expected.into(), actual: actual.into() },
-    );
+    let holds = complaint.is_none();
+    let actual = complaint.map_or("in order".into(), Text::from);
+    findings.judge(holds, Comparison { check: Check::SNP_TCB_ORDER, expected: expected.into(), actual });
 }
 
 /// The bulletins that this platform has not answered, by AMD's own figures. They are stated whether or not the policy
@@ -224,21 +217,15 @@ fn judge_firmware(report: &Report<'_>, profile: &SnpProfile, findings: &mut Find
         Waivable::Unchecked => findings.not_checked(
             Check::SNP_FIRMWARE_MINIMUM,
             "minimum_firmware",
-            format!("the policy names no minimum; current is {current}, committed {committed}"),
+            words!("the policy names no minimum; current is {}, committed {}", current, committed),
         ),
         Waivable::Required(least) => {
             let holds = [current, committed]
                 .iter()
                 .all(|version| Version([version.major, version.minor, version.build]) >= *least);
-            let actual = format!("current {current}, committed {committed}");
-            findings.judge(
-                holds,
-                Comparison {
-                    check: Check::SNP_FIRMWARE_MINIMUM,
-                    expected: format!("at least {least}").into(),
-                    actual: actual.into(),
-                },
-            );
+            let actual = words!("current {}, committed {}", current, committed);
+            let expected = format!("at least {least}").into();
+            findings.judge(holds, Comparison { check: Check::SNP_FIRMWARE_MINIMUM, expected, actual });
         }
     }
 
@@ -287,12 +274,8 @@ fn judge_platform(report: &Report<'_>, findings: &mut Findings) {
 
 fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings) {
     let (debug, migration) = (report.policy_bit(19), report.policy_bit(18));
-    let may = |switch: Switch, name: &str| {
-        Text::from(if switch == Switch::Allowed {
-            format!("{name} 0 or 1, as the policy allows")
-        } else {
-            format!("{name} 0")
-        })
+    let may = |switch: Switch, name: &'static str| {
+        if switch == Switch::Allowed { words!("{} 0 or 1, as the policy allows", name) } else { words!("{} 0", name) }
     };
     findings.judge(
         !debug || profile.debug == Switch::Allowed,
@@ -335,7 +318,7 @@ fn judge_launch_policy(report: &Report<'_>, profile: &SnpProfile, findings: &mut
         findings.not_checked(
             Check::SNP_POLICY_FLAGS,
             "policy_flags",
-            format!("the policy asks nothing of the launch policy's flags; they are {:#x}", report.policy),
+            words!("the policy asks nothing of the launch policy's flags; they are {}", Value::Bits(report.policy)),
         );
         return;
     }
@@ -352,12 +335,9 @@ fn judge_keys(report: &Report<'_>, profile: &SnpProfile, findings: &mut Findings
     let consistent = report.author_key_enabled() == (digest.0 != [0; 48]);
     let met = profile.author_key.is_met_by(digest).unwrap_or(true);
     let expected = match &profile.author_key {
-        Expect::Unchecked => "zero if and only if AUTHOR_KEY_EN is 0 (author_key is unchecked)".to_owned(),
-        expected => format!("{expected}; zero if and only if AUTHOR_KEY_EN is 0"),
+        Expect::Unchecked => "zero if and only if AUTHOR_KEY_EN is 0 (author_key is unchecked)".into(),
+        expected => Text::from(format!("{expected}; zero if and only if AUTHOR_KEY_EN is 0")),
     };
-    let actual = format!("{}, AUTHOR_KEY_EN {}", to_hex(&digest.0), u8::from(report.author_key_enabled()));
-    findings.judge(
-        consistent && met,
-        Comparison { check: Check::SNP_GUEST_AUTHOR_KEY, expected: expected.into(), actual: actual.into() },
-    );
+    let actual = words!("{}, AUTHOR_KEY_EN {}", &digest.0, u8::from(report.author_key_enabled()));
+    findings.judge(consistent && met, Comparison { check: Check::SNP_GUEST_AUTHOR_KEY, expected, actual });
 }

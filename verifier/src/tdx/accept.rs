@@ -1,6 +1,8 @@
 //! Whether a policy takes an evaluation: status, advisories and date, with the grace and the exceptions that it names.
 
 use super::profile::{Accepted, Advisory, Grace, TdxProfile};
+use std::sync::Arc;
+
 use super::tcb::Evaluation;
 use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::report::Text;
@@ -9,8 +11,6 @@ use crate::time::UnixTime;
 
 /// What the TCB rules of a profile say of one platform.
 pub(super) struct Verdict {
-    /// Every rule in words; empty where the profile has none.
-    pub(super) expected: Vec<String>,
     /// What is not as they ask.
     pub(super) complaint: Option<String>,
     /// Grace and exceptions that the verdict rests on, each with its end.
@@ -30,10 +30,9 @@ pub(super) struct Outcome<'e> {
 pub(super) fn judge(outcome: Outcome<'_>, profile: &TdxProfile, now: UnixTime) -> Verdict {
     let Outcome { launch, current, status } = outcome;
     let evaluations = || std::iter::once(launch).chain(current);
-    let mut verdict = Verdict { expected: Vec::new(), complaint: None, rests_on: Vec::new() };
+    let mut verdict = Verdict { complaint: None, rests_on: Vec::new() };
     verdict.complaint = (status == TcbStatus::Revoked).then(|| "Revoked".to_owned());
     if let Waivable::Required(statuses) = &profile.tcb_status {
-        verdict.expected.push(statuses_in_words(statuses, profile));
         let running = current.filter(|current| current.converged != TcbStatus::UpToDate);
         let states = std::iter::once((launch, status)).chain(running.map(|current| (current, current.converged)));
         for (evaluation, status) in states {
@@ -45,19 +44,16 @@ pub(super) fn judge(outcome: Outcome<'_>, profile: &TdxProfile, now: UnixTime) -
         }
     }
     if let Waivable::Required(allowed) = &profile.allowed_advisories {
-        verdict.expected.push(format!("no advisory but {}", names(allowed)));
         let other = |id: &&AdvisoryId| !allowed.iter().any(|allowed| allowed.0 == **id);
         let other = evaluations().flat_map(|one| &one.advisories).find(other).map(AdvisoryId::to_string);
         verdict.complaint = verdict.complaint.or(other);
     }
     if let Waivable::Required(denied) = &profile.denied_advisories {
-        verdict.expected.push(format!("none of {}", names(denied)));
         let open = |denied: &&Advisory| evaluations().any(|one| one.advisories.contains(&denied.0));
         let open = denied.iter().find(open).map(|denied| denied.0.to_string());
         verdict.complaint = verdict.complaint.or(open);
     }
     if let Waivable::Required(floor) = &profile.minimum_tcb_date {
-        verdict.expected.push(format!("a TCB date of {} or later", floor.0));
         let early = evaluations().find(|one| one.date < floor.0).map(|one| format!("TCB date {}", one.date));
         verdict.complaint = verdict.complaint.or(early);
     }
@@ -140,6 +136,26 @@ fn grace_end(evaluation: &Evaluation, status: TcbStatus, statuses: &[Accepted], 
     let covered = is_old(status) && evaluation.parts.iter().all(|part| part_is_taken(part.status));
     let seconds = u64::from(days).saturating_mul(86_400);
     covered.then(|| UnixTime::from_seconds(evaluation.date.seconds().saturating_add(seconds)))
+}
+
+/// Every rule in words, as findings say it: written at the first verdict by a policy, and kept with it. Empty where the profile
+/// has none.
+pub(super) fn expected(profile: &TdxProfile) -> Arc<str> {
+    profile.tcb_rules_in_words.get_or_init(|| in_words(profile).into()).clone()
+}
+
+fn in_words(profile: &TdxProfile) -> String {
+    let rules = [
+        profile.tcb_status.required().map(|statuses| statuses_in_words(statuses, profile)),
+        profile.allowed_advisories.required().map(|allowed| format!("no advisory but {}", names(allowed))),
+        profile.denied_advisories.required().map(|denied| format!("none of {}", names(denied))),
+        profile.minimum_tcb_date.required().map(|floor| format!("a TCB date of {} or later", floor.0)),
+    ];
+    let mut rules: Vec<_> = rules.into_iter().flatten().collect();
+    if !rules.is_empty() && profile.tcb_status.required().is_none() {
+        rules.push("any status but Revoked (tcb_status is unchecked)".to_owned());
+    }
+    rules.join(", ")
 }
 
 fn statuses_in_words(statuses: &[Accepted], profile: &TdxProfile) -> String {

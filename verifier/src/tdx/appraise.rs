@@ -2,6 +2,7 @@
 
 use super::accept::{self, Outcome, Verdict};
 use super::authenticate::Vouched;
+use super::converged;
 use super::fields::FIELDS;
 use super::log;
 use super::outlook;
@@ -18,7 +19,7 @@ use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::report::Text;
 use crate::rule::Switch;
-use crate::words::words;
+use crate::words::{Value, words};
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
@@ -31,7 +32,7 @@ pub(crate) fn appraise(
     judge_rollback(vouched, memory, findings);
     let outlook = outlook::foresee(vouched, profile, findings.at());
     if let Some(taking_over) = outlook::first_refusal(vouched, profile, findings.at()) {
-        findings.ends(taking_over.from, format!("evaluation {}: a newer one", taking_over.replaces));
+        findings.ends(taking_over.from, words!("evaluation {}: a newer one", taking_over.replaces));
     }
     findings.foresee(outlook);
     judge_attributes(&quote.body, profile, findings);
@@ -52,7 +53,7 @@ pub(crate) fn appraise(
             Comparison {
                 check: Check::TDX_TD_REPORT_DATA,
                 expected: expected.into(),
-                actual: workload.report_data.to_string().into(),
+                actual: words!("{}", &workload.report_data.0),
             },
         ),
     }
@@ -71,14 +72,13 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &TdxProfile, findings: &mut Finding
     judge_parts(quote, &signer, &launch, || lacking(quote.body.tee_tcb_svn), profile, findings);
 
     let Ok(launch) = launch else { return };
-    let parts = format!("platform {}, module {}, QE {}", launch.platform, shown(launch.module), launch.qe);
-    let converged = format!("{parts}: {}", launch.converged);
+    let converged = words!("{}", Value::Packed(converged::packed(&launch), converged::write));
     findings.judge(
         true,
         Comparison {
             check: Check::TDX_TCB_CONVERGENCE,
             expected: "one status, as Intel's library converges them".into(),
-            actual: converged.into(),
+            actual: converged,
         },
     );
 
@@ -99,10 +99,6 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &TdxProfile, findings: &mut Finding
     findings.facts.list("tcb_lacking", lacking);
 }
 
-fn shown(module: Option<TcbStatus>) -> String {
-    module.map_or_else(|| "not evaluated".to_owned(), |status| status.to_string())
-}
-
 /// Module identity, platform level and QE level. The evaluation stops at its first failure; so does what is judged here.
 fn judge_parts(
     quote: &Quote<'_>,
@@ -115,24 +111,24 @@ fn judge_parts(
     let [svn, version, ..] = *quote.body.tee_tcb_svn;
     let module = match (signer, launch) {
         (Ok(Some(complaint)) | Err(complaint), _) | (Ok(None), Err(NoEvaluation::Module(complaint))) => {
-            Some(Err(complaint.clone()))
+            Some(Err(Text::from(complaint.clone())))
         }
-        (Ok(None), Ok(_)) if version == 0 => Some(Ok("Intel's signer; version 0 has no levels of its own".to_owned())),
-        (Ok(None), Ok(_)) => Some(Ok(format!("Intel's signer, version {version}, SVN {svn}, with a level"))),
+        (Ok(None), Ok(_)) if version == 0 => Some(Ok("Intel's signer; version 0 has no levels of its own".into())),
+        (Ok(None), Ok(_)) => Some(Ok(words!("Intel's signer, version {}, SVN {}, with a level", version, svn))),
         // The evaluation ended before it looked for the module's level.
         (Ok(None), Err(_)) => None,
     };
     if let Some(module) = module {
         let expected = "a TDX module of Intel's signer, and from version 1 on a level for its SVN".into();
         let (holds, actual) = (module.is_ok(), module.unwrap_or_else(|complaint| complaint));
-        findings.judge(holds, Comparison { check: Check::TDX_TCB_MODULE, expected, actual: actual.into() });
+        findings.judge(holds, Comparison { check: Check::TDX_TCB_MODULE, expected, actual });
     }
 
     let expected = Text::Borrowed("a TCB level that the platform reaches in every component");
     match launch {
         Ok(evaluation) => findings.judge(
             true,
-            Comparison { check: Check::TDX_TCB_LEVEL, expected, actual: evaluation.platform.to_string().into() },
+            Comparison { check: Check::TDX_TCB_LEVEL, expected, actual: evaluation.platform.name().into() },
         ),
         Err(NoEvaluation::Platform(why)) => {
             let actual = [format!("none: {why}")].into_iter().chain(lacking()).collect::<Vec<_>>().join("; ");
@@ -155,10 +151,8 @@ fn judge_parts(
     match launch {
         Ok(evaluation) => {
             let wanted = accept::takes_qe(evaluation, profile);
-            findings.judge(
-                wanted,
-                Comparison { check: Check::TDX_QE_TCB, expected, actual: evaluation.qe.to_string().into() },
-            );
+            findings
+                .judge(wanted, Comparison { check: Check::TDX_QE_TCB, expected, actual: evaluation.qe.name().into() });
         }
         Err(NoEvaluation::Qe(why)) => {
             findings.judge(false, Comparison { check: Check::TDX_QE_TCB, expected, actual: why.clone().into() })
@@ -178,11 +172,12 @@ fn judge_relaunch(
     match current {
         Ok(current) => {
             let status = tcb::relaunch(launch.converged, current.converged);
-            let actual = format!("launched {}, now {}: {status}", launch.converged, current.converged);
+            let (launched, now) = (launch.converged.name(), current.converged.name());
+            let actual = words!("launched {}, now {}: {}", launched, now, status.name());
             let holds = current.converged != TcbStatus::Revoked;
-            findings.judge(holds, Comparison { check: Check::TDX_TCB_RELAUNCH, expected, actual: actual.into() });
-            findings.facts.text("tcb_status_current", current.converged.to_string());
-            findings.facts.text("tcb_date_current", current.date.to_string());
+            findings.judge(holds, Comparison { check: Check::TDX_TCB_RELAUNCH, expected, actual });
+            findings.facts.text("tcb_status_current", current.converged.name());
+            findings.facts.text("tcb_date_current", words!("{}", current.date));
             findings.facts.list("advisories_current", current.advisories.iter().map(AdvisoryId::to_string).collect());
             Some((status, current))
         }
@@ -197,38 +192,41 @@ fn judge_relaunch(
 
 fn state(launch: &Evaluation, status: TcbStatus, findings: &mut Findings) {
     let facts = &mut findings.facts;
-    facts.text("tcb_status", status.to_string());
-    facts.text("tcb_date", launch.date.to_string());
+    facts.text("tcb_status", status.name());
+    facts.text("tcb_date", words!("{}", launch.date));
     facts.list("advisories", launch.advisories.iter().map(AdvisoryId::to_string).collect());
-    facts.text("tcb_status_platform", launch.platform.to_string());
+    facts.text("tcb_status_platform", launch.platform.name());
     match launch.module {
-        Some(module) => facts.text("tcb_status_module", module.to_string()),
+        Some(module) => facts.text("tcb_status_module", module.name()),
         None => facts.absent("tcb_status_module"),
     }
-    facts.text("tcb_status_qe", launch.qe.to_string());
+    facts.text("tcb_status_qe", launch.qe.name());
 }
 
 /// Under TD 1.5 the rules hold for the launch and for now.
 fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile, findings: &mut Findings) {
-    let Verdict { mut expected, complaint, rests_on } = accept::judge(outcome, profile, findings.at());
-    let status = outcome.status;
-    if expected.is_empty() && complaint.is_none() {
-        let why = format!("the policy takes any status but Revoked; this is {status}");
-        findings.not_checked(Check::TDX_TCB_ACCEPTED, "tcb_status", why);
-        return;
+    let Verdict { complaint, rests_on } = accept::judge(outcome, profile, findings.at());
+    let (status, mut expected) = (outcome.status, accept::expected(profile));
+    if expected.is_empty() {
+        if complaint.is_none() {
+            let why = words!("the policy takes any status but Revoked; this is {}", status.name());
+            findings.not_checked(Check::TDX_TCB_ACCEPTED, "tcb_status", why);
+            return;
+        }
+        expected = "any status but Revoked (tcb_status is unchecked)".into();
     }
-    if profile.tcb_status.required().is_none() {
-        expected.push("any status but Revoked (tcb_status is unchecked)".to_owned());
-    }
-    let by: Vec<_> = rests_on.iter().map(|(end, of)| format!(", by {of}, until {end}")).collect();
     let actual = match &complaint {
-        None => format!("{status}{}", by.concat()),
-        Some(complaint) => std::iter::once(complaint).chain(lacking).map(String::as_str).collect::<Vec<_>>().join("; "),
+        None if rests_on.is_empty() => status.name().into(),
+        None => {
+            let by: Vec<_> = rests_on.iter().map(|(end, of)| format!(", by {of}, until {end}")).collect();
+            Text::from(format!("{status}{}", by.concat()))
+        }
+        Some(complaint) => {
+            std::iter::once(complaint).chain(lacking).map(String::as_str).collect::<Vec<_>>().join("; ").into()
+        }
     };
-    findings.judge(
-        complaint.is_none(),
-        Comparison { check: Check::TDX_TCB_ACCEPTED, expected: expected.join(", ").into(), actual: actual.into() },
-    );
+    let expected = expected.into();
+    findings.judge(complaint.is_none(), Comparison { check: Check::TDX_TCB_ACCEPTED, expected, actual });
     for (end, of) in rests_on {
         findings.ends(end, of);
     }
@@ -257,28 +255,30 @@ const TUD_PROFILING: u64 = 0x70;
 
 fn judge_attributes(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
     let tud = body.td_attributes & TUD;
-    let names: Vec<_> = [
-        (0x01, "DEBUG"),
-        (0x10, "HGS_PLUS_PROF"),
-        (0x20, "PERF_PROF"),
-        (0x40, "PMT_PROF"),
-        (0x8E, "a reserved TUD bit"),
-    ]
-    .into_iter()
-    .filter(|(bits, _)| tud & bits != 0)
-    .map(|(_, name)| name)
-    .collect();
-    let actual = if names.is_empty() { "TUD 0".to_owned() } else { names.join(", ") };
+    let set = || {
+        let names = [
+            (0x01, "DEBUG"),
+            (0x10, "HGS_PLUS_PROF"),
+            (0x20, "PERF_PROF"),
+            (0x40, "PMT_PROF"),
+            (0x8E, "a reserved TUD bit"),
+        ];
+        let set = names.into_iter().filter(|(bits, _)| tud & bits != 0).map(|(_, name)| name);
+        Text::from(set.collect::<Vec<_>>().join(", "))
+    };
+    let actual = if tud == 0 { "TUD 0".into() } else { set() };
     let bits = |switch: Switch, bits: u64| if switch == Switch::Allowed { bits } else { 0 };
     let allowed = bits(profile.debug, TUD_DEBUG) | bits(profile.profiling, TUD_PROFILING);
     let expected = match allowed {
-        0 => "TUD 0 (no debug, no profiling)".to_owned(),
-        allowed => format!("no TUD bit outside {allowed:#x}, which the policy allows"),
+        0 => "TUD 0 (no debug, no profiling)".into(),
+        allowed => words!("no TUD bit outside {}, which the policy allows", Value::Bits(allowed)),
     };
-    findings.judge(
-        tud & !allowed == 0,
-        Comparison { check: Check::TDX_TD_DEBUG, expected: expected.into(), actual: actual.into() },
-    );
+    findings.judge(tud & !allowed == 0, Comparison { check: Check::TDX_TD_DEBUG, expected, actual });
+}
+
+/// As policies spell it.
+fn service_td(value: &Mr) -> Value {
+    if value.0 == [0; 48] { "none".into() } else { (&value.0).into() }
 }
 
 fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
@@ -314,17 +314,17 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
         (None, _) => findings.not_checked(
             Check::TDX_TD_SERVICE_TD,
             "service_td",
-            format!("the policy takes any service TD; it is {}", ServiceTd(td15.mrservicetd)),
+            words!("the policy takes any service TD; it is {}", service_td(&td15.mrservicetd)),
         ),
         (Some(holds), exchanged) => {
             let expected = format!("{}, the same now as initially", profile.service_td);
             let actual = match exchanged {
-                Some([initial, current]) => format!("initially {initial}, now {current}"),
-                None => ServiceTd(td15.mrservicetd).to_string(),
+                Some([initial, current]) => words!("initially {}, now {}", &initial.0, &current.0),
+                None => words!("{}", service_td(&td15.mrservicetd)),
             };
             findings.judge(
                 holds && exchanged.is_none(),
-                Comparison { check: Check::TDX_TD_SERVICE_TD, expected: expected.into(), actual: actual.into() },
+                Comparison { check: Check::TDX_TD_SERVICE_TD, expected: expected.into(), actual },
             );
         }
     }

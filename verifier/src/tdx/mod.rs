@@ -7,6 +7,7 @@ mod authenticate;
 mod chain;
 mod checks;
 mod choose;
+mod converged;
 mod fields;
 mod log;
 mod outlook;

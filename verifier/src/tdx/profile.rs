@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use crate::bytes::{HexBytes, Mr, Ppid};
 use crate::intel::words::{AdvisoryId, TcbStatus};
@@ -65,6 +66,9 @@ pub(crate) struct TdxProfile {
     pub(crate) mrownerconfig: Expect<Mr>,
     pub(crate) event_log: EventLog,
     pub(crate) report_data: ReportDataRule,
+    /// The rules about the TCB as findings say them, once somebody has asked.
+    #[serde(skip)]
+    pub(crate) tcb_rules_in_words: OnceLock<Arc<str>>,
 }
 
 /// What may stand behind the quote.
