@@ -61,38 +61,63 @@ impl std::fmt::Display for FirmwareVersion {
     }
 }
 
-/// A parsed report. TCB versions stay bytes until the product, and with it their layout, is known.
+/// A parsed ATTESTATION_REPORT: AMD 56860 rev. 1.58, table 23. TCB versions stay bytes until the product, and with it their layout, is
+/// known.
 #[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
+    /// All 1,184 bytes, of which 0x000 to 0x29F are signed.
     bytes: &'a [u8],
+    /// VERSION, 4 bytes at 0x000: 2 to 5 are understood.
     pub(crate) version: u32,
+    /// GUEST_SVN, 4 bytes at 0x004: the guest's security version, out of its ID block.
     pub(crate) guest_svn: u32,
+    /// POLICY, 8 bytes at 0x008: the guest's launch policy (AMD 56860, section on guest policy): ABI minor and major, then flags.
     pub(crate) policy: u64,
+    /// FAMILY_ID, 16 bytes at 0x010, out of the ID block.
     pub(crate) family_id: BlockId,
+    /// IMAGE_ID, 16 bytes at 0x020, out of the ID block.
     pub(crate) image_id: BlockId,
+    /// VMPL, 4 bytes at 0x030: the level that asked for the report, 0 to 3; 0xFFFFFFFF where the host asked.
     pub(crate) vmpl: u32,
+    /// CURRENT_TCB, 8 bytes at 0x038: what runs.
     pub(crate) current_tcb: &'a [u8; 8],
+    /// PLATFORM_INFO, 8 bytes at 0x040: bits by name in [`super::profile::PLATFORM_BITS`].
     pub(crate) platform_info: u64,
+    /// 4 bytes at 0x048: AUTHOR_KEY_EN (bit 0), MASK_CHIP_KEY (1), SIGNING_KEY (4:2).
     pub(crate) flags: u32,
+    /// SIGNING_KEY, bits 4:2 of the flags: 0 VCEK, 1 VLEK, 7 nobody.
     pub(crate) signing_key: SigningKey,
+    /// REPORT_DATA, 64 bytes at 0x050: what whoever asked chose.
     pub(crate) report_data: ReportData,
+    /// MEASUREMENT, 48 bytes at 0x090: SHA-384 of what was loaded at launch.
     pub(crate) measurement: Measurement,
+    /// HOST_DATA, 32 bytes at 0x0C0: what the host bound at launch.
     pub(crate) host_data: HostData,
+    /// ID_KEY_DIGEST, 48 bytes at 0x0E0: SHA-384 of the key that signed the ID block; zero without one.
     pub(crate) id_key_digest: Mr,
+    /// AUTHOR_KEY_DIGEST, 48 bytes at 0x110: SHA-384 of the key that signed the ID key; zero where AUTHOR_KEY_EN is 0.
     pub(crate) author_key_digest: Mr,
+    /// REPORT_ID, 32 bytes at 0x140: of this guest.
     pub(crate) report_id: ReportId,
+    /// REPORT_ID_MA, 32 bytes at 0x160: of its migration agent; all ones where there is none.
     pub(crate) report_id_ma: ReportId,
+    /// REPORTED_TCB, 8 bytes at 0x180: what the signing key is derived from.
     pub(crate) reported_tcb: &'a [u8; 8],
-    /// Combined family, combined model, stepping; absent in version 2.
+    /// CPUID_FAM_ID, CPUID_MOD_ID, CPUID_STEP, 3 bytes at 0x188: combined family, combined model, stepping; from version 3 on.
     pub(crate) cpuid: Option<[u8; 3]>,
+    /// CHIP_ID, 64 bytes at 0x1A0: zero where the host masks it; on Turin 8 bytes and 56 of zero.
     pub(crate) chip_id: ChipId,
+    /// COMMITTED_TCB, 8 bytes at 0x1E0: below which the firmware cannot be rolled back.
     pub(crate) committed_tcb: &'a [u8; 8],
+    /// CURRENT_BUILD, CURRENT_MINOR, CURRENT_MAJOR, 3 bytes at 0x1E8.
     pub(crate) current_firmware: FirmwareVersion,
+    /// COMMITTED_BUILD, COMMITTED_MINOR, COMMITTED_MAJOR, 3 bytes at 0x1EC.
     pub(crate) committed_firmware: FirmwareVersion,
+    /// LAUNCH_TCB, 8 bytes at 0x1F0: what ran when the guest was launched or imported.
     pub(crate) launch_tcb: &'a [u8; 8],
-    /// Launch and current mitigation vectors; absent before version 5.
+    /// LAUNCH_MIT_VECTOR and CURRENT_MIT_VECTOR, 8 bytes each at 0x1F8; from version 5 on.
     pub(crate) mitigations: Option<[u64; 2]>,
-    /// r and s, each 48 bytes, big-endian.
+    /// SIGNATURE: r at 0x2A0 and s at 0x2E8, 72 bytes each little-endian there; here 48 bytes each, big-endian.
     signature: [u8; 96],
 }
 

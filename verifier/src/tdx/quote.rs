@@ -17,20 +17,28 @@ const TEE_TYPE_TDX: u32 = 0x81;
 const ECDSA_P256: u16 = 2;
 const HEADER_BYTES: usize = 48;
 
-/// A parsed quote.
+/// A parsed quote. Intel TDX DCAP Quote Generation Library, quote format, versions 4 and 5.
 #[derive(Clone, Debug)]
 pub(crate) struct Quote<'a> {
+    /// 48 bytes at 0.
     header: Header<'a>,
+    /// 2 for TD 1.0, 3 for TD 1.5, 4 for its extension: in version 5 the descriptor's type at 48, in version 4 always 2.
     pub(crate) body_type: u16,
     /// Header, descriptor (version 5) and body: what the attestation key signs.
     signed: &'a [u8],
+    /// The TD report body: 584, 648 or 885 bytes at 48, in version 5 at 54.
     pub(crate) body: Body<'a>,
+    /// ECDSA over what is signed: r and s, 64 bytes, big-endian; behind the length of the signature data.
     signature: &'a [u8; 64],
     /// x and y, big-endian.
     pub(crate) attestation_key: &'a [u8; 64],
+    /// The quoting enclave's report, 384 bytes in the certification data of type 6.
     pub(crate) qe: QeReport<'a>,
+    /// The PCK's signature over that report: r and s, 64 bytes.
     pub(crate) qe_signature: &'a [u8; 64],
+    /// What the report's REPORTDATA binds beside the attestation key; the enclave's own.
     pub(crate) qe_auth_data: &'a [u8],
+    /// The certification data inside that of type 6.
     pub(crate) certification: Certification<'a>,
     /// Bytes behind the quote.
     pub(crate) trailing: &'a [u8],
@@ -39,6 +47,7 @@ pub(crate) struct Quote<'a> {
 /// What of the header is signed and means nothing to a verdict: shown, since a reader may know more.
 #[derive(Clone, Copy, Debug)]
 struct Header<'a> {
+    /// 2 bytes at 0: 4 or 5.
     version: u16,
     /// 4 bytes at 8: the SVNs of QE and PCE in version 3, reserved since.
     reserved: &'a [u8; 4],
@@ -49,17 +58,29 @@ struct Header<'a> {
 /// TD report body. Intel TDX Module ABI Specification, TEE_TCB_INFO and TDINFO.
 #[derive(Clone, Debug)]
 pub(crate) struct Body<'a> {
+    /// TEE_TCB_SVN, 16 bytes at 0: security versions of the TDX module; byte 0 its SVN, byte 1 its version.
     pub(crate) tee_tcb_svn: &'a [u8; 16],
+    /// MRSEAM, 48 bytes at 16: the measurement of the TDX module.
     pub(crate) mrseam: Mr,
+    /// MRSIGNERSEAM, 48 bytes at 64: its signer; zero for Intel's.
     pub(crate) mrsignerseam: Mr,
+    /// SEAMATTRIBUTES, 8 bytes at 112: zero for a module in production.
     pub(crate) seam_attributes: &'a [u8; 8],
+    /// TDATTRIBUTES, 8 bytes at 120: TUD (7:0), then bits by name in [`super::profile::ATTRIBUTE_BITS`].
     pub(crate) td_attributes: u64,
+    /// XFAM, 8 bytes at 128: the extended features that the TD may use.
     pub(crate) xfam: u64,
+    /// MRTD, 48 bytes at 136: SHA-384 of what was built into the TD: its firmware.
     pub(crate) mrtd: Mr,
+    /// MRCONFIGID, 48 bytes at 184: what the host bound.
     pub(crate) mrconfigid: Mr,
+    /// MROWNER, 48 bytes at 232: whom the host named.
     pub(crate) mrowner: Mr,
+    /// MROWNERCONFIG, 48 bytes at 280: the owner's configuration, as the host named it.
     pub(crate) mrownerconfig: Mr,
+    /// RTMR0 to RTMR3, 48 bytes each at 328, 376, 424 and 472: what firmware and guest extended.
     pub(crate) rtmrs: [Mr; 4],
+    /// REPORTDATA, 64 bytes at 520: what the TD asked to have attested.
     pub(crate) report_data: ReportData,
     /// TD 1.5 and later.
     pub(crate) td15: Option<Td15<'a>>,
@@ -68,22 +89,30 @@ pub(crate) struct Body<'a> {
 /// What TD 1.5 adds.
 #[derive(Clone, Debug)]
 pub(crate) struct Td15<'a> {
-    /// SVNs of the module that runs now; TEE_TCB_SVN are those of the launch.
+    /// TEE_TCB_SVN2, 16 bytes at 584: of the module that runs now; TEE_TCB_SVN are those of the launch.
     pub(crate) tee_tcb_svn2: &'a [u8; 16],
+    /// MRSERVICETD, 48 bytes at 600: the hash of the service TDs that are bound; zero for none.
     pub(crate) mrservicetd: Mr,
-    /// Initial and current hash of the service TDs (TD 1.5-EX).
+    /// Initial and current hash of the service TDs, 48 bytes each at 729 and 829 (body type 4).
     pub(crate) service_td_hashes: Option<[Mr; 2]>,
 }
 
 /// The quoting enclave's report: an SGX REPORT body, of which these fields matter.
 #[derive(Clone, Debug)]
 pub(crate) struct QeReport<'a> {
+    /// All of it, which the PCK signs.
     pub(crate) bytes: &'a [u8; 384],
+    /// MISCSELECT, 4 bytes at 16.
     pub(crate) miscselect: &'a [u8; 4],
+    /// ATTRIBUTES, 16 bytes at 48.
     pub(crate) attributes: &'a [u8; 16],
+    /// MRSIGNER, 32 bytes at 128.
     pub(crate) mrsigner: &'a [u8; 32],
+    /// ISVPRODID, 2 bytes at 256.
     pub(crate) isvprodid: u16,
+    /// ISVSVN, 2 bytes at 258.
     pub(crate) isvsvn: u16,
+    /// REPORTDATA, 64 bytes at 320: SHA-256 of attestation key and authentication data, then zeros.
     pub(crate) report_data: &'a [u8; 64],
 }
 
