@@ -77,7 +77,7 @@ def judged():
 def kept_by():
     """By id, the function of its first case, as `cargo test` names it; else of one that names it beside another."""
     found, first = {}, {}
-    for path in sorted(CASES.glob("*.rs")):
+    for path in sorted(CASES.rglob("*.rs")):
         if path.stem in ("case", "coverage", "main"):
             continue
         function = None
@@ -97,7 +97,7 @@ def kept_by():
 
 def exceptions():
     """By id, what coverage.rs says of it."""
-    text = (CASES / "coverage.rs").read_text()
+    text = (CASES / "documents/coverage.rs").read_text()
     table = text[text.index("const ELSEWHERE") : text.index("];", text.index("const ELSEWHERE"))]
     return dict(re.findall(r'\(\s*"([a-z0-9.-]+)",\s*"((?:[^"\\]|\\.)*)",?\s*\)', table))
 

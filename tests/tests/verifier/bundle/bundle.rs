@@ -61,7 +61,7 @@ fn concluded(kept: Kept, policy: &str, at: UnixTime, report_data: Option<ReportD
 
 #[test]
 fn a_bundle_of_forged_hardware_keeps_its_verdict_and_follows_the_schema() {
-    let schema: Value = serde_json::from_str(include_str!("../../../verifier/intake/schema/bundle-1.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../../../verifier/intake/schema/bundle-1.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
     for (subject, verdict) in [
         (good(Tee::SevSnp), Verdict::Accepted),

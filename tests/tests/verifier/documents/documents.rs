@@ -115,7 +115,7 @@ fn what_keeps_a_claim_is_a_test_or_a_script() {
 
 #[test]
 fn the_catalogue_is_that_of_the_code() {
-    let document = include_str!("../../../verifier/CHECKS.md");
+    let document = include_str!("../../../../verifier/CHECKS.md");
     assert!(
         document == Check::catalogue(),
         "write it anew: cargo run -p teegate -- verify --explain all > verifier/CHECKS.md"

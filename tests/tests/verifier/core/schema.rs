@@ -16,7 +16,7 @@ fn report(policy: &str, report: &[u8], endorsements: &Endorsements) -> Value {
 
 #[test]
 fn every_kind_of_report_is_valid_and_a_changed_one_is_not() {
-    let schema: Value = serde_json::from_str(include_str!("../../../verifier/schema/report-1.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../../../verifier/schema/report-1.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
     let device = forge::snp();
     let set = device.build();

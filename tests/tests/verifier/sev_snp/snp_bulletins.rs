@@ -138,7 +138,7 @@ fn milan_is_warned_of_and_other_products_are_not() {
 
 #[test]
 fn the_document_holds_the_table_and_a_baseline_of_the_future_is_refused() {
-    let document = include_str!("../../../verifier/BASELINE.md");
+    let document = include_str!("../../../../verifier/BASELINE.md");
     assert!(document.contains(&bulletin_table()), "BASELINE.md has another table than this:\n{}", bulletin_table());
     let mut policy = good(Tee::SevSnp).policy;
     for (value, says) in [

@@ -14,7 +14,7 @@ use crate::recorded::crate_folder;
 const AT: &str = "2026-10-23T00:06:48Z";
 
 fn printed() -> Vec<String> {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     let (_, rest) = readme.split_once("Afterwards, for instance:").unwrap();
     let block = rest.split("```").nth(1).unwrap();
     let commands = block.lines().filter_map(|line| line.strip_prefix("teegate "));
@@ -42,7 +42,7 @@ fn milan(folder: &Path) {
 
 #[test]
 fn the_transcript_of_the_readme_is_what_the_commands_say() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     let (_, block) = readme.split_once("```console\n").unwrap();
     let (block, _) = block.split_once("```").unwrap();
     let scratch = Scratch::new();

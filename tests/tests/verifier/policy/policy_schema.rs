@@ -25,7 +25,7 @@ fn exception(until: &str, reason: &str) -> Value {
 
 #[test]
 fn every_policy_that_loads_is_valid_and_a_changed_one_is_neither() {
-    let schema: Value = serde_json::from_str(include_str!("../../../measurements/schema/policy-1.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../../../measurements/schema/policy-1.json")).unwrap();
     let schema = jsonschema::draft202012::new(&schema).unwrap();
     let forged = good(teegate_verifier::Tee::SevSnp).policy.to_toml();
     for policy in [GENUINE, &strict(), &forged] {
