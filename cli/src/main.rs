@@ -18,6 +18,7 @@ mod online;
 mod output;
 mod policy;
 mod policy_command;
+mod policy_init;
 mod pool;
 mod record;
 mod supplied;

@@ -8,9 +8,10 @@ use teegate_measurements::{Direction, Remark, Sentence, Side};
 use teegate_verifier::{Document, Draft, Needed, Severity, Tee, Topic};
 
 use crate::output::{self, Style, Tone};
+use crate::policy_init::{FillArgs, InitArgs};
 use crate::values::{self, ValuesArgs};
 use crate::verify::Format;
-use crate::{exit, policy};
+use crate::{exit, policy, policy_init};
 
 /// Explain a policy, find its weak places, or compare two
 #[derive(Args)]
@@ -22,6 +23,12 @@ pub(crate) struct PolicyArgs {
 
 const EXIT_STATUS: &str = "Exit status: 0 answered (lint: nothing but notes); 1 could not run, or the policy is refused when it is loaded; \
                            lint: 4 for warnings and errors.";
+
+const INIT: &str = "Example: teegate policy init --from report.bin --output own.toml\n\nExit status: 0 written; 1 could not run; 2 what was \
+                    read is no evidence.";
+
+const FILL: &str = "Example: teegate policy fill strict --reference-values values.toml --output own.toml\n\nExit status: 0 written; \
+                    1 could not run, or the policy or the values are refused.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -64,6 +71,12 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// A first policy of your own: `strict`, with the measurements that some evidence of your guest shows
+    #[command(after_help = INIT)]
+    Init(InitArgs),
+    /// A template with its reference values in it, which loads by itself
+    #[command(after_help = FILL)]
+    Fill(FillArgs),
     /// The JSON Schema of policies, their TOML read as JSON; for editors and other programs
     Schema,
 }
@@ -71,6 +84,13 @@ enum Verb {
 /// Runs the command.
 pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
     let result = match &args.verb {
+        Verb::Init(args) => {
+            return match policy_init::init(args) {
+                Ok((text, status)) => output::finish(&text, status),
+                Err(stop) => output::stop(&stop),
+            };
+        }
+        Verb::Fill(args) => policy_init::fill(args),
         Verb::Explain { file, values, format } => explain(file, values, *format),
         Verb::Lint { file, values, format } => lint(file, values, *format),
         Verb::Diff { a, b, values, format } => diff(a, b, values, *format),

@@ -5,6 +5,7 @@ mod corim;
 mod covers;
 mod diff;
 mod explain;
+mod init;
 mod lint;
 mod reference;
 mod rewritten;
@@ -16,6 +17,7 @@ mod words;
 
 pub use diff::{Difference, Direction, differences};
 pub use explain::{Sentence, explain};
+pub use init::init;
 pub use lint::{Remark, Shipped, lint};
 pub use reference::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError, fill};
 pub use rewritten::Rewritten;
