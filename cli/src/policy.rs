@@ -5,6 +5,8 @@ use std::io::Read;
 
 use teegate_verifier::{Policy, PolicyError};
 
+use crate::nearest::nearest;
+
 /// Reference values of a large fleet fit many times over.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -35,7 +37,9 @@ pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
 
 fn read_file(path: &str) -> Result<String, String> {
     let failed = |what: String| format!("policy `{path}`: {what}; expected a TOML file, `genuine` or `strict`");
-    let file = File::open(path).map_err(|cause| failed(format!("cannot be read: {cause}")))?;
+    let meant =
+        || nearest(path, ["genuine", "strict"]).map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+    let file = File::open(path).map_err(|cause| failed(format!("cannot be read: {cause}")) + &meant())?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| failed(format!("cannot be read: {cause}")))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {

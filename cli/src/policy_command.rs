@@ -7,26 +7,24 @@ use serde_json::json;
 use teegate_measurements::{Direction, Remark, Sentence, Side};
 use teegate_verifier::{Document, Draft, Needed, Severity, Tee, Topic};
 
-use crate::output::{self, Style, Tone};
+use crate::output;
+use crate::screen::{Style, Tone};
 use crate::values::{self, ValuesArgs};
 use crate::verify::Format;
-use crate::{exit, policy};
+use crate::{exit, help, policy};
 
 /// Explain a policy, find its weak places, or compare two
 #[derive(Args)]
-#[command(after_help = EXIT_STATUS)]
+#[command(after_help = help::POLICY)]
 pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     verb: Verb,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 answered (lint: nothing but notes); 1 could not run, or the policy is refused when it is loaded; \
-                           lint: 4 for warnings and errors.";
-
 #[derive(Subcommand)]
 enum Verb {
     /// The policy in plain sentences: what is asked, and what is left open
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::POLICY_EXPLAIN)]
     Explain {
         /// A TOML file, or `genuine`
         #[arg(value_name = "FILE")]
@@ -38,7 +36,7 @@ enum Verb {
         format: Format,
     },
     /// Weak or contradictory rules, with line and column, what each opens and what to write instead
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::POLICY_LINT)]
     Lint {
         /// A TOML file, or `genuine`
         #[arg(value_name = "FILE")]
@@ -50,7 +48,7 @@ enum Verb {
         format: Format,
     },
     /// What B accepts that A refuses, and the reverse, field by field
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::POLICY_DIFF)]
     Diff {
         /// A TOML file, or `genuine`
         #[arg(value_name = "A")]
@@ -65,6 +63,7 @@ enum Verb {
         format: Format,
     },
     /// The JSON Schema of policies, their TOML read as JSON; for editors and other programs
+    #[command(after_help = help::POLICY_SCHEMA)]
     Schema,
 }
 
