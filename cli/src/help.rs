@@ -92,8 +92,9 @@ Exit status: 0 answered; 1 could not run, or the policy is refused when it is lo
 pub(crate) const POLICY_LINT: &str = "\
 Examples:
   teegate policy lint policy.toml
+  teegate policy lint policy.toml --accept accepted.toml --format sarif
 
-Exit status: 0 nothing but notes; 1 could not run, or the policy is refused when it is loaded; 4 warnings or errors.";
+Exit status: 0 nothing but notes, or all of it acknowledged; 1 could not run, or the policy is refused when it is loaded; 4 warnings or errors.";
 
 pub(crate) const POLICY_DIFF: &str = "\
 Examples:

@@ -22,6 +22,7 @@ mod online;
 mod output;
 mod policy;
 mod policy_command;
+mod policy_lint;
 mod pool;
 mod record;
 mod screen;

@@ -15,7 +15,10 @@ mod words;
 
 pub use diff::{Difference, Direction, differences};
 pub use explain::{Sentence, explain};
-pub use lint::{Remark, Shipped, lint};
+pub use lint::{
+    Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Shipped, Stale,
+    StaleKind, lint,
+};
 pub use reference::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError, fill};
 pub use schema::schema;
 pub use values::reference_values;

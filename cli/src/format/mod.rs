@@ -22,6 +22,7 @@ use teegate_verifier::{Expired, Report};
 pub(crate) use about::{About, File};
 pub(crate) use inputs::{Inputs, Moment};
 pub(crate) use kind::ReportFormat;
+pub(crate) use sarif::{SCHEMA as SARIF_SCHEMA, uri_reference};
 pub(crate) use shown::ShownArgs;
 pub(crate) use sign::SigningKey;
 
