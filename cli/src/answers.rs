@@ -7,7 +7,7 @@ use teegate_intake::evidence::OwnedEvidence;
 use teegate_verifier::{Expired, Policy, Report, ReportData};
 
 use crate::exit::{self, Stop};
-use crate::format::{self, About, File, Inputs, ReportFormat, SigningKey};
+use crate::format::{self, About, File, Inputs, ReportFormat, ShownArgs, SigningKey};
 use crate::output;
 
 /// A verdict about one file, with all that goes into showing it.
@@ -54,21 +54,21 @@ impl Answer {
 /// Verifies each of `files` and gives what is to be written, and the status.
 pub(crate) fn of(
     files: &[PathBuf],
-    format: ReportFormat,
+    shown: &ShownArgs,
     ear_key: Option<&SigningKey>,
     verify: impl Fn(&Path) -> Result<Answer, Stop>,
 ) -> Result<(String, u8), Stop> {
     if let [file] = files {
         let answer = verify(file)?;
-        let text = format::render(&answer.report, &answer.about(file, ear_key), format)?;
-        if format == ReportFormat::Text && !answer.preface.is_empty() {
+        let text = format::render(&answer.report, &answer.about(file, ear_key), shown)?;
+        if shown.format == ReportFormat::Text && !answer.preface.is_empty() {
             return Ok((format!("{}\n{text}", answer.preface), answer.status));
         }
         // The report is the whole of standard output for programs, so that it validates.
         answer.preface.lines().for_each(output::note);
         return Ok((text, answer.status));
     }
-    if format == ReportFormat::Ear {
+    if shown.format == ReportFormat::Ear {
         return Err(ONE_RESULT.to_owned().into());
     }
     if files.iter().filter(|file| file.as_path() == Path::new("-")).count() > 1 {
@@ -78,7 +78,7 @@ pub(crate) fn of(
     for (file, outcome) in &outcomes {
         match outcome {
             Err(stop) => output::failed(&stop.message),
-            Ok(answer) if format != ReportFormat::Text => {
+            Ok(answer) if shown.format != ReportFormat::Text => {
                 answer.preface.lines().for_each(|line| output::note(&format!("`{}`: {line}", file.display())));
             }
             Ok(_) => {}
@@ -94,7 +94,7 @@ pub(crate) fn of(
             outcome: outcome.as_ref().map(|answer| (&answer.report, answer.about(file, None))),
         })
         .collect();
-    Ok((format::render_all(&files, highest, format)?, highest))
+    Ok((format::render_all(&files, highest, shown)?, highest))
 }
 
 const ONE_RESULT: &str = "an attestation result is about one piece of evidence, and whoever relies on it reads one token; call `--format ear` once for \

@@ -18,17 +18,18 @@ use teegate_verifier::{ReportData, Tee, UnixTime};
 use crate::answers::{self, Answer};
 use crate::atomic::{self, Existing};
 use crate::exit::{self, Stop};
-use crate::format::{Inputs, ReportFormat, SigningKey};
+use crate::format::{Inputs, ReportFormat, ShownArgs};
 use crate::output::{self, plain, short};
 use crate::pool::Pool;
 use crate::values::ValuesArgs;
 use crate::verify::{self, Format, NO_POLICY, TeeName};
-use crate::{bundle_show, caller, instant, supplied};
+use crate::{bundle_show, caller, help, instant, supplied};
 use maker::{CREATOR, called, change, file_name, shown};
 use question::{Question, Wanted};
 
 /// Keep evidence and all that its verification needs in one file, and verify that file.
 #[derive(Args)]
+#[command(after_help = help::BUNDLE)]
 pub(crate) struct BundleArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -46,6 +47,7 @@ enum Verb {
 }
 
 #[derive(Args)]
+#[command(after_help = help::BUNDLE_CREATE)]
 struct CreateArgs {
     /// Evidence in any form that `teegate verify` takes, `-` for standard input
     #[arg(value_name = "EVIDENCE")]
@@ -85,9 +87,14 @@ struct CreateArgs {
     /// Replace the file if it is there
     #[arg(long)]
     force: bool,
+
+    /// Nothing but errors: the exit status is the answer
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 #[derive(Args)]
+#[command(after_help = help::BUNDLE_SHOW)]
 struct ShowArgs {
     /// The bundle, `-` for standard input
     #[arg(value_name = "FILE")]
@@ -99,6 +106,7 @@ struct ShowArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = help::BUNDLE_VERIFY)]
 struct VerifyArgs {
     /// The bundle, `-` for standard input; many are answered in one report, and the highest status counts
     #[arg(value_name = "FILE", required = true)]
@@ -121,13 +129,8 @@ struct VerifyArgs {
     #[arg(long, conflicts_with_all = ["policy", "at", "report_data"])]
     expect_recorded: bool,
 
-    /// How to show the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    format: ReportFormat,
-
-    /// The private key that signs `--format ear`: PKCS#8 in PEM, P-256 or P-384
-    #[arg(long, value_name = "FILE")]
-    ear_key: Option<PathBuf>,
+    #[command(flatten)]
+    shown: ShownArgs,
 }
 
 impl VerifyArgs {
@@ -150,6 +153,7 @@ pub(crate) fn run(args: &BundleArgs) -> ExitCode {
 }
 
 fn create(args: &CreateArgs) -> Result<(String, u8), Stop> {
+    output::be_quiet(args.quiet);
     let named = args.policy.as_deref().ok_or_else(|| NO_POLICY.to_owned())?;
     // Filled in: the bundle holds a policy that loads by itself.
     let (asked, text) = args.values.policy(named, args.at)?;
@@ -204,14 +208,14 @@ fn show(args: &ShowArgs) -> Result<(String, u8), Stop> {
 }
 
 fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
-    let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
-    answers::of(&args.bundles, args.format, ear_key.as_ref(), |path| answer(args, path))
+    let ear_key = args.shown.prepare()?;
+    answers::of(&args.bundles, &args.shown, ear_key.as_ref(), |path| answer(args, path))
 }
 
 /// The verdict about one bundle.
 fn answer(args: &VerifyArgs, path: &Path) -> Result<Answer, Stop> {
     let bundle = read(path)?;
-    if args.policy.is_none() && args.format == ReportFormat::Ear {
+    if args.policy.is_none() && args.shown.format == ReportFormat::Ear {
         return Err(NOT_UNDER_YOUR_KEY.to_owned().into());
     }
     let question = Question::of(&args.wanted(), &bundle)?;

@@ -16,10 +16,6 @@ pub(crate) const FOUND: u8 = 4;
 /// `fetch`: something that the evidence needs could not be had.
 pub(crate) const INCOMPLETE: u8 = 6;
 
-/// For the end of `--help`.
-pub(crate) const EXPLANATION: &str = "Exit status: 0 accepted; 1 could not run; rejected as 2 malformed (what was read and is no evidence, or an altered bundle, \
-     included), 3 unauthentic, 4 unacceptable. Of many files the highest counts.";
-
 /// The status of a rejection at `stage`.
 pub(crate) const fn of_rejection(stage: Stage) -> u8 {
     match stage {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use teegate_verifier::{Check, RestsOn, Stage};
 
+use crate::nearest::distance;
 use crate::{exit, output};
 
 /// Explains the check with this id, writes the whole catalogue for `all`, or names the three that come closest.
@@ -64,27 +65,6 @@ fn unknown(id: &str) -> String {
     )
 }
 
-/// How many characters have to be inserted, taken out or exchanged to make one text of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    // The distances of what was read of `one` from every beginning of `other`.
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for own in one.chars() {
-        let mut cells = row.iter().copied();
-        let mut diagonal = cells.next().unwrap_or_default();
-        let mut left = diagonal.saturating_add(1);
-        let mut next = vec![left];
-        for (above, theirs) in cells.zip(&other) {
-            let exchanged = diagonal.saturating_add(usize::from(own != *theirs));
-            left = exchanged.min(above.saturating_add(1)).min(left.saturating_add(1));
-            next.push(left);
-            diagonal = above;
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,20 +98,6 @@ mod tests {
         }
         let long = unknown(&"x".repeat(100_000));
         assert!(long.len() < 300 && long.contains("--explain all"), "{}", long.len());
-    }
-
-    #[test]
-    fn a_distance_counts_what_differs() {
-        for (one, other, expected) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("abc", "abc", 0),
-            ("abc", "axc", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
-        }
     }
 
     #[test]

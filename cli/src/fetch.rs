@@ -18,14 +18,14 @@ use teegate_verifier::{Endorsements, Stage, Tee, UnixTime, needs_of};
 use crate::exit::{self, Stop};
 use crate::output::{self, plain};
 use crate::verify::TeeName;
-use crate::{instant, online, supplied};
+use crate::{help, instant, online, supplied};
 
 /// Ask the vendors for what evidence needs, and write it into a folder.
 ///
 /// Lists and collateral are asked for whatever came with the evidence: whoever made the evidence chose those. Nothing is
-/// verified: `teegate verify EVIDENCE --endorsements DIR` does that, offline. Exit status: 0 everything needed is there; 1 could
-/// not run, or a file could not be written; 2 the evidence is malformed, or is none; 6 something could not be had.
+/// verified: `teegate verify EVIDENCE --endorsements DIR` does that, offline.
 #[derive(Args)]
+#[command(after_help = help::FETCH)]
 pub(crate) struct FetchArgs {
     /// Evidence in any form that `teegate verify` takes, `-` for standard input
     #[arg(value_name = "EVIDENCE")]
@@ -58,6 +58,10 @@ pub(crate) struct FetchArgs {
     /// Insist that the evidence is of this platform
     #[arg(long, value_enum)]
     tee: Option<TeeName>,
+
+    /// Nothing but errors: the exit status is the answer
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 /// Which of Intel's evaluations, as the command line names them.
@@ -73,6 +77,7 @@ enum UpdateName {
 
 /// Runs the command.
 pub(crate) fn run(args: &FetchArgs) -> ExitCode {
+    output::be_quiet(args.quiet);
     match fetch(args) {
         Ok((text, status)) => output::finish(&text, status),
         Err(stop) => output::stop(&stop),

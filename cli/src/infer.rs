@@ -24,7 +24,7 @@ use teegate_verifier::{Report, Stage};
 
 use crate::output::{finish, note, plain};
 use crate::policy;
-use crate::{exit, memory};
+use crate::{exit, help, memory};
 use npy::Folder;
 
 /// The largest request file, after which sealing would be refused anyway.
@@ -35,10 +35,8 @@ const MAX_SMALL_BYTES: u64 = 1024 * 1024;
 const REMOTE_PROBLEM: u8 = 5;
 
 /// Verify an enclave, seal one inference request to it, send it, open the answer.
-///
-/// Exit status: 0 answered; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic,
-/// unacceptable); 5 a problem after the request had been sealed.
 #[derive(Args, Debug)]
+#[command(after_help = help::INFER)]
 pub(crate) struct InferArgs {
     /// The gateway: `http://HOST:PORT`, or `https://…` with `--gateway-ca`
     #[arg(long, value_name = "URL")]

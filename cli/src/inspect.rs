@@ -10,11 +10,14 @@ use teegate_intake::evidence::{self, OwnedEvidence};
 use teegate_verifier::{FactValue, Finding, Stage, Tee, inspect_sev_snp, inspect_tdx};
 
 use crate::exit::{self, Stop};
-use crate::output::{self, Style, Tone, plain};
+use crate::help;
+use crate::output::{self, plain};
+use crate::screen::{Style, Tone};
 use crate::verify::{Format, TeeName};
 
 /// Show what evidence says, without verifying any of it.
 #[derive(Args)]
+#[command(after_help = help::INSPECT)]
 pub(crate) struct InspectArgs {
     /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, a hex dump, in a CMW, CoCo JSON, a member of other JSON, an attestation of
     /// Google's Go libraries, a bundle, a configfs-tsm report; `-` for standard input

@@ -9,32 +9,44 @@ mod demo;
 mod exit;
 mod explain;
 mod fetch;
+mod fold;
 mod format;
+mod help;
 mod infer;
 mod inspect;
 mod instant;
 mod memory;
+mod nearest;
+mod offered;
 mod online;
 mod output;
 mod policy;
 mod policy_command;
 mod policy_init;
+mod policy_lint;
 mod pool;
 mod record;
+mod screen;
 mod supplied;
 mod values;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::screen::Colour;
 
 /// Verify before you send: whether evidence of a TEE is genuine, what it proves and what it does not.
 #[derive(Parser)]
-#[command(name = "teegate", version, after_help = exit::EXPLANATION, max_term_width = 120)]
+#[command(name = "teegate", version, after_help = help::TEEGATE, max_term_width = 120)]
 struct Command {
     #[command(subcommand)]
     verb: Verb,
+
+    /// Whether results are coloured
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Colour::Auto, global = true)]
+    color: Colour,
 }
 
 #[derive(Subcommand)]
@@ -55,6 +67,10 @@ enum Verb {
     Infer(infer::InferArgs),
     /// Walk the whole path on this machine, on forged hardware and with a real model
     Demo(demo::DemoArgs),
+    /// Write a script that completes commands and options, for your shell
+    Completions(offered::CompletionsArgs),
+    /// Write the manual pages
+    Man(offered::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +85,7 @@ fn main() -> ExitCode {
             };
         }
     };
+    screen::colour(command.color);
     match command.verb {
         Verb::Verify(args) => verify::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
@@ -78,5 +95,63 @@ fn main() -> ExitCode {
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Demo(args) => demo::run(args),
+        Verb::Completions(args) => offered::completions(&args, Command::command()),
+        Verb::Man(args) => offered::man(&args, Command::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command and all below it, each with the words that call it.
+    fn walk(command: &mut clap::Command, called: &str, found: &mut Vec<(String, String)>) {
+        found.push((called.to_owned(), command.render_long_help().to_string()));
+        for below in command.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+            let called = format!("{called} {}", below.get_name());
+            walk(below, &called, found);
+        }
+    }
+
+    #[test]
+    fn every_help_page_has_examples_that_parse_and_the_exit_statuses() {
+        let mut pages = Vec::new();
+        let mut command = Command::command();
+        command.build();
+        walk(&mut command, "teegate", &mut pages);
+        assert!(pages.len() > 15, "{}", pages.len());
+        for (called, page) in pages {
+            assert!(page.contains("\nExit status: 0 ") || page.contains("\nExit status: that of"), "{called}: {page}");
+            let (_, examples) = page.split_once("\nExamples:\n").unwrap_or_else(|| panic!("{called}: no example"));
+            let examples: Vec<_> = examples.lines().take_while(|line| !line.is_empty()).collect();
+            // A terminal that is narrow must not break them either.
+            for example in &examples {
+                let words: Vec<_> = example.split_whitespace().collect();
+                let own = called == "teegate" || example.trim_start().starts_with(&called);
+                assert!(own, "{called}: `{example}` shows another command");
+                assert!(example.len() < 80, "{called}: `{example}` is broken by a narrow terminal");
+                if let Err(error) = Command::try_parse_from(words) {
+                    panic!("{called}: `{example}`: {error}");
+                }
+            }
+            assert!(!examples.is_empty(), "{called}");
+        }
+    }
+
+    #[test]
+    fn what_is_misspelt_is_answered_with_what_comes_close() {
+        for (line, meant) in [
+            ("teegate verfy report.bin", "'verify'"),
+            ("teegate bundle verfiy x", "'verify'"),
+            ("teegate verify x --polcy genuine", "'--policy'"),
+            ("teegate verify x --format jsno", "'json'"),
+            ("teegate inspect x --color alway", "'always'"),
+        ] {
+            let error =
+                Command::try_parse_from(line.split(' ')).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("a similar") && error.contains(meant), "{line}: {error}");
+        }
+        assert!(Command::try_parse_from("teegate verify x --policy genuine --quiet".split(' ')).is_ok());
+        assert!(Command::try_parse_from("teegate verify x --policy genuine --quiet --long".split(' ')).is_err());
     }
 }

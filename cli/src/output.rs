@@ -1,13 +1,24 @@
-//! Where words go: results to standard output, errors and notes to standard error, colour only to a terminal that wants it.
+//! Where words go: results to standard output, errors and notes to standard error.
 
-use std::env;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exit::{self, Stop};
 
+/// Whether the user wants the status alone. The process has one of either stream, so it is said once.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on nothing but errors is written.
+pub(crate) fn be_quiet(wanted: bool) {
+    QUIET.fetch_or(wanted, Ordering::Relaxed);
+}
+
 /// Writes a whole result and ends with `status`. A reader that has gone away (`| head`) changes nothing about the verdict.
 pub(crate) fn finish(text: &str, status: u8) -> ExitCode {
+    if QUIET.load(Ordering::Relaxed) {
+        return ExitCode::from(status);
+    }
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(&format!("the result cannot be written: {error}")),
@@ -34,7 +45,9 @@ pub(crate) fn failed(message: &str) {
 
 /// Says something that the user should know and that changes no result.
 pub(crate) fn note(message: &str) {
-    say("note", message);
+    if !QUIET.load(Ordering::Relaxed) {
+        say("note", message);
+    }
 }
 
 fn say(kind: &str, message: &str) {
@@ -108,45 +121,6 @@ pub(crate) fn short(text: &str) -> String {
     plain(&short)
 }
 
-/// Whether results are coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
-    Plain,
-    Coloured,
-}
-
-/// A meaning, which a terminal may show as a colour. The words say the same without it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tone {
-    Good,
-    Bad,
-    Caution,
-    Quiet,
-}
-
-impl Style {
-    /// Coloured on a terminal, unless `NO_COLOR` is set (no-color.org) or the terminal is dumb.
-    pub(crate) fn of_stdout() -> Self {
-        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
-        if io::stdout().is_terminal() && !refused && !dumb { Self::Coloured } else { Self::Plain }
-    }
-
-    /// `text` in the colour of `tone`.
-    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
-        let code = match tone {
-            Tone::Good => "32",
-            Tone::Bad => "1;31",
-            Tone::Caution => "33",
-            Tone::Quiet => "2",
-        };
-        match self {
-            Self::Plain => text.to_owned(),
-            Self::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,11 +184,5 @@ mod tests {
             assert_eq!(plain(&c.to_string()), c.to_string());
         }
         assert_eq!(short(&"é".repeat(81)), format!("{}…", "é".repeat(80)));
-    }
-
-    #[test]
-    fn colour_adds_and_changes_no_word() {
-        assert_eq!(Style::Plain.paint(Tone::Bad, "FAIL"), "FAIL");
-        assert_eq!(Style::Coloured.paint(Tone::Bad, "FAIL"), "\u{1b}[1;31mFAIL\u{1b}[0m");
     }
 }

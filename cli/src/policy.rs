@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use teegate_verifier::{Policy, PolicyError};
+
+use crate::nearest::nearest;
 
 /// Reference values of a large fleet fit many times over.
 const MAX_BYTES: u64 = 1 << 20;
@@ -34,12 +37,19 @@ pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
 }
 
 fn read_file(path: &str) -> Result<String, String> {
-    let failed = |what: String| format!("policy `{path}`: {what}; expected a TOML file, `genuine` or `strict`");
-    let file = File::open(path).map_err(|cause| failed(format!("cannot be read: {cause}")))?;
+    let meant =
+        || nearest(path, ["genuine", "strict"]).map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+    read_toml(Path::new(path))
+        .map_err(|what| format!("policy `{path}`: {what}; expected a TOML file, `genuine` or `strict`{}", meant()))
+}
+
+/// The text of a file that a policy, or what is said of one, stands in; or what is wrong with it.
+pub(crate) fn read_toml(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|cause| format!("cannot be read: {cause}"))?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| failed(format!("cannot be read: {cause}")))?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| format!("cannot be read: {cause}"))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(failed(format!("more than {MAX_BYTES} bytes")));
+        return Err(format!("more than {MAX_BYTES} bytes"));
     }
-    String::from_utf8(bytes).map_err(|_| failed("is not UTF-8 text".to_owned()))
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
 }

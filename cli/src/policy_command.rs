@@ -4,36 +4,28 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use teegate_measurements::{Direction, Remark, Sentence, Side};
-use teegate_verifier::{Document, Draft, Needed, Severity, Tee, Topic};
+use teegate_measurements::{Direction, Sentence, Side};
+use teegate_verifier::{Document, Draft, Needed, Tee, Topic};
 
-use crate::output::{self, Style, Tone};
+use crate::output;
 use crate::policy_init::{FillArgs, InitArgs};
+use crate::policy_lint::{self, LintArgs};
 use crate::values::{self, ValuesArgs};
 use crate::verify::Format;
-use crate::{exit, policy, policy_init};
+use crate::{exit, help, policy, policy_init};
 
 /// Explain a policy, find its weak places, or compare two
 #[derive(Args)]
-#[command(after_help = EXIT_STATUS)]
+#[command(after_help = help::POLICY)]
 pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     verb: Verb,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 answered (lint: nothing but notes); 1 could not run, or the policy is refused when it is loaded; \
-                           lint: 4 for warnings and errors.";
-
-const INIT: &str = "Example: teegate policy init --from report.bin --output own.toml\n\nExit status: 0 written; 1 could not run; 2 what was \
-                    read is no evidence.";
-
-const FILL: &str = "Example: teegate policy fill strict --reference-values values.toml --output own.toml\n\nExit status: 0 written; \
-                    1 could not run, or the policy or the values are refused.";
-
 #[derive(Subcommand)]
 enum Verb {
     /// The policy in plain sentences: what is asked, and what is left open
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::POLICY_EXPLAIN)]
     Explain {
         /// A TOML file, or `genuine`
         #[arg(value_name = "FILE")]
@@ -45,19 +37,9 @@ enum Verb {
         format: Format,
     },
     /// Weak or contradictory rules, with line and column, what each opens and what to write instead
-    #[command(after_help = EXIT_STATUS)]
-    Lint {
-        /// A TOML file, or `genuine`
-        #[arg(value_name = "FILE")]
-        file: String,
-        #[command(flatten)]
-        values: ValuesArgs,
-        /// How to show it
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    Lint(LintArgs),
     /// What B accepts that A refuses, and the reverse, field by field
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = help::POLICY_DIFF)]
     Diff {
         /// A TOML file, or `genuine`
         #[arg(value_name = "A")]
@@ -72,12 +54,13 @@ enum Verb {
         format: Format,
     },
     /// A first policy of your own: `strict`, with the measurements that some evidence of your guest shows
-    #[command(after_help = INIT)]
+    #[command(after_help = help::POLICY_INIT)]
     Init(InitArgs),
     /// A template with its reference values in it, which loads by itself
-    #[command(after_help = FILL)]
+    #[command(after_help = help::POLICY_FILL)]
     Fill(FillArgs),
     /// The JSON Schema of policies, their TOML read as JSON; for editors and other programs
+    #[command(after_help = help::POLICY_SCHEMA)]
     Schema,
 }
 
@@ -92,7 +75,7 @@ pub(crate) fn run(args: &PolicyArgs) -> ExitCode {
         }
         Verb::Fill(args) => policy_init::fill(args),
         Verb::Explain { file, values, format } => explain(file, values, *format),
-        Verb::Lint { file, values, format } => lint(file, values, *format),
+        Verb::Lint(args) => policy_lint::lint(args),
         Verb::Diff { a, b, values, format } => diff(a, b, values, *format),
         Verb::Schema => Ok((teegate_measurements::schema(), exit::ACCEPTED)),
     };
@@ -195,49 +178,6 @@ const NEEDED: &str = "
     verdict, and a guest and platform for which each sentence above holds. `teegate verify --explain all` lists every check.
 ";
 
-fn lint(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
-    let text = policy::read_text(file)?;
-    let values = values.load(None)?.unwrap_or_default();
-    let remarks = teegate_measurements::lint(&text, &values, &teegate_measurements::SHIPPED)
-        .map_err(|error| policy::refused(file, &error))?;
-    let bad = remarks.iter().any(|remark| remark.severity != Severity::Note);
-    let status = if bad { exit::FOUND } else { exit::ACCEPTED };
-    let shown = match format {
-        Format::Text => linted(file, &remarks, Style::of_stdout()),
-        Format::Json => to_json(&json!({ "schema": "teegate/policy-lint/1", "policy": file, "remarks": remarks }))?,
-    };
-    Ok((shown, status))
-}
-
-fn linted(file: &str, remarks: &[Remark], style: Style) -> String {
-    let mut text = String::new();
-    for remark in remarks {
-        let tone = match remark.severity {
-            Severity::Error => Tone::Bad,
-            Severity::Warning => Tone::Caution,
-            Severity::Note => Tone::Quiet,
-        };
-        text += &format!(
-            "{}:{}:{}: {}: {}\n    opens    {}\n    instead  {}\n",
-            output::plain(file),
-            remark.line,
-            remark.column,
-            style.paint(tone, remark.severity.name()),
-            output::plain(&remark.field),
-            output::plain(&remark.opens),
-            output::plain(&remark.instead),
-        );
-    }
-    let count = |severity| remarks.iter().filter(|remark| remark.severity == severity).count();
-    text += &format!(
-        "errors: {}; warnings: {}; notes: {}\n",
-        count(Severity::Error),
-        count(Severity::Warning),
-        count(Severity::Note)
-    );
-    text
-}
-
 fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String, u8), String> {
     let [one, other] = values.both(a, b)?;
     let differences = teegate_measurements::differences(&one, &other);
@@ -274,7 +214,7 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
     Ok((text, exit::ACCEPTED))
 }
 
-fn to_json(document: &serde_json::Value) -> Result<String, String> {
+pub(crate) fn to_json(document: &impl serde::Serialize) -> Result<String, String> {
     let text =
         serde_json::to_string_pretty(document).map_err(|cause| format!("the result cannot be shown: {cause}"))?;
     Ok(text + "\n")
@@ -285,6 +225,10 @@ mod tests {
     use super::*;
 
     const NONE: ValuesArgs = ValuesArgs { reference_values: Vec::new() };
+
+    fn lint(file: &str, _values: &ValuesArgs, _format: Format) -> Result<(String, u8), String> {
+        policy_lint::lint(&LintArgs::of(file))
+    }
 
     #[test]
     fn an_explanation_says_what_is_asked_and_what_is_open() {
@@ -304,21 +248,6 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["sentences"][0]["topic"], "claim");
         assert_eq!(json["sentences"][0]["asked"], false);
-    }
-
-    #[test]
-    fn lint_names_the_place_and_ends_with_four() {
-        let (text, status) = lint("genuine", &NONE, Format::Text).unwrap();
-        assert_eq!(status, 4);
-        let line = teegate_measurements::GENUINE.lines().position(|line| line.starts_with("measurement")).unwrap() + 1;
-        assert!(
-            text.contains(&format!("genuine:{line}:1: error: sev-snp.genuine.measurement\n    opens    any code")),
-            "{text}"
-        );
-        assert!(text.lines().last().unwrap().starts_with("errors: 2; warnings: "), "{text}");
-        let (json, status) = lint("genuine", &NONE, Format::Json).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!((status, json["remarks"][0]["column"].as_u64()), (4, Some(1)));
     }
 
     #[test]
@@ -348,8 +277,9 @@ mod tests {
             "tdx.strict.rtmr2",
             "tdx.strict.mrconfigid",
         ];
-        let remark =
-            |field: &str| linted.find(&format!(": note: {field}\n    opens    a reference value is needed here"));
+        let remark = |field: &str| {
+            linted.find(&format!(": note: {field} [needed]\n    opens    a reference value is needed here"))
+        };
         for places in [fields.map(|field| needs.find(&format!(": {field}; "))), fields.map(remark)] {
             assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{explained}{linted}");
         }

@@ -22,10 +22,11 @@ use teegate_protocol::evidence::EvidenceKind;
 use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime, inspect_sev_snp, inspect_tdx};
 
 use crate::output::{self, plain};
-use crate::{exit, instant, verify};
+use crate::{exit, help, instant, verify};
 
 /// On a TEE, take evidence and what a later check needs of this machine.
 #[derive(Args)]
+#[command(after_help = help::RECORD)]
 pub(crate) struct RecordArgs {
     /// The folder to write; it must not be there yet, or be empty
     #[arg(long, value_name = "DIR")]
@@ -46,6 +47,10 @@ pub(crate) struct RecordArgs {
     /// Where the event log of a TD's boot lies, if its source does not send one
     #[arg(long, value_name = "FILE", default_value = CCEL)]
     event_log: PathBuf,
+
+    /// Nothing but errors: the exit status is the answer
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 /// Where Linux shows the area that the ACPI table CCEL points to.
@@ -146,6 +151,7 @@ struct Taken {
 
 /// Runs the command.
 pub(crate) fn run(args: &RecordArgs) -> ExitCode {
+    output::be_quiet(args.quiet);
     match record(args) {
         Ok(text) => output::finish(&text, exit::ACCEPTED),
         Err(message) => output::fail(&message),

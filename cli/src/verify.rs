@@ -10,14 +10,15 @@ use teegate_verifier::{Endorsements, Expired, Policy, Report, ReportData, Source
 
 use crate::answers::{self, Answer};
 use crate::exit::{self, Stop};
-use crate::format::{Inputs, Moment, ReportFormat, SigningKey};
+use crate::format::{Inputs, Moment, ShownArgs};
 use crate::online::OnlineArgs;
 use crate::output;
 use crate::values::ValuesArgs;
-use crate::{caller, explain, instant, memory, supplied};
+use crate::{caller, explain, help, instant, memory, supplied};
 
 /// Decide whether evidence satisfies a policy, and say why or why not.
 #[derive(Args)]
+#[command(after_help = help::VERIFY)]
 pub(crate) struct VerifyArgs {
     /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, a hex dump, in a CMW, CoCo JSON, a member of other JSON, an attestation of
     /// Google's Go libraries, a bundle, a configfs-tsm report; `-` for standard input. Many files are answered in one report, and the
@@ -57,13 +58,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_enum)]
     tee: Option<TeeName>,
 
-    /// How to show the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    format: ReportFormat,
-
-    /// The private key that signs `--format ear`: PKCS#8 in PEM, P-256 or P-384
-    #[arg(long, value_name = "FILE")]
-    ear_key: Option<PathBuf>,
+    #[command(flatten)]
+    shown: ShownArgs,
 
     #[command(flatten)]
     online: OnlineArgs,
@@ -118,11 +114,11 @@ fn verify(args: &VerifyArgs) -> Result<(String, u8), Stop> {
     if args.event_log.is_some() && args.evidence.len() > 1 {
         return Err(ONE_LOG.to_owned().into());
     }
-    let ear_key = SigningKey::for_format(args.ear_key.as_deref(), args.format)?;
+    let ear_key = args.shown.prepare()?;
     let (policy, policy_text) = args.values.policy(named, args.at)?;
     let supplied = supplied::endorsements(&args.endorsements)?;
     let moment = moment(args.at)?;
-    answers::of(&args.evidence, args.format, ear_key.as_ref(), |path| {
+    answers::of(&args.evidence, &args.shown, ear_key.as_ref(), |path| {
         let evidence = supplied::evidence(path, args.tee.map(Tee::from), args.event_log.as_deref())?;
         let policy = caller::asks(policy.clone(), named, evidence.tee, args.report_data)?;
         let pool = args.online.pool(&evidence, &supplied, &policy, moment.at)?;

@@ -9,6 +9,7 @@
 )]
 
 mod formats;
+mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};

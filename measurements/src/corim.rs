@@ -1,6 +1,7 @@
-//! Reference values out of an unsigned CoRIM (draft-ietf-rats-corim-11), under the two profiles that describe these TEEs:
+//! Reference values out of an unsigned CoRIM (draft-ietf-rats-corim-11), under the three profiles that describe these TEEs:
 //!
 //! * AMD SEV-SNP, draft-deeglaze-amd-sev-snp-corim-profile-02: the fields of a report by `mkey`;
+//! * AMD SEV-SNP, as Veraison's services and tools write it: the same report under other numbers;
 //! * Intel, draft-cds-rats-intel-corim-profile-07: MRTD as `tee.mrtee`; the base draft's integrity registers for the RTMRs.
 //!
 //! What a manifest says beyond that is refused by name: a condition that was passed over would make the rest say more than
@@ -9,6 +10,7 @@
 mod intel;
 mod members;
 mod sev_snp;
+mod veraison;
 
 use corim::cbor::DecodeLimits;
 use corim::document::{self, TimeCheck, ValidationContext};
@@ -77,7 +79,7 @@ pub(crate) fn read(bytes: &[u8], now: UnixTime) -> Result<ReferenceValues, Strin
         for triple in reference_triples(comid)? {
             triples.push(fields(profile, triple)?);
             // Joined, the values of one would be accepted of the other.
-            if environment.get_or_insert(triple.environment()) != &triple.environment() {
+            if environment.get_or_insert(&triple.environment().class) != &&triple.environment().class {
                 return Err("reference triples are for different environments (AMD's class id by chip, and by cloud provider): a \
                             policy cannot keep them apart; give each in a file of its own"
                     .to_owned());
@@ -91,6 +93,7 @@ pub(crate) fn read(bytes: &[u8], now: UnixTime) -> Result<ReferenceValues, Strin
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Profile {
     SevSnp,
+    Veraison,
     Intel,
 }
 
@@ -98,18 +101,20 @@ impl Profile {
     fn of(named: Option<&ProfileChoice>) -> Result<Self, String> {
         match named {
             Some(ProfileChoice::Uri(uri)) if uri == sev_snp::PROFILE => Ok(Self::SevSnp),
+            Some(ProfileChoice::Uri(uri)) if uri == veraison::PROFILE => Ok(Self::Veraison),
             Some(ProfileChoice::Oid(oid)) if oid == intel::PROFILE => Ok(Self::Intel),
             other => Err(format!(
-                "profile {}: expected AMD's `{}` or Intel's 2.16.840.1.113741.1.16.1",
+                "profile {}: expected AMD's `{}` or `{}`, or Intel's 2.16.840.1.113741.1.16.1",
                 other.map_or_else(|| "none".to_owned(), |other| format!("`{other}`")),
-                sev_snp::PROFILE
+                sev_snp::PROFILE,
+                veraison::PROFILE
             )),
         }
     }
 
     const fn tee(self) -> Tee {
         match self {
-            Self::SevSnp => Tee::SevSnp,
+            Self::SevSnp | Self::Veraison => Tee::SevSnp,
             Self::Intel => Tee::Tdx,
         }
     }
@@ -138,12 +143,17 @@ fn reference_triples(comid: &ComidTag) -> Result<&[ReferenceTriple], String> {
 
 fn fields(profile: Profile, triple: &ReferenceTriple) -> Result<Fields, String> {
     let environment: &EnvironmentMap = triple.environment();
-    if environment.instance.is_some() || environment.group.is_some() {
+    let has_instance = environment.instance.is_some() && profile != Profile::Veraison;
+    if has_instance || environment.group.is_some() {
         return Err("a reference triple is for one instance or group: a policy names chips with `chip_ids` or `ppids`"
             .to_owned());
     }
     match profile {
         Profile::SevSnp => sev_snp::expect_class(environment.class.as_ref())?,
+        Profile::Veraison => {
+            veraison::expect_class(environment.class.as_ref())?;
+            veraison::expect_held(triple.measurements())?;
+        }
         Profile::Intel => intel::expect_class(environment.class.as_ref())?,
     }
     let mut fields = Fields::new();
@@ -155,6 +165,7 @@ fn fields(profile: Profile, triple: &ReferenceTriple) -> Result<Fields, String> 
         }
         let found = match profile {
             Profile::SevSnp => sev_snp::fields(measurement)?,
+            Profile::Veraison => veraison::fields(measurement)?,
             Profile::Intel => intel::fields(measurement)?,
         };
         for (field, value) in found {
@@ -164,6 +175,9 @@ fn fields(profile: Profile, triple: &ReferenceTriple) -> Result<Fields, String> 
                 ));
             }
         }
+    }
+    if profile == Profile::Veraison {
+        veraison::expect_instance(environment.instance.as_ref(), &fields)?;
     }
     Ok(fields)
 }

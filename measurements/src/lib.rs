@@ -18,7 +18,10 @@ mod words;
 pub use diff::{Difference, Direction, differences};
 pub use explain::{Sentence, explain};
 pub use init::init;
-pub use lint::{Remark, Shipped, lint};
+pub use lint::{
+    Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Shipped, Stale,
+    StaleKind, lint,
+};
 pub use reference::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError, fill};
 pub use rewritten::Rewritten;
 pub use schema::schema;

@@ -20,7 +20,8 @@ fn head(major: u8, number: u64) -> Vec<u8> {
         0..24 => vec![major | number as u8],
         24..256 => vec![major | 24, number as u8],
         256..65_536 => [vec![major | 25], (number as u16).to_be_bytes().to_vec()].concat(),
-        _ => [vec![major | 26], (number as u32).to_be_bytes().to_vec()].concat(),
+        65_536..4_294_967_296 => [vec![major | 26], (number as u32).to_be_bytes().to_vec()].concat(),
+        _ => [vec![major | 27], number.to_be_bytes().to_vec()].concat(),
     }
 }
 
@@ -488,4 +489,181 @@ fn hostile_bytes_are_refused_and_cost_little() {
     }
     let neither = reference_values(&[0xFF, 0xFE, 0], UnixTime::parse(NOW).unwrap()).unwrap_err();
     assert_eq!(neither, "neither TOML (UTF-8 text) nor CoRIM (CBOR, tag 501)");
+}
+
+/// The profile of Veraison's services and tools.
+mod veraison {
+    use super::*;
+
+    fn profile() -> Vec<u8> {
+        tag(32, text("tag:amd.com,2024:snp-corim-profile"))
+    }
+
+    /// 1.3.6.1.4.1.3704.3.1 and .2
+    fn class(last: u8) -> (i64, Vec<u8>) {
+        (0, map(&[(0, tag(111, bytes(&[0x2B, 6, 1, 4, 1, 0x9C, 0x78, 3, last])))]))
+    }
+
+    /// As the services look it up: by its launch measurement.
+    fn of(measurement: u8) -> Vec<u8> {
+        map(&[class(1), (1, tag(560, bytes(&[measurement; 48])))])
+    }
+
+    fn bytes_of(key: i64, value: &[u8]) -> Vec<u8> {
+        measured(key, &[(4, raw(value))])
+    }
+
+    fn launched(measurement: u8) -> Vec<u8> {
+        measured(641, &[(2, digests(measurement))])
+    }
+
+    fn guest() -> Vec<Vec<u8>> {
+        vec![
+            measured(1, &[(1, tag(553, int(3)))]),
+            bytes_of(3, &[0xFA; 16]),
+            bytes_of(4, &[0xAB; 16]),
+            bytes_of(5, &[0, 0, 0, 2]),
+            launched(0x4D),
+            bytes_of(642, &[0x11; 32]),
+            bytes_of(643, &[1; 48]),
+            bytes_of(644, &[2; 48]),
+            bytes_of(646, &[0xFF; 32]),
+        ]
+    }
+
+    #[test]
+    fn a_guest_is_told_field_by_field() {
+        let expected = [
+            pair("sev-snp.author_key", hex(2, 48)),
+            pair("sev-snp.family_id", hex(0xFA, 16)),
+            pair("sev-snp.guest_svn", "{ at_least = 3 }".to_owned()),
+            pair("sev-snp.host_data", hex(0x11, 32)),
+            pair("sev-snp.id_key", hex(1, 48)),
+            pair("sev-snp.image_id", hex(0xAB, 16)),
+            pair("sev-snp.measurement", hex(0x4D, 48)),
+            pair("sev-snp.report_id_ma", hex(0xFF, 32)),
+            pair("sev-snp.vmpl", "2".to_owned()),
+        ];
+        for environment in [of(0x4D), map(&[class(1)]), map(&[class(2)])] {
+            assert_eq!(read(&manifest(profile(), &[triple(environment, &guest())])).unwrap(), expected);
+        }
+        // Untagged or with tag 552, an `svn` is that one.
+        for svn in [int(3), tag(552, int(3))] {
+            let exact = manifest(profile(), &[triple(map(&[class(1)]), &[measured(1, &[(1, svn)])])]);
+            assert_eq!(read(&exact).unwrap(), [pair("sev-snp.guest_svn", "3".to_owned())]);
+        }
+    }
+
+    /// One manifest, the two numberings.
+    #[test]
+    fn both_profiles_of_amd_fill_a_template_alike() {
+        let filled =
+            |corim: &[u8]| fill(STRICT, &reference_values(corim, UnixTime::parse(NOW).unwrap()).unwrap()).unwrap();
+        let draft = [measured(0, &[(2, digests(0x4D))]), measured(8, &[(4, raw(&[0x11; 32]))])];
+        let draft = filled(&manifest(amd_profile(), &[triple(by_chip(), &draft)]));
+        let own = [launched(0x4D), bytes_of(642, &[0x11; 32])];
+        let own = filled(&manifest(profile(), &[triple(of(0x4D), &own)]));
+        assert_eq!(differences(draft.policy(), own.policy()), []);
+    }
+
+    /// Releases differ in their measurement, by which each is looked up; what they share stands in all of them.
+    #[test]
+    fn releases_are_alternatives_though_each_has_an_environment_of_its_own() {
+        let release =
+            |measurement: u8, host: u8| triple(of(measurement), &[launched(measurement), bytes_of(642, &[host; 32])]);
+        let two = read(&manifest(profile(), &[release(1, 9), release(2, 9)])).unwrap();
+        assert_eq!(two[1], pair("sev-snp.measurement", format!("[{}, {}]", hex(1, 48), hex(2, 48))));
+        let mixed = read(&manifest(profile(), &[release(1, 8), release(2, 9)])).unwrap_err();
+        assert!(mixed.contains("pair `host_data` with `measurement`"), "{mixed}");
+        let chip = triple(map(&[class(1)]), &[launched(1)]);
+        let provider = triple(map(&[class(2)]), &[launched(2)]);
+        let apart = read(&manifest(profile(), &[chip, provider])).unwrap_err();
+        assert!(apart.contains("for different environments"), "{apart}");
+    }
+
+    /// The keys of a whole report, as the generators of manifests write it.
+    #[test]
+    fn what_a_policy_cannot_hold_is_refused_by_name_and_all_at_once() {
+        // A TCB as Veraison's published sample has it: more than an `i64` holds.
+        let svn = |key| measured(key, &[(1, tag(552, head(0, 15_208_092_991_676_743_683)))]);
+        let version = |key| measured(key, &[(0, map(&[(0, text("1.55.8"))]))]);
+        let report = [
+            version(0),
+            measured(1, &[(1, tag(553, int(3)))]),
+            bytes_of(2, &[0, 0, 0, 0, 0, 3, 0, 0]),
+            svn(6),
+            bytes_of(7, &[0, 0, 0, 0, 0, 0, 0, 1]),
+            bytes_of(640, &[0x64; 64]),
+            launched(0x4D),
+            bytes_of(645, &[0x45; 32]),
+            svn(647),
+            bytes_of(648, &[25]),
+            bytes_of(649, &[17]),
+            bytes_of(650, &[1]),
+            bytes_of(3328, &[0x28; 64]),
+            svn(3329),
+            version(3330),
+            version(3936),
+            svn(3968),
+        ];
+        let error = read(&manifest(profile(), &[triple(of(0x4D), &report)])).unwrap_err();
+        for named in [
+            "mkey 0 (VERSION;",
+            "mkey 2 (POLICY; a policy says it in `debug`, ",
+            "mkey 6 (CURRENT_TCB; a policy says it in `minimum_tcb`)",
+            "mkey 7 (PLATFORM_INFO; a policy says it in `platform_info`)",
+            "mkey 640 (REPORT_DATA; a policy says it in `report_data`)",
+            "mkey 645 (REPORT_ID; a policy says it in nothing: it differs with each launch)",
+            "mkey 647 (REPORTED_TCB;",
+            "mkey 648 (CPUID_FAM_ID;",
+            "mkey 649 (CPUID_MOD_ID;",
+            "mkey 650 (CPUID_STEP;",
+            "mkey 3328 (CHIP_ID; a policy says it in `chip_ids`)",
+            "mkey 3329 (COMMITTED_TCB;",
+            "mkey 3330 (CURRENT_VERSION; a policy says it in `minimum_firmware`)",
+            "mkey 3936 (COMMITTED_VERSION;",
+            "mkey 3968 (LAUNCH_TCB;",
+        ] {
+            assert!(error.contains(named), "{named}: {error}");
+        }
+        assert!(!error.contains("mkey 1 (") && !error.contains("mkey 641 ("), "{error}");
+        let cut = [report[1].clone(), report[6].clone()];
+        assert_eq!(read(&manifest(profile(), &[triple(of(0x4D), &cut)])).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_stands_at_the_wrong_place_is_refused_by_name() {
+        let good = || vec![launched(0x4D)];
+        let instance = |instance: Vec<u8>| map(&[class(1), (1, instance)]);
+        let plain = || map(&[class(1)]);
+        assert!(read(&manifest(profile(), &[triple(plain(), &good())])).is_ok());
+        let mut sixteen = vec![0x2B, 6, 1, 4, 1, 0x9C, 0x78, 3, 1];
+        sixteen.push(1);
+        let longer = map(&[(0, map(&[(0, tag(111, bytes(&sixteen)))]))]);
+        let named = map(&[(0, map(&[(0, tag(111, bytes(&[0x2B, 6, 1, 4, 1, 0x9C, 0x78, 3, 1]))), (1, text("AMD"))]))]);
+        for (environment, measurements, says) in [
+            (of(0x4E), good(), "an instance that is not its own MEASUREMENT (mkey 641)"),
+            (of(0x4D), vec![bytes_of(642, &[1; 32])], "an instance that is not its own MEASUREMENT"),
+            (instance(tag(560, bytes(&[7; 64]))), good(), "`chip_ids` and `csp_ids`"),
+            (instance(tag(550, bytes(&[7; 17]))), good(), "`chip_ids` and `csp_ids`"),
+            (by_chip(), good(), "an environment of another class: expected the class id 1.3.6.1.4.1.3704.3.1"),
+            (map(&[class(3)]), good(), "another class"),
+            (longer, good(), "another class"),
+            (named, good(), "another class"),
+            (plain(), vec![launched(1), launched(2)], "gives `measurement` twice"),
+            (plain(), vec![measured(641, &[(4, raw(&[1; 48]))])], "mkey 641: holds `raw-value`"),
+            (plain(), vec![measured(641, &[(2, array(&[digest(1, &[1; 32])]))])], "expected SHA-384 (7)"),
+            (plain(), vec![measured(642, &[(2, digests(1))])], "mkey 642: holds `digests`"),
+            (plain(), vec![bytes_of(5, &[2])], "mkey 5: expected VMPL in 4 bytes"),
+            (plain(), vec![bytes_of(5, &[0, 0, 0, 4])], "vmpl"),
+            (plain(), vec![bytes_of(1, &[3])], "mkey 1: holds `raw-value`"),
+            (plain(), vec![measured(1, &[(1, tag(553, int(0)))])], "`sev-snp.guest_svn`: accepts or refuses nothing"),
+            (plain(), vec![bytes_of(8, &[1; 32])], "mkey 8: the profile has no such key"),
+            (plain(), vec![unkeyed(&[(2, digests(1))])], "a measurement without a number for its key"),
+            (plain(), vec![bytes_of(642, &[1; 31])], "host_data"),
+        ] {
+            let error = read(&manifest(profile(), &[triple(environment, &measurements)])).unwrap_err();
+            assert!(error.contains(says), "{says}: {error}");
+        }
+    }
 }

@@ -30,10 +30,11 @@ use teegate_verifier::UnixTime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::stage::Place;
-use crate::{exit, instant, output};
+use crate::{exit, help, instant, output};
 
 /// Walk the whole path on this machine, on forged hardware and with a real model.
 #[derive(Args, Debug)]
+#[command(after_help = help::DEMO)]
 pub(crate) struct DemoArgs {
     /// The source of the crate sev 8.0.0, which carries evidence of real AMD hardware [default: cargo's package cache]
     #[arg(long, value_name = "DIR")]

@@ -10,7 +10,7 @@ use teegate_intake::evidence::recognise;
 use teegate_verifier::{Policy, Tee, UnixTime, verify};
 
 use crate::format::text;
-use crate::output::Style;
+use crate::screen::Screen;
 
 /// One recorded case: where it lies in which crate, and a time at which everything it rests on is valid.
 struct Case {
@@ -81,11 +81,11 @@ fn verify_one(case: &Case, folder: &Path, policy: &Policy, at: Option<UnixTime>)
         None => UnixTime::parse(case.at).map_err(|e| e.to_string())?,
     };
     say!("--- {}, from the crate {}: {}\n", case.title, case.package, case.evidence);
-    let style = Style::of_stdout();
+    let screen = Screen::of_stdout(None);
     match verify(&evidence.as_evidence(&endorsements), policy, now) {
-        Ok(attested) => say!("{}", text::report(attested.report(), policy, "genuine", &[], style)),
+        Ok(attested) => say!("{}", text::report(attested.report(), policy, "genuine", &[], screen)),
         Err(rejection) => {
-            say!("{}", text::report(rejection.report(), policy, "genuine", &[], style));
+            say!("{}", text::report(rejection.report(), policy, "genuine", &[], screen));
             // At a time of the user's choice any verdict is an answer; at ours, only one is.
             if at.is_none() {
                 return Err(format!("{}: recorded evidence of real hardware was rejected: {rejection}", case.title));

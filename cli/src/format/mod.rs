@@ -9,9 +9,12 @@ mod kind;
 mod markdown;
 mod sarif;
 mod several;
+mod short;
+mod shown;
 mod sign;
 pub(crate) mod text;
 mod vector;
+mod weakness;
 
 use serde::Serialize;
 use teegate_verifier::{Expired, Report};
@@ -19,15 +22,17 @@ use teegate_verifier::{Expired, Report};
 pub(crate) use about::{About, File};
 pub(crate) use inputs::{Inputs, Moment};
 pub(crate) use kind::ReportFormat;
+pub(crate) use sarif::{SCHEMA as SARIF_SCHEMA, uri_reference};
+pub(crate) use shown::ShownArgs;
 pub(crate) use sign::SigningKey;
 
-use crate::output::Style;
+use crate::screen::Screen;
 use about::exit_status;
 
-/// The report in one format.
-pub(crate) fn render(report: &Report, about: &About<'_>, format: ReportFormat) -> Result<String, String> {
-    match format {
-        ReportFormat::Text => Ok(text::whole(report, about, Style::of_stdout())),
+/// The report as it is wanted.
+pub(crate) fn render(report: &Report, about: &About<'_>, shown: &ShownArgs) -> Result<String, String> {
+    match shown.format {
+        ReportFormat::Text => Ok(text::whole(report, about, Screen::of_stdout(shown.length()))),
         ReportFormat::Json => pretty(&Whole::of(report, about)),
         ReportFormat::Ear => ear::render(report, about),
         ReportFormat::Junit => Ok(junit::render(&[File::judged(report, about)])),
@@ -37,9 +42,9 @@ pub(crate) fn render(report: &Report, about: &About<'_>, format: ReportFormat) -
 }
 
 /// The verdicts about many files, of which `status` is the highest.
-pub(crate) fn render_all(files: &[File<'_>], status: u8, format: ReportFormat) -> Result<String, String> {
-    match format {
-        ReportFormat::Text => Ok(several::text(files, status, Style::of_stdout())),
+pub(crate) fn render_all(files: &[File<'_>], status: u8, shown: &ShownArgs) -> Result<String, String> {
+    match shown.format {
+        ReportFormat::Text => Ok(several::text(files, status, Screen::of_stdout(shown.length()))),
         ReportFormat::Json => pretty(&several::Reports::of(files, status)),
         ReportFormat::Ear => Err("an attestation result is about one piece of evidence".to_owned()),
         ReportFormat::Junit => Ok(junit::render(files)),

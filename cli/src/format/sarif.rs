@@ -14,7 +14,8 @@ use super::inputs::Inputs;
 use super::sign;
 use crate::output::plain;
 
-const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+pub(crate) const SCHEMA: &str =
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
 /// A SARIF log.
 #[derive(Serialize)]
@@ -340,7 +341,7 @@ fn result(rule_index: usize, finding: &Finding, location: &ArtifactLocation) -> 
 
 /// The path as a URI reference (RFC 3986): its segments percent-encoded, relative as it was given. An absolute path
 /// becomes a `file` URI; standard input a name that no file of a repository has.
-fn uri_reference(path: &Path) -> String {
+pub(crate) fn uri_reference(path: &Path) -> String {
     if path == Path::new("-") {
         return "stdin".to_owned();
     }

@@ -5,11 +5,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::about::{File, rests_on_foreign_roots};
-use super::{Whole, text};
-use crate::output::{Style, Tone, plain};
+use super::{Whole, text, weakness};
+use crate::output::plain;
+use crate::screen::{Screen, Tone};
 
 /// The whole text.
-pub(super) fn text(files: &[File<'_>], status: u8, style: Style) -> String {
+pub(super) fn text(files: &[File<'_>], status: u8, screen: Screen) -> String {
     let mut page = String::new();
     for file in files {
         page.push_str(&format!("== {}\n\n", shown(file.name)));
@@ -18,10 +19,10 @@ pub(super) fn text(files: &[File<'_>], status: u8, style: Style) -> String {
                 if !about.preface.is_empty() {
                     page.push_str(&format!("{}\n", about.preface));
                 }
-                page.push_str(&text::whole(report, about, style));
+                page.push_str(&text::whole(report, about, screen));
             }
             Err(stop) => {
-                page.push_str(&format!("{}: {}\n", style.paint(Tone::Bad, file.verdict()), plain(&stop.message)))
+                page.push_str(&format!("{}: {}\n", screen.style.paint(Tone::Bad, file.verdict()), plain(&stop.message)))
             }
         }
         page.push('\n');
@@ -32,7 +33,7 @@ pub(super) fn text(files: &[File<'_>], status: u8, style: Style) -> String {
     let column = verdicts.iter().map(|(verdict, _)| verdict.chars().count()).max().unwrap_or_default();
     for (file, (verdict, tone)) in files.iter().zip(&verdicts) {
         let padding = " ".repeat(column.saturating_sub(verdict.chars().count()));
-        page.push_str(&format!("  {}{padding}  {}\n", style.paint(*tone, verdict), shown(file.name)));
+        page.push_str(&format!("  {}{padding}  {}\n", screen.style.paint(*tone, verdict), shown(file.name)));
     }
     page
 }
@@ -44,7 +45,10 @@ fn in_short(file: &File<'_>) -> (String, Tone) {
         Ok((report, _)) if rests_on_foreign_roots(report) => {
             (format!("{verdict}, not the vendors' hardware"), Tone::Caution)
         }
-        _ if file.status() == 0 => (verdict.to_owned(), Tone::Good),
+        Ok((report, about)) if report.accepted() => {
+            let tone = if weakness::of(report, about.in_vain).is_empty() { Tone::Good } else { Tone::Caution };
+            (verdict.to_owned(), tone)
+        }
         _ => (verdict.to_owned(), Tone::Bad),
     }
 }

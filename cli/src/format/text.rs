@@ -7,25 +7,28 @@ use teegate_verifier::{
 };
 
 use super::about::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
+use super::short::Short;
+use super::weakness;
 use crate::exit;
-use crate::output::{Style, Tone, plain};
+use crate::output::plain;
+use crate::screen::{Length, Screen, Tone};
 
-/// The whole text, with whose each input was.
-pub(crate) fn whole(report: &Report, about: &About<'_>, style: Style) -> String {
+/// The text, with whose each input was.
+pub(crate) fn whole(report: &Report, about: &About<'_>, screen: Screen) -> String {
     let page = Page {
         report,
         policy: about.policy,
         named: about.named,
         inputs: Some(about.inputs.in_words()),
         in_vain: about.in_vain,
-        style,
+        screen,
     };
     page.text(about.expired)
 }
 
-/// The whole text, where nobody else brought anything. `named` is the policy as the user named it.
-pub(crate) fn report(report: &Report, policy: &Policy, named: &str, expired: &[Expired], style: Style) -> String {
-    Page { report, policy, named, inputs: None, in_vain: &[], style }.text(expired)
+/// The text, where nobody else brought anything. `named` is the policy as the user named it.
+pub(crate) fn report(report: &Report, policy: &Policy, named: &str, expired: &[Expired], screen: Screen) -> String {
+    Page { report, policy, named, inputs: None, in_vain: &[], screen }.text(expired)
 }
 
 struct Page<'a> {
@@ -34,11 +37,19 @@ struct Page<'a> {
     named: &'a str,
     inputs: Option<String>,
     in_vain: &'a [String],
-    style: Style,
+    screen: Screen,
 }
 
 impl Page<'_> {
     fn text(&self, expired: &[Expired]) -> String {
+        let Self { report, policy, named, in_vain, screen, .. } = *self;
+        self.screen.fit(match screen.length {
+            Length::Short => Short { report, policy, named, in_vain, expired, screen }.text(),
+            Length::Whole => self.every_check(expired),
+        })
+    }
+
+    fn every_check(&self, expired: &[Expired]) -> String {
         let mut text = self.verdict();
         text.push_str(&self.essentials());
         text.push_str(&self.caution());
@@ -61,17 +72,17 @@ impl Page<'_> {
             if self.report.replayed() { "A replay: that time was named, and is not the present.\n" } else { "" };
         match self.report.stage() {
             None => {
-                let word = self.style.paint(self.tone(), "ACCEPTED");
+                let word = self.screen.style.paint(self.tone(), "ACCEPTED");
                 let foreign = if self.is_foreign() {
                     let sentence = format!("NOT THE VENDORS' HARDWARE: {FOREIGN_ROOTS}.");
-                    format!("{}\n", self.style.paint(Tone::Caution, &sentence))
+                    format!("{}\n", self.screen.style.paint(Tone::Caution, &sentence))
                 } else {
                     String::new()
                 };
                 format!("{word}: this evidence satisfies the policy `{policy}` at {at}.\n{foreign}{replay}")
             }
             Some(stage) => {
-                let word = self.style.paint(Tone::Bad, &format!("REJECTED as {}", stage.rejection()));
+                let word = self.screen.style.paint(Tone::Bad, &format!("REJECTED as {}", stage.rejection()));
                 let meaning = match stage {
                     Stage::Parse => "the bytes are not well-formed evidence, so nothing in them was believed",
                     Stage::Authenticate => "it is not shown that the maker of the hardware vouches for this evidence",
@@ -88,9 +99,9 @@ impl Page<'_> {
         rests_on_foreign_roots(self.report)
     }
 
-    /// Of an acceptance.
+    /// Of an acceptance. What weakens it is never green.
     fn tone(&self) -> Tone {
-        if self.is_foreign() { Tone::Caution } else { Tone::Good }
+        if weakness::of(self.report, self.in_vain).is_empty() { Tone::Good } else { Tone::Caution }
     }
 
     /// The few facts by which a reader recognises what this is about.
@@ -210,7 +221,7 @@ impl Page<'_> {
             Some(Outcome::NotApplicable(_)) => "nothing to compare",
             Some(Outcome::NotReached) | None => "not reached",
         };
-        format!("{judged}: {value}")
+        format!("{judged}: {}", self.screen.value(&value))
     }
 
     /// What an acceptance does not say. Weak acceptances must not look like strong ones.
@@ -234,7 +245,18 @@ impl Page<'_> {
         if self.report.bound_to() == Some(BoundTo::Guest) {
             text.push_str(GUEST_IS_NOT_WORKLOAD);
         }
-        if text.is_empty() { text } else { format!("\n{}", self.style.paint(Tone::Caution, text.trim_end())) + "\n" }
+        if text.is_empty() {
+            return text;
+        }
+        // Its paragraphs are broken for files; a terminal breaks them at its own width.
+        let text = match self.screen.width {
+            Some(_) => {
+                let paragraphs = text.trim_end().split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+                paragraphs.collect::<Vec<_>>().join("\n\n")
+            }
+            None => text.trim_end().to_owned(),
+        };
+        format!("\n{}\n", self.screen.style.paint(Tone::Caution, &text))
     }
 
     fn failures(&self) -> impl Iterator<Item = &Finding> {
@@ -248,10 +270,10 @@ impl Page<'_> {
                 let check = finding.check();
                 format!(
                     "  {} {}\n      expected   {}\n      found      {}\n      it says    {}\n      to do      {}\n      source     {}\n",
-                    self.style.paint(Tone::Bad, "✗"),
+                    self.screen.style.paint(Tone::Bad, "✗"),
                     check.id(),
-                    plain(finding.expected()),
-                    plain(finding.actual()),
+                    self.screen.value(&plain(finding.expected())),
+                    self.screen.value(&plain(finding.actual())),
                     check.stops(),
                     plain(finding.remedy()),
                     check.source(),
@@ -268,13 +290,17 @@ impl Page<'_> {
             Stage::Appraise => "Whether they are wanted",
         };
         let lines = self.report.findings().iter().filter(|finding| finding.check().stage() == stage);
+        let title = self.screen.style.heading(title);
         format!("\n{title}\n{}", lines.map(|finding| self.line(finding)).collect::<String>())
     }
 
     fn line(&self, finding: &Finding) -> String {
         let id = finding.check().id();
         let (mark, tone, words) = match finding.outcome() {
-            Outcome::Pass => ("✓", Tone::Good, shortened(&plain(finding.actual()))),
+            Outcome::Pass => {
+                let tone = if weakness::is_weak_pass(finding) { Tone::Caution } else { Tone::Good };
+                ("✓", tone, shortened(&plain(finding.actual())))
+            }
             Outcome::Fail => ("✗", Tone::Bad, "FAILED: see \"What failed\"".to_owned()),
             Outcome::NotChecked { waived_by, why } => {
                 ("!", Tone::Caution, format!("not checked: {} (policy: `{waived_by}`)", plain(why)))
@@ -282,7 +308,7 @@ impl Page<'_> {
             Outcome::NotApplicable(why) => ("·", Tone::Quiet, format!("not applicable: {}", plain(why))),
             Outcome::NotReached => ("·", Tone::Quiet, "not reached".to_owned()),
         };
-        format!("  {} {id:<30}  {words}\n", self.style.paint(tone, mark))
+        format!("  {} {id:<30}  {words}\n", self.screen.style.paint(tone, mark))
     }
 
     fn failures_again(&self) -> String {
@@ -290,7 +316,7 @@ impl Page<'_> {
             .failures()
             .map(|finding| {
                 let (id, remedy) = (finding.check().id(), plain(finding.remedy()));
-                format!("  {} {id:<30}  {remedy}\n", self.style.paint(Tone::Bad, "✗"))
+                format!("  {} {id:<30}  {remedy}\n", self.screen.style.paint(Tone::Bad, "✗"))
             })
             .collect();
         if lines.is_empty() { lines } else { format!("\nWhat to do\n{lines}") }
@@ -308,11 +334,11 @@ impl Page<'_> {
             count("not-reached"),
         );
         match self.report.stage() {
-            None => format!("\n{}: {counts}\n", self.style.paint(self.tone(), "accepted")),
+            None => format!("\n{}: {counts}\n", self.screen.style.paint(self.tone(), "accepted")),
             Some(stage) => {
                 let failed: Vec<_> = self.failures().map(|finding| finding.check().id()).collect();
                 let status = exit::of_rejection(stage);
-                let verdict = self.style.paint(Tone::Bad, &format!("rejected, {}", stage.rejection()));
+                let verdict = self.screen.style.paint(Tone::Bad, &format!("rejected, {}", stage.rejection()));
                 format!("\n{verdict}: {}; {counts}; exit status {status}\n", failed.join(", "))
             }
         }
@@ -354,18 +380,22 @@ fn shortened(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::screen::Style;
     use teegate_verifier::{Endorsements, Evidence, UnixTime, verify};
 
-    fn refused(bytes: &[u8], style: Style) -> String {
+    const PLAIN: Screen = Screen { style: Style::Plain, length: Length::Whole, width: None };
+    const COLOURED: Screen = Screen { style: Style::Coloured, ..PLAIN };
+
+    fn refused(bytes: &[u8], screen: Screen) -> String {
         let policy = crate::policy::read("genuine").unwrap();
         let rejection =
             verify(&Evidence::sev_snp(bytes, &Endorsements::new()), &policy, UnixTime::from_seconds(0)).unwrap_err();
-        report(rejection.report(), &policy, "gen\u{1b}uine", &[], style)
+        report(rejection.report(), &policy, "gen\u{1b}uine", &[], screen)
     }
 
     #[test]
     fn a_refusal_is_said_first_explained_and_said_last() {
-        let text = refused(&[2, 0, 0, 0], Style::Plain);
+        let text = refused(&[2, 0, 0, 0], PLAIN);
         assert!(text.starts_with("REJECTED as malformed: the bytes are not well-formed evidence"), "{text}");
         assert!(
             text.contains(
@@ -384,7 +414,7 @@ mod tests {
 
     #[test]
     fn every_check_has_one_line_in_its_stage() {
-        let text = refused(&[], Style::Plain);
+        let text = refused(&[], PLAIN);
         for check in Check::all().filter(|check| check.tee() == Some(Tee::SevSnp)) {
             let lines = text.lines().filter(|line| line.split_whitespace().nth(1) == Some(check.id())).count();
             let expected = if check == Check::SNP_BYTES_LENGTH { 3 } else { 1 };
@@ -394,10 +424,10 @@ mod tests {
 
     #[test]
     fn colour_is_only_around_the_words() {
-        let (plain, coloured) = (refused(&[], Style::Plain), refused(&[], Style::Coloured));
+        let (plain, coloured) = (refused(&[], PLAIN), refused(&[], COLOURED));
         assert_ne!(plain, coloured);
         let mut stripped = coloured;
-        for code in ["\u{1b}[32m", "\u{1b}[1;31m", "\u{1b}[33m", "\u{1b}[2m", "\u{1b}[0m"] {
+        for code in ["\u{1b}[32m", "\u{1b}[1;31m", "\u{1b}[33m", "\u{1b}[2m", "\u{1b}[1m", "\u{1b}[0m"] {
             stripped = stripped.replace(code, "");
         }
         assert_eq!(stripped, plain);
@@ -413,7 +443,7 @@ mod tests {
         set.certificates().into_iter().for_each(|der| pool.add_certificate(der));
         let now = UnixTime::from_seconds(teegate_forge::time::AT);
         let attested = verify(&Evidence::sev_snp(&set.report, &pool), &policy, now).unwrap();
-        let text = report(attested.report(), &policy, "own.toml", &[], Style::Coloured);
+        let text = report(attested.report(), &policy, "own.toml", &[], COLOURED);
         for word in ["ACCEPTED", "NOT THE VENDORS' HARDWARE", "accepted"] {
             assert!(text.contains(&format!("\u{1b}[33m{word}")), "{word}: {text}");
         }

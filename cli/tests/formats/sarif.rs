@@ -75,3 +75,33 @@ fn every_failed_check_is_a_result_and_no_other() {
         }
     }
 }
+
+/// What a linter finds has a line and a column, and what is borne is suppressed: both in the words of the standard.
+#[test]
+fn the_remarks_about_a_policy_are_sarif_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accept.toml");
+    let entry = |field: &str, until: &str| {
+        format!("[[accept]]\nfield = \"{field}\"\nremark = \"unasked\"\nreason = \"why\"\nuntil = \"{until}\"\n")
+    };
+    let entries = [
+        entry("sev-snp.genuine.measurement", "2027-01-01T00:00:00Z"),
+        entry("tdx.genuine.mrtd", "2026-01-01T00:00:00Z"),
+        entry("tdx.genuine.none", "2027-01-01T00:00:00Z"),
+    ];
+    fs::write(&path, format!("schema = 1\n{}", entries.concat())).unwrap();
+    let lint = ["policy", "lint", "genuine", "--format", "sarif"];
+    let accept = ["--at", "2026-06-01T00:00:00Z", "--accept", path.to_str().unwrap()];
+    for (arguments, suppressed, stale) in [(lint.to_vec(), 0, 0), ([&lint[..], &accept[..]].concat(), 1, 2)] {
+        let output = crate::teegate(&arguments);
+        assert_eq!(crate::status(&output), 4);
+        let log: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        validate(&log);
+        let results = log["runs"][0]["results"].as_array().unwrap();
+        let borne =
+            results.iter().filter(|result| result["suppressions"].as_array().is_some_and(|list| !list.is_empty()));
+        assert_eq!(borne.count(), suppressed);
+        let own = results.iter().filter(|result| result["ruleId"].as_str().unwrap().starts_with("accept."));
+        assert_eq!(own.count(), stale);
+    }
+}

@@ -1,8 +1,13 @@
 //! Rules of a policy that are weak, or that contradict each other: where they stand, what they open, what to write instead.
 //! The loader refuses what means nothing; what stands here loads, and means less than its author may think.
 
+mod acknowledged;
+mod kind;
 mod sev_snp;
 mod tdx;
+
+pub use acknowledged::{Acknowledged, Acknowledgements, AcknowledgementsError, Review, Reviewed, Stale, StaleKind};
+pub use kind::RemarkKind;
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,12 +17,16 @@ use toml::de::DeTable;
 
 use crate::reference::{ReferenceValues, fill};
 use crate::seen::Seen;
+use RemarkKind::{Allowed, ForeignRoots, Needed, Nobody, OpenBits, Replayable, Unasked, Unextended, Unseen};
 
 /// One remark about a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remark {
     /// How bad it is.
     pub severity: Severity,
+    /// What is remarked of the field.
+    #[serde(rename = "remark")]
+    pub kind: RemarkKind,
     /// The line of the field's name, from 1.
     pub line: usize,
     /// The column of the field's name in characters, from 1.
@@ -103,12 +112,19 @@ struct Lint<'a> {
 }
 
 impl Lint<'_> {
-    fn say(&mut self, severity: Severity, field: &str, opens: impl Into<String>, instead: impl Into<String>) {
+    fn say(
+        &mut self,
+        severity: Severity,
+        kind: RemarkKind,
+        field: &str,
+        opens: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
         let path: Vec<&str> = self.place.iter().copied().chain([field]).collect();
         let (field, opens, instead) = (path.join("."), opens.into(), instead.into());
         let place = || position(self.text, key_offset(self.table, &path).unwrap_or(0));
         let (line, column) = *self.places.entry(field.clone()).or_insert_with(place);
-        self.remarks.push(Remark { severity, line, column, field, opens, instead });
+        self.remarks.push(Remark { severity, kind, line, column, field, opens, instead });
     }
 
     /// What the table of fields says of each: that it is weak to ask nothing there, that a value is nobody's, that a value is
@@ -117,14 +133,16 @@ impl Lint<'_> {
         if profile.bound_to().is_none() {
             let opens = "no claim is made about which code it speaks for";
             let instead = "\"guest\", \"pod\" or \"workload\", as the pinned measurements admit";
-            self.say(Severity::Warning, "bound_to", opens, instead);
+            self.say(Severity::Warning, Unasked, "bound_to", opens, instead);
         }
         for (field, ask) in profile.rules() {
             match (ask, field.weak) {
-                (Ask::Nothing, Some((severity, instead))) => self.say(severity, field.name, field.open, instead),
+                (Ask::Nothing, Some((severity, instead))) => {
+                    self.say(severity, Unasked, field.name, field.open, instead)
+                }
                 (Ask::Needed, _) => {
                     let opens = "a reference value is needed here: until it is there, nothing is accepted";
-                    self.say(Severity::Note, field.name, opens, field.written.to_string());
+                    self.say(Severity::Note, Needed, field.name, opens, field.written.to_string());
                 }
                 (Ask::OneOf(values), _) => self.blanks(field, values.as_slice()),
                 _ => {}
@@ -136,7 +154,7 @@ impl Lint<'_> {
     fn waived(&mut self, profile: &Profile, field: &str, severity: Severity, instead: &str) {
         let of_field = profile.rules().iter().find(|(own, _)| own.name == field);
         if let Some((field, Ask::Nothing)) = of_field {
-            self.say(severity, field.name, field.open, instead);
+            self.say(severity, Unasked, field.name, field.open, instead);
         }
     }
 
@@ -149,16 +167,17 @@ impl Lint<'_> {
         if blanks.contains(&Some(Blank::Nobody)) && field.name != "author_key" {
             if blanks.iter().all(|says| *says == Some(Blank::Nobody)) {
                 let opens = "zeros are the value of nobody: nothing that is genuine is accepted";
-                self.say(Severity::Error, field.name, opens, instead);
+                self.say(Severity::Error, Nobody, field.name, opens, instead);
             } else {
                 let opens = "zeros are listed, which are the value of nobody: the list pins nobody";
-                self.say(Severity::Warning, field.name, opens, format!("{instead}, without zeros"));
+                self.say(Severity::Warning, Nobody, field.name, opens, format!("{instead}, without zeros"));
             }
         }
         if blanks.contains(&Some(Blank::Unextended)) {
             let opens = "zeros: nothing was extended there, as under a firmware that does not measure what this register is for";
             self.say(
                 Severity::Note,
+                Unextended,
                 field.name,
                 opens,
                 format!("{instead}, unless its firmware measures it elsewhere"),
@@ -171,7 +190,7 @@ impl Lint<'_> {
         for (field, ask) in profile.rules() {
             if let Some(complaint) = seen.complaint(field, ask) {
                 let instead = "what your platforms show, unless you know that they show more than those";
-                self.say(Severity::Note, field.name, complaint, instead);
+                self.say(Severity::Note, Unseen, field.name, complaint, instead);
             }
         }
     }
@@ -181,7 +200,7 @@ impl Lint<'_> {
         for roots in Tee::ALL.map(|tee| document.roots(tee)).iter().filter(|roots| !roots.are_vendors()) {
             let opens = "these roots replace the vendor's: whoever holds their keys can make evidence of any hardware";
             let instead = "nothing: leave the field out, unless this policy is for tests";
-            self.say(Severity::Error, roots.field(), opens, instead);
+            self.say(Severity::Error, ForeignRoots, roots.field(), opens, instead);
         }
     }
 
@@ -189,7 +208,13 @@ impl Lint<'_> {
     fn report_data(&mut self, profile: &Profile) {
         if let Some(Ask::OneOf(_)) = profile.ask("report_data") {
             let opens = "the same bytes for ever: evidence that was recorded once passes again";
-            self.say(Severity::Note, "report_data", opens, "\"caller\", and a fresh nonce with each request");
+            self.say(
+                Severity::Note,
+                Replayable,
+                "report_data",
+                opens,
+                "\"caller\", and a fresh nonce with each request",
+            );
         }
     }
 
@@ -198,18 +223,18 @@ impl Lint<'_> {
         let bits: &Bits = bits;
         for (name, opens) in must.iter().filter(|(name, _)| !bits.requires(name)) {
             let opens = format!("`{name}` is not required: {opens}");
-            self.say(Severity::Warning, field, opens, format!("`{name}` in `required`"));
+            self.say(Severity::Warning, OpenBits, field, opens, format!("`{name}` in `required`"));
         }
         for (name, opens) in must_not.iter().filter(|(name, _)| !bits.forbids(name)) {
             let opens = format!("`{name}` is not forbidden: {opens}");
-            self.say(Severity::Warning, field, opens, format!("`{name}` in `forbidden`"));
+            self.say(Severity::Warning, OpenBits, field, opens, format!("`{name}` in `forbidden`"));
         }
     }
 
     /// A switch that lets something dangerous in.
     fn allowed(&mut self, profile: &Profile, field: &str, severity: Severity, opens: &str) {
         if profile.ask(field).is_some_and(is_allowed) {
-            self.say(severity, field, opens, "\"rejected\"");
+            self.say(severity, Allowed, field, opens, "\"rejected\"");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use teegate_verifier::{Ask, BoundTo, Profile, Severity, Shown, Value, Written};
 
+use super::RemarkKind::{Contradiction, Lasting, Moot, Narrow, Nobody, Old, Wide};
 use super::{Floors, LONG_GRACE_DAYS, Lint, names};
 
 /// A digest or id of zeros.
@@ -25,7 +26,7 @@ impl Lint<'_> {
         self.keys(profile);
         if let Some(Ask::Word(1, _)) = profile.ask("revocation") {
             let opens = "whoever hands in the evidence leaves the list out, and a revoked certificate passes";
-            self.say(Warning, "revocation", opens, "\"required\"");
+            self.say(Warning, Wide, "revocation", opens, "\"required\"");
         }
         self.minimum_tcb(profile, shipped);
         self.bulletins(profile);
@@ -44,7 +45,7 @@ impl Lint<'_> {
         {
             let opens = "what runs at the less privileged of these levels can claim to be the code of the other, so that they pin \
                          nothing";
-            self.say(Warning, "vmpl", opens, "the one level of what you talk to, such as [0]");
+            self.say(Warning, Wide, "vmpl", opens, "the one level of what you talk to, such as [0]");
         }
         self.id_block(profile);
         self.report_data(profile);
@@ -59,13 +60,13 @@ impl Lint<'_> {
         match (profile.ask("minimum_firmware"), &shipped.firmware) {
             (Some(Ask::Version(own)), _) if own.first() == Some(&0) => {
                 let opens = "firmware that knows SEV-SNP is of version 1 or later: it refuses nothing";
-                self.say(Severity::Warning, "minimum_firmware", opens, instead);
+                self.say(Severity::Warning, Moot, "minimum_firmware", opens, instead);
             }
             (Some(Ask::Version(own)), Some(shipped)) if own < shipped => {
                 let (own, shipped) = (shown(own), shown(shipped));
                 let opens =
                     format!("{own} is older than the {shipped} of `strict`: with it passes what is known against it");
-                self.say(Severity::Note, "minimum_firmware", opens, instead);
+                self.say(Severity::Note, Old, "minimum_firmware", opens, instead);
             }
             (Some(Ask::Version(_)), _) => {}
             _ => self.waived(profile, "minimum_firmware", Severity::Note, &instead),
@@ -82,23 +83,29 @@ impl Lint<'_> {
             for field in zeros.into_iter().filter(|field| !takes_none(profile.ask(field))) {
                 let opens = "an `id_key` of zeros says that there is no ID block, which then says zeros: nothing that is genuine is \
                              accepted";
-                self.say(Severity::Error, field, opens, "zeros, or the key that signed the ID block in `id_key`");
+                self.say(
+                    Severity::Error,
+                    Contradiction,
+                    field,
+                    opens,
+                    "zeros, or the key that signed the ID block in `id_key`",
+                );
             }
             return;
         }
         let no_author = matches!(author_key, Some(Ask::OneOf(keys)) if keys.as_slice().iter().any(is_none));
         if no_author && id_key == Some(&Ask::Nothing) {
             let opens = "zeros say that no author signed the ID key: the ID block may be anybody's";
-            self.say(Severity::Warning, "author_key", opens, "the key of your author, or your own in `id_key`");
+            self.say(Severity::Warning, Nobody, "author_key", opens, "the key of your author, or your own in `id_key`");
         }
         if let Some(svn @ Ask::OneOf(_)) = profile.ask("guest_svn") {
             if takes_none(Some(svn)) {
                 let opens = "0 is the lowest there is: the oldest guest under that key is taken";
                 let instead = "{ at_least = … }, from the first release that you trust";
-                self.say(Severity::Warning, "guest_svn", opens, instead);
+                self.say(Severity::Warning, Wide, "guest_svn", opens, instead);
             } else {
                 let opens = "these and no other: a newer guest under that key is refused";
-                self.say(Severity::Note, "guest_svn", opens, "{ at_least = … }, if newer releases are as good");
+                self.say(Severity::Note, Narrow, "guest_svn", opens, "{ at_least = … }, if newer releases are as good");
             }
         }
     }
@@ -107,7 +114,7 @@ impl Lint<'_> {
         let [listed, denied] = ["products", "denied_products"].map(|field| names(profile.ask(field)));
         if let Some(both) = listed.iter().find(|product| denied.contains(product)) {
             let opens = format!("`{both}` is listed and denied; the denial holds");
-            self.say(Severity::Warning, "products", opens, "the list without it");
+            self.say(Severity::Warning, Contradiction, "products", opens, "the list without it");
         }
         let takes_milan = listed.contains(&"milan") && !denied.contains(&"milan");
         let takes_vcek = names(profile.ask("signing_keys")).contains(&"vcek");
@@ -115,7 +122,7 @@ impl Lint<'_> {
             let opens = "`milan` is taken, and whoever has extracted a Milan chip's VCEK seed (AMD-SB-3045) signs reports of any TCB for \
                          that chip";
             let instead = "the list without `milan`, a denial with its reason, or your chips in `chip_ids`";
-            self.say(Severity::Warning, "products", opens, instead);
+            self.say(Severity::Warning, Wide, "products", opens, instead);
         }
     }
 
@@ -127,15 +134,15 @@ impl Lint<'_> {
             && *set < newest
         {
             let opens = format!("baseline {set} is not the newest: bulletins that were added since are not judged");
-            self.say(Severity::Warning, "bulletins", opens, format!("baseline = {newest}"));
+            self.say(Severity::Warning, Old, "bulletins", opens, format!("baseline = {newest}"));
         }
         if *grace_days > LONG_GRACE_DAYS {
             let opens = format!("a hole may stay open for {grace_days} days after AMD published it");
-            self.say(Severity::Warning, "bulletins", opens, format!("grace_days = {LONG_GRACE_DAYS} or less"));
+            self.say(Severity::Warning, Lasting, "bulletins", opens, format!("grace_days = {LONG_GRACE_DAYS} or less"));
         }
         if !except.is_empty() {
             let opens = format!("excepted for ever: {}", except.join(", "));
-            self.say(Severity::Note, "bulletins", opens, "no exception, once the platforms have answered it");
+            self.say(Severity::Note, Lasting, "bulletins", opens, "no exception, once the platforms have answered it");
         }
     }
 
@@ -158,7 +165,7 @@ impl Lint<'_> {
                 let opens =
                     format!("`{name}` is listed in `products` and has no floor here: all its evidence is refused");
                 let instead = format!("a floor for `{name}`, or `products` without it");
-                self.say(Severity::Warning, "minimum_tcb", opens, instead);
+                self.say(Severity::Warning, Contradiction, "minimum_tcb", opens, instead);
                 continue;
             };
             let floor = shipped.tcb.get(name).into_iter().flatten();
@@ -168,7 +175,7 @@ impl Lint<'_> {
                     "`{part}` of `{name}` is {}, and `strict` asks {floor}: older firmware, with what is known against it, passes",
                     part_of(part)
                 );
-                self.say(Severity::Warning, "minimum_tcb", opens, format!("{part} = {floor} or more"));
+                self.say(Severity::Warning, Old, "minimum_tcb", opens, format!("{part} = {floor} or more"));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use teegate_verifier::{Ask, BoundTo, Profile, Severity, UnixTime, Value, Values};
 
+use super::RemarkKind::{Allowed, Contradiction, Lasting, Moot, Narrow, Old, Unasked, Wide};
 use super::{LONG_GRACE_DAYS, Lint, is_allowed, names};
 
 /// The newest evaluation on record that Intel served as its standard one: TCB info issued on 2026-08-13 and QE identity issued
@@ -17,7 +18,13 @@ impl Lint<'_> {
     pub(super) fn tdx(&mut self, profile: &Profile) {
         use Severity::{Error, Warning};
         if profile.ask("trailing_bytes").is_some_and(is_allowed) {
-            self.say(Warning, "trailing_bytes", "bytes that nobody signed travel with the evidence", "\"zero\"");
+            self.say(
+                Warning,
+                Allowed,
+                "trailing_bytes",
+                "bytes that nobody signed travel with the evidence",
+                "\"zero\"",
+            );
         }
         if let Some(Ask::AtLeast(own)) = profile.ask("minimum_evaluation_number")
             && *own < STANDARD_EVALUATION
@@ -26,12 +33,12 @@ impl Lint<'_> {
                 "{own} is older than {STANDARD_EVALUATION}, the newest standard evaluation that this release knows: collateral \
                  from before a TCB recovery passes"
             );
-            self.say(Warning, "minimum_evaluation_number", opens, format!("{STANDARD_EVALUATION} or more"));
+            self.say(Warning, Old, "minimum_evaluation_number", opens, format!("{STANDARD_EVALUATION} or more"));
         }
         if profile.ask("deciding_evaluation").is_some_and(is_allowed) {
             let opens = "whoever supplies the collateral may add an older evaluation, and it decides";
             let instead = "\"highest\", or a `minimum_evaluation_number` that you keep raising";
-            self.say(Warning, "deciding_evaluation", opens, instead);
+            self.say(Warning, Wide, "deciding_evaluation", opens, instead);
         }
         self.statuses(profile);
         if let Some(Ask::NotBefore(floor)) = profile.ask("minimum_tcb_date")
@@ -39,7 +46,7 @@ impl Lint<'_> {
         {
             let opens = format!("no TCB level for TDX on record is dated before {OLDEST_TCB_DATE}: it refuses nothing");
             let instead = "a date from which on your platforms were updated, or \"unchecked\"";
-            self.say(Warning, "minimum_tcb_date", opens, instead);
+            self.say(Warning, Moot, "minimum_tcb_date", opens, instead);
         }
         self.allowed(profile, "debug", Error, "the host can read and change the TD's memory");
         self.allowed(profile, "profiling", Error, "the host can watch the TD run, instruction by instruction");
@@ -62,23 +69,29 @@ impl Lint<'_> {
         if let Some(status) = taken.iter().find(|status| status.starts_with("OutOfDate")) {
             let opens = format!("`{status}` is a platform with published holes that an update closes");
             let instead = "[\"UpToDate\"], and a status that you must take with `allowed_advisories` beside it";
-            self.say(Severity::Warning, "tcb_status", opens, instead);
+            self.say(Severity::Warning, Wide, "tcb_status", opens, instead);
         } else if taken.iter().any(|status| *status != "UpToDate")
             && profile.ask("allowed_advisories") == Some(&Ask::Nothing)
         {
             let opens = "a status beside UpToDate is taken, with every advisory that it may carry";
-            self.say(Severity::Warning, "allowed_advisories", opens, "the advisories that your code answers");
+            self.say(Severity::Warning, Unasked, "allowed_advisories", opens, "the advisories that your code answers");
         }
         if let Some(Ask::AtMostDays(days @ 1..)) = profile.ask("out_of_date_grace") {
             if *days > LONG_GRACE_DAYS {
                 let opens =
                     format!("a platform with published holes is taken for {days} days after the date of its TCB level");
                 let instead = format!("{{ days = {LONG_GRACE_DAYS} }} or less");
-                self.say(Severity::Warning, "out_of_date_grace", opens, instead);
+                self.say(Severity::Warning, Lasting, "out_of_date_grace", opens, instead);
             } else {
                 let opens =
                     format!("a platform that is out of date is taken for {days} days after the date of its TCB level");
-                self.say(Severity::Note, "out_of_date_grace", opens, "\"none\", once the platforms are updated");
+                self.say(
+                    Severity::Note,
+                    Lasting,
+                    "out_of_date_grace",
+                    opens,
+                    "\"none\", once the platforms are updated",
+                );
             }
         }
         if let Some(Ask::Exceptions(exceptions)) = profile.ask("tcb_exceptions") {
@@ -88,7 +101,7 @@ impl Lint<'_> {
             && let Some(both) = allowed.as_slice().iter().find(|advisory| denied.contains(advisory))
         {
             let opens = format!("`{both}` is allowed and denied; the denial holds");
-            self.say(Severity::Warning, "allowed_advisories", opens, "it in one list only");
+            self.say(Severity::Warning, Contradiction, "allowed_advisories", opens, "it in one list only");
         }
     }
 
@@ -104,13 +117,25 @@ impl Lint<'_> {
             if refused {
                 let opens =
                     format!("{id} is excepted, and the lists of advisories refuse it: the exception lets in nothing");
-                self.say(Severity::Warning, "tcb_exceptions", opens, "no exception, or the advisory not refused");
+                self.say(Severity::Warning, Moot, "tcb_exceptions", opens, "no exception, or the advisory not refused");
             } else if taken.is_some_and(|taken| statuses.are_within(taken)) {
                 let opens = format!("`tcb_status` takes every status of the exception for {id}, whatever the advisory");
-                self.say(Severity::Warning, "tcb_exceptions", opens, "no exception, or fewer statuses in `tcb_status`");
+                self.say(
+                    Severity::Warning,
+                    Moot,
+                    "tcb_exceptions",
+                    opens,
+                    "no exception, or fewer statuses in `tcb_status`",
+                );
             } else {
                 let opens = format!("a platform that is open to {id} is taken until {until}");
-                self.say(Severity::Note, "tcb_exceptions", opens, "no exception, once the platforms are updated");
+                self.say(
+                    Severity::Note,
+                    Lasting,
+                    "tcb_exceptions",
+                    opens,
+                    "no exception, once the platforms are updated",
+                );
             }
         }
     }
@@ -120,11 +145,11 @@ impl Lint<'_> {
         if *allowed == u64::MAX {
             let opens = "every feature may be on, also one of a processor to come that nobody has looked at";
             let instead = "what you can bear in `allowed`, such as \"0x6dbe7\"";
-            self.say(Severity::Warning, "xfam", opens, instead);
+            self.say(Severity::Warning, Wide, "xfam", opens, instead);
         } else if required == allowed {
             let opens = "exactly one value: the same TD on the next processor, with one more feature, is refused";
             let instead = "what you need in `required`, what you can bear in `allowed`";
-            self.say(Severity::Warning, "xfam", opens, instead);
+            self.say(Severity::Warning, Narrow, "xfam", opens, instead);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One change of a shipped policy, and the remark that it earns.
 
 use super::*;
-use teegate_verifier::Policy;
+use teegate_verifier::{Policy, UnixTime};
 
 fn lint(text: &str, strict: &str) -> Result<Vec<Remark>, PolicyError> {
     super::lint(text, &ReferenceValues::default(), &Shipped { strict, seen: "" })
@@ -341,4 +341,120 @@ fn what_the_loader_refuses_is_refused_here_in_the_same_words_with_its_place() {
         assert!(loader.to_string().ends_with(&format!(" (line {line}, column 1)")), "{loader}");
         assert_eq!(lint(&text, STRICT).unwrap_err(), loader);
     }
+}
+
+/// What is remarked of these fields of `genuine`, by the kind that an acknowledgement names.
+#[test]
+fn a_remark_is_named_by_field_and_kind() {
+    let names: Vec<_> = RemarkKind::ALL.map(RemarkKind::name).to_vec();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), names.len());
+    let kinds = |base: &str, from: &str, to: &str, field: &str| -> Vec<RemarkKind> {
+        assert!(base.contains(from), "{from}");
+        let remarks = lint(&base.replace(from, to), STRICT).unwrap();
+        remarks.iter().filter(|remark| remark.field.ends_with(field)).map(|remark| remark.kind).collect()
+    };
+    for (from, to, field, kind) in [
+        ("masked_chip_id = \"rejected\"", "masked_chip_id = \"allowed\"", "masked_chip_id", RemarkKind::Allowed),
+        ("revocation = \"required\"", "revocation = \"if-supplied\"", "sev-snp.strict.revocation", RemarkKind::Wide),
+        ("number = 20", "number = 17", "tdx.strict.minimum_evaluation_number", RemarkKind::Old),
+        (
+            "baseline = 1, grace_days = 0",
+            "baseline = 1, grace_days = 400",
+            "sev-snp.strict.bulletins",
+            RemarkKind::Lasting,
+        ),
+    ] {
+        assert_eq!(kinds(&strict(), from, to, field), [kind], "{to}");
+        assert_eq!(kinds(&strict(), from, from, field), [], "{from}");
+    }
+    assert_eq!(kinds(GENUINE, "schema", "schema", "sev-snp.genuine.measurement"), [RemarkKind::Unasked]);
+    assert_eq!(kinds(STRICT, "schema", "schema", "sev-snp.strict.measurement"), [RemarkKind::Needed]);
+}
+
+const NOW: UnixTime = UnixTime::from_seconds(1_780_000_000);
+
+fn accepts(field: &str, remark: &str, more: &str) -> String {
+    format!(
+        "schema = 1\n[[accept]]\nfield = \"{field}\"\nremark = \"{remark}\"\nreason = \"why\"\nuntil = \"2027-01-01T00:00:00Z\"\n{more}\n"
+    )
+}
+
+/// The fields of `genuine` that are borne, and what is stale.
+fn reviewed(text: &str) -> (Vec<String>, Vec<(StaleKind, usize)>) {
+    let review = Acknowledgements::parse(text).unwrap().review(lint(GENUINE, STRICT).unwrap(), NOW);
+    let borne = review.remarks.into_iter().filter(|one| one.acknowledged.is_some()).map(|one| one.remark.field);
+    (borne.collect(), review.stale.iter().map(|one| (one.kind, one.line)).collect())
+}
+
+#[test]
+fn an_acknowledgement_bears_the_remark_that_it_names_and_no_other() {
+    let field = "sev-snp.genuine.measurement";
+    assert_eq!(reviewed(&accepts(field, "unasked", "")), (vec![field.to_owned()], vec![]));
+    assert_eq!(reviewed(&accepts(field, "wide", "")), (vec![], vec![(StaleKind::Unused, 2)]));
+    assert_eq!(reviewed(&accepts("sev-snp.genuine.measuremen", "unasked", "")), (vec![], vec![(StaleKind::Unused, 2)]));
+    let opens = lint(GENUINE, STRICT).unwrap().into_iter().find(|remark| remark.field == field).unwrap().opens;
+    assert_eq!(
+        reviewed(&accepts(field, "unasked", &format!("opens = '''{opens}'''"))),
+        (vec![field.to_owned()], vec![])
+    );
+    assert_eq!(
+        reviewed(&accepts(field, "unasked", "opens = \"something else\"")),
+        (vec![], vec![(StaleKind::Unused, 2)])
+    );
+    assert_eq!(reviewed("schema = 1"), (vec![], vec![]));
+}
+
+#[test]
+fn an_acknowledgement_ends() {
+    let text = accepts("sev-snp.genuine.measurement", "unasked", "");
+    let review = |now| Acknowledgements::parse(&text).unwrap().review(lint(GENUINE, STRICT).unwrap(), now);
+    let end = UnixTime::parse("2027-01-01T00:00:00Z").unwrap();
+    let before = review(UnixTime::from_seconds(end.seconds() - 1));
+    assert_eq!((before.remarks.iter().filter(|one| one.acknowledged.is_some()).count(), before.stale), (1, vec![]));
+    let after = review(end);
+    assert!(after.remarks.iter().all(|one| one.acknowledged.is_none()));
+    assert_eq!(
+        after.stale.iter().map(|one| (one.severity, one.kind)).collect::<Vec<_>>(),
+        [(Severity::Error, StaleKind::Expired)]
+    );
+    assert_eq!(before.remarks.len(), after.remarks.len(), "nothing is left out of what is shown");
+}
+
+#[test]
+fn an_acknowledgement_without_a_reason_or_an_end_is_refused_with_its_place() {
+    let good = accepts("a.b.c", "unasked", "");
+    assert!(Acknowledgements::parse(&good).is_ok());
+    for (from, to, says) in [
+        ("schema = 1", "", "`schema` is missing"),
+        ("schema = 1", "schema = 2", "line 1, column 10: `schema`: expected 1"),
+        (
+            "schema = 1",
+            "schema = 1\nmore = 1",
+            "line 2, column 1: `more`: expected `schema = 1` and tables `[[accept]]`",
+        ),
+        ("reason = \"why\"\n", "", "line 2, column 1: `reason` is missing: expected `field`"),
+        ("reason = \"why\"", "reason = \" \"", "line 5, column 10: `reason`: expected a string that is not empty"),
+        ("until = \"2027-01-01T00:00:00Z\"\n", "", "line 2, column 1: `until` is missing"),
+        ("\"2027-01-01T00:00:00Z\"", "\"never\"", "line 6, column 9: `until`: expected a time such as"),
+        ("\"2027-01-01T00:00:00Z\"", "2027-01-01T00:00:00Z", "line 6, column 9: `until`: expected a string"),
+        (
+            "\"unasked\"",
+            "\"unaskd\"",
+            "line 4, column 10: `remark`: `unaskd` is none; expected one of unasked, needed, ",
+        ),
+        ("[[accept]]", "[accept]", "line 2, column 2: `accept`: expected"),
+        ("reason =", "why = 1\nreason =", "line 5, column 1: `why`: expected `field`"),
+        ("schema = 1\n", "schema = 1\naccept = [1]\n#", ""),
+    ] {
+        let error = Acknowledgements::parse(&good.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(says), "{to}: {error}");
+    }
+    let twice = good.clone() + good.split_once('\n').unwrap().1;
+    let error = Acknowledgements::parse(&twice).unwrap_err().to_string();
+    assert_eq!(error, "line 8, column 1: what stands in line 2 is accepted a second time");
+    let long = Acknowledgements::parse(&good.replace("unasked", &"x".repeat(100_000))).unwrap_err().to_string();
+    assert!(long.len() < 500, "{}", long.len());
 }

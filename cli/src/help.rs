@@ -1,0 +1,147 @@
+//! What stands at the end of each `--help`: an example, and the statuses that the command ends with. A test walks the tree of
+//! commands, finds both at each, and reads each example as the command line does.
+
+pub(crate) const TEEGATE: &str = "\
+Examples:
+  teegate verify report.bin --endorsements certificates/ --policy genuine
+  teegate verify --explain snp.chain.revocation
+
+Exit status: 0 accepted, or answered; 1 could not run; rejected as 2 malformed (what was read and is no evidence, or an altered \
+bundle, included), 3 unauthentic, 4 unacceptable. Of many files the highest counts. Some commands have more; their own help names \
+them.";
+
+pub(crate) const VERIFY: &str = "\
+Examples:
+  teegate verify report.bin --endorsements certificates/ --policy genuine
+  teegate verify quote.bin --policy policy.toml --online
+  teegate verify a.bin b.bin --policy policy.toml --online --format junit
+  teegate verify quote.bin --endorsements all/ --policy policy.toml --quiet
+  teegate verify --explain snp.chain.revocation
+
+Exit status: 0 accepted; 1 could not run; rejected as 2 malformed (what was read and is no evidence included), 3 unauthentic, \
+4 unacceptable. Of many files the highest counts.";
+
+pub(crate) const INSPECT: &str = "\
+Examples:
+  teegate inspect quote.bin
+  teegate inspect report.bin --format json
+
+Exit status: 0 well-formed, which is not verified; 1 could not run; 2 malformed, or no evidence.";
+
+pub(crate) const FETCH: &str = "\
+Examples:
+  teegate fetch quote.bin --into collateral/
+  teegate fetch quote.bin --into collateral/ --update both
+
+Exit status: 0 everything needed is there; 1 could not run, or a file could not be written; 2 the evidence is malformed, or is \
+none; 6 something could not be had.";
+
+pub(crate) const RECORD: &str = "\
+Examples:
+  teegate record --into here
+  teegate record --into here --nonce 00112233445566778899aabbccddeeff
+
+Exit status: 0 recorded; 1 could not run, or no source of evidence is here.";
+
+pub(crate) const BUNDLE: &str = "\
+Examples:
+  teegate bundle create quote.bin --endorsements all/ --policy p.toml -o c.json
+  teegate bundle verify case.json
+
+Exit status: 0 accepted, or shown; 1 could not run; rejected as 2 malformed (an altered bundle included), 3 unauthentic, \
+4 unacceptable.";
+
+pub(crate) const BUNDLE_CREATE: &str = "\
+Examples:
+  teegate bundle create quote.bin --endorsements all/ --policy p.toml -o c.json
+
+Exit status: that of the verdict, which the bundle records: 0 accepted; rejected as 2 malformed, 3 unauthentic, 4 unacceptable. \
+1 could not run, or the file could not be written.";
+
+pub(crate) const BUNDLE_SHOW: &str = "\
+Examples:
+  teegate bundle show case.json
+
+Exit status: 0 shown, which is not verified; 1 could not run; 2 no bundle, or an altered one.";
+
+pub(crate) const BUNDLE_VERIFY: &str = "\
+Examples:
+  teegate bundle verify case.json
+  teegate bundle verify case.json --expect-recorded
+  teegate bundle verify a.json b.json --policy policy.toml --format sarif
+
+Exit status: 0 accepted; 1 could not run, or not the verdict that the bundle records (--expect-recorded); rejected as 2 malformed \
+(an altered bundle included), 3 unauthentic, 4 unacceptable. Of many files the highest counts.";
+
+pub(crate) const POLICY: &str = "\
+Examples:
+  teegate policy explain genuine
+  teegate policy lint policy.toml
+  teegate policy diff genuine policy.toml
+
+Exit status: 0 answered (lint: nothing but notes, or all of it acknowledged); 1 could not run, or the policy is refused when it is \
+loaded; lint: 4 for warnings and errors.";
+
+pub(crate) const POLICY_EXPLAIN: &str = "\
+Examples:
+  teegate policy explain policy.toml
+  teegate policy explain strict --reference-values values.toml
+
+Exit status: 0 answered; 1 could not run, or the policy is refused when it is loaded.";
+
+pub(crate) const POLICY_LINT: &str = "\
+Examples:
+  teegate policy lint policy.toml
+  teegate policy lint policy.toml --accept accepted.toml --format sarif
+
+Exit status: 0 nothing but notes, or all of it acknowledged; 1 could not run, or the policy is refused when it is loaded; 4 warnings or errors.";
+
+pub(crate) const POLICY_DIFF: &str = "\
+Examples:
+  teegate policy diff old.toml new.toml
+
+Exit status: 0 answered, whatever differs; 1 could not run, or a policy is refused when it is loaded.";
+
+pub(crate) const POLICY_INIT: &str = "\
+Examples:
+  teegate policy init --from report.bin --output own.toml
+
+Exit status: 0 written; 1 could not run, or no strict policy can expect what the evidence shows; 2 no evidence.";
+
+pub(crate) const POLICY_FILL: &str = "\
+Examples:
+  teegate policy fill strict --reference-values values.toml --output own.toml
+
+Exit status: 0 written; 1 could not run, or the policy or the values are refused.";
+
+pub(crate) const POLICY_SCHEMA: &str = "\
+Examples:
+  teegate policy schema
+
+Exit status: 0 written; 1 could not run.";
+
+pub(crate) const INFER: &str = "\
+Examples:
+  teegate infer --gateway http://gw --model m --input in.json --policy p.toml
+
+Exit status: 0 answered; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
+unacceptable); 5 a problem after the request had been sealed.";
+
+pub(crate) const DEMO: &str = "\
+Examples:
+  teegate demo
+
+Exit status: 0 all of it went as it should; 1 it did not, or could not run.";
+
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  teegate completions bash
+  teegate completions fish
+
+Exit status: 0 written; 1 could not run.";
+
+pub(crate) const MAN: &str = "\
+Examples:
+  teegate man --into man/
+
+Exit status: 0 written; 1 could not run.";
