@@ -96,6 +96,7 @@ ci/schemas.sh || not_run+=('schemas of SARIF and JUnit: ci/schemas.sh could not 
 [[ -e /sys/kernel/config/tsm/report ]] ||
   not_run+=('evidence from a real TEE: this machine has no /sys/kernel/config/tsm/report')
 not_run+=('tests/bench: ci/bench.sh builds and runs it')
+not_run+=('the long run of the fuzz targets: ci/fuzz.sh; what ran is some thousand mutations of each')
 
 if [[ $lint == yes ]]; then
   step 'clippy, warnings are errors' cargo clippy --locked --all-targets -- -D warnings
