@@ -9,7 +9,7 @@ use teegate_fuzz_engine::{Effort, Run, Settings, minimise};
 const fn mutations(effort: Effort) -> u64 {
     match effort {
         Effort::Reader => 4_000,
-        Effort::Walk => 400,
+        Effort::Walk => 800,
     }
 }
 

@@ -190,7 +190,9 @@ fn change(mutator: &mut mutate::Mutator<'_>, case: &mut Case) {
     if count == 0 {
         return;
     }
-    let index = mutator.random.below(count);
+    // What is signed by hardware is one part of many, and matters most.
+    let evidence = case.parts.iter().position(|part| matches!(part, Part::Evidence(_)));
+    let index = evidence.filter(|_| mutator.random.once_in(3)).unwrap_or_else(|| mutator.random.below(count));
     match mutator.random.below(12) {
         0 => drop(case.parts.remove(index)),
         1 => case.parts.insert(mutator.random.below(count + 1), case.parts[index].clone()),
@@ -207,6 +209,12 @@ fn change(mutator: &mut mutate::Mutator<'_>, case: &mut Case) {
             let Some(part) = case.parts.get_mut(index) else { return };
             match part {
                 Part::Evidence(bytes) if case.tee == Tee::SevSnp => mutate::few_bytes(mutator, bytes),
+                // Header and body, which are an eighth of a quote and what it is about.
+                Part::Evidence(bytes) if bytes.len() > 702 && mutator.random.once_in(2) => {
+                    let behind = bytes.split_off(702);
+                    mutate::few_bytes(mutator, bytes);
+                    bytes.extend(behind);
+                }
                 Part::Evidence(bytes) => quote(mutator, bytes),
                 Part::Certificate(der) | Part::List(der) => mutate::der(mutator, der),
                 Part::TcbInfo(signed) | Part::QeIdentity(signed) => {
