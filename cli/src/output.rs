@@ -121,6 +121,13 @@ pub(crate) fn short(text: &str) -> String {
     plain(&short)
 }
 
+/// A document as programs read it, with a line end.
+pub(crate) fn to_json(document: &impl serde::Serialize) -> Result<String, String> {
+    let text =
+        serde_json::to_string_pretty(document).map_err(|cause| format!("the result cannot be shown: {cause}"))?;
+    Ok(text + "\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -102,7 +102,7 @@ fn explain(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u
     let sentences = teegate_measurements::explain(document);
     let text = match format {
         Format::Text => explained(document, &sentences) + &still_needed(needed) + &values::origins(values.as_ref()),
-        Format::Json => to_json(&json!({
+        Format::Json => output::to_json(&json!({
             "schema": "teegate/policy-explain/1",
             "policy": document.name(),
             "sentences": sentences,
@@ -183,7 +183,7 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
     let differences = teegate_measurements::differences(&one, &other);
     if format == Format::Json {
         let document = json!({ "schema": "teegate/policy-diff/1", "a": a, "b": b, "differences": differences });
-        return Ok((to_json(&document)?, exit::ACCEPTED));
+        return Ok((output::to_json(&document)?, exit::ACCEPTED));
     }
     let mut text = format!("A is `{}`, B is `{}`.\n", output::plain(a), output::plain(b));
     for (title, direction) in [
@@ -212,12 +212,6 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
         text += "They accept the same evidence and claim the same of it.\n";
     }
     Ok((text, exit::ACCEPTED))
-}
-
-pub(crate) fn to_json(document: &impl serde::Serialize) -> Result<String, String> {
-    let text =
-        serde_json::to_string_pretty(document).map_err(|cause| format!("the result cannot be shown: {cause}"))?;
-    Ok(text + "\n")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use teegate_verifier::{Severity, UnixTime};
 use crate::output::{self, plain, short};
 use crate::screen::{Style, Tone};
 use crate::values::ValuesArgs;
-use crate::{exit, help, instant, policy, policy_command};
+use crate::{exit, help, instant, policy};
 
 /// Weak or contradictory rules, with line and column, what each opens and what to write instead.
 #[derive(Args)]
@@ -76,14 +76,14 @@ pub(crate) fn lint(args: &LintArgs) -> Result<(String, u8), String> {
     let files = Files { policy: &args.file, accept: args.accept.as_deref() };
     let shown = match args.format {
         LintFormat::Text => linted(&files, &review, Style::of_stdout()),
-        LintFormat::Json => policy_command::to_json(&json!({
+        LintFormat::Json => output::to_json(&json!({
             "schema": "teegate/policy-lint/1",
             "policy": args.file,
             "accept": args.accept.as_ref().map(|path| path.display().to_string()),
             "remarks": review.remarks,
             "stale": review.stale,
         }))?,
-        LintFormat::Sarif => policy_command::to_json(&sarif::log(&files, &review, status))?,
+        LintFormat::Sarif => output::to_json(&sarif::log(&files, &review, status))?,
     };
     Ok((shown, status))
 }

@@ -3,7 +3,7 @@
 
 use teegate_verifier::{Draft, PolicyError, Tee, Written};
 
-use crate::STRICT;
+use crate::shipped::STRICT;
 
 /// The text of a policy for evidence of this TEE, comments included. `shows` gives the bytes or the number that the evidence shows of
 /// a field, by its name in reports; what it does not show keeps the word of the template.

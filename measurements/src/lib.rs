@@ -11,6 +11,7 @@ mod reference;
 mod rewritten;
 mod schema;
 mod seen;
+mod shipped;
 mod values;
 mod witness;
 mod words;
@@ -19,26 +20,14 @@ pub use diff::{Difference, Direction, differences};
 pub use explain::{Sentence, explain};
 pub use init::init;
 pub use lint::{
-    Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Shipped, Stale,
-    StaleKind, lint,
+    Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Stale, StaleKind, lint,
 };
 pub use reference::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError, fill};
 pub use rewritten::Rewritten;
 pub use schema::schema;
+pub use shipped::{GENUINE, SEEN, SHIPPED, STRICT, Shipped};
 pub use values::reference_values;
 pub use witness::{Example, Side};
-
-/// `genuine`: the hardware is genuine and the guest is not a debug guest. Not a reason to send anything.
-pub const GENUINE: &str = include_str!("../policy/genuine.toml");
-
-/// `strict`: everything on. A template: it is refused until reference values stand in it.
-pub const STRICT: &str = include_str!("../policy/strict.toml");
-
-/// What recorded platforms showed whose evidence was accepted, one table a record. No bytes of the records themselves.
-pub const SEEN: &str = include_str!("../seen.toml");
-
-/// What a policy is held against.
-pub const SHIPPED: Shipped<'static> = Shipped { strict: STRICT, seen: SEEN };
 
 #[cfg(test)]
 mod tests {

@@ -133,9 +133,9 @@ fn shows<'r>(field: &Field, ask: &Ask, record: &'r toml::Table) -> Option<Vec<Sh
 
 #[cfg(test)]
 mod tests {
-    use crate::lint::{Remark, Shipped, lint};
+    use crate::lint::{Remark, lint};
     use crate::reference::ReferenceValues;
-    use crate::{SEEN, STRICT};
+    use crate::{SEEN, STRICT, Shipped};
     use teegate_verifier::Severity;
 
     fn remarks(from: &str, to: &str, seen: &str) -> Vec<Remark> {

@@ -6,6 +6,7 @@
 
 use crate::json::{JsonError, Object, Value, parse_object};
 use crate::limits;
+use crate::words::Shown;
 use serde::Serialize;
 use std::fmt;
 
@@ -357,7 +358,7 @@ impl fmt::Display for ProblemError {
         match self {
             Self::Json(error) => write!(f, "problem: {error}"),
             Self::UnknownType { type_uri, status } => {
-                write!(f, "problem: type `{}` with status {status} is not known", type_uri.escape_debug())
+                write!(f, "problem: type `{}` with status {status} is not known", Shown(type_uri))
             }
             Self::Contradiction { kind, executed } => {
                 write!(f, "problem: `{}` cannot say that `executed` is {executed:?}", kind.name())

@@ -20,14 +20,35 @@ pub fn readable(error: &toml::de::Error) -> String {
     let shown = error.to_string();
     let is_source = |line: &str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
     let lines = shown.trim_end().lines();
-    let lines: Vec<_> = lines.map(|line| shortened(line, if is_source(line) { SOURCE } else { WORDS })).collect();
-    lines.join("\n")
+    let shown = |line| if is_source(line) { shortened(line, SOURCE) } else { in_words(line) };
+    lines.map(shown).collect::<Vec<_>>().join("\n")
 }
 
-/// Characters of a line of the document.
+/// Characters of a line of the document, and of a value or name out of it.
 const SOURCE: usize = 80;
 /// Characters of a message, which may name every field that there is.
-pub const WORDS: usize = 1_000;
+const WORDS: usize = 1_000;
+
+/// A message about a document: what it repeats of it is cut, and what was expected, which is ours, stays whole.
+pub fn in_words(message: &str) -> String {
+    let words = if let Some((ours, found)) = message.split_once(", found ") {
+        format!("{}, found {}", names_cut(ours), shortened(found, SOURCE))
+    } else if let Some((found, ours)) = message.rsplit_once("expected ").filter(|(found, _)| longer(found, SOURCE)) {
+        format!("{}, expected {}", shortened(found, SOURCE), names_cut(ours))
+    } else {
+        names_cut(message)
+    };
+    shortened(&words, WORDS)
+}
+
+/// The words, where none is a name that is longer than a line.
+fn names_cut(words: &str) -> String {
+    words.split(' ').map(|word| shortened(word, SOURCE)).collect::<Vec<_>>().join(" ")
+}
+
+fn longer(text: &str, characters: usize) -> bool {
+    text.char_indices().nth(characters).is_some()
+}
 
 /// The words of an error without what a long name in them would add.
 pub fn shortened(text: &str, characters: usize) -> String {
@@ -69,6 +90,31 @@ mod tests {
             let error = Policy::parse(&text).unwrap_err().to_string();
             assert!(error.len() < 2_000, "{} bytes", error.len());
             assert!(error.contains("line "), "{error}");
+        }
+    }
+
+    /// A line of a value or a name, whoever words the message: the library of TOML, the loader, serde.
+    #[test]
+    fn a_value_and_a_name_are_repeated_up_to_a_line() {
+        let genuine = include_str!("../../measurements/policy/genuine.toml");
+        let (line, blanks) = ("b".repeat(81), "b ".repeat(41));
+        for long in [&line, &blanks] {
+            for (text, says) in [
+                (
+                    genuine.replace("vmpl = \"unchecked\"", &format!("vmpl = \"{long}\"")),
+                    "a privilege level from 0 to 3",
+                ),
+                (
+                    genuine.replace("measurement = \"unchecked\"", &format!("measurement = \"{long}\"")),
+                    "96 hexadecimal digits",
+                ),
+                (format!("\"{long}\" = 1\n{genuine}"), "expected schema, name, trust_anchors"),
+                (genuine.replace("products = [", &format!("products = [\"{long}\", ")), "genoa"),
+            ] {
+                let error = Policy::parse(&text).unwrap_err().to_string();
+                assert!(!error.contains(long.as_str()), "{error}");
+                assert!(error.contains(says), "what was expected is lost: {error}");
+            }
         }
     }
 

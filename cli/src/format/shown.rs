@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ReportFormat, SigningKey};
+use super::kind::ReportFormat;
+use super::sign::SigningKey;
 use crate::output;
 use crate::screen::Length;
 

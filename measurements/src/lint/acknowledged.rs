@@ -9,7 +9,8 @@ use teegate_verifier::{Severity, UnixTime};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Remark, RemarkKind};
+use super::kind::RemarkKind;
+use super::remark::Remark;
 
 /// A file of acknowledgements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,13 +3,14 @@
 
 mod acknowledged;
 mod kind;
+mod remark;
 mod sev_snp;
 mod tdx;
 
 pub use acknowledged::{Acknowledged, Acknowledgements, AcknowledgementsError, Review, Reviewed, Stale, StaleKind};
 pub use kind::RemarkKind;
+pub use remark::Remark;
 
-use serde::Serialize;
 use std::collections::BTreeMap;
 use teegate_verifier::place::{key_offset, position, readable};
 use teegate_verifier::{Ask, Bits, Blank, Document, Draft, Field, Floor, PolicyError, Profile, Severity, Tee, Value};
@@ -17,36 +18,8 @@ use toml::de::DeTable;
 
 use crate::reference::{ReferenceValues, fill};
 use crate::seen::Seen;
+use crate::shipped::Shipped;
 use RemarkKind::{Allowed, ForeignRoots, Needed, Nobody, OpenBits, Replayable, Unasked, Unextended, Unseen};
-
-/// One remark about a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Remark {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is remarked of the field.
-    #[serde(rename = "remark")]
-    pub kind: RemarkKind,
-    /// The line of the field's name, from 1.
-    pub line: usize,
-    /// The column of the field's name in characters, from 1.
-    pub column: usize,
-    /// The field, such as `sev-snp.strict.debug`.
-    pub field: String,
-    /// What it opens, or what contradicts what.
-    pub opens: String,
-    /// What to write instead.
-    pub instead: String,
-}
-
-/// What a release ships that a policy is held against.
-#[derive(Clone, Copy, Debug)]
-pub struct Shipped<'a> {
-    /// The text of the strictest policy: a floor below its floors is weak.
-    pub strict: &'a str,
-    /// What recorded hardware showed, in TOML: a rule that none of it satisfies may be a mistake.
-    pub seen: &'a str,
-}
 
 /// Every remark about the policy in `text`, with its reference values, in the order of its lines. Of a template without values,
 /// each field that still needs one is named too.

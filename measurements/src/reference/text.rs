@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::collected::{ReferenceValue, ReferenceValues, ReferenceValuesError};
 use teegate_encoding::hex;
 use teegate_verifier::Tee;
-use teegate_verifier::place::{WORDS, position, readable, shortened};
+use teegate_verifier::place::{in_words, position, readable};
 
 impl ReferenceValues {
     /// Reads them from TOML.
@@ -50,7 +50,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn wrong(&self, offset: usize, what: impl std::fmt::Display) -> ReferenceValuesError {
         let (line, column) = position(self.text, offset);
-        let what = shortened(&what.to_string(), WORDS);
+        let what = in_words(&what.to_string());
         ReferenceValuesError(format!("{what} (line {line}, column {column})"))
     }
 
@@ -171,6 +171,17 @@ mod tests {
         assert_eq!(found(Tee::SevSnp, "vmpl").0, [ReferenceValue::Number(1)]);
         assert_eq!(found(Tee::Tdx, "mrtd"), (vec![one], Some("make mrtd")));
         assert_eq!(values.given().len(), 4);
+    }
+
+    #[test]
+    fn an_error_repeats_a_value_up_to_a_line() {
+        let refused =
+            |value: &str| ReferenceValues::parse(&whole(&format!("[tdx]\nmrtd = \"{value}\"\n"))).unwrap_err();
+        let long = "ab".repeat(60);
+        let line: String = format!("\"{long}").chars().take(80).collect();
+        let says = format!("`tdx.mrtd`: expected 48 bytes in hexadecimal, found {line}… (line 4, column 1)");
+        assert_eq!(refused(&long).to_string(), says);
+        assert!(refused("ab").to_string().contains("found \"ab\" (line 4"));
     }
 
     #[test]

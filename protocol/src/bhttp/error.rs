@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::limits;
+use crate::words::Shown;
 
 /// Why a Binary HTTP message was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl fmt::Display for BhttpError {
             }
             Self::FieldName => f.write_str("binary HTTP message has a field name that is not a lower-case token"),
             Self::FieldValue { name } => {
-                write!(f, "binary HTTP message has an unacceptable value in the field `{name}`")
+                write!(f, "binary HTTP message has an unacceptable value in the field `{}`", Shown(name))
             }
             Self::TooManyFields => write!(f, "binary HTTP message has more than {} fields", limits::BHTTP_FIELDS),
             Self::FieldsTooLarge => {

@@ -306,3 +306,11 @@ fn no_flipped_bit_panics() {
         }
     }
 }
+
+#[test]
+fn an_error_repeats_a_line_of_a_field_s_name_and_no_more() {
+    let refused = |name: &str| Fields::default().push(name, " white space in front").unwrap_err().to_string();
+    let (line, longer) = ("x".repeat(80), "x".repeat(8_000));
+    assert_eq!(refused(&line), format!("binary HTTP message has an unacceptable value in the field `{line}`"));
+    assert_eq!(refused(&longer), format!("binary HTTP message has an unacceptable value in the field `{line}…`"));
+}

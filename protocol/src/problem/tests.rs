@@ -94,3 +94,14 @@ fn no_prefix_panics() {
         assert!(Problem::parse(&bytes[..end]).is_err());
     }
 }
+
+#[test]
+fn an_error_repeats_a_line_of_a_stranger_s_type_and_no_more() {
+    let refused = |type_uri: String| {
+        let json = format!(r#"{{"type":"{type_uri}","status":500}}"#);
+        Problem::parse(json.as_bytes()).unwrap_err().to_string()
+    };
+    let (line, longer) = ("x".repeat(80), "x".repeat(16_000));
+    assert_eq!(refused(line.clone()), format!("problem: type `{line}` with status 500 is not known"));
+    assert_eq!(refused(longer), format!("problem: type `{line}…` with status 500 is not known"));
+}

@@ -12,7 +12,7 @@ use super::needed::Needed;
 use super::profile::{Own, Profile};
 use super::refusal::Refusal;
 use crate::check::{Check, Tee};
-use crate::place::{WORDS, key_offset, position, readable, shortened};
+use crate::place::{in_words, key_offset, position, readable};
 use crate::roots::{self, TrustAnchors};
 use crate::rule::{Ask, Field, Written, clipped, unpinned};
 
@@ -52,7 +52,7 @@ pub(super) fn load(text: &str) -> Result<(Document, Vec<Needed>), PolicyError> {
 fn placed(text: &str, table: &DeTable<'_>, Refusal { at, words, check }: Refusal) -> PolicyError {
     let path: Vec<&str> = at.iter().map(String::as_str).collect();
     let place = key_offset(table, &path).map(|offset| position(text, offset));
-    let words = shortened(&words, WORDS);
+    let words = in_words(&words);
     let words = match place {
         Some((line, column)) => format!("{words} (line {line}, column {column})"),
         None => words,

@@ -1,0 +1,22 @@
+//! All targets.
+
+mod encoding;
+mod intake;
+mod platforms;
+mod policy;
+mod protocol;
+pub(crate) mod verify;
+
+use teegate_fuzz_engine::Target;
+
+/// All of them, the ground floor first.
+pub fn all() -> impl Iterator<Item = &'static Target> {
+    [encoding::TARGETS, platforms::TARGETS, protocol::TARGETS, intake::TARGETS, policy::TARGETS, verify::TARGETS]
+        .into_iter()
+        .flatten()
+}
+
+/// The target of this name.
+pub fn named(name: &str) -> Option<&'static Target> {
+    all().find(|target| target.name == name)
+}
