@@ -9,6 +9,7 @@ use teegate_verifier::{Document, Draft, Needed, Tee, Topic};
 
 use crate::output;
 use crate::policy_lint::{self, LintArgs};
+use crate::screen::Screen;
 use crate::values::{self, ValuesArgs};
 use crate::verify::Format;
 use crate::{exit, help, policy};
@@ -87,7 +88,9 @@ fn explain(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u
     };
     let sentences = teegate_measurements::explain(document);
     let text = match format {
-        Format::Text => explained(document, &sentences) + &still_needed(needed) + &values::origins(values.as_ref()),
+        Format::Text => {
+            Screen::shows(explained(document, &sentences) + &still_needed(needed) + &values::origins(values.as_ref()))
+        }
         Format::Json => to_json(&json!({
             "schema": "teegate/policy-explain/1",
             "policy": document.name(),
@@ -197,7 +200,7 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
     if differences.is_empty() {
         text += "They accept the same evidence and claim the same of it.\n";
     }
-    Ok((text, exit::ACCEPTED))
+    Ok((Screen::shows(text), exit::ACCEPTED))
 }
 
 pub(crate) fn to_json(document: &impl serde::Serialize) -> Result<String, String> {
