@@ -123,7 +123,7 @@ fn still_needed(needed: &[Needed]) -> String {
 
 fn explained(document: &Document, sentences: &[Sentence]) -> String {
     let mut text = format!(
-        "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds; what is left open\nis asked of nobody.\n",
+        "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds;\nwhat is left open is asked of nobody.\n",
         output::plain(document.name())
     );
     for (tee, title) in [(Tee::SevSnp, "AMD SEV-SNP"), (Tee::Tdx, "Intel TDX")] {

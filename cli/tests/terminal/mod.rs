@@ -243,6 +243,8 @@ fn whatever_is_said_in_words_ends_at_the_width_of_the_terminal() {
     for arguments in [
         &["bundle", "verify", &bundle][..],
         &["bundle", "verify", &bundle, &bundle, "--long"],
+        &["bundle", "show", &bundle],
+        &[&create[..], &["--at", MILAN_AT, "--force", "--output", &bundle]].concat(),
         &["inspect", &report],
         &["verify", "--explain", "snp.chain.revocation"],
         &["policy", "explain", "genuine"],
