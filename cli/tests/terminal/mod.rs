@@ -149,6 +149,8 @@ fn a_status_below_the_best_is_never_green() {
         let (long, short) = (coloured("--long"), coloured("--short"));
         let level = long.lines().find(|line| line.contains(" tdx.tcb.level ")).unwrap();
         assert_eq!(level.starts_with("  \u{1b}[33m✓"), status != "UpToDate", "{level}");
+        let essential = format!("  TCB status    {}{status}; ", if status == "UpToDate" { "" } else { "\u{1b}[33m" });
+        assert!(long.contains(&essential), "{long}");
         let own = long.lines().filter(|line| line.contains(status) && line.contains('✓') && line.contains(" tdx."));
         assert!(own.count() >= 2, "{long}");
         let green: Vec<_> = long.lines().filter(|line| line.starts_with("  \u{1b}[32m✓")).collect();
