@@ -62,7 +62,7 @@ pub(crate) fn of(
         let answer = verify(file)?;
         let text = format::render(&answer.report, &answer.about(file, ear_key), shown)?;
         if shown.format == ReportFormat::Text && !answer.preface.is_empty() {
-            return Ok((format!("{}\n{text}", answer.preface), answer.status));
+            return Ok((shown.screen().fit(format!("{}\n{text}", answer.preface)), answer.status));
         }
         // The report is the whole of standard output for programs, so that it validates.
         answer.preface.lines().for_each(output::note);

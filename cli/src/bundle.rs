@@ -21,6 +21,7 @@ use crate::exit::{self, Stop};
 use crate::format::{Inputs, ReportFormat, ShownArgs};
 use crate::output::{self, plain, short};
 use crate::pool::Pool;
+use crate::screen::Screen;
 use crate::values::ValuesArgs;
 use crate::verify::{self, Format, NO_POLICY, TeeName};
 use crate::{bundle_show, caller, help, instant, supplied};
@@ -194,14 +195,14 @@ fn create(args: &CreateArgs) -> Result<(String, u8), Stop> {
         bundle.at,
         bundle.recorded,
     );
-    Ok((shown, status))
+    Ok((Screen::shows(shown), status))
 }
 
 fn show(args: &ShowArgs) -> Result<(String, u8), Stop> {
     let bundle = read(&args.bundle)?;
     let digest = bundle.digest().map_err(|defect| defect.to_string())?;
     let text = match args.format {
-        Format::Text => bundle_show::text(&bundle, &digest),
+        Format::Text => Screen::shows(bundle_show::text(&bundle, &digest)),
         Format::Json => bundle_show::json(&bundle, &digest)?,
     };
     Ok((text, exit::ACCEPTED))

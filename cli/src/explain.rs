@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use teegate_verifier::{Check, RestsOn, Stage};
 
 use crate::nearest::distance;
+use crate::screen::Screen;
 use crate::{exit, output};
 
 /// Explains the check with this id, writes the whole catalogue for `all`, or names the three that come closest.
@@ -13,7 +14,7 @@ pub(crate) fn run(id: &str) -> ExitCode {
         return output::finish(&Check::catalogue(), exit::ACCEPTED);
     }
     match Check::from_id(id) {
-        Some(check) => output::finish(&explanation(check), exit::ACCEPTED),
+        Some(check) => output::finish(&Screen::shows(explanation(check)), exit::ACCEPTED),
         None => output::fail(&unknown(id)),
     }
 }

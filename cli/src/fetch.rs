@@ -17,6 +17,7 @@ use teegate_verifier::{Endorsements, Stage, Tee, UnixTime, needs_of};
 
 use crate::exit::{self, Stop};
 use crate::output::{self, plain};
+use crate::screen::Screen;
 use crate::verify::TeeName;
 use crate::{help, instant, online, supplied};
 
@@ -79,7 +80,7 @@ enum UpdateName {
 pub(crate) fn run(args: &FetchArgs) -> ExitCode {
     output::be_quiet(args.quiet);
     match fetch(args) {
-        Ok((text, status)) => output::finish(&text, status),
+        Ok((text, status)) => output::finish(&Screen::shows(text), status),
         Err(stop) => output::stop(&stop),
     }
 }

@@ -12,7 +12,7 @@ use teegate_verifier::{FactValue, Finding, Stage, Tee, inspect_sev_snp, inspect_
 use crate::exit::{self, Stop};
 use crate::help;
 use crate::output::{self, plain};
-use crate::screen::{Style, Tone};
+use crate::screen::{Length, Screen, Tone};
 use crate::verify::{Format, TeeName};
 
 /// Show what evidence says, without verifying any of it.
@@ -45,7 +45,10 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
     };
     let status = if facts.is_ok() { exit::ACCEPTED } else { exit::of_rejection(Stage::Parse) };
     match args.format {
-        Format::Text => output::finish(&text(&evidence, &facts, Style::of_stdout()), status),
+        Format::Text => {
+            let screen = Screen::of_stdout(Some(Length::Whole));
+            output::finish(&screen.fit(text(&evidence, &facts, screen)), status)
+        }
         Format::Json => match serde_json::to_string_pretty(&Inspection::of(&evidence, &facts)) {
             Ok(json) => output::finish(&format!("{json}\n"), status),
             Err(error) => output::fail(&format!("the inspection cannot be written: {error}")),
@@ -55,8 +58,8 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
 
 type Facts = Result<Vec<(&'static str, FactValue)>, Box<Finding>>;
 
-fn text(evidence: &OwnedEvidence, facts: &Facts, style: Style) -> String {
-    let warning = style.paint(Tone::Caution, "NOT VERIFIED.");
+fn text(evidence: &OwnedEvidence, facts: &Facts, screen: Screen) -> String {
+    let warning = screen.style.paint(Tone::Caution, "NOT VERIFIED.");
     let (kind, length) = (evidence.tee.name(), evidence.bytes.len());
     let carried = match evidence.endorsements.len() {
         0 => String::new(),
@@ -71,11 +74,11 @@ fn text(evidence: &OwnedEvidence, facts: &Facts, style: Style) -> String {
     match facts {
         Ok(facts) => {
             for (name, value) in facts {
-                text.push_str(&format!("  {name:<26}  {}\n", plain(&value.to_string())));
+                text.push_str(&format!("  {name:<26}  {}\n", screen.value(&plain(&value.to_string()))));
             }
         }
         Err(malformed) => {
-            let word = style.paint(Tone::Bad, "malformed");
+            let word = screen.style.paint(Tone::Bad, "malformed");
             text.push_str(&format!(
                 "  {word}: {}\n  to do: {}\n",
                 plain(&malformed.to_string()),

@@ -139,6 +139,22 @@ mod tests {
     }
 
     #[test]
+    fn an_explanation_stands_alone_and_may_be_coloured() {
+        let mut command = Command::command();
+        command.build();
+        let verify = command.get_subcommands().find(|below| below.get_name() == "verify").unwrap();
+        let explain = verify.get_arguments().find(|argument| argument.get_id() == "explain").unwrap();
+        let conflicts: Vec<_> = verify.get_arg_conflicts_with(explain).iter().map(|other| other.get_id()).collect();
+        for other in verify.get_arguments().map(clap::Arg::get_id) {
+            let is_apart = ["explain", "help", "color"].iter().any(|apart| other == apart);
+            assert_eq!(conflicts.contains(&other), !is_apart, "{other}");
+        }
+        let reads = |line: &str| Command::try_parse_from(line.split(' ')).is_ok();
+        assert!(reads("teegate verify --explain snp.signature --color never"));
+        assert!(!reads("teegate verify --explain snp.signature report.bin"));
+    }
+
+    #[test]
     fn what_is_misspelt_is_answered_with_what_comes_close() {
         for (line, meant) in [
             ("teegate verfy report.bin", "'verify'"),
@@ -146,6 +162,7 @@ mod tests {
             ("teegate verify x --polcy genuine", "'--policy'"),
             ("teegate verify x --format jsno", "'json'"),
             ("teegate inspect x --color alway", "'always'"),
+            ("teegate policy lnit x", "'lint'"),
         ] {
             let error =
                 Command::try_parse_from(line.split(' ')).err().map(|error| error.to_string()).unwrap_or_default();

@@ -38,7 +38,7 @@ pub(crate) fn completions(args: &CompletionsArgs, mut command: clap::Command) ->
 /// Writes the pages of `command` into the folder.
 pub(crate) fn man(args: &ManArgs, command: clap::Command) -> ExitCode {
     match write(&args.into, command) {
-        Ok(()) => output::finish(&format!("`{}`: man -l teegate.1\n", shown(&args.into)), exit::ACCEPTED),
+        Ok(()) => output::finish(&format!("Read them with `man -l {}/teegate.1`\n", shown(&args.into)), exit::ACCEPTED),
         Err(cause) => output::fail(&format!("`{}`: cannot be written into: {cause}", shown(&args.into))),
     }
 }

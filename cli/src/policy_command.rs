@@ -10,6 +10,7 @@ use teegate_verifier::{Document, Draft, Needed, Tee, Topic};
 use crate::output;
 use crate::policy_init::{FillArgs, InitArgs};
 use crate::policy_lint::{self, LintArgs};
+use crate::screen::Screen;
 use crate::values::{self, ValuesArgs};
 use crate::verify::Format;
 use crate::{exit, help, policy, policy_init};
@@ -101,7 +102,9 @@ fn explain(file: &str, values: &ValuesArgs, format: Format) -> Result<(String, u
     };
     let sentences = teegate_measurements::explain(document);
     let text = match format {
-        Format::Text => explained(document, &sentences) + &still_needed(needed) + &values::origins(values.as_ref()),
+        Format::Text => {
+            Screen::shows(explained(document, &sentences) + &still_needed(needed) + &values::origins(values.as_ref()))
+        }
         Format::Json => output::to_json(&json!({
             "schema": "teegate/policy-explain/1",
             "policy": document.name(),
@@ -134,7 +137,7 @@ fn still_needed(needed: &[Needed]) -> String {
 
 fn explained(document: &Document, sentences: &[Sentence]) -> String {
     let mut text = format!(
-        "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds; what is left open\nis asked of nobody.\n",
+        "The policy `{}`. Evidence is accepted when every sentence under its kind of hardware holds;\nwhat is left open is asked of nobody.\n",
         output::plain(document.name())
     );
     for (tee, title) in [(Tee::SevSnp, "AMD SEV-SNP"), (Tee::Tdx, "Intel TDX")] {
@@ -211,7 +214,7 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
     if differences.is_empty() {
         text += "They accept the same evidence and claim the same of it.\n";
     }
-    Ok((text, exit::ACCEPTED))
+    Ok((Screen::shows(text), exit::ACCEPTED))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use teegate_measurements::{Acknowledgements, Remark, Review, Reviewed, Stale, St
 use teegate_verifier::{Severity, UnixTime};
 
 use crate::output::{self, plain, short};
-use crate::screen::{Style, Tone};
+use crate::screen::{Screen, Style, Tone};
 use crate::values::ValuesArgs;
 use crate::{exit, help, instant, policy};
 
@@ -32,7 +32,7 @@ pub(crate) struct LintArgs {
     #[arg(long, value_name = "FILE")]
     accept: Option<PathBuf>,
 
-    /// The time to hold `until` against: RFC 3339 or seconds since 1970; now, if left out
+    /// The time to hold `until`, and a CoRIM, against: RFC 3339 or seconds since 1970; now, if left out
     #[arg(long, value_name = "TIME", value_parser = instant::parse)]
     at: Option<UnixTime>,
 
@@ -75,7 +75,7 @@ pub(crate) fn lint(args: &LintArgs) -> Result<(String, u8), String> {
         if counting(&review).any(|severity| severity != Severity::Note) { exit::FOUND } else { exit::ACCEPTED };
     let files = Files { policy: &args.file, accept: args.accept.as_deref() };
     let shown = match args.format {
-        LintFormat::Text => linted(&files, &review, Style::of_stdout()),
+        LintFormat::Text => Screen::shows(linted(&files, &review, Style::of_stdout())),
         LintFormat::Json => output::to_json(&json!({
             "schema": "teegate/policy-lint/1",
             "policy": args.file,

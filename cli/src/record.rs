@@ -22,6 +22,7 @@ use teegate_protocol::evidence::EvidenceKind;
 use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime, inspect_sev_snp, inspect_tdx};
 
 use crate::output::{self, plain};
+use crate::screen::Screen;
 use crate::{exit, help, instant, verify};
 
 /// On a TEE, take evidence and what a later check needs of this machine.
@@ -153,7 +154,7 @@ struct Taken {
 pub(crate) fn run(args: &RecordArgs) -> ExitCode {
     output::be_quiet(args.quiet);
     match record(args) {
-        Ok(text) => output::finish(&text, exit::ACCEPTED),
+        Ok(text) => output::finish(&Screen::shows(text), exit::ACCEPTED),
         Err(message) => output::fail(&message),
     }
 }

@@ -125,6 +125,11 @@ impl Screen {
         Self { style: Style::of_stdout(), length, width: is_broken.then(columns) }
     }
 
+    /// The text of a command that has one length, as standard output shows it.
+    pub(crate) fn shows(text: String) -> String {
+        Self::of_stdout(Some(Length::Whole)).fit(text)
+    }
+
     /// The text as this shows it.
     pub(crate) fn fit(self, text: String) -> String {
         self.width.map(|width| fold::fold(&text, width)).unwrap_or(text)

@@ -65,9 +65,30 @@ pub(crate) struct VerifyArgs {
     online: OnlineArgs,
 
     /// Explain one check instead, or `all`: what it establishes, where it is written, what to do when it fails
-    #[arg(long, value_name = "CHECK-ID", exclusive = true)]
+    #[arg(long, value_name = "CHECK-ID", conflicts_with_all = NOT_EXPLAINED)]
     explain: Option<String>,
 }
+
+/// Every other option but that of colour: an explanation judges nothing. A test holds the list to the options.
+const NOT_EXPLAINED: [&str; 17] = [
+    "evidence",
+    "endorsements",
+    "event_log",
+    "policy",
+    "reference_values",
+    "at",
+    "report_data",
+    "memory",
+    "tee",
+    "format",
+    "long",
+    "short",
+    "quiet",
+    "ear_key",
+    "online",
+    "source",
+    "cache",
+];
 
 /// A platform, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

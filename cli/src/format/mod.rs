@@ -26,13 +26,12 @@ pub(crate) use sarif::{SCHEMA as SARIF_SCHEMA, uri_reference};
 pub(crate) use shown::ShownArgs;
 pub(crate) use sign::SigningKey;
 
-use crate::screen::Screen;
 use about::exit_status;
 
 /// The report as it is wanted.
 pub(crate) fn render(report: &Report, about: &About<'_>, shown: &ShownArgs) -> Result<String, String> {
     match shown.format {
-        ReportFormat::Text => Ok(text::whole(report, about, Screen::of_stdout(shown.length()))),
+        ReportFormat::Text => Ok(text::whole(report, about, shown.screen())),
         ReportFormat::Json => pretty(&Whole::of(report, about)),
         ReportFormat::Ear => ear::render(report, about),
         ReportFormat::Junit => Ok(junit::render(&[File::judged(report, about)])),
@@ -44,7 +43,7 @@ pub(crate) fn render(report: &Report, about: &About<'_>, shown: &ShownArgs) -> R
 /// The verdicts about many files, of which `status` is the highest.
 pub(crate) fn render_all(files: &[File<'_>], status: u8, shown: &ShownArgs) -> Result<String, String> {
     match shown.format {
-        ReportFormat::Text => Ok(several::text(files, status, Screen::of_stdout(shown.length()))),
+        ReportFormat::Text => Ok(several::text(files, status, shown.screen())),
         ReportFormat::Json => pretty(&several::Reports::of(files, status)),
         ReportFormat::Ear => Err("an attestation result is about one piece of evidence".to_owned()),
         ReportFormat::Junit => Ok(junit::render(files)),

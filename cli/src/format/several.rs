@@ -35,7 +35,7 @@ pub(super) fn text(files: &[File<'_>], status: u8, screen: Screen) -> String {
         let padding = " ".repeat(column.saturating_sub(verdict.chars().count()));
         page.push_str(&format!("  {}{padding}  {}\n", screen.style.paint(*tone, verdict), shown(file.name)));
     }
-    page
+    screen.fit(page)
 }
 
 /// The verdict in a few words, and whether it is a good one. What weakens it is never green.

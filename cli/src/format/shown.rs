@@ -7,7 +7,7 @@ use clap::Args;
 use super::kind::ReportFormat;
 use super::sign::SigningKey;
 use crate::output;
-use crate::screen::Length;
+use crate::screen::{Length, Screen};
 
 /// How to show a report.
 #[derive(Args, Debug)]
@@ -34,13 +34,13 @@ pub(crate) struct ShownArgs {
 }
 
 impl ShownArgs {
-    /// The length that the user asked for.
-    pub(super) const fn length(&self) -> Option<Length> {
-        match (self.long, self.short) {
+    /// What the text is shown on.
+    pub(crate) fn screen(&self) -> Screen {
+        Screen::of_stdout(match (self.long, self.short) {
             (true, _) => Some(Length::Whole),
             (_, true) => Some(Length::Short),
             _ => None,
-        }
+        })
     }
 
     /// What signs the result, where it is one that is signed. From here on it is quiet, where the user wants that.

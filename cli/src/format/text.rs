@@ -137,7 +137,16 @@ impl Page<'_> {
             lines.push(("valid until", format!("{end}: then {first} ends, the first of what this verdict rests on")));
         }
         lines.extend(self.inputs.iter().map(|inputs| ("inputs", inputs.clone())));
-        let lines = lines.iter().map(|(name, value)| format!("  {name:<12}  {}\n", plain(value)));
+        let lines = lines.iter().map(|(name, value)| {
+            let value = plain(value);
+            let is_weak = match *name {
+                "TCB status" => weakness::worse_than_up_to_date(self.report).is_some(),
+                "bulletins" => weakness::open_bulletins(self.report).is_some(),
+                _ => false,
+            };
+            let value = if is_weak { self.screen.style.paint(Tone::Caution, &value) } else { value };
+            format!("  {name:<12}  {value}\n")
+        });
         format!("\n{}", lines.collect::<String>())
     }
 

@@ -36,9 +36,7 @@ pub(super) fn of(report: &Report, in_vain: &[String]) -> Vec<Weakness> {
         let label = if status.starts_with("OutOfDate") { "OUT OF DATE" } else { "TCB STATUS" };
         say(label, format!("Intel's status of this platform is {status}{advisories}; the policy {judged}"));
     }
-    if let Some(FactValue::List(open)) = report.fact("bulletins_open")
-        && !open.is_empty()
-    {
+    if let Some(open) = open_bulletins(report) {
         say("OPEN HOLES", format!("AMD published {}, and this platform shows no answer", open.join(" ")));
     }
     if is_waived(report, [Check::SNP_CHAIN_REVOCATION]) {
@@ -75,7 +73,16 @@ pub(super) fn is_weak_pass(finding: &Finding) -> bool {
 const LESSER: [&str; 5] =
     ["OutOfDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSW", "TDRelaunchAdvised"];
 
-fn worse_than_up_to_date(report: &Report) -> Option<String> {
+/// What AMD published, and this platform shows no answer to.
+pub(super) fn open_bulletins(report: &Report) -> Option<&[String]> {
+    match report.fact("bulletins_open") {
+        Some(FactValue::List(open)) if !open.is_empty() => Some(open),
+        _ => None,
+    }
+}
+
+/// Intel's status of this platform, where it is not the best.
+pub(super) fn worse_than_up_to_date(report: &Report) -> Option<String> {
     let status = report.fact("tcb_status")?.to_string();
     (status != "UpToDate").then_some(status)
 }
@@ -85,4 +92,64 @@ fn is_waived<const N: usize>(report: &Report, checks: [Check; N]) -> bool {
         .into_iter()
         .filter_map(|check| report.finding(check))
         .any(|finding| matches!(finding.outcome(), Outcome::NotChecked { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use teegate_verifier::{Endorsements, Evidence, Policy, UnixTime, verify};
+
+    /// The policy of these tests: what is asked of a forged guest, so that only its roots are weak.
+    const ASKED: [(&str, &str); 6] = [
+        ("bound_to = \"unchecked\"", "bound_to = \"workload\""),
+        ("revocation = \"if-supplied\"", "revocation = \"required\""),
+        ("measurement = \"unchecked\"", "measurement = \"MEASUREMENT\""),
+        ("host_data = \"unchecked\"", "host_data = \"HOST_DATA\""),
+        ("vmpl = \"unchecked\"", "vmpl = [0]"),
+        ("report_data = \"unchecked\"", "report_data = \"REPORT_DATA\""),
+    ];
+
+    fn labels(asked: &[(&str, &str)], with_crl: bool) -> Vec<&'static str> {
+        let guest = teegate_forge::snp().measurement([0x4D; 48]).host_data([0x11; 32]).report_data([0x64; 64]);
+        let set = guest.build();
+        // The profile of SEV-SNP alone.
+        let (genuine, _) = teegate_measurements::GENUINE.split_once("[tdx.genuine]").unwrap();
+        let policy = asked.iter().fold(genuine.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replacen(from, to, 1)
+        });
+        let policy = policy
+            .replace("MEASUREMENT", &"4d".repeat(48))
+            .replace("HOST_DATA", &"11".repeat(32))
+            .replace("REPORT_DATA", &"64".repeat(64));
+        let policy = Policy::parse(&format!("{policy}\n[trust_anchors]\namd = ['''{}''']\n", set.ark_pem)).unwrap();
+        let mut pool = Endorsements::new();
+        set.certificates().into_iter().for_each(|der| pool.add_certificate(der));
+        if let Some(crl) = set.crl.filter(|_| with_crl) {
+            pool.add_crl(crl);
+        }
+        let now = UnixTime::from_seconds(teegate_forge::time::AT);
+        let attested = verify(&Evidence::sev_snp(&set.report, &pool), &policy, now).unwrap();
+        of(attested.report(), &[]).iter().map(|weakness| weakness.label).collect()
+    }
+
+    /// `ASKED` without one of its lines.
+    fn without(field: &str) -> Vec<(&'static str, &'static str)> {
+        ASKED.into_iter().filter(|(from, _)| !from.starts_with(field)).collect()
+    }
+
+    /// The roots are the forge's; on the vendors' own, such an acceptance would be green.
+    #[test]
+    fn what_is_asked_weakens_nothing_and_each_thing_that_is_not_has_its_label() {
+        assert_eq!(labels(&ASKED, true), ["WARNING"]);
+        let revoking = without("revocation");
+        assert_eq!(labels(&revoking, true), ["WARNING"], "a list that was supplied was read");
+        assert_eq!(labels(&revoking, false), ["WARNING", "NO CRL"]);
+        assert_eq!(labels(&without("report_data"), true), ["WARNING", "NOT FRESH"]);
+        let guest = [&without("bound_to")[..], &[("bound_to = \"unchecked\"", "bound_to = \"guest\"")]].concat();
+        assert_eq!(labels(&guest, true), ["WARNING", "WHOLE GUEST"]);
+        assert_eq!(labels(&[], true), ["WARNING", "ANY CODE", "NOT FRESH"]);
+        let no_claim = [ASKED[1], ASKED[2], ASKED[5]];
+        assert_eq!(labels(&no_claim, true), ["WARNING", "NO CLAIM"]);
+    }
 }

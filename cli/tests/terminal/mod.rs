@@ -149,6 +149,8 @@ fn a_status_below_the_best_is_never_green() {
         let (long, short) = (coloured("--long"), coloured("--short"));
         let level = long.lines().find(|line| line.contains(" tdx.tcb.level ")).unwrap();
         assert_eq!(level.starts_with("  \u{1b}[33m✓"), status != "UpToDate", "{level}");
+        let essential = format!("  TCB status    {}{status}; ", if status == "UpToDate" { "" } else { "\u{1b}[33m" });
+        assert!(long.contains(&essential), "{long}");
         let own = long.lines().filter(|line| line.contains(status) && line.contains('✓') && line.contains(" tdx."));
         assert!(own.count() >= 2, "{long}");
         let green: Vec<_> = long.lines().filter(|line| line.starts_with("  \u{1b}[32m✓")).collect();
@@ -213,4 +215,49 @@ fn shells_and_man_get_what_the_command_line_takes() {
     let refused = teegate(&["man", "--into", folder.path().join("file").to_str().unwrap()]);
     assert_eq!(status(&refused), 1);
     assert!(stderr(&refused).contains("cannot be written into"), "{}", stderr(&refused));
+}
+
+#[test]
+fn what_writes_a_file_or_counts_remarks_can_be_quiet_too() {
+    let Some([report, vcek, chain]) = milan() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("case.json").display().to_string();
+    let create =
+        ["bundle", "create", &report, "--endorsements", &vcek, "--endorsements", &chain, "--policy", "genuine"];
+    let create = [&create[..], &["--at", MILAN_AT, "--output", &output]].concat();
+    let silent = |output: std::process::Output| (status(&output), stdout(&output), stderr(&output));
+    let nothing = |status| (status, String::new(), String::new());
+    assert_eq!(silent(teegate(&[&create[..], &["--quiet"]].concat())), nothing(0));
+    assert_eq!(silent(teegate(&["bundle", "verify", &output, "-q"])), nothing(0));
+    assert_eq!(silent(teegate(&["policy", "lint", "genuine", "-q"])), nothing(4));
+    // Its twin speaks.
+    assert!(!stdout(&teegate(&[&create[..], &["--force"]].concat())).is_empty());
+}
+
+#[test]
+fn whatever_is_said_in_words_ends_at_the_width_of_the_terminal() {
+    let Some([report, vcek, chain]) = milan() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("case.json").display().to_string();
+    let create =
+        ["bundle", "create", &report, "--endorsements", &vcek, "--endorsements", &chain, "--policy", "genuine"];
+    assert_eq!(status(&teegate(&[&create[..], &["--at", MILAN_AT, "--output", &bundle]].concat())), 0);
+    for arguments in [
+        &["bundle", "verify", &bundle][..],
+        &["bundle", "verify", &bundle, &bundle, "--long"],
+        &["bundle", "show", &bundle],
+        &[&create[..], &["--at", MILAN_AT, "--force", "--output", &bundle]].concat(),
+        &["inspect", &report],
+        &["verify", "--explain", "snp.chain.revocation"],
+        &["policy", "explain", "genuine"],
+        &["policy", "lint", "genuine"],
+        &["policy", "diff", "genuine", "genuine"],
+        &["verify", "--help"],
+    ] {
+        let (_, text) = on_a_terminal(72, arguments, &[]);
+        assert!(!text.is_empty() && widest(&text) <= 72, "{arguments:?}: {text}");
+    }
+    // What a program reads is never broken.
+    let (_, json) = on_a_terminal(72, &["inspect", &report, "--format", "json"], &[]);
+    assert!(widest(&json) > 72 && serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
 }

@@ -111,7 +111,12 @@ impl Acknowledgements {
                 ("schema", DeValue::Integer(number)) if number.as_str() == "1" => has_schema = true,
                 ("schema", _) => return Err(reader.wrong(value.span().start, "`schema`: expected 1")),
                 ("accept", DeValue::Array(list)) => {
-                    for entry in list {
+                    if let Some(one_more) = list.get(MAX_ENTRIES) {
+                        return Err(
+                            reader.wrong(one_more.span().start, &format!("more than {MAX_ENTRIES} are accepted"))
+                        );
+                    }
+                    for entry in list.iter() {
                         entries.push(reader.entry(entry)?);
                     }
                 }
@@ -180,6 +185,9 @@ impl Acknowledgement {
         now >= self.borne.until
     }
 }
+
+/// A policy earns some dozens of remarks.
+const MAX_ENTRIES: usize = 1_000;
 
 struct Reader<'a> {
     text: &'a str,

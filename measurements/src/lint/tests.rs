@@ -455,6 +455,11 @@ fn an_acknowledgement_without_a_reason_or_an_end_is_refused_with_its_place() {
     let twice = good.clone() + good.split_once('\n').unwrap().1;
     let error = Acknowledgements::parse(&twice).unwrap_err().to_string();
     assert_eq!(error, "line 8, column 1: what stands in line 2 is accepted a second time");
+    let entry = |number: usize| good.split_once('\n').unwrap().1.replace("a.b.c", &format!("a.b.c{number}"));
+    let many = |number: usize| format!("schema = 1\n{}", (0..number).map(entry).collect::<String>());
+    assert!(Acknowledgements::parse(&many(1_000)).is_ok());
+    let error = Acknowledgements::parse(&many(1_001)).unwrap_err().to_string();
+    assert!(error.ends_with(": more than 1000 are accepted"), "{error}");
     let long = Acknowledgements::parse(&good.replace("unasked", &"x".repeat(100_000))).unwrap_err().to_string();
     assert!(long.len() < 500, "{}", long.len());
 }
