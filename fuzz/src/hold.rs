@@ -8,8 +8,8 @@ const ECHO: usize = 80;
 /// The message is short and repeats no long stretch of the input.
 pub(crate) fn message(input: &[u8], message: &str) {
     assert!(message.len() <= LONGEST_MESSAGE, "a message of {} bytes", message.len());
-    // Looking for it costs more than most readers take.
-    if one_in_eight(input) {
+    // In a long input, looking for it costs more than most readers take.
+    if input.len() <= 2_048 || one_in_eight(input) {
         echo(input, message);
     }
 }
