@@ -22,7 +22,7 @@ pub use init::init;
 pub use lint::{
     Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Stale, StaleKind, lint,
 };
-pub use reference::{Filled, Given, ReferenceValue, ReferenceValues, ReferenceValuesError, fill};
+pub use reference::{Filled, ReferenceValue, ReferenceValues, ReferenceValuesError, Stated, fill};
 pub use rewritten::Rewritten;
 pub use schema::schema;
 pub use shipped::{GENUINE, SEEN, SHIPPED, STRICT, Shipped};

@@ -13,7 +13,7 @@ use crate::covers::covers;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReferenceValues {
     names: Vec<String>,
-    given: Vec<Given>,
+    given: Vec<Stated>,
 }
 
 /// One reference value.
@@ -30,7 +30,7 @@ pub enum ReferenceValue {
 
 /// What one field may be, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
+pub struct Stated {
     tee: Tee,
     field: &'static str,
     pub(super) accepted: Vec<ReferenceValue>,
@@ -62,7 +62,7 @@ impl ReferenceValues {
     }
 
     /// Every field that has values.
-    pub fn given(&self) -> &[Given] {
+    pub fn given(&self) -> &[Stated] {
         &self.given
     }
 
@@ -105,7 +105,7 @@ impl ReferenceValues {
         if let Some(other) = self.find(tee, field) {
             return refused(format!("given by `{}` and again by `{origin}`", other.origin));
         }
-        self.given.push(Given { tee, field, accepted, origin, source });
+        self.given.push(Stated { tee, field, accepted, origin, source });
         Ok(())
     }
 
@@ -131,12 +131,12 @@ impl ReferenceValues {
         Draft::parse(text).is_ok_and(|draft| !draft.needed().is_empty())
     }
 
-    pub(super) fn find(&self, tee: Tee, field: &str) -> Option<&Given> {
+    pub(super) fn find(&self, tee: Tee, field: &str) -> Option<&Stated> {
         self.given.iter().find(|given| given.tee == tee && given.field == field)
     }
 }
 
-impl Given {
+impl Stated {
     /// The TEE whose evidence shows the field.
     pub fn tee(&self) -> Tee {
         self.tee

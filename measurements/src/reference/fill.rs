@@ -5,7 +5,7 @@ use teegate_verifier::place::{key_offset, position, readable};
 use teegate_verifier::{Document, Draft, Needed, Policy, PolicyError, Profile, Tee, still_needed};
 use toml::de::DeTable;
 
-use super::collected::{Given, ReferenceValues};
+use super::collected::{ReferenceValues, Stated};
 use crate::words::in_words;
 
 /// A policy with its reference values in it.
@@ -105,7 +105,7 @@ enum Unused {
 }
 
 /// A value counts for every profile of its TEE: one of them that says something else contradicts it.
-fn unused(text: &str, table: &DeTable<'_>, document: &Document, given: &Given) -> Unused {
+fn unused(text: &str, table: &DeTable<'_>, document: &Document, given: &Stated) -> Unused {
     let (tee, field, origin) = (given.tee(), given.field(), given.origin());
     let mut profiles = document.profiles().iter().filter(|profile| profile.tee() == tee).peekable();
     if profiles.peek().is_none() {

@@ -4,5 +4,5 @@ mod collected;
 mod fill;
 mod text;
 
-pub use collected::{Given, ReferenceValue, ReferenceValues, ReferenceValuesError};
+pub use collected::{ReferenceValue, ReferenceValues, ReferenceValuesError, Stated};
 pub use fill::{Filled, fill};

@@ -19,7 +19,7 @@ pub(super) struct Verdict {
 
 /// The outcome of the whole evaluation: of the launch, and under TD 1.5 of what runs now.
 #[derive(Clone, Copy)]
-pub(super) struct Outcome<'e> {
+pub(super) struct Evaluated<'e> {
     pub(super) launch: &'e Evaluation,
     pub(super) current: Option<&'e Evaluation>,
     /// The launch status, after relaunch.
@@ -27,8 +27,8 @@ pub(super) struct Outcome<'e> {
 }
 
 /// Judges the TCB rules of `profile` at `now`. Revoked is never accepted, whatever the policy waives.
-pub(super) fn judge(outcome: Outcome<'_>, profile: &TdxProfile, now: UnixTime) -> Verdict {
-    let Outcome { launch, current, status } = outcome;
+pub(super) fn judge(outcome: Evaluated<'_>, profile: &TdxProfile, now: UnixTime) -> Verdict {
+    let Evaluated { launch, current, status } = outcome;
     let evaluations = || std::iter::once(launch).chain(current);
     let mut verdict = Verdict { complaint: None, rests_on: Vec::new() };
     verdict.complaint = (status == TcbStatus::Revoked).then(|| "Revoked".to_owned());

@@ -1,6 +1,6 @@
 //! Whether an authentic quote is wanted. Every rule is judged; every failure is shown.
 
-use super::accept::{self, Outcome, Verdict};
+use super::accept::{self, Evaluated, Verdict};
 use super::authenticate::Vouched;
 use super::converged;
 use super::fields::FIELDS;
@@ -93,7 +93,7 @@ fn judge_tcb(vouched: &Vouched<'_>, profile: &TdxProfile, findings: &mut Finding
         },
     };
     state(&launch, status, findings);
-    let outcome = Outcome { launch: &launch, current: current.as_ref(), status };
+    let outcome = Evaluated { launch: &launch, current: current.as_ref(), status };
     let lacking = if status == TcbStatus::UpToDate { Vec::new() } else { lacking(quote.body.tee_tcb_svn) };
     judge_accepted(outcome, &lacking, profile, findings);
     findings.facts.list("tcb_lacking", lacking);
@@ -204,7 +204,7 @@ fn state(launch: &Evaluation, status: TcbStatus, findings: &mut Findings) {
 }
 
 /// Under TD 1.5 the rules hold for the launch and for now.
-fn judge_accepted(outcome: Outcome<'_>, lacking: &[String], profile: &TdxProfile, findings: &mut Findings) {
+fn judge_accepted(outcome: Evaluated<'_>, lacking: &[String], profile: &TdxProfile, findings: &mut Findings) {
     let Verdict { complaint, rests_on } = accept::judge(outcome, profile, findings.at());
     let (status, mut expected) = (outcome.status, accept::expected(profile));
     if expected.is_empty() {

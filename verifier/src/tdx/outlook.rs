@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::accept::{self, Outcome};
+use super::accept::{self, Evaluated};
 use super::authenticate::{Alternative, Vouched, identity_complaint};
 use super::choose::TimePlace;
 use super::profile::TdxProfile;
@@ -181,7 +181,7 @@ fn outcome(
     let launch = evaluate(quote.body.tee_tcb_svn)?;
     let current = quote.body.td15.as_ref().map(|td15| evaluate(td15.tee_tcb_svn2)).transpose()?;
     let status = current.as_ref().map_or(launch.converged, |now| tcb::relaunch(launch.converged, now.converged));
-    let verdict = accept::judge(Outcome { launch: &launch, current: current.as_ref(), status }, profile, at);
+    let verdict = accept::judge(Evaluated { launch: &launch, current: current.as_ref(), status }, profile, at);
     let revoked = current.as_ref().is_some_and(|now| now.converged == TcbStatus::Revoked);
     let complaint = verdict
         .complaint
