@@ -251,12 +251,24 @@ mod tests {
         assert!(covers(&floors(3), &floors(4)) && !covers(&floors(4), &floors(3)));
         assert!(!covers(&floors(3), &Ask::Floors(BTreeMap::from([("turin", vec![])]))));
         let bits = |required, unknown_refused| {
-            Ask::Bits(Bits { names: &[("a", 0), ("b", 1)], required, forbidden: 0, unknown_refused })
+            Ask::Bits(Bits { names: &[("a", 0), ("b", 1)], elsewhere: 0, required, forbidden: 0, unknown_refused })
         };
         assert!(covers(&bits(1, false), &bits(3, true)) && !covers(&bits(1, true), &bits(1, false)));
         let mask = |required, allowed| Ask::Mask { required, allowed };
         assert!(covers(&mask(1, 7), &mask(3, 3)) && !covers(&mask(3, 7), &mask(1, 7)));
         assert!(!covers(&mask(1, 3), &mask(1, 7)));
+    }
+
+    /// A list may hold every value of its form, and then there is no other.
+    #[test]
+    fn a_list_of_every_short_value_ends_the_search_for_another() {
+        let every: Vec<_> = (0..=255_u8).map(|byte| format!("\"{byte:02x}\"")).collect();
+        let many = GENUINE.replace("csp_ids = \"unchecked\"", &format!("csp_ids = [{}]", every.join(", ")));
+        let found = differences(&many, GENUINE);
+        assert_eq!(
+            found.iter().map(|one| (one.field, one.direction)).collect::<Vec<_>>(),
+            [("csp_ids", Direction::Wider)]
+        );
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::shipped::STRICT;
 /// # Errors
 /// The loader refuses what the evidence shows, such as a measurement of zeros.
 pub fn init(tee: Tee, name: &str, shows: impl Fn(&str) -> Option<String>) -> Result<String, PolicyError> {
-    let template = of_one_tee(tee).replacen("name = \"strict\"", &format!("name = {name:?}"), 1).replacen(
-        &format!("[{tee}.strict]"),
-        &format!("[{tee}.own]"),
+    let template = of_one_tee(tee).replacen(&format!("[{tee}.strict]"), &format!("[{tee}.own]"), 1).replacen(
+        "name = \"strict\"",
+        &format!("name = {}", toml::Value::from(name)),
         1,
     );
     let draft = Draft::parse(&template)?;
@@ -77,6 +77,19 @@ mod tests {
             assert!(found.iter().all(|remark| remark.severity != Severity::Error), "{found:?}");
             // The reasons that `strict` gives beside its rules are there.
             assert!(text.lines().filter(|line| line.starts_with('#')).count() > 3, "{text}");
+        }
+    }
+
+    #[test]
+    fn any_name_is_one() {
+        for name in ["[sev-snp.strict]", "a \"b\"", "\u{1b}", "one\ntwo"] {
+            let text =
+                init(Tee::SevSnp, name, |field| Some("2a".repeat(if field == "host_data" { 32 } else { 48 }))).unwrap();
+            let draft = Draft::parse(&text).unwrap();
+            assert_eq!(
+                (draft.document().name(), draft.document().profiles()[0].place()),
+                (name, "sev-snp.own".to_owned())
+            );
         }
     }
 

@@ -56,7 +56,10 @@ impl Rewritten {
         };
         let mut written: toml::Table =
             toml::from_str(&format!("rule = {rule}")).map_err(|error| PolicyError::new(readable(&error)))?;
-        let value = written.remove("rule").unwrap_or_else(|| rule.into());
+        let value = written.remove("rule").filter(|_| written.is_empty());
+        let Some(value) = value else {
+            return Err(PolicyError::new(format!("`{tee}.{field}`: expected one rule, in TOML")));
+        };
         for (_, profile) in profiles.iter_mut() {
             if let Some(profile) = profile.as_table_mut() {
                 profile.insert(field.to_owned(), value.clone());
@@ -98,7 +101,7 @@ mod tests {
             (Tee::SevSnp, "mrtd", "1"),
             (Tee::Tdx, "vmpl", "1"),
             (Tee::SevSnp, "vmpl", "["),
-            (Tee::SevSnp, "vmpl", "1\nx = 2 ="),
+            (Tee::SevSnp, "vmpl", "1\nx = 2"),
         ] {
             assert!(start().rule(tee, field, rule).is_err(), "{tee} {field} {rule}");
         }

@@ -1,7 +1,7 @@
 //! The JSON Schema of policies, their TOML read as JSON: printed from the tables of fields.
 
 use serde_json::{Map, Value, json};
-use teegate_verifier::{BitNames, Tee, Wrapping, Written, fields_of};
+use teegate_verifier::{BitNames, Draft, Tee, Wrapping, Written, fields_of};
 
 /// The schema, as a text that ends with a line end.
 pub fn schema() -> String {
@@ -57,7 +57,14 @@ fn profile(tee: Tee) -> Value {
         if !field.optional {
             required.push(field.name);
         }
-        properties.insert(field.name.to_owned(), rule(&field.written));
+        let mut rule = rule(&field.written);
+        // A template says it, and a policy that judges does not.
+        if field.written.takes_reference_values()
+            && let Some(forms) = rule.get_mut("anyOf").and_then(Value::as_array_mut)
+        {
+            forms.push(json!({ "const": Draft::NEEDED }));
+        }
+        properties.insert(field.name.to_owned(), rule);
     }
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }

@@ -70,8 +70,7 @@ fn nearest_bits(bits: &Bits, shown: &[Vec<Shown<'_>>]) -> String {
         .map(|name| format!("`{name}` is shown by {}", count(&|word| word & bit(name) != 0)));
     let forbidden = Bits::named(bits.names, bits.forbidden)
         .map(|name| format!("`{name}` is absent in {}", count(&|word| word & bit(name) == 0)));
-    let unknown =
-        bits.unknown_refused.then(|| format!("no unknown bit in {}", count(&|word| word & !bits.known() == 0)));
+    let unknown = bits.unknown_refused.then(|| format!("no unknown bit in {}", count(&|word| bits.unknown(word) == 0)));
     required.chain(forbidden).chain(unknown).collect::<Vec<_>>().join(", ")
 }
 

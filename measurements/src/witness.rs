@@ -164,9 +164,10 @@ fn listed_and_neighbours(a: &Ask, b: &Ask) -> Vec<Value> {
         [a, b].iter().any(|ask| matches!(ask, Ask::OneOf(values) | Ask::NoneOf(values) if values.contains(value)))
     };
     let first = [a, b].into_iter().filter_map(|ask| listed(ask).first());
-    // Each number makes another value, so the search ends with the lists.
+    // Each number makes another value, so the search ends behind as many as are listed.
+    let most = u32::try_from(listed(a).len().saturating_add(listed(b).len())).unwrap_or(u32::MAX);
     let unlisted =
-        first.filter_map(|value| (0..u32::MAX).map(|number| neighbour(value, number)).find(|one| !is_listed(one)));
+        first.filter_map(|value| (0..=most).map(|number| neighbour(value, number)).find(|one| !is_listed(one)));
     [a, b].into_iter().flat_map(listed).cloned().chain(unlisted).collect()
 }
 
@@ -178,7 +179,7 @@ fn neighbour(value: &Value, number: u32) -> Value {
         Value::Name(text) if text == "none" => Value::Name(hex::encode(changed(&[0; 48], number))),
         Value::Name(text) => match (text.strip_prefix("INTEL-SA-"), hex::decode(text)) {
             (Some(_), _) => Value::Name(format!("INTEL-SA-{number:05}")),
-            (None, Ok(bytes)) if !bytes.is_empty() => Value::Name(hex::encode(changed(&bytes, number))),
+            (None, Ok(bytes)) if bytes.len() >= 4 => Value::Name(hex::encode(changed(&bytes, number))),
             _ => Value::Name(format!("{text}-{number}")),
         },
     }

@@ -117,7 +117,11 @@ fn object(text: &str, own: &str, levels: usize) -> Result<Object, JsonError> {
     let path = if own.is_empty() { String::new() } else { format!("{own}.") };
     let of_member = |name: &str| format!("{path}{name}");
     let read = json::Members::parse(text, levels, MAX_MEMBERS).map_err(|error| match error {
-        json::JsonError::Syntax { line, column, .. } => JsonError::Syntax { line, column },
+        // The place of what is wrong further down is known by its path.
+        json::JsonError::Syntax { line, column, .. } if own.is_empty() => JsonError::Syntax { line, column },
+        json::JsonError::Syntax { .. } => {
+            JsonError::Invalid { member: own.to_owned(), expected: "an object whose names are Unicode" }
+        }
         json::JsonError::TooDeep(limit) => JsonError::TooDeep { limit },
         json::JsonError::Duplicate(name) => JsonError::Duplicate { member: of_member(&name) },
         json::JsonError::TooMany(_) => {

@@ -86,6 +86,7 @@ mod tests {
             genuine.replace("report_data = \"unchecked\"", &format!("report_data = \"{long}\"")),
             genuine.replace("schema = 1", &format!("schema = 1 {long}")),
             format!("{genuine}\n[{long}]\n"),
+            include_str!("../../measurements/policy/strict.toml").replace(".strict]", &format!(".{long}]")),
         ] {
             let error = Policy::parse(&text).unwrap_err().to_string();
             assert!(error.len() < 2_000, "{} bytes", error.len());

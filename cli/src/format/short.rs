@@ -51,6 +51,9 @@ impl Short<'_> {
         let meaning = match stage {
             Stage::Parse => "the bytes are not well-formed evidence".to_owned(),
             Stage::Authenticate => format!("{} was not shown to vouch for this evidence", self.vendor()),
+            Stage::Appraise if self.report.trust_anchors().is_none() => {
+                "the policy has no rule for such evidence; nobody looked whether it is authentic".to_owned()
+            }
             Stage::Appraise => "the evidence is authentic, and it is not what the policy asks for".to_owned(),
         };
         let replay = if self.report.replayed() { ", a time that was named" } else { "" };

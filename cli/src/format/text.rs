@@ -86,6 +86,9 @@ impl Page<'_> {
                 let meaning = match stage {
                     Stage::Parse => "the bytes are not well-formed evidence, so nothing in them was believed",
                     Stage::Authenticate => "it is not shown that the maker of the hardware vouches for this evidence",
+                    Stage::Appraise if self.report.trust_anchors().is_none() => {
+                        "the policy has no rule for such evidence, so that nobody looked whether it is authentic"
+                    }
                     Stage::Appraise => "the evidence is authentic, and it is not what the policy asks for",
                 };
                 format!(

@@ -204,6 +204,14 @@ mod tests {
         );
     }
 
+    /// What is left where every profile is left out is no policy.
+    #[test]
+    fn values_for_no_profile_of_the_policy_make_no_policy() {
+        let snp_alone = STRICT.split("[tdx.strict]").next().unwrap();
+        let error = fill(snp_alone, &values(&tdx())).unwrap_err().to_string();
+        assert!(error.starts_with("no profile: expected a table such as [sev-snp.NAME]"), "{error}");
+    }
+
     #[test]
     fn what_is_still_needed_is_named_where_it_stands() {
         let line = STRICT.lines().position(|line| line.starts_with("host_data")).unwrap() + 1;

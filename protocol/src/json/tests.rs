@@ -35,6 +35,9 @@ fn refuses_with_the_reason() {
         );
     }
     assert_eq!(refusal("{} x"), JsonError::Syntax { line: 1, column: 4 });
+    // A name that is no Unicode, further down: its place is said by its path.
+    let expected = "an object whose names are Unicode";
+    assert_eq!(refusal("{\"a\":\n\n {\"\\ud800\":1}}"), JsonError::Invalid { member: "a".into(), expected });
     assert!(matches!(refusal(r#"{"a":01}"#), JsonError::Syntax { .. }));
     assert!(matches!(refusal(r#"{"a":1,}"#), JsonError::Syntax { .. }));
     assert!(matches!(parse_object(b"{\"\xff\":1}", 4096, 4), Err(JsonError::Syntax { .. })));

@@ -2,7 +2,7 @@
 
 use super::document::{Document, Policy};
 use super::error::PolicyError;
-use super::load::load;
+use super::load::{load, no_profile};
 use super::needed::{Needed, still_needed};
 use crate::check::Tee;
 use crate::rule::NEEDED;
@@ -48,8 +48,11 @@ impl Draft {
     /// The policy, to judge by.
     ///
     /// # Errors
-    /// It still needs reference values: all of them are named.
+    /// It still needs reference values: all of them are named. Or no profile is left of it.
     pub fn complete(self) -> Result<Policy, PolicyError> {
+        if self.document.profiles.is_empty() {
+            return Err(PolicyError::new(no_profile()));
+        }
         match still_needed(&self.needed) {
             Some(words) => Err(PolicyError::new(words)),
             None => Ok(Policy::of(self.document)),

@@ -107,11 +107,15 @@ fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
         stand_beside(profiles.get(first..).unwrap_or_default())?;
     }
     if profiles.is_empty() {
-        let places: Vec<_> = Tee::ALL.iter().map(|tee| format!("[{tee}.NAME]")).collect();
-        let what = format!("no profile: expected a table such as {}", places.join(" or "));
-        return Err(Refusal::at([], what).into());
+        return Err(Refusal::at([], no_profile()).into());
     }
     Ok(Document { name, anchors, profiles })
+}
+
+/// A policy that is about nothing.
+pub(super) fn no_profile() -> String {
+    let places: Vec<_> = Tee::ALL.iter().map(|tee| format!("[{tee}.NAME]")).collect();
+    format!("no profile: expected a table such as {}", places.join(" or "))
 }
 
 /// Every rule stands beside its name. The library would also take a table's values by position, where two that are swapped
@@ -218,8 +222,13 @@ fn needed(text: &str, table: &DeTable<'_>, profiles: &[Profile]) -> Result<Vec<N
             tee.get(&*profile.name)?.get_ref().as_table()?.get(field.name)
         };
         for (field, ask) in &profile.rules {
-            let Some(span) = (*ask == Ask::Needed).then(|| value_of(field)).flatten().map(Spanned::span) else {
+            if *ask != Ask::Needed {
                 continue;
+            }
+            // The word was read out of the document, so that it stands there.
+            let Some(span) = value_of(field).map(Spanned::span) else {
+                let place = format!("{}.{}", profile.place(), field.name);
+                return Err(PolicyError::new(format!("`{}`: a reference value is needed here", clipped(&place))));
             };
             let (line, column) = position(text, span.start);
             // A value in its place would move the lines below it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::check::Tee;
-use crate::rule::Field;
+use crate::rule::{Field, clipped};
 
 /// A field that still needs a reference value.
 #[derive(Clone, Debug)]
@@ -37,7 +37,8 @@ pub fn still_needed<'n>(needed: impl IntoIterator<Item = &'n Needed>) -> Option<
 
 impl fmt::Display for Needed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tee, profile, field, line, column, .. } = self;
+        let Self { tee, field, line, column, .. } = self;
+        let profile = clipped(&self.profile);
         write!(f, "`{tee}.{profile}.{}` (line {line}, column {column}; {})", field.name, field.written)
     }
 }

@@ -170,7 +170,7 @@ mod tests {
         let name = |text: &'static str| Shown::Name(text.into());
         let tcb = |parts: &[(&'static str, u8)]| Shown::Tcb("milan".into(), parts.iter().copied().collect());
         let bits = |required, forbidden, unknown_refused| {
-            Ask::Bits(Bits { names: &[("a", 0), ("b", 1)], required, forbidden, unknown_refused })
+            Ask::Bits(Bits { names: &[("a", 0), ("b", 1)], elsewhere: 1 << 9, required, forbidden, unknown_refused })
         };
         let instant = UnixTime::from_seconds;
         let until = |status: &'static str, at| Shown::Advisory("INTEL-SA-00001".into(), status.into(), instant(at), 0);

@@ -10,6 +10,8 @@ pub type BitNames = &'static [(&'static str, u32)];
 pub struct Bits {
     /// Every bit of the word that has a name.
     pub names: BitNames,
+    /// Bits of the same word that other fields rule: this rule says nothing of them.
+    pub elsewhere: u64,
     /// Those that must be 1.
     pub required: u64,
     /// Those that must be 0.
@@ -39,9 +41,14 @@ impl Bits {
         self.names.iter().fold(0, |known, (_, bit)| known | 1 << bit)
     }
 
+    /// Those of `value` that have no name here, and that no other field rules.
+    pub fn unknown(&self, value: u64) -> u64 {
+        value & !self.known() & !self.elsewhere
+    }
+
     /// Whether `value` is as these bits ask.
     pub fn admits(&self, value: u64) -> bool {
-        let unknown = self.unknown_refused && value & !self.known() != 0;
+        let unknown = self.unknown_refused && self.unknown(value) != 0;
         value & self.required == self.required && value & self.forbidden == 0 && !unknown
     }
 
@@ -49,7 +56,7 @@ impl Bits {
     pub(crate) fn complaint(&self, value: u64) -> String {
         let missing = Self::named(self.names, self.required & !value).map(|name| format!("{name} is 0"));
         let present = Self::named(self.names, self.forbidden & value).map(|name| format!("{name} is 1"));
-        let unknown = value & !self.known();
+        let unknown = self.unknown(value);
         let unknown = (self.unknown_refused && unknown != 0).then(|| format!("unknown bits {unknown:#x}"));
         missing.chain(present).chain(unknown).collect::<Vec<_>>().join(", ")
     }

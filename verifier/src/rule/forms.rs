@@ -229,7 +229,11 @@ struct WrittenBits {
 }
 
 /// A rule about bits, all of whose names are known; a bit of which both values are asked is refused.
-pub(crate) fn bits_of<'de, D: Deserializer<'de>>(deserializer: D, names: BitNames) -> Result<Waivable<Bits>, D::Error> {
+pub(crate) fn bits_of<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    names: BitNames,
+    elsewhere: u64,
+) -> Result<Waivable<Bits>, D::Error> {
     let Waivable::Required(written) = Waivable::<WrittenBits>::deserialize(deserializer)? else {
         return Ok(Waivable::Unchecked);
     };
@@ -248,7 +252,7 @@ pub(crate) fn bits_of<'de, D: Deserializer<'de>>(deserializer: D, names: BitName
         Some(name) => Err(de::Error::custom(format_args!("`{name}` is required and forbidden: nothing is accepted"))),
         None => {
             let unknown_refused = written.unknown == Unknown::Rejected;
-            Ok(Waivable::Required(Bits { names, required, forbidden, unknown_refused }))
+            Ok(Waivable::Required(Bits { names, elsewhere, required, forbidden, unknown_refused }))
         }
     }
 }

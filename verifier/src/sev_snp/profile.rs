@@ -288,9 +288,9 @@ pub(crate) const POLICY_BITS: BitNames = &[
 ];
 
 fn platform_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
-    bits_of(deserializer, PLATFORM_BITS)
+    bits_of(deserializer, PLATFORM_BITS, 0)
 }
 
 fn policy_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
-    bits_of(deserializer, POLICY_BITS)
+    bits_of(deserializer, POLICY_BITS, POLICY_BITS_RULED_ELSEWHERE)
 }

@@ -261,7 +261,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .recorded(Recorded::Bits("attributes", TUD)),
         |profile| profile.attributes.ask(),
         Check::TDX_TD_ATTRIBUTES,
-        |vouched| Shown::Bits(vouched.quote.get().body.td_attributes & !TUD),
+        |vouched| Shown::Bits(vouched.quote.get().body.td_attributes),
     ),
     value(
         Field::new(

@@ -366,5 +366,5 @@ pub(crate) const ATTRIBUTE_BITS: BitNames =
     &[("lass", 27), ("sept-ve-disable", 28), ("migratable", 29), ("pks", 30), ("kl", 31), ("tpa", 62), ("perfmon", 63)];
 
 fn attribute_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Waivable<Bits>, D::Error> {
-    bits_of(deserializer, ATTRIBUTE_BITS)
+    bits_of(deserializer, ATTRIBUTE_BITS, TUD)
 }
