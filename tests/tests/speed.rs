@@ -22,11 +22,11 @@ struct Bound {
 }
 
 const BOUNDS: [Bound; 5] = [
-    Bound { case: "tdx-cold", what: "cold", instructions: 360_000, allocations: 160 },
-    Bound { case: "tdx-warm", what: "warm", instructions: 76_000, allocations: 64 },
-    Bound { case: "tdx-hot", what: "warm", instructions: 76_000, allocations: 62 },
-    Bound { case: "snp-cold", what: "cold", instructions: 145_000, allocations: 73 },
-    Bound { case: "snp-warm", what: "warm", instructions: 60_000, allocations: 48 },
+    Bound { case: "tdx-cold", what: "cold", instructions: 300_000, allocations: 129 },
+    Bound { case: "tdx-warm", what: "warm", instructions: 60_000, allocations: 39 },
+    Bound { case: "tdx-hot", what: "warm", instructions: 60_000, allocations: 37 },
+    Bound { case: "snp-cold", what: "cold", instructions: 119_000, allocations: 56 },
+    Bound { case: "snp-warm", what: "warm", instructions: 52_000, allocations: 32 },
 ];
 
 /// How often a thing is done for the lower and for the higher count: whatever happens once is in both.

@@ -104,30 +104,82 @@ pub fn decode_any(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64Error> {
 /// # Errors
 /// [`Base64Error`].
 pub fn decode_lines(text: impl AsRef<[u8]>) -> Result<Vec<u8>, Base64Error> {
-    let text = text.as_ref();
-    // What programs write, first: lines of one length, which are put together and decoded at once.
-    if let Some(Ok(bytes)) = even_lines(text.trim_ascii()).map(|digits| PADDED.decode(digits)) {
-        return Ok(bytes);
-    }
-    decode_any_lines(text)
+    let text = text.as_ref().trim_ascii();
+    let mut bytes = room_for(text);
+    let (first, rest) = first_lines(text, &mut bytes);
+    let rest = other_lines(rest, bytes.get_mut(first..).unwrap_or_default())?;
+    bytes.truncate(first.saturating_add(rest));
+    Ok(bytes)
 }
 
-/// The digits of lines that are all as long as the first, but for the last, and that end in one line feed each.
-fn even_lines(text: &[u8]) -> Option<Vec<u8>> {
-    let width = text.iter().position(|byte| *byte == b'\n')?;
-    let mut digits = Vec::with_capacity(text.len());
-    for line in text.chunks(width.checked_add(1)?) {
-        match line.strip_suffix(b"\n") {
-            Some(line) => digits.extend_from_slice(line),
-            None if line.len() <= width => digits.extend_from_slice(line),
-            None => return None,
-        }
-    }
-    Some(digits)
+/// The same of a text that goes on behind its base64, from an `end` on that is no digit: the bytes, and the text from there on.
+pub(crate) fn decode_lines_until(text: &[u8], end: u8) -> Option<(Vec<u8>, &[u8])> {
+    let text = text.trim_ascii_start();
+    let mut bytes = room_for(text);
+    let (first, rest) = first_lines(text, &mut bytes);
+    let (rest, after) = rest.split_at_checked(rest.iter().position(|byte| *byte == end)?)?;
+    let rest = other_lines(rest, bytes.get_mut(first..)?).ok()?;
+    bytes.truncate(first.saturating_add(rest));
+    bytes.shrink_to_fit();
+    Some((bytes, after))
 }
 
-fn decode_any_lines(text: &[u8]) -> Result<Vec<u8>, Base64Error> {
-    let mut bytes = vec![0; text.len() / 4 * 3 + 3];
+fn room_for(text: &[u8]) -> Vec<u8> {
+    vec![0; text.len() / 4 * 3 + 3]
+}
+
+/// Decodes lines into `room`, as long as they are as long as the first and hold nothing but whole groups of digits: what
+/// programs write, but for the last line. How many bytes those are, and the rest of the text.
+fn first_lines<'t>(text: &'t [u8], room: &mut [u8]) -> (usize, &'t [u8]) {
+    let (mut length, mut rest) = (0_usize, text);
+    let Some(width) = text.iter().position(|byte| *byte == b'\n') else { return (0, text) };
+    while let Some((line, [b'\n', after @ ..])) = rest.split_at_checked(width)
+        && let (groups, []) = line.as_chunks::<4>()
+        && let Some((places, _)) = room.get_mut(length..).map(<[u8]>::as_chunks_mut::<3>)
+        && let Some(places) = places.get_mut(..groups.len())
+        && decode_groups(groups, places)
+    {
+        length = length.saturating_add(places.as_flattened().len());
+        rest = after;
+    }
+    (length, rest)
+}
+
+/// Whether all of these are digits: then `places` are their bytes.
+fn decode_groups(groups: &[[u8; 4]], places: &mut [[u8; 3]]) -> bool {
+    let [firsts, seconds, thirds, fourths] = &DIGITS;
+    let of = |digits: &[u32; 256], digit: u8| digits.get(usize::from(digit)).copied().unwrap_or(NO_DIGIT);
+    let mut all = 0;
+    for ([first, second, third, fourth], place) in groups.iter().zip(places) {
+        let bytes = of(firsts, *first) | of(seconds, *second) | of(thirds, *third) | of(fourths, *fourth);
+        let [one, two, three, _] = bytes.to_le_bytes();
+        *place = [one, two, three];
+        all |= bytes;
+    }
+    all & NO_DIGIT == 0
+}
+
+/// In none of the three bytes of a group.
+const NO_DIGIT: u32 = 1 << 31;
+
+/// What each digit adds to the bytes of its group, the first byte lowest, by its place there: one look at a table for each
+/// digit of a certificate, which is most of what reading one costs.
+const DIGITS: [[u32; 256]; 4] = [digits_at(18), digits_at(12), digits_at(6), digits_at(0)];
+
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it")]
+const fn digits_at(shift: u32) -> [u32; 256] {
+    let (mut values, mut value) = ([NO_DIGIT; 256], 0_u32);
+    let mut digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".as_slice();
+    while let [digit, rest @ ..] = digits {
+        values[*digit as usize] = (value << shift).swap_bytes() >> 8;
+        value += 1;
+        digits = rest;
+    }
+    values
+}
+
+/// Decodes lines of any length into `room`: how many bytes they are.
+fn other_lines(text: &[u8], room: &mut [u8]) -> Result<usize, Base64Error> {
     let mut length = 0_usize;
     let mut lines = text.split(u8::is_ascii_whitespace).filter(|line| !line.is_empty());
     let mut is_padded = false;
@@ -143,7 +195,7 @@ fn decode_any_lines(text: &[u8]) -> Result<Vec<u8>, Base64Error> {
             gathered = std::iter::once(line).chain(lines.by_ref()).collect::<Vec<_>>().concat();
             &gathered
         };
-        let room = bytes.get_mut(length..).unwrap_or_default();
+        let room = room.get_mut(length..).unwrap_or_default();
         let decoded = PADDED.decode_slice(digits, room).map_err(|error| match error {
             DecodeSliceError::DecodeError(error) => error.into(),
             DecodeSliceError::OutputSliceTooSmall => Base64Error::Length,
@@ -151,8 +203,7 @@ fn decode_any_lines(text: &[u8]) -> Result<Vec<u8>, Base64Error> {
         length = length.saturating_add(decoded);
         is_padded = digits.ends_with(b"=");
     }
-    bytes.truncate(length);
-    Ok(bytes)
+    Ok(length)
 }
 
 #[cfg(test)]
@@ -226,8 +277,27 @@ mod tests {
             for width in 1..=70 {
                 let lines = text.as_bytes().chunks(width).collect::<Vec<_>>().join(&b'\n');
                 assert_eq!(decode_lines(&lines).as_deref(), Ok(&bytes[..length]), "{length} in lines of {width}");
-                assert_eq!(decode_any_lines(&lines).as_deref(), Ok(&bytes[..length]), "{length} in lines of {width}");
+                let until = [&lines, "-after".as_bytes()].concat();
+                let (decoded, after) = decode_lines_until(&until, b'-').unwrap();
+                assert_eq!((&*decoded, after), (&bytes[..length], &b"-after"[..]), "{length} in lines of {width}");
             }
         }
+    }
+
+    #[test]
+    fn no_line_hides_what_is_no_digit() {
+        let good = "Zm9vYmFy\nZm9vYmFy\nZg==";
+        for (place, byte) in (0..good.len()).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+            let mut text = good.as_bytes().to_vec();
+            text[place] = byte;
+            // By the reader of lines of any length alone, and by both.
+            let mut room = room_for(&text);
+            let alone = other_lines(&text, &mut room).map(|length| room[..length].to_vec());
+            assert_eq!(decode_lines(&text), alone, "{byte:#x} at {place}");
+        }
+        let alphabet = STANDARD.as_str();
+        assert_eq!(decode_lines(format!("{alphabet}\n{alphabet}\n")), Ok(decode(alphabet).unwrap().repeat(2)));
+        assert_eq!(decode_lines_until(b"Zm9v\nYmFy", b'-'), None, "it does not end");
+        assert_eq!(decode_lines_until(b"Zm9v\n*mFy-", b'-'), None);
     }
 }

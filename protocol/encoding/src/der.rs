@@ -79,6 +79,11 @@ impl<'a> Der<'a> {
         self.rest.first().copied()
     }
 
+    /// How many bytes were not read yet.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Whether everything was read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
@@ -232,10 +237,16 @@ fn integer(content: &[u8]) -> Result<&[u8]> {
 
 fn civil_time(element: Element<'_>) -> Option<CivilTime> {
     let (digits, after) = element.content.as_chunks::<2>();
-    if after != b"Z" || !digits.as_flattened().iter().all(u8::is_ascii_digit) {
+    if after != b"Z" {
         return None;
     }
-    let number = |[tens, ones]: &[u8; 2]| u64::from(tens - b'0') * 10 + u64::from(ones - b'0');
+    // Lists have a time for each of many entries: what is no digit is noted here, and looked at once.
+    let mut greatest = 0;
+    let mut number = |digits: &[u8; 2]| {
+        let [tens, ones] = digits.map(|digit| digit.wrapping_sub(b'0'));
+        greatest = tens.max(ones).max(greatest);
+        u64::from(tens) * 10 + u64::from(ones)
+    };
     let (year, rest) = match (element.tag, digits) {
         (UTC_TIME, [year, rest @ ..]) => match number(year) {
             short @ 0..=49 => (2000 + short, rest),
@@ -245,8 +256,8 @@ fn civil_time(element: Element<'_>) -> Option<CivilTime> {
         _ => return None,
     };
     let [month, day, hour, minute, second] = rest else { return None };
-    let time = [number(hour), number(minute), number(second)];
-    Some(CivilTime { year, month: number(month), day: number(day), time })
+    let (month, day, time) = (number(month), number(day), [number(hour), number(minute), number(second)]);
+    (greatest <= 9).then_some(CivilTime { year, month, day, time })
 }
 
 #[cfg(test)]
@@ -296,6 +307,14 @@ mod tests {
         assert_eq!(time(UTC_TIME, "501231235958Z"), Ok(CivilTime { year: 1950, ..last }));
         for text in ["4912312359Z", "491231235959", "491231235959+0100", "49123123595xZ", "20491231235958Z"] {
             assert_eq!(time(UTC_TIME, text), Err(DerError("a time that is not in the form of RFC 5280")), "{text}");
+        }
+        for (tag, text) in [(UTC_TIME, "491231235958Z"), (GENERALIZED_TIME, "20491231235958Z")] {
+            for (place, digit) in (0..text.len() - 1).flat_map(|place| (0..0x80).map(move |digit| (place, digit))) {
+                let mut other = text.as_bytes().to_vec();
+                other[place] = digit;
+                let read = time(tag, std::str::from_utf8(&other).unwrap());
+                assert_eq!(read.is_ok(), digit.is_ascii_digit(), "{digit:#x} at {place} of {text}");
+            }
         }
     }
 }

@@ -97,18 +97,17 @@ const MAX_CERTIFICATES: usize = 8;
 ///
 /// Quotes end their chain in nothing, in a line feed, or in a line feed and a NUL: all three are accepted.
 pub fn certificates(text: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let text = std::str::from_utf8(text.strip_suffix(b"\0").unwrap_or(text)).ok()?;
-    let mut rest = text.trim_ascii();
+    let mut rest = text.strip_suffix(b"\0").unwrap_or(text).trim_ascii();
     let mut found = Vec::new();
     while !rest.is_empty() {
         if found.len() == MAX_CERTIFICATES {
             return None;
         }
-        let block = rest.strip_prefix("-----BEGIN CERTIFICATE-----")?;
+        let block = rest.strip_prefix(b"-----BEGIN CERTIFICATE-----")?;
         // No dash is a digit of base64.
-        let (body, end) = block.split_at_checked(block.find('-')?)?;
-        found.push(base64::decode_lines(body).ok()?);
-        rest = end.strip_prefix("-----END CERTIFICATE-----")?.trim_ascii_start();
+        let (der, end) = base64::decode_lines_until(block, b'-')?;
+        found.push(der);
+        rest = end.strip_prefix(b"-----END CERTIFICATE-----")?.trim_ascii_start();
     }
     Some(found)
 }

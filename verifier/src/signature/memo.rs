@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -32,6 +32,18 @@ const SIGNERS: usize = 4;
 /// SHA-256 of a statement, its signature included.
 pub(crate) type Digest = [u8; 32];
 
+/// A statement by its digest, of which 64 bits are enough to look it up: nobody makes many digests that are alike in them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Named(Digest);
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        if let Some(part) = self.0.last_chunk() {
+            hasher.write_u64(u64::from_ne_bytes(*part));
+        }
+    }
+}
+
 /// A key, and how it signs.
 type Signer = (Scheme, Bytes);
 
@@ -56,8 +68,8 @@ pub(crate) enum Bringer {
 
 /// What was authenticated: statements by their digests, and the reports of quoting enclaves by the platforms' keys.
 pub(crate) struct Memo {
-    users: Parts<Generations<Digest, Vec<Signer>>>,
-    strangers: Parts<Generations<Digest, Vec<Signer>>>,
+    users: Parts<Generations<Named, Vec<Signer>>>,
+    strangers: Parts<Generations<Named, Vec<Signer>>>,
     enclaves: Parts<Generations<Point, Vec<Enclave>>>,
 }
 
@@ -82,7 +94,7 @@ impl Memo {
     /// Whether this key was found to have signed this statement.
     pub(crate) fn has(&self, from: Bringer, statement: &Digest, scheme: Scheme, key: &[u8]) -> bool {
         self.statements(from).with(statement, |known| {
-            let signers = known.get(statement);
+            let signers = known.get(&Named(*statement));
             signers.is_some_and(|signers| signers.iter().any(|(how, who)| *how == scheme && *who == key))
         })
     }
@@ -90,12 +102,12 @@ impl Memo {
     /// This key was found to have signed this statement.
     pub(crate) fn add(&self, from: Bringer, statement: &Digest, scheme: Scheme, key: &[u8]) {
         self.statements(from).with(statement, |known| {
-            let mut signers = known.get(statement).cloned().unwrap_or_default();
+            let mut signers = known.get(&Named(*statement)).cloned().unwrap_or_default();
             if signers.len() < SIGNERS {
                 // A copy: a slice would keep all of the document alive that the key stands in, and strangers send long ones.
                 signers.push((scheme, Bytes::copy_from_slice(key)));
             }
-            known.put(*statement, signers);
+            known.put(Named(*statement), signers);
         });
     }
 
@@ -118,7 +130,7 @@ impl Memo {
         });
     }
 
-    const fn statements(&self, from: Bringer) -> &Parts<Generations<Digest, Vec<Signer>>> {
+    const fn statements(&self, from: Bringer) -> &Parts<Generations<Named, Vec<Signer>>> {
         match from {
             Bringer::User => &self.users,
             Bringer::Stranger => &self.strangers,

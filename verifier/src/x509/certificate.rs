@@ -94,6 +94,7 @@ pub(crate) struct Certificate {
     name: OnceLock<Digest>,
     common_name: OnceLock<Option<Arc<str>>>,
     name_and_key: OnceLock<Arc<str>>,
+    powers: OnceLock<der::Result<Powers>>,
     reading: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -170,6 +171,7 @@ impl Certificate {
             name: OnceLock::new(),
             common_name: OnceLock::new(),
             name_and_key: OnceLock::new(),
+            powers: OnceLock::new(),
             reading: OnceLock::new(),
         })
     }
@@ -243,6 +245,10 @@ impl Certificate {
 
     /// What the basic constraints and key usage allow the subject to do.
     pub(crate) fn powers(&self) -> der::Result<Powers> {
+        *self.powers.get_or_init(|| self.read_powers())
+    }
+
+    fn read_powers(&self) -> der::Result<Powers> {
         let (ca, path_length) = match self.extension(BASIC_CONSTRAINTS) {
             Some(value) => parse_basic_constraints(value)?,
             None => (false, None),

@@ -125,20 +125,20 @@ impl Crl {
     }
 }
 
+/// How long an entry is as a rule: a serial number of 20 or 21 bytes, a time and a reason.
+const USUAL_ENTRY: usize = 50;
+
 /// Every entry of a list, in its order.
 fn read_entries(all: &[u8]) -> der::Result<Vec<Entry>> {
     const TOO_LONG: DerError = DerError("a list of more than 4 GiB");
     let mut entries = Der::new(all);
-    let mut found = Vec::new();
-    let mut offset = 0_usize;
+    let mut found = Vec::with_capacity(all.len() / USUAL_ENTRY);
     while !entries.is_empty() {
-        let whole = entries.element(SEQUENCE)?;
-        let mut entry = Der::new(whole.content);
-        let (head, number) = (whole.whole.len() - whole.content.len(), Der::new(whole.content).any()?.whole);
+        let mut entry = entries.nested(SEQUENCE)?;
+        let end = all.len() - entries.left();
         let serial = entry.integer()?;
-        let from = offset.saturating_add(head).saturating_add(number.len()).saturating_sub(serial.len());
+        let from = end - entry.left() - serial.len();
         let (from, length) = (u32::try_from(from), u32::try_from(serial.len()));
-        offset = offset.saturating_add(whole.whole.len());
         let since = entry.time()?;
         if !entry.is_empty() {
             let mut extensions = entry.nested(SEQUENCE)?;

@@ -53,7 +53,7 @@ pub(crate) enum NoLists {
 
 /// The lists of a pool, by their issuer: consulted once for each, however many certificates it issued.
 pub(crate) struct Revocations<'p> {
-    pool: &'p [Brought<Crl>],
+    pool: Vec<&'p Brought<Crl>>,
     now: UnixTime,
     consulted: Vec<(Issuer, Result<Arc<Lists>, NoLists>)>,
 }
@@ -67,7 +67,7 @@ struct Issuer {
 
 impl<'p> Revocations<'p> {
     pub(crate) fn new(pool: &'p [Brought<Crl>], now: UnixTime) -> Self {
-        Self { pool, now, consulted: Vec::new() }
+        Self { pool: each_once(pool), now, consulted: Vec::new() }
     }
 
     /// What the lists of `issuer` say together.
@@ -76,7 +76,7 @@ impl<'p> Revocations<'p> {
         if let Some((_, lists)) = self.consulted.iter().find(|(known, _)| *known == name) {
             return lists.clone();
         }
-        let lists = Lists::consult(self.pool, issuer, self.now, signatures).map(Arc::new);
+        let lists = Lists::consult(&self.pool, issuer, self.now, signatures).map(Arc::new);
         self.consulted.push((name, lists.clone()));
         lists
     }
@@ -85,7 +85,7 @@ impl<'p> Revocations<'p> {
 impl Lists {
     /// Consults `pool` for the lists of `issuer` at `now`.
     fn consult(
-        pool: &[Brought<Crl>],
+        pool: &[&Brought<Crl>],
         issuer: &Certificate,
         now: UnixTime,
         signatures: &mut Signatures<'_>,
@@ -93,7 +93,7 @@ impl Lists {
         let name = issuer.common_name().unwrap_or("the issuer");
         let mut unreadable = 0_usize;
         let mut lists: Vec<List> = Vec::new();
-        for brought in each_once(pool) {
+        for brought in pool {
             match brought.item.read() {
                 Ok(crl) if crl.issuer == issuer.subject => {
                     lists.push(List { crl: crl.clone(), source: brought.source, from: brought.from.clone() });
