@@ -26,7 +26,7 @@ pub fn explain(document: &Document) -> Vec<Sentence> {
     let mut sentences = Vec::new();
     for profile in document.profiles() {
         let place = profile.place();
-        sentences.push(bound_to(&place, profile.bound_to()));
+        sentences.push(bound_to(&place, profile.bound_to(), profile.weaker()));
         sentences.push(Sentence {
             profile: place.clone(),
             field: "trust_anchors",
@@ -52,7 +52,7 @@ fn anchors(roots: PinnedRoots<'_>) -> String {
     )
 }
 
-fn bound_to(profile: &str, claim: Option<BoundTo>) -> Sentence {
+fn bound_to(profile: &str, claim: Option<BoundTo>, weaker: Option<&str>) -> Sentence {
     let text = match claim {
         Some(BoundTo::Workload) => {
             "The author says that accepted evidence speaks for one workload: the pinned code admits no other. The hardware does not say so; the pinned values must."
@@ -70,7 +70,12 @@ fn bound_to(profile: &str, claim: Option<BoundTo>) -> Sentence {
         field: "bound_to",
         topic: Topic::Claim,
         asked: claim.is_some(),
-        text: text.to_owned(),
+        text: match weaker {
+            None => text.to_owned(),
+            Some(reason) => {
+                format!("{text} Another profile claims more, and this one may claim less because: {reason}.")
+            }
+        },
     }
 }
 

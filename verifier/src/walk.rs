@@ -41,7 +41,13 @@ where
     };
     // Evidence that nobody wrote a rule for is never accepted.
     let name = profile.map(|(found, _)| found.shared_name());
-    let actual = name.clone().map_or("none".into(), Text::Name);
+    let weaker = profile.and_then(|(found, _)| found.weaker());
+    let actual = match (&name, weaker) {
+        (None, _) => "none".into(),
+        (Some(name), None) => Text::Name(name.clone()),
+        // It may claim less than another profile of this TEE, and says why.
+        (Some(name), Some(reason)) => words!("{} (weaker: {})", name, Text::from(reason.to_owned())),
+    };
     let around = if carriage.wrapping() == Wrapping::Raw { "" } else { ", wrapped as it is" };
     let expected = words!("a profile for {}{}", P::TEE.name(), around);
     let named = Comparison { check: Check::POLICY_PROFILE, expected, actual };
@@ -255,6 +261,15 @@ mod tests {
         let inner = [7; 64];
         let bytes = evidence(0, sha256(&[&inner]), b"root");
         let carried = Carriage::MadeUp(inner);
+
+        let claims = raw
+            .replace("bound_to = \"unchecked\"", "bound_to = \"guest\"")
+            .replace("measurement = \"unchecked\"", &format!("measurement = \"{}\"", "11".repeat(48)))
+            .replace("vmpl = \"unchecked\"", "vmpl = 0");
+        let weaker = format!("{claims}[sev-snp.wrapped]\nweaker = \"until March\"{wrapped}");
+        let weaker = verdict(&Policy::parse(&weaker).unwrap(), &bytes, carried).unwrap();
+        let shown = weaker.report().finding(Check::POLICY_PROFILE).unwrap().actual();
+        assert_eq!(shown, "wrapped (weaker: until March)");
 
         let judged = |carriage| verdict(&both, &bytes, carriage).unwrap().report().clone();
         let (bare, wrapped) = (judged(Carriage::Raw), judged(carried));
