@@ -166,7 +166,7 @@ mod tests {
         ] {
             let error =
                 Command::try_parse_from(line.split(' ')).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(error.contains("a similar") && error.contains(meant), "{line}: {error}");
+            assert!(error.contains(" similar ") && error.contains(meant), "{line}: {error}");
         }
         assert!(Command::try_parse_from("teegate verify x --policy genuine --quiet".split(' ')).is_ok());
         assert!(Command::try_parse_from("teegate verify x --policy genuine --quiet --long".split(' ')).is_err());

@@ -31,7 +31,8 @@ pub fn schema() -> String {
         "description": "A policy file, its TOML read as JSON. Every field of a profile is written: as an expectation, or as the word \
                         unchecked. What the loader asks across fields (values that count only with pinned code, a bit that is both \
                         required and forbidden, a product that is listed and denied, certificates that are roots) is beyond a schema: a \
-                        file that is valid here can still be refused there. Printed by `teegate policy schema`.",
+                        file that is valid here can still be refused there. A template may say reference-value-needed \
+                        and judges nothing. Printed by `teegate policy schema`.",
         "type": "object",
         "additionalProperties": false,
         "required": ["schema", "name"],
