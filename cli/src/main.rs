@@ -169,6 +169,7 @@ mod tests {
             assert!(error.contains(" similar ") && error.contains(meant), "{line}: {error}");
         }
         assert!(Command::try_parse_from("teegate verify x --policy genuine --quiet".split(' ')).is_ok());
-        assert!(Command::try_parse_from("teegate verify x --policy genuine --quiet --long".split(' ')).is_err());
+        let both = Command::try_parse_from("teegate verify x --policy genuine --quiet --long".split(' '));
+        assert_eq!(both.err().map(|error| error.kind()), Some(clap::error::ErrorKind::ArgumentConflict));
     }
 }

@@ -8,6 +8,7 @@ use proptest::{prop_assert, prop_assert_eq};
 use teegate_encoding::der::Der;
 use teegate_encoding::{base64, cbor, hex, pem, protobuf};
 use teegate_protocol::bhttp::{Request, Response};
+use teegate_protocol::ohttp::request::OpenError;
 use teegate_protocol::ohttp::{EncapsulatedRequest, KeyConfig, KeyPair, open_in_place, seal};
 use teegate_protocol::padding;
 
@@ -27,7 +28,7 @@ proptest! {
         }
         prop_assert_eq!(hex::decode(&text), Ok(bytes.clone()));
         text.push('0');
-        prop_assert!(hex::decode(&text).is_err());
+        prop_assert_eq!(hex::decode(&text), Err(hex::HexError::Odd));
     }
 
     #[test]
@@ -65,7 +66,8 @@ proptest! {
         let read = reader.any().unwrap();
         prop_assert_eq!((read.tag, read.content.len(), read.whole), (tag, length, &element[..]));
         prop_assert_eq!(reader.end().is_ok(), behind.is_empty());
-        prop_assert!(Der::new(&element[..element.len() - 1]).any().is_err());
+        let short = Der::new(&element[..element.len() - 1]).any().unwrap_err();
+        prop_assert_eq!(short.0, "an element runs past the end");
     }
 
     #[test]
@@ -156,7 +158,13 @@ proptest! {
         // One bit of any byte, header and key included.
         let mut changed = sealed.clone();
         changed[at % sealed.len()] ^= 1;
-        prop_assert!(open_in_place(&mut changed, &key_pair).is_err());
+        let error = open_in_place(&mut changed, &key_pair).err().unwrap();
+        let as_meant = match at % sealed.len() {
+            0 => matches!(error, OpenError::UnknownKeyId { .. }),
+            1..7 => matches!(error, OpenError::UnsupportedSuite { .. }),
+            _ => error == OpenError::Unauthentic,
+        };
+        prop_assert!(as_meant, "byte {}: {error}", at % sealed.len());
     }
 }
 

@@ -97,15 +97,18 @@ mod tests {
     #[test]
     fn a_field_that_is_none_and_a_rule_that_is_no_toml_are_refused() {
         let start = || Rewritten::of(GENUINE).unwrap();
-        for (tee, field, rule) in [
-            (Tee::SevSnp, "mrtd", "1"),
-            (Tee::Tdx, "vmpl", "1"),
-            (Tee::SevSnp, "vmpl", "["),
-            (Tee::SevSnp, "vmpl", "1\nx = 2"),
+        for (tee, field, rule, why) in [
+            (Tee::SevSnp, "mrtd", "1", "`sev-snp.mrtd`: no such field"),
+            (Tee::Tdx, "vmpl", "1", "`tdx.vmpl`: no such field"),
+            (Tee::SevSnp, "vmpl", "[", "line 1"),
+            (Tee::SevSnp, "vmpl", "1\nx = 2", "`sev-snp.vmpl`: expected one rule, in TOML"),
         ] {
-            assert!(start().rule(tee, field, rule).is_err(), "{tee} {field} {rule}");
+            let error = start().rule(tee, field, rule).unwrap_err().to_string();
+            assert!(error.contains(why), "{tee} {field} {rule}: {error}");
         }
-        assert!(start().only(Tee::Tdx).rule(Tee::SevSnp, "vmpl", "0").is_err());
-        assert!(Rewritten::of("[").is_err());
+        let gone = start().only(Tee::Tdx).rule(Tee::SevSnp, "vmpl", "0").unwrap_err().to_string();
+        assert!(gone.contains("`sev-snp.vmpl`: no such field, or no profile for sev-snp"), "{gone}");
+        let no_toml = Rewritten::of("[").unwrap_err().to_string();
+        assert!(no_toml.contains("line 1"), "{no_toml}");
     }
 }

@@ -282,7 +282,10 @@ mod tests {
             assert_eq!((line, column), place, "{text}: {words}");
             assert!(!words.is_empty() && !words.contains(" at line "), "{words}");
         }
-        assert!(elements("{}", 9).is_err() && elements("[1", 9).is_err());
+        for (text, place) in [("{}", (1, 0)), ("[1", (1, 2))] {
+            let JsonError::Syntax { line, column, words } = elements(text, 9).unwrap_err() else { panic!("{text}") };
+            assert_eq!((line, column), place, "{text}: {words}");
+        }
     }
 
     #[test]
