@@ -23,11 +23,8 @@ pub(crate) enum Text {
     /// A name that others hold too.
     Name(Arc<str>),
     /// A sentence with `{}` for each of its values, in their order: made by [`words!`], which counts them.
-    Sentence(&'static str, [Value; MOST]),
+    Sentence(&'static str, [Value; 3]),
 }
-
-/// How many values a sentence can have.
-pub(crate) const MOST: usize = 3;
 
 /// One value of a sentence.
 #[derive(Clone)]
@@ -54,14 +51,18 @@ pub(crate) enum Value {
 
 /// A sentence of constant words and of values, which is written only when somebody reads it: `words!("{} of {}", kind, date)`.
 macro_rules! words {
-    ($sentence:literal, $($value:expr),+ $(,)?) => {{
-        const VALUES: usize = [$(stringify!($value)),+].len();
-        const { assert!($crate::words::places($sentence) == VALUES && VALUES <= $crate::words::MOST) };
-        let mut values = [const { $crate::words::Value::Nothing }; $crate::words::MOST];
-        for (place, value) in values.iter_mut().zip([$($crate::words::Value::from($value)),+]) {
-            *place = value;
-        }
-        $crate::words::Text::Sentence($sentence, values)
+    ($sentence:literal, $one:expr $(,)?) => {
+        $crate::words::words!(1, $sentence, $one, $crate::words::Value::Nothing, $crate::words::Value::Nothing)
+    };
+    ($sentence:literal, $one:expr, $two:expr $(,)?) => {
+        $crate::words::words!(2, $sentence, $one, $two, $crate::words::Value::Nothing)
+    };
+    ($sentence:literal, $one:expr, $two:expr, $three:expr $(,)?) => {
+        $crate::words::words!(3, $sentence, $one, $two, $three)
+    };
+    ($count:literal, $sentence:literal, $($value:expr),+) => {{
+        const { assert!($crate::words::places($sentence) == $count) };
+        $crate::words::Text::Sentence($sentence, [$($crate::words::Value::from($value)),+])
     }};
 }
 pub(crate) use words;
