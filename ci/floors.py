@@ -28,14 +28,15 @@ NEVER = {
 # Inside the verifier: a file names only what stands on its own line or below it.
 VERIFIER = [
     ["lib"],
-    ["verify", "expiry", "hints"],
-    ["platforms"],
+    ["verify", "expiry", "hints", "catalogue"],
     ["walk"],
     ["policy"],
+    ["platforms"],
     ["sev_snp", "tdx"],
     ["platform", "judge"],
     ["windows"],
     ["evidence"],
+    ["devices"],
     ["intel", "roots", "carriage"],
     ["x509"],
     ["signature", "findings", "rule"],

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use teegate_intake::evidence::{self, OwnedEvidence};
-use teegate_verifier::{FactValue, Finding, Stage, Tee, inspect_sev_snp, inspect_tdx};
+use teegate_verifier::{FactValue, Finding, Stage, Tee, inspect};
 
 use crate::exit::{self, Stop};
 use crate::help;
@@ -39,10 +39,7 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
         Ok(evidence) => evidence,
         Err(error) => return output::stop(&Stop::of_evidence(&error)),
     };
-    let facts = match evidence.tee {
-        Tee::SevSnp => inspect_sev_snp(&evidence.bytes),
-        Tee::Tdx => inspect_tdx(&evidence.bytes),
-    };
+    let facts = inspect(evidence.tee, &evidence.bytes);
     let status = if facts.is_ok() { exit::ACCEPTED } else { exit::of_rejection(Stage::Parse) };
     match args.format {
         Format::Text => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use teegate_intake::evidence::OwnedEvidence;
-use teegate_verifier::{FactValue, Policy, Tee, inspect_sev_snp, inspect_tdx};
+use teegate_verifier::{FactValue, Policy, Tee, inspect};
 
 use crate::atomic::{self, Existing};
 use crate::exit::{self, Stop};
@@ -65,10 +65,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(String, u8), Stop> {
 }
 
 fn first(evidence: &OwnedEvidence, name: &str) -> Result<String, Stop> {
-    let facts = match evidence.tee {
-        Tee::SevSnp => inspect_sev_snp(&evidence.bytes),
-        Tee::Tdx => inspect_tdx(&evidence.bytes),
-    };
+    let facts = inspect(evidence.tee, &evidence.bytes);
     let facts = facts
         .map_err(|malformed| Stop::from(format!("this is no well-formed {} evidence: {malformed}", evidence.tee)))?;
     let shows = |field: &str| {

@@ -40,18 +40,11 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
 pub(crate) fn note_member(path: &Path, evidence: &OwnedEvidence) {
     if let Some(member) = &evidence.member {
         output::note(&format!(
-            "`{}`: the evidence is the {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
+            "`{}`: the evidence is {} of {} bytes in the member `{member}`; nothing else in that JSON counts",
             path.display(),
-            kind(evidence.tee),
+            evidence.tee.evidence(),
             evidence.bytes.len()
         ));
-    }
-}
-
-const fn kind(tee: Tee) -> &'static str {
-    match tee {
-        Tee::SevSnp => "SEV-SNP report",
-        Tee::Tdx => "TDX quote",
     }
 }
 

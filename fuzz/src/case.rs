@@ -140,10 +140,7 @@ impl Case {
 
     pub(crate) fn evidence<'a>(&'a self, endorsements: &'a Endorsements) -> Evidence<'a> {
         let bytes = self.evidence_bytes();
-        let evidence = match self.tee {
-            Tee::SevSnp => Evidence::sev_snp(bytes, endorsements),
-            Tee::Tdx => Evidence::tdx(bytes, endorsements),
-        };
+        let evidence = Evidence::of(self.tee, bytes, endorsements);
         self.log().map_or(evidence, |log| evidence.with_event_log(log))
     }
 }

@@ -36,6 +36,7 @@ pub(crate) fn signed_again(mutator: &mut Mutator<'_>, tee: Tee) -> Case {
         }
         Tee::SevSnp => snp(&SNP, &reported(mutator, SNP_DEVICE.clone()).report()),
         Tee::Tdx => tdx(&quoted(mutator, TDX_DEVICE.clone()).build()),
+        tee => unreachable!("no seeds of {tee}"),
     }
 }
 

@@ -52,7 +52,7 @@ pub fn differences(a: &Policy, b: &Policy) -> Vec<Difference> {
     };
     let mut all = kinds(a);
     all.extend(kinds(b));
-    all.sort_by_key(|(tee, wrapping)| (Tee::ALL.iter().position(|own| own == tee), *wrapping));
+    all.sort_by_key(|(tee, wrapping)| (Tee::all().position(|own| own == *tee), *wrapping));
     all.dedup();
     let of = |document: &'_ Document, kind| {
         document.profiles().iter().position(|profile| (profile.tee(), profile.wrapping()) == kind)

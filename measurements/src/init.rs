@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_first_policy_is_strict_with_what_the_evidence_shows() {
-        for tee in Tee::ALL {
+        for tee in Tee::all() {
             let shows = |field: &str| {
                 let length = if field == "host_data" { 32 } else { 48 };
                 Some("2a".repeat(length))

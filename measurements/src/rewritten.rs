@@ -28,7 +28,7 @@ impl Rewritten {
     /// Without the profiles of every other TEE.
     #[must_use]
     pub fn only(mut self, tee: Tee) -> Self {
-        for other in Tee::ALL.iter().filter(|other| **other != tee) {
+        for other in Tee::all().filter(|other| *other != tee) {
             self.document.remove(other.name());
         }
         self

@@ -5,7 +5,7 @@ use teegate_verifier::{BitNames, Draft, Tee, Wrapping, Written, fields_of};
 
 /// The schema, as a text that ends with a line end.
 pub fn schema() -> String {
-    let tables: Vec<_> = Tee::ALL.iter().map(|tee| tee.name()).collect();
+    let tables: Vec<_> = Tee::all().map(|tee| tee.name()).collect();
     let named =
         |of: &dyn Fn(&str) -> Value| tables.iter().map(|tee| ((*tee).to_owned(), of(tee))).collect::<Map<_, _>>();
     let roots = json!({ "type": "array", "items": { "type": "string", "pattern": "-----BEGIN CERTIFICATE-----" } });
@@ -22,7 +22,7 @@ pub fn schema() -> String {
         .iter()
         .map(|tee| json!({ "required": [tee], "properties": { *tee: { "minProperties": 1 } } }))
         .collect::<Vec<_>>();
-    let mut definitions: Map<_, _> = Tee::ALL.iter().map(|tee| (tee.name().to_owned(), profile(*tee))).collect();
+    let mut definitions: Map<_, _> = Tee::all().map(|tee| (tee.name().to_owned(), profile(tee))).collect();
     definitions.insert("reason".to_owned(), json!({ "type": "string", "pattern": "\\S" }));
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

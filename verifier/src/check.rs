@@ -8,6 +8,7 @@ use crate::kept::KEPT;
 
 /// A trusted execution environment whose evidence is understood.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Tee {
     /// AMD SEV-SNP.
     SevSnp,
@@ -17,13 +18,31 @@ pub enum Tee {
 
 impl Tee {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 2] = [Self::SevSnp, Self::Tdx];
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::SevSnp, Self::Tdx].into_iter()
+    }
 
     /// Its name in reports and policies.
     pub const fn name(self) -> &'static str {
         match self {
             Tee::SevSnp => "sev-snp",
             Tee::Tdx => "tdx",
+        }
+    }
+
+    /// Its name in prose, with its vendor's.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Tee::SevSnp => "AMD SEV-SNP",
+            Tee::Tdx => "Intel TDX",
+        }
+    }
+
+    /// What its evidence is called, with its article.
+    pub const fn evidence(self) -> &'static str {
+        match self {
+            Tee::SevSnp => "an SEV-SNP report",
+            Tee::Tdx => "a TDX quote",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::carriage::Carriage;
 use crate::check::Tee;
+use crate::devices::Device;
 use crate::intel::collateral::{QeIdentity, TcbInfo};
 use crate::statement::{Brought, Item, Readable, Source};
 use crate::x509::certificate::Certificate;
@@ -19,18 +20,25 @@ pub struct Evidence<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) endorsements: &'a Endorsements,
     pub(crate) event_log: Option<&'a [u8]>,
+    /// What was attested beside it.
+    pub(crate) devices: &'a [Device],
 }
 
 impl<'a> Evidence<'a> {
+    /// Evidence of this TEE, as the constructor of its name takes it.
+    pub const fn of(tee: Tee, bytes: &'a [u8], endorsements: &'a Endorsements) -> Self {
+        Self { tee, carriage: Carriage::Raw, bytes, endorsements, event_log: None, devices: &[] }
+    }
+
     /// Evidence that is an SEV-SNP attestation report, with certificates and CRLs in any order.
     pub const fn sev_snp(report: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self { tee: Tee::SevSnp, carriage: Carriage::Raw, bytes: report, endorsements, event_log: None }
+        Self::of(Tee::SevSnp, report, endorsements)
     }
 
     /// Evidence that is a TDX quote as received, with whatever stands behind it, and with certificates, CRLs, TCB info and QE
     /// identity in any order.
     pub const fn tdx(quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self { tee: Tee::Tdx, carriage: Carriage::Raw, bytes: quote, endorsements, event_log: None }
+        Self::of(Tee::Tdx, quote, endorsements)
     }
 
     /// The TEE whose evidence it is said to be.

@@ -96,7 +96,16 @@ impl Findings {
     /// What lay around the evidence, and the checks that judge that.
     pub(crate) fn carried_in(&mut self, wrapping: Wrapping, checks: &[Check]) {
         self.wrapping = wrapping;
-        self.lines.extend(checks.iter().copied().map(Finding::not_reached));
+        self.also_by(checks);
+    }
+
+    /// Further checks that judge this evidence, each once.
+    pub(crate) fn also_by(&mut self, checks: &[Check]) {
+        for check in checks {
+            if self.line(*check).is_none() {
+                self.lines.push(Finding::not_reached(*check));
+            }
+        }
     }
 
     /// The profile that appraises this evidence, and what it says the evidence is bound to.

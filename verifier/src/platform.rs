@@ -1,5 +1,8 @@
 //! What a platform is to the walk: three steps over types of its own, and the table of its checks.
 
+use std::any::Any;
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 
 use crate::bytes::ReportData;
@@ -10,9 +13,8 @@ use crate::findings::{Findings, Stop};
 use crate::judge::RulesInWords;
 use crate::memory::Memory;
 use crate::report::BoundTo;
-use crate::roots::TrustAnchors;
+use crate::roots::{PinnedRoots, Vendor};
 use crate::rule::{Ask, Field, Undertaken};
-
 use crate::signature::Signatures;
 use crate::stage::Unverified;
 use crate::time::UnixTime;
@@ -24,8 +26,12 @@ use crate::x509::chains::Chains;
 pub(crate) trait Platform {
     /// The TEE whose evidence it is.
     const TEE: Tee;
+    /// Who makes its hardware.
+    const VENDOR: &'static Vendor;
     /// Every check that judges it, in the order of the walk.
     const CHECKS: &'static [Check];
+    /// Those of them that a reader asks for first.
+    const KEY_CHECKS: KeyChecks;
     /// What a policy says about it.
     type Profile: Rules + DeserializeOwned;
     /// What its bytes claim.
@@ -33,12 +39,25 @@ pub(crate) trait Platform {
     /// The claim, once somebody is traced who vouches for it.
     type Vouched<'a>;
 
+    /// Every field that a policy can have for it, in the order in which policies are written.
+    fn fields() -> Vec<&'static Field>;
+
+    /// Rules that a policy holds, where they are of this platform.
+    fn rules(rules: &dyn Rules) -> Option<&Self::Profile> {
+        (rules as &dyn Any).downcast_ref()
+    }
+
     /// Bytes -> unverified, with every field stated as a fact. A profile may say how much of an encoding is tolerated.
     fn parse<'a>(
         bytes: &'a [u8],
         profile: Option<&Self::Profile>,
         findings: &mut Findings,
     ) -> Result<Unverified<Self::Claim<'a>>, Stop>;
+
+    /// As [`Platform::parse`], for whoever only wants to see what the bytes say: with all that any profile would tolerate.
+    fn read<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Unverified<Self::Claim<'a>>, Stop> {
+        Self::parse(bytes, None, findings)
+    }
 
     /// Unverified -> vouched for. Ends at the first check that fails.
     fn authenticate<'a>(
@@ -57,14 +76,30 @@ pub(crate) trait Platform {
     fn look_at_windows(
         claim: &Self::Claim<'_>,
         endorsements: &Endorsements,
-        anchors: &TrustAnchors,
+        anchors: PinnedRoots<'_>,
         profile: Option<&Self::Profile>,
         windows: &mut Windows,
     );
 }
 
+/// The checks of a TEE that a reader asks for first: whose hardware, which code, and what the workload put into it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct KeyChecks {
+    /// The chain ends in a pinned root.
+    pub root: Check,
+    /// The signature on report or quote.
+    pub signature: Check,
+    /// The code that the guest was started with.
+    pub code: Check,
+    /// The fact that `code` judges.
+    pub code_fact: &'static str,
+    /// The 64 bytes that the workload chose.
+    pub report_data: Check,
+}
+
 /// What a policy says about a platform, in types of that platform.
-pub(crate) trait Rules {
+pub(crate) trait Rules: Any + fmt::Debug + Send + Sync {
     /// Every field, in the order in which policies are written, with what is asked there.
     fn asks(&self) -> Vec<(&'static Field, Ask)>;
 
@@ -84,7 +119,8 @@ pub(crate) trait Rules {
 /// What authentication is given, beside the claim.
 pub(crate) struct Given<'g, 'm, P> {
     pub(crate) endorsements: &'g Endorsements,
-    pub(crate) anchors: &'g TrustAnchors,
+    /// The roots in which its chain may end.
+    pub(crate) anchors: PinnedRoots<'g>,
     pub(crate) profile: &'g P,
     pub(crate) now: UnixTime,
     pub(crate) signatures: Signatures<'m>,

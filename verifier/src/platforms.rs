@@ -1,90 +1,125 @@
-//! The platforms that are understood: one row each, and through the rows every check there is.
+//! The platforms that are understood: the one place in which a TEE leads to the types of its platform.
 
 use crate::check::{Check, Tee};
 use crate::evidence::Evidence;
-use crate::instances;
-use crate::platform::Platform;
-use crate::policy::{self, Owned, Policy};
-use crate::report::{Attested, Rejection};
-use crate::sev_snp::SevSnp;
-use crate::tdx::Tdx;
-use crate::walk::{self, Asked};
-use crate::windows::Windows;
+use crate::facts::FactValue;
+use crate::findings::Findings;
+use crate::platform::{KeyChecks, Platform};
+use crate::report::Finding;
+use crate::roots::Vendor;
+use crate::rule::Field;
+use crate::sev_snp::{SevSnp, SnpNeeds, snp_needs};
+use crate::tdx::{Tdx, TdxNeeds, tdx_needs};
+use crate::time::UnixTime;
 
-/// One platform, as a row.
-pub(crate) struct Row {
-    /// Its name in the catalogue.
-    title: &'static str,
-    checks: &'static [Check],
-    pub(crate) walk: fn(&Evidence<'_>, Asked<'_, '_>) -> Result<Attested, Rejection>,
-    pub(crate) windows: fn(&Evidence<'_>, &Policy, &mut Windows),
+/// What is to be done with a platform, whichever it is.
+pub(crate) trait Task {
+    /// What comes of it.
+    type Outcome;
+
+    fn with<P: Platform>(self) -> Self::Outcome;
 }
 
-const fn row<P: Platform>(title: &'static str) -> Row
-where
-    P::Profile: Owned,
-{
-    Row { title, checks: P::CHECKS, walk: walk::walk::<P>, windows: walk::windows::<P> }
-}
-
-const SEV_SNP: Row = row::<SevSnp>("AMD SEV-SNP");
-const TDX: Row = row::<Tdx>("Intel TDX");
-
-/// All of them, in the order in which they are shown.
-const ALL: [&Row; 2] = [&SEV_SNP, &TDX];
-
-/// The row of a TEE.
-pub(crate) const fn of(tee: Tee) -> &'static Row {
+/// Does it with the platform of this TEE.
+pub(crate) fn of<T: Task>(tee: Tee, task: T) -> T::Outcome {
     match tee {
-        Tee::SevSnp => &SEV_SNP,
-        Tee::Tdx => &TDX,
+        Tee::SevSnp => task.with::<SevSnp>(),
+        Tee::Tdx => task.with::<Tdx>(),
     }
 }
 
-impl Check {
-    /// Every check, in the order of the walk.
-    pub fn all() -> impl Iterator<Item = Check> {
-        let platforms = ALL.iter().flat_map(|row| row.checks);
-        policy::CHECKS.iter().chain(platforms).chain(instances::CHECKS).copied()
-    }
+/// What has to be asked of a vendor before evidence can be authenticated. Unverified hints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Needs {
+    /// Of an SEV-SNP report.
+    SevSnp(SnpNeeds),
+    /// Of a TDX quote.
+    Tdx(TdxNeeds),
+}
 
-    /// Whether it judges what an instance sends around its evidence, and the instance itself: client and gateway do, the
-    /// verifier never sees it.
-    pub fn is_around_evidence(self) -> bool {
-        instances::CHECKS.contains(&self)
+/// What the evidence says that it needs. The endorsements beside it are consulted for one thing: the PCK certificate of a
+/// quote that carries none.
+///
+/// # Errors
+/// The evidence is malformed, as [`crate::verify()`] would say too.
+pub fn needs_of(evidence: &Evidence<'_>) -> Result<Needs, Box<Finding>> {
+    match evidence.tee {
+        Tee::SevSnp => snp_needs(evidence.bytes).map(Needs::SevSnp),
+        Tee::Tdx => tdx_needs(evidence.bytes, evidence.endorsements).map(Needs::Tdx),
     }
+}
 
-    /// The check with this id.
-    pub fn from_id(id: &str) -> Option<Check> {
-        Self::all().find(|check| check.id() == id)
-    }
+/// What the bytes of evidence say, every field by its name. **Nothing is verified**: anybody can write such bytes.
+///
+/// # Errors
+/// The evidence is malformed, as [`crate::verify()`] would say too.
+pub fn inspect(tee: Tee, bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Box<Finding>> {
+    struct Inspect<'a>(&'a [u8]);
+    impl Task for Inspect<'_> {
+        type Outcome = Result<Vec<(&'static str, FactValue)>, Box<Finding>>;
 
-    /// The whole catalogue in Markdown: `CHECKS.md` is this text, and a test holds it to that.
-    pub fn catalogue() -> String {
-        let mut text =
-            "# Checks\n\nEvery check that a report can show, by its stable id, in the order of the walk. Written by \
-                        `teegate verify --explain all`; do not edit.\n"
-                .to_owned();
-        let platforms = ALL.iter().map(|row| (row.title, row.checks));
-        let all = std::iter::once(("Policy", policy::CHECKS)).chain(platforms);
-        for (title, checks) in all.chain([("Instances", instances::CHECKS)]) {
-            text.push_str(&format!(
-                "\n## {title}\n\n| id | rejects as | rests on | establishes | source | if it fails | judged in | kept by |\n|---|---|---|---|---|---|---|---|\n"
-            ));
-            for check in checks {
-                text.push_str(&format!(
-                    "| `{}` | {} | {} | {} | {} | {} | {} | {} |\n",
-                    check.id(),
-                    check.stage().rejection(),
-                    check.rests_on().name(),
-                    check.stops(),
-                    check.source(),
-                    check.remedy(),
-                    check.code(),
-                    check.test()
-                ));
+        fn with<P: Platform>(self) -> Self::Outcome {
+            let mut findings = Findings::new(P::TEE, P::CHECKS, UnixTime::from_seconds(0));
+            match P::read(self.0, &mut findings) {
+                Ok(_) => Ok(findings.facts.iter().map(|(name, value)| (name, value.clone())).collect()),
+                Err(stop) => Err(findings.failure(stop)),
             }
         }
-        text
+    }
+    of(tee, Inspect(bytes))
+}
+
+/// Every field that a profile of this TEE has, in the order in which policies are written.
+pub fn fields_of(tee: Tee) -> Vec<&'static Field> {
+    struct Fields;
+    impl Task for Fields {
+        type Outcome = Vec<&'static Field>;
+
+        fn with<P: Platform>(self) -> Self::Outcome {
+            P::fields()
+        }
+    }
+    of(tee, Fields)
+}
+
+/// What of a platform is the same for all of its evidence.
+struct Constant {
+    vendor: &'static Vendor,
+    checks: &'static [Check],
+    key_checks: KeyChecks,
+}
+
+fn constant(tee: Tee) -> Constant {
+    struct Constants;
+    impl Task for Constants {
+        type Outcome = Constant;
+
+        fn with<P: Platform>(self) -> Constant {
+            Constant { vendor: P::VENDOR, checks: P::CHECKS, key_checks: P::KEY_CHECKS }
+        }
+    }
+    of(tee, Constants)
+}
+
+/// Who makes the hardware of a TEE.
+pub(crate) fn vendor(tee: Tee) -> &'static Vendor {
+    constant(tee).vendor
+}
+
+/// Every check that judges the evidence of a TEE, in the order of the walk.
+pub(crate) fn checks(tee: Tee) -> &'static [Check] {
+    constant(tee).checks
+}
+
+impl Tee {
+    /// Who makes its hardware.
+    pub fn vendor(self) -> &'static str {
+        vendor(self).name
+    }
+
+    /// The checks that a reader of its reports asks for first.
+    pub fn key_checks(self) -> KeyChecks {
+        constant(self).key_checks
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::evidence::Evidence;
 use crate::memory::Memory;
-use crate::platforms;
+use crate::platform::Platform;
+use crate::platforms::{self, Task};
 use crate::policy::Policy;
 use crate::report::{Attested, Rejection};
 use crate::signature::{Memo, Signatures};
 use crate::time::UnixTime;
-use crate::walk::Asked;
+use crate::walk::{self, Asked};
 use crate::x509::chains::Chains;
 
 /// Decides whether `evidence` satisfies `policy` at time `now`.
@@ -83,5 +84,13 @@ impl Verifier {
 }
 
 fn judge(evidence: &Evidence<'_>, asked: Asked<'_, '_>) -> Result<Attested, Rejection> {
-    (platforms::of(evidence.tee).walk)(evidence, asked)
+    struct Walk<'w, 'e, 'a, 'm>(&'w Evidence<'e>, Asked<'a, 'm>);
+    impl Task for Walk<'_, '_, '_, '_> {
+        type Outcome = Result<Attested, Rejection>;
+
+        fn with<P: Platform>(self) -> Self::Outcome {
+            walk::walk::<P>(self.0, self.1)
+        }
+    }
+    platforms::of(evidence.tee, Walk(evidence, asked))
 }

@@ -5,7 +5,7 @@ use crate::evidence::Evidence;
 use crate::findings::{Comparison, Findings};
 use crate::memory::Memory;
 use crate::platform::{Given, Platform, Wanted};
-use crate::policy::{Owned, Policy};
+use crate::policy::Policy;
 use crate::report::{Attested, Rejection, Text};
 use crate::signature::Signatures;
 use crate::time::UnixTime;
@@ -27,14 +27,12 @@ pub(crate) struct Asked<'a, 'm> {
 pub(crate) fn walk<P: Platform>(
     evidence: &Evidence<'_>,
     Asked { policy, now, signatures, chains, memory }: Asked<'_, '_>,
-) -> Result<Attested, Rejection>
-where
-    P::Profile: Owned,
-{
-    let Evidence { bytes, carriage, endorsements, event_log, .. } = *evidence;
+) -> Result<Attested, Rejection> {
+    let Evidence { bytes, carriage, endorsements, event_log, devices, .. } = *evidence;
     let mut findings = Findings::new(P::TEE, P::CHECKS, now);
     findings.carried_in(carriage.wrapping(), carriage.checks());
-    let profile = policy.profile::<P::Profile>(P::TEE, carriage.wrapping());
+    devices.iter().for_each(|device| findings.also_by(device.checks()));
+    let profile = policy.profile::<P>(carriage.wrapping());
     let claim = match P::parse(bytes, profile.map(|(_, profile)| profile), &mut findings) {
         Ok(claim) => claim,
         Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
@@ -56,7 +54,7 @@ where
         Err(stop) => return Err(findings.refuse(Stage::Appraise, stop)),
     };
     findings.appraised_by(name, found.bound_to());
-    let given = Given { endorsements, anchors: policy.anchors(), profile, now, signatures, chains, memory };
+    let given = Given { endorsements, anchors: policy.anchors::<P>(), profile, now, signatures, chains, memory };
     let vouched = match P::authenticate(claim, given, &mut findings) {
         Ok(vouched) => vouched,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
@@ -65,6 +63,9 @@ where
         Ok(workload) => workload,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
+    if let Err(stop) = devices.iter().try_for_each(|device| device.stand_beside(&workload, &mut findings)) {
+        return Err(findings.refuse(Stage::Authenticate, stop));
+    }
     let report_data = policy.report_data();
     let (rules, workload) = (found.rules_in_words(), &workload);
     P::appraise(&vouched, Wanted { profile, rules, workload, report_data, memory, event_log }, &mut findings);
@@ -72,14 +73,11 @@ where
 }
 
 /// The windows that the evidence depends on. Malformed evidence depends on nothing that could be named.
-pub(crate) fn windows<P: Platform>(evidence: &Evidence<'_>, policy: &Policy, windows: &mut Windows)
-where
-    P::Profile: Owned,
-{
+pub(crate) fn windows<P: Platform>(evidence: &Evidence<'_>, policy: &Policy, windows: &mut Windows) {
     let mut findings = Findings::new(P::TEE, P::CHECKS, windows.now());
-    let profile = policy.profile::<P::Profile>(P::TEE, evidence.carriage.wrapping()).map(|(_, profile)| profile);
+    let profile = policy.profile::<P>(evidence.carriage.wrapping()).map(|(_, profile)| profile);
     if let Ok(claim) = P::parse(evidence.bytes, profile, &mut findings) {
-        P::look_at_windows(claim.hints(), evidence.endorsements, policy.anchors(), profile, windows);
+        P::look_at_windows(claim.hints(), evidence.endorsements, policy.anchors::<P>(), profile, windows);
     }
 }
 
@@ -89,13 +87,14 @@ mod tests {
     use crate::bytes::ReportData;
     use crate::carriage::{Carriage, Offered};
     use crate::check::{Tee, checks};
+    use crate::devices::Device;
     use crate::evidence::Endorsements;
     use crate::findings::Stop;
-    use crate::platform::Rules;
-    use crate::policy::Own;
+    use crate::platform::{KeyChecks, Rules};
     use crate::report::{BoundTo, Report};
-    use crate::roots::TrustAnchors;
+    use crate::roots::{PinnedRoots, Vendor};
     use crate::rule::{Ask, Field, Undertaken};
+    use crate::sev_snp::roots::AMD;
     use crate::signature::sha256;
     use crate::stage::{Authentic, Signed, Unverified};
     use serde::Deserialize;
@@ -111,7 +110,7 @@ mod tests {
     }
 
     /// Its rules are read from no policy: any profile for SEV-SNP stands for these.
-    #[derive(Deserialize)]
+    #[derive(Debug, Deserialize)]
     struct Profile {
         key: [u8; 4],
         debug: bool,
@@ -156,19 +155,29 @@ mod tests {
         }
     }
 
-    impl Owned for Profile {
-        fn of(_: &Own) -> Option<&Self> {
-            const PROFILE: &Profile = &Profile { key: *b"root", debug: false };
-            Some(PROFILE)
-        }
-    }
-
     impl Platform for MadeUp {
         const TEE: Tee = Tee::SevSnp;
+        const VENDOR: &'static Vendor = &AMD;
         const CHECKS: &'static [Check] = CHECKS;
+        const KEY_CHECKS: KeyChecks = KeyChecks {
+            root: Check::MADE_UP_TAG,
+            signature: Check::MADE_UP_TAG,
+            code: Check::MADE_UP_DEBUG,
+            code_fact: "debug",
+            report_data: Check::MADE_UP_CHOSEN,
+        };
         type Profile = Profile;
         type Claim<'a> = Claim<'a>;
         type Vouched<'a> = Authentic<Claim<'a>>;
+
+        fn fields() -> Vec<&'static Field> {
+            Vec::new()
+        }
+
+        fn rules(_: &dyn Rules) -> Option<&Profile> {
+            const PROFILE: &Profile = &Profile { key: *b"root", debug: false };
+            Some(PROFILE)
+        }
 
         fn parse<'a>(
             bytes: &'a [u8],
@@ -213,15 +222,24 @@ mod tests {
             findings.judge(holds, Comparison { check: Check::MADE_UP_CHOSEN, expected, actual });
         }
 
-        fn look_at_windows(_: &Claim<'_>, _: &Endorsements, _: &TrustAnchors, _: Option<&Profile>, _: &mut Windows) {}
+        fn look_at_windows(_: &Claim<'_>, _: &Endorsements, _: PinnedRoots<'_>, _: Option<&Profile>, _: &mut Windows) {}
     }
 
     const GENUINE: &str = include_str!("../../measurements/policy/genuine.toml");
 
     fn verdict(policy: &Policy, bytes: &[u8], carriage: Carriage) -> Result<Attested, Rejection> {
+        verdict_beside(policy, bytes, carriage, &[])
+    }
+
+    fn verdict_beside(
+        policy: &Policy,
+        bytes: &[u8],
+        carriage: Carriage,
+        devices: &[Device],
+    ) -> Result<Attested, Rejection> {
         let (endorsements, now) = (Endorsements::new(), UnixTime::from_seconds(7));
         let asked = Asked { policy, now, signatures: Signatures::stateless(), chains: None, memory: None };
-        walk::<MadeUp>(&Evidence { carriage, ..Evidence::sev_snp(bytes, &endorsements) }, asked)
+        walk::<MadeUp>(&Evidence { carriage, devices, ..Evidence::sev_snp(bytes, &endorsements) }, asked)
     }
 
     fn evidence(debug: u8, chosen: [u8; 32], key: &[u8; 4]) -> Vec<u8> {
@@ -286,5 +304,22 @@ mod tests {
         // A wrapping that nobody wrote a rule for is never accepted.
         let rejection = verdict(&Policy::parse(GENUINE).unwrap(), &bytes, carried).unwrap_err();
         assert_eq!(rejection.failed_checks(), ["policy.profile"]);
+    }
+
+    /// What stands beside a TEE is believed where the workload asked it, in whatever carriage the workload's bytes came.
+    #[test]
+    fn a_device_answers_what_the_workload_asked() {
+        let policy = Policy::parse(GENUINE).unwrap();
+        let mut chosen = [0; 64];
+        chosen[..32].fill(1);
+        let bytes = evidence(0, [1; 32], b"root");
+        let attested = verdict_beside(&policy, &bytes, Carriage::Raw, &[Device::MadeUp(chosen)]).unwrap();
+        assert_eq!(ids(attested.report()).last(), Some(&"made-up.device"));
+        let refused = verdict_beside(&policy, &bytes, Carriage::Raw, &[Device::MadeUp([2; 64])]).unwrap_err();
+        assert_eq!((refused.stage(), refused.failed_checks()), (Stage::Authenticate, vec!["made-up.device"]));
+        // A device of another machine cannot stand in for the one that was asked.
+        let two = [Device::MadeUp(chosen), Device::MadeUp([2; 64])];
+        let refused = verdict_beside(&policy, &bytes, Carriage::Raw, &two).unwrap_err();
+        assert_eq!(refused.failed_checks(), ["made-up.device"]);
     }
 }

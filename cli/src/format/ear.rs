@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 use teegate_encoding::base64;
-use teegate_verifier::{BoundTo, Check, FactValue, Outcome, Report, Roots, Stage, Tee};
+use teegate_verifier::{BoundTo, FactValue, Outcome, Report, Roots, Stage};
 
 use super::about::{About, verdict};
 use super::sign;
@@ -135,11 +135,9 @@ fn expiry(report: &Report) -> u64 {
 
 /// The challenge that makes the evidence fresh: report data that the caller named and that the evidence holds.
 fn nonce(report: &Report, about: &About<'_>) -> Option<String> {
-    let compared = match report.tee() {
-        Tee::SevSnp => Check::SNP_GUEST_REPORT_DATA,
-        Tee::Tdx => Check::TDX_TD_REPORT_DATA,
-    };
-    let held = report.finding(compared).is_some_and(|finding| *finding.outcome() == Outcome::Pass);
+    let held = report
+        .finding(report.tee().key_checks().report_data)
+        .is_some_and(|finding| *finding.outcome() == Outcome::Pass);
     about.report_data.filter(|_| held).map(|data| base64::encode_url(data.0))
 }
 

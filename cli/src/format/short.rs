@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use teegate_verifier::{Check, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Tee, Topic};
+use teegate_verifier::{Check, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Topic};
 
 use super::about::window;
 use super::weakness::{self, Weakness};
@@ -50,7 +50,7 @@ impl Short<'_> {
         let word = self.screen.style.paint(Tone::Bad, "REJECTED");
         let meaning = match stage {
             Stage::Parse => "the bytes are not well-formed evidence".to_owned(),
-            Stage::Authenticate => format!("{} was not shown to vouch for this evidence", self.vendor()),
+            Stage::Authenticate => format!("{} was not shown to vouch for this evidence", self.report.tee().vendor()),
             Stage::Appraise if self.report.trust_anchors().is_none() => {
                 "the policy has no rule for such evidence; nobody looked whether it is authentic".to_owned()
             }
@@ -61,13 +61,6 @@ impl Short<'_> {
             "{word}  {}: {meaning}.\n          Do not send anything to what presented it.\n          policy `{policy}`, at {at}{replay}\n",
             stage.rejection()
         )
-    }
-
-    const fn vendor(&self) -> &'static str {
-        match self.report.tee() {
-            Tee::SevSnp => "AMD",
-            Tee::Tdx => "Intel",
-        }
     }
 
     fn weaknesses(&self, weaknesses: &[Weakness]) -> String {
@@ -109,12 +102,10 @@ impl Short<'_> {
 
     fn essentials(&self) -> String {
         let report = self.report;
-        let (name, measured, asked) = match report.tee() {
-            Tee::SevSnp => ("measurement", Check::SNP_GUEST_MEASUREMENT, Check::SNP_GUEST_REPORT_DATA),
-            Tee::Tdx => ("mrtd", Check::TDX_TD_MRTD, Check::TDX_TD_REPORT_DATA),
-        };
+        let key = report.tee().key_checks();
         let mut lines = vec![("platform", self.platform()), ("vouched for", self.voucher())];
-        for (title, fact, check) in [("code", name, measured), ("report data", "report_data", asked)] {
+        for (title, fact, check) in [("code", key.code_fact, key.code), ("report data", "report_data", key.report_data)]
+        {
             if let Some(value) = report.fact(fact) {
                 lines.push((title, format!("{}: {}", self.compared(check), self.screen.value(&value.to_string()))));
             }
@@ -127,10 +118,7 @@ impl Short<'_> {
     }
 
     fn platform(&self) -> String {
-        let tee = match self.report.tee() {
-            Tee::SevSnp => "AMD SEV-SNP",
-            Tee::Tdx => "Intel TDX",
-        };
+        let tee = self.report.tee().title();
         let more = [("product", ""), ("fmspc", "FMSPC ")].into_iter().filter_map(|(fact, before)| {
             let value = self.report.fact(fact).filter(|value| !matches!(value, FactValue::Absent))?;
             Some(format!(", {before}{value}"))
@@ -139,17 +127,14 @@ impl Short<'_> {
     }
 
     fn voucher(&self) -> String {
-        let (root, signature) = match self.report.tee() {
-            Tee::SevSnp => (Check::SNP_CHAIN_ARK_PINNED, Check::SNP_SIGNATURE),
-            Tee::Tdx => (Check::TDX_CHAIN_ROOT_PINNED, Check::TDX_SIGNATURE),
-        };
+        let key = self.report.tee().key_checks();
         let passed = |check| self.report.finding(check).filter(|finding| *finding.outcome() == Outcome::Pass);
-        match (self.report.stage(), passed(root), passed(signature)) {
+        match (self.report.stage(), passed(key.root), passed(key.signature)) {
             (None | Some(Stage::Appraise), Some(root), Some(_)) => match self.report.trust_anchors() {
                 Some(Roots::Vendors) => root.actual().to_owned(),
                 _ => format!("{}, a root that this policy names", root.actual()),
             },
-            _ => format!("nobody, as far as was shown: not {}", self.vendor()),
+            _ => format!("nobody, as far as was shown: not {}", self.report.tee().vendor()),
         }
     }
 

@@ -3,7 +3,7 @@
 //! where a terminal stops scrolling, what failed once more and a summary in one line.
 
 use teegate_verifier::{
-    BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Tee,
+    BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage,
 };
 
 use super::about::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
@@ -111,16 +111,9 @@ impl Page<'_> {
     fn essentials(&self) -> String {
         let mut lines = vec![("platform", self.platform()), ("vouched for", self.voucher())];
         if self.report.stage() != Some(Stage::Parse) {
-            let (measurement, measured) = match self.report.tee() {
-                Tee::SevSnp => ("measurement", Check::SNP_GUEST_MEASUREMENT),
-                Tee::Tdx => ("mrtd", Check::TDX_TD_MRTD),
-            };
-            lines.push(("code", self.compared(measurement, measured)));
-            let asked = match self.report.tee() {
-                Tee::SevSnp => Check::SNP_GUEST_REPORT_DATA,
-                Tee::Tdx => Check::TDX_TD_REPORT_DATA,
-            };
-            lines.push(("report data", self.compared("report_data", asked)));
+            let key = self.report.tee().key_checks();
+            lines.push(("code", self.compared(key.code_fact, key.code)));
+            lines.push(("report data", self.compared("report_data", key.report_data)));
             if let Some(status) = self.report.fact("tcb_status") {
                 let advisories =
                     self.report.fact("advisories").map_or_else(|| "unknown".to_owned(), ToString::to_string);
@@ -185,10 +178,7 @@ impl Page<'_> {
     }
 
     fn platform(&self) -> String {
-        let tee = match self.report.tee() {
-            Tee::SevSnp => "AMD SEV-SNP",
-            Tee::Tdx => "Intel TDX",
-        };
+        let tee = self.report.tee().title();
         match self.report.fact("product") {
             Some(FactValue::Text(product)) => format!("{tee}, {product}"),
             _ => tee.to_owned(),
@@ -196,12 +186,9 @@ impl Page<'_> {
     }
 
     fn voucher(&self) -> String {
-        let (vendor, root, signature) = match self.report.tee() {
-            Tee::SevSnp => ("AMD", Check::SNP_CHAIN_ARK_PINNED, Check::SNP_SIGNATURE),
-            Tee::Tdx => ("Intel", Check::TDX_CHAIN_ROOT_PINNED, Check::TDX_SIGNATURE),
-        };
+        let (vendor, key) = (self.report.tee().vendor(), self.report.tee().key_checks());
         let passed = |check| self.report.finding(check).filter(|finding| *finding.outcome() == Outcome::Pass);
-        match (self.report.stage(), passed(root), passed(signature)) {
+        match (self.report.stage(), passed(key.root), passed(key.signature)) {
             (None | Some(Stage::Appraise), Some(root), Some(_)) if self.is_of_the_vendors() => {
                 format!(
                     "{vendor}: the chain from its root ends in the key that signed this evidence ({})",
@@ -393,7 +380,7 @@ fn shortened(value: &str) -> String {
 mod tests {
     use super::*;
     use crate::screen::Style;
-    use teegate_verifier::{Endorsements, Evidence, UnixTime, verify};
+    use teegate_verifier::{Endorsements, Evidence, Tee, UnixTime, verify};
 
     const PLAIN: Screen = Screen { style: Style::Plain, length: Length::Whole, width: None };
     const COLOURED: Screen = Screen { style: Style::Coloured, ..PLAIN };

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn every_claim_rests_on_checks_of_each_kind_of_evidence() {
         for rule in &RULES {
-            for tee in Tee::ALL {
+            for tee in Tee::all() {
                 let own = |check: &Check| check.tee() == Some(tee) && check.claims().contains(&rule.claim);
                 assert!(Check::all().any(|check| own(&check)), "{} {tee}", rule.name);
             }

@@ -16,9 +16,9 @@ fn the_member_that_evidence_was_taken_out_of_is_said() {
         let answer =
             json!({ "verified": true, "nonce": "00", "attestation": { "quote": teegate_encoding::hex::encode(&raw) } });
         place.write("answer.json", answer.to_string().as_bytes());
-        let kind = if place.tee == "tdx" { "TDX quote" } else { "SEV-SNP report" };
+        let kind = if place.tee == "tdx" { "a TDX quote" } else { "an SEV-SNP report" };
         let note = format!(
-            "note: `answer.json`: the evidence is the {kind} of {} bytes in the member `attestation.quote`; nothing else in that JSON \
+            "note: `answer.json`: the evidence is {kind} of {} bytes in the member `attestation.quote`; nothing else in that JSON \
              counts\n",
             raw.len()
         );

@@ -46,6 +46,7 @@ fn first(mut case: Case) -> Vec<u8> {
         (Tee::SevSnp, _) => 0x2A0,
         (Tee::Tdx, Some(4)) => 48 + 584,
         (Tee::Tdx, _) => 54 + 648,
+        (tee, _) => unreachable!("no seeds of {tee}"),
     };
     case.signed = Some((bytes[..signed].to_vec(), attested.valid_until().seconds()));
     case.encode()

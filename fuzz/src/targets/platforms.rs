@@ -1,9 +1,7 @@
 //! What the platforms' own bytes say before anybody vouches for them, and what statements of vendors say of themselves.
 
 use teegate_fuzz_engine::{Effort, Target, mutate};
-use teegate_verifier::{
-    Endorsements, Evidence, FactValue, Finding, Stage, hints_of, inspect_sev_snp, inspect_tdx, needs_of,
-};
+use teegate_verifier::{Endorsements, Evidence, FactValue, Finding, Stage, Tee, hints_of, inspect, needs_of};
 
 use crate::hold;
 
@@ -114,13 +112,13 @@ fn needed(input: &[u8], evidence: &Evidence<'_>) -> bool {
 
 fn sev_snp_report(input: &[u8]) {
     let nothing = Endorsements::new();
-    let readable = inspected(input, inspect_sev_snp);
+    let readable = inspected(input, |bytes| inspect(Tee::SevSnp, bytes));
     assert_eq!(needed(input, &Evidence::sev_snp(input, &nothing)), readable, "read by one and not by the other");
 }
 
 fn tdx_quote(input: &[u8]) {
     let nothing = Endorsements::new();
-    let readable = inspected(input, inspect_tdx);
+    let readable = inspected(input, |bytes| inspect(Tee::Tdx, bytes));
     // A chain that cannot be read is found by whoever looks for the platform in it.
     assert!(!needed(input, &Evidence::tdx(input, &nothing)) || readable, "what cannot be read says what it needs");
 }

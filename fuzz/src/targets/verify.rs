@@ -143,6 +143,7 @@ fn accepted(case: &Case, attested: &Attested) {
             }
             assert!(at(body + 120, 1)[0] & 1 == 0, "debug");
         }
+        tee => unreachable!("no seeds of {tee}"),
     }
     // Where nothing was signed again, what counts is what was signed at first, and no longer than it held then.
     if let Some((signed, until)) = &case.signed {

@@ -47,6 +47,7 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
         match profile.tee() {
             Tee::SevSnp => lint.sev_snp(profile, &strict),
             Tee::Tdx => lint.tdx(profile),
+            _ => {}
         }
         lint.unseen(&Seen::parse(shipped.seen, profile.tee()).map_err(failed)?, profile);
     }
@@ -170,7 +171,7 @@ impl Lint<'_> {
 
     fn anchors(&mut self, document: &Document) {
         self.place = vec!["trust_anchors"];
-        for roots in Tee::ALL.map(|tee| document.roots(tee)).iter().filter(|roots| !roots.are_vendors()) {
+        for roots in Tee::all().map(|tee| document.roots(tee)).filter(|roots| !roots.are_vendors()) {
             let opens = "these roots replace the vendor's: whoever holds their keys can make evidence of any hardware";
             let instead = "nothing: leave the field out, unless this policy is for tests";
             self.say(Severity::Error, ForeignRoots, roots.field(), opens, instead);

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_fields_are_those_that_a_template_can_ask_for() {
         let document: toml::Table = toml::from_str(GENUINE).unwrap();
-        for tee in Tee::ALL {
+        for tee in Tee::all() {
             for field in document[tee.name()]["genuine"].as_table().unwrap().keys() {
                 let changed = |value: toml::Value| {
                     let mut document = document.clone();

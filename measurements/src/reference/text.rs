@@ -18,7 +18,7 @@ impl ReferenceValues {
         for (key, value) in document.get_ref().iter() {
             let tee = match key.get_ref().as_ref() {
                 "schema" | "name" => continue,
-                name => Tee::ALL.into_iter().find(|tee| tee.name() == name),
+                name => Tee::all().find(|tee| tee.name() == name),
             };
             let Some(tee) = tee else {
                 let what = format!("`{}`: expected `schema`, `name`, {}", key.get_ref(), tables(" and "));
@@ -40,7 +40,7 @@ impl ReferenceValues {
 
 /// The names of the tables that may stand there.
 fn tables(between: &str) -> String {
-    Tee::ALL.iter().map(|tee| format!("`[{tee}]`")).collect::<Vec<_>>().join(between)
+    Tee::all().map(|tee| format!("`[{tee}]`")).collect::<Vec<_>>().join(between)
 }
 
 struct Reader<'a> {

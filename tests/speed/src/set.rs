@@ -59,10 +59,7 @@ impl Set {
     /// Where it has none.
     pub fn evidence<'a>(&'a self, number: usize, pool: &'a Endorsements) -> Evidence<'a> {
         let bytes = &self.evidence[number % self.evidence.len()];
-        match self.tee {
-            Tee::SevSnp => Evidence::sev_snp(bytes, pool),
-            Tee::Tdx => Evidence::tdx(bytes, pool),
-        }
+        Evidence::of(self.tee, bytes, pool)
     }
 
     /// The policy, read.

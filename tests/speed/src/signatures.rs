@@ -53,7 +53,7 @@ impl Signatures {
         }
         let quotes: Vec<_> = match set.tee {
             Tee::Tdx => set.evidence.iter().map(|quote| Quote::read(quote)).collect::<Outcome<_>>()?,
-            Tee::SevSnp => Vec::new(),
+            _ => Vec::new(),
         };
         if let Some(quote) = quotes.first() {
             push_documents(quote.chain, &mut documents)?;

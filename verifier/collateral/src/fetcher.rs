@@ -50,6 +50,10 @@ impl Fetcher {
         match needs {
             Needs::SevSnp(needs) => run.sev_snp(needs).await,
             Needs::Tdx(needs) => run.tdx(needs).await,
+            _ => run.nobody_has(
+                "the endorsements of this evidence".to_owned(),
+                "supply them: nobody is asked for this kind",
+            ),
         }
         run.outcome
     }

@@ -215,7 +215,7 @@ fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<Own
     };
     let (bytes, statements) = match tee {
         Tee::SevSnp => split_certificate_table(bytes)?,
-        Tee::Tdx => (bytes, Vec::new()),
+        _ => (bytes, Vec::new()),
     };
     Ok(OwnedEvidence::new(tee, bytes.to_vec(), form).with_statements(statements))
 }
@@ -426,7 +426,7 @@ mod tests {
             bytes[12..28].fill(0);
             let evidence = recognise(&bytes, Some(Tee::Tdx)).unwrap();
             assert_eq!((evidence.tee, &evidence.bytes), (Tee::Tdx, &bytes), "{key_type}");
-            let refused = teegate_verifier::inspect_tdx(&evidence.bytes).unwrap_err();
+            let refused = teegate_verifier::inspect(Tee::Tdx, &evidence.bytes).unwrap_err();
             assert_eq!(refused.check().id(), "tdx.bytes.header", "{key_type}");
         }
     }

@@ -16,6 +16,7 @@ pub(crate) fn could_be(tee: Tee, bytes: &[u8]) -> bool {
     match tee {
         Tee::SevSnp => is_report(bytes),
         Tee::Tdx => is_quote(bytes) || is_quote_of_any_key(bytes),
+        _ => false,
     }
 }
 

@@ -42,16 +42,9 @@ impl Found {
         (!self.place.is_empty()).then(|| self.place.clone())
     }
 
-    fn what(&self) -> &'static str {
-        match self.tee {
-            Tee::Tdx => "a TDX quote",
-            Tee::SevSnp => "an SEV-SNP report",
-        }
-    }
-
     /// `` `a.b` (a TDX quote in base64) ``.
     fn described(&self) -> String {
-        format!("`{}` ({} as {})", self.place, self.what(), self.spelling)
+        format!("`{}` ({} as {})", self.place, self.tee.evidence(), self.spelling)
     }
 }
 
@@ -85,7 +78,7 @@ pub(crate) fn described(found: &[Found]) -> Option<String> {
     let place = if first.place.is_empty() { "it".to_owned() } else { format!("`{}` in it", first.place) };
     Some(format!(
         "{place} begins like {} as {} and is not whole ({} bytes)",
-        first.what(),
+        first.tee.evidence(),
         first.spelling,
         first.bytes.len()
     ))

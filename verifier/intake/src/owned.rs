@@ -63,10 +63,7 @@ pub(crate) fn of<'a>(
     event_log: Option<&'a [u8]>,
     endorsements: &'a Endorsements,
 ) -> Evidence<'a> {
-    let evidence = match tee {
-        Tee::SevSnp => Evidence::sev_snp(bytes, endorsements),
-        Tee::Tdx => Evidence::tdx(bytes, endorsements),
-    };
+    let evidence = Evidence::of(tee, bytes, endorsements);
     match event_log {
         Some(log) => evidence.with_event_log(log),
         None => evidence,

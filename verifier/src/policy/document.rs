@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::profile::{Owned, Profile};
+use super::profile::Profile;
 use crate::bytes::ReportData;
 use crate::check::Tee;
+use crate::platform::Platform;
+use crate::platforms;
 use crate::report::BoundTo;
 use crate::roots::{PinnedRoots, TrustAnchors};
 use crate::rule::Ask;
@@ -33,7 +35,7 @@ impl Document {
 
     /// The roots in which the chains of a TEE may end.
     pub fn roots(&self, tee: Tee) -> PinnedRoots<'_> {
-        self.anchors.of(tee)
+        self.anchors.of(platforms::vendor(tee))
     }
 
     fn profile(&self, tee: Tee, wrapping: Wrapping) -> Option<&Profile> {
@@ -85,7 +87,7 @@ impl Policy {
 
     /// Whether every root is the vendor's; a policy that pins others, as for forged hardware, says so here.
     pub fn trusts_only_vendors(&self) -> bool {
-        Tee::ALL.iter().all(|tee| self.document.roots(*tee).are_vendors())
+        Tee::all().all(|tee| self.document.roots(tee).are_vendors())
     }
 
     /// The weakest claim that any profile makes; `None` where one makes no claim. Whoever makes evidence chooses by which
@@ -94,17 +96,18 @@ impl Policy {
         self.document.profiles.iter().map(Profile::bound_to).min().flatten()
     }
 
-    pub(crate) fn anchors(&self) -> &TrustAnchors {
-        &self.document.anchors
+    /// The roots in which the chains of a platform may end.
+    pub(crate) fn anchors<P: Platform>(&self) -> PinnedRoots<'_> {
+        self.document.anchors.of(P::VENDOR)
     }
 
     pub(crate) fn report_data(&self) -> Option<&ReportData> {
         self.report_data.as_ref()
     }
 
-    /// The profile for evidence of this TEE in this wrapping, and the same in the types of the platform.
-    pub(crate) fn profile<P: Owned>(&self, tee: Tee, wrapping: Wrapping) -> Option<(&Profile, &P)> {
-        let profile = self.document.profile(tee, wrapping)?;
-        Some((profile, P::of(&profile.own)?))
+    /// The profile for evidence of this platform in this wrapping, and the same in the types of the platform.
+    pub(crate) fn profile<P: Platform>(&self, wrapping: Wrapping) -> Option<(&Profile, &P::Profile)> {
+        let profile = self.document.profile(P::TEE, wrapping)?;
+        Some((profile, P::rules(&*profile.own)?))
     }
 }

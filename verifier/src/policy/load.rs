@@ -9,10 +9,11 @@ use toml::de::{DeTable, DeValue};
 use super::document::Document;
 use super::error::PolicyError;
 use super::needed::Needed;
-use super::profile::{Own, Profile};
+use super::profile::{self, Profile};
 use super::refusal::Refusal;
 use crate::check::{Check, Tee};
 use crate::place::{in_words, key_offset, position, readable};
+use crate::platforms;
 use crate::roots::{self, TrustAnchors};
 use crate::rule::{Ask, Field, Written, clipped, unpinned};
 
@@ -72,18 +73,26 @@ struct Head {
 }
 
 fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
-    let known = |name: &str| HEAD.contains(&name) || Tee::ALL.iter().any(|tee| tee.name() == name);
+    let known = |name: &str| HEAD.contains(&name) || Tee::all().any(|tee| tee.name() == name);
     if let Some((key, _)) = table.get_ref().iter().find(|(key, _)| !known(key.get_ref())) {
         let name = key.get_ref();
         let what = format!("unknown field `{}`: expected {}, or a profile", clipped(name), HEAD.join(", "));
         return Err(Refusal::at([name], what).into());
     }
     let mut head = table.clone();
-    for tee in Tee::ALL {
+    for tee in Tee::all() {
         head.get_mut().remove(tee.name());
     }
+    let vendors: Vec<_> = Tee::all().map(platforms::vendor).collect();
     if let Some(anchors) = head.get_ref().get("trust_anchors") {
-        be_table("trust_anchors", &["trust_anchors"], anchors)?;
+        let named = be_table("trust_anchors", &["trust_anchors"], anchors)?;
+        let is_known = |name: &str| vendors.iter().any(|vendor| vendor.field == name);
+        if let Some((key, _)) = named.iter().find(|(key, _)| !is_known(key.get_ref())) {
+            let (name, known) = (key.get_ref(), vendors.iter().map(|vendor| format!("`{}`", vendor.field)));
+            let known = known.collect::<Vec<_>>().join(" or ");
+            let what = format!("trust_anchors: unknown field `{}`: expected {known}", clipped(name));
+            return Err(Refusal::at(["trust_anchors", name], what).into());
+        }
     }
     let Head { schema, name, trust_anchors } = Head::deserialize(head.into_deserializer())?;
     if schema != 1 {
@@ -91,13 +100,12 @@ fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
         return Err(Refusal::at(["schema"], what).into());
     }
     let anchors = match &trust_anchors {
-        None => TrustAnchors::vendors(),
-        Some(written) => TrustAnchors::pinned(written).map_err(|(vendor, why)| {
-            Refusal::at(["trust_anchors", vendor], format!("trust_anchors.{vendor}: {why}"))
-        })?,
+        None => TrustAnchors::default(),
+        Some(written) => TrustAnchors::pinned(written, &vendors)
+            .map_err(|(vendor, why)| Refusal::at(["trust_anchors", vendor.field], why))?,
     };
     let mut profiles = Vec::new();
-    for tee in Tee::ALL {
+    for tee in Tee::all() {
         let Some(written) = table.get_ref().get(tee.name()) else { continue };
         let named = be_table(tee.name(), &[tee.name()], written)?;
         let first = profiles.len();
@@ -114,7 +122,7 @@ fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
 
 /// A policy that is about nothing.
 pub(super) fn no_profile() -> String {
-    let places: Vec<_> = Tee::ALL.iter().map(|tee| format!("[{tee}.NAME]")).collect();
+    let places: Vec<_> = Tee::all().map(|tee| format!("[{tee}.NAME]")).collect();
     format!("no profile: expected a table such as {}", places.join(" or "))
 }
 
@@ -131,26 +139,26 @@ fn be_table<'d, 'i>(place: &str, at: &[&str], value: &'d Spanned<DeValue<'i>>) -
 fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<Profile, Failure> {
     let place = format!("{tee}.{name}");
     let table = be_table(&place, &[tee.name(), name], written)?;
-    for field in super::profile::fields_of(tee) {
+    for field in platforms::fields_of(tee) {
         inner_tables_are_tables(tee, name, field, table)?;
     }
     let mut rest = table.clone();
     let weaker = rest.remove("weaker").map(|reason| Reason::deserialize(reason.into_deserializer())).transpose()?;
     let rest = Spanned::new(written.span(), DeValue::Table(rest));
-    let own = Own::load(tee, rest.into_deserializer())?;
+    let own = profile::load(tee, rest.into_deserializer())?;
     let profile = Profile::new(tee, name, weaker.map(|Reason(text)| text), own);
     let refused = |field: &str, words: String, check: Option<Check>| Refusal {
         at: vec![tee.name().to_owned(), name.to_owned(), field.to_owned()],
         words,
         check,
     };
-    for undertaken in profile.own.rules().undertaken() {
+    for undertaken in profile.own.undertaken() {
         if let Some((bound, words)) = unpinned(&undertaken) {
             let check = Check::POLICY_BOUND_WITHOUT_CODE;
             return Err(refused(bound, format!("{check}: [{place}] {words}"), Some(check)).into());
         }
     }
-    match profile.own.rules().contradiction() {
+    match profile.own.contradiction() {
         Some((field, what)) => Err(refused(field, format!("[{place}] `{field}` {what}"), None).into()),
         None => Ok(profile),
     }

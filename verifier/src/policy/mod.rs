@@ -20,7 +20,4 @@ pub use document::{Document, Policy};
 pub use draft::Draft;
 pub use error::PolicyError;
 pub use needed::{Needed, still_needed};
-#[cfg(test)]
-pub(crate) use profile::Own;
-pub(crate) use profile::Owned;
-pub use profile::{Profile, fields_of};
+pub use profile::Profile;

@@ -6,11 +6,10 @@ use toml::de::ValueDeserializer;
 
 use crate::check::Tee;
 use crate::judge::RulesInWords;
-use crate::platform::Rules;
+use crate::platform::{Platform, Rules};
+use crate::platforms::{self, Task};
 use crate::report::BoundTo;
 use crate::rule::{Ask, Field};
-use crate::sev_snp::{self, profile::SnpProfile};
-use crate::tdx::{self, profile::TdxProfile};
 use crate::wrapping::Wrapping;
 
 /// Everything that a policy expects of the evidence of one TEE that comes in one wrapping.
@@ -23,62 +22,26 @@ pub struct Profile {
     pub(super) rules: Vec<(&'static Field, Ask)>,
     /// The same as findings say it, written once.
     words: Vec<Arc<str>>,
-    pub(super) own: Own,
+    /// The same in the types of the platform.
+    pub(super) own: Box<dyn Rules>,
 }
 
-/// The rules in the types of the platform.
-#[derive(Debug)]
-pub(crate) enum Own {
-    SevSnp(Box<SnpProfile>),
-    Tdx(Box<TdxProfile>),
-}
+/// The rules of this TEE, as they are written, in the types of its platform.
+pub(super) fn load(tee: Tee, written: ValueDeserializer<'_>) -> Result<Box<dyn Rules>, toml::de::Error> {
+    struct Load<'d>(ValueDeserializer<'d>);
+    impl Task for Load<'_> {
+        type Outcome = Result<Box<dyn Rules>, toml::de::Error>;
 
-/// What a policy can hold for one platform.
-pub(crate) trait Owned: Rules {
-    /// These rules, where they are of this platform.
-    fn of(own: &Own) -> Option<&Self>;
-}
-
-impl Owned for SnpProfile {
-    fn of(own: &Own) -> Option<&Self> {
-        if let Own::SevSnp(profile) = own { Some(profile) } else { None }
-    }
-}
-
-impl Owned for TdxProfile {
-    fn of(own: &Own) -> Option<&Self> {
-        if let Own::Tdx(profile) = own { Some(profile) } else { None }
-    }
-}
-
-impl Own {
-    /// The rules of this TEE, as they are written.
-    pub(super) fn load(tee: Tee, written: ValueDeserializer<'_>) -> Result<Self, toml::de::Error> {
-        Ok(match tee {
-            Tee::SevSnp => Self::SevSnp(Box::deserialize(written)?),
-            Tee::Tdx => Self::Tdx(Box::deserialize(written)?),
-        })
-    }
-
-    pub(super) fn rules(&self) -> &dyn Rules {
-        match self {
-            Self::SevSnp(profile) => profile.as_ref(),
-            Self::Tdx(profile) => profile.as_ref(),
+        fn with<P: Platform>(self) -> Self::Outcome {
+            Ok(Box::new(P::Profile::deserialize(self.0)?))
         }
     }
-}
-
-/// Every field that a profile of this TEE has, in the order in which policies are written.
-pub fn fields_of(tee: Tee) -> Vec<&'static Field> {
-    match tee {
-        Tee::SevSnp => sev_snp::fields(),
-        Tee::Tdx => tdx::fields(),
-    }
+    platforms::of(tee, Load(written))
 }
 
 impl Profile {
-    pub(super) fn new(tee: Tee, name: &str, weaker: Option<String>, own: Own) -> Self {
-        let rules = own.rules().asks();
+    pub(super) fn new(tee: Tee, name: &str, weaker: Option<String>, own: Box<dyn Rules>) -> Self {
+        let rules = own.asks();
         let words = rules.iter().map(|(_, ask)| ask.to_string().into()).collect();
         Self { tee, name: name.into(), weaker, rules, words, own }
     }
@@ -95,7 +58,7 @@ impl Profile {
 
     /// The wrapping in which that evidence comes.
     pub fn wrapping(&self) -> Wrapping {
-        self.own.rules().wrapping()
+        self.own.wrapping()
     }
 
     /// Its name.
@@ -115,7 +78,7 @@ impl Profile {
 
     /// What its author says that accepted evidence speaks for.
     pub fn bound_to(&self) -> Option<BoundTo> {
-        self.own.rules().bound_to()
+        self.own.bound_to()
     }
 
     /// Why it may claim less than another profile of its TEE; `None` where it does not say.

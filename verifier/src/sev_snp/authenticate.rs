@@ -5,6 +5,7 @@ use super::leaf;
 use super::powers::{authorities_complaint, leaf_complaint};
 use super::profile::SnpProfile;
 use super::report::{Report, SigningKey};
+use super::roots::is_known_revoked;
 use super::tcb::{Product, TcbVersion};
 use crate::bytes::to_hex;
 use crate::check::Check;
@@ -12,7 +13,6 @@ use crate::findings::{Comparison, Findings, Stop};
 use crate::memory::{Memory, NO_MEMORY, Order, Statement};
 use crate::platform::Given;
 use crate::report::Text;
-use crate::roots;
 use crate::rule::{Revocation, Switch, Waivable};
 use crate::stage::{Authentic, Unverified};
 use crate::time::UnixTime;
@@ -228,7 +228,7 @@ fn check_revocation(chain: &Chain, given: &Given<'_, '_, SnpProfile>, findings: 
         &*leaf.serial
     );
     findings.not_applicable(Check::SNP_CHAIN_LEAF_REVOCATION, not_on_it);
-    let known = roots::is_known_revoked(intermediate);
+    let known = is_known_revoked(intermediate);
     let lists = match &chain.lists {
         _ if known => None,
         None => {

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use super::leaf;
 use super::powers::{authorities_complaint, leaf_complaint};
 use super::report::{Report, SigningKey};
+use super::roots::is_known_revoked;
 use super::tcb::{Product, TcbVersion};
 use crate::check::Check;
 use crate::evidence::Endorsements;
 use crate::findings::{Comparison, Findings, Stop};
 use crate::report::{Roots, Text};
-use crate::roots::{self, TrustAnchors};
+use crate::roots::PinnedRoots;
 use crate::signature::Signatures;
 use crate::stage::Signed;
 use crate::time::UnixTime;
@@ -43,7 +44,7 @@ pub(super) struct Chain {
 pub(super) struct Choice<'r, 's, 'm> {
     pub(super) report: &'r Report<'r>,
     pub(super) endorsements: &'r Endorsements,
-    pub(super) anchors: &'r TrustAnchors,
+    pub(super) anchors: PinnedRoots<'r>,
     /// What was revoked, where anybody asks.
     pub(super) lists: Option<Revocations<'r>>,
     pub(super) now: UnixTime,
@@ -58,7 +59,7 @@ impl Choice<'_, '_, '_> {
     pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Stop> {
         // Whatever in the pool is a certificate; what is not is none of this report's business, unless something is missing.
         let (pool, unreadable) = candidates(&self.endorsements.certificates);
-        let anchors = &self.anchors.amd;
+        let anchors = self.anchors.roots();
 
         let (wanted, other) = match self.report.signing_key {
             SigningKey::Vcek => ("SEV-VCEK", "SEV-VLEK"),
@@ -96,7 +97,7 @@ impl Choice<'_, '_, '_> {
                 self.untraced(leaf, intermediate, &pool, anchors, findings)?
             }
         };
-        let roots = roots::whose_amd(self.anchors, &chain.ark);
+        let roots = self.anchors.whose(&chain.ark);
         let source = match roots {
             Roots::Vendors => "pinned by this build",
             Roots::Policy => "pinned by the policy, not AMD's",
@@ -222,7 +223,7 @@ impl Choice<'_, '_, '_> {
             Some(Ok(lists)) => lists.revocation(intermediate, &"").is_some(),
             _ => false,
         };
-        let stands = !listed && !roots::is_known_revoked(intermediate);
+        let stands = !listed && !is_known_revoked(intermediate);
         (stands, authorities_complaint(ark, intermediate).is_none(), intermediate.is_valid_at(self.now))
     }
 

@@ -8,12 +8,16 @@ mod checks;
 mod choose;
 mod fields;
 pub(crate) mod leaf;
+mod needs;
 mod powers;
 pub(crate) mod profile;
 mod report;
+pub(crate) mod roots;
 mod tcb;
 mod windows;
 
+pub use needs::{SnpLeaf, SnpNeeds, SnpTcb};
+pub(crate) use needs::{issued_for, snp_needs};
 pub use report::ReportBytes;
 
 use appraise::appraise;
@@ -21,21 +25,18 @@ use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;
 use fields::FIELDS;
 use profile::SnpProfile;
-pub(crate) use report::{Report, SigningKey};
-pub(crate) use tcb::{Product, TcbVersion};
+use report::Report;
+use roots::AMD;
 
 use crate::carriage::Offered;
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
-use crate::facts::FactValue;
 use crate::findings::{Findings, Stop};
-use crate::platform::{Given, Platform, Rules, Wanted};
-use crate::report::{BoundTo, Finding};
-use crate::roots::TrustAnchors;
+use crate::platform::{Given, KeyChecks, Platform, Rules, Wanted};
+use crate::report::BoundTo;
+use crate::roots::{PinnedRoots, Vendor};
 use crate::rule::{Ask, Field, Revocation, Undertaken};
-
 use crate::stage::Unverified;
-use crate::time::UnixTime;
 use crate::windows::Windows;
 use crate::wrapping::Wrapping;
 
@@ -51,29 +52,27 @@ pub(crate) fn parse<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Unve
     Ok(Unverified::new(report))
 }
 
-/// What the bytes of a report say. **Nothing is verified**: anybody can write such bytes.
-pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Box<Finding>> {
-    let mut findings = Findings::new(Tee::SevSnp, CHECKS, UnixTime::from_seconds(0));
-    match parse(bytes, &mut findings) {
-        Ok(_) => Ok(findings.facts.iter().map(|(name, value)| (name, value.clone())).collect()),
-        Err(stop) => Err(findings.failure(stop)),
-    }
-}
-
-/// Every field that a profile has.
-pub(crate) fn fields() -> Vec<&'static Field> {
-    FIELDS.iter().map(|row| &row.field).collect()
-}
-
 /// As a platform: an attestation report and whoever vouches for it.
 pub(crate) enum SevSnp {}
 
 impl Platform for SevSnp {
     const TEE: Tee = Tee::SevSnp;
+    const VENDOR: &'static Vendor = &AMD;
     const CHECKS: &'static [Check] = CHECKS;
+    const KEY_CHECKS: KeyChecks = KeyChecks {
+        root: Check::SNP_CHAIN_ARK_PINNED,
+        signature: Check::SNP_SIGNATURE,
+        code: Check::SNP_GUEST_MEASUREMENT,
+        code_fact: "measurement",
+        report_data: Check::SNP_GUEST_REPORT_DATA,
+    };
     type Profile = SnpProfile;
     type Claim<'a> = Report<'a>;
     type Vouched<'a> = Vouched<'a>;
+
+    fn fields() -> Vec<&'static Field> {
+        FIELDS.iter().map(|row| &row.field).collect()
+    }
 
     fn parse<'a>(
         bytes: &'a [u8],
@@ -102,7 +101,7 @@ impl Platform for SevSnp {
     fn look_at_windows(
         report: &Report<'_>,
         endorsements: &Endorsements,
-        anchors: &TrustAnchors,
+        anchors: PinnedRoots<'_>,
         profile: Option<&SnpProfile>,
         windows: &mut Windows,
     ) {

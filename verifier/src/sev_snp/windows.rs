@@ -6,7 +6,7 @@ use super::leaf;
 use super::report::{Report, SigningKey};
 use super::tcb::{Product, TcbVersion};
 use crate::evidence::Endorsements;
-use crate::roots::TrustAnchors;
+use crate::roots::PinnedRoots;
 use crate::windows::Windows;
 use crate::x509::certificate::Certificate;
 
@@ -14,7 +14,7 @@ use crate::x509::certificate::Certificate;
 pub(crate) fn look_at_windows(
     report: &Report<'_>,
     endorsements: &Endorsements,
-    anchors: &TrustAnchors,
+    anchors: PinnedRoots<'_>,
     lists: bool,
     windows: &mut Windows,
 ) {
@@ -33,7 +33,7 @@ pub(crate) fn look_at_windows(
     windows.certificates(intermediates.iter().copied());
 
     let roots: Vec<_> =
-        anchors.amd.iter().filter(|root| intermediates.iter().any(|ca| ca.issuer == root.subject)).collect();
+        anchors.roots().iter().filter(|root| intermediates.iter().any(|ca| ca.issuer == root.subject)).collect();
     windows.certificates(roots.iter().copied());
     if let Some(root) = roots.first().filter(|_| lists) {
         windows.lists(&endorsements.crls, &root.subject);

@@ -15,7 +15,7 @@ use crate::findings::{Comparison, Findings, Stop};
 use crate::intel::pck::{self, Pck};
 use crate::intel::powers::{authority_complaint, signer_complaint};
 use crate::report::{Roots, Text};
-use crate::roots::{self, TrustAnchors};
+use crate::roots::PinnedRoots;
 use crate::signature::{Scheme, Signatures, holds};
 use crate::time::UnixTime;
 use crate::words::{listed, words};
@@ -44,7 +44,7 @@ pub(super) struct Choice<'r, 's, 'm> {
     pub(super) carried: &'r [Candidate],
     pub(super) pool: &'r [Candidate],
     pub(super) lists: &'s mut Revocations<'r>,
-    pub(super) anchors: &'r TrustAnchors,
+    pub(super) anchors: PinnedRoots<'r>,
     pub(super) now: UnixTime,
     pub(super) signatures: &'s mut Signatures<'m>,
 }
@@ -55,7 +55,7 @@ const MAX_DIAGNOSED: usize = 64;
 impl<'r> Choice<'r, '_, '_> {
     /// Picks leaf, CA and anchor.
     pub(super) fn chain(mut self, findings: &mut Findings) -> Result<Chain, Stop> {
-        let anchors = &self.anchors.intel;
+        let anchors = self.anchors.roots();
         let leaves = self.leaves(findings)?;
         let chain = match self.trace(&leaves, anchors) {
             Some((true, chain)) => chain,
@@ -72,7 +72,7 @@ impl<'r> Choice<'r, '_, '_> {
         let (subject, spki) = (&chain.root.subject, &chain.root.spki);
         let forged = self.carried.iter().map(|held| &held.certificate);
         let forged = forged.into_iter().find(|other| other.subject == *subject && other.spki != *spki);
-        let roots = roots::whose_intel(self.anchors, &chain.root);
+        let roots = self.anchors.whose(&chain.root);
         let actual = match (forged, roots) {
             (Some(other), _) => words!("{}: another key under that name", other.shared_name_and_key()),
             (None, Roots::Vendors) => words!("{}, pinned by this build", chain.root.name_or("?")),

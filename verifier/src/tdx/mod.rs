@@ -10,6 +10,7 @@ mod choose;
 mod converged;
 mod fields;
 mod log;
+mod needs;
 mod outlook;
 pub(crate) mod profile;
 mod quote;
@@ -21,21 +22,21 @@ use appraise::appraise;
 use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;
 use fields::FIELDS;
+pub(crate) use needs::tdx_needs;
+pub use needs::{TdxNeeds, TdxPlatform};
 use profile::{TdxProfile, Trailing};
-pub(crate) use quote::{Certification, Quote};
+use quote::Quote;
 
 use crate::carriage::Offered;
 use crate::check::{Check, Tee};
 use crate::evidence::Endorsements;
-use crate::facts::FactValue;
 use crate::findings::{Findings, Stop};
-use crate::platform::{Given, Platform, Rules, Wanted};
-use crate::report::{BoundTo, Finding};
-use crate::roots::TrustAnchors;
+use crate::intel::roots::INTEL;
+use crate::platform::{Given, KeyChecks, Platform, Rules, Wanted};
+use crate::report::BoundTo;
+use crate::roots::{PinnedRoots, Vendor};
 use crate::rule::{Ask, Field, Undertaken};
-
 use crate::stage::Unverified;
-use crate::time::UnixTime;
 use crate::windows::Windows;
 use crate::wrapping::Wrapping;
 
@@ -50,29 +51,27 @@ pub(crate) fn parse<'a>(
     Ok(Unverified::new(quote))
 }
 
-/// What the bytes of a quote say. **Nothing is verified**: anybody can write such bytes.
-pub fn inspect(bytes: &[u8]) -> Result<Vec<(&'static str, FactValue)>, Box<Finding>> {
-    let mut findings = Findings::new(Tee::Tdx, CHECKS, UnixTime::from_seconds(0));
-    match parse(bytes, Trailing::Any, &mut findings) {
-        Ok(_) => Ok(findings.facts.iter().map(|(name, value)| (name, value.clone())).collect()),
-        Err(stop) => Err(findings.failure(stop)),
-    }
-}
-
-/// Every field that a profile has.
-pub(crate) fn fields() -> Vec<&'static Field> {
-    FIELDS.iter().map(|row| &row.field).collect()
-}
-
 /// As a platform: a quote and whoever vouches for it.
 pub(crate) enum Tdx {}
 
 impl Platform for Tdx {
     const TEE: Tee = Tee::Tdx;
+    const VENDOR: &'static Vendor = &INTEL;
     const CHECKS: &'static [Check] = CHECKS;
+    const KEY_CHECKS: KeyChecks = KeyChecks {
+        root: Check::TDX_CHAIN_ROOT_PINNED,
+        signature: Check::TDX_SIGNATURE,
+        code: Check::TDX_TD_MRTD,
+        code_fact: "mrtd",
+        report_data: Check::TDX_TD_REPORT_DATA,
+    };
     type Profile = TdxProfile;
     type Claim<'a> = Quote<'a>;
     type Vouched<'a> = Vouched<'a>;
+
+    fn fields() -> Vec<&'static Field> {
+        FIELDS.iter().map(|row| &row.field).collect()
+    }
 
     fn parse<'a>(
         bytes: &'a [u8],
@@ -80,6 +79,10 @@ impl Platform for Tdx {
         findings: &mut Findings,
     ) -> Result<Unverified<Self::Claim<'a>>, Stop> {
         parse(bytes, profile.map_or(Trailing::Zero, |profile| profile.trailing_bytes), findings)
+    }
+
+    fn read<'a>(bytes: &'a [u8], findings: &mut Findings) -> Result<Unverified<Self::Claim<'a>>, Stop> {
+        parse(bytes, Trailing::Any, findings)
     }
 
     fn authenticate<'a>(
@@ -101,7 +104,7 @@ impl Platform for Tdx {
     fn look_at_windows(
         quote: &Quote<'_>,
         endorsements: &Endorsements,
-        anchors: &TrustAnchors,
+        anchors: PinnedRoots<'_>,
         _profile: Option<&TdxProfile>,
         windows: &mut Windows,
     ) {

@@ -6,7 +6,7 @@ use super::choose::TCB_SIGNING_NAME;
 use super::quote::{Certification, Quote};
 use crate::evidence::Endorsements;
 use crate::intel::pck;
-use crate::roots::TrustAnchors;
+use crate::roots::PinnedRoots;
 use crate::windows::Windows;
 use crate::x509::certificate::Certificate;
 use crate::x509::pem;
@@ -15,7 +15,7 @@ use crate::x509::pem;
 pub(crate) fn look_at_windows(
     quote: &Quote<'_>,
     endorsements: &Endorsements,
-    anchors: &TrustAnchors,
+    anchors: PinnedRoots<'_>,
     windows: &mut Windows,
 ) {
     let carried = match quote.certification {
@@ -46,7 +46,7 @@ pub(crate) fn look_at_windows(
         .collect();
     windows.certificates(authorities.iter().copied());
     let roots: Vec<_> =
-        anchors.intel.iter().filter(|root| authorities.iter().any(|ca| ca.issuer == root.subject)).collect();
+        anchors.roots().iter().filter(|root| authorities.iter().any(|ca| ca.issuer == root.subject)).collect();
     windows.certificates(roots.iter().copied());
     windows.certificates(pool.iter().copied().filter(|signer| {
         signer.common_name() == Some(TCB_SIGNING_NAME) && roots.iter().any(|root| root.subject == signer.issuer)

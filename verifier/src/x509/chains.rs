@@ -90,7 +90,7 @@ mod tests {
         let mut other = one;
         other[2 * BEGINNING - 1] = b'b';
         let longer = [one.as_slice(), b"a"].concat();
-        let root = Bytes::from_static(include_bytes!("../roots/amd-ark-milan.der"));
+        let root = Bytes::from_static(include_bytes!("../sev_snp/roots/amd-ark-milan.der"));
         let leaf = || Arc::new(Certificate::parse(&root).unwrap());
         assert_eq!(chains.read(&one, |_| Some([leaf()].into())).unwrap().len(), 1);
         for another in [&other[..], &longer] {

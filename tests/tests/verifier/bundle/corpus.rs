@@ -75,6 +75,7 @@ fn under_one_root(name: &str, mut subject: Subject) -> Subject {
     match subject.tee {
         Tee::SevSnp => subject.policy.intel = None,
         Tee::Tdx => subject.policy.amd = None,
+        tee => unreachable!("no case of {tee}"),
     }
     subject
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use teegate_forge::crl::RevokedCertificate;
 use teegate_forge::tdx::SignedJson;
 use teegate_tests::size;
-use teegate_verifier::{Endorsements, Stage, Tee, UnixTime, inspect_sev_snp, inspect_tdx, verify};
+use teegate_verifier::{Endorsements, Stage, Tee, UnixTime, inspect, verify};
 
 use crate::subject::{Subject, evidence, good, snp, tdx};
 
@@ -70,8 +70,8 @@ fn shapeless_evidence_is_malformed() {
             assert_eq!(rejection.stage(), Stage::Parse);
             assert!(rejection.failed_checks()[0].starts_with(prefix), "{rejection}");
         }
-        assert_eq!(inspect_sev_snp(&bytes).map(drop).unwrap_err().check().stage(), Stage::Parse);
-        assert_eq!(inspect_tdx(&bytes).map(drop).unwrap_err().check().stage(), Stage::Parse);
+        assert_eq!(inspect(Tee::SevSnp, &bytes).map(drop).unwrap_err().check().stage(), Stage::Parse);
+        assert_eq!(inspect(Tee::Tdx, &bytes).map(drop).unwrap_err().check().stage(), Stage::Parse);
     }
 }
 

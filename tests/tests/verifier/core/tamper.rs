@@ -81,6 +81,7 @@ fn indifferent(mut subject: Subject) -> Subject {
             "mrownerconfig",
             "report_data",
         ],
+        tee => unreachable!("no case of {tee}"),
     };
     for field in fields {
         subject = subject.under(field, "\"unchecked\"");

@@ -226,6 +226,7 @@ pub(crate) fn forms(tee: Tee, raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
                 forms.push(("CoCo evidence JSON", forge::coco::older_tdx_evidence(raw, log).into_bytes()));
             }
         }
+        tee => unreachable!("no case of {tee}"),
     }
     forms
 }
@@ -337,6 +338,7 @@ pub(crate) fn recorded() -> Option<Vec<(String, Tee, Vec<u8>)>> {
             let whole = match tee {
                 Tee::SevSnp => raw.len() == 1_184 && (2..=5).contains(&raw[0]),
                 Tee::Tdx => [4, 5].contains(&raw[0]),
+                tee => unreachable!("no case of {tee}"),
             };
             recorded.extend(whole.then_some((id, tee, raw)));
         }
@@ -360,7 +362,7 @@ fn hexadecimal_as_the_dcap_qvl_crate_carries_it_has_its_verdict() {
     for name in ["tdx-quote.hex", "quote-from-tappd.hex"] {
         let found = evidence::load(&sample.join(name), None).unwrap();
         assert_eq!((found.tee, found.form), (Tee::Tdx, "hexadecimal text"), "{name}");
-        assert!(teegate_verifier::inspect_tdx(&found.bytes).is_ok(), "{name}");
+        assert!(teegate_verifier::inspect(Tee::Tdx, &found.bytes).is_ok(), "{name}");
         // Without collateral it is refused for that and nothing else.
         let at = UnixTime::parse("2025-07-04T10:16:31Z").unwrap();
         let rejection = verify(&found.as_evidence(&found.endorsements), &policy, at).unwrap_err();

@@ -368,7 +368,7 @@ fn what_is_pinned_must_be_roots() {
         let mut policy = base();
         policy.amd = Some(vec![root]);
         let error = refused(&policy.to_toml()).to_string();
-        assert!(error.contains(expected), "{error}");
+        assert!(error.starts_with(expected), "{error}");
     }
     // To pin nothing is to trust nobody.
     let mut nobody = subject;

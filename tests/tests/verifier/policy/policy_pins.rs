@@ -161,6 +161,7 @@ fn conditions(tee: Tee) -> Vec<(&'static str, Vec<Changes>, Vec<Changes>)> {
                 ],
             ),
         ],
+        tee => unreachable!("no case of {tee}"),
     }
 }
 

@@ -82,6 +82,7 @@ fn embody(tee: Tee, field: &str, shows: &Shown) -> Subject {
     match tee {
         Tee::SevSnp => embody_snp(field, shows),
         Tee::Tdx => embody_tdx(field, shows),
+        tee => unreachable!("no case of {tee}"),
     }
 }
 

@@ -222,8 +222,5 @@ impl Subject {
 
 /// Evidence of this TEE.
 pub(crate) fn evidence<'a>(tee: Tee, bytes: &'a [u8], endorsements: &'a Endorsements) -> Evidence<'a> {
-    match tee {
-        Tee::SevSnp => Evidence::sev_snp(bytes, endorsements),
-        Tee::Tdx => Evidence::tdx(bytes, endorsements),
-    }
+    Evidence::of(tee, bytes, endorsements)
 }

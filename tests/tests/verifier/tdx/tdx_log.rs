@@ -10,7 +10,7 @@ use teegate_intake::{endorsements, evidence};
 use teegate_measurements::GENUINE;
 use teegate_protocol::evidence::{Envelope, EvidenceKind, TeeEvidence};
 use teegate_tests::harness::{self, note};
-use teegate_verifier::{Check, FactValue, Policy, Rejection, Report, Tee, UnixTime, inspect_tdx, verify};
+use teegate_verifier::{Check, FactValue, Policy, Rejection, Report, Tee, UnixTime, inspect, verify};
 
 use crate::case::{Case, cases, refused};
 use crate::subject::{Subject, good, tdx};
@@ -176,7 +176,7 @@ fn fixtures() -> Option<PathBuf> {
 
 /// What the quote in `file` states, whoever signed it.
 fn stated_by(file: &Path) -> [[u8; 48]; 4] {
-    let facts = inspect_tdx(&std::fs::read(file).unwrap()).unwrap();
+    let facts = inspect(Tee::Tdx, &std::fs::read(file).unwrap()).unwrap();
     ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].map(|name| match facts.iter().find(|(own, _)| *own == name) {
         Some((_, FactValue::Bytes(bytes))) => bytes.as_slice().try_into().unwrap(),
         other => panic!("{name}: {other:?}"),
