@@ -25,20 +25,9 @@ pub struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// Evidence of this TEE, as the constructor of its name takes it.
+    /// Evidence of this TEE, as the constructor of its name takes it: [`Evidence::sev_snp`], [`Evidence::tdx`].
     pub const fn of(tee: Tee, bytes: &'a [u8], endorsements: &'a Endorsements) -> Self {
         Self { tee, carriage: Carriage::Raw, bytes, endorsements, event_log: None, devices: &[] }
-    }
-
-    /// Evidence that is an SEV-SNP attestation report, with certificates and CRLs in any order.
-    pub const fn sev_snp(report: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self::of(Tee::SevSnp, report, endorsements)
-    }
-
-    /// Evidence that is a TDX quote as received, with whatever stands behind it, and with certificates, CRLs, TCB info and QE
-    /// identity in any order.
-    pub const fn tdx(quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
-        Self::of(Tee::Tdx, quote, endorsements)
     }
 
     /// The TEE whose evidence it is said to be.

@@ -30,7 +30,7 @@ use roots::AMD;
 
 use crate::carriage::Offered;
 use crate::check::{Check, Tee};
-use crate::evidence::Endorsements;
+use crate::evidence::{Endorsements, Evidence};
 use crate::findings::{Findings, Stop};
 use crate::platform::{Given, KeyChecks, Platform, Rules, Wanted};
 use crate::report::BoundTo;
@@ -39,6 +39,13 @@ use crate::rule::{Ask, Field, Revocation, Undertaken};
 use crate::stage::Unverified;
 use crate::windows::Windows;
 use crate::wrapping::Wrapping;
+
+impl<'a> Evidence<'a> {
+    /// Evidence that is an SEV-SNP attestation report, with certificates and CRLs in any order.
+    pub const fn sev_snp(report: &'a [u8], endorsements: &'a Endorsements) -> Self {
+        Self::of(Tee::SevSnp, report, endorsements)
+    }
+}
 
 /// The table of AMD's bulletins in Markdown: the middle of `BASELINE.md`.
 pub fn bulletin_table() -> String {

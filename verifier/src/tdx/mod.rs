@@ -29,7 +29,7 @@ use quote::Quote;
 
 use crate::carriage::Offered;
 use crate::check::{Check, Tee};
-use crate::evidence::Endorsements;
+use crate::evidence::{Endorsements, Evidence};
 use crate::findings::{Findings, Stop};
 use crate::intel::roots::INTEL;
 use crate::platform::{Given, KeyChecks, Platform, Rules, Wanted};
@@ -39,6 +39,14 @@ use crate::rule::{Ask, Field, Undertaken};
 use crate::stage::Unverified;
 use crate::windows::Windows;
 use crate::wrapping::Wrapping;
+
+impl<'a> Evidence<'a> {
+    /// Evidence that is a TDX quote as received, with whatever stands behind it, and with certificates, CRLs, TCB info and QE
+    /// identity in any order.
+    pub const fn tdx(quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
+        Self::of(Tee::Tdx, quote, endorsements)
+    }
+}
 
 /// Bytes -> unverified quote, with every field stated as a fact.
 pub(crate) fn parse<'a>(
