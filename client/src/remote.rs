@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use teegate_protocol::bhttp::Response;
 use teegate_protocol::headers::PROBLEM_JSON;
-use teegate_protocol::problem::{Executed, Problem, ProblemKind};
+use teegate_protocol::problem::{Executed, Problem};
 
 use crate::words::Words;
 
@@ -35,27 +35,7 @@ impl RemoteProblem {
 
     /// Whether another seal, to a freshly verified manifest, is what it asks for.
     pub(crate) fn asks_to_reseal(&self) -> bool {
-        let asks = |problem: &Problem| {
-            problem.executed == Executed::No
-                && match problem.kind {
-                    ProblemKind::Reseal
-                    | ProblemKind::StaleManifest
-                    | ProblemKind::OhttpKey
-                    | ProblemKind::PolicyChanged => true,
-                    ProblemKind::NoAttestedInstance
-                    | ProblemKind::EvidenceRejected
-                    | ProblemKind::UnknownModel
-                    | ProblemKind::Unauthorised
-                    | ProblemKind::Forbidden
-                    | ProblemKind::RateLimited
-                    | ProblemKind::Busy
-                    | ProblemKind::TooLarge
-                    | ProblemKind::Deadline
-                    | ProblemKind::UpstreamLost
-                    | ProblemKind::Replay
-                    | ProblemKind::BadRequest => false,
-                }
-        };
+        let asks = |problem: &Problem| problem.executed == Executed::No && problem.kind.asks_to_reseal();
         !self.sealed && self.problem.as_ref().is_some_and(asks)
     }
 }
@@ -112,6 +92,7 @@ impl fmt::Display for RemoteProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use teegate_protocol::problem::ProblemKind;
 
     fn answer(problem: &Problem, media_type: &str) -> http::Response<Bytes> {
         http::Response::builder()

@@ -43,6 +43,7 @@ pub struct TeeEvidence {
 
 /// The kinds of evidence, each with its media type in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum EvidenceKind {
     /// Raw SEV-SNP attestation report.
     SnpReport,

@@ -12,6 +12,7 @@ use std::fmt;
 
 /// The kinds of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ProblemKind {
     /// Enclave: no key of that id, or not with those algorithms. RFC 9458's own problem. Fetch the keys again.
     OhttpKey,
@@ -122,6 +123,26 @@ impl ProblemKind {
     #[must_use]
     pub const fn title(self) -> &'static str {
         self.row().4
+    }
+
+    /// Whether another seal, to a freshly verified manifest, can help where nothing was executed.
+    #[must_use]
+    pub const fn asks_to_reseal(self) -> bool {
+        match self {
+            Self::Reseal | Self::StaleManifest | Self::OhttpKey | Self::PolicyChanged => true,
+            Self::NoAttestedInstance
+            | Self::EvidenceRejected
+            | Self::UnknownModel
+            | Self::Unauthorised
+            | Self::Forbidden
+            | Self::RateLimited
+            | Self::Busy
+            | Self::TooLarge
+            | Self::Deadline
+            | Self::UpstreamLost
+            | Self::Replay
+            | Self::BadRequest => false,
+        }
     }
 
     /// Whether it may come without a seal: one that may not is a forgery there.

@@ -7,6 +7,7 @@ use crate::words::{Text, Words};
 
 /// The value of one fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FactValue {
     /// A word or a version.
     Text(Words),

@@ -14,6 +14,7 @@ use crate::x509::crl::Crl;
 
 /// One statement of a pool: what it claims to be, and from when to when it claims to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hint {
     /// Its kind.
     pub kind: HintKind,

@@ -192,6 +192,7 @@ impl Roots {
 
 /// One statement of a vendor that a verdict rests on, and who brought it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Endorsement {
     /// `certificate`, `crl`, `tcb-info` or `qe-identity`.
     pub kind: &'static str,
@@ -208,6 +209,7 @@ pub struct Endorsement {
 /// What one evaluation of a platform says, where the caller supplied several (Intel serves an early and a standard one
 /// at the same time): today's verdict, and the one that is coming.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Prospect {
     /// `tcbEvaluationDataNumber` of the TCB info.
     pub evaluation: u32,

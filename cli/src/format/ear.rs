@@ -163,7 +163,7 @@ fn claim(value: &FactValue) -> Option<Value> {
         FactValue::Number(number) if *number <= EXACT => json!(number),
         FactValue::Flag(flag) => json!(flag),
         FactValue::List(list) => json!(list),
-        FactValue::Text(_) | FactValue::Bytes(_) | FactValue::Number(_) => json!(value.to_string()),
+        _ => json!(value.to_string()),
     })
 }
 

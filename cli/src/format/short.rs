@@ -197,6 +197,7 @@ impl Short<'_> {
                 Topic::Vouching => "vouching",
                 Topic::Code => "code",
                 Topic::Freshness => "freshness",
+                _ => "others",
             };
             format!("      {about:<9}  {}\n", fields.join(" "))
         };

@@ -62,6 +62,7 @@ impl Updates {
 
 /// Certificate authorities by which services are recognised. It is not what makes an answer believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TlsRoots {
     /// Those of this machine (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded), so that a cache or proxy of one's own, which
     /// the machine trusts, works as it stands.

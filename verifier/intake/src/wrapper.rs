@@ -83,7 +83,7 @@ pub(crate) fn verified_tee(kind: EvidenceKind) -> Option<Tee> {
     match kind {
         EvidenceKind::SnpReport => Some(Tee::SevSnp),
         EvidenceKind::TdxQuote => Some(Tee::Tdx),
-        EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm | EvidenceKind::AciSnp => None,
+        _ => None,
     }
 }
 

@@ -45,6 +45,7 @@ pub struct SnpTcb {
 
 /// For whom a VCEK or VLEK was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SnpLeaf {
     /// The chip; `None` in a VLEK.
     pub hwid: Option<Vec<u8>>,
