@@ -23,7 +23,7 @@ use teegate_protocol::members::Members;
 use teegate_verifier::{Report, Stage};
 
 use crate::output::{finish, note, plain};
-use crate::policy;
+use crate::values::ValuesArgs;
 use crate::{exit, help, memory};
 use npy::Folder;
 
@@ -50,10 +50,12 @@ pub(crate) struct InferArgs {
     /// The request: Open Inference Protocol v2, JSON with or without raw tensors behind it; `-` is standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The policy that an instance must satisfy; it has to say what evidence is bound to (`bound_to`)
+    /// The policy that an instance must satisfy: a TOML file or `strict`; it has to say what evidence is bound to (`bound_to`)
     #[arg(long, value_name = "FILE")]
     policy: String,
-    /// Certificates, CRLs and collateral for verifying: files or folders
+    #[command(flatten)]
+    values: ValuesArgs,
+    /// Certificates, CRLs and collateral for verifying, beside those that the gateway hands on: files or folders
     #[arg(long, value_name = "PATH")]
     endorsements: Vec<PathBuf>,
     /// How many seconds the gateway may wait until it has an attested instance to offer; at most 30
@@ -128,7 +130,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::Input(words.to_owned()));
     }
     let folder = args.save.as_deref().map(Folder::open).transpose().map_err(Failure::Input)?;
-    let policy = policy::read(&args.policy).map_err(Failure::Input)?;
+    let (policy, _text) = args.values.policy(&args.policy, None).map_err(Failure::Input)?;
     let endorsements = load_paths(&args.endorsements).map_err(|e| Failure::Input(e.to_string()))?;
     let mut gateway = Gateway::parse(&args.gateway).map_err(|e| Failure::Input(e.to_string()))?;
     if let Some(path) = &args.gateway_ca {
@@ -317,7 +319,7 @@ mod tests {
         let destination = Destination::open(Path::new("/dev/full")).unwrap();
         let verdict = teegate_verifier::verify(
             &teegate_verifier::Evidence::sev_snp(&[], &teegate_verifier::Endorsements::new()),
-            &policy::read("genuine").unwrap(),
+            &crate::policy::read("genuine").unwrap(),
             teegate_verifier::UnixTime::from_seconds(0),
         );
         let error = destination.write(verdict.unwrap_err().report()).unwrap_err();

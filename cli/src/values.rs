@@ -14,7 +14,7 @@ use crate::{instant, output, policy};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reference values for what the policy leaves open.
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub(crate) struct ValuesArgs {
     /// Reference values for the fields that the policy writes as "reference-value-needed": TOML or an unsigned CoRIM, told
     /// apart by content; may be given again

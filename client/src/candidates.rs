@@ -10,12 +10,14 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use teegate_protocol::evidence::EndorsementDigest;
 use teegate_protocol::headers::INSTANCES_PATH;
 use teegate_protocol::limits;
 use teegate_protocol::members::{List, Members};
 
 use crate::error::Error;
 use crate::link::Gateway;
+use crate::relayed::MAX_STATEMENTS;
 use crate::remote;
 
 /// A gateway offers at most so many instances; what is beyond is not looked at.
@@ -25,8 +27,16 @@ const MAX_LISTED: usize = 64;
 /// Time for the answer itself, beside the time for which the gateway was asked to wait.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// The envelopes that the gateway offers for `model`, waiting at most `wait` until there is one.
-pub(crate) async fn fetch(gateway: &Gateway, model: &str, wait: Duration) -> Result<Vec<Vec<u8>>, Error> {
+/// One instance that is offered.
+pub(crate) struct Offered {
+    /// What it says of itself.
+    pub(crate) envelope: Vec<u8>,
+    /// The statements that the gateway's own verdict rested on.
+    pub(crate) endorsements: Vec<EndorsementDigest>,
+}
+
+/// The instances that the gateway offers for `model`, waiting at most `wait` until there is one.
+pub(crate) async fn fetch(gateway: &Gateway, model: &str, wait: Duration) -> Result<Vec<Offered>, Error> {
     let wait = wait.min(Duration::from_secs(limits::WAIT_SECONDS.most));
     let path = format!("{INSTANCES_PATH}?model={}&wait={}", query_value(model), wait.as_secs());
     let request = Request::get(path)
@@ -37,16 +47,19 @@ pub(crate) async fn fetch(gateway: &Gateway, model: &str, wait: Duration) -> Res
     if answer.status() != StatusCode::OK {
         return Err(Error::NotOffered(remote::unsealed(&answer)));
     }
-    let envelopes = read(answer.body()).map_err(Error::Listing)?;
-    tracing::debug!(offered = envelopes.len(), "instances offered");
-    Ok(envelopes)
+    let offered = read(answer.body()).map_err(Error::Listing)?;
+    tracing::debug!(offered = offered.len(), "instances offered");
+    Ok(offered)
 }
 
-fn read(body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+fn read(body: &[u8]) -> Result<Vec<Offered>, String> {
     #[derive(Deserialize)]
     struct Offer<'a> {
         #[serde(borrow)]
         envelope: &'a RawValue,
+        // A gateway of before names none.
+        #[serde(default)]
+        endorsements: List<String, MAX_STATEMENTS>,
     }
     #[derive(Deserialize)]
     struct Offers<'a> {
@@ -56,7 +69,13 @@ fn read(body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let Members(offers) = serde_json::from_slice::<Members<Offers<'_>>>(body)
         .map_err(|e| format!("the gateway's list of instances is not the JSON that was expected: {e}"))?;
     let offered = offers.instances.0.iter().take(MAX_OFFERED);
-    Ok(offered.map(|Members(offer)| offer.envelope.get().as_bytes().to_vec()).collect())
+    Ok(offered
+        .map(|Members(offer)| Offered {
+            envelope: offer.envelope.get().as_bytes().to_vec(),
+            // What is no digest names nothing that could be asked for.
+            endorsements: offer.endorsements.0.iter().filter_map(|digest| digest.parse().ok()).collect(),
+        })
+        .collect())
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986.
@@ -77,11 +96,14 @@ mod tests {
 
     #[test]
     fn at_most_three_envelopes_are_taken_byte_for_byte() {
-        let one = r#"{"envelope":{ "a" : 1 },"manifest":"00"}"#;
+        let digest = "ab".repeat(32);
+        let one = format!(r#"{{"envelope":{{ "a" : 1 }},"manifest":"00","endorsements":["{digest}","AB"]}}"#);
         let body = format!(r#"{{"v":1,"instances":[{one},{one},{one},{one}],"policy_version":7}}"#);
         let read = read(body.as_bytes()).unwrap();
         assert_eq!(read.len(), 3);
-        assert_eq!(read[0], br#"{ "a" : 1 }"#);
+        assert_eq!(read[0].envelope, br#"{ "a" : 1 }"#);
+        assert_eq!(read[0].endorsements, [digest.parse().unwrap()]);
+        assert!(super::read(br#"{"instances":[{"envelope":{}}]}"#).unwrap()[0].endorsements.is_empty());
         assert!(super::read(br#"{"instances":[]}"#).unwrap().is_empty());
     }
 
@@ -93,12 +115,13 @@ mod tests {
             br#"[[{"envelope":{}}]]"#,
             br#"{"instances":[[{}]]}"#,
             br#"{"instances":[{}]}"#,
+            br#"{"instances":[{"envelope":{},"endorsements":{}}]}"#,
             br#"{"instances":[],"instances":[]}"#,
         ] {
-            assert!(read(body).unwrap_err().contains("list of instances"), "{body:?}");
+            assert!(read(body).map(drop).unwrap_err().contains("list of instances"), "{body:?}");
         }
         let long = format!(r#"{{"instances":"{}"}}"#, "x".repeat(10_000));
-        assert!(read(long.as_bytes()).unwrap_err().len() < 200, "and it is not repeated");
+        assert!(read(long.as_bytes()).map(drop).unwrap_err().len() < 200, "and it is not repeated");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::error::{AnswerError, Error, RequestError};
 use crate::instance::{Freshness, Instance, Trust, model_missing};
 use crate::link::Gateway;
 use crate::oip::{self, Inference, Tensor};
+use crate::relayed::{self, Relayed};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
 use crate::words::Words;
@@ -87,6 +88,8 @@ struct State {
     verifier: Verifier,
     current: Option<Arc<Instance>>,
     memory: Memory,
+    /// Statements of the vendors that the gateway handed on.
+    relayed: Relayed,
     /// How often asking has failed, and how it failed last.
     failures: u64,
     last_failure: Option<Error>,
@@ -106,6 +109,7 @@ impl Client {
             verifier: Verifier::new(),
             current: None,
             memory: settings.memory.clone(),
+            relayed: Relayed::default(),
             failures: 0,
             last_failure: None,
         };
@@ -151,9 +155,10 @@ impl Client {
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
         let offered = candidates::fetch(&self.gateway, &self.model, self.settings.wait).await?;
         let now = (self.settings.clock)();
+        let trust = self.trust_beside(&offered).await;
         let mut refused = Vec::new();
-        for envelope in &offered {
-            match self.verify(envelope, now) {
+        for candidates::Offered { envelope, .. } in &offered {
+            match self.verify(envelope, &trust, now) {
                 Ok(instance) => {
                     let instance = Arc::new(instance);
                     tracing::info!(manifest = %instance.digest(), "instance verified");
@@ -167,6 +172,16 @@ impl Client {
             }
         }
         Err(Error::NoCandidate { refused })
+    }
+
+    /// What this client trusts, with the statements that the gateway's verdicts rested on.
+    async fn trust_beside(&self, offered: &[candidates::Offered]) -> Trust {
+        let wanted: Vec<_> = offered.iter().flat_map(|offer| &offer.endorsements).copied().collect();
+        let missing = self.with_state(|state| state.relayed.missing(&wanted));
+        let got = relayed::fetch(&self.gateway, missing).await;
+        let mut trust = self.trust.clone();
+        trust.endorsements.extend(&self.with_state(|state| state.relayed.take(got, &wanted)));
+        trust
     }
 
     /// What this client has seen so far, for [`Settings::memory`] of the next one.
@@ -293,10 +308,9 @@ impl Client {
         self.gateway.exchange(request, deadline, limit).await.map_err(Error::Relay)
     }
 
-    fn verify(&self, envelope: &[u8], now: UnixTime) -> Result<Instance, Refused> {
+    fn verify(&self, envelope: &[u8], trust: &Trust, now: UnixTime) -> Result<Instance, Refused> {
         self.with_state(|state| {
-            let instance =
-                Instance::verify(envelope, Freshness::Epoch, &self.trust, &state.verifier, &state.memory, now)?;
+            let instance = Instance::verify(envelope, Freshness::Epoch, trust, &state.verifier, &state.memory, now)?;
             if instance.manifest().model(&self.model, None).is_none() {
                 return Err(model_missing(instance.digest(), &self.model));
             }

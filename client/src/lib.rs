@@ -33,6 +33,7 @@ mod error;
 mod instance;
 mod link;
 pub mod oip;
+mod relayed;
 mod remote;
 pub mod seal;
 mod words;

@@ -20,7 +20,7 @@ use crate::clock::{Clock, Now};
 use crate::config::Address;
 use crate::identity::{Claim, Former, Identity, conflicting, identity, succeed};
 use crate::metrics::Metrics;
-use crate::trust::{Appraisal, Backend, Distrust, Offer, Seen, Trusted};
+use crate::trust::{Appraisal, Backend, Distrust, Offer, Seen, Trusted, Vouched};
 
 /// The check that fails when two parties claim one identity.
 pub const CONFLICT: &str = Check::IDENTITY_CONFLICT.id();
@@ -222,7 +222,13 @@ impl Fleet {
         metrics: Arc<Metrics>,
     ) -> Self {
         let state = State {
-            appraisal: Arc::new(Appraisal { version: 1, policy, endorsements, seen: Seen::default() }),
+            appraisal: Arc::new(Appraisal {
+                version: 1,
+                policy,
+                endorsements,
+                seen: Seen::default(),
+                vouched: Vouched::default(),
+            }),
             routes: addresses.iter().map(|address| (address.clone(), Route::default())).collect(),
             breakers: HashMap::new(),
             former: VecDeque::new(),
@@ -268,8 +274,8 @@ impl Fleet {
             // Whoever is writing under a permit holds the other side of this lock.
             let mut state = self.write();
             let version = state.appraisal.version.saturating_add(1);
-            let seen = state.appraisal.seen.clone();
-            state.appraisal = Arc::new(Appraisal { version, policy, endorsements, seen });
+            let (seen, vouched) = (state.appraisal.seen.clone(), state.appraisal.vouched.clone());
+            state.appraisal = Arc::new(Appraisal { version, policy, endorsements, seen, vouched });
             for route in state.routes.values_mut() {
                 route.verdict = Verdict::None;
                 route.offer = None;

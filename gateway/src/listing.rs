@@ -14,7 +14,7 @@ use crate::offers::{NoSuchModel, Offers};
 use crate::peer::Peer;
 use crate::problem::RouteError;
 use crate::release::why_none;
-use crate::respond::parts;
+use crate::respond::{parts, whole};
 
 /// How many instances a client is shown.
 const CANDIDATES: usize = 3;
@@ -57,6 +57,18 @@ impl Gateway {
         let mut answer = Response::new(parts(pieces));
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(answer)
+    }
+}
+
+impl Gateway {
+    /// `GET /v1/endorsements/SHA256`: one of the statements that a list names. Its bytes never change.
+    pub(crate) fn endorsement(&self, digest: &str) -> Result<Response<AnswerStream>, RouteError> {
+        let statement = digest.parse().ok().and_then(|digest| self.fleet.appraisal().vouched.find(&digest));
+        let statement = statement.ok_or(RouteError::NotFound)?;
+        let mut answer = Response::new(whole(statement.bytes.clone()));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(statement.media_type));
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
         Ok(answer)
     }
 }

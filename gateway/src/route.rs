@@ -5,7 +5,7 @@ use std::error::Error;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Body;
-use teegate_protocol::headers::{HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH};
+use teegate_protocol::headers::{ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH};
 
 use crate::answer::AnswerStream;
 use crate::gateway::Gateway;
@@ -35,7 +35,11 @@ impl Gateway {
             (RELAY_PATH, &Method::POST) => return self.relay(request, peer).await,
             (HEALTH_PATH | READY_PATH | INSTANCES_PATH, _) => Err(RouteError::Method("GET")),
             (RELAY_PATH, _) => Err(RouteError::Method("POST")),
-            _ => Err(RouteError::NotFound),
+            (path, method) => match (path.strip_prefix(ENDORSEMENTS_PATH), method) {
+                (Some(digest), &Method::GET) => self.endorsement(digest),
+                (Some(_), _) => Err(RouteError::Method("GET")),
+                (None, _) => Err(RouteError::NotFound),
+            },
         };
         answered.unwrap_or_else(|error| respond(&say(&error)))
     }

@@ -18,6 +18,7 @@
 mod link;
 mod outlet;
 mod seen;
+mod vouched;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Proven, Refused};
 use teegate_protocol::binding::{Exporter, Nonce};
+use teegate_protocol::evidence::EndorsementDigest;
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
 use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
 use teegate_protocol::receipt::EvidenceDigest;
@@ -40,6 +42,8 @@ use self::link::Link;
 pub use self::link::{LinkSettings, NoAnswer, Opened, Room};
 pub use self::outlet::{Outlet, Ticket};
 pub use self::seen::Seen;
+pub(crate) use self::vouched::Statement;
+pub use self::vouched::Vouched;
 use crate::caller::Caller;
 use crate::clock::{Clock, Now};
 use crate::config::Address;
@@ -56,6 +60,8 @@ pub struct Appraisal {
     pub endorsements: Endorsements,
     /// What was seen under this policy and those before it; nothing older is accepted.
     pub seen: Seen,
+    /// What the verdicts on offered instances rested on, under this policy and those before it.
+    pub vouched: Vouched,
 }
 
 /// How long statements may live.
@@ -182,6 +188,8 @@ impl Trusted<Backend> {
 pub struct Offer {
     manifest: Arc<ManifestBytes>,
     listed: Bytes,
+    /// Kept for those who ask for them by the digests that are listed.
+    _vouched: Vec<Arc<Statement>>,
 }
 
 /// What a list of instances says of one.
@@ -190,6 +198,8 @@ struct Listed<'a> {
     manifest: ManifestDigest,
     /// The envelope, read once and passed on as it is.
     envelope: &'a RawValue,
+    /// SHA-256 of each statement that the gateway's own verdict rested on, beside what is in the envelope.
+    endorsements: Vec<EndorsementDigest>,
 }
 
 impl Offer {
@@ -198,7 +208,8 @@ impl Offer {
         &self.manifest
     }
 
-    /// What a list of instances says of it, JSON, written once: its manifest's digest and its envelope.
+    /// What a list of instances says of it, JSON, written once: its manifest's digest, its envelope, and by their digests the
+    /// endorsements that the verdict rested on.
     pub fn listed(&self) -> &Bytes {
         &self.listed
     }
@@ -299,10 +310,15 @@ impl Candidate {
         let checked_at = clock.now().aged;
         let answer = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
-        let (listed, proven) = self.judge(envelope, Question::Epoch, listed, appraisal, lives, clock).await?;
+        let vouched = appraisal.vouched.clone();
+        let take = move |proven: &Proven| {
+            let vouched = vouched.keep(proven.attested().report());
+            Ok((listed(proven, &vouched)?, vouched))
+        };
+        let ((listed, vouched), proven) = self.judge(envelope, Question::Epoch, take, appraisal, lives, clock).await?;
         Ok(Trusted {
             valid_until: valid_until(&proven),
-            subject: Offer { manifest: Arc::new(proven.into_parts().0), listed },
+            subject: Offer { manifest: Arc::new(proven.into_parts().0), listed, _vouched: vouched },
             policy_version: appraisal.version,
             checked_at,
             fresh_until: checked_at + lives.channel_age,
@@ -411,12 +427,14 @@ fn valid_until(proven: &Proven) -> UnixTime {
 }
 
 /// What a list of instances says of this one.
-fn listed(proven: &Proven) -> Result<Bytes, Refused> {
+fn listed(proven: &Proven, vouched: &[Arc<Statement>]) -> Result<Bytes, Refused> {
     let manifest = *proven.manifest().digest();
     let unwritable = |why: &dyn fmt::Display| Refused::by(Check::ENVELOPE_FORM, Some(manifest), why.to_string());
     let text = proven.envelope().to_json().map_err(|error| unwritable(&error))?;
     let envelope: &RawValue = serde_json::from_slice(&text).map_err(|error| unwritable(&error))?;
-    let listed = serde_json::to_vec(&Listed { manifest, envelope }).map_err(|error| unwritable(&error))?;
+    let endorsements = vouched.iter().map(|statement| statement.digest).collect();
+    let listed =
+        serde_json::to_vec(&Listed { manifest, envelope, endorsements }).map_err(|error| unwritable(&error))?;
     Ok(listed.into())
 }
 

@@ -8,10 +8,12 @@
 //! an envelope with two `evidence` members would mean one thing to one reader and another to the next.
 
 use crate::binding::Nonce;
+use crate::fixed::hex_bytes;
 use crate::json::{JsonError, Object, Value, from_base64url, parse_object, to_base64url};
 use crate::limits;
 use crate::words::Shown;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// Type of our collection (`__cmwc_t`): it carries the version of the envelope.
@@ -30,6 +32,19 @@ pub struct Envelope {
     pub event_log: Option<Vec<u8>>,
     /// The challenge that the evidence answers, for the reader's convenience: who checks freshness compares with the nonce it sent.
     pub nonce: Option<Nonce>,
+}
+
+hex_bytes! {
+    /// SHA-256 of a vendor's statement as it is handed on: the name by which a gateway's list offers it.
+    pub struct EndorsementDigest(32);
+}
+
+impl EndorsementDigest {
+    /// Digest of a statement.
+    #[must_use]
+    pub fn of(statement: &[u8]) -> Self {
+        Self(Sha256::digest(statement).into())
+    }
 }
 
 /// Evidence of one kind.

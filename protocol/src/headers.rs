@@ -14,6 +14,8 @@ pub const HEALTH_PATH: &str = "/healthz";
 pub const READY_PATH: &str = "/readyz";
 /// Currently attested instances of a gateway, with their envelopes.
 pub const INSTANCES_PATH: &str = "/v1/instances";
+/// With a digest behind it: a statement of a vendor that a gateway's verdict on an offered instance rested on.
+pub const ENDORSEMENTS_PATH: &str = "/v1/endorsements/";
 /// Where a gateway takes encapsulated requests.
 pub const RELAY_PATH: &str = "/v1/relay";
 

@@ -5,10 +5,11 @@ use serde::ser::{SerializeStruct, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::bytes::to_hex;
 use crate::check::{Check, Stage, Tee};
 use crate::facts::{FactValue, Facts};
 use crate::memory::Seen;
-use crate::statement::Source;
+use crate::statement::{Source, Stated};
 use crate::time::UnixTime;
 pub(crate) use crate::words::Text;
 use crate::words::Words;
@@ -204,6 +205,28 @@ pub struct Endorsement {
     pub from: Option<Words>,
     /// notAfter or nextUpdate.
     pub until: Option<UnixTime>,
+    /// The statement itself, where it did not stand inside the evidence.
+    #[serde(skip)]
+    pub(crate) statement: Option<Stated>,
+}
+
+impl Endorsement {
+    /// The statement as its vendor answers it, to be handed on: a certificate or a list in DER, signed JSON in the object that holds
+    /// it beside its signature. Whoever gets it believes it for its signature alone. `None` where it stood inside the evidence,
+    /// and comes with that.
+    pub fn document(&self) -> Option<Vec<u8>> {
+        let Stated { bytes, signature } = self.statement.as_ref()?;
+        let member = match self.kind {
+            "tcb-info" => "tcbInfo",
+            "qe-identity" => "enclaveIdentity",
+            _ => return Some(bytes.to_vec()),
+        };
+        let signature = to_hex(signature.as_ref()?);
+        Some(
+            [format!("{{\"{member}\":").as_bytes(), bytes, format!(",\"signature\":\"{signature}\"}}").as_bytes()]
+                .concat(),
+        )
+    }
 }
 
 /// What one evaluation of a platform says, where the caller supplied several (Intel serves an early and a standard one

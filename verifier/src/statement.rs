@@ -1,5 +1,6 @@
 //! A statement by a vendor: who brought it, its bytes, and what was found out about them so far.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -94,6 +95,11 @@ impl<T: Readable> Item<T> {
         Self { bytes, signature, name: OnceLock::new(), hint: OnceLock::new(), read: OnceLock::new() }
     }
 
+    /// The bytes, for a report to keep.
+    pub(crate) fn stated(&self) -> Stated {
+        Stated { bytes: self.bytes.clone(), signature: self.signature }
+    }
+
     /// What the bytes say of themselves.
     pub(crate) fn hint(&self) -> Option<&T::Hint> {
         self.hint.get_or_init(|| T::hint(&self.bytes)).as_ref()
@@ -102,5 +108,18 @@ impl<T: Readable> Item<T> {
     /// What the bytes say.
     pub(crate) fn read(&self) -> Result<&Arc<T>, T::Error> {
         self.read.get_or_init(|| T::read(&self.bytes).map(Arc::new)).as_ref().map_err(Clone::clone)
+    }
+}
+
+/// The bytes of a statement, and the signature that stands beside them in signed JSON.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Stated {
+    pub(crate) bytes: Bytes,
+    pub(crate) signature: Option<[u8; 64]>,
+}
+
+impl fmt::Debug for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
     }
 }

@@ -13,7 +13,9 @@ use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::time::AT;
 use teegate_protocol::bhttp::Request;
 use teegate_protocol::binding;
-use teegate_protocol::evidence::{Endorsements, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
+use teegate_protocol::evidence::{
+    EndorsementDigest, Endorsements, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence,
+};
 use teegate_protocol::headers::{SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID, TEEGATE_RELEASE};
 use teegate_protocol::manifest::{
     ConfigDigest, InstanceId, Limits, Manifest, ManifestBytes, ModelDigest, ModelEntry, SpkiDigest,
@@ -88,6 +90,27 @@ impl Fake {
             event_log: None,
             nonce: None,
         }
+    }
+
+    /// The CRL of the forged root, DER.
+    pub(crate) fn crl(&self) -> Vec<u8> {
+        self.device.crl.clone().unwrap()
+    }
+
+    /// Trust that asks for that CRL.
+    pub(crate) fn trust_that_asks_for_a_crl(&self) -> Trust {
+        let measurement = teegate_encoding::hex::encode(MEASUREMENT);
+        let changes = [
+            ("bound_to = \"unchecked\"", "bound_to = \"workload\"".to_owned()),
+            ("measurement = \"unchecked\"", format!("measurement = \"{measurement}\"")),
+            ("revocation = \"if-supplied\"", "revocation = \"required\"".to_owned()),
+        ];
+        self.trust_by(|genuine| {
+            changes.iter().fold(genuine.to_owned(), |text, (from, to)| {
+                assert!(text.contains(from), "{from}");
+                text.replacen(from, to, 1)
+            })
+        })
     }
 
     /// Endorsements that include the CRL of the forged root.
@@ -189,6 +212,8 @@ pub(crate) enum Act {
 pub(crate) struct Script {
     pub(crate) fake: Fake,
     pub(crate) offers: Mutex<Vec<Envelope>>,
+    /// Statements that it hands on, by the digest that its list names; what stands there may be anything.
+    pub(crate) endorsements: Mutex<Vec<(EndorsementDigest, Vec<u8>)>>,
     /// What it says instead of offering anything.
     pub(crate) refusal: Mutex<Option<Problem>>,
     /// Signs [`Act::Released`].
@@ -201,6 +226,7 @@ pub(crate) struct Script {
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) lists: usize,
+    pub(crate) endorsements: Vec<EndorsementDigest>,
     pub(crate) relayed: Vec<Vec<u8>>,
     pub(crate) every_byte: Vec<u8>,
 }
@@ -209,7 +235,18 @@ impl Script {
     pub(crate) fn new(fake: Fake, acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
         let offers = Mutex::new(vec![fake.envelope()]);
         let (gateway_key, acts) = (ReceiptKey::generate().unwrap(), Mutex::new(acts.into_iter().collect()));
-        Arc::new(Self { fake, offers, refusal: Mutex::default(), gateway_key, acts, seen: Mutex::default() })
+        let (endorsements, refusal, seen) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { fake, offers, endorsements, refusal, gateway_key, acts, seen })
+    }
+
+    /// The same, with statements that it hands on.
+    pub(crate) fn handing_on(
+        statements: impl IntoIterator<Item = (EndorsementDigest, Vec<u8>)>,
+        fake: Fake,
+    ) -> Arc<Self> {
+        let script = Self::new(fake, []);
+        *script.endorsements.lock().unwrap() = statements.into_iter().collect();
+        script
     }
 
     /// What was in a relayed request.
@@ -224,6 +261,11 @@ impl Script {
 
     /// Runs the gateway and connects a client to it.
     pub(crate) async fn connect(self: &Arc<Self>, settings: Settings) -> Result<Client, Error> {
+        self.connect_with(self.fake.trust(), settings).await
+    }
+
+    /// The same under another policy.
+    pub(crate) async fn connect_with(self: &Arc<Self>, trust: Trust, settings: Settings) -> Result<Client, Error> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let script = Arc::clone(self);
@@ -239,7 +281,6 @@ impl Script {
                 );
             }
         });
-        let trust = self.fake.trust();
         Client::connect(gateway, MODEL, trust.policy, trust.endorsements, settings).await
     }
 
@@ -255,6 +296,16 @@ impl Script {
         if head.uri.path() == "/v1/instances" {
             seen.lists += 1;
             return Ok(self.list());
+        }
+        if let Some(digest) = head.uri.path().strip_prefix("/v1/endorsements/") {
+            let digest: EndorsementDigest = digest.parse()?;
+            seen.endorsements.push(digest);
+            let kept = self.endorsements.lock().unwrap();
+            let found = kept.iter().find(|(name, _)| *name == digest);
+            return Ok(found.map_or_else(
+                || answer(404, "text/plain", Vec::new()),
+                |(_, bytes)| answer(200, "application/octet-stream", bytes.clone()),
+            ));
         }
         seen.relayed.push(body.clone());
         let act = self.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer(Spoil::Nothing));
@@ -290,12 +341,16 @@ impl Script {
         if let Some(problem) = &*self.refusal.lock().unwrap() {
             return answer(problem.status(), "application/problem+json", problem.to_json());
         }
+        let digests: Vec<_> = self.endorsements.lock().unwrap().iter().map(|(digest, _)| digest.to_string()).collect();
         let offers: Vec<serde_json::Value> = self
             .offers
             .lock()
             .unwrap()
             .iter()
-            .map(|envelope| serde_json::json!({ "envelope": serde_json::from_slice::<serde_json::Value>(&envelope.to_json().unwrap()).unwrap() }))
+            .map(|envelope| {
+                let envelope: serde_json::Value = serde_json::from_slice(&envelope.to_json().unwrap()).unwrap();
+                serde_json::json!({ "envelope": envelope, "endorsements": digests })
+            })
             .collect();
         answer(200, "application/json", serde_json::json!({ "instances": offers }).to_string().into_bytes())
     }

@@ -10,3 +10,4 @@ mod fake;
 mod instance;
 #[cfg(test)]
 mod relay;
+mod relayed;

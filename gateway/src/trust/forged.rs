@@ -35,7 +35,7 @@ pub(crate) fn appraisal() -> Arc<Appraisal> {
 /// The same with other endorsements of the operator's.
 pub(crate) fn appraisal_with(endorsements: Endorsements) -> Arc<Appraisal> {
     let policy = policy(&platform().build().ark_pem, MEASUREMENT);
-    Arc::new(Appraisal { version: 1, policy, endorsements, seen: Seen::default() })
+    Arc::new(Appraisal { version: 1, policy, endorsements, seen: Seen::default(), vouched: Vouched::default() })
 }
 
 /// The revocation list over this platform, as an operator supplies it.

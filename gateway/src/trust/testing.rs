@@ -206,6 +206,7 @@ pub(crate) fn offer(manifest: &Arc<ManifestBytes>, version: u64) -> Trusted<Offe
         subject: Offer {
             manifest: Arc::clone(manifest),
             listed: format!(r#"{{"manifest":"{}","envelope":{{}}}}"#, manifest.digest()).into(),
+            _vouched: Vec::new(),
         },
         policy_version: version,
         checked_at: now,

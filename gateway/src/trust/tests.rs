@@ -41,6 +41,36 @@ async fn the_honest_instance_is_trusted_and_its_epoch_evidence_with_it() {
     assert_eq!(&envelope.manifest, backend.manifest().as_bytes());
 }
 
+/// Clients complete their own endorsements with what the verdict rested on: what is in the envelope they have, and nothing of
+/// the operator's pool that played no part is handed on.
+#[tokio::test]
+async fn an_offer_names_what_its_verdict_rested_on_beside_its_envelope() {
+    let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let mut endorsements = revocations(&platform());
+    endorsements.add_crl(teegate_forge::snp().product(teegate_forge::snp::Product::Turin).build().crl.unwrap());
+    let appraisal = appraisal_with(endorsements);
+    let offer = async |candidate: Candidate| candidate.epoch_evidence(&appraisal, LIVES, &clock()).await.unwrap();
+    let first = offer(enclave.candidate().await.unwrap()).await;
+    let listed: serde_json::Value = serde_json::from_slice(first.once().listed()).unwrap();
+    let digests: Vec<EndorsementDigest> = serde_json::from_value::<Vec<String>>(listed["endorsements"].clone())
+        .unwrap()
+        .iter()
+        .map(|digest| digest.parse().unwrap())
+        .collect();
+    let [digest] = digests[..] else { panic!("the list of the root alone: {listed}") };
+    let list = appraisal.vouched.find(&digest).unwrap();
+    assert_eq!((list.media_type, EndorsementDigest::of(&list.bytes)), ("application/pkix-crl", digest));
+    let mut pool = Endorsements::new();
+    teegate_intake::endorsements::recognise("list", &list.bytes, &mut pool).unwrap();
+    assert_eq!(pool.len(), 1);
+    let second = offer(enclave.candidate().await.unwrap()).await;
+    assert!(Arc::ptr_eq(&list, &appraisal.vouched.find(&digest).unwrap()), "kept once");
+    drop((list, first));
+    assert!(appraisal.vouched.find(&digest).is_some());
+    drop(second);
+    assert!(appraisal.vouched.find(&digest).is_none(), "and as long as something rests on it");
+}
+
 #[tokio::test]
 async fn a_relay_with_a_tls_key_of_its_own_gets_nothing() {
     // It shows what the genuine instance answered, down to the right nonce: but its own key is on this connection.

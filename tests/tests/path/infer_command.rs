@@ -29,11 +29,23 @@ async fn infer_from(
     standard_input: &[u8],
     more: &[&str],
 ) -> (i32, String, String) {
+    let endorsements = stage.guest.endorsements().display().to_string();
+    let more = [&["--endorsements", &endorsements], more].concat();
+    infer_bare(stage, gateway, policy, input, standard_input, &more).await
+}
+
+/// The same by somebody who has no endorsements.
+async fn infer_bare(
+    stage: &Stage1,
+    gateway: &str,
+    policy: &str,
+    input: &str,
+    standard_input: &[u8],
+    more: &[&str],
+) -> (i32, String, String) {
     let policy = stage.scratch.write("client-policy.toml", policy);
     let mut child = tokio::process::Command::new(binary("teegate"))
         .args(["infer", "--gateway", gateway, "--model", MODEL, "--input", input, "--policy", &policy, "--wait", "5"])
-        .arg("--endorsements")
-        .arg(stage.guest.endorsements())
         .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -79,6 +91,37 @@ async fn the_infer_command_answers_in_words_and_in_json() {
     assert_is_expected_answer(out.as_bytes());
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     assert_eq!((&report["schema"], &report["verdict"]), (&"teegate/report/1".into(), &"accepted".into()));
+}
+
+/// A list of AMD's, all of Intel's collateral: what the gateway judged by completes whoever has nothing, and is called what it is.
+#[tokio::test]
+async fn a_client_without_endorsements_is_completed_by_the_gateway() {
+    for tee in ["snp", "tdx"] {
+        let scratch = Scratch::new();
+        let guest = Guest::start(&scratch, "guest", &["--tee", tee]).await;
+        let enclave = Enclave::start(&scratch, "enclave", &guest).await;
+        let stage = Stage1 { scratch, guest, enclave };
+        let gateway = stage.gateway(&stage.enclave.address, "").await;
+        let (url, policy) = (format!("http://{}", gateway.address), stage.guest.policy());
+        let report = stage.scratch.path().join("report.json").display().to_string();
+        let more = ["--format", "json", "--report", &report];
+        let (status, out, err) = infer_bare(&stage, &url, &policy, "-", &sample(), &more).await;
+        assert_eq!(status, 0, "{tee}: {err}");
+        assert_is_expected_answer(out.as_bytes());
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        let brought = report["endorsements"].as_array().unwrap().iter();
+        let mut relayed: Vec<_> = brought
+            .filter(|one| one["from"] == "the gateway")
+            .map(|one| (one["kind"].as_str().unwrap(), one["source"].as_str().unwrap()))
+            .collect();
+        relayed.sort_unstable();
+        relayed.dedup();
+        let expected: &[_] = match tee {
+            "snp" => &[("certificate", "relayed"), ("crl", "relayed")],
+            _ => &[("certificate", "relayed"), ("crl", "relayed"), ("qe-identity", "relayed"), ("tcb-info", "relayed")],
+        };
+        assert_eq!(relayed, expected, "{tee}");
+    }
 }
 
 #[tokio::test]

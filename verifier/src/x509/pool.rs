@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::certificate::{Certificate, PublicKey};
 use crate::report::{Endorsement, Text};
 use crate::signature::{Share, Signatures};
-use crate::statement::{Brought, Readable, Source};
+use crate::statement::{Brought, Readable, Source, Stated};
 
 /// A certificate that somebody brought. Nothing about it is believed yet.
 #[derive(Clone)]
@@ -15,6 +15,8 @@ pub(crate) struct Candidate {
     source: Source,
     share: Share,
     from: Option<Arc<str>>,
+    /// What was handed in; of a certificate that stood in the evidence, that.
+    statement: Option<Stated>,
 }
 
 /// So many documents are compared with each other; more are looked up, so that a long pool costs no more than its length.
@@ -51,7 +53,8 @@ pub(crate) fn candidates(pool: &[Brought<Certificate>]) -> (Vec<Candidate>, usiz
         .filter_map(|brought| {
             let certificate = brought.item.read().ok()?.clone();
             let (source, from) = (brought.source, brought.from.clone());
-            Some(Candidate { certificate, source, share: Share::Certificates(source), from })
+            let statement = Some(brought.item.stated());
+            Some(Candidate { certificate, source, share: Share::Certificates(source), from, statement })
         })
         .collect();
     let unreadable = documents.len() - read.len();
@@ -61,7 +64,7 @@ pub(crate) fn candidates(pool: &[Brought<Certificate>]) -> (Vec<Candidate>, usiz
 impl Candidate {
     /// A certificate that stood in the evidence itself.
     pub(crate) fn carried(certificate: Arc<Certificate>) -> Self {
-        Self { certificate, source: Source::Evidence, share: Share::Carried, from: None }
+        Self { certificate, source: Source::Evidence, share: Share::Carried, from: None, statement: None }
     }
 
     /// Whether `issuer` signed it; paid out of the share of whoever brought it.
@@ -77,6 +80,7 @@ impl Candidate {
             source: self.source,
             from: self.from.clone().map(|place| Text::from(place).into()),
             until: Some(self.certificate.not_after),
+            statement: self.statement.clone(),
         }
     }
 }

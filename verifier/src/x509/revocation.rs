@@ -16,7 +16,7 @@ use super::crl::Crl;
 use super::pool::each_once;
 use crate::report::{Endorsement, Text};
 use crate::signature::{Share, Signatures};
-use crate::statement::{Brought, Source};
+use crate::statement::{Brought, Source, Stated};
 use crate::time::UnixTime;
 
 /// The lists that an issuer signed, at least one: those that are current first, the latest of each first.
@@ -31,6 +31,7 @@ struct List {
     crl: Arc<Crl>,
     source: Source,
     from: Option<Arc<str>>,
+    statement: Stated,
 }
 
 /// What ends the time for which lists serve.
@@ -96,7 +97,12 @@ impl Lists {
         for brought in pool {
             match brought.item.read() {
                 Ok(crl) if crl.issuer == issuer.subject => {
-                    lists.push(List { crl: crl.clone(), source: brought.source, from: brought.from.clone() });
+                    lists.push(List {
+                        crl: crl.clone(),
+                        source: brought.source,
+                        from: brought.from.clone(),
+                        statement: brought.item.stated(),
+                    });
                 }
                 Ok(_) => {}
                 // Whose list an unreadable one is cannot be told: of the user's, it may be the one that matters.
@@ -223,6 +229,7 @@ impl Lists {
             source: list.source,
             from: list.from.clone().map(|place| Text::from(place).into()),
             until: list.crl.next_update,
+            statement: Some(list.statement.clone()),
         })
     }
 }

@@ -190,3 +190,28 @@ async fn the_waits_for_an_instance_are_bounded_and_the_surplus_is_told_at_once()
     let listed = problem_of(list(&gateway, "").await).await.kind;
     assert_eq!(listed, ProblemKind::NoAttestedInstance, "who does not wait needs no leave to");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_is_had_by_its_digest_and_never_changes() {
+    let gateway = gateway();
+    let ask = async |method: &str, name: &str| {
+        let request = Request::builder().method(method).uri(format!("{ENDORSEMENTS_PATH}{name}"));
+        serve(&gateway, request.body(Full::new(Bytes::new())).unwrap()).await
+    };
+    let statement = gateway.fleet.appraisal().vouched.keep_bytes(b"a list");
+    let name = statement.digest.to_string();
+    let answer = ask("GET", &name).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()[CONTENT_TYPE], "application/pkix-crl");
+    assert_eq!(answer.headers()[http::header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+    assert_eq!(body_of(answer).await, b"a list");
+    let other = "0".repeat(64);
+    for unknown in [&other, &name.to_uppercase(), "ab", &format!("{name}0"), ""] {
+        assert_eq!(ask("GET", unknown).await.status(), StatusCode::NOT_FOUND, "{unknown}");
+    }
+    let refused = ask("POST", &name).await;
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(refused.headers()[ALLOW], "GET");
+    drop(statement);
+    assert_eq!(ask("GET", &name).await.status(), StatusCode::NOT_FOUND, "nobody rests on it any more");
+}

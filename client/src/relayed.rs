@@ -1,0 +1,89 @@
+//! The statements of the vendors that a gateway hands on: `GET /v1/endorsements/SHA256`, by the digests that its list names.
+//!
+//! They are the vendors' own and signed, so they cost no trust, and complete a client who has none; to the verifier they are
+//! *relayed*, which answers no question that the client asked a vendor. What cannot be had is left out: the verdict says then
+//! what is missing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use teegate_intake::endorsements::recognise;
+use teegate_protocol::evidence::EndorsementDigest;
+use teegate_protocol::headers::ENDORSEMENTS_PATH;
+use teegate_verifier::{Endorsements, Source};
+
+use crate::link::Gateway;
+
+/// At most so many statements of one instance are asked for; a verdict rests on about ten.
+pub(crate) const MAX_STATEMENTS: usize = 32;
+/// The largest statement: a revocation list of a vendor has some hundred thousand bytes.
+const MAX_BYTES: usize = 1024 * 1024;
+/// The time for all of them.
+const ALL_WITHIN: Duration = Duration::from_secs(15);
+
+/// What was got so far, each by the digest of its bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Relayed(HashMap<EndorsementDigest, Endorsements>);
+
+impl Relayed {
+    /// Those of `wanted` that are not here yet.
+    pub(crate) fn missing(&self, wanted: &[EndorsementDigest]) -> Vec<EndorsementDigest> {
+        wanted.iter().filter(|digest| !self.0.contains_key(digest)).copied().collect()
+    }
+
+    /// Takes what was got, forgets what is no longer wanted, and gives all of it.
+    pub(crate) fn take(
+        &mut self,
+        got: Vec<(EndorsementDigest, Endorsements)>,
+        wanted: &[EndorsementDigest],
+    ) -> Endorsements {
+        self.0.extend(got);
+        self.0.retain(|digest, _| wanted.contains(digest));
+        let mut all = Endorsements::brought_by(Source::Relayed);
+        // In the order in which they were named, so that the same list gives the same report.
+        for known in wanted.iter().filter_map(|digest| self.0.get(digest)) {
+            all.extend(known);
+        }
+        all
+    }
+}
+
+/// Asks for each, one after the other, as far as the time goes.
+pub(crate) async fn fetch(
+    gateway: &Gateway,
+    digests: Vec<EndorsementDigest>,
+) -> Vec<(EndorsementDigest, Endorsements)> {
+    let mut got = Vec::new();
+    let all = async {
+        for digest in digests {
+            match one(gateway, &digest).await {
+                Ok(statement) => got.push((digest, statement)),
+                Err(why) => {
+                    tracing::info!(%digest, why, "an endorsement that the gateway lists was not to be had from it")
+                }
+            }
+        }
+    };
+    if tokio::time::timeout(ALL_WITHIN, all).await.is_err() {
+        tracing::info!(seconds = ALL_WITHIN.as_secs(), "not all endorsements that the gateway lists came in time");
+    }
+    got
+}
+
+async fn one(gateway: &Gateway, digest: &EndorsementDigest) -> Result<Endorsements, String> {
+    let request = Request::get(format!("{ENDORSEMENTS_PATH}{digest}"));
+    let request = request.body(Full::<Bytes>::default()).map_err(|error| error.to_string())?;
+    let answer = gateway.exchange(request, ALL_WITHIN, MAX_BYTES).await.map_err(|error| error.to_string())?;
+    if answer.status() != StatusCode::OK {
+        return Err(format!("status {}", answer.status().as_u16()));
+    }
+    if EndorsementDigest::of(answer.body()) != *digest {
+        return Err("other bytes than it named".to_owned());
+    }
+    let mut statement = Endorsements::brought_by(Source::Relayed).found_in("the gateway");
+    recognise("the gateway's answer", answer.body(), &mut statement).map_err(|error| error.to_string())?;
+    Ok(statement)
+}
