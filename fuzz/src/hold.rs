@@ -8,10 +8,7 @@ const ECHO: usize = 80;
 /// The message is short and repeats no long stretch of the input.
 pub(crate) fn message(input: &[u8], message: &str) {
     assert!(message.len() <= LONGEST_MESSAGE, "a message of {} bytes", message.len());
-    // In a long input, looking for it costs more than most readers take.
-    if input.len() <= 2_048 || one_in_eight(input) {
-        echo(input, message);
-    }
+    echo(input, message);
 }
 
 /// The message repeats no long stretch of the input.
@@ -25,20 +22,30 @@ pub(crate) fn echo_but_digits(input: &[u8], message: &str) {
 }
 
 fn stretches(input: &[u8], message: &str, counts: impl Fn(&str) -> bool) {
-    let characters: Vec<char> = message.chars().collect();
-    // Every stretch of twice the length holds one of these whole.
-    for window in characters.windows(ECHO + 1).step_by(ECHO / 2) {
-        let stretch: String = window.iter().collect();
-        if !counts(&stretch) {
-            continue;
-        }
-        let (stretch, first) = (stretch.as_str(), window[0]);
-        let mut byte = [0; 4];
-        let first = first.encode_utf8(&mut byte).as_bytes()[0];
-        let begins = input.iter().enumerate().filter(|(_, byte)| **byte == first);
-        let repeated = begins.into_iter().any(|(at, _)| input[at..].starts_with(stretch.as_bytes()));
-        assert!(!repeated, "a message repeats `{stretch}`");
+    if message.len() <= ECHO {
+        return;
     }
+    let starts: Vec<usize> = message.char_indices().map(|(at, _)| at).chain([message.len()]).collect();
+    // Every stretch of twice the length holds one of these whole.
+    for window in starts.windows(ECHO + 2).step_by(ECHO / 2) {
+        let stretch = &message[window[0]..window[ECHO + 1]];
+        assert!(!counts(stretch) || !holds(input, stretch.as_bytes()), "a message repeats `{stretch}`");
+    }
+}
+
+/// Whether `stretch` stands in `input`: Horspool's search, because most readers take less time than a look at each byte.
+fn holds(input: &[u8], stretch: &[u8]) -> bool {
+    let Some((last, before)) = stretch.split_last() else { return true };
+    let mut steps = [stretch.len(); 256];
+    before.iter().rev().enumerate().rev().for_each(|(index, byte)| steps[usize::from(*byte)] = index + 1);
+    let mut end = before.len();
+    while let Some(byte) = input.get(end) {
+        if byte == last && input[..end].ends_with(before) {
+            return true;
+        }
+        end += steps[usize::from(*byte)];
+    }
+    false
 }
 
 /// What a reader gives; its message is short. One input in eight is read twice, and has to give the same.
@@ -67,5 +74,55 @@ pub(crate) fn same<T: PartialEq, E: std::fmt::Display>(input: &[u8], read: impl 
 
 /// One input in eight, the same ones in every run.
 pub(crate) fn one_in_eight(input: &[u8]) -> bool {
-    input.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)) % 8 == 0
+    // Four sums of words side by side: one of bytes would take longer than many a reader.
+    let (lines, rest) = input.as_chunks::<32>();
+    let mut sums = [1_u64, 2, 3, 4];
+    for line in lines {
+        for (sum, word) in sums.iter_mut().zip(line.as_chunks::<8>().0) {
+            *sum = (*sum ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        }
+    }
+    let sum = sums
+        .into_iter()
+        .chain(rest.iter().copied().map(u64::from))
+        .fold(input.len() as u64, |sum, part| (sum ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29));
+    (sum >> 32).is_multiple_of(8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_is_found_wherever_it_stands_and_nothing_else_is() {
+        let input = b"aabaabaaab, and an end: aab";
+        for start in 0..input.len() {
+            for end in start + 1..=input.len() {
+                assert!(holds(input, &input[start..end]), "{start}..{end}");
+                let mut other = input[start..end].to_vec();
+                other[0] = b'x';
+                assert!(!holds(input, &other));
+            }
+        }
+        assert!(!holds(b"short", b"shorter"));
+    }
+
+    #[test]
+    fn a_message_repeats_eighty_characters_and_no_more() {
+        let text: String = (0..200).map(|at| char::from(b'a' + at % 23)).collect();
+        let repeats = |length: usize| {
+            let message = format!("it says `{}`", &text[..length]);
+            std::panic::catch_unwind(|| echo(text.as_bytes(), &message)).is_err()
+        };
+        assert!(!repeats(80) && repeats(160));
+        let digits = format!("expected {}", "4d".repeat(48));
+        echo_but_digits(digits.as_bytes(), &"4d".repeat(48));
+    }
+
+    #[test]
+    fn one_in_eight_is_about_that_many() {
+        let chosen =
+            (0..8_000_u32).filter(|number| one_in_eight(&[[7; 40].as_slice(), &number.to_le_bytes()].concat()));
+        assert!((800..1_200).contains(&chosen.count()));
+    }
 }
