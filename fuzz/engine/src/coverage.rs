@@ -15,7 +15,8 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 const COMPARED: usize = 64;
 static COMPARISONS: [(AtomicU64, AtomicU64, AtomicUsize); COMPARED] =
     [const { (AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0)) }; COMPARED];
-static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// Where the next one goes. Nothing is written down before somebody asks for it: most executions have nobody who reads it.
+static NEXT: AtomicUsize = AtomicUsize::new(COMPARED);
 
 /// Counters in a block: what is looked at in one go.
 const BLOCK: usize = 64;
@@ -41,10 +42,15 @@ pub fn edges() -> usize {
     LENGTH.load(Ordering::Relaxed)
 }
 
-/// The comparisons since the last call.
+/// From here on comparisons are written down, as many as there is room for.
+pub fn listen() {
+    NEXT.store(0, Ordering::Relaxed);
+}
+
+/// The comparisons since [`listen`]; from here on none is written down.
 pub fn comparisons(into: &mut Vec<Comparison>) {
     into.clear();
-    let made = NEXT.swap(0, Ordering::Relaxed);
+    let made = NEXT.swap(COMPARED, Ordering::Relaxed);
     into.extend(COMPARISONS.iter().take(made).map(|(one, other, width)| Comparison {
         one: one.load(Ordering::Relaxed),
         other: other.load(Ordering::Relaxed),
@@ -79,14 +85,14 @@ impl Reached {
     /// Sets every counter to zero.
     pub fn clear(&self) {
         counters().fill(0);
-        NEXT.store(0, Ordering::Relaxed);
     }
 
     /// Whether a block counted that never did before. It looks at everything; what it finds is looked at from now on.
     pub fn widen(&mut self) -> bool {
         let before = self.live.len();
         for (number, block) in counters().chunks(BLOCK).enumerate() {
-            if !self.is_live[number] && block.iter().any(|counter| *counter != 0) {
+            // All of a block at once, without a branch a counter: nearly all of them are of code that a target never runs.
+            if block.iter().fold(0, |any, counter| any | counter) != 0 && !self.is_live[number] {
                 self.is_live[number] = true;
                 self.live.push(u32::try_from(number).expect("fewer than four thousand million edges"));
             }
@@ -101,13 +107,19 @@ impl Reached {
         for number in &self.live {
             let start = *number as usize * BLOCK;
             let end = (start + BLOCK).min(counters.len());
-            let block = &mut counters[start..end];
-            for (offset, word) in block.chunks_mut(8).enumerate() {
-                if word.iter().all(|counter| *counter == 0) {
+            for (offset, word) in counters[start..end].chunks_mut(8).enumerate() {
+                let mut ended = [0; 8];
+                ended[..word.len()].copy_from_slice(word);
+                let mut left = u64::from_le_bytes(ended);
+                if left == 0 {
                     continue;
                 }
-                for (index, counter) in word.iter_mut().enumerate() {
-                    let range = range_of(std::mem::take(counter));
+                word.fill(0);
+                // From one counter that is not zero to the next.
+                while left != 0 {
+                    let index = (left.trailing_zeros() / 8) as usize;
+                    left &= !(0xFF << (8 * index));
+                    let range = RANGES[usize::from(ended[index])];
                     let known = &mut self.ranges[start + offset * 8 + index];
                     if range & !*known != 0 {
                         self.edges += u64::from(*known == 0);
@@ -121,6 +133,17 @@ impl Reached {
         found
     }
 }
+
+/// The range of each end of a counter.
+static RANGES: [u8; 256] = {
+    let mut ranges = [0; 256];
+    let mut counter = 0;
+    while counter < 256 {
+        ranges[counter] = range_of(counter as u8);
+        counter += 1;
+    }
+    ranges
+};
 
 /// One bit for each range: 1, 2, 3, 4 to 7, 8 to 15, 16 to 31, 32 to 127, more.
 const fn range_of(counter: u8) -> u8 {
@@ -149,7 +172,7 @@ fn counters<'a>() -> &'a mut [u8] {
 
 fn compared(one: u64, other: u64, width: usize) {
     let place = NEXT.load(Ordering::Relaxed);
-    if one != other && place < COMPARED {
+    if place < COMPARED && one != other {
         let (first, second, bytes) = &COMPARISONS[place];
         first.store(one, Ordering::Relaxed);
         second.store(other, Ordering::Relaxed);
