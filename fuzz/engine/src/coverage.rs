@@ -87,6 +87,16 @@ impl Reached {
         counters().fill(0);
     }
 
+    /// Sets to zero the counters of the blocks that are looked at.
+    pub fn forget(&self) {
+        let counters = counters();
+        for number in &self.live {
+            let start = *number as usize * BLOCK;
+            let end = (start + BLOCK).min(counters.len());
+            counters[start..end].fill(0);
+        }
+    }
+
     /// Whether a block counted that never did before. It looks at everything; what it finds is looked at from now on.
     pub fn widen(&mut self) -> bool {
         let before = self.live.len();
@@ -110,17 +120,20 @@ impl Reached {
             for (offset, word) in counters[start..end].chunks_mut(8).enumerate() {
                 let mut ended = [0; 8];
                 ended[..word.len()].copy_from_slice(word);
-                let mut left = u64::from_le_bytes(ended);
-                if left == 0 {
+                if ended == [0; 8] {
                     continue;
                 }
                 word.fill(0);
-                // From one counter that is not zero to the next.
-                while left != 0 {
-                    let index = (left.trailing_zeros() / 8) as usize;
-                    left &= !(0xFF << (8 * index));
-                    let range = RANGES[usize::from(ended[index])];
-                    let known = &mut self.ranges[start + offset * 8 + index];
+                // Eight at once: nearly always nothing is new.
+                let ended = ended.map(|counter| RANGES[usize::from(counter)]);
+                let at = start + offset * 8;
+                let known = &mut self.ranges[at..at + word.len()];
+                let mut before = [0; 8];
+                before[..known.len()].copy_from_slice(known);
+                if u64::from_le_bytes(ended) & !u64::from_le_bytes(before) == 0 {
+                    continue;
+                }
+                for (known, range) in known.iter_mut().zip(ended) {
                     if range & !*known != 0 {
                         self.edges += u64::from(*known == 0);
                         *known |= range;

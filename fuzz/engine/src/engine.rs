@@ -106,6 +106,8 @@ impl<'t> Run<'t> {
                 break;
             }
             self.mutate(&mut input);
+            // A target's own mutations count too, and are not what is under test.
+            self.reached.forget();
             if self.run(&input) && self.corpus.len() < KEPT {
                 kept(&input);
                 self.corpus.push(input.clone());
