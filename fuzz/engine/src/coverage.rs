@@ -61,7 +61,7 @@ pub fn comparisons(into: &mut Vec<Comparison>) {
 /// What has been reached so far: for each edge, in which of eight ranges its counter has ended.
 #[derive(Debug)]
 pub struct Reached {
-    ranges: Vec<u8>,
+    ranges: Vec<[u8; 8]>,
     /// The blocks in which anything was ever counted: looking at all of them costs more than most targets do.
     live: Vec<u32>,
     is_live: Vec<bool>,
@@ -74,7 +74,13 @@ impl Reached {
     #[expect(clippy::new_without_default, reason = "it looks at the program, so it is no constant")]
     pub fn new() -> Self {
         let blocks = edges().div_ceil(BLOCK);
-        Self { ranges: vec![0; edges()], live: Vec::new(), is_live: vec![false; blocks], features: 0, edges: 0 }
+        Self {
+            ranges: vec![[0; 8]; edges().div_ceil(8)],
+            live: Vec::new(),
+            is_live: vec![false; blocks],
+            features: 0,
+            edges: 0,
+        }
     }
 
     /// Ranges of counters that were reached, and edges.
@@ -117,34 +123,42 @@ impl Reached {
         for number in &self.live {
             let start = *number as usize * BLOCK;
             let end = (start + BLOCK).min(counters.len());
-            for (offset, word) in counters[start..end].chunks_mut(8).enumerate() {
-                let mut ended = [0; 8];
-                ended[..word.len()].copy_from_slice(word);
-                if ended == [0; 8] {
-                    continue;
-                }
-                word.fill(0);
-                // Eight at once: nearly always nothing is new.
-                let ended = ended.map(|counter| RANGES[usize::from(counter)]);
-                let at = start + offset * 8;
-                let known = &mut self.ranges[at..at + word.len()];
-                let mut before = [0; 8];
-                before[..known.len()].copy_from_slice(known);
-                if u64::from_le_bytes(ended) & !u64::from_le_bytes(before) == 0 {
-                    continue;
-                }
-                for (known, range) in known.iter_mut().zip(ended) {
-                    if range & !*known != 0 {
-                        self.edges += u64::from(*known == 0);
-                        *known |= range;
-                        found += 1;
-                    }
-                }
+            let (words, rest) = counters[start..end].as_chunks_mut();
+            let (known, last) = self.ranges[start / 8..].split_at_mut(words.len());
+            for (word, known) in words.iter_mut().zip(known) {
+                found += note(word, known, &mut self.edges);
+            }
+            // The end of the table, where it is no multiple of eight.
+            if let (false, Some(known)) = (rest.is_empty(), last.first_mut()) {
+                let mut word = [0; 8];
+                word[..rest.len()].copy_from_slice(rest);
+                rest.fill(0);
+                found += note(&mut word, known, &mut self.edges);
             }
         }
         self.features += found;
         found
     }
+}
+
+/// Takes in eight counters and sets them to zero; how many ranges are new. Eight at once, because nearly always none is.
+fn note(word: &mut [u8; 8], known: &mut [u8; 8], edges: &mut u64) -> u64 {
+    if *word == [0; 8] {
+        return 0;
+    }
+    let ranges = std::mem::take(word).map(|counter| RANGES[usize::from(counter)]);
+    if u64::from_le_bytes(ranges) & !u64::from_le_bytes(*known) == 0 {
+        return 0;
+    }
+    let mut found = 0;
+    for (known, range) in known.iter_mut().zip(ranges) {
+        if range & !*known != 0 {
+            *edges += u64::from(*known == 0);
+            *known |= range;
+            found += 1;
+        }
+    }
+    found
 }
 
 /// The range of each end of a counter.
