@@ -97,6 +97,8 @@ impl AdvisoryId {
             .filter(|digits| digits.len() == 5 && digits.bytes().all(|digit| digit.is_ascii_digit()));
         match digits.and_then(|digits| digits.parse().ok()) {
             Some(number) => Self::IntelSa(number),
+            // A report may say of a platform no more than the advisory that it is open to.
+            None if name.is_empty() => Self::Other("(empty)".to_owned()),
             None => Self::Other(bounded(name)),
         }
     }

@@ -261,3 +261,27 @@ fn no_more_than_a_line_of_a_strangers_text_is_repeated() {
     let other = snp(|device| device.hwid(&[0x1F; 64])).rejected().to_string();
     assert!(other.contains(&format!("found HWID {}", "1f".repeat(64))), "{other}");
 }
+
+/// A name that is there and empty is said as one that is missing is: both sides of a finding have words.
+#[test]
+fn an_empty_name_is_never_a_side_without_words() {
+    let advisory = vec![String::new()];
+    let advised = tdx(move |device| {
+        device
+            .edit_tcb_info(move |info| info.levels.iter_mut().for_each(|level| level.advisories.clone_from(&advisory)))
+    });
+    let both = snp(|device| {
+        device.edit_intermediate(|ask| ask.subject = Name::amd("")).edit_vek(|vek| vek.issuer = Name::amd(""))
+    });
+    let leaf = snp(|device| device.edit_vek(|vek| vek.issuer = Name::amd("")));
+    for (check, subject, says) in [
+        ("snp.chain.names-and-usage", both, "found the intermediate under ARK-Genoa"),
+        ("snp.chain.present", leaf, "expected a certificate of an issuer without a name"),
+        ("snp.chain.csp", snp(|device| device.vlek("")), "found (not an IA5String of 1 to 64 characters)"),
+        ("tdx.tcb.accepted", advised.under("allowed_advisories", "[\"INTEL-SA-00837\"]"), "found (empty)"),
+    ] {
+        let rejection = subject.rejected();
+        assert_eq!(rejection.failed_checks(), [check]);
+        assert!(rejection.to_string().contains(says), "{rejection}");
+    }
+}
