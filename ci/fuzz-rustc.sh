@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What cargo calls in place of rustc for the crates of this workspace (RUSTC_WORKSPACE_WRAPPER; ci/fuzz.sh sets it): the crates
-# under test get LLVM's coverage counters, by flags that the stable compiler takes. The engine would count itself, the forge is
-# not under test, and a program that runs while cargo builds has nobody who counts.
+# under test get LLVM's coverage counters, by flags that the stable compiler takes. So do the targets, into which small readers are
+# inlined. The engine would count itself, the forge is not under test, and a program that runs while cargo builds has nobody who
+# counts.
 set -euo pipefail
 
 crate=

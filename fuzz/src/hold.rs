@@ -1,5 +1,8 @@
 //! What must hold of every answer, whatever the bytes were.
 
+use teegate_fuzz_engine::look;
+pub(crate) use teegate_fuzz_engine::look::one_in_eight;
+
 /// No message is longer than a screen.
 const LONGEST_MESSAGE: usize = 4_000;
 /// So much of a stranger's text may stand in a message.
@@ -8,36 +11,22 @@ const ECHO: usize = 80;
 /// The message is short and repeats no long stretch of the input.
 pub(crate) fn message(input: &[u8], message: &str) {
     assert!(message.len() <= LONGEST_MESSAGE, "a message of {} bytes", message.len());
-    // In a long input, looking for it costs more than most readers take.
-    if input.len() <= 2_048 || one_in_eight(input) {
-        echo(input, message);
-    }
+    echo(input, message);
 }
 
 /// The message repeats no long stretch of the input.
 pub(crate) fn echo(input: &[u8], message: &str) {
-    stretches(input, message, |_| true);
+    repeats(input, message, |_| true);
 }
 
 /// The same of what a verifier found: a measurement is 96 digits on both sides, and is shown whole.
 pub(crate) fn echo_but_digits(input: &[u8], message: &str) {
-    stretches(input, message, |stretch| !stretch.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    repeats(input, message, |stretch| !stretch.bytes().all(|byte| byte.is_ascii_hexdigit()));
 }
 
-fn stretches(input: &[u8], message: &str, counts: impl Fn(&str) -> bool) {
-    let characters: Vec<char> = message.chars().collect();
-    // Every stretch of twice the length holds one of these whole.
-    for window in characters.windows(ECHO + 1).step_by(ECHO / 2) {
-        let stretch: String = window.iter().collect();
-        if !counts(&stretch) {
-            continue;
-        }
-        let (stretch, first) = (stretch.as_str(), window[0]);
-        let mut byte = [0; 4];
-        let first = first.encode_utf8(&mut byte).as_bytes()[0];
-        let begins = input.iter().enumerate().filter(|(_, byte)| **byte == first);
-        let repeated = begins.into_iter().any(|(at, _)| input[at..].starts_with(stretch.as_bytes()));
-        assert!(!repeated, "a message repeats `{stretch}`");
+fn repeats(input: &[u8], message: &str, counts: fn(&str) -> bool) {
+    if let Some(stretch) = look::repeated(input, message, ECHO, counts) {
+        panic!("a message repeats `{stretch}`");
     }
 }
 
@@ -65,7 +54,19 @@ pub(crate) fn same<T: PartialEq, E: std::fmt::Display>(input: &[u8], read: impl 
     }
 }
 
-/// One input in eight, the same ones in every run.
-pub(crate) fn one_in_eight(input: &[u8]) -> bool {
-    input.iter().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)) % 8 == 0
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_repeats_eighty_characters_and_no_more() {
+        let text: String = (0..200).map(|at| char::from(b'a' + at % 23)).collect();
+        let repeats = |length: usize| {
+            let message = format!("it says `{}`", &text[..length]);
+            std::panic::catch_unwind(|| echo(text.as_bytes(), &message)).is_err()
+        };
+        assert!(!repeats(80) && repeats(160));
+        let digits = format!("expected {}", "4d".repeat(48));
+        echo_but_digits(digits.as_bytes(), &"4d".repeat(48));
+    }
 }

@@ -51,6 +51,14 @@ pub fn of(target: &str) -> Seeds {
             "message",
             vec![0x08, 0x96, 1, 0x12, 4, 0x0A, 2, 8, 5, 0x1D, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8],
         )],
+        "json" => vec![
+            (
+                "members",
+                text("{ \"a\" : {\"x\": 1.0,  \"y\":\"\\u0041\"} , \"b\":[null, true,\"\\ud83d\\ude00\"],\"\":-1e5}"),
+            ),
+            ("elements", text("[ [], {\"a\":[0]}, \"\\\\\\\"\", 18446744073709551615 ]")),
+            ("string", text("\"\\u0061\\n\"")),
+        ],
         "sev_snp_report" => {
             let vlek = forge::snp().vlek("forged-cloud").report();
             let older = forge::snp().product(forge::snp::Product::Milan).version(2).report();

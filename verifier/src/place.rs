@@ -119,6 +119,46 @@ mod tests {
         }
     }
 
+    /// A profile's place is the name of its TEE and its own, which together are longer than either.
+    #[test]
+    fn a_place_is_repeated_up_to_a_line_as_well() {
+        let genuine = include_str!("../../measurements/policy/genuine.toml");
+        let strict = include_str!("../../measurements/policy/strict.toml");
+        for name in ["b".repeat(79), "b".repeat(80), "b ".repeat(40), "b ".repeat(200)] {
+            let named = |policy: &str| {
+                policy.replace(".genuine]", &format!(".\"{name}\"]")).replace(".strict]", &format!(".\"{name}\"]"))
+            };
+            let genuine = named(genuine);
+            assert_eq!(Policy::parse(&genuine).map(|_| ()), Ok(()), "the name alone is no fault");
+            for (text, says) in [
+                (named(strict), "a reference value is needed here"),
+                (
+                    genuine.replace("rtmr3 = \"unchecked\"", &format!("rtmr3 = \"{}\"", "11".repeat(48))),
+                    "does not pin who enforces it",
+                ),
+                (genuine.replace("wrapping = ", "weaker = \"because\"\nwrapping = "), "`weaker`"),
+                (
+                    genuine.replace("out_of_date_grace = ", "out_of_date_grace = [5] # "),
+                    "expected \"none\" or { days = … }",
+                ),
+                (genuine.replace("minimum_tcb = ", "minimum_tcb = { milan = [1] } # "), "each value beside its name"),
+                (format!("{genuine}\n[tdx.b]\nwrapping = 1"), "wrapping"),
+            ] {
+                let error = Policy::parse(&text).unwrap_err().to_string();
+                assert!(error.contains(says), "{error}");
+                for whole in [
+                    format!("sev-snp.{name}"),
+                    format!("tdx.{name}"),
+                    format!("sev-snp.\"{name}\""),
+                    format!("tdx.\"{name}\""),
+                ] {
+                    let line: String = whole.chars().take(81).collect();
+                    assert!(!error.contains(&line), "{error}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn errors_of_the_whole_document_have_their_place_too() {
         let genuine = include_str!("../../measurements/policy/genuine.toml");

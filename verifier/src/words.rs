@@ -26,6 +26,13 @@ pub(crate) enum Text {
     Sentence(&'static str, [Value; 3]),
 }
 
+/// Nothing that is of a known length has more bytes than this, SHA-512 and report data. What has more is as long as a stranger
+/// wants, such as the extension of a leaf.
+const LONGEST: usize = 64;
+
+/// So many bytes of that are repeated: a line.
+const REPEATED: usize = 40;
+
 /// One value of a sentence.
 #[derive(Clone)]
 pub(crate) enum Value {
@@ -211,6 +218,10 @@ impl fmt::Display for Value {
             Self::Bits(bits) => write!(f, "{bits:#x}"),
             Self::Time(time) => write!(f, "{time}"),
             Self::Bytes(bytes, length) => hex(bytes.get(..usize::from(*length)).unwrap_or(bytes), f),
+            Self::ManyBytes(bytes) if bytes.len() > LONGEST => {
+                hex(bytes.get(..REPEATED).unwrap_or(bytes), f)?;
+                write!(f, "… ({} bytes)", bytes.len())
+            }
             Self::ManyBytes(bytes) => hex(bytes, f),
             Self::Packed(value, write) => write(*value, f),
         }
@@ -333,6 +344,12 @@ mod tests {
             let bytes = vec![0xA5; length];
             assert_eq!(Words::from(words!("<{}>", &*bytes)).as_str(), format!("<{}>", "a5".repeat(length)));
         }
+    }
+
+    #[test]
+    fn of_more_bytes_than_anything_has_a_line_is_written_and_how_many_they_are() {
+        let bytes = vec![0xA5; 65];
+        assert_eq!(Words::from(words!("<{}>", &*bytes)).as_str(), format!("<{}… (65 bytes)>", "a5".repeat(40)));
     }
 
     #[test]

@@ -15,7 +15,8 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 const COMPARED: usize = 64;
 static COMPARISONS: [(AtomicU64, AtomicU64, AtomicUsize); COMPARED] =
     [const { (AtomicU64::new(0), AtomicU64::new(0), AtomicUsize::new(0)) }; COMPARED];
-static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// Where the next one goes. Nothing is written down before somebody asks for it: most executions have nobody who reads it.
+static NEXT: AtomicUsize = AtomicUsize::new(COMPARED);
 
 /// Counters in a block: what is looked at in one go.
 const BLOCK: usize = 64;
@@ -41,10 +42,15 @@ pub fn edges() -> usize {
     LENGTH.load(Ordering::Relaxed)
 }
 
-/// The comparisons since the last call.
+/// From here on comparisons are written down, as many as there is room for.
+pub fn listen() {
+    NEXT.store(0, Ordering::Relaxed);
+}
+
+/// The comparisons since [`listen`]; from here on none is written down.
 pub fn comparisons(into: &mut Vec<Comparison>) {
     into.clear();
-    let made = NEXT.swap(0, Ordering::Relaxed);
+    let made = NEXT.swap(COMPARED, Ordering::Relaxed);
     into.extend(COMPARISONS.iter().take(made).map(|(one, other, width)| Comparison {
         one: one.load(Ordering::Relaxed),
         other: other.load(Ordering::Relaxed),
@@ -55,7 +61,7 @@ pub fn comparisons(into: &mut Vec<Comparison>) {
 /// What has been reached so far: for each edge, in which of eight ranges its counter has ended.
 #[derive(Debug)]
 pub struct Reached {
-    ranges: Vec<u8>,
+    ranges: Vec<[u8; 8]>,
     /// The blocks in which anything was ever counted: looking at all of them costs more than most targets do.
     live: Vec<u32>,
     is_live: Vec<bool>,
@@ -68,7 +74,13 @@ impl Reached {
     #[expect(clippy::new_without_default, reason = "it looks at the program, so it is no constant")]
     pub fn new() -> Self {
         let blocks = edges().div_ceil(BLOCK);
-        Self { ranges: vec![0; edges()], live: Vec::new(), is_live: vec![false; blocks], features: 0, edges: 0 }
+        Self {
+            ranges: vec![[0; 8]; edges().div_ceil(8)],
+            live: Vec::new(),
+            is_live: vec![false; blocks],
+            features: 0,
+            edges: 0,
+        }
     }
 
     /// Ranges of counters that were reached, and edges.
@@ -79,14 +91,24 @@ impl Reached {
     /// Sets every counter to zero.
     pub fn clear(&self) {
         counters().fill(0);
-        NEXT.store(0, Ordering::Relaxed);
+    }
+
+    /// Sets to zero the counters of the blocks that are looked at.
+    pub fn forget(&self) {
+        let counters = counters();
+        for number in &self.live {
+            let start = *number as usize * BLOCK;
+            let end = (start + BLOCK).min(counters.len());
+            counters[start..end].fill(0);
+        }
     }
 
     /// Whether a block counted that never did before. It looks at everything; what it finds is looked at from now on.
     pub fn widen(&mut self) -> bool {
         let before = self.live.len();
         for (number, block) in counters().chunks(BLOCK).enumerate() {
-            if !self.is_live[number] && block.iter().any(|counter| *counter != 0) {
+            // All of a block at once, without a branch a counter: nearly all of them are of code that a target never runs.
+            if block.iter().fold(0, |any, counter| any | counter) != 0 && !self.is_live[number] {
                 self.is_live[number] = true;
                 self.live.push(u32::try_from(number).expect("fewer than four thousand million edges"));
             }
@@ -101,26 +123,54 @@ impl Reached {
         for number in &self.live {
             let start = *number as usize * BLOCK;
             let end = (start + BLOCK).min(counters.len());
-            let block = &mut counters[start..end];
-            for (offset, word) in block.chunks_mut(8).enumerate() {
-                if word.iter().all(|counter| *counter == 0) {
-                    continue;
-                }
-                for (index, counter) in word.iter_mut().enumerate() {
-                    let range = range_of(std::mem::take(counter));
-                    let known = &mut self.ranges[start + offset * 8 + index];
-                    if range & !*known != 0 {
-                        self.edges += u64::from(*known == 0);
-                        *known |= range;
-                        found += 1;
-                    }
-                }
+            let (words, rest) = counters[start..end].as_chunks_mut();
+            let (known, last) = self.ranges[start / 8..].split_at_mut(words.len());
+            for (word, known) in words.iter_mut().zip(known) {
+                found += note(word, known, &mut self.edges);
+            }
+            // The end of the table, where it is no multiple of eight.
+            if let (false, Some(known)) = (rest.is_empty(), last.first_mut()) {
+                let mut word = [0; 8];
+                word[..rest.len()].copy_from_slice(rest);
+                rest.fill(0);
+                found += note(&mut word, known, &mut self.edges);
             }
         }
         self.features += found;
         found
     }
 }
+
+/// Takes in eight counters and sets them to zero; how many ranges are new. Eight at once, because nearly always none is.
+fn note(word: &mut [u8; 8], known: &mut [u8; 8], edges: &mut u64) -> u64 {
+    if *word == [0; 8] {
+        return 0;
+    }
+    let ranges = std::mem::take(word).map(|counter| RANGES[usize::from(counter)]);
+    if u64::from_le_bytes(ranges) & !u64::from_le_bytes(*known) == 0 {
+        return 0;
+    }
+    let mut found = 0;
+    for (known, range) in known.iter_mut().zip(ranges) {
+        if range & !*known != 0 {
+            *edges += u64::from(*known == 0);
+            *known |= range;
+            found += 1;
+        }
+    }
+    found
+}
+
+/// The range of each end of a counter.
+static RANGES: [u8; 256] = {
+    let mut ranges = [0; 256];
+    let mut counter = 0;
+    while counter < 256 {
+        ranges[counter] = range_of(counter as u8);
+        counter += 1;
+    }
+    ranges
+};
 
 /// One bit for each range: 1, 2, 3, 4 to 7, 8 to 15, 16 to 31, 32 to 127, more.
 const fn range_of(counter: u8) -> u8 {
@@ -149,7 +199,7 @@ fn counters<'a>() -> &'a mut [u8] {
 
 fn compared(one: u64, other: u64, width: usize) {
     let place = NEXT.load(Ordering::Relaxed);
-    if one != other && place < COMPARED {
+    if place < COMPARED && one != other {
         let (first, second, bytes) = &COMPARISONS[place];
         first.store(one, Ordering::Relaxed);
         second.store(other, Ordering::Relaxed);

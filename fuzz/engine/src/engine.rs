@@ -11,6 +11,8 @@ use crate::target::Target;
 
 /// Counters are looked at all over once in so many executions, to find code in which nobody has been.
 const LOOK_AROUND: u64 = 64;
+/// What is compared with what is written down once in so many executions.
+const LISTEN: u64 = 16;
 /// So many inputs are kept at the most.
 const KEPT: usize = 20_000;
 /// A run ends after so many different findings.
@@ -57,6 +59,7 @@ pub struct Run<'t> {
     reached: Reached,
     compared: Vec<coverage::Comparison>,
     current: Option<std::fs::File>,
+    recorded: Vec<u8>,
     seeding: bool,
     /// What was found, with its input.
     pub findings: Vec<(Finding, Vec<u8>)>,
@@ -74,9 +77,9 @@ impl<'t> Run<'t> {
         let random = Random::new(settings.seed);
         let (findings, figures) = (Vec::new(), Figures::default());
         let reached = Reached::new();
-        let (corpus, compared) = (Vec::new(), Vec::new());
+        let (corpus, compared, recorded) = (Vec::new(), Vec::new(), Vec::new());
         let seeding = true;
-        Ok(Self { target, settings, random, corpus, reached, compared, current, seeding, findings, figures })
+        Ok(Self { target, settings, random, corpus, reached, compared, current, recorded, seeding, findings, figures })
     }
 
     /// Runs `seeds`, and then mutations. `kept` is told of each mutation that reached something new.
@@ -103,6 +106,8 @@ impl<'t> Run<'t> {
                 break;
             }
             self.mutate(&mut input);
+            // A target's own mutations count too, and are not what is under test.
+            self.reached.forget();
             if self.run(&input) && self.corpus.len() < KEPT {
                 kept(&input);
                 self.corpus.push(input.clone());
@@ -117,7 +122,7 @@ impl<'t> Run<'t> {
         let count = self.corpus.len();
         // What was found lately leads further more often than what came first.
         let recent = count.saturating_sub(1 + self.random.below(count.min(32)));
-        let parent = if self.random.once_in(2) { recent } else { self.random.below(count) };
+        let parent = if self.random.once_in(2) { recent } else { self.shorter_of_two() };
         let other = self.random.below(count);
         input.clone_from(&self.corpus[parent]);
         let compared = if self.random.once_in(4) { &self.compared[..] } else { &[] };
@@ -132,10 +137,21 @@ impl<'t> Run<'t> {
         input.truncate(self.target.max_bytes);
     }
 
+    /// Of what reached the same, a short input runs more often in the same time, and a change of it changes more.
+    fn shorter_of_two(&mut self) -> usize {
+        let count = self.corpus.len();
+        let (one, other) = (self.random.below(count), self.random.below(count));
+        if self.corpus[one].len() <= self.corpus[other].len() { one } else { other }
+    }
+
     /// Whether it reached something new.
     fn run(&mut self, input: &[u8]) -> bool {
         if let Some(file) = &self.current {
-            record(file, input);
+            record(file, input, &mut self.recorded);
+        }
+        let listens = self.figures.executions.is_multiple_of(LISTEN);
+        if listens {
+            coverage::listen();
         }
         let outcome = execute(self.target, input);
         self.figures.executions += 1;
@@ -151,7 +167,7 @@ impl<'t> Run<'t> {
         if !coverage::is_on() {
             return false;
         }
-        if self.figures.executions % 16 == 1 {
+        if listens {
             coverage::comparisons(&mut self.compared);
         }
         let found = self.reached.take() > 0;
@@ -174,11 +190,11 @@ fn make(path: &Path) -> std::io::Result<std::fs::File> {
 }
 
 /// The length in eight bytes, and the input.
-fn record(file: &std::fs::File, input: &[u8]) {
+fn record(file: &std::fs::File, input: &[u8], bytes: &mut Vec<u8>) {
     use std::os::unix::fs::FileExt as _;
-    let mut bytes = Vec::with_capacity(8 + input.len());
+    bytes.clear();
     bytes.extend_from_slice(&(input.len() as u64).to_le_bytes());
     bytes.extend_from_slice(input);
     // A full disk must not end the run.
-    let _ = file.write_at(&bytes, 0);
+    let _ = file.write_at(bytes, 0);
 }

@@ -15,6 +15,7 @@ pub mod coverage;
 mod engine;
 mod finding;
 mod heap;
+pub mod look;
 pub mod mutate;
 mod random;
 mod target;

@@ -1,7 +1,7 @@
 //! The readers of the ground floor: nothing panics, and what can be read and written again reads the same.
 
 use teegate_encoding::der::{Der, Element};
-use teegate_encoding::{base64, cbor, der, document, hex, pem, protobuf};
+use teegate_encoding::{base64, cbor, der, document, hex, json, pem, protobuf};
 use teegate_fuzz_engine::{Effort, Target, mutate};
 
 use crate::hold;
@@ -77,6 +77,15 @@ pub(super) const TARGETS: &[Target] = &[
         run: protobuf,
         mutate: mutate::protobuf,
         words: &["\x0a\x04", "\x08\x01", "\x7f"],
+        max_bytes: 512,
+    },
+    Target {
+        name: "json",
+        about: "members, elements and strings of JSON, each value as its text",
+        effort: Effort::Reader,
+        run: json,
+        mutate: mutate::json,
+        words: &["a", "\\u0061", "b", "\\ud83d\\ude00", "", "[[[[[[[[", "]]]]]]]]"],
         max_bytes: 512,
     },
 ];
@@ -229,5 +238,70 @@ fn walk_protobuf(message: &[u8], depth: usize) {
                 break;
             }
         }
+    }
+}
+
+/// Fewer levels and members than a mutation soon has, so that the bounds are met.
+const LEVELS: usize = 8;
+const MEMBERS: usize = 12;
+
+fn json(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let members = hold::same(input, || {
+        json::Members::parse(text, LEVELS, MEMBERS)
+            .map(|members| members.each().map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>())
+    });
+    if let Some(members) = members {
+        assert!(!json::is_deeper_than(text, LEVELS) && members.len() <= MEMBERS, "beyond a bound");
+        stands_in(text, members.iter().map(|(_, value)| *value));
+        let written: Vec<_> =
+            members.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str()))).collect();
+        let again = format!("{{{}}}", written.join(","));
+        let again = json::Members::parse(&again, LEVELS, MEMBERS).expect("what was read can be written");
+        assert!(again.each().eq(members.iter().map(|(name, value)| (name.as_str(), *value))), "written and read again");
+        assert!(members.iter().all(|(name, value)| again.get(name) == Some(*value)), "a member stands twice");
+        // The first once more, spelt in escapes.
+        if let Some((name, _)) = members.first().filter(|_| members.len() < MEMBERS) {
+            let escaped: String = name.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            let twice = format!("{{{},\"{escaped}\":0}}", written.join(","));
+            let refused = json::Members::parse(&twice, LEVELS, MEMBERS).map(|_| ());
+            assert_eq!(refused, Err(json::JsonError::Duplicate(name.clone())), "a member stands twice");
+        }
+    }
+    if let Some(elements) = hold::same(input, || json::elements(text, MEMBERS)) {
+        assert!(elements.len() <= MEMBERS, "beyond a bound");
+        stands_in(text, elements.iter().copied());
+        let again = format!("[{}]", elements.join(","));
+        assert_eq!(json::elements(&again, MEMBERS).as_ref(), Ok(&elements), "written and read again");
+    }
+    if let Some(content) = json::string(text) {
+        assert_eq!(json::string(&serde_json::Value::from(content.as_str()).to_string()), Some(content));
+    }
+    if let Ok(value) = serde_json::from_str::<serde_json::Value>(text) {
+        let (levels, written) = (levels(&value), value.to_string());
+        assert!(!json::is_deeper_than(&written, levels), "deeper than it is");
+        // An inner member that stands twice is in the text, and once in the value.
+        for text in [text, &written] {
+            assert!(levels == 0 || json::is_deeper_than(text, levels - 1), "less deep than it is");
+        }
+    }
+}
+
+/// Each value stands in the text, behind the one before it, and nothing around it belongs to it.
+fn stands_in<'t>(text: &str, values: impl Iterator<Item = &'t str>) {
+    let mut end = text.as_ptr().addr();
+    for value in values {
+        let start = value.as_ptr().addr();
+        assert!(start >= end && !value.is_empty() && value.trim() == value, "a value that is not its own text");
+        end = start + value.len();
+    }
+    assert!(end <= text.as_ptr().addr() + text.len(), "a value beyond the text");
+}
+
+fn levels(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::Array(elements) => 1 + elements.iter().map(levels).max().unwrap_or(0),
+        serde_json::Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        _ => 0,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use teegate_forge::time::AT;
-use teegate_fuzz_engine::{Effort, Target, mutate};
+use teegate_fuzz_engine::{Effort, Target, look, mutate};
 use teegate_intake::bundle::Bundle;
 use teegate_intake::envelope::{Asked, BoundToClaim, Judge, judge};
 use teegate_intake::{endorsements, evidence};
@@ -148,7 +148,7 @@ fn bundle(input: &[u8]) {
 /// The members of `content`, and the digest that names them.
 fn in_the_content(mutator: &mut mutate::Mutator<'_>, input: &mut Vec<u8>) {
     const BEFORE: &[u8] = b",\"content\":";
-    let place = input.windows(BEFORE.len()).position(|window| window == BEFORE).map(|at| at + BEFORE.len());
+    let place = look::place(input, BEFORE).map(|at| at + BEFORE.len());
     let end = input.iter().rposition(|byte| *byte == b'}');
     let (Some(start), Some(end)) = (place, end) else { return mutate::json(mutator, input) };
     if start >= end || mutator.random.once_in(8) {

@@ -1,6 +1,6 @@
 //! What the platforms' own bytes say before anybody vouches for them, and what statements of vendors say of themselves.
 
-use teegate_fuzz_engine::{Effort, Target, mutate};
+use teegate_fuzz_engine::{Effort, Target, look, mutate};
 use teegate_verifier::{Endorsements, Evidence, FactValue, Finding, Stage, Tee, hints_of, inspect, needs_of};
 
 use crate::hold;
@@ -52,7 +52,7 @@ fn binary(mutator: &mut mutate::Mutator<'_>, input: &mut Vec<u8>) {
 
 /// The chain at the end as text; the rest as fields at fixed places.
 pub(super) fn quote(mutator: &mut mutate::Mutator<'_>, input: &mut Vec<u8>) {
-    let chain = input.windows(11).position(|window| window == b"-----BEGIN ");
+    let chain = look::place(input, b"-----BEGIN ");
     match chain {
         Some(start) if mutator.random.once_in(3) => {
             let mut text = input.split_off(start);

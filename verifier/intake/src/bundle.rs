@@ -164,13 +164,15 @@ impl Bundle {
         let actual = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let text = match std::str::from_utf8(bytes) {
             _ if actual > MAX_BYTES => Err(Defect::TooLarge { unit: "bytes", actual, limit: MAX_BYTES }),
-            Ok(text) => Ok(text.trim()),
+            Ok(text) => Ok(text),
             Err(cause) => Err(broken(format!("is not UTF-8 text: {cause}"))),
         };
         text.and_then(Self::from_text).map_err(|defect| IntakeError::new("bundle", defect))
     }
 
+    /// What is around it may be white space, as JSON knows it: any other blank is one that other readers refuse.
     pub(crate) fn from_text(text: &str) -> Result<Self, Defect> {
+        let text = text.trim_matches([' ', '\t', '\n', '\r']);
         let members = Members::parse(text).map_err(said_of_a_bundle)?;
         let schema = members.text("schema").map_err(said_of_a_bundle)?;
         if schema != SCHEMA {

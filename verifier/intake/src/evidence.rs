@@ -91,9 +91,10 @@ pub fn recognise(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Int
 }
 
 fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
-    if let Some(text) = std::str::from_utf8(bytes).ok().map(str::trim) {
+    if let Ok(whole) = std::str::from_utf8(bytes) {
+        let text = whole.trim();
         if bundle::looks_like_bundle(text) {
-            return Bundle::from_text(text).map(|bundle| bundle.kept.to_evidence());
+            return Bundle::from_text(whole).map(|bundle| bundle.kept.to_evidence());
         }
         // A bundle has one spelling; other text may begin with a mark of its encoding.
         let text = text.trim_start_matches('\u{feff}').trim_start();

@@ -6,12 +6,14 @@ use std::fmt;
 
 use super::words::{AdvisoryId, TcbStatus};
 use crate::bytes::{Fmspc, array_from_hex};
+use crate::place::in_words;
 use crate::statement::Readable;
 use crate::time::UnixTime;
 
 /// A TCB info, version 3 (and what of it an SGX one shares).
 #[derive(Debug, Deserialize)]
 pub(crate) struct TcbInfo {
+    #[serde(deserialize_with = "name")]
     pub(crate) id: String,
     pub(crate) version: u32,
     #[serde(rename = "issueDate")]
@@ -47,6 +49,7 @@ pub(crate) struct Module {
 /// A generation of TDX modules and its levels.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ModuleIdentity {
+    #[serde(deserialize_with = "name")]
     pub(crate) id: String,
     pub(crate) mrsigner: Hex<48>,
     pub(crate) attributes: Hex<8>,
@@ -104,6 +107,7 @@ pub(crate) struct IsvTcb {
 /// The identity of the quoting enclave, version 2.
 #[derive(Debug, Deserialize)]
 pub(crate) struct QeIdentity {
+    #[serde(deserialize_with = "name")]
     pub(crate) id: String,
     pub(crate) version: u32,
     #[serde(rename = "issueDate")]
@@ -134,7 +138,7 @@ impl Readable for TcbInfo {
 
     /// Reads the signed text. Members that are named here may not occur twice.
     fn read(text: &Bytes) -> Result<Self, String> {
-        let info: Self = from_json(text).map_err(|error| format!("TCB info: {error}"))?;
+        let info: Self = from_json(text).map_err(|error| format!("TCB info: {}", said(&error)))?;
         Ok(Self { text: text.clone(), ..info })
     }
 }
@@ -149,7 +153,7 @@ impl Readable for QeIdentity {
 
     /// Reads the signed text. Members that are named here may not occur twice.
     fn read(text: &Bytes) -> Result<Self, String> {
-        from_json(text).map_err(|error| format!("QE identity: {error}"))
+        from_json(text).map_err(|error| format!("QE identity: {}", said(&error)))
     }
 }
 
@@ -159,6 +163,23 @@ fn from_json<'t, T: Deserialize<'t>>(text: &'t [u8]) -> serde_json::Result<T> {
         Ok(text) => serde_json::from_str(text),
         Err(_) => serde_json::from_slice(text),
     }
+}
+
+/// What the library says of a text that does not fit: it quotes what it found, and of that a line is repeated.
+fn said(error: &serde_json::Error) -> String {
+    in_words(&error.to_string())
+}
+
+/// No name, status or advisory of Intel's is longer. A bound, because reports show them; what is longer equals none of Intel's.
+const MAX_NAME: usize = 64;
+
+/// As much of a name as a report shows.
+pub(super) fn bounded(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    deserializer.deserialize_str(Words(bounded))
 }
 
 /// The status of a level: one that collateral may name, or another word.
@@ -172,7 +193,7 @@ impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Words(|word: &str| {
             let known = TcbStatus::from_name(word).filter(|status| !status.is_of_a_relaunch());
-            known.map_or_else(|| Self::Unknown(word.chars().take(64).collect()), Self::Known)
+            known.map_or_else(|| Self::Unknown(bounded(word)), Self::Known)
         }))
     }
 }
@@ -238,6 +259,7 @@ impl fmt::Display for Date {
 /// What of a TCB info is needed to choose it from a pool; unsigned, so a hint and no more.
 #[derive(Deserialize)]
 pub(crate) struct TcbInfoHint {
+    #[serde(deserialize_with = "name")]
     pub(crate) id: String,
     #[serde(rename = "issueDate")]
     pub(crate) issue_date: Date,
@@ -255,6 +277,7 @@ pub(crate) struct TcbInfoHint {
 /// What of a QE identity is needed to choose it from a pool; unsigned, so a hint and no more.
 #[derive(Deserialize)]
 pub(crate) struct QeIdentityHint {
+    #[serde(deserialize_with = "name")]
     pub(crate) id: String,
     #[serde(rename = "issueDate")]
     pub(crate) issue_date: Date,

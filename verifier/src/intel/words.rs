@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::collateral::bounded;
+
 /// A status as Intel spells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum TcbStatus {
@@ -95,7 +97,9 @@ impl AdvisoryId {
             .filter(|digits| digits.len() == 5 && digits.bytes().all(|digit| digit.is_ascii_digit()));
         match digits.and_then(|digits| digits.parse().ok()) {
             Some(number) => Self::IntelSa(number),
-            None => Self::Other(name.to_owned()),
+            // A report may say of a platform no more than the advisory that it is open to.
+            None if name.is_empty() => Self::Other("(empty)".to_owned()),
+            None => Self::Other(bounded(name)),
         }
     }
 }

@@ -126,6 +126,11 @@ pub(super) fn no_profile() -> String {
     format!("no profile: expected a table such as {}", places.join(" or "))
 }
 
+/// Where something stands, as an error says it: names are as long as their author wants, and together longer than a line.
+fn place(path: &[&str]) -> String {
+    clipped(&path.join("."))
+}
+
 /// Every rule stands beside its name. The library would also take a table's values by position, where two that are swapped
 /// would go unseen.
 fn be_table<'d, 'i>(place: &str, at: &[&str], value: &'d Spanned<DeValue<'i>>) -> Result<&'d DeTable<'i>, Refusal> {
@@ -137,7 +142,7 @@ fn be_table<'d, 'i>(place: &str, at: &[&str], value: &'d Spanned<DeValue<'i>>) -
 }
 
 fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<Profile, Failure> {
-    let place = format!("{tee}.{name}");
+    let place = place(&[tee.name(), name]);
     let table = be_table(&place, &[tee.name(), name], written)?;
     for field in platforms::fields_of(tee) {
         inner_tables_are_tables(tee, name, field, table)?;
@@ -170,18 +175,18 @@ struct Reason(#[serde(deserialize_with = "crate::rule::reason")] String);
 
 fn inner_tables_are_tables(tee: Tee, name: &str, field: &Field, profile: &DeTable<'_>) -> Result<(), Refusal> {
     let Some(value) = profile.get(field.name).map(Spanned::get_ref) else { return Ok(()) };
-    let place = format!("{tee}.{name}.{}", field.name);
+    let place = |more: &[&str]| place(&[&[tee.name(), name, field.name], more].concat());
     match (&field.written, value) {
         (Written::Floors(_) | Written::Exceptions(_), DeValue::Table(inner)) => {
             for (key, value) in inner {
-                let place = format!("{place}.{}", clipped(key.get_ref()));
-                be_table(&place, &[tee.name(), name, field.name, key.get_ref()], value)?;
+                be_table(&place(&[key.get_ref()]), &[tee.name(), name, field.name, key.get_ref()], value)?;
             }
             Ok(())
         }
-        (Written::Grace, DeValue::Array(_)) => {
-            Err(Refusal::at([tee.name(), name, field.name], format!("[{place}]: expected \"none\" or {{ days = … }}")))
-        }
+        (Written::Grace, DeValue::Array(_)) => Err(Refusal::at(
+            [tee.name(), name, field.name],
+            format!("[{}]: expected \"none\" or {{ days = … }}", place(&[])),
+        )),
         _ => Ok(()),
     }
 }
@@ -192,12 +197,13 @@ fn stand_beside(profiles: &[Profile]) -> Result<(), Refusal> {
     let strongest = profiles.iter().map(Profile::bound_to).max().flatten();
     for (number, profile) in profiles.iter().enumerate() {
         let (tee, name) = (profile.tee.name(), &*profile.name);
+        let here = place(&[tee, name]);
         let mut earlier = profiles.iter().take(number);
         if let Some(first) = earlier.find(|other| other.wrapping() == profile.wrapping()) {
             let what = format!(
-                "[{tee}.{}] and [{tee}.{name}]: expected one profile for each type of evidence and each wrapping; put the other \
+                "[{}] and [{here}]: expected one profile for each type of evidence and each wrapping; put the other \
                  into a policy of its own",
-                first.name
+                place(&[tee, &first.name])
             );
             return Err(Refusal::at([tee, name], what));
         }
@@ -205,14 +211,13 @@ fn stand_beside(profiles: &[Profile]) -> Result<(), Refusal> {
         match &profile.weaker {
             None if claims_less => {
                 let what = format!(
-                    "[{tee}.{name}] `bound_to` claims less than another profile for {tee}, and whoever makes the evidence chooses \
+                    "[{here}] `bound_to` claims less than another profile for {tee}, and whoever makes the evidence chooses \
                      between them: claim the same, or write `weaker = \"why that is well\"`"
                 );
                 return Err(Refusal::at([tee, name, "bound_to"], what));
             }
             Some(_) if !claims_less => {
-                let what =
-                    format!("[{tee}.{name}] `weaker` says why it claims less than another profile, and it does not");
+                let what = format!("[{here}] `weaker` says why it claims less than another profile, and it does not");
                 return Err(Refusal::at([tee, name, "weaker"], what));
             }
             _ => {}
@@ -235,8 +240,8 @@ fn needed(text: &str, table: &DeTable<'_>, profiles: &[Profile]) -> Result<Vec<N
             }
             // The word was read out of the document, so that it stands there.
             let Some(span) = value_of(field).map(Spanned::span) else {
-                let place = format!("{}.{}", profile.place(), field.name);
-                return Err(PolicyError::new(format!("`{}`: a reference value is needed here", clipped(&place))));
+                let place = place(&[profile.tee.name(), &profile.name, field.name]);
+                return Err(PolicyError::new(format!("`{place}`: a reference value is needed here")));
             };
             let (line, column) = position(text, span.start);
             // A value in its place would move the lines below it.

@@ -38,7 +38,7 @@ pub fn still_needed<'n>(needed: impl IntoIterator<Item = &'n Needed>) -> Option<
 impl fmt::Display for Needed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { tee, field, line, column, .. } = self;
-        let profile = clipped(&self.profile);
-        write!(f, "`{tee}.{profile}.{}` (line {line}, column {column}; {})", field.name, field.written)
+        let place = clipped(&format!("{tee}.{}", self.profile));
+        write!(f, "`{place}.{}` (line {line}, column {column}; {})", field.name, field.written)
     }
 }

@@ -13,7 +13,8 @@ macro_rules! amd {
 
 /// The identity of the key: HWID and CSP_ID. Readable before the product is known.
 pub(crate) fn identity(certificate: &Certificate) -> (Option<&[u8]>, Option<&str>) {
-    let csp_id = certificate.extension(amd!(5)).map(|value| text(value).unwrap_or("(not an IA5String)"));
+    let csp_id =
+        certificate.extension(amd!(5)).map(|value| text(value).unwrap_or("(not an IA5String of 1 to 64 characters)"));
     (certificate.extension(amd!(4)), csp_id)
 }
 
@@ -72,9 +73,10 @@ fn read_tcb(certificate: &Certificate, product: Product) -> Result<TcbVersion, S
 /// No product or provider has a longer name. A bound, because reports show them.
 const MAX_TEXT: usize = 64;
 
-/// An IA5String that fills `value`.
+/// An IA5String that fills `value`, and is not empty: reports show it.
 fn text(value: &[u8]) -> Option<&str> {
     let mut der = Der::new(value);
     let content = der.content(IA5_STRING).ok()?;
-    (der.is_empty() && content.is_ascii() && content.len() <= MAX_TEXT).then(|| std::str::from_utf8(content).ok())?
+    (der.is_empty() && content.is_ascii() && (1..=MAX_TEXT).contains(&content.len()))
+        .then(|| std::str::from_utf8(content).ok())?
 }

@@ -454,7 +454,8 @@ pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
                     return None;
                 }
                 let name = std::str::from_utf8(value.content).ok()?;
-                if name.chars().count() > MAX_COMMON_NAME {
+                // RFC 5280, appendix A.1: of 1 to 64 characters. An empty one would leave a report without words.
+                if name.is_empty() || name.chars().count() > MAX_COMMON_NAME {
                     return None;
                 }
                 found = Some(name);

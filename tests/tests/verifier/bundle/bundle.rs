@@ -102,7 +102,7 @@ fn a_bundle_of_forged_hardware_keeps_its_verdict_and_follows_the_schema() {
 /// The verdict of the whole must not depend on the place of a single bit: the content is under the digest, and the rest has one
 /// spelling.
 #[test]
-fn no_changed_byte_of_a_bundle_is_read_but_in_the_white_space_around_it() {
+fn no_changed_byte_of_a_bundle_is_read() {
     let text = bundle_of(&good(Tee::SevSnp)).to_text().unwrap();
     let mut survivors = Vec::new();
     // From the end, so that a sample has the line end in it.
@@ -115,8 +115,7 @@ fn no_changed_byte_of_a_bundle_is_read_but_in_the_white_space_around_it() {
             }
         }
     }
-    // The last line end as a vertical tab.
-    assert_eq!(survivors, [(text.len() - 1, 0x0B)]);
+    assert_eq!(survivors, []);
     for length in (0..text.len() - 1).rev().step_by(size::step(29)) {
         assert!(Bundle::parse(&text.as_bytes()[..length]).is_err(), "{length}");
     }

@@ -202,3 +202,86 @@ fn debug_of_verdicts_is_short() {
     }
     assert!(format!("{rejection:?}").contains("unacceptable: tdx.td.mrtd, "), "{rejection:?}");
 }
+
+/// What a stranger may write at any length: the name of a signed text, a value of the wrong type in it, an advisory, the extension
+/// of a leaf. Neither an error nor a report repeats more than a line of it.
+#[test]
+fn no_more_than_a_line_of_a_strangers_text_is_repeated() {
+    let long = "long".repeat(2_000);
+    let (name, text) = (long.clone(), format!("\"version\":\"{long}\""));
+    let advisory = vec![long.clone()];
+    for (check, subject, of) in [
+        ("snp.leaf.chip-id", snp(|device| device.hwid(&[0x1F; 4_000])), "1f".repeat(41)),
+        (
+            "tdx.qe.identity",
+            tdx(|device| {
+                device.edit_qe_identity({
+                    let name = name.clone();
+                    move |qe| qe.id.clone_from(&name)
+                })
+            }),
+            long[..82].to_owned(),
+        ),
+        (
+            "tdx.tcb.identity",
+            tdx(|device| {
+                device.edit_tcb_info({
+                    let name = name.clone();
+                    move |info| info.id.clone_from(&name)
+                })
+            }),
+            long[..82].to_owned(),
+        ),
+        (
+            "tdx.collateral.signer",
+            tdx(|device| device.edit_tcb_info_text(move |body| *body = body.replacen("\"version\":3", &text, 1))),
+            long[..82].to_owned(),
+        ),
+        (
+            "tdx.tcb.accepted",
+            tdx(|device| {
+                device.edit_tcb_info(move |info| {
+                    info.levels.iter_mut().for_each(|level| level.advisories.clone_from(&advisory))
+                })
+            })
+            .under("allowed_advisories", "[\"INTEL-SA-00837\"]"),
+            long[..82].to_owned(),
+        ),
+    ] {
+        let rejection = subject.rejected();
+        assert_eq!(rejection.failed_checks(), [check]);
+        let report = serde_json::to_string(rejection.report()).unwrap();
+        for said in [rejection.to_string(), report] {
+            assert!(!said.contains(&of), "{check}: {}", &said[..1_000.min(said.len())]);
+        }
+        let finding = rejection.report().finding(Check::from_id(check).unwrap()).unwrap();
+        assert!(finding.actual().contains(&of[..50]), "a line of it is shown: {}", finding.actual());
+    }
+    // What is of a known length is shown whole: 64 bytes.
+    let other = snp(|device| device.hwid(&[0x1F; 64])).rejected().to_string();
+    assert!(other.contains(&format!("found HWID {}", "1f".repeat(64))), "{other}");
+}
+
+/// A name that is there and empty is said as one that is missing is: both sides of a finding have words.
+#[test]
+fn an_empty_name_is_never_a_side_without_words() {
+    let advisory = vec![String::new()];
+    let advised = tdx(move |device| {
+        device
+            .edit_tcb_info(move |info| info.levels.iter_mut().for_each(|level| level.advisories.clone_from(&advisory)))
+    });
+    let both = snp(|device| {
+        device.edit_intermediate(|ask| ask.subject = Name::amd("")).edit_vek(|vek| vek.issuer = Name::amd(""))
+    });
+    let leaf = snp(|device| device.edit_vek(|vek| vek.issuer = Name::amd("")));
+    for (check, subject, says) in [
+        ("snp.chain.names-and-usage", both, "found the intermediate under ARK-Genoa"),
+        ("snp.chain.present", leaf, "expected a certificate of an issuer without a name"),
+        ("snp.chain.csp", snp(|device| device.vlek("")), "found (not an IA5String of 1 to 64 characters)"),
+        ("tdx.tcb.accepted", advised.under("allowed_advisories", "[\"INTEL-SA-00837\"]"), "found (empty)"),
+    ] {
+        let rejection = subject.rejected();
+        assert_eq!(rejection.failed_checks(), [check]);
+        assert!(rejection.to_string().contains(says), "{rejection}");
+    }
+}

@@ -57,6 +57,19 @@ fn a_bundle_comes_back_as_it_was_and_has_one_spelling() {
     assert!(text.ends_with("}\n") && text.lines().count() == 1);
     // What a checkout may do to the last line end changes nothing.
     assert_eq!(Bundle::parse(text.replace('\n', "\r\n").as_bytes()).unwrap(), bundle);
+    for blanks in [" ", "\t", "\r\n", "\n \n"] {
+        assert_eq!(Bundle::parse(format!("{blanks}{text}{blanks}").as_bytes()).unwrap(), bundle);
+    }
+    // What only some readers take for white space is another spelling, alone and among evidence.
+    for other in ["\u{b}", "\u{c}", "\u{85}", "\u{a0}", "\u{2028}", "\u{3000}", "\u{feff}"] {
+        for text in [format!("{other}{text}"), format!("{text}{other}")] {
+            assert!(refusal(&text).contains("at line"), "{other:?}");
+            if other != "\u{feff}" {
+                let error = evidence::recognise(text.as_bytes(), None).unwrap_err();
+                assert!(matches!(error.defect(), Defect::Broken { kind: "bundle", .. }), "{error}");
+            }
+        }
+    }
     // In any order, and handed in twice: the same file.
     let mut shuffled = bundle.clone();
     shuffled.kept.statements = bundle.kept.statements.iter().rev().cloned().collect();
