@@ -17,8 +17,8 @@ TABLES = ["policy/checks.rs", "sev_snp/checks.rs", "tdx/checks.rs", "instances.r
 JUDGES = ["verifier/src", "verifier/intake/src", "client/src", "gateway/src"]
 HEADER = '''//! Where each check is judged, and the test that keeps it. Written by `python3 ci/kept.py --write`; do not edit.
 
-/// By id: the file of the code, and the test or why there can be none.
-pub(crate) const KEPT: &[(&str, &str, &str)] = &[
+/// By id: the file of the code, the test or why there can be none, and the file and the target of that test.
+pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
 '''
 
 
@@ -34,10 +34,30 @@ def main():
 
 
 def row(check, code, test):
-    line = f'    ("{check}", "{code}", "{test}"),\n'
-    if len(line) <= 121:
-        return line
-    return f'    (\n        "{check}",\n        "{code}",\n        "{test}",\n    ),\n'
+    columns = [check, code, test, *target(test)]
+    return "    (\n" + "".join(f'        "{column}",\n' for column in columns) + "    ),\n"
+
+
+def target(test):
+    """The file of a test, and what `cargo test` needs to be told to run it; nothing where no test can be."""
+    crate, _, name = test.partition(", ") if re.match(r"\w+, ", test) else ("tests", "", test)
+    if not re.match(r"[a-z0-9_]+::", name):
+        return "", ""
+    module = name.split("::")[0]
+    if crate == "tests":
+        files, arguments = sorted(CASES.rglob(f"{module}.rs")), "-p teegate-tests --test verifier"
+    elif crate == "client":
+        files, arguments = [ROOT / f"client/tests/client/{module}.rs"], "-p teegate-client --test client"
+    else:
+        files, arguments = [ROOT / f"{crate}/src/{module}/tests.rs"], f"-p teegate-{crate} --lib"
+    if len(files) != 1 or not files[0].exists():
+        print(f"`{test}`: not one file of that name: {files}", file=sys.stderr)
+        sys.exit(1)
+    function = name.split(": ")[0]
+    if function.split("::")[-1] not in files[0].read_text():
+        print(f"`{test}`: {files[0]} has no such function", file=sys.stderr)
+        sys.exit(1)
+    return files[0].relative_to(ROOT), f"{arguments} {function}"
 
 
 def every_check():
@@ -69,6 +89,8 @@ def judged():
             if path.name in ("checks.rs", "kept.rs", "check.rs", "findings.rs", "tests.rs") or "/tests/" in local:
                 continue
             text = path.read_text().split("#[cfg(test)]\nmod tests")[0]
+            # Tables that only name checks judge nothing.
+            text = re.sub(r"&\[Check::[^\]]*\]|KEY_CHECKS: KeyChecks = KeyChecks \{.*?\};", "", text, flags=re.S)
             for name in sorted(set(re.findall(r"Check::([A-Z][A-Z0-9_]+)\b", text))):
                 found.setdefault(name, []).append(local)
     return found

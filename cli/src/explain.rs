@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use teegate_verifier::{Check, RestsOn, Stage};
+use teegate_verifier::{Check, Field, RestsOn, Stage};
 
 use crate::nearest::distance;
 use crate::screen::Screen;
@@ -32,7 +32,7 @@ fn explanation(check: Check) -> String {
     };
     format!(
         "{id}\n\n  establishes   {stops}\n  judges        {judges}\n  stage         {stage}\n  rests on      {rests_on}\n  if it fails   {rejection}, exit status {status}\n  \
-         to do         {remedy}\n  source        {source}\n  judged in     {code}\n  kept by       {test}\n",
+         to do         {remedy}\n  source        {source}\n  judged in     {code}\n  kept by       {test}\n{run}{rules}",
         id = check.id(),
         stops = check.stops(),
         rests_on = match check.rests_on() {
@@ -48,7 +48,17 @@ fn explanation(check: Check) -> String {
         source = check.source(),
         code = check.code(),
         test = check.test(),
+        run = check.test_file().map_or_else(String::new, |(file, arguments)| format!(
+            "                {file}\n                cargo test --locked {arguments}\n"
+        )),
+        rules = rules(check),
     )
+}
+
+/// The fields of a policy that decide it, each with what it is about.
+fn rules(check: Check) -> String {
+    let field = |field: &&'static Field| format!("  in a policy   `{}`: {}\n", field.name, field.subject);
+    check.fields().iter().map(field).collect()
 }
 
 /// How many checks are named to who wrote another id.
@@ -79,7 +89,16 @@ mod tests {
                 "{text}"
             );
             assert!(!check.code().is_empty() && !check.test().is_empty(), "{text}");
+            // A stranger finds the test and the command that runs it, or why there is none.
+            assert!(check.test_file().is_some() || check.test().starts_with("cannot fail"), "{text}");
         }
+        let text = explanation(Check::SNP_SIGNATURE);
+        assert!(
+            text.contains("\n                tests/tests/verifier/sev_snp/snp_leaf.rs\n                cargo test --locked -p teegate-tests "),
+            "{text}"
+        );
+        let text = explanation(Check::SNP_CHAIN_LEAF_KIND);
+        assert!(text.contains("\n  in a policy   `signing_keys`: "), "{text}");
     }
 
     #[test]

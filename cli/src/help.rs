@@ -105,8 +105,10 @@ Exit status: 0 answered, whatever differs; 1 could not run, or a policy is refus
 pub(crate) const POLICY_INIT: &str = "\
 Examples:
   teegate policy init --from report.bin --output own.toml
+  teegate policy init --from report.bin --endorsements certs/ --bound-to pod
 
-Exit status: 0 written; 1 could not run, or no strict policy can expect what the evidence shows; 2 no evidence.";
+Exit status: 0 written; 1 could not run, or no strict policy can expect what the evidence shows; 2 no evidence; with
+`--endorsements` also 3, nobody vouches for the evidence, and 4, it is no genuine guest: then nothing is written.";
 
 pub(crate) const POLICY_FILL: &str = "\
 Examples:

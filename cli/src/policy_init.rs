@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use teegate_encoding::hex;
 use teegate_intake::evidence::OwnedEvidence;
-use teegate_verifier::{FactValue, Policy, Tee, inspect};
+use teegate_verifier::{BoundTo, Endorsements, FactValue, Policy, ReportData, Stage, Tee, UnixTime, inspect, verify};
 
 use crate::atomic::{self, Existing};
 use crate::exit::{self, Stop};
+use crate::output::plain;
 use crate::verify::TeeName;
 use crate::{instant, output, policy, supplied, values};
 
@@ -31,6 +33,17 @@ pub(crate) struct InitArgs {
     /// Insist that the evidence is of this platform
     #[arg(long, value_enum)]
     tee: Option<TeeName>,
+    /// What the pinned measurements admit, which only you can know: `guest` any code of the guest, `pod` any of the pod,
+    /// `workload` this code alone (verifier/LIMITATIONS.md)
+    #[arg(long, value_enum, default_value_t = BoundToName::Guest)]
+    bound_to: BoundToName,
+    /// Certificates, CRLs and collateral: with them the evidence is verified first, and of evidence that nobody vouches for no policy
+    /// is made
+    #[arg(long, value_name = "PATH")]
+    endorsements: Vec<PathBuf>,
+    /// The time to verify at: RFC 3339 or seconds since 1970; now, if left out
+    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
+    at: Option<UnixTime>,
     /// The name of the policy
     #[arg(long, default_value = "own")]
     name: String,
@@ -50,29 +63,119 @@ pub(crate) struct FillArgs {
     output: Output,
 }
 
+/// What evidence speaks for, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BoundToName {
+    /// The guest: whatever runs in it
+    Guest,
+    /// The pod: whatever runs in it
+    Pod,
+    /// This code and no other
+    Workload,
+}
+
+impl From<BoundToName> for BoundTo {
+    fn from(name: BoundToName) -> Self {
+        match name {
+            BoundToName::Guest => Self::Guest,
+            BoundToName::Pod => Self::Pod,
+            BoundToName::Workload => Self::Workload,
+        }
+    }
+}
+
 /// Writes a first policy.
 pub(crate) fn init(args: &InitArgs) -> Result<(String, u8), Stop> {
     let evidence = supplied::evidence(&args.from, args.tee.map(Tee::from), None)?;
-    let text = first(&evidence, &args.name)?;
-    let now = instant::now()?;
-    let head = format!(
-        "# Made by `teegate policy init` at {now} from the evidence `{}`.\n# The measurements are what that evidence shows, and nothing of it \
-         was verified: compare them with what you built\n# before you send anything. `teegate policy explain` says what this policy asks, \
-         `teegate policy lint` what is weak in it.\n\n",
-        output::plain(&args.from.display().to_string())
-    );
-    Ok(written(&args.output, &(head + &text))?)
-}
-
-fn first(evidence: &OwnedEvidence, name: &str) -> Result<String, Stop> {
+    let now = args.at.map_or_else(instant::now, Ok)?;
+    let mut pool = supplied::endorsements(&args.endorsements)?.endorsements();
+    pool.extend(&evidence.endorsements);
+    let genuine = Policy::parse(teegate_measurements::GENUINE).map_err(|error| error.to_string())?;
+    let vouched = verify(&evidence.as_evidence(&pool), &genuine, now);
+    let vouched = match vouched {
+        Err(rejection) if !args.endorsements.is_empty() => {
+            let why = plain(&rejection.to_string());
+            return Err(Stop {
+                status: exit::of_rejection(rejection.stage()),
+                message: format!("{why}; nothing was written"),
+            });
+        }
+        verdict => verdict.is_ok(),
+    };
     let facts = inspect(evidence.tee, &evidence.bytes);
     let facts = facts
         .map_err(|malformed| Stop::from(format!("this is no well-formed {} evidence: {malformed}", evidence.tee)))?;
+    let text = first(&evidence, &facts, args)?;
+    let verified = if vouched { "its maker vouches for it, at that time" } else { "nothing of it was verified" };
+    let head = format!(
+        "# Made by `teegate policy init` at {now} from the evidence `{}`.\n# The measurements are what that evidence shows, and {verified}: \
+         compare them with what you built\n# before you send anything. `teegate policy explain` says what this policy asks, \
+         `teegate policy lint` what is weak in it.\n\n",
+        plain(&args.from.display().to_string())
+    );
+    let text = head + &text;
+    let written = written(&args.output, &text)?;
+    for line in remarks(&evidence, &facts, &pool, &text, vouched, now) {
+        output::note(&line);
+    }
+    Ok(written)
+}
+
+/// What the author should know of the policy at once: who vouches for its values, and whether it accepts the evidence that it was
+/// made of.
+fn remarks(
+    evidence: &OwnedEvidence,
+    facts: &[(&'static str, FactValue)],
+    pool: &Endorsements,
+    text: &str,
+    vouched: bool,
+    now: UnixTime,
+) -> Vec<String> {
+    let report_data = facts.iter().find(|(name, _)| *name == "report_data").map(|(_, value)| value.to_string());
+    let bytes = report_data.as_ref().and_then(|text| hex::decode(text).ok()?.try_into().ok()).map(ReportData);
+    let mut lines = Vec::new();
+    if !vouched {
+        lines.push(
+            "nobody vouches for these values yet: with `--endorsements` (and `--at` for recorded evidence) the evidence is verified \
+             first; `teegate fetch EVIDENCE --into DIR` gets what that needs"
+                .to_owned(),
+        );
+    }
+    let (Ok(policy), Some(bytes)) = (Policy::parse(text), bytes) else {
+        lines.push(
+            "it still needs reference values that this evidence does not show: `teegate policy explain` names them"
+                .to_owned(),
+        );
+        return lines;
+    };
+    let verdict = verify(&evidence.as_evidence(pool), &policy.with_report_data(bytes), now);
+    match &verdict {
+        Ok(_) => lines.push("it accepts the evidence that it was made of".to_owned()),
+        Err(rejection) if !vouched && rejection.stage() != Stage::Appraise => {}
+        Err(rejection) => lines.extend(rejection.failures().map(|finding| {
+            let fields: Vec<_> = finding.check().fields().iter().map(|field| format!("`{}`", field.name)).collect();
+            format!(
+                "it refuses the evidence that it was made of by {} ({}): expected {}, found {}",
+                finding.check(),
+                fields.join(", "),
+                plain(finding.expected()),
+                plain(finding.actual())
+            )
+        })),
+    }
+    lines.push(format!(
+        "it asks for the challenge; for this very evidence: --report-data {}",
+        report_data.unwrap_or_default()
+    ));
+    lines
+}
+
+fn first(evidence: &OwnedEvidence, facts: &[(&'static str, FactValue)], args: &InitArgs) -> Result<String, Stop> {
     let shows = |field: &str| {
         let (_, value) = facts.iter().find(|(fact, _)| *fact == field)?;
         matches!(value, FactValue::Bytes(_) | FactValue::Number(_)).then(|| value.to_string())
     };
-    teegate_measurements::init(evidence.tee, name, shows)
+    teegate_measurements::init(evidence.tee, &args.name, args.bound_to.into(), shows)
         .map_err(|error| Stop::from(format!("what this evidence shows cannot be expected by a strict policy: {error}")))
 }
 
@@ -96,7 +199,15 @@ mod tests {
     use std::path::Path;
 
     fn args(from: &Path, to: Option<PathBuf>, force: bool) -> InitArgs {
-        InitArgs { from: from.to_owned(), tee: None, name: "mine".to_owned(), output: Output { output: to, force } }
+        InitArgs {
+            from: from.to_owned(),
+            tee: None,
+            bound_to: BoundToName::Guest,
+            endorsements: Vec::new(),
+            at: None,
+            name: "mine".to_owned(),
+            output: Output { output: to, force },
+        }
     }
 
     #[test]
@@ -121,6 +232,51 @@ mod tests {
         let again = init(&args(&report, Some(own.clone()), false)).unwrap_err();
         assert!(again.message.contains("it exists already"), "{again:?}");
         init(&args(&report, Some(own), true)).unwrap();
+    }
+
+    /// Who names endorsements wants to be told by them, before a policy stands on disk.
+    #[test]
+    fn evidence_that_nobody_vouches_for_makes_no_policy_where_endorsements_were_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = teegate_forge::snp().measurement([0x2A; 48]).host_data([0x2B; 32]).build();
+        let (report, certificates) = (folder.path().join("report.bin"), folder.path().join("chain.pem"));
+        std::fs::write(&report, &set.report).unwrap();
+        std::fs::write(&certificates, set.chain_pem()).unwrap();
+        let own = folder.path().join("own.toml");
+        let with = InitArgs { endorsements: vec![certificates], ..args(&report, Some(own.clone()), false) };
+        let refused = init(&with).unwrap_err();
+        assert_eq!(refused.status, exit::of_rejection(Stage::Authenticate));
+        assert!(
+            refused.message.contains("snp.chain.ark-pinned") && refused.message.ends_with("; nothing was written"),
+            "{refused:?}"
+        );
+        assert!(!own.exists());
+        // The twin names none, and is told that nobody vouches.
+        init(&args(&report, Some(own.clone()), false)).unwrap();
+        let text = std::fs::read_to_string(own).unwrap();
+        assert!(text.contains("\nbound_to = \"guest\"\n"), "what it admits is the author's to say: {text}");
+    }
+
+    #[test]
+    fn a_policy_that_refuses_the_evidence_that_it_was_made_of_is_said_to() {
+        let said = |builder: teegate_forge::snp::SnpBuilder| {
+            let set = builder.measurement([0x2A; 48]).host_data([0x2B; 32]).at(teegate_forge::time::AT).build();
+            let evidence = teegate_intake::evidence::recognise(&set.report, None).unwrap();
+            let mut pool = Endorsements::new();
+            set.certificates().into_iter().for_each(|der| pool.add_certificate(der));
+            pool.add_crl(set.crl.clone().unwrap());
+            let facts = inspect(Tee::SevSnp, &evidence.bytes).unwrap();
+            let text = first(&evidence, &facts, &args(Path::new("report.bin"), None, false)).unwrap();
+            let text = format!("{text}\n[trust_anchors]\namd = ['''\n{}''']\n", set.ark_pem);
+            let now = UnixTime::from_seconds(teegate_forge::time::AT);
+            remarks(&evidence, &facts, &pool, &text, true, now)
+        };
+        let accepted = said(teegate_forge::snp());
+        assert_eq!(accepted[0], "it accepts the evidence that it was made of");
+        assert!(accepted[1].ends_with(&format!("--report-data {}", "00".repeat(64))), "{accepted:?}");
+        let refused = said(teegate_forge::snp().debug());
+        let debug = "it refuses the evidence that it was made of by snp.policy.debug (`debug`): expected ";
+        assert!(refused[0].starts_with(debug), "{refused:?}");
     }
 
     #[test]

@@ -1,23 +1,30 @@
 //! The first policy of somebody's own: `strict` for one TEE, with the values that some evidence shows in the places of those that
 //! `strict` needs.
 
-use teegate_verifier::{Draft, PolicyError, Tee, Written};
+use teegate_verifier::{BoundTo, Draft, PolicyError, Tee, Written};
 
 use crate::shipped::STRICT;
 
 /// The text of a policy for evidence of this TEE, comments included. `shows` gives the bytes or the number that the evidence shows of
 /// a field, by its name in reports; what it does not show keeps the word of the template.
 ///
-/// Nothing is verified here: whether these values are those of one's own code is for the author to know.
+/// Nothing is verified here: whether these values are those of one's own code is for the author to know, and so is `bound_to`, what
+/// they admit.
 ///
 /// # Errors
 /// The loader refuses what the evidence shows, such as a measurement of zeros.
-pub fn init(tee: Tee, name: &str, shows: impl Fn(&str) -> Option<String>) -> Result<String, PolicyError> {
+pub fn init(
+    tee: Tee,
+    name: &str,
+    bound_to: BoundTo,
+    shows: impl Fn(&str) -> Option<String>,
+) -> Result<String, PolicyError> {
     let template = of_one_tee(tee).replacen(&format!("[{tee}.strict]"), &format!("[{tee}.own]"), 1).replacen(
         "name = \"strict\"",
         &format!("name = {}", toml::Value::from(name)),
         1,
     );
+    let template = template.replacen("bound_to = \"workload\"", &format!("bound_to = \"{}\"", bound_to.name()), 1);
     let draft = Draft::parse(&template)?;
     let (mut text, mut from) = (String::with_capacity(2 * template.len()), 0);
     for needed in draft.needed() {
@@ -65,10 +72,11 @@ mod tests {
                 let length = if field == "host_data" { 32 } else { 48 };
                 Some("2a".repeat(length))
             };
-            let text = init(tee, "mine", shows).unwrap();
+            let text = init(tee, "mine", BoundTo::Pod, shows).unwrap();
             let draft = Draft::parse(&text).unwrap();
             assert!(draft.needed().is_empty(), "{text}");
             assert_eq!(draft.document().name(), "mine");
+            assert_eq!(draft.document().profiles()[0].bound_to(), Some(BoundTo::Pod));
             assert_eq!(
                 draft.document().profiles().iter().map(|one| one.place()).collect::<Vec<_>>(),
                 [format!("{tee}.own")]
@@ -83,8 +91,10 @@ mod tests {
     #[test]
     fn any_name_is_one() {
         for name in ["[sev-snp.strict]", "a \"b\"", "\u{1b}", "one\ntwo"] {
-            let text =
-                init(Tee::SevSnp, name, |field| Some("2a".repeat(if field == "host_data" { 32 } else { 48 }))).unwrap();
+            let text = init(Tee::SevSnp, name, BoundTo::Guest, |field| {
+                Some("2a".repeat(if field == "host_data" { 32 } else { 48 }))
+            })
+            .unwrap();
             let draft = Draft::parse(&text).unwrap();
             assert_eq!(
                 (draft.document().name(), draft.document().profiles()[0].place()),
@@ -95,9 +105,10 @@ mod tests {
 
     #[test]
     fn what_is_not_shown_is_still_needed_and_zeros_are_refused() {
-        let text = init(Tee::Tdx, "mine", |field| (field == "mrtd").then(|| "2a".repeat(48))).unwrap();
+        let text =
+            init(Tee::Tdx, "mine", BoundTo::Workload, |field| (field == "mrtd").then(|| "2a".repeat(48))).unwrap();
         assert_eq!(Draft::parse(&text).unwrap().needed().len(), 4);
-        let refused = init(Tee::Tdx, "mine", |_| Some("00".repeat(48))).unwrap_err();
+        let refused = init(Tee::Tdx, "mine", BoundTo::Workload, |_| Some("00".repeat(48))).unwrap_err();
         assert_eq!(refused.check(), Some("policy.bound-without-code"));
     }
 }

@@ -6,6 +6,9 @@ use std::fmt;
 
 use crate::kept::KEPT;
 
+/// A row of what `ci/kept.py` writes.
+type Kept = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
 /// A trusted execution environment whose evidence is understood.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -189,15 +192,21 @@ impl Check {
 
     /// The files that judge it, from the root of the repository.
     pub fn code(self) -> &'static str {
-        self.kept().map_or("", |(_, code, _)| code)
+        self.kept().map_or("", |(_, code, ..)| code)
     }
 
     /// The test that keeps it, as `cargo test -p teegate-tests --test verifier` names it, or why there can be none.
     pub fn test(self) -> &'static str {
-        self.kept().map_or("", |(_, _, test)| test)
+        self.kept().map_or("", |(_, _, test, ..)| test)
     }
 
-    fn kept(self) -> Option<&'static (&'static str, &'static str, &'static str)> {
+    /// The file of that test from the root of the repository, and what `cargo test --locked` is told to run it; `None` where there can
+    /// be no test.
+    pub fn test_file(self) -> Option<(&'static str, &'static str)> {
+        self.kept().filter(|(.., file, _)| !file.is_empty()).map(|(.., file, arguments)| (*file, *arguments))
+    }
+
+    fn kept(self) -> Option<&'static Kept> {
         KEPT.iter().find(|(id, ..)| *id == self.id())
     }
 

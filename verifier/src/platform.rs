@@ -42,6 +42,9 @@ pub(crate) trait Platform {
     /// Every field that a policy can have for it, in the order in which policies are written.
     fn fields() -> Vec<&'static Field>;
 
+    /// The fields by which this check is judged, in the same order.
+    fn asked_by(check: Check) -> Vec<&'static Field>;
+
     /// Rules that a policy holds, where they are of this platform.
     fn rules(rules: &dyn Rules) -> Option<&Self::Profile> {
         (rules as &dyn Any).downcast_ref()

@@ -83,6 +83,21 @@ pub fn fields_of(tee: Tee) -> Vec<&'static Field> {
     of(tee, Fields)
 }
 
+impl Check {
+    /// The fields of a policy by which it is judged; none where every policy asks the same.
+    pub fn fields(self) -> Vec<&'static Field> {
+        struct AskedBy(Check);
+        impl Task for AskedBy {
+            type Outcome = Vec<&'static Field>;
+
+            fn with<P: Platform>(self) -> Self::Outcome {
+                P::asked_by(self.0)
+            }
+        }
+        self.tee().map(|tee| of(tee, AskedBy(self))).unwrap_or_default()
+    }
+}
+
 /// What of a platform is the same for all of its evidence.
 struct Constant {
     vendor: &'static Vendor,

@@ -15,7 +15,7 @@ pub(crate) use crate::words::Text;
 use crate::words::Words;
 use crate::wrapping::Wrapping;
 
-/// What accepted evidence is bound to, as the policy's author asserts it (SECURITY.md says what each word means).
+/// What accepted evidence is bound to, as the policy's author asserts it (LIMITATIONS.md says what each word means).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum BoundTo {
     /// The whole guest, with every workload in it.

@@ -174,6 +174,10 @@ mod tests {
             Vec::new()
         }
 
+        fn asked_by(_: Check) -> Vec<&'static Field> {
+            Vec::new()
+        }
+
         fn rules(_: &dyn Rules) -> Option<&Profile> {
             const PROFILE: &Profile = &Profile { key: *b"root", debug: false };
             Some(PROFILE)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use teegate_verifier::{Expired, Policy, Report, ReportData, Roots};
+use teegate_verifier::{Check, Expired, Policy, Report, ReportData, Roots};
 
 use super::inputs::Inputs;
 use super::sign::SigningKey;
@@ -87,6 +87,12 @@ pub(super) const fn exit_status(report: &Report) -> u8 {
         None => exit::ACCEPTED,
         Some(stage) => exit::of_rejection(stage),
     }
+}
+
+/// The fields of the policy that decide a check, on a line behind `head`; nothing where every policy asks the same.
+pub(crate) fn asked_by(check: Check, head: &str) -> String {
+    let names: Vec<_> = check.fields().iter().map(|field| format!("`{}`", field.name)).collect();
+    if names.is_empty() { String::new() } else { format!("{head}{}\n", names.join(", ")) }
 }
 
 /// `WHAT, valid from A to B`: one line of the list of what has expired.

@@ -58,7 +58,7 @@ impl Inputs {
             "policy: {}; time: {}; report data: {}; event log: {}; endorsements: {}",
             whose(self.policy),
             or(self.at, "now"),
-            or(self.report_data, "nobody named any"),
+            or(self.report_data, "none beside what the policy says"),
             or(self.event_log, "none"),
             if endorsements.is_empty() { "none".to_owned() } else { endorsements.join(" and ") },
         )

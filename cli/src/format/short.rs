@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use teegate_verifier::{Check, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Topic};
 
-use super::about::window;
+use super::about::{asked_by, window};
 use super::weakness::{self, Weakness};
 use crate::exit;
 use crate::output::plain;
@@ -80,10 +80,11 @@ impl Short<'_> {
         let block = |finding: &Finding| {
             let id = finding.check().id();
             format!(
-                "\n{}\n    expected  {}\n    found     {}\n    to do     {}\n    why       teegate verify --explain {id}\n",
+                "\n{}\n    expected  {}\n    found     {}\n{}    to do     {}\n    why       teegate verify --explain {id}\n",
                 self.screen.style.paint(Tone::Bad, &format!("✗ {id}")),
                 self.screen.value(&plain(finding.expected())),
                 self.screen.value(&plain(finding.actual())),
+                asked_by(finding.check(), "    policy    "),
                 plain(finding.remedy()),
             )
         };
@@ -111,7 +112,10 @@ impl Short<'_> {
             }
         }
         if report.accepted() {
-            lines.push(("bound to", report.bound_to().map_or("nothing", teegate_verifier::BoundTo::name).to_owned()));
+            lines.push((
+                "bound to",
+                report.bound_to().map_or("nothing".to_owned(), |claim| format!("{} (the policy's word)", claim.name())),
+            ));
         }
         let line = |(name, value): &(&str, String)| format!("  {name:<11}  {}\n", plain(value));
         format!("\n{}", lines.iter().map(line).collect::<String>())

@@ -6,7 +6,7 @@ use teegate_verifier::{
     BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage,
 };
 
-use super::about::{About, FOREIGN_ROOTS, rests_on_foreign_roots, window};
+use super::about::{About, FOREIGN_ROOTS, asked_by, rests_on_foreign_roots, window};
 use super::short::Short;
 use super::weakness;
 use crate::exit;
@@ -268,11 +268,12 @@ impl Page<'_> {
             .map(|finding| {
                 let check = finding.check();
                 format!(
-                    "  {} {}\n      expected   {}\n      found      {}\n      it says    {}\n      to do      {}\n      source     {}\n",
+                    "  {} {}\n      expected   {}\n      found      {}\n{}      it says    {}\n      to do      {}\n      source     {}\n",
                     self.screen.style.paint(Tone::Bad, "✗"),
                     check.id(),
                     self.screen.value(&plain(finding.expected())),
                     self.screen.value(&plain(finding.actual())),
+                    asked_by(check, "      policy     "),
                     check.stops(),
                     plain(finding.remedy()),
                     check.source(),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 
-use super::words::{AdvisoryId, TcbStatus};
+use super::words::{AdvisoryId, TcbStatus, bounded};
 use crate::bytes::{Fmspc, array_from_hex};
 use crate::place::in_words;
 use crate::statement::Readable;
@@ -168,14 +168,6 @@ fn from_json<'t, T: Deserialize<'t>>(text: &'t [u8]) -> serde_json::Result<T> {
 /// What the library says of a text that does not fit: it quotes what it found, and of that a line is repeated.
 fn said(error: &serde_json::Error) -> String {
     in_words(&error.to_string())
-}
-
-/// No name, status or advisory of Intel's is longer. A bound, because reports show them; what is longer equals none of Intel's.
-const MAX_NAME: usize = 64;
-
-/// As much of a name as a report shows.
-pub(super) fn bounded(name: &str) -> String {
-    name.chars().take(MAX_NAME).collect()
 }
 
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -2,7 +2,13 @@
 
 use std::fmt;
 
-use super::collateral::bounded;
+/// No name, status or advisory of Intel's is longer. A bound, because reports show them; what is longer equals none of Intel's.
+const MAX_NAME: usize = 64;
+
+/// As much of a name as a report shows.
+pub(super) fn bounded(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
 
 /// A status as Intel spells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

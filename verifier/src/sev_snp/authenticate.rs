@@ -174,6 +174,13 @@ fn check_leaf_kind(
         }
     };
     let holds = leaf == Some(report.signing_key) && wanted;
+    if leaf == Some(report.signing_key) && !wanted {
+        findings.advise(
+            Check::SNP_CHAIN_LEAF_KIND,
+            "report and leaf agree; the policy's `signing_keys` does not name this kind of key: name it there, if a fleet's key (vlek) \
+             or a chip's (vcek) is what you want",
+        );
+    }
     findings.require(holds, Comparison { check: Check::SNP_CHAIN_LEAF_KIND, expected, actual })?;
 
     match (csp_id, &profile.csp_ids) {

@@ -22,14 +22,23 @@ pub(crate) struct Row {
     pub(crate) asks: fn(&SnpProfile) -> Ask,
     /// Of a field that is one value against one rule: the check, and the value. The other fields have functions of their own.
     pub(crate) shows: Option<(Check, Shows)>,
+    /// Of the others, the checks that ask for it.
+    apart: &'static [Check],
 }
 
-const fn row(field: Field, asks: fn(&SnpProfile) -> Ask) -> Row {
-    Row { field, asks, shows: None }
+impl Row {
+    /// Whether this check is judged by what a policy says here.
+    pub(crate) fn is_asked_by(&self, check: Check) -> bool {
+        self.shows.as_ref().is_some_and(|(own, _)| *own == check) || self.apart.contains(&check)
+    }
+}
+
+const fn row(field: Field, asks: fn(&SnpProfile) -> Ask, apart: &'static [Check]) -> Row {
+    Row { field, asks, shows: None, apart }
 }
 
 const fn value(field: Field, asks: fn(&SnpProfile) -> Ask, check: Check, shows: Shows) -> Row {
-    Row { field, asks, shows: Some((check, shows)) }
+    Row { field, asks, shows: Some((check, shows)), apart: &[] }
 }
 
 const REJECTED_OR_ALLOWED: Written = Written::Word(&["rejected", "allowed"]);
@@ -47,6 +56,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Name("product")),
         |profile| Ask::names(profile.products.iter().map(|product| product.word())),
+        &[Check::SNP_PRODUCT_DENIED],
     ),
     row(
         Field::new(
@@ -58,6 +68,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Name("product")),
         |profile| Ask::no_names(profile.denied_products.keys().map(|product| product.word())),
+        &[Check::SNP_PRODUCT_DENIED],
     ),
     row(
         Field::new(
@@ -69,6 +80,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Name("signing_key")),
         |profile| Ask::names(profile.signing_keys.iter().map(|key| key.word())),
+        &[Check::SNP_CHAIN_LEAF_KIND],
     ),
     row(
         Field::new(
@@ -80,6 +92,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Name("csp_id")),
         |profile| profile.csp_ids.required().map_or(Ask::Nothing, |ids| Ask::names(ids.iter().map(String::as_str))),
+        &[Check::SNP_CHAIN_CSP],
     ),
     row(
         Field::new(
@@ -92,6 +105,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .states(&[(1, "a report that hides its chip")])
         .recorded(Recorded::State("masked_chip_id", true)),
         |profile| profile.masked_chip_id.ask(),
+        &[Check::SNP_LEAF_CHIP_ID],
     ),
     value(
         Field::new(
@@ -124,6 +138,7 @@ pub(crate) const FIELDS: &[Row] = &[
             Revocation::IfSupplied => Ask::Word(1, "is read if it is supplied, and not missed if it is not"),
             Revocation::Unchecked => Ask::Nothing,
         },
+        &[Check::SNP_CHAIN_REVOCATION, Check::SNP_CHAIN_AGE, Check::SNP_CHAIN_ROLLBACK],
     ),
     row(
         Field::new(
@@ -135,6 +150,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .optional(),
         |profile| profile.max_collateral_age.ask(),
+        &[Check::SNP_CHAIN_AGE],
     ),
     row(
         Field::new(
@@ -153,6 +169,7 @@ pub(crate) const FIELDS: &[Row] = &[
                 .required()
                 .map_or(Ask::Nothing, |minima| Ask::Floors(minima.iter().map(floor).collect()))
         },
+        &[Check::SNP_TCB_MINIMUM],
     ),
     row(
         Field::new(
@@ -171,6 +188,7 @@ pub(crate) const FIELDS: &[Row] = &[
                 except: except.keys().cloned().map(Value::Name).collect(),
             },
         },
+        &[Check::SNP_TCB_BULLETINS],
     ),
     row(
         Field::new(
@@ -186,6 +204,7 @@ pub(crate) const FIELDS: &[Row] = &[
         |profile| {
             profile.committed_firmware.required().map_or(Ask::Nothing, |_| Ask::Word(1, "must be the one that runs"))
         },
+        &[Check::SNP_TCB_ORDER],
     ),
     row(
         Field::new(
@@ -197,6 +216,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Version("firmware")),
         |profile| profile.minimum_firmware.ask(),
+        &[Check::SNP_FIRMWARE_MINIMUM],
     ),
     row(
         Field::new(
@@ -208,6 +228,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Mask("mitigations")),
         |profile| profile.mitigations.ask(),
+        &[Check::SNP_MITIGATIONS],
     ),
     value(
         Field::new(
@@ -234,6 +255,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .states(&[(1, "debug allowed at launch")])
         .recorded(Recorded::StateOfBits("policy", 1 << 19)),
         |profile| profile.debug.ask(),
+        &[Check::SNP_POLICY_DEBUG],
     ),
     row(
         Field::new(
@@ -246,6 +268,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .states(&[(1, "a migration agent allowed at launch")])
         .recorded(Recorded::StateOfBits("policy", 1 << 18)),
         |profile| profile.migration_agent.ask(),
+        &[Check::SNP_POLICY_MIGRATION],
     ),
     row(
         Field::new(
@@ -257,6 +280,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Bits("policy", POLICY_BITS_RULED_ELSEWHERE)),
         |profile| profile.policy_flags.ask(),
+        &[Check::SNP_POLICY_FLAGS],
     ),
     row(
         Field::new(
@@ -268,6 +292,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::AbiVersion("policy")),
         |profile| profile.minimum_abi.ask(),
+        &[Check::SNP_POLICY_FLAGS],
     ),
     value(
         // The digest begins as zeros and every page that is loaded changes it: a guest into which nothing was loaded.
@@ -374,6 +399,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .blanks(&[(0x00, Blank::Nobody)]),
         |profile| profile.author_key.ask(),
+        &[Check::SNP_GUEST_AUTHOR_KEY],
     ),
     row(
         Field::new(
@@ -385,6 +411,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .weak(Severity::Warning, "\"caller\""),
         |profile| profile.report_data.ask(),
+        &[Check::SNP_GUEST_REPORT_DATA],
     ),
 ];
 

@@ -81,6 +81,10 @@ impl Platform for SevSnp {
         FIELDS.iter().map(|row| &row.field).collect()
     }
 
+    fn asked_by(check: Check) -> Vec<&'static Field> {
+        FIELDS.iter().filter(|row| row.is_asked_by(check)).map(|row| &row.field).collect()
+    }
+
     fn parse<'a>(
         bytes: &'a [u8],
         _profile: Option<&SnpProfile>,

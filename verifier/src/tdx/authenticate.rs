@@ -285,6 +285,9 @@ fn check_collateral(
 const REWRITTEN: &str = "the signature is over the very bytes that Intel served: if a program has read and written the JSON again \
      (jq, a parser, a database), take the answer as it was served, for instance with `teegate fetch QUOTE --into DIR`";
 
+const UNWANTED_EVALUATION: &str = "both are in their time; the policy asks for another evaluation (`minimum_evaluation_number`, `one_evaluation`): \
+     `teegate fetch QUOTE --into DIR` asks Intel for today's, or let the policy take the one of the recording";
+
 /// Stricter than Intel's library, which accepts now == nextUpdate and does not look at issueDate.
 fn check_fresh(
     info: &TcbInfo,
@@ -299,15 +302,19 @@ fn check_fresh(
     };
     let floor = given.profile.minimum_evaluation_number.required();
     let one = given.profile.one_evaluation.required().is_some();
-    let complaint = window("TCB info", info.issue_date.0, info.next_update.0)
-        .or_else(|| window("QE identity", qe.issue_date.0, qe.next_update.0))
-        .or_else(|| {
-            let (tcb, enclave) = (info.evaluation_number, qe.evaluation_number);
-            let below = floor.is_some_and(|floor| tcb < *floor || enclave < *floor);
-            (below || (one && tcb != enclave))
-                .then(|| format!("evaluation {tcb} of TCB info, {enclave} of QE identity"))
-        });
+    let outside = window("TCB info", info.issue_date.0, info.next_update.0)
+        .or_else(|| window("QE identity", qe.issue_date.0, qe.next_update.0));
+    let unwanted = || {
+        let (tcb, enclave) = (info.evaluation_number, qe.evaluation_number);
+        let below = floor.is_some_and(|floor| tcb < *floor || enclave < *floor);
+        (below || (one && tcb != enclave)).then(|| format!("evaluation {tcb} of TCB info, {enclave} of QE identity"))
+    };
+    let is_outside = outside.is_some();
+    let complaint = outside.or_else(unwanted);
     if complaint.is_some() {
+        if !is_outside {
+            findings.advise(Check::TDX_COLLATERAL_FRESH, UNWANTED_EVALUATION);
+        }
         advise_of_another(info, qe, pck, Check::TDX_COLLATERAL_FRESH, findings);
     }
     let same = if one { "the same for both" } else { "not necessarily the same for both" };

@@ -17,14 +17,23 @@ pub(crate) struct Row {
     pub(crate) asks: fn(&TdxProfile) -> Ask,
     /// Of a field that is one value against one rule: the check, and the value. The other fields have functions of their own.
     pub(crate) shows: Option<(Check, Shows)>,
+    /// Of the others, the checks that ask for it.
+    apart: &'static [Check],
 }
 
-const fn row(field: Field, asks: fn(&TdxProfile) -> Ask) -> Row {
-    Row { field, asks, shows: None }
+impl Row {
+    /// Whether this check is judged by what a policy says here.
+    pub(crate) fn is_asked_by(&self, check: Check) -> bool {
+        self.shows.as_ref().is_some_and(|(own, _)| *own == check) || self.apart.contains(&check)
+    }
+}
+
+const fn row(field: Field, asks: fn(&TdxProfile) -> Ask, apart: &'static [Check]) -> Row {
+    Row { field, asks, shows: None, apart }
 }
 
 const fn value(field: Field, asks: fn(&TdxProfile) -> Ask, check: Check, shows: Shows) -> Row {
-    Row { field, asks, shows: Some((check, shows)) }
+    Row { field, asks, shows: Some((check, shows)), apart: &[] }
 }
 
 const REJECTED_OR_ALLOWED: Written = Written::Word(&["rejected", "allowed"]);
@@ -53,6 +62,7 @@ pub(crate) const FIELDS: &[Row] = &[
             Trailing::Zero => Ask::Word(1, "may only be zero"),
             Trailing::Any => Ask::Word(0, "may be anything"),
         },
+        &[Check::TDX_BYTES_LENGTHS],
     ),
     value(
         Field::new(
@@ -81,6 +91,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .weak(Severity::Warning, "the number of the latest TCB recovery")
         .recorded(Recorded::Numbers(&["tcb_evaluation", "qe_evaluation"])),
         |profile| profile.minimum_evaluation_number.ask(),
+        &[Check::TDX_COLLATERAL_FRESH],
     ),
     row(
         Field::new(
@@ -95,6 +106,7 @@ pub(crate) const FIELDS: &[Row] = &[
             DecidingEvaluation::Highest => Ask::Word(1, "is the newest"),
             DecidingEvaluation::Lowest => Ask::Word(0, "is the oldest that is not below the minimum"),
         },
+        &[Check::TDX_TCB_ACCEPTED],
     ),
     row(
         Field::new(
@@ -108,6 +120,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .states(&[(1, "TCB info of one evaluation and QE identity of another")])
         .recorded(Recorded::StateOfTwo("tcb_evaluation", "qe_evaluation")),
         |profile| profile.one_evaluation.required().map_or(Ask::Nothing, |_| Ask::Word(1, "must be the same")),
+        &[Check::TDX_COLLATERAL_FRESH],
     ),
     row(
         Field::new(
@@ -120,6 +133,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .optional()
         .weak(Severity::Note, "{ days = 21 }"),
         |profile| profile.max_collateral_age.ask(),
+        &[Check::TDX_COLLATERAL_AGE],
     ),
     row(
         Field::new(
@@ -131,6 +145,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .optional(),
         |profile| profile.max_root_crl_age.ask(),
+        &[Check::TDX_COLLATERAL_AGE],
     ),
     row(
         Field::new(
@@ -146,6 +161,7 @@ pub(crate) const FIELDS: &[Row] = &[
             let names = |statuses: &Vec<super::profile::Accepted>| Ask::names(statuses.iter().map(|one| one.0.name()));
             profile.tcb_status.required().map_or(Ask::Nothing, names)
         },
+        &[Check::TDX_TCB_ACCEPTED],
     ),
     row(
         Field::new(
@@ -160,6 +176,7 @@ pub(crate) const FIELDS: &[Row] = &[
             None => Ask::Nothing,
             Some(_) => Ask::AtMostDays(profile.out_of_date_grace.days()),
         },
+        &[Check::TDX_TCB_ACCEPTED],
     ),
     row(
         Field::new(
@@ -182,6 +199,7 @@ pub(crate) const FIELDS: &[Row] = &[
                     .collect(),
             ),
         },
+        &[Check::TDX_TCB_ACCEPTED],
     ),
     row(
         Field::new(
@@ -196,6 +214,7 @@ pub(crate) const FIELDS: &[Row] = &[
             let allowed = profile.allowed_advisories.required();
             allowed.map_or(Ask::Nothing, |list| Ask::OneOf(advisories(list.iter().map(|one| &one.0)).collect()))
         },
+        &[Check::TDX_TCB_ACCEPTED],
     ),
     row(
         Field::new(
@@ -210,6 +229,7 @@ pub(crate) const FIELDS: &[Row] = &[
             let denied = profile.denied_advisories.required();
             denied.map_or(Ask::Nothing, |list| Ask::NoneOf(advisories(list.iter().map(|one| &one.0)).collect()))
         },
+        &[Check::TDX_TCB_ACCEPTED],
     ),
     row(
         Field::new(
@@ -221,6 +241,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .recorded(Recorded::Dates("tcb_date")),
         |profile| profile.minimum_tcb_date.required().map_or(Ask::Nothing, |date| Ask::NotBefore(date.0)),
+        &[Check::TDX_TCB_ACCEPTED],
     ),
     row(
         Field::new(
@@ -233,6 +254,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .states(&[(1, "debug allowed at launch")])
         .recorded(Recorded::StateOfBits("attributes", 1)),
         |profile| profile.debug.ask(),
+        &[Check::TDX_TD_DEBUG],
     ),
     row(
         Field::new(
@@ -245,6 +267,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .states(&[(1, "profiling allowed at launch")])
         .recorded(Recorded::StateOfBits("attributes", 0x70)),
         |profile| profile.profiling.ask(),
+        &[Check::TDX_TD_ATTRIBUTES],
     ),
     value(
         Field::new(
@@ -293,6 +316,7 @@ pub(crate) const FIELDS: &[Row] = &[
         .blanks(&[(0x00, Blank::NoneThere)])
         .recorded(Recorded::Name("service_td")),
         |profile| profile.service_td.ask(),
+        &[Check::TDX_TD_SERVICE_TD],
     ),
     value(
         Field::new(
@@ -418,6 +442,7 @@ pub(crate) const FIELDS: &[Row] = &[
             EventLog::Required => Ask::Word(1, "must come with the quote and replay to all four registers"),
             EventLog::Unchecked => Ask::Nothing,
         },
+        &[Check::TDX_LOG_REPLAY],
     ),
     row(
         Field::new(
@@ -429,6 +454,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .weak(Severity::Warning, "\"caller\""),
         |profile| profile.report_data.ask(),
+        &[Check::TDX_TD_REPORT_DATA],
     ),
 ];
 
