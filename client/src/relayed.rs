@@ -21,6 +21,8 @@ use crate::link::Gateway;
 pub(crate) const MAX_STATEMENTS: usize = 32;
 /// The largest statement: a revocation list of a vendor has some hundred thousand bytes.
 const MAX_BYTES: usize = 1024 * 1024;
+/// All that is got at once together.
+const MAX_ALL_BYTES: usize = 8 * 1024 * 1024;
 /// The time for all of them.
 const ALL_WITHIN: Duration = Duration::from_secs(15);
 
@@ -58,9 +60,13 @@ pub(crate) async fn fetch(
 ) -> Vec<(EndorsementDigest, Endorsements)> {
     let mut got = Vec::new();
     let all = async {
+        let mut room = MAX_ALL_BYTES;
         for digest in digests {
-            match one(gateway, &digest).await {
-                Ok(statement) => got.push((digest, statement)),
+            match one(gateway, &digest, room.min(MAX_BYTES)).await {
+                Ok((statement, length)) => {
+                    room = room.saturating_sub(length);
+                    got.push((digest, statement));
+                }
                 Err(why) => {
                     tracing::info!(%digest, why, "an endorsement that the gateway lists was not to be had from it")
                 }
@@ -73,10 +79,10 @@ pub(crate) async fn fetch(
     got
 }
 
-async fn one(gateway: &Gateway, digest: &EndorsementDigest) -> Result<Endorsements, String> {
+async fn one(gateway: &Gateway, digest: &EndorsementDigest, limit: usize) -> Result<(Endorsements, usize), String> {
     let request = Request::get(format!("{ENDORSEMENTS_PATH}{digest}"));
     let request = request.body(Full::<Bytes>::default()).map_err(|error| error.to_string())?;
-    let answer = gateway.exchange(request, ALL_WITHIN, MAX_BYTES).await.map_err(|error| error.to_string())?;
+    let answer = gateway.exchange(request, ALL_WITHIN, limit).await.map_err(|error| error.to_string())?;
     if answer.status() != StatusCode::OK {
         return Err(format!("status {}", answer.status().as_u16()));
     }
@@ -85,5 +91,5 @@ async fn one(gateway: &Gateway, digest: &EndorsementDigest) -> Result<Endorsemen
     }
     let mut statement = Endorsements::brought_by(Source::Relayed).found_in("the gateway");
     recognise("the gateway's answer", answer.body(), &mut statement).map_err(|error| error.to_string())?;
-    Ok(statement)
+    Ok((statement, answer.body().len()))
 }
