@@ -129,6 +129,14 @@ Examples:
 Exit status: 0 answered; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
 unacceptable); 5 a problem after the request had been sealed.";
 
+pub(crate) const MODELS: &str = "\
+Examples:
+  teegate models --gateway http://gw --policy p.toml
+  teegate models --gateway http://gw --policy p.toml breast-cancer
+
+Exit status: 0 shown; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
+unacceptable); 5 a problem after a question had been sealed.";
+
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo

@@ -16,51 +16,30 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use teegate_client::oip;
-use teegate_client::{AnswerError, Client, Error, Gateway, ProblemKind, RemoteProblem, Reply, Settings};
-use teegate_intake::endorsements::load_paths;
+use teegate_client::{AnswerError, Client, Error, Reply, Settings};
 use teegate_protocol::manifest::ReceiptPublicKey;
-use teegate_protocol::members::Members;
-use teegate_verifier::{Report, Stage};
+use teegate_verifier::Report;
 
-use crate::output::{finish, note, plain};
-use crate::values::ValuesArgs;
+use crate::gateway::{self, Failure, GatewayArgs, Means, bounded, fail, read};
+use crate::output::finish;
 use crate::{exit, help, memory};
 use npy::Folder;
 
 /// The largest request file, after which sealing would be refused anyway.
 const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
-/// The largest CA file.
-const MAX_SMALL_BYTES: u64 = 1024 * 1024;
-/// Exit status: a problem after the request had been sealed.
-const REMOTE_PROBLEM: u8 = 5;
 
 /// Verify an enclave, seal one inference request to it, send it, open the answer.
 #[derive(Args, Debug)]
 #[command(after_help = help::INFER)]
 pub(crate) struct InferArgs {
-    /// The gateway: `http://HOST:PORT`, or `https://…` with `--gateway-ca`
-    #[arg(long, value_name = "URL")]
-    gateway: String,
-    /// CA certificates (PEM) by which an https gateway is recognised; this version carries no web roots
-    #[arg(long, value_name = "FILE")]
-    gateway_ca: Option<PathBuf>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     /// The model to ask
     #[arg(long, value_name = "NAME")]
     model: String,
     /// The request: Open Inference Protocol v2, JSON with or without raw tensors behind it; `-` is standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The policy that an instance must satisfy: a TOML file or `strict`; it has to say what evidence is bound to (`bound_to`)
-    #[arg(long, value_name = "FILE")]
-    policy: String,
-    #[command(flatten)]
-    values: ValuesArgs,
-    /// Certificates, CRLs and collateral for verifying, beside those that the gateway hands on: files or folders
-    #[arg(long, value_name = "PATH")]
-    endorsements: Vec<PathBuf>,
-    /// How many seconds the gateway may wait until it has an attested instance to offer; at most 30
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=30))]
-    wait: u64,
     /// How many seconds the gateway may hold the sealed request until that instance is attested; at most 120
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=120))]
     hold: u64,
@@ -70,9 +49,6 @@ pub(crate) struct InferArgs {
     /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for this release
     #[arg(long, value_name = "HEX", value_parser = receipt_key)]
     gateway_receipt_key: Option<ReceiptPublicKey>,
-    /// Keep in this file what was seen, and refuse CRLs and collateral that are older than what it holds (JSON)
-    #[arg(long, value_name = "FILE")]
-    memory: Option<PathBuf>,
     /// Write the verification report of the instance that answered to this file (JSON)
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -93,33 +69,7 @@ enum Format {
 
 /// Runs the command.
 pub(crate) fn run(args: InferArgs) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => return fail(&format!("error: cannot start: {e}"), exit::COULD_NOT_RUN),
-    };
-    match runtime.block_on(infer(&args)) {
-        Ok(status) => status,
-        Err(Failure::Input(message)) => fail(&format!("error: {message}"), exit::COULD_NOT_RUN),
-        Err(Failure::Client(error)) => fail(&explain(&error), exit_status(&error)),
-    }
-}
-
-enum Failure {
-    Input(String),
-    Client(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Client(error)
-    }
-}
-
-fn fail(message: &str, status: u8) -> ExitCode {
-    for line in message.lines() {
-        eprintln!("{}", plain(line));
-    }
-    ExitCode::from(status)
+    gateway::run(infer(&args))
 }
 
 async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
@@ -130,29 +80,17 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::Input(words.to_owned()));
     }
     let folder = args.save.as_deref().map(Folder::open).transpose().map_err(Failure::Input)?;
-    let (policy, _text) = args.values.policy(&args.policy, None).map_err(Failure::Input)?;
-    let endorsements = load_paths(&args.endorsements).map_err(|e| Failure::Input(e.to_string()))?;
-    let mut gateway = Gateway::parse(&args.gateway).map_err(|e| Failure::Input(e.to_string()))?;
-    if let Some(path) = &args.gateway_ca {
-        let pem = read(path, MAX_SMALL_BYTES).map_err(Failure::Input)?;
-        gateway = gateway.with_pinned_ca(&pem).map_err(|e| Failure::Input(e.to_string()))?;
-    }
-    let memory = args.memory.as_deref().map(memory::read).transpose().map_err(Failure::Input)?.unwrap_or_default();
+    let Means { gateway, policy, endorsements, settings } = args.gateway.read().map_err(Failure::Input)?;
     let settings = Settings {
-        wait: Duration::from_secs(args.wait),
         hold: Duration::from_secs(args.hold),
         once: args.once,
         gateway_receipt_key: args.gateway_receipt_key,
-        memory,
-        ..Settings::default()
+        ..settings
     };
-    if !policy.trusts_only_vendors() {
-        note("this policy pins roots of its own: what it accepts need not be hardware of AMD or Intel");
-    }
     // Opened first, so that a mistyped path is told before anything is sent; what it holds stays until there is an answer.
     let report = args.report.as_deref().map(Destination::open).transpose().map_err(Failure::Input)?;
     let client = Client::connect(gateway, &args.model, policy, endorsements, settings).await?;
-    if let Some(path) = &args.memory {
+    if let Some(path) = args.gateway.memory() {
         memory::write(path, &client.memory()).map_err(|e| Failure::Input(format!("{e}; nothing was sent")))?;
     }
     let reply = client.infer_json(body).await;
@@ -166,7 +104,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
         _ => Ok(()),
     };
     // Another seal may have meant another verification, which may have seen newer statements.
-    let remembered = args.memory.as_deref().map_or(Ok(()), |path| memory::write(path, &client.memory()));
+    let remembered = args.gateway.memory().map_or(Ok(()), |path| memory::write(path, &client.memory()));
     let reported = match (report, &reply) {
         (Some(report), Ok(reply)) => report.write(reply.instance.attested().report()),
         _ => Ok(()),
@@ -235,84 +173,9 @@ fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {
         .map_err(|_| "expected 64 hexadecimal digits in lower case, as the gateway prints its `receipt_key`".to_owned())
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    bounded(file, &path.display().to_string(), limit)
-}
-
-fn bounded(source: impl std::io::Read, name: &str, limit: u64) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| format!("cannot read {name}: {e}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|n| n <= limit) {
-        return Ok(bytes);
-    }
-    Err(format!("{name} has more than {limit} bytes, which is more than is read"))
-}
-
-/// The error, and that nothing left, where nothing did.
-fn explain(error: &Error) -> String {
-    let is_before_sealing = matches!(
-        error,
-        Error::Request(_) | Error::Unlisted(_) | Error::Listing(_) | Error::NotOffered(_) | Error::NoCandidate { .. }
-    );
-    let nothing_left = if is_before_sealing { "\nnothing was sealed and nothing of the request was sent" } else { "" };
-    // The words are for whoever sealed the request, and this is his terminal.
-    let words = match error {
-        Error::Answer(AnswerError::Declined { message, .. }) => format!(": {}", sentence(message.as_str())),
-        Error::Remote(RemoteProblem { words: Some(words), .. }) => {
-            format!("\nthe enclave's words: {}", words.as_str())
-        }
-        _ => String::new(),
-    };
-    format!("error: {error}{words}{nothing_left}")
-}
-
-/// What the Open Inference Protocol says in `{"error": "..."}`; all of it where it says something else.
-fn sentence(message: &str) -> String {
-    #[derive(serde::Deserialize)]
-    struct Said {
-        error: String,
-    }
-    serde_json::from_str(message).map_or_else(|_| message.to_owned(), |Members(Said { error })| error)
-}
-
-fn exit_status(error: &Error) -> u8 {
-    match error {
-        Error::Request(_) | Error::Unlisted(_) | Error::Listing(_) => exit::COULD_NOT_RUN,
-        // The gateway tells which checks failed and not at which stage: its policy was not met.
-        Error::NotOffered(RemoteProblem { problem: Some(problem), .. })
-            if problem.kind == ProblemKind::EvidenceRejected =>
-        {
-            exit::of_rejection(Stage::Appraise)
-        }
-        Error::NotOffered(_) => exit::COULD_NOT_RUN,
-        Error::NoCandidate { refused } => {
-            refused.iter().map(|r| r.stage).max().map_or(exit::COULD_NOT_RUN, exit::of_rejection)
-        }
-        Error::Relay(_) | Error::Remote(_) | Error::NotResealed { .. } | Error::Answer(_) => REMOTE_PROBLEM,
-        // What a later release tells apart happened after something was sent.
-        _ => REMOTE_PROBLEM,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use teegate_client::Problem;
-
-    #[test]
-    fn only_rejected_evidence_has_the_status_of_a_rejection() {
-        let not_offered =
-            |problem| Error::NotOffered(RemoteProblem { status: 503, problem, sealed: false, words: None });
-        let status = |kind| exit_status(&not_offered(Some(Problem::new(kind))));
-        assert_eq!(status(ProblemKind::EvidenceRejected), 4);
-        for kind in ProblemKind::ALL.into_iter().filter(|kind| *kind != ProblemKind::EvidenceRejected) {
-            assert_eq!(status(kind), 1, "{}", kind.name());
-        }
-        assert_eq!(exit_status(&not_offered(None)), 1);
-        assert_eq!(exit_status(&Error::NoCandidate { refused: vec![] }), 1);
-    }
 
     #[test]
     fn a_report_that_cannot_be_written_says_so_and_ends_nothing() {

@@ -11,11 +11,13 @@ mod explain;
 mod fetch;
 mod fold;
 mod format;
+mod gateway;
 mod help;
 mod infer;
 mod inspect;
 mod instant;
 mod memory;
+mod models;
 mod nearest;
 mod offered;
 mod online;
@@ -65,6 +67,8 @@ enum Verb {
     Policy(policy_command::PolicyArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
     Infer(infer::InferArgs),
+    /// Verify what stands behind a gateway, and show the models it serves or what one of them takes
+    Models(models::ModelsArgs),
     /// Walk the whole path on this machine, on forged hardware and with a real model
     Demo(demo::DemoArgs),
     /// Write a script that completes commands and options, for your shell
@@ -94,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Bundle(args) => bundle::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
+        Verb::Models(args) => models::run(&args),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions(args) => offered::completions(&args, Command::command()),
         Verb::Man(args) => offered::man(&args, Command::command()),

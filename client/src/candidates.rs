@@ -35,10 +35,11 @@ pub(crate) struct Offered {
     pub(crate) endorsements: Vec<EndorsementDigest>,
 }
 
-/// The instances that the gateway offers for `model`, waiting at most `wait` until there is one.
-pub(crate) async fn fetch(gateway: &Gateway, model: &str, wait: Duration) -> Result<Vec<Offered>, Error> {
+/// The instances that the gateway offers for `model`, or for any, waiting at most `wait` until there is one.
+pub(crate) async fn fetch(gateway: &Gateway, model: Option<&str>, wait: Duration) -> Result<Vec<Offered>, Error> {
     let wait = wait.min(Duration::from_secs(limits::WAIT_SECONDS.most));
-    let path = format!("{INSTANCES_PATH}?model={}&wait={}", query_value(model), wait.as_secs());
+    let model = model.map_or_else(String::new, |model| format!("model={}&", query_value(model)));
+    let path = format!("{INSTANCES_PATH}?{model}wait={}", wait.as_secs());
     let request = Request::get(path)
         .body(Full::<Bytes>::default())
         .map_err(|e| Error::Listing(format!("the request for instances cannot be written: {e}")))?;

@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::Full;
 use teegate_encoding::hex;
 use teegate_intake::envelope::Refused;
-use teegate_protocol::bhttp::Request;
+use teegate_protocol::bhttp::{Request, Response};
 use teegate_protocol::headers::{
     OHTTP_REQUEST, RELAY_PATH, SEALED_MANIFEST, SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT,
     SEALED_REQUEST_ID, TEEGATE_HOLD, TEEGATE_MANIFEST,
@@ -153,7 +153,7 @@ impl Client {
 
     /// Asks the gateway for instances, and keeps the first that is acceptable.
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
-        let offered = candidates::fetch(&self.gateway, &self.model, self.settings.wait).await?;
+        let offered = candidates::fetch(&self.gateway, Some(&self.model), self.settings.wait).await?;
         let now = (self.settings.clock)();
         let trust = self.trust_beside(&offered).await;
         let mut refused = Vec::new();
@@ -211,14 +211,19 @@ impl Client {
         }
         request.content = body;
         let reply = self.seal_and_send(request, Purpose::Infer).await?;
-        let Reply { response, receipt, .. } = &reply;
-        if !(200..300).contains(&response.status) {
-            let message = Words::new(String::from_utf8_lossy(&response.content).chars().take(MAX_MESSAGE).collect());
-            return Err(Error::Answer(AnswerError::Declined { status: response.status, message }));
-        }
-        if receipt.is_none() {
+        succeeded(&reply.response)?;
+        if reply.receipt.is_none() {
             return Err(Error::Answer(AnswerError::NoReceipt));
         }
+        Ok(reply)
+    }
+
+    /// What the model says of itself, inside the seal: the Open Inference Protocol's `GET /v2/models/NAME`. The answer is a success, or
+    /// an error.
+    pub async fn metadata(&self) -> Result<Reply, Error> {
+        let request = Request::new("GET", AUTHORITY, &format!("/v2/models/{}", self.model));
+        let reply = self.seal_and_send(request, Purpose::Any).await?;
+        succeeded(&reply.response)?;
         Ok(reply)
     }
 
@@ -337,6 +342,15 @@ impl Client {
         // A panic elsewhere leaves at worst an instance that is verified again.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The enclave did what it was asked to.
+fn succeeded(response: &Response) -> Result<(), Error> {
+    if (200..300).contains(&response.status) {
+        return Ok(());
+    }
+    let message = Words::new(String::from_utf8_lossy(&response.content).chars().take(MAX_MESSAGE).collect());
+    Err(Error::Answer(AnswerError::Declined { status: response.status, message }))
 }
 
 /// Whether a model has to have run.

@@ -36,6 +36,7 @@ pub mod oip;
 mod relayed;
 mod remote;
 pub mod seal;
+mod survey;
 mod words;
 
 pub use answer::{ReleaseCheck, Reply};
@@ -44,6 +45,7 @@ pub use error::{AnswerError, Error, RequestError};
 pub use instance::{Freshness, Instance, Trust};
 pub use link::{AddressError, Gateway, LinkError};
 pub use remote::RemoteProblem;
+pub use survey::survey;
 pub use teegate_intake::envelope::Refused;
 pub use teegate_protocol::bhttp::{Request, Response};
 pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};

@@ -150,7 +150,8 @@ async fn the_infer_command_says_by_its_exit_status_what_went_wrong() {
     let declined = infer_command(&stage, &url, &policy, unknown_tensor.as_bytes(), &[]).await;
     assert_eq!((declined.0, declined.1.as_str()), (5, ""), "{}", declined.2);
     // Said once, as a sentence.
-    let said = "error: the enclave declined (status 400): input `nonsense`: the model has no such input, expected `features`\n";
+    let said = "error: the enclave declined (status 400): input `nonsense`: the model has no such input, expected `features`\n\
+                `teegate models` with the model's name shows what it takes\n";
     assert!(declined.2.ends_with(said) && !declined.2.contains("words"), "{}", declined.2);
 }
 

@@ -7,6 +7,7 @@ mod event_log;
 mod infer_command;
 mod inference;
 mod minilm;
+mod models_command;
 mod peers;
 mod record_command;
 mod release;

@@ -1,0 +1,197 @@
+//! The way to a gateway, for every verb that goes there: whom to ask, what its instances are held against, and what an error of the
+//! client means for a command.
+
+use std::fs::File;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use teegate_client::{AnswerError, Error, Gateway, ProblemKind, RemoteProblem, Settings};
+use teegate_intake::endorsements::load_paths;
+use teegate_protocol::members::Members;
+use teegate_verifier::{Endorsements, Policy, Stage};
+
+use crate::output::{note, plain};
+use crate::values::ValuesArgs;
+use crate::{exit, memory};
+
+/// The largest CA file.
+const MAX_SMALL_BYTES: u64 = 1024 * 1024;
+/// Exit status: a problem after the request had been sealed.
+const REMOTE_PROBLEM: u8 = 5;
+
+/// Whom to ask, and what an instance must satisfy.
+#[derive(Args, Debug)]
+pub(crate) struct GatewayArgs {
+    /// The gateway: `http://HOST:PORT`, or `https://…` with `--gateway-ca`
+    #[arg(long, value_name = "URL")]
+    gateway: String,
+    /// CA certificates (PEM) by which an https gateway is recognised; this version carries no web roots
+    #[arg(long, value_name = "FILE")]
+    gateway_ca: Option<PathBuf>,
+    /// The policy that an instance must satisfy: a TOML file or `strict`; it has to say what evidence is bound to (`bound_to`)
+    #[arg(long, value_name = "FILE")]
+    policy: String,
+    #[command(flatten)]
+    values: ValuesArgs,
+    /// Certificates, CRLs and collateral for verifying, beside those that the gateway hands on: files or folders
+    #[arg(long, value_name = "PATH")]
+    endorsements: Vec<PathBuf>,
+    /// How many seconds the gateway may wait until it has an attested instance to offer; at most 30
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=30))]
+    wait: u64,
+    /// Keep in this file what was seen, and refuse CRLs and collateral that are older than what it holds (JSON)
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
+}
+
+/// The same, read.
+pub(crate) struct Means {
+    pub(crate) gateway: Gateway,
+    pub(crate) policy: Policy,
+    pub(crate) endorsements: Endorsements,
+    /// The defaults, with the time to wait and what was seen before.
+    pub(crate) settings: Settings,
+}
+
+impl GatewayArgs {
+    /// Reads the files that are named.
+    pub(crate) fn read(&self) -> Result<Means, String> {
+        let (policy, _text) = self.values.policy(&self.policy, None)?;
+        let endorsements = load_paths(&self.endorsements).map_err(|error| error.to_string())?;
+        let mut gateway = Gateway::parse(&self.gateway).map_err(|error| error.to_string())?;
+        if let Some(path) = &self.gateway_ca {
+            gateway = gateway.with_pinned_ca(&read(path, MAX_SMALL_BYTES)?).map_err(|error| error.to_string())?;
+        }
+        let memory = self.memory.as_deref().map(memory::read).transpose()?.unwrap_or_default();
+        if !policy.trusts_only_vendors() {
+            note("this policy pins roots of its own: what it accepts need not be hardware of AMD or Intel");
+        }
+        let settings = Settings { wait: Duration::from_secs(self.wait), memory, ..Settings::default() };
+        Ok(Means { gateway, policy, endorsements, settings })
+    }
+
+    /// Where what was seen is kept.
+    pub(crate) fn memory(&self) -> Option<&Path> {
+        self.memory.as_deref()
+    }
+}
+
+/// Runs a verb to its status, and says on standard error why there is nothing to show.
+pub(crate) fn run(verb: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("error: cannot start: {e}"), exit::COULD_NOT_RUN),
+    };
+    match runtime.block_on(verb) {
+        Ok(status) => status,
+        Err(Failure::Input(message)) => fail(&format!("error: {message}"), exit::COULD_NOT_RUN),
+        Err(Failure::Client(error)) => fail(&explain(&error), exit_status(&error)),
+    }
+}
+
+/// Why there is nothing to show.
+pub(crate) enum Failure {
+    Input(String),
+    Client(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+pub(crate) fn fail(message: &str, status: u8) -> ExitCode {
+    for line in message.lines() {
+        eprintln!("{}", plain(line));
+    }
+    ExitCode::from(status)
+}
+
+/// A file of at most so many bytes.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    bounded(file, &path.display().to_string(), limit)
+}
+
+/// What `source` holds, if it is not more.
+pub(crate) fn bounded(source: impl std::io::Read, name: &str, limit: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| format!("cannot read {name}: {e}"))?;
+    if u64::try_from(bytes.len()).is_ok_and(|n| n <= limit) {
+        return Ok(bytes);
+    }
+    Err(format!("{name} has more than {limit} bytes, which is more than is read"))
+}
+
+/// The error, and that nothing left, where nothing did.
+fn explain(error: &Error) -> String {
+    let is_before_sealing = matches!(
+        error,
+        Error::Request(_) | Error::Unlisted(_) | Error::Listing(_) | Error::NotOffered(_) | Error::NoCandidate { .. }
+    );
+    let nothing_left = if is_before_sealing { "\nnothing was sealed and nothing of the request was sent" } else { "" };
+    // The words are for whoever sealed the request, and this is his terminal.
+    let words = match error {
+        Error::Answer(AnswerError::Declined { status: 400, message }) => {
+            format!(": {}\n`teegate models` with the model's name shows what it takes", sentence(message.as_str()))
+        }
+        Error::Answer(AnswerError::Declined { message, .. }) => format!(": {}", sentence(message.as_str())),
+        Error::Remote(RemoteProblem { words: Some(words), .. }) => {
+            format!("\nthe enclave's words: {}", words.as_str())
+        }
+        _ => String::new(),
+    };
+    format!("error: {error}{words}{nothing_left}")
+}
+
+/// What the Open Inference Protocol says in `{"error": "..."}`; all of it where it says something else.
+fn sentence(message: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        error: String,
+    }
+    serde_json::from_str(message).map_or_else(|_| message.to_owned(), |Members(Said { error })| error)
+}
+
+fn exit_status(error: &Error) -> u8 {
+    match error {
+        Error::Request(_) | Error::Unlisted(_) | Error::Listing(_) => exit::COULD_NOT_RUN,
+        // The gateway tells which checks failed and not at which stage: its policy was not met.
+        Error::NotOffered(RemoteProblem { problem: Some(problem), .. })
+            if problem.kind == ProblemKind::EvidenceRejected =>
+        {
+            exit::of_rejection(Stage::Appraise)
+        }
+        Error::NotOffered(_) => exit::COULD_NOT_RUN,
+        Error::NoCandidate { refused } => {
+            refused.iter().map(|r| r.stage).max().map_or(exit::COULD_NOT_RUN, exit::of_rejection)
+        }
+        Error::Relay(_) | Error::Remote(_) | Error::NotResealed { .. } | Error::Answer(_) => REMOTE_PROBLEM,
+        // What a later release tells apart happened after something was sent.
+        _ => REMOTE_PROBLEM,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use teegate_client::Problem;
+
+    #[test]
+    fn only_rejected_evidence_has_the_status_of_a_rejection() {
+        let not_offered =
+            |problem| Error::NotOffered(RemoteProblem { status: 503, problem, sealed: false, words: None });
+        let status = |kind| exit_status(&not_offered(Some(Problem::new(kind))));
+        assert_eq!(status(ProblemKind::EvidenceRejected), 4);
+        for kind in ProblemKind::ALL.into_iter().filter(|kind| *kind != ProblemKind::EvidenceRejected) {
+            assert_eq!(status(kind), 1, "{}", kind.name());
+        }
+        assert_eq!(exit_status(&not_offered(None)), 1);
+        assert_eq!(exit_status(&Error::NoCandidate { refused: vec![] }), 1);
+    }
+}

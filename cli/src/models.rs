@@ -1,0 +1,162 @@
+//! `teegate models`: what verified instances behind a gateway serve, and what one model takes.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+use teegate_client::{Client, Error, Instance, Refused, Reply, survey};
+use teegate_protocol::members::{List, Members};
+
+use crate::gateway::{self, Failure, GatewayArgs, Means, fail};
+use crate::output::{finish, note, plain};
+use crate::verify::Format;
+use crate::{exit, help};
+
+/// Verify what stands behind a gateway, and show the models it serves or what one of them takes.
+#[derive(Args, Debug)]
+#[command(after_help = help::MODELS)]
+pub(crate) struct ModelsArgs {
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    /// The model to ask about; without it, all that are served
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// How the result is shown; the JSON of one model is its Open Inference Protocol metadata
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ModelsArgs) -> ExitCode {
+    gateway::run(models(args))
+}
+
+async fn models(args: &ModelsArgs) -> Result<ExitCode, Failure> {
+    let means = args.gateway.read().map_err(Failure::Input)?;
+    match &args.name {
+        None => served(args, means).await,
+        Some(name) => one(args, means, name).await,
+    }
+}
+
+/// A model as some manifest names it.
+type Named = (String, String, String);
+
+async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
+    let Means { gateway, policy, endorsements, settings } = means;
+    let found = survey(&gateway, policy, endorsements, &settings).await?;
+    let (instances, refused): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+    let refused: Vec<Refused> = refused.into_iter().filter_map(Result::err).collect();
+    let instances: Vec<Instance> = instances.into_iter().filter_map(Result::ok).collect();
+    if instances.is_empty() {
+        return Err(Error::NoCandidate { refused }.into());
+    }
+    refused.iter().for_each(|why| note(&format!("refused: {}", plain(&why.to_string()))));
+    let models = instances.iter().flat_map(|instance| &instance.manifest().models);
+    let mut models: Vec<Named> =
+        models.map(|model| (model.name.clone(), model.version.clone(), model.sha256.to_string())).collect();
+    models.sort();
+    models.dedup();
+    let text = match args.format {
+        Format::Json => {
+            let models: Vec<_> = models
+                .iter()
+                .map(|(name, version, sha256)| json!({ "name": name, "version": version, "sha256": sha256 }))
+                .collect();
+            let listed: Vec<_> = instances
+                .iter()
+                .map(|one| json!({ "instance": one.manifest().instance_id, "manifest": one.digest() }))
+                .collect();
+            format!("{}\n", json!({ "models": models, "verified": listed }))
+        }
+        Format::Text => {
+            let seen = instances
+                .iter()
+                .map(|one| format!("verified   instance {} ({})\n", one.manifest().instance_id, one.bound_to_words()));
+            let rows = models.iter().map(|(name, version, sha256)| {
+                format!("{}  version {}  sha256:{sha256}\n", plain(name), plain(version))
+            });
+            format!("{}\n{}", seen.collect::<String>(), rows.collect::<String>())
+        }
+    };
+    Ok(finish(&text, exit::ACCEPTED))
+}
+
+/// What a model says of itself, inside the seal: `GET /v2/models/NAME`.
+async fn one(args: &ModelsArgs, means: Means, name: &str) -> Result<ExitCode, Failure> {
+    let Means { gateway, policy, endorsements, settings } = means;
+    let client = Client::connect(gateway, name, policy, endorsements, settings).await?;
+    let reply = client.metadata().await?;
+    let Reply { response, instance, .. } = &reply;
+    let text = match args.format {
+        Format::Json => format!("{}\n", String::from_utf8_lossy(&response.content)),
+        Format::Text => match described(&response.content) {
+            Ok(text) => {
+                format!(
+                    "verified   instance {} ({})\n\n{text}",
+                    instance.manifest().instance_id,
+                    instance.bound_to_words()
+                )
+            }
+            Err(error) => {
+                return Ok(fail(&format!("error: the metadata of `{}`: {error}", plain(name)), exit::COULD_NOT_RUN));
+            }
+        },
+    };
+    Ok(finish(&text, exit::ACCEPTED))
+}
+
+/// Many more tensors than a model has.
+const MAX_TENSORS: usize = 4_096;
+/// A tensor of the protocol has no more axes.
+const MAX_RANK: usize = 64;
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    #[serde(default)]
+    versions: List<String, 64>,
+    inputs: List<Members<Tensor>, MAX_TENSORS>,
+    outputs: List<Members<Tensor>, MAX_TENSORS>,
+}
+
+#[derive(Deserialize)]
+struct Tensor {
+    name: String,
+    datatype: String,
+    shape: List<i64, MAX_RANK>,
+}
+
+fn described(json: &[u8]) -> Result<String, String> {
+    let Members(Metadata { name, versions, inputs, outputs }) =
+        serde_json::from_slice(json).map_err(|error| format!("not what the Open Inference Protocol says: {error}"))?;
+    let versions: Vec<_> = versions.0.iter().map(|version| plain(version)).collect();
+    let mut text = format!("{}  version {}\n", plain(&name), versions.join(", "));
+    for (title, tensors) in [("takes", &inputs), ("gives", &outputs)] {
+        for Members(Tensor { name, datatype, shape }) in &tensors.0 {
+            let shape: Vec<_> =
+                shape.0.iter().map(|length| if *length < 0 { "any".to_owned() } else { length.to_string() }).collect();
+            text += &format!("  {title}  {}  {}  [{}]\n", plain(name), plain(datatype), shape.join(", "));
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_model_takes_is_said_in_a_line_for_each_tensor() {
+        let json = br#"{"name":"m","versions":["1"],"platform":"onnx_onnxv1","inputs":[{"name":"x","datatype":"FP32","shape":[-1,30]}],
+            "outputs":[{"name":"y\u001b","datatype":"INT64","shape":[]}]}"#;
+        assert_eq!(
+            described(json).unwrap(),
+            "m  version 1\n  takes  x  FP32  [any, 30]\n  gives  y\\u{1b}  INT64  []\n"
+        );
+        for wrong in [&b"{}"[..], b"[]", br#"{"name":"m","inputs":{},"outputs":[]}"#] {
+            assert!(described(wrong).unwrap_err().starts_with("not what the Open Inference Protocol says: "));
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Whoever stands behind a gateway, whatever it serves: nothing is sealed here, and nothing sent but questions that anybody may ask.
+
+use teegate_intake::envelope::Refused;
+use teegate_verifier::{Endorsements, Policy, Source, Verifier};
+
+use crate::candidates::{self, Offered};
+use crate::client::Settings;
+use crate::error::Error;
+use crate::instance::{Freshness, Instance, Trust};
+use crate::link::Gateway;
+use crate::relayed;
+
+/// Every instance that `gateway` offers, whatever it serves, verified under `policy`: of those that are refused, why. A gateway
+/// offers at most three at once, in random order.
+///
+/// # Errors
+/// The gateway offers none, or cannot be asked.
+pub async fn survey(
+    gateway: &Gateway,
+    policy: Policy,
+    endorsements: Endorsements,
+    settings: &Settings,
+) -> Result<Vec<Result<Instance, Refused>>, Error> {
+    let offered = candidates::fetch(gateway, None, settings.wait).await?;
+    let wanted = offered.iter().flat_map(|offer| &offer.endorsements).copied().collect();
+    let mut pool = Endorsements::brought_by(Source::Supplied);
+    pool.extend(&endorsements);
+    relayed::fetch(gateway, wanted).await.iter().for_each(|(_, statement)| pool.extend(statement));
+    let trust = Trust { policy, endorsements: pool, max_manifest_life: settings.max_manifest_life };
+    let (verifier, now) = (Verifier::new(), (settings.clock)());
+    let judge = |Offered { envelope, .. }: &Offered| {
+        Instance::verify(envelope, Freshness::Epoch, &trust, &verifier, &settings.memory, now)
+    };
+    Ok(offered.iter().map(judge).collect())
+}

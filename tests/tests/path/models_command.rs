@@ -1,0 +1,53 @@
+//! `teegate models`: what is served, by whom it was verified, and what a model takes.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use teegate_tests::harness::{MODEL, binary};
+
+use crate::Stage1;
+
+/// Exit status, standard output and standard error.
+async fn models(stage: &Stage1, gateway: &str, policy: &str, more: &[&str]) -> (i32, String, String) {
+    let policy = stage.scratch.write("client-policy.toml", policy);
+    let mut command = tokio::process::Command::new(binary("teegate"));
+    command.args(["models", "--gateway", gateway, "--policy", &policy, "--wait", "5"]).args(more);
+    let output = command.output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn models_are_listed_from_verified_manifests_and_say_what_they_take() {
+    let stage = Stage1::set().await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    let (url, policy) = (format!("http://{}", gateway.address), stage.guest.policy());
+    let (status, out, err) = models(&stage, &url, &policy, &[]).await;
+    assert_eq!(status, 0, "{err}");
+    assert!(out.starts_with("verified   instance ") && out.contains("(bound to the workload)\n"), "{out}");
+    assert!(out.contains(&format!("\n{MODEL}  version 1  sha256:")), "{out}");
+    let (status, out, err) = models(&stage, &url, &policy, &["--format", "json"]).await;
+    assert_eq!(status, 0, "{err}");
+    let listed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&listed["models"][0]["name"], listed["verified"].as_array().unwrap().len()), (&MODEL.into(), 1));
+
+    let (status, out, err) = models(&stage, &url, &policy, &[MODEL]).await;
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains(&format!("\n\n{MODEL}  version 1\n  takes  features  FP32  [any, 30]\n")), "{out}");
+    let (status, out, err) = models(&stage, &url, &policy, &[MODEL, "--format", "json"]).await;
+    assert_eq!(status, 0, "{err}");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["inputs"][0]["name"], "features");
+
+    // A name that nobody serves is told at once, with those that are served.
+    let asked = Instant::now();
+    let (status, out, err) = models(&stage, &url, &policy, &["brest-cancer"]).await;
+    assert_eq!((status, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("unknown-model (404)") && err.contains(&format!("they serve `{MODEL}`")), "{err}");
+    assert!(asked.elapsed() < Duration::from_secs(4), "it was waited for");
+
+    // What this client would not seal to, it does not list.
+    let other_code = policy.replace("measurement = \"4d", "measurement = \"00");
+    let (status, out, err) = models(&stage, &url, &other_code, &[]).await;
+    assert_eq!((status, out.as_str()), (4, ""), "{err}");
+    assert!(err.contains("snp.guest.measurement"), "{err}");
+}
