@@ -215,13 +215,14 @@ impl Endorsement {
     /// it beside its signature. Whoever gets it believes it for its signature alone. `None` where it stood inside the evidence,
     /// and comes with that.
     pub fn document(&self) -> Option<Vec<u8>> {
-        let Stated { bytes, signature } = self.statement.as_ref()?;
+        let statement = self.statement.as_ref()?.get();
+        let bytes = statement.bytes();
         let member = match self.kind {
             "tcb-info" => "tcbInfo",
             "qe-identity" => "enclaveIdentity",
             _ => return Some(bytes.to_vec()),
         };
-        let signature = to_hex(signature.as_ref()?);
+        let signature = to_hex(statement.signature()?);
         Some(
             [format!("{{\"{member}\":").as_bytes(), bytes, format!(",\"signature\":\"{signature}\"}}").as_bytes()]
                 .concat(),

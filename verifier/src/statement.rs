@@ -79,11 +79,11 @@ pub(crate) struct Item<T: Readable> {
 }
 
 /// What the bytes of a statement are read as.
-pub(crate) trait Readable: Sized {
+pub(crate) trait Readable: Sized + Send + Sync + 'static {
     /// What it says of itself, as far as choosing among several needs it.
-    type Hint;
+    type Hint: Send + Sync;
     /// Why bytes are no such statement.
-    type Error: Clone;
+    type Error: Clone + Send + Sync;
     /// Reads what the statement says of itself; `None` where it says nothing.
     fn hint(bytes: &Bytes) -> Option<Self::Hint>;
     /// Reads all of it.
@@ -93,11 +93,6 @@ pub(crate) trait Readable: Sized {
 impl<T: Readable> Item<T> {
     pub(crate) fn new(bytes: Bytes, signature: Option<[u8; 64]>) -> Self {
         Self { bytes, signature, name: OnceLock::new(), hint: OnceLock::new(), read: OnceLock::new() }
-    }
-
-    /// The bytes, for a report to keep.
-    pub(crate) fn stated(&self) -> Stated {
-        Stated { bytes: self.bytes.clone(), signature: self.signature }
     }
 
     /// What the bytes say of themselves.
@@ -111,15 +106,49 @@ impl<T: Readable> Item<T> {
     }
 }
 
+/// A statement that a report keeps: shared with the pool that it came from, whatever is read in it.
+#[derive(Clone)]
+pub(crate) struct Stated(Arc<dyn Document>);
+
 /// The bytes of a statement, and the signature that stands beside them in signed JSON.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Stated {
-    pub(crate) bytes: Bytes,
-    pub(crate) signature: Option<[u8; 64]>,
+pub(crate) trait Document: Send + Sync {
+    fn bytes(&self) -> &[u8];
+    fn signature(&self) -> Option<&[u8; 64]>;
 }
+
+impl<T: Readable> Document for Item<T> {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn signature(&self) -> Option<&[u8; 64]> {
+        self.signature.as_ref()
+    }
+}
+
+impl Stated {
+    pub(crate) fn get(&self) -> &dyn Document {
+        &*self.0
+    }
+}
+
+impl<T: Readable> From<&Arc<Item<T>>> for Stated {
+    fn from(item: &Arc<Item<T>>) -> Self {
+        let item: Arc<dyn Document> = Arc::<Item<T>>::clone(item);
+        Self(item)
+    }
+}
+
+impl PartialEq for Stated {
+    fn eq(&self, other: &Self) -> bool {
+        self.get().bytes() == other.get().bytes() && self.get().signature() == other.get().signature()
+    }
+}
+
+impl Eq for Stated {}
 
 impl fmt::Debug for Stated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.bytes.len())
+        write!(f, "{} bytes", self.get().bytes().len())
     }
 }

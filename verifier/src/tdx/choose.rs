@@ -70,7 +70,7 @@ impl<T: Readable> Chosen<T> {
             source: self.brought.source,
             from: self.brought.from.clone().map(|place| Text::from(place).into()),
             until: Some(until),
-            statement: Some(self.brought.item.stated()),
+            statement: Some((&self.brought.item).into()),
         }
     }
 }

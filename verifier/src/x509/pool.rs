@@ -53,7 +53,7 @@ pub(crate) fn candidates(pool: &[Brought<Certificate>]) -> (Vec<Candidate>, usiz
         .filter_map(|brought| {
             let certificate = brought.item.read().ok()?.clone();
             let (source, from) = (brought.source, brought.from.clone());
-            let statement = Some(brought.item.stated());
+            let statement = Some((&brought.item).into());
             Some(Candidate { certificate, source, share: Share::Certificates(source), from, statement })
         })
         .collect();

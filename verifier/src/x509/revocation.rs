@@ -101,7 +101,7 @@ impl Lists {
                         crl: crl.clone(),
                         source: brought.source,
                         from: brought.from.clone(),
-                        statement: brought.item.stated(),
+                        statement: (&brought.item).into(),
                     });
                 }
                 Ok(_) => {}
