@@ -23,10 +23,10 @@ struct Bound {
 
 const BOUNDS: [Bound; 5] = [
     Bound { case: "tdx-cold", what: "cold", instructions: 300_000, allocations: 129 },
-    Bound { case: "tdx-warm", what: "warm", instructions: 60_000, allocations: 39 },
-    Bound { case: "tdx-hot", what: "warm", instructions: 60_000, allocations: 37 },
-    Bound { case: "snp-cold", what: "cold", instructions: 119_000, allocations: 56 },
-    Bound { case: "snp-warm", what: "warm", instructions: 52_000, allocations: 32 },
+    Bound { case: "tdx-warm", what: "warm", instructions: 58_000, allocations: 39 },
+    Bound { case: "tdx-hot", what: "warm", instructions: 57_000, allocations: 37 },
+    Bound { case: "snp-cold", what: "cold", instructions: 112_000, allocations: 56 },
+    Bound { case: "snp-warm", what: "warm", instructions: 47_000, allocations: 32 },
 ];
 
 /// How often a thing is done for the lower and for the higher count: whatever happens once is in both.
