@@ -23,13 +23,13 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use teegate_enclave::engine::onnx::{self, LoadError};
+use teegate_enclave::engine::runtime::Runtime;
 use teegate_enclave::engine::{Engine, EngineError, ShapeRule, Stop, TensorSignature};
 use teegate_enclave::environment;
 use teegate_enclave::memory::{Memory, Purse};
 use teegate_enclave::model::{ModelError, ModelFile};
 use teegate_enclave::oip::infer::Inference;
-use teegate_enclave::onnx::{self, LoadError};
-use teegate_enclave::runtime::Runtime;
 use teegate_enclave::tensor::{Elements, Shape, Tensor};
 use teegate_enclave::workers::{RunError, Workers};
 

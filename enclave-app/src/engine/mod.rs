@@ -1,5 +1,8 @@
 //! What runs a model, as a trait, so that another engine can stand in for ONNX Runtime.
 
+pub mod onnx;
+pub mod runtime;
+
 use std::sync::{Mutex, PoisonError};
 
 use crate::memory::{Purse, Shortage};

@@ -7,10 +7,10 @@ use ort::session::builder::PrepackedWeights;
 use ort::session::{RunOptions, Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
+use crate::engine::runtime::Runtime;
 use crate::engine::{Engine, EngineError, ShapeRule, Signature, Stop, TensorSignature};
 use crate::memory::Purse;
 use crate::model::ModelFile;
-use crate::runtime::Runtime;
 use crate::tensor::{Datatype, Elements, Shape, Tensor, for_elements};
 
 /// Why a model that passed [`crate::model`] is still not served.
