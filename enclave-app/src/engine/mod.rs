@@ -2,6 +2,7 @@
 
 pub mod onnx;
 pub mod runtime;
+pub mod sealed;
 
 use std::sync::{Mutex, PoisonError};
 
