@@ -1,7 +1,7 @@
 //! Runs ONNX models inside a TEE and holds the only keys that open a request.
 //!
 //! A request walks [`server`] -> [`open`] -> [`oip`] -> [`workers`] -> [`engine`] and back; evidence walks
-//! [`teegate_attester`] -> [`evidence`] -> [`epoch`] -> [`server`] beside it, on a timer. What is loaded at start: [`config`], [`model`], [`engine::runtime`],
+//! [`teegate_attester`] -> [`evidence`] -> [`epoch`] -> [`server`] beside it, on a timer. What is loaded at start: [`config`], [`model`], [`engine`],
 //! [`identity`].
 //!
 //! Everything that is not measured is chosen by the host: configuration, environment, paths, wall clock. So nothing in
@@ -18,7 +18,6 @@ pub mod evidence;
 mod host;
 pub mod identity;
 pub mod limiter;
-pub mod loading;
 pub mod memory;
 pub mod model;
 pub mod oip;

@@ -833,7 +833,7 @@ async fn a_run_without_end_is_answered_at_the_deadline_and_a_full_queue_at_once(
     while let Some(response) = runs.join_next().await {
         let response = response.unwrap();
         if response.status == 504 {
-            assert!(oip_error(&response).contains("terminated at its deadline"));
+            assert!(oip_error(&response).contains("not through at its deadline"));
             ended += 1;
         } else {
             assert_eq!(problem(&response).kind, ProblemKind::Busy);

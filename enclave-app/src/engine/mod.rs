@@ -1,32 +1,57 @@
 //! What runs a model, as a trait, so that another engine can stand in for ONNX Runtime.
+//!
+//! ONNX Runtime parses models and runs inputs that nobody trusts, so it runs apart from the keys: [`process`] is the engine
+//! that enclave-app uses, and what it starts is this very program as a [`worker`], which holds one model and nothing of ours.
+//! [`confinement`] is what a worker may still do when it reads the model, [`message`] and [`shared_memory`] are all that it
+//! can say, [`onnx`] and [`runtime`] are the library inside it.
 
+pub mod confinement;
+pub mod message;
 pub mod onnx;
+pub mod process;
 pub mod runtime;
 pub mod sealed;
+pub mod shared_memory;
+pub mod worker;
 
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::memory::{Purse, Shortage};
 use crate::tensor::{Datatype, Tensor};
 
-/// One loaded model, ready to run. A worker thread owns it; nothing is shared between two of them but what the
-/// implementation shares itself.
+/// One model, ready to run, or to be made so. A worker thread owns it; nothing is shared between two of them.
 pub trait Engine: Send {
-    /// Names, types and shapes of the model's inputs and outputs.
-    fn signature(&self) -> &Signature;
+    /// Makes it ready to run, from the beginning: at the start, after a run that it did not survive, or when it has worn out.
+    /// Says what the model's inputs and outputs are.
+    ///
+    /// # Errors
+    /// [`LoadError`] says why it is not ready. Loading may be tried again.
+    fn load(&mut self) -> Result<Signature, LoadError>;
+
+    /// Whether it can run now. Otherwise it has to be loaded.
+    fn is_ready(&mut self) -> bool;
+
+    /// Becomes readable when [`Engine::is_ready`] is worth asking again although nothing was run.
+    fn watched(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Runs the model once on `inputs` and returns every output, in the order of the signature. What it allocates for the
     /// outputs is paid from `purse` before.
     ///
-    /// `stop` may be set at any moment from another thread; the run then ends as soon as the engine can end it.
+    /// Nobody waits for the outputs any more after `until`; a run that is then not about to end is ended.
     ///
     /// # Errors
-    /// [`EngineError`] says whether the run was stopped, or what the engine said about these inputs.
-    fn run(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError>;
+    /// [`EngineError`] says what the engine said about these inputs, or why it has to be loaded again.
+    fn run(&mut self, inputs: Vec<Tensor>, until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError>;
 }
 
 /// Names, types and shapes of a model's inputs and outputs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Signature {
     /// The inputs; a request gives all of them.
     pub inputs: Vec<TensorSignature>,
@@ -37,7 +62,8 @@ pub struct Signature {
 }
 
 /// Name, type and shape of one input or output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TensorSignature {
     /// The name that the model gives it.
     pub name: String,
@@ -48,7 +74,7 @@ pub struct TensorSignature {
 }
 
 /// What a model says of a shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShapeRule {
     /// Nothing, not even how many dimensions there are.
     AnyRank,
@@ -81,69 +107,75 @@ impl std::fmt::Display for ShapeRule {
 /// Why a run gave no outputs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EngineError {
-    /// The run was stopped from outside.
-    Stopped,
     /// The run ended well, and there is no memory for its outputs.
     NoMemory(Shortage),
     /// The engine refused or failed. Its words may speak of the values of this request: they belong into the sealed
     /// answer and into no log.
     Failed(String),
+    /// The engine did not survive the run, and has to be loaded again.
+    Lost(Loss),
 }
 
-/// The end of a run, announced from outside: set once, never unset.
-#[derive(Default)]
-pub struct Stop(Mutex<State>);
-
-#[derive(Default)]
-enum State {
-    #[default]
-    Open,
-    Watched(Box<dyn FnOnce() + Send>),
-    Stopped,
+/// Why an engine is gone. Says nothing of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// The run was not about to end when nobody waited for it any more.
+    Deadline,
+    /// It ended by itself.
+    Ended(String),
+    /// It said something that it may not say.
+    Breach(&'static str),
+    /// The system refused something that the run needs.
+    System(String),
 }
 
-impl Stop {
-    /// Announces the end. What was registered with [`Stop::on_stop`] is called, here, once.
-    pub fn stop(&self) {
-        let before = std::mem::replace(&mut *self.state(), State::Stopped);
-        if let State::Watched(call) = before {
-            call();
-        }
-    }
-
-    /// Whether the end was announced.
-    pub fn is_stopped(&self) -> bool {
-        matches!(*self.state(), State::Stopped)
-    }
-
-    /// Has `call` called when the end is announced: at once if it already was. A later registration replaces an earlier
-    /// one.
-    pub fn on_stop(&self, call: Box<dyn FnOnce() + Send>) {
-        let mut state = self.state();
-        if matches!(*state, State::Stopped) {
-            drop(state);
-            call();
-        } else {
-            *state = State::Watched(call);
-        }
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Stop {
+impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Stop({})", self.is_stopped())
+        match self {
+            Self::Deadline => f.write_str("it ran past its deadline"),
+            Self::Ended(how) => write!(f, "it ended by itself, {how}"),
+            Self::Breach(what) => write!(f, "breach: {what}"),
+            Self::System(what) => f.write_str(what),
+        }
     }
 }
+
+/// Why an engine is not ready.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The engine cannot serve this model, in its own words.
+    Refused(String),
+    /// It took longer than this.
+    TooLong(Duration),
+    /// It was lost while it loaded.
+    Lost(Loss),
+    /// The system did not let it begin.
+    NotStarted(String),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(words) => f.write_str(words),
+            Self::TooLong(patience) => write!(
+                f,
+                "it was not loaded within {} s (`limits.load_deadline_seconds`); a model that is no larger than others and takes so long may be hostile",
+                patience.as_secs()
+            ),
+            Self::Lost(Loss::Ended(how)) => write!(
+                f,
+                "the worker that loaded it ended by itself, {how}; it may need more memory than `limits.load_memory_bytes` and three times the model"
+            ),
+            Self::Lost(loss) => write!(f, "the worker that loaded it is gone: {loss}"),
+            Self::NotStarted(why) => write!(f, "no worker could be started for it: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[test]
@@ -156,25 +188,5 @@ mod tests {
         }
         let scalar = ShapeRule::Dimensions(vec![]);
         assert!(scalar.fits(&[]) && !scalar.fits(&[1]));
-    }
-
-    #[test]
-    fn a_stop_reaches_the_run_whether_it_comes_before_or_after() {
-        let calls = Arc::new(AtomicUsize::new(0));
-        let count = |calls: &Arc<AtomicUsize>| {
-            let calls = Arc::clone(calls);
-            Box::new(move || {
-                calls.fetch_add(1, Ordering::SeqCst);
-            })
-        };
-        let stop = Stop::default();
-        stop.on_stop(count(&calls));
-        assert_eq!(calls.load(Ordering::SeqCst), 0);
-        stop.stop();
-        stop.stop();
-        assert_eq!(calls.load(Ordering::SeqCst), 1);
-        stop.on_stop(count(&calls));
-        assert_eq!(calls.load(Ordering::SeqCst), 2);
-        assert!(stop.is_stopped());
     }
 }

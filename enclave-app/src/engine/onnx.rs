@@ -1,21 +1,21 @@
-//! Models in ONNX Runtime: one session for each worker, on the processor, with nothing registered that the library does
+//! A model in ONNX Runtime, inside a worker: one session, on the processor, with nothing registered that the library does
 //! not bring.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
-use ort::session::builder::PrepackedWeights;
-use ort::session::{RunOptions, Session, SessionInputValue};
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+use ort::ep;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 
-use crate::engine::runtime::Runtime;
-use crate::engine::{Engine, EngineError, ShapeRule, Signature, Stop, TensorSignature};
-use crate::memory::Purse;
-use crate::model::ModelFile;
-use crate::tensor::{Datatype, Elements, Shape, Tensor, for_elements};
+use super::runtime::Runtime;
+use super::shared_memory::{Borrowed, Cursor, Head};
+use super::{ShapeRule, Signature, TensorSignature};
+use crate::model::any_rank;
+use crate::tensor::{Datatype, Shape, Tensor, for_elements};
 
 /// Why a model that passed [`crate::model`] is still not served.
 #[derive(Debug)]
-pub enum LoadError {
+pub enum OnnxError {
     /// ONNX Runtime refused it.
     Refused(String),
     /// An input or output is not a tensor of a plain type.
@@ -29,7 +29,7 @@ pub enum LoadError {
     },
 }
 
-impl std::fmt::Display for LoadError {
+impl std::fmt::Display for OnnxError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused(reason) => write!(f, "ONNX Runtime refused the model: {reason}"),
@@ -41,52 +41,91 @@ impl std::fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+impl std::error::Error for OnnxError {}
 
-/// Loads `model` once for each worker. A run whose outputs have more than `output_bytes` together fails.
-///
-/// # Errors
-/// [`LoadError`] says why it cannot be served.
-pub fn load(
-    runtime: &Runtime,
-    model: &ModelFile,
-    workers: usize,
-    threads: usize,
+/// A model, loaded.
+pub struct OnnxSession {
+    session: Session,
+    signature: Signature,
     output_bytes: usize,
-) -> Result<Vec<Box<dyn Engine>>, LoadError> {
-    let weights = PrepackedWeights::new();
-    (0..workers)
-        .map(|_| {
-            let session = session(runtime, model, threads, &weights)
-                .map_err(|error| LoadError::Refused(error.message().to_owned()))?;
-            let signature = Signature {
-                inputs: signatures(model, session.inputs())?,
-                defaults: defaults(model, &session),
-                outputs: signatures(model, session.outputs())?,
-            };
-            Ok(Box::new(OnnxSession { session, signature, output_bytes }) as Box<dyn Engine>)
-        })
-        .collect()
 }
 
-fn session(runtime: &Runtime, model: &ModelFile, threads: usize, weights: &PrepackedWeights) -> ort::Result<Session> {
+impl OnnxSession {
+    /// Loads a model, for runs of so many threads whose outputs have no more than `output_bytes` together.
+    ///
+    /// # Errors
+    /// [`OnnxError`] says why it cannot be served.
+    pub fn load(runtime: &Runtime, model: &[u8], threads: usize, output_bytes: usize) -> Result<Self, OnnxError> {
+        let any_rank = any_rank(model).map_err(|error| OnnxError::Refused(error.to_string()))?;
+        let session =
+            session(runtime, model, threads).map_err(|error| OnnxError::Refused(error.message().to_owned()))?;
+        let signature = Signature {
+            inputs: signatures(&any_rank, session.inputs())?,
+            defaults: defaults(&any_rank, &session),
+            outputs: signatures(&any_rank, session.outputs())?,
+        };
+        Ok(Self { session, signature, output_bytes })
+    }
+
+    /// What its inputs and outputs are.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Runs it once and writes the outputs, in the order of the signature, as [`super::shared_memory`] describes.
+    ///
+    /// # Errors
+    /// What the library said, or what is wrong with an output.
+    pub fn run(&mut self, inputs: &[Tensor], to: &mut Cursor<'_>) -> Result<(), String> {
+        let Self { session, signature, output_bytes } = self;
+        let inputs: Vec<(&str, SessionInputValue<'_>)> = inputs
+            .iter()
+            .map(|tensor| Ok((tensor.name.as_str(), borrow(tensor)?)))
+            .collect::<ort::Result<_>>()
+            .map_err(failed)?;
+        let outputs = session.run(inputs).map_err(failed)?;
+        let mut left = *output_bytes;
+        for (index, expected) in (0..).zip(&signature.outputs) {
+            let name = &expected.name;
+            let value = outputs.get(name).ok_or_else(|| format!("model gave no output `{name}`"))?;
+            let (dimensions, elements) = elements(value, expected.datatype).map_err(failed)?;
+            let shape =
+                Shape::new(dimensions, expected.datatype).map_err(|error| format!("output `{name}`: {error}"))?;
+            if !expected.shape.fits(dimensions) {
+                return Err(format!("output `{name}` has shape {dimensions:?}, the model declares {}", expected.shape));
+            }
+            left = left
+                .checked_sub(elements.bytes())
+                .ok_or_else(|| format!("outputs have more than {output_bytes} bytes together; use smaller batches"))?;
+            let head = Head::new(index, expected.datatype, shape.dimensions());
+            let head = head.ok_or_else(|| format!("output `{name}` has too many dimensions"))?;
+            to.write_head(&head)
+                .and_then(|()| to.write_elements(&elements))
+                .map_err(|error| format!("output `{name}`: {error}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn session(runtime: &Runtime, model: &[u8], threads: usize) -> ort::Result<Session> {
     Session::builder(runtime.environment())?
         .with_no_environment_execution_providers()?
+        // With the arena one run that asks for too much leaves no room for the next: what it reserved it keeps.
+        .with_execution_providers([ep::CPU::default().with_arena_allocator(false).build()])?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
-        .with_prepacked_weights(weights)?
         // Without this the library guesses the format from the bytes, and what `model` walked may not be what is read.
         .with_config_entry("session.load_model_format", "ONNX")?
-        .commit_from_memory(model.bytes())
+        .commit_from_memory(model)
 }
 
-fn signatures(model: &ModelFile, outlets: &[Outlet]) -> Result<Vec<TensorSignature>, LoadError> {
+fn signatures(any_rank: &AnyRank, outlets: &[Outlet]) -> Result<Vec<TensorSignature>, OnnxError> {
     outlets
         .iter()
         .map(|outlet| {
-            signature(model, outlet.name(), outlet.dtype()).ok_or_else(|| LoadError::Unsupported {
+            signature(any_rank, outlet.name(), outlet.dtype()).ok_or_else(|| OnnxError::Unsupported {
                 name: outlet.name().to_owned(),
                 actual: outlet.dtype().to_string(),
                 remedy: remedy(outlet.dtype()),
@@ -96,14 +135,17 @@ fn signatures(model: &ModelFile, outlets: &[Outlet]) -> Result<Vec<TensorSignatu
 }
 
 /// The inputs for which the model brings a value itself. One of a type that cannot be carried stays as the model has it.
-fn defaults(model: &ModelFile, session: &Session) -> Vec<TensorSignature> {
+fn defaults(any_rank: &AnyRank, session: &Session) -> Vec<TensorSignature> {
     let initialisers = session.overridable_initializers();
-    initialisers.iter().filter_map(|initialiser| signature(model, initialiser.name(), initialiser.dtype())).collect()
+    initialisers.iter().filter_map(|initialiser| signature(any_rank, initialiser.name(), initialiser.dtype())).collect()
 }
 
-fn signature(model: &ModelFile, name: &str, declared: &ValueType) -> Option<TensorSignature> {
+/// The names of tensors of unknown rank, of which the library says that they are scalars.
+type AnyRank = HashSet<Vec<u8>>;
+
+fn signature(any_rank: &AnyRank, name: &str, declared: &ValueType) -> Option<TensorSignature> {
     let ValueType::Tensor { ty, shape, .. } = declared else { return None };
-    let is_open = shape.is_empty() && model.has_any_rank(name);
+    let is_open = shape.is_empty() && any_rank.contains(name.as_bytes());
     let shape = if is_open { ShapeRule::AnyRank } else { ShapeRule::Dimensions(shape.to_vec()) };
     Some(TensorSignature { name: name.to_owned(), datatype: datatype(*ty)?, shape })
 }
@@ -138,57 +180,8 @@ fn datatype(element: TensorElementType) -> Option<Datatype> {
     })
 }
 
-struct OnnxSession {
-    session: Session,
-    signature: Signature,
-    output_bytes: usize,
-}
-
-impl Engine for OnnxSession {
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn run(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
-        self.run_inner(inputs, stop, purse)
-            .map_err(|error| if stop.is_stopped() { EngineError::Stopped } else { error })
-    }
-}
-
-impl OnnxSession {
-    fn run_inner(&mut self, inputs: &[Tensor], stop: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
-        let options = Arc::new(RunOptions::new().map_err(failed)?);
-        let terminate = Arc::clone(&options);
-        // The library looks at the flag between two operators, loops included. Setting it cannot fail usefully: there
-        // is nobody to tell.
-        stop.on_stop(Box::new(move || drop(terminate.terminate())));
-        let inputs = inputs
-            .iter()
-            .map(|tensor| Ok((tensor.name.as_str(), borrow(tensor)?)))
-            .collect::<ort::Result<Vec<_>>>()
-            .map_err(failed)?;
-        let outputs = self.session.run_with_options(inputs, &options).map_err(failed)?;
-        let mut left = self.output_bytes;
-        self.signature
-            .outputs
-            .iter()
-            .map(|expected| {
-                let value = outputs
-                    .get(&expected.name)
-                    .ok_or_else(|| EngineError::Failed(format!("model gave no output `{}`", expected.name)))?;
-                copy(value, expected, &mut left, purse)?.ok_or_else(|| {
-                    EngineError::Failed(format!(
-                        "outputs have more than {} bytes together; use smaller batches",
-                        self.output_bytes
-                    ))
-                })
-            })
-            .collect()
-    }
-}
-
-fn failed(error: ort::Error) -> EngineError {
-    EngineError::Failed(error.message().to_owned())
+fn failed(error: ort::Error) -> String {
+    error.message().to_owned()
 }
 
 fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
@@ -196,36 +189,25 @@ fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     for_elements!(&tensor.elements, vector => Ok(TensorRef::from_array_view((dimensions, vector.as_slice()))?.into()))
 }
 
-/// A copy of an output, if it fits into the bytes that are `left`.
-fn copy(
-    value: &ort::value::DynValue,
-    expected: &TensorSignature,
-    left: &mut usize,
-    purse: &mut Purse,
-) -> Result<Option<Tensor>, EngineError> {
+/// An output where the library left it.
+fn elements(value: &DynValue, datatype: Datatype) -> ort::Result<(&[i64], Borrowed<'_>)> {
     macro_rules! extract {
-        ($variant:ident) => {{
-            let (shape, elements) = value.try_extract_tensor().map_err(failed)?;
-            let Some(rest) = left.checked_sub(size_of_val(elements)) else { return Ok(None) };
-            *left = rest;
-            purse.spend(size_of_val(elements)).map_err(EngineError::NoMemory)?;
-            (shape, Elements::$variant(elements.to_vec()))
+        ($element:ty) => {{
+            let (shape, elements) = value.try_extract_tensor::<$element>()?;
+            (&**shape, elements.into())
         }};
     }
-    let (shape, elements) = match expected.datatype {
-        Datatype::Bool => extract!(Bool),
-        Datatype::Uint8 => extract!(Uint8),
-        Datatype::Uint16 => extract!(Uint16),
-        Datatype::Uint32 => extract!(Uint32),
-        Datatype::Uint64 => extract!(Uint64),
-        Datatype::Int8 => extract!(Int8),
-        Datatype::Int16 => extract!(Int16),
-        Datatype::Int32 => extract!(Int32),
-        Datatype::Int64 => extract!(Int64),
-        Datatype::Fp32 => extract!(Fp32),
-        Datatype::Fp64 => extract!(Fp64),
-    };
-    let shape = Shape::new(shape, expected.datatype)
-        .map_err(|error| EngineError::Failed(format!("output `{}`: {error}", expected.name)))?;
-    Ok(Some(Tensor { name: expected.name.clone(), shape, elements }))
+    Ok(match datatype {
+        Datatype::Bool => extract!(bool),
+        Datatype::Uint8 => extract!(u8),
+        Datatype::Uint16 => extract!(u16),
+        Datatype::Uint32 => extract!(u32),
+        Datatype::Uint64 => extract!(u64),
+        Datatype::Int8 => extract!(i8),
+        Datatype::Int16 => extract!(i16),
+        Datatype::Int32 => extract!(i32),
+        Datatype::Int64 => extract!(i64),
+        Datatype::Fp32 => extract!(f32),
+        Datatype::Fp64 => extract!(f64),
+    })
 }

@@ -1,8 +1,8 @@
 //! The ONNX Runtime library: which bytes run, and that they send nothing.
 //!
 //! The library lies on a file system that the host can choose, so the path proves nothing. Its bytes are written to an
-//! anonymous file, which is sealed against change, then compared with the digests compiled in here, and loaded.
-//! `ORT_DYLIB_PATH` is not asked. The libraries that it needs in turn (`libstdc++`, `libc` and what comes with them) are
+//! anonymous file, which is sealed against change, then compared with the digests compiled in here. That file is handed to
+//! each worker, which loads it; the process that holds the keys never does. `ORT_DYLIB_PATH` is not asked. The libraries that it needs in turn (`libstdc++`, `libc` and what comes with them) are
 //! the dynamic loader's choice: they are as trustworthy as the measured image that brings them.
 
 use std::fs::File;
@@ -85,24 +85,23 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the library at `path` if its bytes are the expected ones.
+    /// Loads a library that [`library`] has judged.
     ///
     /// # Errors
     /// [`RuntimeError`] says which step failed.
-    pub fn load(path: &Path) -> Result<Self, RuntimeError> {
+    pub fn load(library: &File) -> Result<Self, RuntimeError> {
         if !environment::telemetry_is_off() {
             return Err(RuntimeError::TelemetryOn);
         }
-        let library = expected(path)?;
-        let sealed_path = format!("/proc/self/fd/{}", library.as_raw_fd());
-        let builder = ort::init_from(sealed_path).map_err(|error| RuntimeError::Load(error.to_string()))?;
+        let path = format!("/proc/self/fd/{}", library.as_raw_fd());
+        let builder = ort::init_from(path).map_err(|error| RuntimeError::Load(error.to_string()))?;
         let environment = builder
             .with_name("enclave-app")
             .with_telemetry(false)
-            .with_logger(Arc::new(log_without_words))
+            .with_logger(Arc::new(say_nothing))
             .build()
             .map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
-        environment.set_log_level(LogLevel::Warning);
+        environment.set_log_level(LogLevel::Fatal);
         Ok(Self { environment })
     }
 
@@ -113,7 +112,10 @@ impl Runtime {
 }
 
 /// A sealed copy of the file at `path`, if its bytes are those of the release.
-fn expected(path: &Path) -> Result<File, RuntimeError> {
+///
+/// # Errors
+/// [`RuntimeError`] says why there is none.
+pub fn library(path: &Path) -> Result<File, RuntimeError> {
     let file = File::open(path).map_err(|source| RuntimeError::Unreadable { path: path.to_owned(), source })?;
     let copy = sealed("onnxruntime", file.take(MAX_LIBRARY_BYTES)).map_err(RuntimeError::Seal)?;
     // What is hashed is the copy, which nobody can change any more.
@@ -134,15 +136,8 @@ fn digest(mut file: &File) -> std::io::Result<[u8; 32]> {
     }
 }
 
-/// ONNX Runtime's messages can quote values of a request, so only their severity and place in the library's source are
-/// logged.
-fn log_without_words(level: LogLevel, category: &str, _id: &str, place: &str, _message: &str) {
-    match level {
-        LogLevel::Verbose | LogLevel::Info => {}
-        LogLevel::Warning => tracing::debug!(category, place, "ONNX Runtime warns"),
-        LogLevel::Error | LogLevel::Fatal => tracing::warn!(category, place, "ONNX Runtime reports an error"),
-    }
-}
+/// ONNX Runtime's messages can quote values of a request, and a worker has nobody to tell them to.
+fn say_nothing(_: LogLevel, _category: &str, _id: &str, _place: &str, _message: &str) {}
 
 #[cfg(test)]
 mod tests {
@@ -152,13 +147,10 @@ mod tests {
     fn another_library_is_refused_by_its_digest() {
         let path = std::env::current_exe().unwrap();
         let expected = hex::encode(Sha256::digest(std::fs::read(&path).unwrap()));
-        match super::expected(&path) {
+        match library(&path) {
             Err(RuntimeError::Digest { actual, .. }) => assert_eq!(actual, expected),
             other => panic!("{other:?}"),
         }
-        assert!(matches!(
-            super::expected(Path::new("/nonexistent/libonnxruntime.so")),
-            Err(RuntimeError::Unreadable { .. })
-        ));
+        assert!(matches!(library(Path::new("/nonexistent/libonnxruntime.so")), Err(RuntimeError::Unreadable { .. })));
     }
 }

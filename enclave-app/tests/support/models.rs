@@ -145,6 +145,19 @@ pub(crate) fn boxes() -> Vec<u8> {
     model(&graph(&nodes, &[], &inputs, &[value("y", INT64, &[2])]))
 }
 
+/// Inputs of [`boxes`] that it computes on for hours.
+pub(crate) fn endless_boxes() -> Vec<teegate_enclave::tensor::Tensor> {
+    use teegate_enclave::tensor::{Elements, Shape, Tensor};
+    let boxes = 4_000_000;
+    [("boxes_shape", vec![1, boxes, 4], 3), ("scores_shape", vec![1, 1, boxes], 3), ("most", vec![boxes], 1)]
+        .map(|(name, values, length)| {
+            let elements = Elements::Int64(values);
+            let shape = Shape::new(&[length], elements.datatype()).unwrap();
+            Tensor { name: name.into(), shape, elements }
+        })
+        .into()
+}
+
 /// `y = zeros(shape)`: asks for as much memory as its input says.
 pub(crate) fn zeros() -> Vec<u8> {
     let nodes = [node("ConstantOfShape", &["shape"], &["y"], &[])];
