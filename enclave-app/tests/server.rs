@@ -850,7 +850,7 @@ async fn an_operator_that_does_not_end_does_not_spoil_the_end_of_the_program() {
     let Some(library) = library::library() else { return };
     let (folder, guest) = (Folder::new(), Guest::start().await);
     let model = folder.write("boxes.onnx", models::boxes());
-    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 500");
+    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 500\nrun_grace_ms = 60000");
     let mut connection = Connection::open(&enclave.address, "h2").await;
     let (_, manifest) = connection.envelope().await;
     let request = |boxes: u32| {
@@ -867,13 +867,24 @@ async fn an_operator_that_does_not_end_does_not_spoil_the_end_of_the_program() {
     assert_eq!(connection.sealed(&manifest, &request(10)).await.status, 200);
     // Minutes, if nobody were to end it.
     assert_eq!(connection.sealed(&manifest, &request(400_000)).await.status, 504);
-    // The only worker is still at it.
+    // The only place is taken: the worker is still at it, as far as its grace goes.
     assert_eq!(connection.sealed(&manifest, &request(10)).await.status, 504);
     drop(connection);
+    let workers = enclave.workers();
+    assert_eq!(workers.len(), 2, "one and a spare one");
     let begun = std::time::Instant::now();
     let (code, output) = enclave.terminate();
     assert_eq!(code, Some(0), "{output}");
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    until("its workers end with it", || async {
+        let is_there = |worker: &u32| std::fs::exists(format!("/proc/{worker}/exe")).unwrap();
+        let gone = |worker: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+            !is_there(worker) || stat.contains(") Z ")
+        };
+        workers.iter().all(gone).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
