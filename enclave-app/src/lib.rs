@@ -10,7 +10,6 @@
 
 pub mod config;
 mod connection;
-pub mod ending;
 pub mod engine;
 pub mod environment;
 pub mod epoch;

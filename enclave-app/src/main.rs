@@ -10,7 +10,6 @@ use teegate_attester::Attester;
 use teegate_attester::coco::Coco;
 use teegate_attester::configfs_tsm::ConfigfsTsm;
 use teegate_enclave::config::{AttesterConfig, Config};
-use teegate_enclave::ending;
 use teegate_enclave::engine::process::{ModelProcess, Program, WORKER};
 use teegate_enclave::engine::sealed::sealed;
 use teegate_enclave::engine::{Engine, runtime, worker};
@@ -54,11 +53,9 @@ fn command() -> Result<ExitCode, Error> {
     match words.as_slice() {
         ["--config", _] => {
             let config = Config::load(&path(&arguments))?;
-            let Err(error) = run(config) else { return Ok(ending::end(0)) };
-            eprintln!("enclave-app: {error}");
-            Ok(ending::end(1))
+            run(config)?;
+            Ok(ExitCode::SUCCESS)
         }
-        [ending::STATUS, status] => Ok(ExitCode::from(status.parse::<u8>()?)),
         ["--config", _, "--print-config"] => {
             let config = Config::load(&path(&arguments))?;
             println!("{}\n{}", config.effective()?, hex::encode(config.digest()?));
