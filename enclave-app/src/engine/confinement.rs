@@ -101,7 +101,8 @@ pub fn begin() -> Result<(), ConfinementError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(system("parent death signal"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(system("not dumpable"))?;
     limit(Resource::Core, 0)?;
-    close_inherited()
+    close_inherited()?;
+    Ok(())
 }
 
 /// The last step before the model is read: no new descriptor, no new privilege, and the filters, over every thread.
