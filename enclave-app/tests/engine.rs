@@ -16,6 +16,7 @@ mod models;
 #[path = "support/worker.rs"]
 mod worker;
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -330,7 +331,15 @@ fn a_worker_runs_the_library_from_sealed_memory_and_has_nothing_else() {
     open.sort();
     let [zero, one, two, memory] = open.as_slice() else { panic!("{open:?}") };
     assert_eq!([zero, one, two], ["0 socket", "1 /dev/null", "2 /dev/null"]);
-    assert!(memory.ends_with(" /memfd:tensors (deleted)"), "{memory}");
+    let (number, memory) = memory.split_once(' ').unwrap();
+    assert_eq!(memory, "/memfd:tensors (deleted)");
+    // Nothing is left in it of the run.
+    let tensors = std::fs::File::open(format!("{folder}/fd/{number}")).unwrap();
+    for region in [0, limits().input_bytes + (1 << 20)] {
+        let mut first = vec![1; 1 << 16];
+        tensors.read_exact_at(&mut first, region).unwrap();
+        assert!(first.iter().all(|byte| *byte == 0), "{region}");
+    }
     let environment = std::fs::read(format!("{folder}/environ")).unwrap();
     assert_eq!(environment, b"MALLOC_MMAP_THRESHOLD_=131072\0ORT_DISABLE_TELEMETRY=1\0");
     let status = std::fs::read_to_string(format!("{folder}/status")).unwrap();

@@ -95,7 +95,7 @@ fn worker() {
         "unknown kind" => liar.send(&message(77, 0, liar.question, 0)),
         "another question" => liar.send(&message(liar::CONFINED, 0, liar.question.wrapping_add(1), 0)),
         "too early" => liar.send(&message(liar::READY, 0, liar.question, 2)),
-        "refuses" => liar.refuse(b"because of \xff", 12),
+        "refuses" => liar.refuse(b"because\x1bof\n\xff", 12),
         "refuses at length" => liar.refuse(b"", 4097),
         "refuses beyond its region" => liar.refuse(b"", u64::MAX),
         "signature at length" => liar.ready(b"", (1 << 20) + 1),

@@ -8,14 +8,16 @@
 //! No path, no socket, no process, no executable memory and nothing shared can be had from inside. What is left is written
 //! down once, in [`ALLOWED`] and [`Condition`], and a test runs the filters on every number of a system call.
 
+use std::collections::BTreeMap;
+
 use libc::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_THREAD,
-    CLONE_VM, MAP_GROWSDOWN, MAP_PRIVATE, MAP_TYPE, PR_SET_NAME, PROT_EXEC, SIGABRT, SYS_brk, SYS_clock_gettime,
-    SYS_clock_nanosleep, SYS_clone, SYS_clone3, SYS_close, SYS_exit, SYS_exit_group, SYS_futex, SYS_getcpu, SYS_getpid,
-    SYS_getrandom, SYS_gettid, SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_nanosleep, SYS_prctl,
-    SYS_pread64, SYS_pwrite64, SYS_read, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask,
-    SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_yield, SYS_set_robust_list, SYS_sigaltstack, SYS_tgkill,
-    SYS_write,
+    CLONE_VM, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MAP_GROWSDOWN, MAP_PRIVATE, MAP_TYPE,
+    PR_SET_NAME, PROT_EXEC, SIGABRT, SYS_brk, SYS_clock_gettime, SYS_clock_nanosleep, SYS_clone, SYS_clone3, SYS_close,
+    SYS_exit, SYS_exit_group, SYS_futex, SYS_getcpu, SYS_getpid, SYS_getrandom, SYS_gettid, SYS_madvise, SYS_mmap,
+    SYS_mprotect, SYS_mremap, SYS_munmap, SYS_nanosleep, SYS_prctl, SYS_pread64, SYS_pwrite64, SYS_read,
+    SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity,
+    SYS_sched_yield, SYS_set_robust_list, SYS_sigaltstack, SYS_tgkill, SYS_write,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use seccompiler::{
@@ -25,7 +27,7 @@ use seccompiler::{
 
 /// What may be called with whatever arguments: reading and writing what is open, memory, threads, signals to oneself,
 /// clocks and randomness.
-pub const ALLOWED: [i64; 29] = [
+pub const ALLOWED: [i64; 28] = [
     SYS_read,
     SYS_write,
     SYS_pread64,
@@ -34,7 +36,6 @@ pub const ALLOWED: [i64; 29] = [
     SYS_munmap,
     SYS_mremap,
     SYS_brk,
-    SYS_madvise,
     SYS_futex,
     SYS_clone3, // The first filter has answered already.
     SYS_set_robust_list,
@@ -57,8 +58,8 @@ pub const ALLOWED: [i64; 29] = [
     SYS_getrandom,
 ];
 
-/// What may be called with some arguments only: the call, the argument, the bits of it that are looked at, and what they
-/// have to be.
+/// What may be called with some arguments only: the call, and for each argument that is looked at the bits of it and what
+/// they have to be. Of several conditions of one call one has to hold.
 struct Condition(i64, Vec<(u8, i32, i32)>);
 
 /// Why a worker is not confined.
@@ -123,26 +124,26 @@ pub fn confine() -> Result<(), ConfinementError> {
 /// # Errors
 /// For an architecture that is not known.
 pub fn filters() -> Result<[BpfProgram; 2], ConfinementError> {
-    let compile = |rules: Vec<(i64, Vec<SeccompRule>)>, mismatch, matched| {
+    let compile = |rules: BTreeMap<i64, Vec<SeccompRule>>, mismatch, matched| {
         let target = std::env::consts::ARCH.try_into()?;
-        SeccompFilter::new(rules.into_iter().collect(), mismatch, matched, target)?.try_into()
+        SeccompFilter::new(rules, mismatch, matched, target)?.try_into()
     };
     let errno = |number: i32| SeccompAction::Errno(number.unsigned_abs());
-    let no_clone3 = compile(vec![(SYS_clone3, vec![])], SeccompAction::Allow, errno(libc::ENOSYS));
-    let mut rules: Vec<_> = ALLOWED.into_iter().map(|call| (call, vec![])).collect();
+    let no_clone3 = compile(BTreeMap::from([(SYS_clone3, vec![])]), SeccompAction::Allow, errno(libc::ENOSYS));
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.into_iter().map(|call| (call, vec![])).collect();
     for Condition(call, arguments) in conditions(rustix::process::getpid().as_raw_nonzero().get()) {
         let bits = |bits: i32| u64::from(bits.cast_unsigned());
         let conditions = arguments.into_iter().map(|(argument, mask, value)| {
             SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bits(mask)), bits(value))
         });
         let rule = conditions.collect::<Result<_, _>>().and_then(SeccompRule::new);
-        rules.push((call, vec![rule.map_err(ConfinementError::Filter)?]));
+        rules.entry(call).or_default().push(rule.map_err(ConfinementError::Filter)?);
     }
     let allowed = compile(rules, errno(libc::EPERM), SeccompAction::Allow);
     Ok([no_clone3.map_err(ConfinementError::Filter)?, allowed.map_err(ConfinementError::Filter)?])
 }
 
-fn conditions(process: i32) -> [Condition; 5] {
+fn conditions(process: i32) -> [Condition; 9] {
     const ALL: i32 = -1;
     const EXECUTABLE: (u8, i32, i32) = (2, PROT_EXEC, 0);
     // What is shared, and what grows like a stack, is not counted by the limit of a run.
@@ -153,6 +154,11 @@ fn conditions(process: i32) -> [Condition; 5] {
     [
         Condition(SYS_mmap, vec![EXECUTABLE, PRIVATE]),
         Condition(SYS_mprotect, vec![EXECUTABLE]),
+        // What allocators give back and ask for; not what merges pages with those of others, or damages them.
+        Condition(SYS_madvise, vec![(2, ALL, MADV_DONTNEED)]),
+        Condition(SYS_madvise, vec![(2, ALL, MADV_FREE)]),
+        Condition(SYS_madvise, vec![(2, ALL, MADV_HUGEPAGE)]),
+        Condition(SYS_madvise, vec![(2, ALL, MADV_NOHUGEPAGE)]),
         Condition(SYS_clone, vec![(0, THREAD | NAMESPACES, THREAD)]),
         Condition(SYS_prctl, vec![(0, ALL, PR_SET_NAME)]),
         // `abort` has to end the process, or it waits for ever.

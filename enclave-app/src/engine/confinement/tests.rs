@@ -59,7 +59,7 @@ const REFUSED: Result<(), u32> = Err(libc::EPERM.unsigned_abs());
 
 #[test]
 fn every_call_that_is_not_on_the_list_is_refused() {
-    let conditional = [SYS_mmap, SYS_mprotect, SYS_clone, SYS_prctl, SYS_tgkill];
+    let conditional = [SYS_mmap, SYS_mprotect, SYS_madvise, SYS_clone, SYS_prctl, SYS_tgkill];
     for call in 0..2048 {
         // With nothing but ones, which no condition takes.
         let expected = if call == SYS_clone3 {
@@ -111,6 +111,18 @@ fn memory_is_private_and_is_never_run() {
     let protect = |prot: i32| decided(SYS_mprotect, [0, 4096, prot as u64, 0, 0, 0]);
     assert_eq!((protect(rw), protect(libc::PROT_NONE)), (Ok(()), Ok(())));
     assert_eq!((protect(PROT_EXEC), protect(rw | PROT_EXEC)), (REFUSED, REFUSED));
+    for (advice, expected) in [
+        (MADV_DONTNEED, Ok(())),
+        (MADV_FREE, Ok(())),
+        (MADV_HUGEPAGE, Ok(())),
+        (MADV_NOHUGEPAGE, Ok(())),
+        (libc::MADV_MERGEABLE, REFUSED),
+        (libc::MADV_HWPOISON, REFUSED),
+        (libc::MADV_SOFT_OFFLINE, REFUSED),
+        (libc::MADV_DODUMP, REFUSED),
+    ] {
+        assert_eq!(decided(SYS_madvise, [0, 4096, advice as u64, 0, 0, 0]), expected, "{advice}");
+    }
     assert_eq!(decided(libc::SYS_pkey_mprotect, [0; 6]), REFUSED);
 }
 

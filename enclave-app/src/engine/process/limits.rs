@@ -72,7 +72,8 @@ impl Limits {
 
 /// `VmData` and `VmSize` of a process, in bytes.
 fn held(process: Pid) -> std::io::Result<[u64; 2]> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))
+        .map_err(|error| std::io::Error::new(error.kind(), format!("what a worker holds is not in /proc: {error}")))?;
     let bytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -123,6 +123,7 @@ impl ModelProcess {
         let answer = running.ask(sequence, deadline)?;
         running.loading(&answer, Kind::Ready)?;
         let signature = running.signature(answer.length).map_err(|what| LoadError::Lost(Loss::Breach(what)))?;
+        running.memory.wipe_outputs(answer.length).map_err(|error| LoadError::NotStarted(error.to_string()))?;
         limits.while_running(running.id()).map_err(not_started)?;
         Ok((running, signature))
     }
@@ -189,7 +190,8 @@ impl Running {
         }
         if answer.kind == Kind::Refused {
             return Err(match self.text(answer.length) {
-                Ok(words) => LoadError::Refused(words),
+                // They are written to a terminal and to the log.
+                Ok(words) => LoadError::Refused(words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()),
                 Err(loss) => LoadError::Lost(loss),
             });
         }
