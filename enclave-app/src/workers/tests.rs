@@ -34,6 +34,8 @@ struct Told {
     runs: mpsc::Receiver<Result<Vec<Tensor>, EngineError>>,
     /// Readable when it has ended with nothing to do.
     idle: Arc<Bell>,
+    /// Whether the next run is its last.
+    wears_out: Arc<AtomicBool>,
     is_ready: bool,
 }
 
@@ -43,6 +45,7 @@ struct Tell {
     began: mpsc::Receiver<Duration>,
     runs: mpsc::Sender<Result<Vec<Tensor>, EngineError>>,
     idle: Arc<Bell>,
+    wears_out: Arc<AtomicBool>,
 }
 
 /// An engine whose first load goes well.
@@ -55,9 +58,16 @@ fn told() -> (Box<dyn Engine>, Tell) {
 fn untold() -> (Box<dyn Engine>, Tell) {
     let ((loads, told_loads), (say_began, began)) = (mpsc::channel(), mpsc::channel());
     let ((runs, told_runs), idle) = (mpsc::channel(), Arc::new(Bell::new(0).unwrap()));
-    let engine =
-        Told { loads: told_loads, began: say_began, runs: told_runs, idle: Arc::clone(&idle), is_ready: false };
-    (Box::new(engine), Tell { loads, began, runs, idle })
+    let wears_out = Arc::<AtomicBool>::default();
+    let engine = Told {
+        loads: told_loads,
+        began: say_began,
+        runs: told_runs,
+        idle: Arc::clone(&idle),
+        wears_out: Arc::clone(&wears_out),
+        is_ready: false,
+    };
+    (Box::new(engine), Tell { loads, began, runs, idle, wears_out })
 }
 
 impl Engine for Told {
@@ -80,7 +90,7 @@ impl Engine for Told {
         self.began.send(until.saturating_duration_since(Instant::now())).unwrap();
         match self.runs.recv() {
             Ok(result) => {
-                self.is_ready = !matches!(result, Err(EngineError::Lost(_)));
+                self.is_ready = !matches!(result, Err(EngineError::Lost(_))) && !self.wears_out.load(Ordering::SeqCst);
                 result
             }
             Err(_) => std::panic::resume_unwind(Box::new("the engine is gone")),
@@ -211,6 +221,44 @@ fn other() -> Signature {
     let shape = crate::engine::ShapeRule::AnyRank;
     let tensor = crate::engine::TensorSignature { name: "y".into(), datatype: Datatype::Bool, shape };
     Signature { outputs: vec![tensor], ..Signature::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_worn_out_has_answered_and_is_replaced() {
+    let (engine, tell) = told();
+    let workers = Arc::new(Workers::start("m", vec![engine], settings(1, 8, LONG)).unwrap());
+    tell.wears_out.store(true, Ordering::SeqCst);
+    tell.runs.send(Ok(vec![])).unwrap();
+    assert_eq!(run(&workers).await.unwrap(), Ok(()));
+    until("it is being replaced", || !workers.is_ready());
+    tell.wears_out.store(false, Ordering::SeqCst);
+    tell.loads.send(Ok(Signature::default())).unwrap();
+    until("it is replaced", || workers.is_ready());
+    // Which is no loss, and is not counted as one.
+    assert_eq!(workers.shared.restarts.lock().unwrap().lost(Instant::now()), Duration::ZERO);
+    tell.runs.send(Ok(vec![])).unwrap();
+    assert_eq!(run(&workers).await.unwrap(), Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_run_at_once_as_there_are_places() {
+    let (engines, tells): (Vec<_>, Vec<_>) = [told(), told(), told()].into_iter().unzip();
+    let workers = Arc::new(Workers::start("m", engines, settings(2, 8, LONG)).unwrap());
+    let runs: Vec<_> = (0..3).map(|_| run(&workers)).collect();
+    let began = std::cell::Cell::new(0);
+    until("two begin", || {
+        began.set(began.get() + tells.iter().filter(|tell| tell.began.try_recv().is_ok()).count());
+        began.get() == 2
+    });
+    until("the third waits, though a spare worker is there", || queued(&workers) == 1);
+    assert_eq!((workers.living(), tells.iter().filter(|tell| tell.began.try_recv().is_ok()).count()), (3, 0));
+    for tell in &tells {
+        tell.runs.send(Ok(vec![])).unwrap();
+        tell.runs.send(Ok(vec![])).unwrap();
+    }
+    for run in runs {
+        assert_eq!(run.await.unwrap(), Ok(()));
+    }
 }
 
 #[test]
