@@ -166,7 +166,9 @@ fn is_denied(call: &str) {
     assert_eq!(inside(call, true), format!("confined {call} {}\n", Errno::PERM.raw_os_error()), "confined");
     // Two of them are the super-user's anyway.
     if ["mount", "chroot"].contains(&call) && !rustix::process::geteuid().is_root() {
-        println!("note: not run: {call} without the filters, which needs the super-user");
+        // Past the harness, which keeps what a passing test prints.
+        let line = format!("note: not run: {call} without the filters, which needs the super-user\n");
+        std::io::stderr().lock().write_all(line.as_bytes()).unwrap();
         return;
     }
     let free = inside(call, false);

@@ -295,6 +295,7 @@ fn what_nobody_asked_for_ends_a_worker_before_it_is_asked_again() {
         while engine.is_ready() {
             assert!(Instant::now() < deadline, "{lie}");
         }
+        assert_eq!(engine.process_id(), None, "{lie}: it is gone at once");
     }
     // What was sent along is not open here, and never was of use.
     let open =

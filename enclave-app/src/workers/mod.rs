@@ -320,18 +320,13 @@ enum Left {
 
 /// Runs what comes, for as long as the engine is ready.
 fn serve(engine: &mut dyn Engine, shared: &Shared) -> Left {
-    let idle = || Left::Lost(Loss::Ended("while it had nothing to do".to_owned()));
-    match wait(&shared.end, Some(&shared.place), engine.watched(), None) {
-        Woken::Rang => {}
-        Woken::Stirred => return idle(),
-        Woken::Ended | Woken::TimedOut => return Left::Ended,
+    if let Err(left) = wait_ready(engine, shared, &shared.place) {
+        return left;
     }
     let _place = Place(&shared.place);
     loop {
-        match wait(&shared.end, Some(&shared.job), engine.watched(), None) {
-            Woken::Rang => {}
-            Woken::Stirred => return idle(),
-            Woken::Ended | Woken::TimedOut => return Left::Ended,
+        if let Err(left) = wait_ready(engine, shared, &shared.job) {
+            return left;
         }
         let Some(Job { inputs, mut purse, until, answer }) = shared.pop() else { continue };
         // Whoever waited for it is gone.
@@ -349,6 +344,18 @@ fn serve(engine: &mut dyn Engine, shared: &Shared) -> Left {
         }
         if !engine.is_ready() {
             return Left::WornOut;
+        }
+    }
+}
+
+/// Waits for the bell with an engine that stays ready.
+fn wait_ready(engine: &mut dyn Engine, shared: &Shared, bell: &Bell) -> Result<(), Left> {
+    loop {
+        match wait(&shared.end, Some(bell), engine.watched(), None) {
+            Woken::Rang => return Ok(()),
+            Woken::Stirred if engine.is_ready() => {}
+            Woken::Stirred => return Err(Left::Lost(Loss::Ended("while it had nothing to do".to_owned()))),
+            Woken::Ended | Woken::TimedOut => return Err(Left::Ended),
         }
     }
 }

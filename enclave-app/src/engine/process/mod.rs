@@ -146,8 +146,13 @@ impl Engine for ModelProcess {
     }
 
     fn is_ready(&mut self) -> bool {
-        let most = self.limits.renew_after_runs;
-        self.running.as_mut().is_some_and(|running| running.runs < most && running.pair.is_silent())
+        let Some(running) = &mut self.running else { return false };
+        if !running.pair.is_silent() {
+            // It has ended, or says something that nobody asked for: then it ends now.
+            self.running = None;
+            return false;
+        }
+        running.runs < self.limits.renew_after_runs
     }
 
     fn watched(&self) -> Option<BorrowedFd<'_>> {
