@@ -240,7 +240,7 @@ fn several_threads_and_several_workers_share_one_model() {
     let mut first = worker::engine_with(&library, model, Limits { threads: 3, ..limits() });
     let signature = first.load().unwrap();
     assert_eq!(threads(first.process_id().unwrap()), 3, "they were started under the filters");
-    // Loaded twice from the same file, whose position they share.
+    // Loaded twice from the same file.
     assert_eq!(first.load().unwrap(), signature);
 }
 
@@ -259,7 +259,7 @@ fn a_worker_that_is_killed_from_outside_is_told_from_one_that_did_not_end() {
     until_computing(&id);
     assert!(std::process::Command::new("kill").args(["-ABRT", &id]).status().unwrap().success());
     match running.join().unwrap() {
-        Err(EngineError::Lost(Loss::Ended(how))) => assert!(how.starts_with("signal: 6"), "{how}"),
+        Err(EngineError::Lost(Loss::Ended(how))) => assert!(how == "by signal 6", "{how}"),
         other => panic!("{other:?}"),
     }
     // While it does nothing: it is no longer ready, and nothing is lost.

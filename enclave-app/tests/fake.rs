@@ -35,7 +35,7 @@ fn lie() -> Option<String> {
 }
 
 /// An engine whose worker tells this lie.
-fn engine(lie: &str) -> ModelProcess {
+fn engine_of(lie: &str) -> ModelProcess {
     let program = Program::new("/proc/self/exe", &["--exact", "worker", "--nocapture", &format!("lie={lie}")]);
     let bytes = |name: &str| Arc::new(sealed(name, name.as_bytes()).unwrap());
     let limits = Limits {
@@ -70,7 +70,7 @@ const PATIENT: Duration = Duration::from_secs(20);
 
 /// What a load of this liar comes to.
 fn load(lie: &str) -> LoadError {
-    let mut engine = engine(lie);
+    let mut engine = engine_of(lie);
     let Err(error) = engine.load() else { panic!("{lie}: it loaded") };
     assert_eq!((engine.process_id(), engine.is_ready()), (None, false), "{lie}");
     error
@@ -106,6 +106,8 @@ fn worker() {
             let text = format!(r#"{{"inputs":[{}],"defaults":[],"outputs":[]}}"#, vec![one; 4097].join(","));
             liar.ready(text.as_bytes(), text.len() as u64);
         }
+        // What the next worker would read, if the two had one position in the file.
+        "position" => liar.signature(&liar.read_on(3)),
         "another signature" => {
             // The parent's number differs from one worker to the next.
             let name = format!("y{}", liar.question);
@@ -187,7 +189,7 @@ fn worker() {
 
 #[test]
 fn an_honest_worker_is_believed() {
-    let mut engine = engine("nothing");
+    let mut engine = engine_of("nothing");
     let signature = engine.load().unwrap();
     assert_eq!((signature.inputs[0].name.as_str(), signature.outputs[0].name.as_str()), ("x", "y"));
     for _ in 0..3 {
@@ -224,14 +226,18 @@ fn a_worker_that_does_not_load_as_it_should_is_ended() {
         ("signature of nothing", breach("a signature that cannot be read")),
         ("signature with more", breach("a signature that cannot be read")),
         ("signature of many", breach("a signature of too many tensors")),
-        ("ends at once", LoadError::Lost(Loss::Ended("exit status: 3".to_owned()))),
+        ("ends at once", LoadError::Lost(Loss::Ended("by an exit of its own".to_owned()))),
         ("never answers", LoadError::TooLong(Duration::from_millis(500))),
         ("never ends a message", LoadError::TooLong(Duration::from_millis(500))),
     ] {
         assert_eq!(load(lie), error, "{lie}");
     }
+    // Workers of one model have nothing in common that one of them could change.
+    let mut engine = engine_of("position");
+    assert_eq!(engine.load().unwrap().outputs[0].name, "mod");
+    assert_eq!(engine.load().unwrap().outputs[0].name, "mod");
     // What the first one said holds for every later one.
-    let mut engine = engine("another signature");
+    let mut engine = engine_of("another signature");
     engine.load().unwrap();
     assert_eq!(engine.load(), Err(breach("another signature than that of the first worker")));
     assert!(!engine.is_ready());
@@ -243,7 +249,7 @@ fn a_worker_that_does_not_answer_as_it_should_is_ended() {
     for (lie, loss) in [
         ("run: never", Loss::Deadline),
         ("run: half a message", Loss::Deadline),
-        ("run: ends", ended("exit status: 4")),
+        ("run: ends", ended("by an exit of its own")),
         ("run: closes and lives", ended("and how is not known")),
         ("run: another question", Loss::Breach("an answer to another question")),
         ("run: unknown kind", Loss::Breach("a message of a kind that there is not")),
@@ -266,7 +272,7 @@ fn a_worker_that_does_not_answer_as_it_should_is_ended() {
         ("run: too long", Loss::Breach("bytes after the last output")),
         ("run: words at length", Loss::Breach("a text that is too long")),
     ] {
-        let mut engine = engine(lie);
+        let mut engine = engine_of(lie);
         engine.load().unwrap();
         let worker = engine.process_id().unwrap();
         let patience = if loss == Loss::Deadline { Duration::from_millis(200) } else { PATIENT };
@@ -278,7 +284,7 @@ fn a_worker_that_does_not_answer_as_it_should_is_ended() {
         assert!(engine.is_ready(), "{lie}");
     }
     // Words are words, whatever is in them, and end nobody.
-    let mut engine = engine("run: words");
+    let mut engine = engine_of("run: words");
     engine.load().unwrap();
     assert_eq!(run(&mut engine, PATIENT), Err(EngineError::Failed("bad \u{fffd}".to_owned())));
     assert!(engine.is_ready());
@@ -287,7 +293,7 @@ fn a_worker_that_does_not_answer_as_it_should_is_ended() {
 #[test]
 fn what_nobody_asked_for_ends_a_worker_before_it_is_asked_again() {
     for lie in ["twice", "flood", "descriptors"] {
-        let mut engine = engine(lie);
+        let mut engine = engine_of(lie);
         engine.load().unwrap();
         run(&mut engine, PATIENT).unwrap();
         // It says more when the answer has been read; that wakes whoever waits for it.
@@ -306,7 +312,7 @@ fn what_nobody_asked_for_ends_a_worker_before_it_is_asked_again() {
 /// The bytes of an output change while they are read. Each is read once, so what comes out is one of the two, or refused.
 #[test]
 fn what_changes_while_it_is_read_is_judged_as_it_was_read() {
-    let mut engine = engine("rewrites");
+    let mut engine = engine_of("rewrites");
     engine.load().unwrap();
     let (mut good, mut bad) = (0, 0);
     while good + bad < 300 {

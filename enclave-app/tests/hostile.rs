@@ -189,7 +189,7 @@ async fn a_crash_costs_the_request_that_met_it() {
     })
     .await;
     let said = stage.enclave.said();
-    assert!(said.contains("it ended by itself, signal: 8"), "{said}");
+    assert!(said.contains("it ended by itself, by signal 8"), "{said}");
     until("and serves", || async {
         let mut connection = Connection::open(&stage.enclave.address, "h2").await;
         (connection.get(HEALTH_PATH).await.status == 200).then_some(())

@@ -153,6 +153,17 @@ pub enum LoadError {
     NotStarted(String),
 }
 
+impl LoadError {
+    /// What may be written to a log when the model has run before: everything but the engine's own words. Whoever has taken
+    /// over the engine chooses those, and may have learnt something meanwhile.
+    pub fn without_words(&self) -> String {
+        match self {
+            Self::Refused(_) => "the engine refused the model that it had loaded before".to_owned(),
+            Self::TooLong(_) | Self::Lost(_) | Self::NotStarted(_) => self.to_string(),
+        }
+    }
+}
+
 impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -177,6 +188,21 @@ impl std::error::Error for LoadError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_has_no_words_of_an_engine_that_has_seen_requests() {
+        let refused = LoadError::Refused("canary".to_owned());
+        assert_eq!(refused.to_string(), "canary");
+        assert_eq!(refused.without_words(), "the engine refused the model that it had loaded before");
+        let others = [
+            LoadError::TooLong(Duration::from_secs(7)),
+            LoadError::Lost(Loss::Breach("what")),
+            LoadError::NotStarted("why".to_owned()),
+        ];
+        for (error, said) in others.iter().zip(["within 7 s", "breach: what", "why"]) {
+            assert!(error.without_words().contains(said), "{error}");
+        }
+    }
 
     #[test]
     fn a_shape_fits_what_the_model_says_of_it() {

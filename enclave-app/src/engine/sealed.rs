@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -27,6 +28,15 @@ pub fn sealed(name: &str, mut bytes: impl Read) -> std::io::Result<File> {
     let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     patiently(SEAL_PATIENCE, || rustix::fs::fcntl_add_seals(&file, seals))?;
     Ok(file)
+}
+
+/// The same file, opened once more and to read only: with a position of its own. A position that two processes share is a
+/// thing that both can read and write.
+///
+/// # Errors
+/// When `/proc` does not show it.
+pub fn opened_again(file: &File) -> std::io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Tries again while the kernel says `EBUSY`, as it does while anybody else holds a page of the file: a reader that is
@@ -78,6 +88,11 @@ mod tests {
         let mut read = [0; 5];
         file.read_exact_at(&mut read, 0).unwrap();
         assert_eq!(&read, b"bytes");
+        let (mut one, mut other) = (opened_again(&file).unwrap(), opened_again(&file).unwrap());
+        one.read_exact(&mut read).unwrap();
+        other.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"bytes");
+        assert_eq!(one.write(b"x").unwrap_err().raw_os_error(), Some(rustix::io::Errno::BADF.raw_os_error()));
         assert_eq!(file.write(b"x").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
         assert_eq!(file.set_len(0).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
     }

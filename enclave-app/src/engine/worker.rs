@@ -108,7 +108,6 @@ fn load(
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).map_err(|_| "there is no memory for the model's file".to_owned())?;
     bytes.resize(length, 0);
-    // At places: the file's own position is shared with every other worker of this model.
     model.read_exact_at(&mut bytes, 0).map_err(|error| format!("the model's file: {error}"))?;
     OnnxSession::load(runtime, &bytes, size(threads)?, size(output_bytes)?).map_err(|error| error.to_string())
 }

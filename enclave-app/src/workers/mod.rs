@@ -290,7 +290,7 @@ fn work(mut engine: Box<dyn Engine>, shared: &Shared, first: &SyncSender<Result<
         }
         while let Err(error) = shared.load(&mut *engine).and_then(|again| same(&signature, &again)) {
             shared.is_failing.store(true, Ordering::SeqCst);
-            tracing::error!(model = shared.name, %error, "a worker could not be replaced");
+            tracing::error!(model = shared.name, reason = error.without_words(), "a worker could not be replaced");
             if !pause(shared) {
                 return;
             }

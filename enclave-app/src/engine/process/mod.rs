@@ -10,7 +10,7 @@ mod pair;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::message::{Kind, MAX_SIGNATURE_BYTES, MAX_TEXT_BYTES, Message};
+use super::sealed::opened_again;
 use super::shared_memory::{Borrowed, HEAD_BYTES, Head, SharedMemory, TransferError};
 use super::{Engine, EngineError, LoadError, Loss, Signature, TensorSignature};
 use crate::environment;
@@ -112,7 +113,9 @@ impl ModelProcess {
             u64::from(std::process::id()),
         ];
         let load = Message { numbers, ..Message::new(Kind::Load, sequence) };
-        let files = [self.library.as_fd(), self.model.as_fd(), running.memory.file().as_fd()];
+        let [library, model] = [&self.library, &self.model].map(|file| opened_again(file).map_err(not_started));
+        let (library, model) = (library?, model?);
+        let files = [library.as_fd(), model.as_fd(), running.memory.file().as_fd()];
         running.pair.send_with(&load, &files).map_err(LoadError::Lost)?;
         let answer = running.ask(sequence, deadline)?;
         running.loading(&answer, Kind::Confined)?;
@@ -328,7 +331,7 @@ impl Running {
         // Both fail only when it is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        by_itself.map_or(loss, |status| Loss::Ended(status.to_string()))
+        by_itself.map_or(loss, |status| Loss::Ended(how(status)))
     }
 
     /// The status of a process whose end of the pair is closed: it is there in a moment, or the process lives on.
@@ -344,6 +347,12 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How a process has ended. It chooses the number of its exit, which would be eight bits of whatever it has seen, so that is not
+/// said.
+fn how(status: ExitStatus) -> String {
+    status.signal().map_or_else(|| "by an exit of its own".to_owned(), |signal| format!("by signal {signal}"))
 }
 
 /// The number of a question, which nobody can answer before it is asked.
