@@ -885,6 +885,23 @@ async fn an_operator_that_does_not_end_does_not_spoil_the_end_of_the_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_renewed_and_no_request_notices() {
+    let Some((enclave, _guest)) = demonstration_enclave("[limits]\nrenew_worker_after = 3").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let mut seen = std::collections::BTreeSet::from_iter(enclave.workers());
+    for n in 0..20 {
+        assert_eq!(connection.sealed(&manifest, &infer(&sample())).await.status, 200, "{n}");
+        seen.extend(enclave.workers());
+    }
+    // Twenty runs, three each; those that come and go between two looks are not seen.
+    assert!(seen.len() > 3, "{seen:?}");
+    let (code, output) = enclave.terminate();
+    assert_eq!(code, Some(0));
+    assert!(!output.contains("a worker was lost"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_request_is_written_anywhere_and_the_end_is_orderly() {
     let Some((enclave, _guest)) = demonstration_enclave("").await else { return };
     let mut connection = Connection::open(&enclave.address, "h2").await;
