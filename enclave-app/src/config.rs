@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use teegate_attester::coco::Coco;
 
+use crate::engine::process::Limits as ProcessLimits;
+use crate::workers::Settings;
+
 /// The largest configuration file that is read.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 
@@ -82,16 +85,26 @@ pub struct Epochs {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Sessions, and threads, of each model: 1 to 64.
+    /// Runs of each model at once, each in a process of its own: 1 to 64.
     pub workers_per_model: usize,
+    /// Processes of each model that are loaded beside those, and take the place of one that was lost: 0 to 8.
+    pub spare_workers: usize,
     /// Threads that one run may use: 1 to 256.
     pub threads_per_worker: usize,
     /// Requests that may wait for a model's workers before the answer is `busy`: 1 to 4096.
     pub queue: usize,
-    /// Start-up ends when one model, for all its workers, is not loaded after this many seconds: 1 to 3600.
+    /// A process that has not loaded its model after this many seconds is ended, and so is start-up: 1 to 3600.
     pub load_deadline_seconds: u64,
-    /// A run is terminated after this many milliseconds, its time in the queue included: 10 to 600,000.
+    /// What a process may take while it loads its model, beside three times the model's file: 16 MiB to 1 TiB.
+    pub load_memory_bytes: u64,
+    /// A request is answered after this many milliseconds, its time in the queue included: 10 to 600,000.
     pub run_deadline_ms: u64,
+    /// A run that is still not through so many milliseconds later ends with its process: 0 to 60,000.
+    pub run_grace_ms: u64,
+    /// What a run may take beside what its process holds when the model is loaded: 16 MiB to 1 TiB.
+    pub run_memory_bytes: u64,
+    /// After so many runs another process takes the place of one: 1 to 2^32.
+    pub renew_worker_after: u64,
     /// The largest sealed request or answer in bytes: 64 KiB to 64 MiB.
     pub sealed_body_bytes: usize,
     /// Bytes of memory for requests and answers in every form, over all connections: at least twice `sealed_body_bytes`
@@ -114,10 +127,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             workers_per_model: 1,
+            spare_workers: 1,
             threads_per_worker: 1,
             queue: 64,
             load_deadline_seconds: 300,
+            load_memory_bytes: 64 << 20,
             run_deadline_ms: 30_000,
+            run_grace_ms: 500,
+            run_memory_bytes: 1 << 30,
+            renew_worker_after: 100_000,
             sealed_body_bytes: 64 << 20,
             in_flight_bytes: 512 << 20,
             connections: 256,
@@ -152,9 +170,24 @@ impl Limits {
         self.sealed_body_bytes.saturating_mul(2).saturating_add(64 << 10)
     }
 
-    /// The time in which a model must be loaded.
-    pub fn load_deadline(&self) -> Duration {
-        Duration::from_secs(self.load_deadline_seconds)
+    /// What one process of a model may have, and for how long.
+    pub fn of_a_process(&self) -> ProcessLimits {
+        ProcessLimits {
+            threads: self.threads_per_worker,
+            load_memory_bytes: self.load_memory_bytes,
+            run_memory_bytes: self.run_memory_bytes,
+            load_deadline: Duration::from_secs(self.load_deadline_seconds),
+            grace: Duration::from_millis(self.run_grace_ms),
+            // No request can pay for more.
+            input_bytes: self.in_flight_bytes as u64,
+            output_bytes: self.sealed_body_bytes as u64,
+            renew_after_runs: self.renew_worker_after,
+        }
+    }
+
+    /// How a model's workers share the work.
+    pub fn of_a_model(&self) -> Settings {
+        Settings { places: self.workers_per_model, queue: self.queue, deadline: self.run_deadline() }
     }
 
     /// The time from a request's arrival in the queue to the end of its run.
@@ -249,10 +282,16 @@ impl Config {
             "1 to 600 seconds, and no more than `epochs.seconds`",
         )?;
         bounds("limits.workers_per_model", l.workers_per_model as u64, 1..=64, "1 to 64")?;
+        bounds("limits.spare_workers", l.spare_workers as u64, 0..=8, "0 to 8")?;
         bounds("limits.threads_per_worker", l.threads_per_worker as u64, 1..=256, "1 to 256")?;
         bounds("limits.queue", l.queue as u64, 1..=4096, "1 to 4096")?;
         bounds("limits.load_deadline_seconds", l.load_deadline_seconds, 1..=3600, "1 to 3600 seconds")?;
+        let memory = "16777216 (16 MiB) to 1099511627776 (1 TiB)";
+        bounds("limits.load_memory_bytes", l.load_memory_bytes, 16 << 20..=1 << 40, memory)?;
         bounds("limits.run_deadline_ms", l.run_deadline_ms, 10..=600_000, "10 to 600000 milliseconds")?;
+        bounds("limits.run_grace_ms", l.run_grace_ms, 0..=60_000, "0 to 60000 milliseconds")?;
+        bounds("limits.run_memory_bytes", l.run_memory_bytes, 16 << 20..=1 << 40, memory)?;
+        bounds("limits.renew_worker_after", l.renew_worker_after, 1..=1 << 32, "1 to 4294967296 (2^32) runs")?;
         bounds(
             "limits.sealed_body_bytes",
             l.sealed_body_bytes as u64,
@@ -382,7 +421,12 @@ mod tests {
             ("limits", "queue", 0),
             ("limits", "load_deadline_seconds", 0),
             ("limits", "load_deadline_seconds", 3601),
+            ("limits", "spare_workers", 9),
+            ("limits", "load_memory_bytes", (16 << 20) - 1),
             ("limits", "run_deadline_ms", 600_001),
+            ("limits", "run_grace_ms", 60_001),
+            ("limits", "run_memory_bytes", (1 << 40) + 1),
+            ("limits", "renew_worker_after", 0),
             ("limits", "sealed_body_bytes", (64 << 20) + 1),
             ("limits", "in_flight_bytes", (128 << 20) + (64 << 10) - 1),
             ("limits", "connections", 0),

@@ -21,8 +21,8 @@ const TELEMETRY_OFF: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 /// memory that was in use was seen to stay. That is the library's default at the start, fixed by being named.
 const LARGE_BLOCKS: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
 
-/// All that this module chooses.
-const OWN: [(&str, &str); 2] = [TELEMETRY_OFF, LARGE_BLOCKS];
+/// All that this module chooses, for this program and for its workers.
+pub(crate) const OWN: [(&str, &str); 2] = [TELEMETRY_OFF, LARGE_BLOCKS];
 
 /// The level of the log, the one thing that an environment may say.
 const LOG_LEVEL: &str = "TEEGATE_LOG";

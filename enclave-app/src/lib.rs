@@ -1,7 +1,7 @@
 //! Runs ONNX models inside a TEE and holds the only keys that open a request.
 //!
 //! A request walks [`server`] -> [`open`] -> [`oip`] -> [`workers`] -> [`engine`] and back; evidence walks
-//! [`teegate_attester`] -> [`evidence`] -> [`epoch`] -> [`server`] beside it, on a timer. What is loaded at start: [`config`], [`model`], [`runtime`],
+//! [`teegate_attester`] -> [`evidence`] -> [`epoch`] -> [`server`] beside it, on a timer. What is loaded at start: [`config`], [`model`], [`engine`],
 //! [`identity`].
 //!
 //! Everything that is not measured is chosen by the host: configuration, environment, paths, wall clock. So nothing in
@@ -10,7 +10,6 @@
 
 pub mod config;
 mod connection;
-pub mod ending;
 pub mod engine;
 pub mod environment;
 pub mod epoch;
@@ -18,15 +17,12 @@ pub mod evidence;
 mod host;
 pub mod identity;
 pub mod limiter;
-pub mod loading;
 pub mod memory;
 pub mod model;
 pub mod oip;
-pub mod onnx;
 pub mod open;
 pub mod replay;
 mod reply;
-pub mod runtime;
 pub mod secret;
 pub mod server;
 pub mod tensor;

@@ -10,16 +10,15 @@ use teegate_attester::Attester;
 use teegate_attester::coco::Coco;
 use teegate_attester::configfs_tsm::ConfigfsTsm;
 use teegate_enclave::config::{AttesterConfig, Config};
-use teegate_enclave::ending;
+use teegate_enclave::engine::process::{ModelProcess, Program, WORKER};
+use teegate_enclave::engine::sealed::sealed;
+use teegate_enclave::engine::{Engine, runtime, worker};
 use teegate_enclave::environment;
 use teegate_enclave::epoch::{Constants, Epochs};
 use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
-use teegate_enclave::loading;
 use teegate_enclave::model::ModelFile;
-use teegate_enclave::onnx;
 use teegate_enclave::open::{Model, Opener};
-use teegate_enclave::runtime::Runtime;
 use teegate_enclave::server::{Service, tls};
 use teegate_enclave::tensor::{MAX_ELEMENTS, MAX_RANK};
 use teegate_enclave::workers::Workers;
@@ -54,14 +53,16 @@ fn command() -> Result<ExitCode, Error> {
     match words.as_slice() {
         ["--config", _] => {
             let config = Config::load(&path(&arguments))?;
-            let Err(error) = run(config) else { return Ok(ending::end(0)) };
-            eprintln!("enclave-app: {error}");
-            Ok(ending::end(1))
+            run(config)?;
+            Ok(ExitCode::SUCCESS)
         }
-        [ending::STATUS, status] => Ok(ExitCode::from(status.parse::<u8>()?)),
         ["--config", _, "--print-config"] => {
             let config = Config::load(&path(&arguments))?;
             println!("{}\n{}", config.effective()?, hex::encode(config.digest()?));
+            Ok(ExitCode::SUCCESS)
+        }
+        [WORKER] => {
+            worker::serve()?;
             Ok(ExitCode::SUCCESS)
         }
         ["--version"] => {
@@ -107,7 +108,7 @@ fn log(level: tracing::Level) {
     }));
 }
 
-/// Every file is read, digested and checked before ONNX Runtime is loaded, and no relative path names anything
+/// Every file is read, digested and checked before the first worker is started, and no relative path names anything
 /// afterwards.
 fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let named = |name: &str, error: &dyn std::fmt::Display| format!("model `{name}`: {error}");
@@ -118,23 +119,23 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let library = std::path::absolute(&config.onnxruntime)?;
     environment::leave_working_directory()
         .map_err(|error| format!("working directory: no empty one could be entered: {error}"))?;
-    let runtime = Runtime::load(&library)?;
+    let library = Arc::new(runtime::library(&library)?);
     let limits = &config.limits;
     let mut models = Vec::new();
     for (model, file) in config.models.iter().zip(files) {
         let sha256 = ModelDigest(file.sha256());
-        let load = {
-            let (runtime, limits) = (runtime.clone(), limits.clone());
-            let (workers, threads) = (limits.workers_per_model, limits.threads_per_worker);
-            move || onnx::load(&runtime, &file, workers, threads, limits.sealed_body_bytes)
-        };
-        let engines = loading::within(limits.load_deadline(), load)
-            .map_err(|error| named(&model.name, &error))?
+        let bytes = sealed("model", file.bytes()).map_err(|error| named(&model.name, &error))?;
+        drop(file);
+        let bytes = Arc::new(bytes);
+        let engines = (0..limits.workers_per_model + limits.spare_workers).map(|_| {
+            let (library, bytes) = (Arc::clone(&library), Arc::clone(&bytes));
+            Box::new(ModelProcess::new(Program::this(), library, bytes, limits.of_a_process())) as Box<dyn Engine>
+        });
+        let workers = Workers::start(&model.name, engines.collect(), limits.of_a_model())
             .map_err(|error| named(&model.name, &error))?;
         let entry = ModelEntry { name: model.name.clone(), version: model.version.clone(), sha256 };
-        tracing::info!(model = entry.name, version = entry.version, sha256 = %entry.sha256, workers = limits.workers_per_model, "model loaded");
-        models
-            .push(Model { entry, workers: Workers::start(&model.name, engines, limits.queue, limits.run_deadline())? });
+        tracing::info!(model = entry.name, version = entry.version, sha256 = %entry.sha256, workers = workers.living(), "model loaded");
+        models.push(Model { entry, workers });
     }
     Ok(models)
 }

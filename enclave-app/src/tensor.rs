@@ -4,6 +4,7 @@
 //! A shape is a claim of the sender. It becomes a [`Shape`] only after rank, every dimension, the number of elements
 //! and the number of bytes were multiplied with checked arithmetic; nothing is allocated before.
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 /// Most dimensions of a tensor.
@@ -13,7 +14,8 @@ pub const MAX_RANK: usize = 16;
 pub const MAX_ELEMENTS: usize = 1 << 31;
 
 /// The plain element types, under the names of the Open Inference Protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Datatype {
     /// `BOOL`, one byte an element.
     Bool,

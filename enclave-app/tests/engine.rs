@@ -1,8 +1,4 @@
-//! ONNX Runtime as enclave-app loads it: what runs, what is refused, what is ended, and that nothing leaves the
-//! process.
-//!
-//! The library reads its environment when it is initialised, so the test binary replaces itself once by itself with an
-//! environment like the one that enclave-app makes (cargo's own has `LD_LIBRARY_PATH`, which enclave-app would refuse).
+//! ONNX Runtime as enclave-app runs it, in real worker processes: what runs, what is refused, and what a worker has.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,77 +13,35 @@
 mod library;
 #[path = "support/models.rs"]
 mod models;
+#[path = "support/worker.rs"]
+mod worker;
 
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use teegate_enclave::engine::{Engine, EngineError, ShapeRule, Stop, TensorSignature};
-use teegate_enclave::environment;
-use teegate_enclave::memory::{Memory, Purse};
+use teegate_enclave::engine::process::Limits;
+use teegate_enclave::engine::{Engine, EngineError, LoadError, Loss, ShapeRule, TensorSignature};
 use teegate_enclave::model::{ModelError, ModelFile};
 use teegate_enclave::oip::infer::Inference;
-use teegate_enclave::onnx::{self, LoadError};
-use teegate_enclave::runtime::Runtime;
-use teegate_enclave::tensor::{Elements, Shape, Tensor};
-use teegate_enclave::workers::{RunError, Workers};
-
-/// What the outputs of one run may have together.
-const OUTPUT_BYTES: usize = 64 << 20;
-
-/// The library, initialised once; `None` when it is not there.
-fn runtime() -> Option<&'static Runtime> {
-    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
-    let path = library::library()?;
-    if !environment::telemetry_is_off() {
-        let cache = std::env::temp_dir().join(format!("teegate-engine-test-{}", std::process::id()));
-        std::fs::create_dir_all(&cache).unwrap();
-        let error = std::process::Command::new("/proc/self/exe")
-            .args(std::env::args_os().skip(1))
-            .env_clear()
-            .env("ORT_DISABLE_TELEMETRY", "1")
-            // Ignored, or nothing here would run.
-            .env("ORT_DYLIB_PATH", "/nonexistent/libonnxruntime.so")
-            .env("HOME", &cache)
-            .env("XDG_CACHE_HOME", &cache)
-            .env("TEEGATE_ORT_LIB", path)
-            .exec();
-        panic!("{error}");
-    }
-    RUNTIME.get_or_init(|| Some(Runtime::load(&path).unwrap())).as_ref()
-}
-
-/// An empty one, of a memory without end.
-fn purse() -> Purse {
-    Memory::new(1 << 40, 1 << 40).share().purse()
-}
-
-fn load(runtime: &Runtime, model: Vec<u8>) -> Result<Box<dyn Engine>, LoadError> {
-    onnx::load(runtime, &ModelFile::from_bytes(model).unwrap(), 1, 1, OUTPUT_BYTES).map(|mut engines| engines.remove(0))
-}
-
-fn tensor(name: &str, shape: &[i64], elements: Elements) -> Tensor {
-    Tensor { name: name.into(), shape: Shape::new(shape, elements.datatype()).unwrap(), elements }
-}
+use teegate_enclave::tensor::{Elements, Tensor};
+use worker::{Loaded, limits, load, load_with, purse, sealed_library, tensor};
 
 #[test]
 fn the_demonstration_model_gives_the_recorded_answer() {
-    let Some(runtime) = runtime() else { return };
+    let Some(library) = sealed_library() else { return };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/breast-cancer");
-    let mut engine = onnx::load(runtime, &ModelFile::load(&folder.join("model.onnx")).unwrap(), 1, 1, OUTPUT_BYTES)
-        .unwrap()
-        .remove(0);
+    let mut engine = load(&library, std::fs::read(folder.join("model.onnx")).unwrap()).unwrap();
     let request = Inference::parse(
         &std::fs::read(folder.join("sample.json")).unwrap(),
         None,
         "breast-cancer",
-        engine.signature(),
+        &engine.signature,
         &mut purse(),
-    )
-    .unwrap();
-    let outputs = engine.run(&request.inputs, &Stop::default(), &mut purse()).unwrap();
-    let answer = request.answer("breast-cancer", "1", outputs, OUTPUT_BYTES, &mut purse()).unwrap();
+    );
+    let mut request = request.unwrap();
+    let outputs = engine.run(std::mem::take(&mut request.inputs)).unwrap();
+    let answer = request.answer("breast-cancer", "1", outputs, 1 << 20, &mut purse()).unwrap();
     let read = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
     let (actual, expected) = (read(&answer.body), read(&std::fs::read(folder.join("expected.json")).unwrap()));
     assert_eq!(actual["outputs"][0]["name"], expected["outputs"][0]["name"]);
@@ -99,10 +53,10 @@ fn the_demonstration_model_gives_the_recorded_answer() {
 
 #[test]
 fn every_plain_type_goes_in_and_comes_out() {
-    let Some(runtime) = runtime() else { return };
-    let mut engine = load(runtime, models::identities()).unwrap();
+    let Some(library) = sealed_library() else { return };
+    let mut engine = load(&library, models::identities()).unwrap();
     let inputs: Vec<Tensor> = engine
-        .signature()
+        .signature
         .inputs
         .iter()
         .map(|input| {
@@ -113,36 +67,37 @@ fn every_plain_type_goes_in_and_comes_out() {
         })
         .collect();
     assert_eq!(inputs.len(), 11);
-    let outputs = engine.run(&inputs, &Stop::default(), &mut purse()).unwrap();
+    let outputs = engine.run(inputs.clone()).unwrap();
     for (input, output) in inputs.iter().zip(&outputs) {
         assert_eq!((&input.elements, &input.shape), (&output.elements, &output.shape));
     }
 }
 
-#[tokio::test]
-async fn an_endless_model_is_terminated_at_the_deadline_and_the_worker_lives() {
-    let Some(runtime) = runtime() else { return };
-    let workers =
-        Workers::start("endless", vec![load(runtime, models::endless()).unwrap()], 1, Duration::from_millis(200))
-            .unwrap();
-    let input = || vec![tensor("x", &[1], Elements::Fp32(vec![1.0]))];
-    // With one worker and room for one order, the second can only be taken because the first run has really ended.
-    for _ in 0..3 {
-        let begun = std::time::Instant::now();
-        assert_eq!(workers.run(input(), purse()).await.map(drop), Err(RunError::Deadline));
-        assert!(begun.elapsed() < Duration::from_secs(20));
-    }
-}
-
 #[test]
-fn a_stop_ends_a_run_and_the_session_serves_the_next() {
-    let Some(runtime) = runtime() else { return };
-    let mut engine = load(runtime, models::add()).unwrap();
-    let input = [tensor("x", &[2], Elements::Fp32(vec![1.0, 2.0]))];
-    let stopped = Stop::default();
-    stopped.stop();
-    assert_eq!(engine.run(&input, &stopped, &mut purse()), Err(EngineError::Stopped));
-    let outputs = engine.run(&input, &Stop::default(), &mut purse()).unwrap();
+fn a_run_past_its_deadline_ends_with_its_worker_and_the_next_one_serves() {
+    let Some(library) = sealed_library() else { return };
+    let patient = Limits { grace: Duration::from_secs(60), ..limits() };
+    for (model, input) in [
+        (models::endless(), vec![tensor("x", &[1], Elements::Fp32(vec![1.0]))]),
+        (models::boxes(), models::endless_boxes()),
+    ] {
+        let mut engine = load(&library, model.clone()).unwrap();
+        let worker = engine.process.process_id().unwrap();
+        let begun = Instant::now();
+        let result = engine.run_until(input.clone(), begun + Duration::from_millis(100));
+        assert_eq!(result, Err(EngineError::Lost(Loss::Deadline)));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(!engine.process.is_ready());
+        assert!(!Path::new(&format!("/proc/{worker}")).exists(), "it was reaped");
+        let begun = Instant::now();
+        engine.process.load().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_ne!(engine.process.process_id(), Some(worker));
+    }
+    // A run that is nearly through has its grace.
+    let mut engine = load_with(&library, models::add(), patient).unwrap();
+    let input = || vec![tensor("x", &[2], Elements::Fp32(vec![1.0, 2.0]))];
+    let outputs = engine.run_until(input(), Instant::now()).unwrap();
     assert_eq!(outputs[0].elements, Elements::Fp32(vec![2.0, 12.0]));
 }
 
@@ -157,21 +112,21 @@ fn a_model_with_data_in_another_file_is_refused_before_it_is_loaded() {
 
 #[test]
 fn what_cannot_be_served_is_refused_with_a_reason() {
-    let Some(runtime) = runtime() else { return };
+    let Some(library) = sealed_library() else { return };
     for (model, name, hint) in [
         (models::strings(), "y", "; train with integer classes instead of text"),
         (models::half(), "x", "; cast it to FP32 at the edge of the model"),
         (models::maps(), "y", "; for scikit-learn models export with `zipmap: False`"),
     ] {
-        let words = load(runtime, model).err().unwrap().to_string();
+        let words = load(&library, model).err().unwrap().to_string();
         assert!(words.starts_with(&format!("model has `{name}` of type ")) && words.contains(hint), "{words}");
         assert_eq!(words.contains("zipmap"), hint.contains("zipmap"), "{words}");
     }
-    match load(runtime, models::custom_operator()).err() {
+    match load(&library, models::custom_operator()).err() {
         Some(LoadError::Refused(reason)) => assert!(reason.contains("com.example.custom"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    match load(runtime, b"\x08\x09".to_vec()).err() {
+    match load(&library, b"\x08\x09".to_vec()).err() {
         Some(LoadError::Refused(reason)) => assert!(!reason.is_empty()),
         other => panic!("{other:?}"),
     }
@@ -179,27 +134,27 @@ fn what_cannot_be_served_is_refused_with_a_reason() {
 
 #[test]
 fn a_tensor_of_unknown_rank_has_any_shape() {
-    let Some(runtime) = runtime() else { return };
-    let mut engine = load(runtime, models::any_rank()).unwrap();
-    let signature = engine.signature().clone();
+    let Some(library) = sealed_library() else { return };
+    let mut engine = load(&library, models::any_rank()).unwrap();
+    let signature = engine.signature.clone();
     assert_eq!((&signature.inputs[0].shape, &signature.outputs[0].shape), (&ShapeRule::AnyRank, &ShapeRule::AnyRank));
     for shape in ["[]", "[1]", "[1,1,1]", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"] {
         let request = format!(r#"{{"inputs":[{{"name":"x","shape":{shape},"datatype":"FP32","data":[7]}}]}}"#);
         let request = Inference::parse(request.as_bytes(), None, "m", &signature, &mut purse()).unwrap();
-        let outputs = engine.run(&request.inputs, &Stop::default(), &mut purse()).unwrap();
+        let outputs = engine.run(request.inputs.clone()).unwrap();
         assert_eq!(outputs[0].elements, Elements::Fp32(vec![7.0]));
         assert_eq!(outputs[0].shape, request.inputs[0].shape, "{shape}");
     }
     // A scalar is no such tensor.
-    let loop_model = load(runtime, models::endless()).unwrap();
-    assert_eq!(loop_model.signature().inputs[0].shape, ShapeRule::Dimensions(vec![1]));
+    let loop_model = load(&library, models::endless()).unwrap();
+    assert_eq!(loop_model.signature.inputs[0].shape, ShapeRule::Dimensions(vec![1]));
 }
 
 #[test]
 fn an_input_for_which_the_model_brings_a_value_is_given_or_left_out() {
-    let Some(runtime) = runtime() else { return };
-    let mut engine = load(runtime, models::add_with_default()).unwrap();
-    let signature = engine.signature().clone();
+    let Some(library) = sealed_library() else { return };
+    let mut engine = load(&library, models::add_with_default()).unwrap();
+    let signature = engine.signature.clone();
     let names = |tensors: &[TensorSignature]| tensors.iter().map(|tensor| tensor.name.clone()).collect::<Vec<_>>();
     assert_eq!((names(&signature.inputs), names(&signature.defaults)), (vec!["x".to_owned()], vec!["w".to_owned()]));
     let x = r#"{"name":"x","shape":[2],"datatype":"FP32","data":[1,2]}"#;
@@ -210,22 +165,17 @@ fn an_input_for_which_the_model_brings_a_value_is_given_or_left_out() {
     {
         let request = format!(r#"{{"inputs":[{inputs}]}}"#);
         let request = Inference::parse(request.as_bytes(), None, "m", &signature, &mut purse()).unwrap();
-        assert_eq!(
-            engine.run(&request.inputs, &Stop::default(), &mut purse()).unwrap()[0].elements,
-            Elements::Fp32(expected)
-        );
+        assert_eq!(engine.run(request.inputs.clone()).unwrap()[0].elements, Elements::Fp32(expected));
     }
     // A value that nobody may replace is no input.
-    assert!(load(runtime, models::add()).unwrap().signature().defaults.is_empty());
+    assert!(load(&library, models::add()).unwrap().signature.defaults.is_empty());
 }
 
 #[test]
 fn outputs_beyond_the_limit_are_not_copied() {
-    let Some(runtime) = runtime() else { return };
-    let file = ModelFile::from_bytes(models::zeros()).unwrap();
-    let mut zeros = onnx::load(runtime, &file, 1, 1, 400).unwrap().remove(0);
-    let mut run =
-        |length| zeros.run(&[tensor("shape", &[1], Elements::Int64(vec![length]))], &Stop::default(), &mut purse());
+    let Some(library) = sealed_library() else { return };
+    let mut zeros = load_with(&library, models::zeros(), Limits { output_bytes: 400, ..limits() }).unwrap();
+    let mut run = |length| zeros.run(vec![tensor("shape", &[1], Elements::Int64(vec![length]))]);
     assert_eq!(run(100).unwrap()[0].elements.len(), 100);
     match run(101) {
         Err(EngineError::Failed(words)) => assert!(words.contains("more than 400 bytes together"), "{words}"),
@@ -234,73 +184,172 @@ fn outputs_beyond_the_limit_are_not_copied() {
 }
 
 #[test]
-fn a_run_that_fails_is_told_to_the_caller_and_the_process_lives() {
-    let Some(runtime) = runtime() else { return };
-    let mut zeros = load(runtime, models::zeros()).unwrap();
-    let run = |engine: &mut Box<dyn Engine>, length: i64| {
-        engine.run(&[tensor("shape", &[1], Elements::Int64(vec![length]))], &Stop::default(), &mut purse())
-    };
-    // 4 TiB, then a product that overflows, then something reasonable.
-    assert!(matches!(run(&mut zeros, 1 << 40), Err(EngineError::Failed(_))));
+fn a_run_that_fails_is_told_to_the_caller_and_the_worker_lives() {
+    let Some(library) = sealed_library() else { return };
+    let mut zeros = load(&library, models::zeros()).unwrap();
+    let worker = zeros.process.process_id();
+    let run = |engine: &mut Loaded, length: i64| engine.run(vec![tensor("shape", &[1], Elements::Int64(vec![length]))]);
+    // 2 GB, 4 TiB, then a product that overflows, then something reasonable.
+    for length in [500_000_000, 1 << 40] {
+        match run(&mut zeros, length) {
+            Err(EngineError::Failed(words)) => {
+                assert!(words.starts_with("the run needs more than the 268435456 bytes of memory"), "{words}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(run(&mut zeros, 3).unwrap()[0].elements, Elements::Fp32(vec![0.0; 3]));
+    }
     assert!(matches!(run(&mut zeros, i64::MAX), Err(EngineError::Failed(_))));
     assert_eq!(run(&mut zeros, 3).unwrap()[0].elements, Elements::Fp32(vec![0.0; 3]));
-    let mut gather = load(runtime, models::gather()).unwrap();
+    assert_eq!(zeros.process.process_id(), worker);
+    let mut gather = load(&library, models::gather()).unwrap();
     let at = |index| {
-        [tensor("x", &[3], Elements::Fp32(vec![1.0, 2.0, 3.0])), tensor("i", &[1], Elements::Int64(vec![index]))]
+        vec![tensor("x", &[3], Elements::Fp32(vec![1.0, 2.0, 3.0])), tensor("i", &[1], Elements::Int64(vec![index]))]
     };
-    match gather.run(&at(7), &Stop::default(), &mut purse()) {
+    match gather.run(at(7)) {
         Err(EngineError::Failed(words)) => assert!(words.contains("out of data bounds"), "{words}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(gather.run(&at(2), &Stop::default(), &mut purse()).unwrap()[0].elements, Elements::Fp32(vec![3.0]));
+    assert_eq!(gather.run(at(2)).unwrap()[0].elements, Elements::Fp32(vec![3.0]));
 }
 
 #[test]
 fn empty_tensors_do_not_break_the_engine() {
-    let Some(runtime) = runtime() else { return };
-    let mut zeros = load(runtime, models::zeros()).unwrap();
-    let outputs =
-        zeros.run(&[tensor("shape", &[1], Elements::Int64(vec![0]))], &Stop::default(), &mut purse()).unwrap();
+    let Some(library) = sealed_library() else { return };
+    let mut zeros = load(&library, models::zeros()).unwrap();
+    let outputs = zeros.run(vec![tensor("shape", &[1], Elements::Int64(vec![0]))]).unwrap();
     assert_eq!(outputs[0].elements, Elements::Fp32(vec![]));
-    let mut identities = load(runtime, models::identities()).unwrap();
+    let mut identities = load(&library, models::identities()).unwrap();
     let empty: Vec<Tensor> = identities
-        .signature()
+        .signature
         .inputs
         .iter()
         .map(|input| tensor(&input.name, &[0], Elements::from_le_bytes(input.datatype, &[]).unwrap()))
         .collect();
-    match identities.run(&empty, &Stop::default(), &mut purse()) {
+    match identities.run(empty) {
         Ok(outputs) => assert!(outputs.iter().all(|output| output.elements.is_empty())),
         Err(error) => assert!(matches!(error, EngineError::Failed(_)), "{error:?}"),
     }
 }
 
 #[test]
-fn the_library_runs_from_sealed_memory_and_leaves_no_trace_outside() {
-    let Some(runtime) = runtime() else { return };
-    let mut engine = load(runtime, models::add()).unwrap();
-    engine.run(&[tensor("x", &[2], Elements::Fp32(vec![1.0, 2.0]))], &Stop::default(), &mut purse()).unwrap();
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    assert!(maps.contains("/memfd:onnxruntime (deleted)"));
-    assert!(!maps.contains("libonnxruntime.so"));
-    // No uploader: no socket that could reach anybody, no device identifier, no cache file. (The test runner's own
-    // runtime has a pair of Unix sockets.)
-    let inodes: Vec<String> = ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"]
-        .iter()
-        .flat_map(|family| std::fs::read_to_string(format!("/proc/self/net/{family}")))
-        .flat_map(|table| {
-            table
-                .lines()
-                .skip(1)
-                .filter_map(|line| line.split_whitespace().nth(9).map(str::to_owned))
-                .collect::<Vec<_>>()
+fn several_threads_and_several_workers_share_one_model() {
+    let Some(library) = sealed_library() else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/breast-cancer");
+    let model = std::fs::read(folder.join("model.onnx")).unwrap();
+    let mut first = worker::engine_with(&library, model, Limits { threads: 3, ..limits() });
+    let signature = first.load().unwrap();
+    assert_eq!(threads(first.process_id().unwrap()), 3, "they were started under the filters");
+    // Loaded twice from the same file.
+    assert_eq!(first.load().unwrap(), signature);
+}
+
+fn threads(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/task")).unwrap().count()
+}
+
+#[test]
+fn a_worker_that_is_killed_from_outside_is_told_from_one_that_did_not_end() {
+    let Some(library) = sealed_library() else { return };
+    let mut engine = load(&library, models::endless()).unwrap();
+    assert!(engine.process.is_ready());
+    let id = engine.process.process_id().unwrap().to_string();
+    // While it runs: the run is lost, and how is known.
+    let running = std::thread::spawn(move || engine.run(vec![tensor("x", &[1], Elements::Fp32(vec![1.0]))]));
+    until_computing(&id);
+    assert!(std::process::Command::new("kill").args(["-ABRT", &id]).status().unwrap().success());
+    match running.join().unwrap() {
+        Err(EngineError::Lost(Loss::Ended(how))) => assert!(how == "by signal 6", "{how}"),
+        other => panic!("{other:?}"),
+    }
+    // While it does nothing: it is no longer ready, and nothing is lost.
+    let mut engine = load(&library, models::add()).unwrap();
+    let id = engine.process.process_id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while engine.process.is_ready() {
+        assert!(Instant::now() < deadline);
+    }
+    engine.process.load().unwrap();
+    assert!(engine.process.is_ready());
+}
+
+/// Waits until a process has used a tenth of a second of a processor since now.
+fn until_computing(id: &str) {
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(11).unwrap().parse::<u64>().unwrap()
+    };
+    let (before, deadline) = (ticks(), Instant::now() + Duration::from_secs(30));
+    while ticks() < before + 10 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_worker_wears_out_after_as_many_runs_as_it_may_have() {
+    let Some(library) = sealed_library() else { return };
+    let mut engine = load_with(&library, models::add(), Limits { renew_after_runs: 2, ..limits() }).unwrap();
+    let input = || vec![tensor("x", &[2], Elements::Fp32(vec![1.0, 2.0]))];
+    engine.run(input()).unwrap();
+    assert!(engine.process.is_ready());
+    engine.run(input()).unwrap();
+    assert!(!engine.process.is_ready());
+    engine.process.load().unwrap();
+    assert!(engine.process.is_ready());
+}
+
+/// What a worker has: the library from sealed memory, the pair, the memory file, and nothing else that is open.
+#[test]
+fn a_worker_runs_the_library_from_sealed_memory_and_has_nothing_else() {
+    let Some(library) = sealed_library() else { return };
+    // What whoever starts a program leaves open in it, this too is handed on to every process that is started.
+    let _left_open = rustix::io::dup(std::fs::File::open("/dev/zero").unwrap()).unwrap();
+    let mut engine = load(&library, models::add()).unwrap();
+    engine.run(vec![tensor("x", &[2], Elements::Fp32(vec![1.0, 2.0]))]).unwrap();
+    let folder = format!("/proc/{}", engine.process.process_id().unwrap());
+    let maps = std::fs::read_to_string(format!("{folder}/maps"));
+    let Ok(maps) = maps else {
+        library::skipped("a test may not look into another process here");
+        return;
+    };
+    assert!(maps.contains("/memfd:onnxruntime (deleted)") && !maps.contains("libonnxruntime.so"));
+    assert!(!maps.lines().any(|line| line.split(' ').nth(1) == Some("rwxp")), "memory that is written and run: {maps}");
+    let own = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!own.contains("memfd:"), "nothing of it is mapped here: {own}");
+    let mut open: Vec<String> = std::fs::read_dir(format!("{folder}/fd"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            let target = std::fs::read_link(entry.path()).unwrap().to_string_lossy().into_owned();
+            let kind = target.split(':').next().unwrap().to_owned();
+            let what = if kind == "socket" { kind } else { target };
+            format!("{} {what}", entry.file_name().to_string_lossy())
         })
         .collect();
-    for descriptor in std::fs::read_dir("/proc/self/fd").unwrap() {
-        let target = std::fs::read_link(descriptor.unwrap().path()).unwrap_or_default().to_string_lossy().into_owned();
-        let socket = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
-        assert!(socket.is_none_or(|inode| !inodes.iter().any(|known| known == inode)), "{target}");
+    open.sort();
+    let [zero, one, two, memory] = open.as_slice() else { panic!("{open:?}") };
+    assert_eq!([zero, one, two], ["0 socket", "1 /dev/null", "2 /dev/null"]);
+    let (number, memory) = memory.split_once(' ').unwrap();
+    assert_eq!(memory, "/memfd:tensors (deleted)");
+    // Nothing is left in it of the run.
+    let tensors = std::fs::File::open(format!("{folder}/fd/{number}")).unwrap();
+    for region in [0, limits().input_bytes + (1 << 20)] {
+        let mut first = vec![1; 1 << 16];
+        tensors.read_exact_at(&mut first, region).unwrap();
+        assert!(first.iter().all(|byte| *byte == 0), "{region}");
     }
-    // Fails unless it is empty.
-    std::fs::remove_dir(std::env::var_os("XDG_CACHE_HOME").unwrap()).unwrap();
+    let environment = std::fs::read(format!("{folder}/environ")).unwrap();
+    assert_eq!(environment, b"MALLOC_MMAP_THRESHOLD_=131072\0ORT_DISABLE_TELEMETRY=1\0");
+    let status = std::fs::read_to_string(format!("{folder}/status")).unwrap();
+    let said = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!((said("NoNewPrivs:"), said("Seccomp:"), said("Seccomp_filters:")), ("1".into(), "2".into(), "2".into()));
+    let score = std::fs::read_to_string(format!("{folder}/oom_score_adj")).unwrap();
+    assert_eq!(score.trim(), "1000");
+    for (limit, soft) in [("Max core file size", "0"), ("Max open files", "0")] {
+        let limits = std::fs::read_to_string(format!("{folder}/limits")).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix(limit)).unwrap();
+        assert_eq!(line.split_whitespace().next(), Some(soft), "{limit}");
+    }
 }

@@ -833,7 +833,7 @@ async fn a_run_without_end_is_answered_at_the_deadline_and_a_full_queue_at_once(
     while let Some(response) = runs.join_next().await {
         let response = response.unwrap();
         if response.status == 504 {
-            assert!(oip_error(&response).contains("terminated at its deadline"));
+            assert!(oip_error(&response).contains("not through at its deadline"));
             ended += 1;
         } else {
             assert_eq!(problem(&response).kind, ProblemKind::Busy);
@@ -850,7 +850,7 @@ async fn an_operator_that_does_not_end_does_not_spoil_the_end_of_the_program() {
     let Some(library) = library::library() else { return };
     let (folder, guest) = (Folder::new(), Guest::start().await);
     let model = folder.write("boxes.onnx", models::boxes());
-    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 500");
+    let enclave = Enclave::start(&library, &guest, &model, "[limits]\nrun_deadline_ms = 500\nrun_grace_ms = 60000");
     let mut connection = Connection::open(&enclave.address, "h2").await;
     let (_, manifest) = connection.envelope().await;
     let request = |boxes: u32| {
@@ -867,13 +867,38 @@ async fn an_operator_that_does_not_end_does_not_spoil_the_end_of_the_program() {
     assert_eq!(connection.sealed(&manifest, &request(10)).await.status, 200);
     // Minutes, if nobody were to end it.
     assert_eq!(connection.sealed(&manifest, &request(400_000)).await.status, 504);
-    // The only worker is still at it.
+    // The only place is taken: the worker is still at it, as far as its grace goes.
     assert_eq!(connection.sealed(&manifest, &request(10)).await.status, 504);
     drop(connection);
+    let workers = enclave.workers();
+    assert_eq!(workers.len(), 2, "one and a spare one");
     let begun = std::time::Instant::now();
     let (code, output) = enclave.terminate();
     assert_eq!(code, Some(0), "{output}");
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    until("its workers end with it", || async {
+        let stat = |worker: &u32| std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+        let gone = |worker: &u32| stat(worker).is_empty() || stat(worker).contains(") Z ");
+        workers.iter().all(gone).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_renewed_and_no_request_notices() {
+    let Some((enclave, _guest)) = demonstration_enclave("[limits]\nrenew_worker_after = 3").await else { return };
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let mut seen = std::collections::BTreeSet::from_iter(enclave.workers());
+    for n in 0..20 {
+        assert_eq!(connection.sealed(&manifest, &infer(&sample())).await.status, 200, "{n}");
+        seen.extend(enclave.workers());
+    }
+    // Twenty runs, three each; those that come and go between two looks are not seen.
+    assert!(seen.len() > 3, "{seen:?}");
+    let (code, output) = enclave.terminate();
+    assert_eq!(code, Some(0));
+    assert!(!output.contains("a worker was lost"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,10 +16,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use teegate_attester::{Answer, Attester, RawEvidence};
-use teegate_enclave::engine::{Engine, EngineError, ShapeRule, Signature, Stop, TensorSignature};
+use teegate_enclave::engine::{Engine, EngineError, LoadError, ShapeRule, Signature, TensorSignature};
 use teegate_enclave::epoch::{Constants, Epochs};
 use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
@@ -27,7 +27,7 @@ use teegate_enclave::memory::{ANSWER_BYTES, Memory, Purse};
 use teegate_enclave::open::{Model, Opener, Outcome};
 use teegate_enclave::tensor::{Datatype, Tensor};
 use teegate_enclave::upload::Upload;
-use teegate_enclave::workers::Workers;
+use teegate_enclave::workers::{Settings, Workers};
 use teegate_protocol::bhttp::{Request, Response};
 use teegate_protocol::evidence::EvidenceKind;
 use teegate_protocol::manifest::{ConfigDigest, Limits, ModelDigest, ModelEntry};
@@ -151,14 +151,18 @@ struct Echo {
 }
 
 impl Engine for Echo {
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn load(&mut self) -> Result<Signature, LoadError> {
+        Ok(self.signature.clone())
     }
 
-    fn run(&mut self, inputs: &[Tensor], _: &Stop, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn run(&mut self, inputs: Vec<Tensor>, _: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
         self.began.send(()).unwrap();
         self.end.recv().unwrap();
-        let [input] = inputs else { panic!("one input") };
+        let [input] = inputs.as_slice() else { panic!("one input") };
         purse.spend(input.bytes()).map_err(EngineError::NoMemory)?;
         Ok(vec![Tensor { name: "y".into(), ..input.clone() }])
     }
@@ -194,8 +198,8 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
     };
     let signature = Signature { inputs: vec![tensor("x")], defaults: vec![], outputs: vec![tensor("y")] };
     let ((began, has_begun), (release, end)) = (mpsc::channel(), mpsc::channel());
-    let workers =
-        Workers::start("m", vec![Box::new(Echo { signature, began, end })], 1, Duration::from_secs(600)).unwrap();
+    let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600) };
+    let workers = Workers::start("m", vec![Box::new(Echo { signature, began, end })], settings).unwrap();
     let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
     let identity = Arc::new(Identity::generate().unwrap());
     let limits =

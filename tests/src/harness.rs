@@ -105,6 +105,18 @@ impl Program {
         self.ready[member].as_str().unwrap_or_else(|| panic!("no `{member}` in {}", self.ready)).to_owned()
     }
 
+    /// The processes that it has started and that are there: of an enclave-app, its workers.
+    pub fn children(&self) -> Vec<u32> {
+        let parent = self.child.id().map(|id| id.to_string());
+        let is_child = |process: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            let mut words = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+            words.next() != Some("Z") && words.next() == parent.as_deref()
+        };
+        let processes = std::fs::read_dir("/proc").expect("the proc file system").flatten();
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+    }
+
     /// SIGKILL, and waits until the process is gone.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("the process was running");

@@ -22,7 +22,7 @@ const TYPE_TENSOR: u64 = 1;
 const TENSOR_SHAPE: u64 = 2;
 
 /// The names of a model's inputs and outputs that have no `shape`.
-pub(super) fn any_rank(model: &[u8]) -> Result<HashSet<Vec<u8>>, ModelError> {
+pub(crate) fn any_rank(model: &[u8]) -> Result<HashSet<Vec<u8>>, ModelError> {
     let mut names = HashSet::new();
     for graph in inner(Fields::of(model), |number| number == MODEL_GRAPH)? {
         for value in inner(graph, |number| GRAPH_VALUES.contains(&number))? {

@@ -11,13 +11,13 @@ mod error;
 mod external;
 mod functions;
 
-use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use teegate_encoding::hex;
 
+pub(crate) use declared::any_rank;
 use error::MAX_MODEL_BYTES;
 pub use error::ModelError;
 
@@ -25,7 +25,6 @@ pub use error::ModelError;
 pub struct ModelFile {
     bytes: Vec<u8>,
     sha256: [u8; 32],
-    any_rank: HashSet<Vec<u8>>,
 }
 
 impl ModelFile {
@@ -56,19 +55,15 @@ impl ModelFile {
         // The first bounds how deep messages are nested, which the second relies on.
         external::refuse(&bytes)?;
         functions::refuse(&bytes)?;
-        let any_rank = declared::any_rank(&bytes)?;
+        // What a worker reads again, once it is confined: that it can be read is known here.
+        any_rank(&bytes)?;
         let sha256 = Sha256::digest(&bytes).into();
-        Ok(Self { bytes, sha256, any_rank })
+        Ok(Self { bytes, sha256 })
     }
 
     /// The bytes that were digested and are loaded.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    /// Whether the model has an input or output of this name and does not say how many dimensions it has.
-    pub fn has_any_rank(&self, name: &str) -> bool {
-        self.any_rank.contains(name.as_bytes())
     }
 
     /// SHA-256 of the file.
@@ -193,9 +188,9 @@ mod tests {
             field(12, &value("in two parts", &[field(1, element), field(1, &field(2, b""))].concat())),
             field(12, &field(1, b"untyped")),
         ];
-        let file = ModelFile::from_bytes(field(7, &graph.concat())).unwrap();
+        let any_rank = any_rank(&field(7, &graph.concat())).unwrap();
         let names = ["unknown", "scalar", "vector", "in two parts", "untyped", "absent"];
-        assert_eq!(names.map(|name| file.has_any_rank(name)), [true, false, false, false, true, false]);
+        assert_eq!(names.map(|name| any_rank.contains(name.as_bytes())), [true, false, false, false, true, false]);
     }
 
     #[test]

@@ -233,10 +233,14 @@ fn not_run(error: RunError) -> Inside {
             Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("the queue of the model is full").into()
         }
         RunError::Deadline => {
-            OipError { status: 504, message: "the run was terminated at its deadline".to_owned() }.into()
+            OipError { status: 504, message: "the run was not through at its deadline".to_owned() }.into()
         }
         RunError::NoMemory(shortage) => no_memory(shortage).into(),
         RunError::NoWorker => OipError { status: 503, message: "the model has no worker left".to_owned() }.into(),
+        RunError::Lost => {
+            let message = "the worker that ran the request has ended, and another takes its place; how far the run came is not known";
+            OipError { status: 500, message: message.to_owned() }.into()
+        }
         RunError::Failed(words) => OipError { status: 500, message: format!("ONNX Runtime: {words}") }.into(),
     }
 }
@@ -290,25 +294,30 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::engine::{Engine, EngineError, Signature, Stop};
+    use crate::engine::{Engine, EngineError, LoadError, Signature};
     use crate::memory::Memory;
+    use crate::workers::Settings;
 
-    struct Panics(Signature);
+    struct Panics;
 
     impl Engine for Panics {
-        fn signature(&self) -> &Signature {
-            &self.0
+        fn load(&mut self) -> Result<Signature, LoadError> {
+            Ok(Signature::default())
         }
 
-        fn run(&mut self, _: &[Tensor], _: &Stop, _: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        fn is_ready(&mut self) -> bool {
+            true
+        }
+
+        fn run(&mut self, _: Vec<Tensor>, _: Instant, _: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
             std::panic::resume_unwind(Box::new("the engine is gone"))
         }
     }
 
     #[tokio::test]
     async fn an_instance_whose_model_lost_its_workers_does_not_say_it_is_ready() {
-        let workers =
-            Workers::start("m", vec![Box::new(Panics(Signature::default()))], 1, Duration::from_secs(600)).unwrap();
+        let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600) };
+        let workers = Workers::start("m", vec![Box::new(Panics)], settings).unwrap();
         let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
         let identity = Arc::new(Identity::generate().unwrap());
         let opener =

@@ -159,6 +159,30 @@ impl Enclave {
         (bytes("VmHWM:"), bytes("VmRSS:"))
     }
 
+    /// The processes that it has started and that are there.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        children(self.child.id())
+    }
+
+    /// What the program and its workers have of memory, the memory files that they share included, in bytes.
+    pub(crate) fn all_resident_bytes(&self) -> usize {
+        let of = |process: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+            line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
+        };
+        let files =
+            self.workers().into_iter().filter_map(|worker| std::fs::read_dir(format!("/proc/{worker}/fd")).ok());
+        let files = files.flatten().filter_map(|file| std::fs::metadata(file.ok()?.path()).ok());
+        let written: u64 = files.map(|file| std::os::unix::fs::MetadataExt::blocks(&file) * 512).sum();
+        of(self.child.id()) + self.workers().into_iter().map(of).sum::<usize>() + written as usize
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.0.join("log")).unwrap()
+    }
+
     /// How often `text` stands in memory that the program can write; `None` where this machine does not let a test look.
     pub(crate) fn found(&self, text: &[u8]) -> Option<usize> {
         let folder = format!("/proc/{}", self.child.id());
@@ -188,6 +212,19 @@ impl Enclave {
         output.push_str(&std::fs::read_to_string(self.folder.0.join("log")).unwrap());
         (status.code(), output)
     }
+}
+
+/// The processes whose parent this is.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let processes =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let is_child = |process: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let mut words = stat.rsplit(") ").next().unwrap().split(' ');
+        let (state, of) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default());
+        of == parent.to_string() && state != "Z"
+    };
+    processes.filter(is_child).collect()
 }
 
 impl Drop for Enclave {

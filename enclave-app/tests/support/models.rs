@@ -145,6 +145,68 @@ pub(crate) fn boxes() -> Vec<u8> {
     model(&graph(&nodes, &[], &inputs, &[value("y", INT64, &[2])]))
 }
 
+/// Inputs of [`boxes`] that it computes on for hours.
+pub(crate) fn endless_boxes() -> Vec<teegate_enclave::tensor::Tensor> {
+    use teegate_enclave::tensor::{Elements, Shape, Tensor};
+    let boxes = 4_000_000;
+    [("boxes_shape", vec![1, boxes, 4], 3), ("scores_shape", vec![1, 1, boxes], 3), ("most", vec![boxes], 1)]
+        .map(|(name, values, length)| {
+            let elements = Elements::Int64(values);
+            let shape = Shape::new(&[length], elements.datatype()).unwrap();
+            Tensor { name: name.into(), shape, elements }
+        })
+        .into()
+}
+
+/// A loop that doubles `x` in each of as many rounds as it is asked for: memory by repetition, not by one number.
+pub(crate) fn doubling() -> Vec<u8> {
+    let body = graph(
+        &[
+            node("Identity", &["go_on"], &["still"], &[]),
+            node("Concat", &["before", "before"], &["after"], &[integer_attribute("axis", 0)]),
+        ],
+        &[],
+        &[value("round", INT64, &[]), value("go_on", BOOL, &[]), value("before", FLOAT, &[-1])],
+        &[value("still", BOOL, &[]), value("after", FLOAT, &[-1])],
+    );
+    let nodes = [
+        node("Loop", &["rounds", "yes", "x"], &["large"], &[graph_attribute("body", &body)]),
+        node("Shape", &["large"], &["y"], &[]),
+    ];
+    let inputs = [value("rounds", INT64, &[]), value("x", FLOAT, &[-1])];
+    model(&graph(&nodes, &[tensor("yes", BOOL, &[], &[1])], &inputs, &[value("y", INT64, &[1])]))
+}
+
+/// `y = x + 0`, where the zeros are made of their number while the model is loaded.
+pub(crate) fn folded_zeros(count: i64) -> Vec<u8> {
+    let nodes = [
+        node("ConstantOfShape", &["count"], &["zeros"], &[]),
+        node("ReduceSum", &["zeros"], &["zero"], &[integer_attribute("keepdims", 0)]),
+        node("Add", &["x", "zero"], &["y"], &[]),
+    ];
+    let count = tensor("count", INT64, &[1], &count.to_le_bytes());
+    model(&graph(&nodes, &[count], &[value("x", FLOAT, &[-1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// An initialiser that says it is larger than its bytes.
+pub(crate) fn huge_initialiser() -> Vec<u8> {
+    add_with(&tensor("w", FLOAT, &[1 << 20, 1 << 20], &[0; 8]))
+}
+
+/// `w` in a file at this place, said by a tensor inside a branch inside a branch.
+pub(crate) fn external_in_a_subgraph(location: &str) -> Vec<u8> {
+    let entry = |key: &str, value: &str| bytes(13, &[bytes(1, key.as_bytes()), bytes(2, value.as_bytes())].concat());
+    let w = [number(1, 2), number(2, FLOAT), bytes(8, b"w"), entry("location", location), number(14, 1)].concat();
+    let leaf = graph(&[node("Identity", &["w"], &["r"], &[])], &[w], &[], &[value("r", FLOAT, &[2])]);
+    let branch = |inside: &[u8]| {
+        let attributes = [graph_attribute("then_branch", inside), graph_attribute("else_branch", inside)];
+        graph(&[node("If", &["c"], &["r"], &attributes)], &[], &[], &[value("r", FLOAT, &[2])])
+    };
+    let attributes = [graph_attribute("then_branch", &branch(&leaf)), graph_attribute("else_branch", &branch(&leaf))];
+    let nodes = [node("If", &["c"], &["y"], &attributes)];
+    model(&graph(&nodes, &[], &[value("c", BOOL, &[])], &[value("y", FLOAT, &[2])]))
+}
+
 /// `y = zeros(shape)`: asks for as much memory as its input says.
 pub(crate) fn zeros() -> Vec<u8> {
     let nodes = [node("ConstantOfShape", &["shape"], &["y"], &[])];

@@ -13,6 +13,7 @@ mod record_command;
 mod release;
 mod scarcity;
 mod walk;
+mod workers;
 
 use std::time::Duration;
 

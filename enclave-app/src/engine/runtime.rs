@@ -1,23 +1,22 @@
 //! The ONNX Runtime library: which bytes run, and that they send nothing.
 //!
 //! The library lies on a file system that the host can choose, so the path proves nothing. Its bytes are written to an
-//! anonymous file, which is sealed against change, then compared with the digests compiled in here, and loaded.
-//! `ORT_DYLIB_PATH` is not asked. The libraries that it needs in turn (`libstdc++`, `libc` and what comes with them) are
+//! anonymous file, which is sealed against change, then compared with the digests compiled in here. That file is handed to
+//! each worker, which loads it; the process that holds the keys never does. `ORT_DYLIB_PATH` is not asked. The libraries that it needs in turn (`libstdc++`, `libc` and what comes with them) are
 //! the dynamic loader's choice: they are as trustworthy as the measured image that brings them.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
-use rustix::fs::{MemfdFlags, SealFlags};
 use sha2::{Digest, Sha256};
 use teegate_encoding::hex;
 
+use super::sealed::sealed;
 use crate::environment;
 
 /// SHA-256 of `libonnxruntime.so.1.31.1` in the PyPI wheels of onnxruntime 1.31.1, by architecture.
@@ -31,9 +30,6 @@ const LIBRARY_SHA256: &str = if cfg!(target_arch = "x86_64") {
 
 /// Well above the 30 MB of the library.
 const MAX_LIBRARY_BYTES: u64 = 256 << 20;
-
-/// How long the kernel may keep a page of the copy to itself before the copy counts as one that cannot be sealed.
-const SEAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why the library was not loaded.
 #[derive(Debug)]
@@ -89,24 +85,23 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the library at `path` if its bytes are the expected ones.
+    /// Loads a library that [`library`] has judged.
     ///
     /// # Errors
     /// [`RuntimeError`] says which step failed.
-    pub fn load(path: &Path) -> Result<Self, RuntimeError> {
+    pub fn load(library: &File) -> Result<Self, RuntimeError> {
         if !environment::telemetry_is_off() {
             return Err(RuntimeError::TelemetryOn);
         }
-        let library = expected(path)?;
-        let sealed_path = format!("/proc/self/fd/{}", library.as_raw_fd());
-        let builder = ort::init_from(sealed_path).map_err(|error| RuntimeError::Load(error.to_string()))?;
+        let path = format!("/proc/self/fd/{}", library.as_raw_fd());
+        let builder = ort::init_from(path).map_err(|error| RuntimeError::Load(error.to_string()))?;
         let environment = builder
             .with_name("enclave-app")
             .with_telemetry(false)
-            .with_logger(Arc::new(log_without_words))
+            .with_logger(Arc::new(say_nothing))
             .build()
             .map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
-        environment.set_log_level(LogLevel::Warning);
+        environment.set_log_level(LogLevel::Fatal);
         Ok(Self { environment })
     }
 
@@ -117,40 +112,15 @@ impl Runtime {
 }
 
 /// A sealed copy of the file at `path`, if its bytes are those of the release.
-fn expected(path: &Path) -> Result<File, RuntimeError> {
+///
+/// # Errors
+/// [`RuntimeError`] says why there is none.
+pub fn library(path: &Path) -> Result<File, RuntimeError> {
     let file = File::open(path).map_err(|source| RuntimeError::Unreadable { path: path.to_owned(), source })?;
-    let copy = sealed(file.take(MAX_LIBRARY_BYTES)).map_err(RuntimeError::Seal)?;
+    let copy = sealed("onnxruntime", file.take(MAX_LIBRARY_BYTES)).map_err(RuntimeError::Seal)?;
     // What is hashed is the copy, which nobody can change any more.
     let actual = hex::encode(digest(&copy).map_err(RuntimeError::Seal)?);
     if actual == LIBRARY_SHA256 { Ok(copy) } else { Err(RuntimeError::Digest { path: path.to_owned(), actual }) }
-}
-
-/// An anonymous file with these bytes that nobody can change any more.
-fn sealed(mut bytes: impl Read) -> std::io::Result<File> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let mut file = File::from(rustix::fs::memfd_create("onnxruntime", flags)?);
-    // Not `std::io::copy`: between two files it splices, and pages that wait in a pipe keep a file from being sealed.
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let length = bytes.read(&mut buffer)?;
-        let Some(read) = buffer.get(..length).filter(|read| !read.is_empty()) else { break };
-        file.write_all(read)?;
-    }
-    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    patiently(SEAL_PATIENCE, || rustix::fs::fcntl_add_seals(&file, seals))?;
-    Ok(file)
-}
-
-/// Tries again while the kernel says `EBUSY`, as it does while anybody else holds a page of the file: a reader that is
-/// just being served, or the kernel's own lists. That passes.
-fn patiently(patience: Duration, mut seal: impl FnMut() -> rustix::io::Result<()>) -> std::io::Result<()> {
-    let end = Instant::now() + patience;
-    loop {
-        match seal() {
-            Err(rustix::io::Errno::BUSY) if Instant::now() < end => std::thread::sleep(patience / 100),
-            other => return Ok(other?),
-        }
-    }
 }
 
 /// SHA-256 from the first byte on.
@@ -166,15 +136,8 @@ fn digest(mut file: &File) -> std::io::Result<[u8; 32]> {
     }
 }
 
-/// ONNX Runtime's messages can quote values of a request, so only their severity and place in the library's source are
-/// logged.
-fn log_without_words(level: LogLevel, category: &str, _id: &str, place: &str, _message: &str) {
-    match level {
-        LogLevel::Verbose | LogLevel::Info => {}
-        LogLevel::Warning => tracing::debug!(category, place, "ONNX Runtime warns"),
-        LogLevel::Error | LogLevel::Fatal => tracing::warn!(category, place, "ONNX Runtime reports an error"),
-    }
-}
+/// ONNX Runtime's messages can quote values of a request, and a worker has nobody to tell them to.
+fn say_nothing(_: LogLevel, _category: &str, _id: &str, _place: &str, _message: &str) {}
 
 #[cfg(test)]
 mod tests {
@@ -184,48 +147,10 @@ mod tests {
     fn another_library_is_refused_by_its_digest() {
         let path = std::env::current_exe().unwrap();
         let expected = hex::encode(Sha256::digest(std::fs::read(&path).unwrap()));
-        match super::expected(&path) {
+        match library(&path) {
             Err(RuntimeError::Digest { actual, .. }) => assert_eq!(actual, expected),
             other => panic!("{other:?}"),
         }
-        assert!(matches!(
-            super::expected(Path::new("/nonexistent/libonnxruntime.so")),
-            Err(RuntimeError::Unreadable { .. })
-        ));
-    }
-
-    #[test]
-    fn a_copy_that_is_busy_is_sealed_when_it_no_longer_is() {
-        use rustix::io::Errno;
-
-        let tried = std::cell::Cell::new(0);
-        let busy = |times: u32| {
-            tried.set(0);
-            let tried = &tried;
-            move || {
-                tried.set(tried.get() + 1);
-                if tried.get() > times { Ok(()) } else { Err(Errno::BUSY) }
-            }
-        };
-        patiently(Duration::from_secs(600), busy(0)).unwrap();
-        assert_eq!(tried.get(), 1);
-        patiently(Duration::from_millis(200), busy(3)).unwrap();
-        assert_eq!(tried.get(), 4);
-        let never = patiently(Duration::from_millis(50), busy(u32::MAX)).unwrap_err();
-        assert_eq!(never.kind(), std::io::ErrorKind::ResourceBusy);
-        assert!(tried.get() > 1, "{}", tried.get());
-        // Anything else will not pass by waiting.
-        let refused = patiently(Duration::from_secs(600), || Err(Errno::PERM)).unwrap_err();
-        assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
-    }
-
-    #[test]
-    fn the_sealed_copy_cannot_be_written() {
-        use std::io::Write;
-
-        let mut file = sealed(&b"bytes"[..]).unwrap();
-        assert_eq!(digest(&file).unwrap(), <[u8; 32]>::from(Sha256::digest(b"bytes")));
-        assert_eq!(file.write(b"x").unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
-        assert_eq!(file.set_len(0).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+        assert!(matches!(library(Path::new("/nonexistent/libonnxruntime.so")), Err(RuntimeError::Unreadable { .. })));
     }
 }

@@ -1,0 +1,91 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the numbers of these tests are small, or bits"
+)]
+
+use super::*;
+
+fn sample(datatype: Datatype, count: usize) -> Elements {
+    let bytes: Vec<u8> = (0..count * datatype.size())
+        .map(|at| if datatype == Datatype::Bool { at % 2 } else { at % 251 } as u8)
+        .collect();
+    Elements::from_le_bytes(datatype, &bytes).unwrap()
+}
+
+#[test]
+fn tensors_come_back_as_they_went() {
+    let memory = SharedMemory::create(4 << 20, 4 << 20).unwrap();
+    for datatype in Datatype::ALL {
+        // None, some, and more than a piece.
+        for count in [0, 3, PIECE_BYTES + 5] {
+            let head = Head::new(7, datatype, &[count as i64, 1]).unwrap();
+            let elements = sample(datatype, count);
+            let mut to = memory.outputs();
+            to.write_head(&head).unwrap();
+            to.write_elements(&(&elements).into()).unwrap();
+            let written = to.since(&memory.outputs());
+            assert_eq!(written as usize, HEAD_BYTES + count * datatype.size());
+            let mut from = memory.outputs().limit(written);
+            let read = from.read_head().unwrap();
+            assert_eq!(
+                (read, read.datatype(), read.dimensions()),
+                (head, Some(datatype), Some(&[count as i64, 1][..]))
+            );
+            assert!(from.read_elements(datatype, count).unwrap() == elements, "{datatype:?} {count}");
+            assert!(matches!(from.read(&mut [0]), Err(TransferError::Outside)));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_read_or_written_outside_its_region() {
+    let memory = SharedMemory::create(100, 50).unwrap();
+    let mut inputs = memory.inputs();
+    inputs.write(&[1; 100]).unwrap();
+    assert!(matches!(inputs.write(&[1]), Err(TransferError::Outside)));
+    assert!(matches!(memory.inputs().write(&[1; 101]), Err(TransferError::Outside)));
+    let mut read = [0; 50];
+    memory.outputs().read(&mut read).unwrap();
+    assert_eq!(read, [0; 50]);
+    assert!(matches!(memory.outputs().read_vec(51), Err(TransferError::Outside)));
+    // Before anything is allocated.
+    for count in [51, usize::MAX / 8, usize::MAX] {
+        assert!(matches!(memory.outputs().read_elements(Datatype::Fp64, count), Err(TransferError::Outside)));
+    }
+    assert!(matches!(memory.outputs().write_elements(&Borrowed::Fp64(&[0.0; 7])), Err(TransferError::Outside)));
+    memory.outputs().write_elements(&Borrowed::Fp64(&[0.0; 6])).unwrap();
+    assert_eq!(memory.file().set_len(1 << 20).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+    assert_eq!(memory.file().set_len(1).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn a_head_is_read_as_it_was_written_whatever_it_says() {
+    let memory = SharedMemory::create(0, 1000).unwrap();
+    let mut bytes = vec![0xff; HEAD_BYTES];
+    bytes[8..12].copy_from_slice(&17_u32.to_le_bytes());
+    memory.outputs().write(&bytes).unwrap();
+    let head = memory.outputs().read_head().unwrap();
+    assert_eq!((head.index, head.datatype(), head.rank, head.dimensions()), (u32::MAX, None, 17, None));
+    assert_eq!(head.dimensions, [-1; MAX_RANK]);
+    assert_eq!(Head::new(0, Datatype::Bool, &[1; 17]), None);
+    // A truth that is neither is one of the two.
+    memory.outputs().write(&[0, 1, 2, 255]).unwrap();
+    let read = memory.outputs().read_elements(Datatype::Bool, 4).unwrap();
+    assert!(read == Elements::Bool(vec![false, true, true, true]));
+}
+
+#[test]
+fn what_was_used_is_overwritten_and_given_back() {
+    let memory = SharedMemory::create(8 << 20, 8 << 20).unwrap();
+    let blocks = || rustix::fs::fstat(memory.file()).unwrap().st_blocks * 512;
+    let used = vec![7; 4 << 20];
+    memory.inputs().write(&used).unwrap();
+    memory.outputs().write(&used[..1000]).unwrap();
+    assert!(blocks() >= 4 << 20);
+    memory.wipe_inputs(4 << 20).unwrap();
+    memory.wipe_outputs(1000).unwrap();
+    assert!(blocks() <= 8192, "{}", blocks());
+    assert!(memory.inputs().read_vec(4 << 20).unwrap().iter().all(|byte| *byte == 0));
+    assert!(memory.outputs().read_vec(1001).unwrap().iter().all(|byte| *byte == 0));
+}
