@@ -25,10 +25,10 @@ const REMOTE_PROBLEM: u8 = 5;
 /// Whom to ask, and what an instance must satisfy.
 #[derive(Args, Debug)]
 pub(crate) struct GatewayArgs {
-    /// The gateway: `http://HOST:PORT`, or `https://…` with `--gateway-ca`
+    /// The gateway: `http://HOST:PORT` or `https://…`
     #[arg(long, value_name = "URL")]
     gateway: String,
-    /// CA certificates (PEM) by which an https gateway is recognised; this version carries no web roots
+    /// CA certificates (PEM) by which an https gateway is recognised, and by no others; without it by those of this machine
     #[arg(long, value_name = "FILE")]
     gateway_ca: Option<PathBuf>,
     /// The policy that an instance must satisfy: a TOML file or `strict`; it has to say what evidence is bound to (`bound_to`)

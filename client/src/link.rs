@@ -6,7 +6,7 @@
 //! exchange, so that this last answer is never confused by an earlier one.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,7 +31,8 @@ const MAX_CA_BYTES: usize = 256 * 1024;
 /// Where a gateway listens, and by whose certificate it is recognised.
 ///
 /// `http://` is enough for confidentiality: the request is sealed to the enclave before it gets here. `https://` also hides
-/// from the network *which* gateway and model are asked for; it needs a pinned CA, because this version carries no web roots.
+/// from the network *which* gateway and model are asked for: it is recognised by this machine's own CA certificates, or by those
+/// that are pinned.
 #[derive(Clone)]
 pub struct Gateway {
     host: String,
@@ -41,8 +42,36 @@ pub struct Gateway {
 
 #[derive(Clone)]
 struct Tls {
-    connector: Option<TlsConnector>,
+    /// By pinned CA certificates; `None` for those of this machine.
+    pinned: Option<TlsConnector>,
     name: ServerName<'static>,
+}
+
+/// By the CA certificates of this machine, which are read at the first connection that needs them.
+static SYSTEM: OnceLock<Result<TlsConnector, String>> = OnceLock::new();
+
+fn system() -> Result<TlsConnector, String> {
+    let read = || {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err("this machine has no CA certificates by which an https gateway could be recognised; install \
+                 `ca-certificates`, name a file of them in `SSL_CERT_FILE`, or pin the gateway's CA"
+                .to_owned());
+        }
+        connector(roots)
+    };
+    SYSTEM.get_or_init(read).clone()
+}
+
+fn connector(roots: rustls::RootCertStore) -> Result<TlsConnector, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 impl Gateway {
@@ -67,7 +96,7 @@ impl Gateway {
         let tls = if tls {
             let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(bare).map_err(|e| wrong(format!("{e}")))?;
-            Some(Tls { connector: None, name })
+            Some(Tls { pinned: None, name })
         } else {
             None
         };
@@ -92,13 +121,7 @@ impl Gateway {
         if roots.is_empty() {
             return Err(wrong("the CA file holds no certificate".to_owned()));
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|e| wrong(format!("{e}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.connector = Some(TlsConnector::from(Arc::new(config)));
+        tls.pinned = Some(connector(roots).map_err(wrong)?);
         Ok(self)
     }
 
@@ -131,10 +154,8 @@ impl Gateway {
         tcp.set_nodelay(true).map_err(|e| e.to_string())?;
         match &self.tls {
             None => Ok(Box::new(tcp)),
-            Some(Tls { connector: None, .. }) => {
-                Err("an https gateway needs a pinned CA certificate; name its file, or use http".to_owned())
-            }
-            Some(Tls { connector: Some(connector), name }) => {
+            Some(Tls { pinned, name }) => {
+                let connector = pinned.clone().map_or_else(system, Ok)?;
                 let tls = connector.connect(name.clone(), tcp).await.map_err(|e| format!("TLS: {e}"))?;
                 Ok(Box::new(tls))
             }
