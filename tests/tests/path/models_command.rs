@@ -103,6 +103,9 @@ async fn an_https_gateway_is_recognised_by_the_machines_certificates_or_by_pinne
     for more in [&[][..], &["--gateway-ca", &other]] {
         let machine = if more.is_empty() { &other } else { &ca };
         let (status, _, err) = models_on(&stage, machine, &url, &policy, more).await;
-        assert!(status == 1 && err.contains("invalid peer certificate") && err.contains("nothing was sent"), "{more:?}: {err}");
+        assert!(
+            status == 1 && err.contains("invalid peer certificate") && err.contains("nothing was sent"),
+            "{more:?}: {err}"
+        );
     }
 }
