@@ -21,6 +21,7 @@ use corim::types::environment::EnvironmentMap;
 use corim::types::measurement::{Digest, MeasurementMap, MeasurementValuesMap, RawValueChoice};
 use corim::types::triples::ReferenceTriple;
 use std::collections::{BTreeMap, BTreeSet};
+use teegate_verifier::place::shortened;
 use teegate_verifier::{Tee, UnixTime};
 
 use crate::reference::{ReferenceValue, ReferenceValues};
@@ -57,7 +58,7 @@ pub(crate) fn read(bytes: &[u8], now: UnixTime) -> Result<ReferenceValues, Strin
     let registry = ProfileRegistry::new();
     let seconds = i64::try_from(now.seconds()).map_err(|_| format!("{now} is no time for a CoRIM"))?;
     let context = ValidationContext::new(TimeCheck::At(seconds), &registry).with_limits(limits);
-    let validated = document::validate(bytes, &context).map_err(|error| error.to_string())?;
+    let validated = document::validate(bytes, &context).map_err(|error| said(&error))?;
     let (payload, envelope, coverage) = validated.into_parts();
     if envelope.is_some() || !coverage.compatibility().is_empty() {
         return Err(format!(
@@ -89,6 +90,20 @@ pub(crate) fn read(bytes: &[u8], now: UnixTime) -> Result<ReferenceValues, Strin
     join(&payload.corim.id.to_string(), profile.tee(), &triples)
 }
 
+/// As much of what stands in a manifest as an error repeats: a line.
+fn repeated(found: &dyn std::fmt::Display) -> String {
+    shortened(&found.to_string(), 80)
+}
+
+/// What the library says of bytes that do not fit: it quotes what it found, and what was expected is ours.
+fn said(error: &dyn std::fmt::Display) -> String {
+    let message = error.to_string();
+    match message.rsplit_once(", expected ") {
+        Some((found, expected)) => format!("{}, expected {expected}", repeated(&found)),
+        None => shortened(&message, 120),
+    }
+}
+
 /// Which document says what the measurements mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Profile {
@@ -105,7 +120,7 @@ impl Profile {
             Some(ProfileChoice::Oid(oid)) if oid == intel::PROFILE => Ok(Self::Intel),
             other => Err(format!(
                 "profile {}: expected AMD's `{}` or `{}`, or Intel's 2.16.840.1.113741.1.16.1",
-                other.map_or_else(|| "none".to_owned(), |other| format!("`{other}`")),
+                other.map_or_else(|| "none".to_owned(), |other| format!("`{}`", repeated(other))),
                 sev_snp::PROFILE,
                 veraison::PROFILE
             )),

@@ -463,6 +463,37 @@ fn a_signed_manifest_is_refused_with_the_reason() {
     }
 }
 
+/// Whoever wrote the manifest chooses the length of these; an error repeats a line of them.
+#[test]
+fn an_error_repeats_no_more_than_a_line_of_a_manifest() {
+    let long = "long".repeat(100);
+    let keyed = map(&[(0, text(&long)), (1, map(&[(2, digests(0x4D))]))]);
+    let registers = registers_under(&long);
+    let (line, more): (String, String) = (long.chars().take(12).collect(), long.chars().take(81).collect());
+    let class = map(&[(0, map(&[(4, text(&long))]))]);
+    for (manifest, says) in [
+        (manifest(amd_profile(), &[triple(class, &guest())]), "expected u64"),
+        (manifest(tag(32, text(&long)), &[triple(by_chip(), &guest())]), "expected AMD's"),
+        (manifest(intel_profile(), &[triple(td(), &[keyed])]), "no field is filled from it"),
+        (manifest(intel_profile(), &[triple(td(), &[unkeyed(&[(14, registers)])])]), "RTMR 0 to 3"),
+    ] {
+        let refused = read(&manifest).unwrap_err();
+        assert!(refused.contains(says), "{refused}");
+        assert!(refused.contains(&line) && !refused.contains(&more), "{refused}");
+    }
+    let named = |name: &str| {
+        let values = format!("schema = 1\nname = '{name}'\n[tdx]\nmrtd = '{}'\n", "11".repeat(48));
+        reference_values(values.as_bytes(), UnixTime::parse(NOW).unwrap()).unwrap()
+    };
+    let refused = named(&long).and(named("b")).unwrap_err().to_string();
+    assert!(refused.contains("and by `b`") && !refused.contains(&more), "{refused}");
+}
+
+/// Integrity registers under a text, where a number is expected.
+fn registers_under(name: &str) -> Vec<u8> {
+    [head(5, 1), text(name), digests(0x4D)].concat()
+}
+
 #[test]
 fn hostile_bytes_are_refused_and_cost_little() {
     let good = manifest(amd_profile(), &[triple(by_chip(), &guest())]);

@@ -5,7 +5,7 @@ use corim::cbor::value::Value;
 use corim::types::environment::ClassMap;
 use corim::types::measurement::{Digest, DigestAlg, IntegrityRegisterId, MeasurementMap};
 
-use super::{Fields, mkey, nothing_but, sha_384};
+use super::{Fields, mkey, nothing_but, repeated, sha_384};
 
 /// The profile's OID, 2.16.840.1.113741.1.16.1.
 pub(super) const PROFILE: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x86, 0xF8, 0x4D, 0x01, 0x10, 0x01];
@@ -42,7 +42,10 @@ pub(super) fn fields(measurement: &MeasurementMap) -> Result<Fields, String> {
             fields.insert("mrtd", sha_384("mkey 83 (tee.mrtee)", digests)?);
         }
         (Some(other), _) => {
-            return Err(format!("mkey {other:?}: no field is filled from it; expected none, or 83 (tee.mrtee)"));
+            return Err(format!(
+                "mkey {}: no field is filled from it; expected none, or 83 (tee.mrtee)",
+                repeated(&format_args!("{other:?}"))
+            ));
         }
     }
     for (code, value) in &values.extra_entries {
@@ -63,7 +66,9 @@ pub(super) fn fields(measurement: &MeasurementMap) -> Result<Fields, String> {
             IntegrityRegisterId::Uint(number) => usize::try_from(*number).ok().and_then(|index| REGISTERS.get(index)),
             _ => None,
         };
-        let name = name.ok_or_else(|| format!("integrity register {id:?}: a TD has RTMR 0 to 3, by number"))?;
+        let name = name.ok_or_else(|| {
+            format!("integrity register {}: a TD has RTMR 0 to 3, by number", repeated(&format_args!("{id:?}")))
+        })?;
         fields.insert(name, sha_384(name, digests)?);
     }
     Ok(fields)

@@ -6,6 +6,8 @@ use corim::cbor::value::Value;
 use corim::cbor::{self, DecodeLimits};
 use corim::document;
 
+use super::said;
+
 /// What stands at a place.
 enum Shape {
     /// The library reads it whole or refuses it, or the rest of this reader refuses the member.
@@ -81,7 +83,7 @@ const VALUES: Shape = Open(
 
 /// Refuses a document, already validated within `limits`, that says something which the table above does not have.
 pub(super) fn expect_known(bytes: &[u8], limits: &DecodeLimits) -> Result<(), String> {
-    let document = document::inspect(bytes, limits).map_err(|error| error.to_string())?;
+    let document = document::inspect(bytes, limits).map_err(|error| said(&error))?;
     check(&document, &DOCUMENT, limits).map_err(|refusal| {
         let path: String = refusal.path.into_iter().rev().collect();
         match path.trim_start_matches('.') {
@@ -145,7 +147,7 @@ fn check(value: &Value, shape: &Shape, limits: &DecodeLimits) -> Result<(), Refu
         (Tagged(number, shape), Value::Tag(found, inner)) if found == number => check(inner, shape, limits),
         (Embedded(shape), Value::Bytes(bytes)) => {
             let inner: Value =
-                cbor::decode_exact_with_limits(bytes, limits).map_err(|error| Refusal::new(error.to_string()))?;
+                cbor::decode_exact_with_limits(bytes, limits).map_err(|error| Refusal::new(said(&error)))?;
             check(&inner, shape, limits)
         }
         (Map(name, _) | Open(name, _), _) => Err(Refusal::new(format!("expected a map ({name})"))),

@@ -5,9 +5,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use teegate_encoding::hex;
+use teegate_verifier::place::shortened;
 use teegate_verifier::{Ask, Draft, Field, Tee, Value, Written, fields_of};
 
 use crate::covers::covers;
+
+/// As much of a name as an error repeats: a line. Whoever wrote the values chose it.
+pub(super) fn named(name: &str) -> String {
+    shortened(name, 80)
+}
 
 /// Reference values of one or several releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +109,7 @@ impl ReferenceValues {
         }
         let origin = self.name();
         if let Some(other) = self.find(tee, field) {
-            return refused(format!("given by `{}` and again by `{origin}`", other.origin));
+            return refused(format!("given by `{}` and again by `{}`", named(&other.origin), named(&origin)));
         }
         self.given.push(Stated { tee, field, accepted, origin, source });
         Ok(())
@@ -117,7 +123,10 @@ impl ReferenceValues {
                 return Err(ReferenceValuesError(format!(
                     "`{}.{}`: given by `{}` and by `{}`; write what is accepted of both into one list, which also accepts \
                      every mixture with the other fields",
-                    given.tee, given.field, own.origin, given.origin
+                    given.tee,
+                    given.field,
+                    named(&own.origin),
+                    named(&given.origin)
                 )));
             }
             self.given.push(given);

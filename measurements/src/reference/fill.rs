@@ -5,7 +5,7 @@ use teegate_verifier::place::{key_offset, position, readable};
 use teegate_verifier::{Document, Draft, Needed, Policy, PolicyError, Profile, Tee, still_needed};
 use toml::de::DeTable;
 
-use super::collected::{ReferenceValues, Stated};
+use super::collected::{ReferenceValues, Stated, named};
 use crate::words::in_words;
 
 /// A policy with its reference values in it.
@@ -49,7 +49,7 @@ pub fn fill(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError>
     let mut notes: Vec<String> = left_out
         .iter()
         .map(|tee| {
-            let origin = values.name();
+            let origin = named(&values.name());
             format!("`{origin}` holds nothing for {tee}, so that profile is left out and such evidence is refused")
         })
         .collect();
@@ -106,7 +106,7 @@ enum Unused {
 
 /// A value counts for every profile of its TEE: one of them that says something else contradicts it.
 fn unused(text: &str, table: &DeTable<'_>, document: &Document, given: &Stated) -> Unused {
-    let (tee, field, origin) = (given.tee(), given.field(), given.origin());
+    let (tee, field, origin) = (given.tee(), given.field(), named(given.origin()));
     let mut profiles = document.profiles().iter().filter(|profile| profile.tee() == tee).peekable();
     if profiles.peek().is_none() {
         return Unused::NoProfile(format!(
