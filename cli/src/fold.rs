@@ -8,7 +8,8 @@ const ROOM: usize = 24;
 pub(crate) fn fold(text: &str, width: usize) -> String {
     let mut folded = String::with_capacity(text.len());
     for line in text.lines() {
-        if columns(line) <= width {
+        // A command is there to be copied: broken, it is two.
+        if columns(line) <= width || line.trim_start().starts_with("cargo ") {
             folded.push_str(line)
         } else {
             folded.push_str(&broken(line, width))

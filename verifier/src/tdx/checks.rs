@@ -18,7 +18,7 @@ checks! {
     TDX_BYTES_LENGTHS "tdx.bytes.lengths" Parse Derived {
         stops: "every declared length fits into what remains and nested data ends exactly; only zero bytes may follow the quote",
         source: "Intel TDX DCAP Quote Generation Library, quote format (Quote Signature Data)",
-        remedy: "pass the quote as the device returned it, without anything behind it",
+        remedy: "pass the whole quote as the device returned it: nothing of it missing or changed, and nothing but zeros behind it",
     }
     TDX_BYTES_CERTIFICATION_DATA "tdx.bytes.certification-data" Parse Derived {
         stops: "the quote carries its PCK chain (type 5), or names the platform (type 3) whose PCK chain was supplied",
@@ -34,7 +34,7 @@ checks! {
     TDX_CHAIN_PCK "tdx.chain.pck" Authenticate Vendor {
         stops: "the PCK certificate chains to the root through the Platform or the Processor CA, with Intel's names, CA flags and usages, and everything is valid at the stated time",
         source: "Intel SGX PCK Certificate and CRL Profile; RFC 5280, section 6.1",
-        remedy: "take the quote again; its PCK chain is not what Intel issues, or not valid at this time",
+        remedy: "recorded evidence: state the time of the recording with `--at`; else take the quote again: its PCK chain is not what Intel issues, or not valid at this time",
         claims: [Cryptography],
     }
     TDX_COLLATERAL_PRESENT "tdx.collateral.present" Authenticate Vendor {
