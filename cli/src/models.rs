@@ -11,7 +11,7 @@ use teegate_protocol::members::{List, Members};
 use crate::gateway::{self, Failure, GatewayArgs, Means, fail};
 use crate::output::{finish, note, plain};
 use crate::verify::Format;
-use crate::{exit, help};
+use crate::{exit, help, memory};
 
 /// Verify what stands behind a gateway, and show the models it serves or what one of them takes.
 #[derive(Args, Debug)]
@@ -58,6 +58,11 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
         models.map(|model| (model.name.clone(), model.version.clone(), model.sha256.to_string())).collect();
     models.sort();
     models.dedup();
+    if let Some(path) = args.gateway.memory() {
+        let mut seen = settings.memory.clone();
+        instances.iter().for_each(|one| seen.remember(one.attested().seen()));
+        memory::write(path, &seen).map_err(Failure::Input)?;
+    }
     let text = match args.format {
         Format::Json => {
             let models: Vec<_> = models
@@ -87,6 +92,9 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
 async fn one(args: &ModelsArgs, means: Means, name: &str) -> Result<ExitCode, Failure> {
     let Means { gateway, policy, endorsements, settings } = means;
     let client = Client::connect(gateway, name, policy, endorsements, settings).await?;
+    if let Some(path) = args.gateway.memory() {
+        memory::write(path, &client.memory()).map_err(Failure::Input)?;
+    }
     let reply = client.metadata().await?;
     let Reply { response, instance, .. } = &reply;
     let text = match args.format {

@@ -17,11 +17,12 @@ use teegate_protocol::members::{List, Members};
 
 use crate::error::Error;
 use crate::link::Gateway;
-use crate::relayed::MAX_STATEMENTS;
 use crate::remote;
 
 /// A gateway offers at most so many instances; what is beyond is not looked at.
 const MAX_OFFERED: usize = 3;
+/// At most so many statements of one instance are asked for; a verdict rests on about ten.
+const MAX_STATEMENTS: usize = 32;
 /// Nor is a longer list read.
 const MAX_LISTED: usize = 64;
 /// Time for the answer itself, beside the time for which the gateway was asked to wait.

@@ -176,7 +176,7 @@ impl Client {
 
     /// What this client trusts, with the statements that the gateway's verdicts rested on.
     async fn trust_beside(&self, offered: &[candidates::Offered]) -> Trust {
-        let wanted: Vec<_> = offered.iter().flat_map(|offer| &offer.endorsements).copied().collect();
+        let wanted = relayed::named(offered);
         let missing = self.with_state(|state| state.relayed.missing(&wanted));
         let got = relayed::fetch(&self.gateway, missing).await;
         let mut trust = self.trust.clone();

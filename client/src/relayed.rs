@@ -15,10 +15,9 @@ use teegate_protocol::evidence::EndorsementDigest;
 use teegate_protocol::headers::ENDORSEMENTS_PATH;
 use teegate_verifier::{Endorsements, Source};
 
+use crate::candidates::Offered;
 use crate::link::Gateway;
 
-/// At most so many statements of one instance are asked for; a verdict rests on about ten.
-pub(crate) const MAX_STATEMENTS: usize = 32;
 /// The largest statement: a revocation list of a vendor has some hundred thousand bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 /// All that is got at once together.
@@ -51,6 +50,17 @@ impl Relayed {
         }
         all
     }
+}
+
+/// What the verdicts on these instances rested on, each once: instances of one platform share most of it.
+pub(crate) fn named(offered: &[Offered]) -> Vec<EndorsementDigest> {
+    let mut named: Vec<EndorsementDigest> = Vec::new();
+    for digest in offered.iter().flat_map(|offer| &offer.endorsements) {
+        if !named.contains(digest) {
+            named.push(*digest);
+        }
+    }
+    named
 }
 
 /// Asks for each, one after the other, as far as the time goes.

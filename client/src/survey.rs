@@ -22,10 +22,9 @@ pub async fn survey(
     settings: &Settings,
 ) -> Result<Vec<Result<Instance, Refused>>, Error> {
     let offered = candidates::fetch(gateway, None, settings.wait).await?;
-    let wanted = offered.iter().flat_map(|offer| &offer.endorsements).copied().collect();
     let mut pool = Endorsements::brought_by(Source::Supplied);
     pool.extend(&endorsements);
-    relayed::fetch(gateway, wanted).await.iter().for_each(|(_, statement)| pool.extend(statement));
+    relayed::fetch(gateway, relayed::named(&offered)).await.iter().for_each(|(_, statement)| pool.extend(statement));
     let trust = Trust { policy, endorsements: pool, max_manifest_life: settings.max_manifest_life };
     let (verifier, now) = (Verifier::new(), (settings.clock)());
     let judge = |Offered { envelope, .. }: &Offered| {

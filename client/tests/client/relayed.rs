@@ -26,31 +26,41 @@ async fn a_client_without_a_list_takes_the_one_that_the_gateway_judged_by() {
     assert_eq!(script.seen().endorsements, [digest], "asked for once, and kept");
 }
 
+#[tokio::test]
+async fn what_several_instances_rest_on_is_asked_for_once() {
+    let fake = Fake::new();
+    let crl = fake.crl();
+    let digest = EndorsementDigest::of(&crl);
+    let script = Script::handing_on([(digest, crl)], fake);
+    let offer = script.fake.envelope();
+    *script.offers.lock().unwrap() = vec![offer.clone(), offer.clone(), offer];
+    connect(&script).await.unwrap();
+    assert_eq!(script.seen().endorsements, [digest]);
+}
+
 /// What is missing is said by the check that misses it, whatever the gateway did instead of handing it on.
 #[tokio::test]
 async fn what_is_not_what_was_named_completes_nothing() {
     let fake = Fake::new();
     let crl = fake.crl();
     let digest = EndorsementDigest::of(&crl);
-    let mut other = crl.clone();
-    other.push(0);
-    let long = vec![b' '; (1 << 20) + 1];
     let junk = b"no statement".to_vec();
+    // The genuine list, under the name of something else, and too long.
+    let long = |bytes: usize| [teegate_forge::pem::crl(&crl).into_bytes(), vec![b'\n'; bytes]].concat();
+    let too_long = long(1 << 20);
     for statements in [
         vec![],
-        vec![(digest, other)],
-        vec![(EndorsementDigest::of(&junk), junk)],
-        vec![(EndorsementDigest::of(&long), long)],
+        vec![(EndorsementDigest::of(b"something else"), crl.clone())],
+        vec![(EndorsementDigest::of(&junk), junk.clone())],
+        vec![(EndorsementDigest::of(&too_long), too_long)],
     ] {
         let script = Script::handing_on(statements, Fake::new());
         let Err(Error::NoCandidate { refused }) = connect(&script).await.map(drop) else { panic!("no list, no seal") };
         assert_eq!(refused[0].checks, ["snp.chain.revocation"]);
         assert!(script.seen().relayed.is_empty());
     }
-    // The twin, with junk beside it.
-    let fake = Fake::new();
-    let crl = fake.crl();
-    let junk = b"no statement".to_vec();
-    let statements = [(EndorsementDigest::of(&junk), junk), (EndorsementDigest::of(&crl), crl)];
-    connect(&Script::handing_on(statements, fake)).await.unwrap();
+    // The twins: with junk beside it, and long.
+    connect(&Script::handing_on([(EndorsementDigest::of(&junk), junk), (digest, crl.clone())], fake)).await.unwrap();
+    let shorter = long(1 << 19);
+    connect(&Script::handing_on([(EndorsementDigest::of(&shorter), shorter)], Fake::new())).await.unwrap();
 }

@@ -169,7 +169,7 @@ async fn what_inputs_hold_is_given_back_with_them_and_not_with_their_caller() {
         result = workers.run(vec![], purse) => panic!("{:?}", result.map(drop)),
         () = std::future::ready(()) => {}
     }
-    assert!(share.purse().spend(41).is_err());
+    assert_eq!(share.purse().spend(41), Err(Shortage::Now), "what the one who left had paid for is still there");
     tell.runs.send(Ok(vec![])).unwrap();
     assert_eq!(first.await.unwrap(), Ok(()));
     until("the inputs are dropped", || share.purse().spend(100).is_ok());

@@ -43,6 +43,16 @@ async fn models_are_listed_from_verified_manifests_and_say_what_they_take() {
     let listed: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&listed["models"][0]["name"], listed["verified"].as_array().unwrap().len()), (&MODEL.into(), 1));
 
+    // Both ways learn, and refuse what is older than what they have seen.
+    for name in [&[][..], &[MODEL]] {
+        let memory = stage.scratch.path().join(format!("memory-{}.json", name.len())).display().to_string();
+        let more = [name, &["--memory", &memory]].concat();
+        let (status, _, err) = models(&stage, &url, &policy, &more).await;
+        assert_eq!(status, 0, "{err}");
+        let seen = std::fs::read_to_string(&memory).unwrap();
+        assert!(seen.contains("chip "), "the platform's TCB: {seen}");
+    }
+
     let (status, out, err) = models(&stage, &url, &policy, &[MODEL]).await;
     assert_eq!(status, 0, "{err}");
     assert!(out.contains(&format!("\n\n{MODEL}  version 1\n  takes  features  FP32  [any, 30]\n")), "{out}");

@@ -285,3 +285,37 @@ fn an_empty_name_is_never_a_side_without_words() {
         assert!(rejection.to_string().contains(says), "{rejection}");
     }
 }
+
+/// Whoever reads that something failed, or was not asked, looks for the field that decides it.
+#[test]
+fn every_check_knows_the_fields_that_decide_it() {
+    for tee in [Tee::SevSnp, Tee::Tdx] {
+        let mut subject = good(tee);
+        subject.policy.claim_nothing();
+        let report = subject.accepted();
+        for finding in report.findings() {
+            if let Outcome::NotChecked { waived_by, .. } = finding.outcome() {
+                let fields: Vec<_> = finding.check().fields().iter().map(|field| field.name).collect();
+                assert!(fields.contains(waived_by), "{}: {fields:?} has no {waived_by}", finding.check());
+            }
+        }
+        let judged = |name: &str| Check::all().any(|check| check.fields().iter().any(|field| field.name == name));
+        let idle: Vec<_> =
+            teegate_verifier::fields_of(tee).iter().map(|field| field.name).filter(|name| !judged(name)).collect();
+        assert!(idle.is_empty(), "no check is decided by {idle:?}");
+    }
+    assert!(Check::SNP_SIGNATURE.fields().is_empty() && Check::MANIFEST_FORM.fields().is_empty());
+}
+
+/// What the policy's author can change is not said to be the evidence's fault.
+#[test]
+fn a_rule_that_refuses_names_itself_in_the_remedy() {
+    let key = remedy(&good(Tee::SevSnp).under("signing_keys", "[\"vlek\"]"), "snp.chain.leaf-kind");
+    assert!(key.contains("the policy's `signing_keys`"), "{key}");
+    let evaluation = remedy(&tdx(|device| device.evaluation_number(16)), "tdx.collateral.fresh");
+    assert!(evaluation.contains("`minimum_evaluation_number`"), "{evaluation}");
+    // The twin is out of its time, and is told so.
+    let old = tdx(|device| device.edit_tcb_info(|info| info.next_update = AT));
+    let old = remedy(&old, "tdx.collateral.fresh");
+    assert!(!old.contains("`minimum_evaluation_number`") && old.contains("--at"), "{old}");
+}
