@@ -449,6 +449,33 @@ mod tests {
         }
     }
 
+    /// In the screenful as in the whole: whoever wrote the policy finds the line of it.
+    #[test]
+    fn a_failure_names_the_fields_of_the_policy_that_decide_it() {
+        let set = teegate_forge::snp().build();
+        let text = teegate_measurements::GENUINE.replacen(
+            "signing_keys = [\"vcek\", \"vlek\"]",
+            "signing_keys = [\"vlek\"]",
+            1,
+        );
+        assert_ne!(text, teegate_measurements::GENUINE);
+        let policy = Policy::parse(&format!("{text}\n[trust_anchors]\namd = ['''{}''']\n", set.ark_pem)).unwrap();
+        let mut pool = Endorsements::new();
+        set.certificates().into_iter().for_each(|der| pool.add_certificate(der));
+        let now = UnixTime::from_seconds(teegate_forge::time::AT);
+        let rejection = verify(&Evidence::sev_snp(&set.report, &pool), &policy, now).unwrap_err();
+        assert_eq!(rejection.failed_checks(), ["snp.chain.leaf-kind"]);
+        for (length, line) in [
+            (Length::Whole, "\n      policy     `signing_keys`\n"),
+            (Length::Short, "\n    policy    `signing_keys`\n"),
+        ] {
+            let text = report(rejection.report(), &policy, "own.toml", &[], Screen { length, ..PLAIN });
+            assert!(text.contains(line), "{text}");
+        }
+        // What every policy asks the same names none.
+        assert!(!refused(&[2, 0, 0, 0], PLAIN).contains("\n      policy     "));
+    }
+
     #[test]
     fn a_long_value_is_cut_visibly() {
         assert_eq!(shortened(&"a".repeat(72)), "a".repeat(72));
