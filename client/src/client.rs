@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http_body_util::Full;
 use teegate_encoding::hex;
 use teegate_intake::envelope::Refused;
 use teegate_protocol::bhttp::{Request, Response};
@@ -21,11 +20,14 @@ use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
 use crate::error::{AnswerError, Error, RequestError};
 use crate::instance::{Freshness, Instance, Trust, model_missing};
-use crate::link::Gateway;
+use crate::link::{Gateway, Upload};
+use crate::observer::Observer;
 use crate::oip::{self, Inference, Tensor};
+use crate::online::Online;
 use crate::relayed::{self, Relayed};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
+use crate::verified::Verified;
 use crate::words::Words;
 
 /// Times, sizes and habits. The defaults are those of the protocol.
@@ -47,6 +49,10 @@ pub struct Settings {
     pub gateway_receipt_key: Option<ReceiptPublicKey>,
     /// What was seen in earlier runs, against roll-back. See [`Client::memory`].
     pub memory: Memory,
+    /// Asks the vendors for what verifying needs. Of what gateway and instance hand on only certificates count then.
+    pub online: Option<Online>,
+    /// Who is told of what happens beside the answers.
+    pub observer: Option<Arc<dyn Observer>>,
     /// The clock. Everything else about time is an argument.
     pub clock: fn() -> UnixTime,
 }
@@ -62,8 +68,44 @@ impl Default for Settings {
             once: false,
             gateway_receipt_key: None,
             memory: Memory::default(),
+            online: None,
+            observer: None,
             clock: system_clock,
         }
+    }
+}
+
+impl Settings {
+    pub(crate) fn trust(&self, policy: Policy, endorsements: Endorsements) -> Trust {
+        Trust { max_manifest_life: self.max_manifest_life, ..Trust::new(policy, endorsements) }
+    }
+
+    /// What one envelope is held against: `trust`, and beside it what the gateway relayed, or what the vendors answer.
+    pub(crate) async fn trust_beside(
+        &self,
+        trust: &Trust,
+        envelope: &[u8],
+        relayed: &Endorsements,
+        now: UnixTime,
+    ) -> Trust {
+        match &self.online {
+            Some(online) => online.trust(trust, envelope, relayed, self.observer.as_deref(), now).await,
+            None => {
+                let mut trust = trust.clone();
+                trust.endorsements.extend(relayed);
+                trust
+            }
+        }
+    }
+
+    pub(crate) fn tell_verified(&self, instance: &Instance) {
+        tracing::info!(manifest = %instance.digest(), "instance verified");
+        self.observer.as_ref().inspect(|observer| observer.verified(instance));
+    }
+
+    pub(crate) fn tell_refused(&self, why: &Refused) {
+        tracing::info!(%why, "instance refused");
+        self.observer.as_ref().inspect(|observer| observer.refused(why));
     }
 }
 
@@ -86,7 +128,7 @@ pub struct Client {
 
 struct State {
     verifier: Verifier,
-    current: Option<Arc<Instance>>,
+    verified: Verified,
     memory: Memory,
     /// Statements of the vendors that the gateway handed on.
     relayed: Relayed,
@@ -104,10 +146,10 @@ impl Client {
         endorsements: Endorsements,
         settings: Settings,
     ) -> Result<Self, Error> {
-        let trust = Trust { policy, endorsements, max_manifest_life: settings.max_manifest_life };
+        let trust = settings.trust(policy, endorsements);
         let state = State {
             verifier: Verifier::new(),
-            current: None,
+            verified: Verified::default(),
             memory: settings.memory.clone(),
             relayed: Relayed::default(),
             failures: 0,
@@ -119,7 +161,8 @@ impl Client {
         Ok(client)
     }
 
-    /// A verified instance to which a request may be sealed now: the one at hand, or else a freshly verified one.
+    /// A verified instance to which a request may be sealed now: of those at hand the one whose turn it is, or else a freshly
+    /// verified one.
     ///
     /// Callers that need one at the same time share one question to the gateway, and what came of it.
     pub async fn instance(&self) -> Result<Arc<Instance>, Error> {
@@ -148,40 +191,45 @@ impl Client {
 
     fn at_hand(&self) -> Option<Arc<Instance>> {
         let now = (self.settings.clock)();
-        self.with_state(|state| state.current.clone()).filter(|instance| instance.may_seal(now))
+        self.with_state(|state| state.verified.next(now))
     }
 
-    /// Asks the gateway for instances, and keeps the first that is acceptable.
+    /// Asks the gateway for instances, and keeps those that are acceptable until they end. Who asks the vendors as well keeps the first:
+    /// they are not asked for the sake of a second.
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
         let offered = candidates::fetch(&self.gateway, Some(&self.model), self.settings.wait).await?;
         let now = (self.settings.clock)();
-        let trust = self.trust_beside(&offered).await;
-        let mut refused = Vec::new();
+        let relayed = self.relayed(&offered).await;
+        let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         for candidates::Offered { envelope, .. } in &offered {
+            let trust = self.settings.trust_beside(&self.trust, envelope, &relayed, now).await;
             match self.verify(envelope, &trust, now) {
                 Ok(instance) => {
-                    let instance = Arc::new(instance);
-                    tracing::info!(manifest = %instance.digest(), "instance verified");
-                    self.with_state(|state| state.current = Some(Arc::clone(&instance)));
-                    return Ok(instance);
+                    self.settings.tell_verified(&instance);
+                    accepted.push(Arc::new(instance));
                 }
                 Err(why) => {
-                    tracing::info!(%why, "instance refused");
+                    self.settings.tell_refused(&why);
                     refused.push(why);
                 }
             }
+            if self.settings.online.is_some() && !accepted.is_empty() {
+                break;
+            }
         }
-        Err(Error::NoCandidate { refused })
+        self.with_state(|state| {
+            state.verified.keep(accepted);
+            state.verified.next(now)
+        })
+        .ok_or(Error::NoCandidate { refused })
     }
 
-    /// What this client trusts, with the statements that the gateway's verdicts rested on.
-    async fn trust_beside(&self, offered: &[candidates::Offered]) -> Trust {
+    /// The statements that the gateway's verdicts on these rested on.
+    async fn relayed(&self, offered: &[candidates::Offered]) -> Endorsements {
         let wanted = relayed::named(offered);
         let missing = self.with_state(|state| state.relayed.missing(&wanted));
         let got = relayed::fetch(&self.gateway, missing).await;
-        let mut trust = self.trust.clone();
-        trust.endorsements.extend(&self.with_state(|state| state.relayed.take(got, &wanted)));
-        trust
+        self.with_state(|state| state.relayed.take(got, &wanted))
     }
 
     /// What this client has seen so far, for [`Settings::memory`] of the next one.
@@ -306,7 +354,7 @@ impl Client {
             .header(CONTENT_TYPE, OHTTP_REQUEST)
             .header(TEEGATE_MANIFEST, manifest.to_string())
             .header(TEEGATE_HOLD, hold.as_secs())
-            .body(Full::new(Bytes::copy_from_slice(sealed.bytes())))
+            .body(Upload::of(sealed.to_bytes(), self.settings.observer.clone()))
             .map_err(|e| Error::Request(RequestError::Unwritable(e.to_string())))?;
         let deadline = hold.saturating_add(self.settings.answer);
         let limit = self.settings.max_sealed_bytes.saturating_add(OVERHEAD_BYTES);
@@ -333,9 +381,7 @@ impl Client {
     }
 
     fn forget(&self, manifest: &ManifestDigest) {
-        self.with_state(|state| {
-            state.current = state.current.take().filter(|current| current.digest() != manifest);
-        });
+        self.with_state(|state| state.verified.forget(manifest));
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -144,7 +144,7 @@ impl Fake {
         let snp = snp.replacen("vmpl = \"unchecked\"", "vmpl = 0", 1);
         let policy = format!("{}\n[trust_anchors]\namd = ['''\n{}''']\n", change(&snp), self.device.ark_pem);
         let policy = Policy::parse(&policy).unwrap_or_else(|e| panic!("{e}\n{policy}"));
-        Trust { policy, endorsements: Default::default(), max_manifest_life: Duration::from_secs(7200) }
+        Trust::new(policy, Default::default())
     }
 
     /// Opens a request and answers it as an enclave does, with `spoil` having the last word on the answer.
