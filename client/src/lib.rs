@@ -37,6 +37,7 @@ mod relayed;
 mod remote;
 pub mod seal;
 mod survey;
+mod wanted;
 mod words;
 
 pub use answer::{ReleaseCheck, Reply};
@@ -50,4 +51,5 @@ pub use teegate_intake::envelope::Refused;
 pub use teegate_protocol::bhttp::{Request, Response};
 pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 pub use teegate_verifier::Memory;
+pub use wanted::Wanted;
 pub use words::Words;
