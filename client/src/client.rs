@@ -19,7 +19,7 @@ use teegate_verifier::{Endorsements, Memory, Policy, UnixTime, Verifier};
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
 use crate::error::{AnswerError, Error, RequestError};
-use crate::instance::{Freshness, Instance, Trust, model_missing};
+use crate::instance::{Freshness, Instance, Trust};
 use crate::link::{Gateway, Upload};
 use crate::observer::Observer;
 use crate::oip::{self, Inference, Tensor};
@@ -28,6 +28,7 @@ use crate::relayed::{self, Relayed};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
 use crate::verified::Verified;
+use crate::wanted::Wanted;
 use crate::words::Words;
 
 /// Times, sizes and habits. The defaults are those of the protocol.
@@ -115,10 +116,10 @@ fn system_clock() -> UnixTime {
     UnixTime::from_seconds(since.as_secs())
 }
 
-/// A client of one gateway, for one model.
+/// A client of one gateway, for one model or for whatever stands behind it.
 pub struct Client {
     gateway: Gateway,
-    model: String,
+    wanted: Wanted,
     trust: Trust,
     settings: Settings,
     state: Mutex<State>,
@@ -146,6 +147,20 @@ impl Client {
         endorsements: Endorsements,
         settings: Settings,
     ) -> Result<Self, Error> {
+        let wanted = Wanted::Model { name: model.to_owned(), version: None };
+        let client = Self::new(gateway, wanted, policy, endorsements, settings);
+        client.instance().await?;
+        Ok(client)
+    }
+
+    /// The same, for whatever is wanted, without asking anybody yet: the first request does, or [`Client::instance`].
+    pub fn new(
+        gateway: Gateway,
+        wanted: Wanted,
+        policy: Policy,
+        endorsements: Endorsements,
+        settings: Settings,
+    ) -> Self {
         let trust = settings.trust(policy, endorsements);
         let state = State {
             verifier: Verifier::new(),
@@ -156,9 +171,7 @@ impl Client {
             last_failure: None,
         };
         let (state, asking) = (Mutex::new(state), tokio::sync::Mutex::new(()));
-        let client = Self { gateway, model: model.to_owned(), trust, settings, state, asking };
-        client.instance().await?;
-        Ok(client)
+        Self { gateway, wanted, trust, settings, state, asking }
     }
 
     /// A verified instance to which a request may be sealed now: of those at hand the one whose turn it is, or else a freshly
@@ -189,7 +202,8 @@ impl Client {
         found
     }
 
-    fn at_hand(&self) -> Option<Arc<Instance>> {
+    /// The verified instance at hand, if a request may be sealed to it now. Asks nobody.
+    pub fn at_hand(&self) -> Option<Arc<Instance>> {
         let now = (self.settings.clock)();
         self.with_state(|state| state.verified.next(now))
     }
@@ -197,7 +211,7 @@ impl Client {
     /// Asks the gateway for instances, and keeps those that are acceptable until they end. Who asks the vendors as well keeps the first:
     /// they are not asked for the sake of a second.
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
-        let offered = candidates::fetch(&self.gateway, Some(&self.model), self.settings.wait).await?;
+        let offered = candidates::fetch(&self.gateway, self.wanted.name(), self.settings.wait).await?;
         let now = (self.settings.clock)();
         let relayed = self.relayed(&offered).await;
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
@@ -266,10 +280,12 @@ impl Client {
         Ok(reply)
     }
 
-    /// What the model says of itself, inside the seal: the Open Inference Protocol's `GET /v2/models/NAME`. The answer is a success, or
+    /// What the model says of itself, inside the seal: the Open Inference Protocol's `GET /v2/models/NAME`, or `GET /v2` where none is
+    /// wanted. The answer is a success, or
     /// an error.
     pub async fn metadata(&self) -> Result<Reply, Error> {
-        let request = Request::new("GET", AUTHORITY, &format!("/v2/models/{}", self.model));
+        let path = self.wanted.name().map_or_else(|| "/v2".to_owned(), |name| format!("/v2/models/{name}"));
+        let request = Request::new("GET", AUTHORITY, &path);
         let reply = self.seal_and_send(request, Purpose::Any).await?;
         succeeded(&reply.response)?;
         Ok(reply)
@@ -278,12 +294,20 @@ impl Client {
     /// Sends any request that the enclave takes inside the seal. The answer is the enclave's, whatever its status; its
     /// receipt is verified if it carries one.
     pub async fn send(&self, request: Request) -> Result<Reply, Error> {
-        for field in request.fields.iter() {
-            if OWN_FIELDS.contains(&field.name()) {
-                return Err(Error::Request(RequestError::Field { name: field.name().to_owned() }));
-            }
-        }
+        check_fields(&request)?;
         self.seal_and_send(request, Purpose::Any).await
+    }
+
+    /// Runs the model on a request of the Open Inference Protocol as it came from somebody else: its fields and its content
+    /// are sent as they are, its path is the model's. The answer is the enclave's, whatever its status; a success has a
+    /// verified execution receipt.
+    pub async fn forward(&self, request: Request) -> Result<Reply, Error> {
+        check_fields(&request)?;
+        let reply = self.seal_and_send(request, Purpose::Infer).await?;
+        if succeeded(&reply.response).is_ok() && reply.receipt.is_none() {
+            return Err(Error::Answer(AnswerError::NoReceipt));
+        }
+        Ok(reply)
     }
 
     async fn seal_and_send(&self, request: Request, purpose: Purpose) -> Result<Reply, Error> {
@@ -364,8 +388,8 @@ impl Client {
     fn verify(&self, envelope: &[u8], trust: &Trust, now: UnixTime) -> Result<Instance, Refused> {
         self.with_state(|state| {
             let instance = Instance::verify(envelope, Freshness::Epoch, trust, &state.verifier, &state.memory, now)?;
-            if instance.manifest().model(&self.model, None).is_none() {
-                return Err(model_missing(instance.digest(), &self.model));
+            if !self.wanted.is_served_by(instance.manifest()) {
+                return Err(self.wanted.missing(instance.digest()));
             }
             // Last, so that only what was accepted is remembered.
             state.memory.remember(instance.attested().seen());
@@ -374,10 +398,8 @@ impl Client {
     }
 
     fn model_of<'a>(&self, instance: &'a Instance) -> Result<&'a ModelEntry, Error> {
-        instance
-            .manifest()
-            .model(&self.model, None)
-            .ok_or_else(|| Error::NoCandidate { refused: vec![model_missing(instance.digest(), &self.model)] })
+        let model = self.wanted.among(instance.manifest());
+        model.ok_or_else(|| Error::NoCandidate { refused: vec![self.wanted.missing(instance.digest())] })
     }
 
     fn forget(&self, manifest: &ManifestDigest) {
@@ -415,6 +437,13 @@ const MAX_MESSAGE: usize = 1_000;
 /// Fields inside the seal that only this file sets.
 const OWN_FIELDS: [&str; 5] =
     [SEALED_MANIFEST, SEALED_REQUEST_ID, SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT];
+
+fn check_fields(request: &Request) -> Result<(), Error> {
+    match request.fields.iter().find(|field| OWN_FIELDS.contains(&field.name())) {
+        Some(field) => Err(Error::Request(RequestError::Field { name: field.name().to_owned() })),
+        None => Ok(()),
+    }
+}
 
 fn add(request: &mut Request, name: &str, value: &str) -> Result<(), Error> {
     request.fields.push(name, value).map_err(|_| Error::Request(RequestError::Field { name: name.to_owned() }))

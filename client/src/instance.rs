@@ -142,9 +142,3 @@ fn choose_key(manifest: &Manifest) -> Result<KeyConfig, String> {
     });
     configs.pop().ok_or_else(|| "the manifest holds no key that this version can seal to".to_owned())
 }
-
-/// The instance is genuine and does not serve `model`.
-pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Refused {
-    let reason = format!("its manifest does not name the model `{model}`");
-    Refused::by(Check::MANIFEST_MODEL, Some(*manifest), reason)
-}

@@ -40,6 +40,7 @@ mod remote;
 pub mod seal;
 mod survey;
 mod verified;
+mod wanted;
 mod words;
 
 pub use answer::{ReleaseCheck, Reply};
@@ -55,4 +56,5 @@ pub use teegate_intake::envelope::{Carried, Refused};
 pub use teegate_protocol::bhttp::{Request, Response};
 pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 pub use teegate_verifier::Memory;
+pub use wanted::Wanted;
 pub use words::Words;

@@ -266,6 +266,11 @@ impl Script {
 
     /// The same under another policy.
     pub(crate) async fn connect_with(self: &Arc<Self>, trust: Trust, settings: Settings) -> Result<Client, Error> {
+        Client::connect(self.serve().await, MODEL, trust.policy, trust.endorsements, settings).await
+    }
+
+    /// Runs the gateway, and says where it is.
+    pub(crate) async fn serve(self: &Arc<Self>) -> Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let script = Arc::clone(self);
@@ -281,7 +286,7 @@ impl Script {
                 );
             }
         });
-        Client::connect(gateway, MODEL, trust.policy, trust.endorsements, settings).await
+        gateway
     }
 
     async fn act(

@@ -11,3 +11,4 @@ mod instance;
 #[cfg(test)]
 mod relay;
 mod relayed;
+mod wanted;
