@@ -4,11 +4,11 @@ use teegate_intake::envelope::Refused;
 use teegate_verifier::{Endorsements, Policy, Source, Verifier};
 
 use crate::candidates::{self, Offered};
-use crate::client::Settings;
 use crate::error::Error;
 use crate::instance::{Freshness, Instance};
 use crate::link::Gateway;
 use crate::relayed;
+use crate::settings::Settings;
 
 /// Every instance that `gateway` offers, whatever it serves, verified under `policy`: of those that are refused, why. A gateway
 /// offers at most three at once, in random order.

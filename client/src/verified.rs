@@ -15,8 +15,10 @@ pub(crate) struct Verified {
 }
 
 impl Verified {
-    /// Takes these in place of those.
-    pub(crate) fn keep(&mut self, instances: Vec<Arc<Instance>>) {
+    /// Takes these in place of those, each once.
+    pub(crate) fn keep(&mut self, mut instances: Vec<Arc<Instance>>) {
+        instances.sort_by_key(|instance| instance.digest().0);
+        instances.dedup_by_key(|instance| instance.digest().0);
         self.instances = instances;
     }
 
