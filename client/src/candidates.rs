@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use teegate_protocol::evidence::EndorsementDigest;
@@ -16,7 +14,7 @@ use teegate_protocol::limits;
 use teegate_protocol::members::{List, Members};
 
 use crate::error::Error;
-use crate::link::Gateway;
+use crate::link::{Gateway, Upload};
 use crate::remote;
 
 /// A gateway offers at most so many instances; what is beyond is not looked at.
@@ -42,7 +40,7 @@ pub(crate) async fn fetch(gateway: &Gateway, model: Option<&str>, wait: Duration
     let model = model.map_or_else(String::new, |model| format!("model={}&", query_value(model)));
     let path = format!("{INSTANCES_PATH}?{model}wait={}", wait.as_secs());
     let request = Request::get(path)
-        .body(Full::<Bytes>::default())
+        .body(Upload::nothing())
         .map_err(|e| Error::Listing(format!("the request for instances cannot be written: {e}")))?;
     let limit = limits::ENVELOPE_BYTES.saturating_mul(MAX_OFFERED.saturating_add(1));
     let answer = gateway.exchange(request, wait.saturating_add(ANSWER_WITHIN), limit).await.map_err(Error::Unlisted)?;

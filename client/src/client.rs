@@ -1,11 +1,10 @@
 //! The client: holds one verified instance at a time, seals to it, and verifies anew whenever it has to seal again.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http_body_util::Full;
 use teegate_encoding::hex;
 use teegate_intake::envelope::Refused;
 use teegate_protocol::bhttp::{Request, Response};
@@ -14,69 +13,27 @@ use teegate_protocol::headers::{
     SEALED_REQUEST_ID, TEEGATE_HOLD, TEEGATE_MANIFEST,
 };
 use teegate_protocol::limits;
-use teegate_protocol::manifest::{ManifestDigest, ModelEntry, ReceiptPublicKey};
+use teegate_protocol::manifest::{ManifestDigest, ModelEntry};
 use teegate_verifier::{Endorsements, Memory, Policy, UnixTime, Verifier};
 
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
 use crate::error::{AnswerError, Error, RequestError};
-use crate::instance::{Freshness, Instance, Trust, model_missing};
-use crate::link::Gateway;
+use crate::instance::{Freshness, Instance, Trust};
+use crate::link::{Gateway, Upload};
 use crate::oip::{self, Inference, Tensor};
 use crate::relayed::{self, Relayed};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
+use crate::settings::Settings;
+use crate::verified::Verified;
+use crate::wanted::Wanted;
 use crate::words::Words;
 
-/// Times, sizes and habits. The defaults are those of the protocol.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How long the gateway may wait for an attested instance when it is asked for some; at most 30 s.
-    pub wait: Duration,
-    /// How long the gateway may hold the sealed request until the instance is attested; at most 120 s.
-    pub hold: Duration,
-    /// How long the answer may take once the request is released.
-    pub answer: Duration,
-    /// The largest sealed request that is sent, and the largest sealed answer that is read.
-    pub max_sealed_bytes: usize,
-    /// The longest life of a manifest that is accepted.
-    pub max_manifest_life: Duration,
-    /// Never seal a request a second time by itself, whatever the gateway asks for.
-    pub once: bool,
-    /// The gateway's receipt key; without it, release receipts are not checked, and [`Reply::release`] says so.
-    pub gateway_receipt_key: Option<ReceiptPublicKey>,
-    /// What was seen in earlier runs, against roll-back. See [`Client::memory`].
-    pub memory: Memory,
-    /// The clock. Everything else about time is an argument.
-    pub clock: fn() -> UnixTime,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            wait: Duration::from_secs(limits::WAIT_SECONDS.most),
-            hold: Duration::from_secs(limits::HOLD_SECONDS.default),
-            answer: Duration::from_secs(120),
-            max_sealed_bytes: usize::try_from(limits::SEALED_BODY_BYTES.default).unwrap_or(usize::MAX),
-            max_manifest_life: Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default),
-            once: false,
-            gateway_receipt_key: None,
-            memory: Memory::default(),
-            clock: system_clock,
-        }
-    }
-}
-
-/// This machine's wall clock. A clock before 1970 reads as 1970, at which no evidence is valid.
-fn system_clock() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_seconds(since.as_secs())
-}
-
-/// A client of one gateway, for one model.
+/// A client of one gateway, for one model or for whatever stands behind it.
 pub struct Client {
     gateway: Gateway,
-    model: String,
+    wanted: Wanted,
     trust: Trust,
     settings: Settings,
     state: Mutex<State>,
@@ -86,7 +43,7 @@ pub struct Client {
 
 struct State {
     verifier: Verifier,
-    current: Option<Arc<Instance>>,
+    verified: Verified,
     memory: Memory,
     /// Statements of the vendors that the gateway handed on.
     relayed: Relayed,
@@ -104,22 +61,35 @@ impl Client {
         endorsements: Endorsements,
         settings: Settings,
     ) -> Result<Self, Error> {
-        let trust = Trust { policy, endorsements, max_manifest_life: settings.max_manifest_life };
+        let wanted = Wanted::Model { name: model.to_owned(), version: None };
+        let client = Self::new(gateway, wanted, policy, endorsements, settings);
+        client.instance().await?;
+        Ok(client)
+    }
+
+    /// The same, for whatever is wanted, without asking anybody yet: the first request does, or [`Client::instance`].
+    pub fn new(
+        gateway: Gateway,
+        wanted: Wanted,
+        policy: Policy,
+        endorsements: Endorsements,
+        settings: Settings,
+    ) -> Self {
+        let trust = settings.trust(policy, endorsements);
         let state = State {
             verifier: Verifier::new(),
-            current: None,
+            verified: Verified::default(),
             memory: settings.memory.clone(),
             relayed: Relayed::default(),
             failures: 0,
             last_failure: None,
         };
         let (state, asking) = (Mutex::new(state), tokio::sync::Mutex::new(()));
-        let client = Self { gateway, model: model.to_owned(), trust, settings, state, asking };
-        client.instance().await?;
-        Ok(client)
+        Self { gateway, wanted, trust, settings, state, asking }
     }
 
-    /// A verified instance to which a request may be sealed now: the one at hand, or else a freshly verified one.
+    /// A verified instance to which a request may be sealed now: of those at hand the one whose turn it is, or else a freshly
+    /// verified one.
     ///
     /// Callers that need one at the same time share one question to the gateway, and what came of it.
     pub async fn instance(&self) -> Result<Arc<Instance>, Error> {
@@ -146,42 +116,48 @@ impl Client {
         found
     }
 
-    fn at_hand(&self) -> Option<Arc<Instance>> {
+    /// The verified instance at hand, if a request may be sealed to it now. Asks nobody.
+    pub fn at_hand(&self) -> Option<Arc<Instance>> {
         let now = (self.settings.clock)();
-        self.with_state(|state| state.current.clone()).filter(|instance| instance.may_seal(now))
+        self.with_state(|state| state.verified.next(now))
     }
 
-    /// Asks the gateway for instances, and keeps the first that is acceptable.
+    /// Asks the gateway for instances, and keeps those that are acceptable until they end. Who asks the vendors as well keeps the first:
+    /// they are not asked for the sake of a second.
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
-        let offered = candidates::fetch(&self.gateway, Some(&self.model), self.settings.wait).await?;
+        let offered = candidates::fetch(&self.gateway, self.wanted.name(), self.settings.wait).await?;
         let now = (self.settings.clock)();
-        let trust = self.trust_beside(&offered).await;
-        let mut refused = Vec::new();
+        let relayed = self.relayed(&offered).await;
+        let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         for candidates::Offered { envelope, .. } in &offered {
+            let trust = self.settings.trust_beside(&self.trust, envelope, &relayed, now).await;
             match self.verify(envelope, &trust, now) {
                 Ok(instance) => {
-                    let instance = Arc::new(instance);
-                    tracing::info!(manifest = %instance.digest(), "instance verified");
-                    self.with_state(|state| state.current = Some(Arc::clone(&instance)));
-                    return Ok(instance);
+                    self.settings.tell_verified(&instance);
+                    accepted.push(Arc::new(instance));
                 }
                 Err(why) => {
-                    tracing::info!(%why, "instance refused");
+                    self.settings.tell_refused(&why);
                     refused.push(why);
                 }
             }
+            if self.settings.online.is_some() && !accepted.is_empty() {
+                break;
+            }
         }
-        Err(Error::NoCandidate { refused })
+        self.with_state(|state| {
+            state.verified.keep(accepted);
+            state.verified.next(now)
+        })
+        .ok_or(Error::NoCandidate { refused })
     }
 
-    /// What this client trusts, with the statements that the gateway's verdicts rested on.
-    async fn trust_beside(&self, offered: &[candidates::Offered]) -> Trust {
+    /// The statements that the gateway's verdicts on these rested on.
+    async fn relayed(&self, offered: &[candidates::Offered]) -> Endorsements {
         let wanted = relayed::named(offered);
         let missing = self.with_state(|state| state.relayed.missing(&wanted));
         let got = relayed::fetch(&self.gateway, missing).await;
-        let mut trust = self.trust.clone();
-        trust.endorsements.extend(&self.with_state(|state| state.relayed.take(got, &wanted)));
-        trust
+        self.with_state(|state| state.relayed.take(got, &wanted))
     }
 
     /// What this client has seen so far, for [`Settings::memory`] of the next one.
@@ -218,10 +194,11 @@ impl Client {
         Ok(reply)
     }
 
-    /// What the model says of itself, inside the seal: the Open Inference Protocol's `GET /v2/models/NAME`. The answer is a success, or
-    /// an error.
+    /// What the model says of itself, inside the seal: the Open Inference Protocol's `GET /v2/models/NAME`, or `GET /v2` where none is
+    /// wanted. The answer is a success, or an error.
     pub async fn metadata(&self) -> Result<Reply, Error> {
-        let request = Request::new("GET", AUTHORITY, &format!("/v2/models/{}", self.model));
+        let path = self.wanted.name().map_or_else(|| "/v2".to_owned(), |name| format!("/v2/models/{name}"));
+        let request = Request::new("GET", AUTHORITY, &path);
         let reply = self.seal_and_send(request, Purpose::Any).await?;
         succeeded(&reply.response)?;
         Ok(reply)
@@ -230,12 +207,20 @@ impl Client {
     /// Sends any request that the enclave takes inside the seal. The answer is the enclave's, whatever its status; its
     /// receipt is verified if it carries one.
     pub async fn send(&self, request: Request) -> Result<Reply, Error> {
-        for field in request.fields.iter() {
-            if OWN_FIELDS.contains(&field.name()) {
-                return Err(Error::Request(RequestError::Field { name: field.name().to_owned() }));
-            }
-        }
+        check_fields(&request)?;
         self.seal_and_send(request, Purpose::Any).await
+    }
+
+    /// Runs the model on a request of the Open Inference Protocol as it came from somebody else: its fields and its content
+    /// are sent as they are, its path is the model's. The answer is the enclave's, whatever its status; a success has a
+    /// verified execution receipt.
+    pub async fn forward(&self, request: Request) -> Result<Reply, Error> {
+        check_fields(&request)?;
+        let reply = self.seal_and_send(request, Purpose::Infer).await?;
+        if succeeded(&reply.response).is_ok() && reply.receipt.is_none() {
+            return Err(Error::Answer(AnswerError::NoReceipt));
+        }
+        Ok(reply)
     }
 
     async fn seal_and_send(&self, request: Request, purpose: Purpose) -> Result<Reply, Error> {
@@ -306,7 +291,7 @@ impl Client {
             .header(CONTENT_TYPE, OHTTP_REQUEST)
             .header(TEEGATE_MANIFEST, manifest.to_string())
             .header(TEEGATE_HOLD, hold.as_secs())
-            .body(Full::new(Bytes::copy_from_slice(sealed.bytes())))
+            .body(Upload::of(sealed.to_bytes(), self.settings.observer.clone()))
             .map_err(|e| Error::Request(RequestError::Unwritable(e.to_string())))?;
         let deadline = hold.saturating_add(self.settings.answer);
         let limit = self.settings.max_sealed_bytes.saturating_add(OVERHEAD_BYTES);
@@ -316,8 +301,8 @@ impl Client {
     fn verify(&self, envelope: &[u8], trust: &Trust, now: UnixTime) -> Result<Instance, Refused> {
         self.with_state(|state| {
             let instance = Instance::verify(envelope, Freshness::Epoch, trust, &state.verifier, &state.memory, now)?;
-            if instance.manifest().model(&self.model, None).is_none() {
-                return Err(model_missing(instance.digest(), &self.model));
+            if !self.wanted.is_served_by(instance.manifest()) {
+                return Err(self.wanted.missing(instance.digest()));
             }
             // Last, so that only what was accepted is remembered.
             state.memory.remember(instance.attested().seen());
@@ -326,16 +311,12 @@ impl Client {
     }
 
     fn model_of<'a>(&self, instance: &'a Instance) -> Result<&'a ModelEntry, Error> {
-        instance
-            .manifest()
-            .model(&self.model, None)
-            .ok_or_else(|| Error::NoCandidate { refused: vec![model_missing(instance.digest(), &self.model)] })
+        let model = self.wanted.among(instance.manifest());
+        model.ok_or_else(|| Error::NoCandidate { refused: vec![self.wanted.missing(instance.digest())] })
     }
 
     fn forget(&self, manifest: &ManifestDigest) {
-        self.with_state(|state| {
-            state.current = state.current.take().filter(|current| current.digest() != manifest);
-        });
+        self.with_state(|state| state.verified.forget(manifest));
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -369,6 +350,13 @@ const MAX_MESSAGE: usize = 1_000;
 /// Fields inside the seal that only this file sets.
 const OWN_FIELDS: [&str; 5] =
     [SEALED_MANIFEST, SEALED_REQUEST_ID, SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT];
+
+fn check_fields(request: &Request) -> Result<(), Error> {
+    match request.fields.iter().find(|field| OWN_FIELDS.contains(&field.name())) {
+        Some(field) => Err(Error::Request(RequestError::Field { name: field.name().to_owned() })),
+        None => Ok(()),
+    }
+}
 
 fn add(request: &mut Request, name: &str, value: &str) -> Result<(), Error> {
     request.fields.push(name, value).map_err(|_| Error::Request(RequestError::Field { name: name.to_owned() }))

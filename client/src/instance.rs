@@ -6,8 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Refused, judge};
+use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, Refused, judge};
 use teegate_protocol::binding::Nonce;
+use teegate_protocol::limits;
 use teegate_protocol::manifest::{Manifest, ManifestBytes, ManifestDigest};
 use teegate_protocol::ohttp::KeyConfig;
 use teegate_protocol::ohttp::suite::Kem;
@@ -15,6 +16,7 @@ use teegate_verifier::{Attested, BoundTo, Check, Endorsements, Memory, Policy, S
 
 /// What a client holds an instance against.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Trust {
     /// The appraisal policy. Its report data is set here, to the binding that is asked for.
     pub policy: Policy,
@@ -22,6 +24,16 @@ pub struct Trust {
     pub endorsements: Endorsements,
     /// The longest life of a manifest that is accepted.
     pub max_manifest_life: Duration,
+    /// How much of what came with the evidence counts.
+    pub carried: Carried,
+}
+
+impl Trust {
+    /// These, and everything that comes with the evidence; manifests may live as long as the protocol's default.
+    pub fn new(policy: Policy, endorsements: Endorsements) -> Self {
+        let max_manifest_life = Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default);
+        Self { policy, endorsements, max_manifest_life, carried: Carried::All }
+    }
 }
 
 /// Which binding the evidence has to report.
@@ -56,13 +68,14 @@ impl Instance {
             Freshness::Epoch => Asked::Epoch,
             Freshness::Challenge(nonce) => Asked::Challenge(nonce),
         };
-        let Trust { policy, endorsements, max_manifest_life } = trust;
+        let Trust { policy, endorsements, max_manifest_life, carried } = trust;
         let judged = Judge {
             policy,
             bound_to: BoundToClaim::Required,
             endorsements,
             // Instance and gateway chose them.
             carried_by: Source::Relayed,
+            carried: *carried,
             max_manifest_life: *max_manifest_life,
             verifier,
             memory,
@@ -128,10 +141,4 @@ fn choose_key(manifest: &Manifest) -> Result<KeyConfig, String> {
         Kem::X25519 => 0,
     });
     configs.pop().ok_or_else(|| "the manifest holds no key that this version can seal to".to_owned())
-}
-
-/// The instance is genuine and does not serve `model`.
-pub(crate) fn model_missing(manifest: &ManifestDigest, model: &str) -> Refused {
-    let reason = format!("its manifest does not name the model `{model}`");
-    Refused::by(Check::MANIFEST_MODEL, Some(*manifest), reason)
 }

@@ -9,5 +9,7 @@ mod fake;
 #[cfg(test)]
 mod instance;
 #[cfg(test)]
+mod online;
 mod relay;
 mod relayed;
+mod wanted;

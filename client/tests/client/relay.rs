@@ -354,3 +354,60 @@ async fn an_instance_is_verified_again_when_its_evidence_has_ended_and_not_befor
     assert_eq!(refused[0].checks, ["snp.chain.revocation"]);
     assert_eq!((script.seen().lists, script.seen().relayed.len()), (2, 1));
 }
+
+/// Two instances that differ in their keys.
+fn two() -> Vec<Fake> {
+    let second = Fake::with(|manifest| manifest.instance_id = teegate_protocol::manifest::InstanceId([2; 16]));
+    vec![Fake::new(), second]
+}
+
+#[tokio::test]
+async fn verified_instances_take_turns_and_none_is_asked_for_while_one_is_left() {
+    let script = Script::before(two(), []);
+    let client = script.connect(settings()).await.unwrap();
+    for _ in 0..4 {
+        client.infer(&input()).await.unwrap();
+    }
+    let seen = script.seen();
+    let mut used = seen.targets.clone();
+    used.sort();
+    used.dedup();
+    assert_eq!((seen.lists, used.len(), seen.targets[0] == seen.targets[2]), (1, 2, true), "{:?}", seen.targets);
+    assert_ne!(seen.targets[0], seen.targets[1]);
+
+    // One that is gone is not asked again, and the other takes over without a question to the gateway.
+    let script = Script::before(two(), [no(ProblemKind::Reseal)]);
+    let client = script.connect(settings()).await.unwrap();
+    client.infer(&input()).await.unwrap();
+    client.infer(&input()).await.unwrap();
+    let seen = script.seen();
+    assert_eq!((seen.lists, seen.targets.len()), (1, 3));
+    assert!(seen.targets[0] != seen.targets[1] && seen.targets[1] == seen.targets[2], "{:?}", seen.targets);
+}
+
+#[tokio::test]
+async fn an_error_says_who_is_in_the_way() {
+    use teegate_client::Fault;
+    let fault = |act| async { infer(vec![act], settings()).await.0.unwrap_err().fault() };
+    assert_eq!(fault(no(ProblemKind::RateLimited)).await, Fault::Gateway);
+    assert_eq!(fault(no(ProblemKind::NoAttestedInstance)).await, Fault::NoInstance);
+    assert_eq!(fault(Act::HangUp).await, Fault::Link);
+    assert_eq!(fault(Act::Altered).await, Fault::Answer);
+    fn declines(response: &mut teegate_client::Response) {
+        response.status = 400;
+    }
+    assert_eq!(fault(Act::Answer(Spoil::Refusal(declines))).await, Fault::Model);
+    fn busy(response: &mut teegate_client::Response) {
+        let problem = Problem::new(ProblemKind::Busy);
+        response.status = problem.status();
+        response.content = problem.to_json();
+        response.fields.push("content-type", "application/problem+json").unwrap();
+    }
+    assert_eq!(fault(Act::Answer(Spoil::Refusal(busy))).await, Fault::Enclave);
+    let script = Script::new(Fake::with(|manifest| manifest.models[0].name = "another".to_owned()), []);
+    let Err(error) = script.connect(settings()).await else { panic!("connected") };
+    assert_eq!((error.fault(), error.failed_checks()), (Fault::Policy, vec!["manifest.model"]));
+    script.offers.lock().unwrap().clear();
+    let Err(error) = script.connect(settings()).await else { panic!("connected") };
+    assert_eq!((error.fault(), error.failed_checks()), (Fault::NoInstance, vec![]));
+}

@@ -51,11 +51,8 @@ impl Stage1 {
     }
 
     fn trust(&self) -> Trust {
-        Trust {
-            policy: Policy::parse(&self.guest.policy()).unwrap(),
-            endorsements: load_paths(&[self.guest.endorsements()]).unwrap(),
-            max_manifest_life: Duration::from_secs(7200),
-        }
+        let policy = Policy::parse(&self.guest.policy()).unwrap();
+        Trust::new(policy, load_paths(&[self.guest.endorsements()]).unwrap())
     }
 
     async fn connect(&self, gateway: &Gateway) -> Result<Client, Error> {

@@ -1,77 +1,48 @@
-//! The way to a gateway: one bounded HTTP/1.1 exchange on a connection of its own.
+//! The way to a gateway: bounded HTTP/1.1 exchanges, on connections that are kept for the next one.
 //!
 //! Nothing here is trusted and nothing here protects the request: what travels is either public (the list of instances) or
 //! already sealed. What this file proves is smaller: every exchange ends within its deadline, no answer is larger than its
-//! limit, and an exchange that failed says whether any byte of it may have left this machine. A connection serves one
-//! exchange, so that this last answer is never confused by an earlier one.
+//! limit, and an exchange that failed says whether any byte of it may have left this machine. What is sent again, on another
+//! connection, is only what had not begun to be written on the first.
+
+mod error;
+mod upload;
+mod way;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue};
 use http::{Request, Response, Uri};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-/// How long a TCP connection and a TLS handshake may take together.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+pub use error::{AddressError, LinkError};
+pub(crate) use upload::Upload;
+use way::{Tls, Way};
+
 /// The largest header block read from a gateway.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The largest certificate file read.
 const MAX_CA_BYTES: usize = 256 * 1024;
+/// A connection that has been idle for so long is not used again: gateways and what stands before them close theirs after minutes.
+const IDLE: Duration = Duration::from_secs(30);
+/// So many idle connections are kept.
+const MAX_IDLE: usize = 64;
 
-/// Where a gateway listens, and by whose certificate it is recognised.
+/// Where a gateway listens, and by whose certificate it is recognised. Clones share their connections.
 ///
 /// `http://` is enough for confidentiality: the request is sealed to the enclave before it gets here. `https://` also hides
 /// from the network *which* gateway and model are asked for: it is recognised by this machine's own CA certificates, or by those
-/// that are pinned.
+/// that are pinned. An `https://` gateway is reached through the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`),
+/// which sees the gateway's name, times and sizes.
 #[derive(Clone)]
 pub struct Gateway {
-    host: String,
-    port: u16,
-    tls: Option<Tls>,
-}
-
-#[derive(Clone)]
-struct Tls {
-    /// By pinned CA certificates; `None` for those of this machine.
-    pinned: Option<TlsConnector>,
-    name: ServerName<'static>,
-}
-
-/// By the CA certificates of this machine, which are read at the first connection that needs them.
-static SYSTEM: OnceLock<Result<TlsConnector, String>> = OnceLock::new();
-
-fn system() -> Result<TlsConnector, String> {
-    let read = || {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("this machine has no CA certificates by which an https gateway could be recognised; install \
-                 `ca-certificates`, name a file of them in `SSL_CERT_FILE`, or pin the gateway's CA"
-                .to_owned());
-        }
-        connector(roots)
-    };
-    SYSTEM.get_or_init(read).clone()
-}
-
-fn connector(roots: rustls::RootCertStore) -> Result<TlsConnector, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    way: Way,
+    connections: Client<Way, Upload>,
 }
 
 impl Gateway {
@@ -79,7 +50,7 @@ impl Gateway {
     pub fn parse(url: &str) -> Result<Self, AddressError> {
         let wrong = |reason: String| AddressError { url: url.to_owned(), reason };
         let uri: Uri = url.parse().map_err(|e| wrong(format!("{e}")))?;
-        let (tls, default_port) = match uri.scheme_str() {
+        let (is_tls, default_port) = match uri.scheme_str() {
             Some("http") => (false, 80),
             Some("https") => (true, 443),
             _ => return Err(wrong("it must begin with http:// or https://".to_owned())),
@@ -93,21 +64,21 @@ impl Gateway {
         }
         let host = authority.host().to_owned();
         let port = authority.port_u16().unwrap_or(default_port);
-        let tls = if tls {
+        let tls = if is_tls {
             let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(bare).map_err(|e| wrong(format!("{e}")))?;
             Some(Tls { pinned: None, name })
         } else {
             None
         };
-        Ok(Self { host, port, tls })
+        Ok(Self::of(Way { host, port, tls }))
     }
 
     /// Recognises an `https://` gateway by the CA certificates in `pem`, and by no others.
     pub fn with_pinned_ca(mut self, pem: &[u8]) -> Result<Self, AddressError> {
         let url = self.to_string();
         let wrong = |reason: String| AddressError { url: url.clone(), reason };
-        let Some(tls) = self.tls.as_mut() else {
+        let Some(tls) = self.way.tls.as_mut() else {
             return Err(wrong("a CA certificate was given for a gateway that is reached without TLS".to_owned()));
         };
         if pem.len() > MAX_CA_BYTES {
@@ -121,90 +92,73 @@ impl Gateway {
         if roots.is_empty() {
             return Err(wrong("the CA file holds no certificate".to_owned()));
         }
-        tls.pinned = Some(connector(roots).map_err(wrong)?);
-        Ok(self)
+        tls.pinned = Some(way::connector(roots).map_err(wrong)?);
+        Ok(Self::of(self.way))
     }
 
-    /// Sends `request` and reads the whole answer, within `deadline` and at most `limit` body bytes.
+    fn of(way: Way) -> Self {
+        let mut connections = Client::builder(TokioExecutor::new());
+        connections.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
+        connections.pool_idle_timeout(IDLE).pool_max_idle_per_host(MAX_IDLE).http1_max_buf_size(MAX_HEADER_BYTES);
+        let connections = connections.build(way.clone());
+        Self { way, connections }
+    }
+
+    /// Sends `request`, whose address is a path, and reads the whole answer, within `deadline` and at most `limit` body bytes.
+    /// Whoever stops waiting ends the exchange, and its connection.
     pub(crate) async fn exchange(
         &self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Upload>,
         deadline: Duration,
         limit: usize,
     ) -> Result<Response<Bytes>, LinkError> {
-        let connected = tokio::time::timeout(CONNECT_WITHIN, self.open()).await;
-        let stream = match connected {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(reason)) => return Err(LinkError::Unreachable { gateway: self.to_string(), reason }),
-            Err(_) => {
-                let reason = format!("no connection within {} s", CONNECT_WITHIN.as_secs());
-                return Err(LinkError::Unreachable { gateway: self.to_string(), reason });
-            }
+        let lost = |reason: String| LinkError::Lost { gateway: self.to_string(), reason };
+        *request.uri_mut() = self
+            .absolute(request.uri())
+            .map_err(|reason| LinkError::Unreachable { gateway: self.to_string(), reason })?;
+        let answer = async {
+            let answer = self.connections.request(request).await.map_err(|error| {
+                let reason = words(&error);
+                match error.is_connect() {
+                    true => LinkError::Unreachable { gateway: self.to_string(), reason },
+                    false => lost(reason),
+                }
+            })?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, limit).collect().await.map_err(|error| {
+                if error.downcast_ref::<LengthLimitError>().is_some() {
+                    LinkError::TooLarge { gateway: self.to_string(), limit }
+                } else {
+                    lost(error.to_string())
+                }
+            })?;
+            Ok(Response::from_parts(head, body.to_bytes()))
         };
-        match tokio::time::timeout(deadline, self.speak(stream, request, limit)).await {
+        match tokio::time::timeout(deadline, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(LinkError::TimedOut { gateway: self.to_string(), after: deadline }),
         }
     }
 
-    async fn open(&self) -> Result<Box<dyn Stream>, String> {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        let tcp = TcpStream::connect((bare, self.port)).await.map_err(|e| e.to_string())?;
-        // A request is written at once and then waited for: delaying small segments only adds latency.
-        tcp.set_nodelay(true).map_err(|e| e.to_string())?;
-        match &self.tls {
-            None => Ok(Box::new(tcp)),
-            Some(Tls { pinned, name }) => {
-                let connector = pinned.clone().map_or_else(system, Ok)?;
-                let tls = connector.connect(name.clone(), tcp).await.map_err(|e| format!("TLS: {e}"))?;
-                Ok(Box::new(tls))
-            }
-        }
+    fn absolute(&self, path: &Uri) -> Result<Uri, String> {
+        let path = path.path_and_query().map_or("/", |path| path.as_str());
+        format!("{self}{path}").parse().map_err(|error| format!("{error}"))
     }
+}
 
-    async fn speak(
-        &self,
-        stream: Box<dyn Stream>,
-        mut request: Request<Full<Bytes>>,
-        limit: usize,
-    ) -> Result<Response<Bytes>, LinkError> {
-        let lost = |reason: String| LinkError::Lost { gateway: self.to_string(), reason };
-        let host = HeaderValue::from_str(&format!("{}:{}", self.host, self.port)).map_err(|e| lost(e.to_string()))?;
-        request.headers_mut().insert(HOST, host);
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(MAX_HEADER_BYTES)
-            .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-            .await
-            .map_err(|e| lost(e.to_string()))?;
-        // The connection must be driven while the answer is awaited; both end together, so that none is left behind.
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|e| lost(e.to_string()))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, limit).collect().await.map_err(|e| {
-                if e.downcast_ref::<LengthLimitError>().is_some() {
-                    LinkError::TooLarge { gateway: self.to_string(), limit }
-                } else {
-                    lost(e.to_string())
-                }
-            })?;
-            Ok(Response::from_parts(head, body.to_bytes()))
-        };
-        tokio::pin!(connection, answer);
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            ended = &mut connection => match ended {
-                Ok(()) => answer.await,
-                Err(e) => Err(lost(e.to_string())),
-            },
-        }
+/// What caused an error, without what only says that something did.
+fn words(error: &hyper_util::client::legacy::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
     }
+    innermost.to_string()
 }
 
 impl fmt::Display for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        let scheme = if self.way.tls.is_some() { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}", self.way.host, self.way.port)
     }
 }
 
@@ -214,97 +168,18 @@ impl fmt::Debug for Gateway {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// A gateway's address that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AddressError {
-    url: String,
-    reason: String,
-}
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "gateway address `{}` cannot be used: {}", self.url, self.reason)
-    }
-}
-
-impl std::error::Error for AddressError {}
-
-/// An exchange with the gateway that brought no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LinkError {
-    /// No connection: nothing was sent.
-    Unreachable {
-        /// The gateway.
-        gateway: String,
-        /// What the connection said.
-        reason: String,
-    },
-    /// The connection ended before the whole answer was here; the request may have arrived.
-    Lost {
-        /// The gateway.
-        gateway: String,
-        /// What the connection said.
-        reason: String,
-    },
-    /// No answer within the deadline; the request may have arrived.
-    TimedOut {
-        /// The gateway.
-        gateway: String,
-        /// The deadline.
-        after: Duration,
-    },
-    /// The answer is larger than the client reads; the request arrived.
-    TooLarge {
-        /// The gateway.
-        gateway: String,
-        /// The limit in bytes.
-        limit: usize,
-    },
-}
-
-impl LinkError {
-    /// Whether any byte of the request may have left this machine.
-    pub fn sent(&self) -> bool {
-        !matches!(self, Self::Unreachable { .. })
-    }
-}
-
-impl fmt::Display for LinkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable { gateway, reason } => {
-                write!(f, "no connection to the gateway at {gateway}: {reason}; nothing was sent; is it running?")
-            }
-            Self::Lost { gateway, reason } => {
-                write!(f, "the connection to the gateway at {gateway} ended before the answer: {reason}")
-            }
-            Self::TimedOut { gateway, after } => {
-                write!(f, "the gateway at {gateway} gave no answer within {} s", after.as_secs())
-            }
-            Self::TooLarge { gateway, limit } => {
-                write!(
-                    f,
-                    "the gateway at {gateway} answered with more than {limit} bytes, which is more than this client reads"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for LinkError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observer::Observer;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
 
-    fn get() -> Request<Full<Bytes>> {
-        Request::get("/v1/instances").body(Full::default()).unwrap()
+    fn get() -> Request<Upload> {
+        Request::get("/v1/instances").body(Upload::nothing()).unwrap()
     }
 
     /// Answers one connection with `answer` after the request head, then closes it.
@@ -360,6 +235,73 @@ mod tests {
         let error = gateway.exchange(get(), Duration::from_secs(5), 64).await.unwrap_err();
         assert!(matches!(error, LinkError::Lost { .. }), "{error}");
         assert!(error.sent());
+    }
+
+    /// Answers so many requests on each connection, then closes it and says so; gives the number of connections so far.
+    async fn keeping(per_connection: usize) -> (Gateway, Arc<AtomicUsize>, mpsc::Receiver<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let (connections, (said, closed)) = (Arc::new(AtomicUsize::new(0)), mpsc::channel(8));
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                for _ in 0..per_connection {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.unwrap());
+                    }
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+                drop(stream);
+                let _ = said.send(()).await;
+            }
+        });
+        (gateway, connections, closed)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_for_the_next_exchange_and_shared_by_clones() {
+        let (gateway, connections, _closed) = keeping(3).await;
+        for gateway in [gateway.clone(), gateway.clone(), gateway] {
+            gateway.exchange(get(), Duration::from_secs(5), 64).await.unwrap();
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_gateway_closed_in_the_meantime_fails_nobody() {
+        let (gateway, connections, mut closed) = keeping(1).await;
+        for round in 1..=3 {
+            gateway.exchange(get(), Duration::from_secs(5), 64).await.unwrap();
+            closed.recv().await.unwrap();
+            assert_eq!(connections.load(Ordering::SeqCst), round);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_told_as_it_leaves_and_whoever_leaves_ends_it() {
+        #[derive(Debug, Default)]
+        struct Told(Mutex<Vec<(usize, usize)>>);
+        impl Observer for Told {
+            fn uploaded(&self, bytes: usize, of: usize) {
+                self.0.lock().unwrap().push((bytes, of));
+            }
+        }
+        let told = Arc::new(Told::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let body = Upload::of(vec![7; 150_000].into(), Some(Arc::clone(&told) as Arc<dyn Observer>));
+        let request = Request::post("/v1/relay").body(body).unwrap();
+        let exchange = tokio::spawn(async move { gateway.exchange(request, Duration::from_secs(60), 64).await });
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut all = vec![0; 150_000];
+        stream.read_exact(&mut all).await.unwrap();
+        exchange.abort();
+        // Ended by the client, and not by a deadline.
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(*told.0.lock().unwrap(), [(65_536, 150_000), (131_072, 150_000), (150_000, 150_000)]);
     }
 
     #[tokio::test]
