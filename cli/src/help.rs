@@ -137,6 +137,14 @@ Examples:
 Exit status: 0 shown; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
 unacceptable); 5 a problem after a question had been sealed.";
 
+pub(crate) const PROBE: &str = "\
+Examples:
+  teegate probe http://gw --policy genuine
+  teegate probe https://enclave:8443 --policy p.toml --online
+
+Exit status: 0 accepted; 1 could not run, or nobody shows evidence there; 2 malformed, 3 unauthentic, 4 unacceptable: of several \
+instances the highest counts.";
+
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo

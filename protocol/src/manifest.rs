@@ -25,6 +25,14 @@ hex_bytes! {
     pub struct ManifestDigest(32);
 }
 
+impl SpkiDigest {
+    /// Digest of the subject public key info of a certificate, in DER.
+    #[must_use]
+    pub fn of(spki: &[u8]) -> Self {
+        Self(Sha256::digest(spki).into())
+    }
+}
+
 impl ManifestDigest {
     /// Digest of the exact bytes of a manifest.
     #[must_use]

@@ -10,6 +10,7 @@ mod fake;
 mod instance;
 #[cfg(test)]
 mod online;
+#[cfg(test)]
 mod relay;
 mod relayed;
 mod wanted;

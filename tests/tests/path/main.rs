@@ -9,13 +9,12 @@ mod inference;
 mod minilm;
 mod models_command;
 mod peers;
+mod probe_command;
 mod record_command;
 mod release;
 mod scarcity;
 mod walk;
 mod workers;
-
-use std::time::Duration;
 
 use teegate_client::oip::{self, TensorData};
 use teegate_client::seal::{Sealed, seal};
