@@ -17,6 +17,7 @@
 //! Everything that is parsed here is hostile until proven otherwise: parsers are bounded, refuse what they do not know and never panic.
 //! The only thing taken from the system is randomness, where a key, a nonce or a salt is made.
 
+mod aws_lc;
 mod fixed;
 mod json;
 mod words;

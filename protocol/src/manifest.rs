@@ -7,13 +7,13 @@
 //! Parsing is strict: first byte `{`, at most 64 KiB and 4 levels, integers only, every member once, none unknown except under `ext`, which
 //! is ignored. `v` is the version: another one is [`ManifestError::Version`], whatever else stands there.
 
+use crate::aws_lc::sha256;
 use crate::fixed::hex_bytes;
 use crate::json::{JsonError, Object, Value, parse_object, to_base64url};
 use crate::limits;
 use crate::ohttp::config::{ConfigError, KeyConfig};
 use crate::ohttp::suite::Kem;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 mod error;
@@ -37,7 +37,7 @@ impl ManifestDigest {
     /// Digest of the exact bytes of a manifest.
     #[must_use]
     pub fn of(manifest: &[u8]) -> Self {
-        Self(Sha256::new().chain_update(LABEL).chain_update(manifest).finalize().into())
+        Self(sha256(&[LABEL, manifest]))
     }
 }
 
@@ -156,14 +156,14 @@ impl ModelDigest {
         }
         let mut sorted: Vec<&ModelFile> = files.iter().collect();
         sorted.sort();
-        let mut hash = Sha256::new();
+        let mut listed = Vec::new();
         for file in sorted {
-            hash.update(file.name.as_bytes());
-            hash.update([0]);
-            hash.update(file.length.to_be_bytes());
-            hash.update(file.sha256);
+            listed.extend_from_slice(file.name.as_bytes());
+            listed.push(0);
+            listed.extend_from_slice(&file.length.to_be_bytes());
+            listed.extend_from_slice(&file.sha256);
         }
-        Self(hash.finalize().into())
+        Self(sha256(&[&listed]))
     }
 }
 

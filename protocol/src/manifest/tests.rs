@@ -1,5 +1,6 @@
 use super::*;
 use crate::ohttp::KeyPair;
+use sha2::{Digest, Sha256};
 
 const NOW: u64 = 1_800_000_000;
 
