@@ -141,8 +141,9 @@ unacceptable); 5 a problem after a question had been sealed.";
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo
+  teegate demo --serve served
 
-Exit status: 0 all of it went as it should; 1 it did not, or could not run.";
+Exit status: 0 all of it went as it should, or it served until it was asked to end; 1 it did not, or could not run.";
 
 pub(crate) const COMPLETIONS: &str = "\
 Examples:
