@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Walks what the README says of a sealed request: starts the service on forged hardware with the README's own line, runs the
-# commands that follow it as they are printed, and holds what they say and how they end against the README. Ten seconds or so.
+# Walks the README from its first verdict to the answer of a sealed request and the refusal of another: sets up what it sets up,
+# starts the service on forged hardware with its own line, runs the commands as they are printed, and holds what they say and how
+# they end against it. Only `cargo install` is left out. Ten seconds or so.
 #
 #   ci/walk.sh          with the programs that `cargo build --locked --bins` has built
 #   ci/walk.sh DIR      with those in DIR

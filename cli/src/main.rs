@@ -69,7 +69,7 @@ enum Verb {
     Infer(infer::InferArgs),
     /// Verify what stands behind a gateway, and show the models it serves or what one of them takes
     Models(models::ModelsArgs),
-    /// Walk the whole path on this machine, on forged hardware and with a real model
+    /// Walk the whole path on this machine, on forged hardware and with a real model, or keep it running to walk it yourself
     Demo(demo::DemoArgs),
     /// Write a script that completes commands and options, for your shell
     Completions(offered::CompletionsArgs),

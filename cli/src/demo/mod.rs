@@ -36,7 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::stage::Place;
 use crate::{exit, help, instant, output};
 
-/// Walk the whole path on this machine, on forged hardware and with a real model; or keep it running for your own commands.
+/// Walk the whole path on this machine, on forged hardware and with a real model, or keep it running to walk it yourself.
 #[derive(Args, Debug)]
 #[command(after_help = help::DEMO)]
 pub(crate) struct DemoArgs {
