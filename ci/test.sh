@@ -111,6 +111,8 @@ cargo build --locked --bins || status=$?
 # Instructions mean something only of what is optimised. This compiles the verifier once more, for release.
 ((status != 0)) || cargo build --locked --release --package teegate-speed --bin teegate-speed || status=$?
 
+if ((status == 0)); then step 'the walk of the README' ci/walk.sh; fi
+
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT
 if ((status == 0)); then

@@ -113,8 +113,9 @@ Exit status: 0 written; 1 could not run, or no strict policy can expect what the
 pub(crate) const POLICY_FILL: &str = "\
 Examples:
   teegate policy fill strict --reference-values values.toml --output own.toml
+  teegate policy fill own.toml --root amd=forged-root.pem --output forged.toml
 
-Exit status: 0 written; 1 could not run, or the policy or the values are refused.";
+Exit status: 0 written; 1 could not run, or the policy, the values or a root are refused.";
 
 pub(crate) const POLICY_SCHEMA: &str = "\
 Examples:
@@ -148,8 +149,9 @@ instances the highest counts.";
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo
+  teegate demo --serve served
 
-Exit status: 0 all of it went as it should; 1 it did not, or could not run.";
+Exit status: 0 all of it went as it should, or it served until it was asked to end; 1 it did not, or could not run.";
 
 pub(crate) const COMPLETIONS: &str = "\
 Examples:

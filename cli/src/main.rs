@@ -73,7 +73,7 @@ enum Verb {
     Models(models::ModelsArgs),
     /// Fetch and judge the evidence of what stands at an address, sending nothing
     Probe(probe::ProbeArgs),
-    /// Walk the whole path on this machine, on forged hardware and with a real model
+    /// Walk the whole path on this machine, on forged hardware and with a real model, or keep it running to walk it yourself
     Demo(demo::DemoArgs),
     /// Write a script that completes commands and options, for your shell
     Completions(offered::CompletionsArgs),
