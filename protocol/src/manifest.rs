@@ -25,14 +25,6 @@ hex_bytes! {
     pub struct ManifestDigest(32);
 }
 
-impl SpkiDigest {
-    /// Digest of the subject public key info of a certificate, in DER.
-    #[must_use]
-    pub fn of(spki: &[u8]) -> Self {
-        Self(Sha256::digest(spki).into())
-    }
-}
-
 impl ManifestDigest {
     /// Digest of the exact bytes of a manifest.
     #[must_use]
@@ -51,6 +43,14 @@ hex_bytes! {
 hex_bytes! {
     /// SHA-256 of the DER SubjectPublicKeyInfo of the instance's TLS key.
     pub struct SpkiDigest(32);
+}
+
+impl SpkiDigest {
+    /// Digest of the subject public key info of a certificate, in DER.
+    #[must_use]
+    pub fn of(spki: &[u8]) -> Self {
+        Self(sha256(&[spki]))
+    }
 }
 
 hex_bytes! {
