@@ -155,6 +155,7 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
             tensor_rank: MAX_RANK as u64,
             tensor_elements: MAX_ELEMENTS as u64,
             cross_tenant_batching: false,
+            batching: vec![],
         },
         length: config.epochs.length(),
         grace: config.epochs.grace(),

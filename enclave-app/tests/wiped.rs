@@ -202,8 +202,13 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
     let workers = Workers::start("m", vec![Box::new(Echo { signature, began, end })], settings).unwrap();
     let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
     let identity = Arc::new(Identity::generate().unwrap());
-    let limits =
-        Limits { sealed_body_bytes: 8 << 20, tensor_rank: 16, tensor_elements: 1 << 31, cross_tenant_batching: false };
+    let limits = Limits {
+        sealed_body_bytes: 8 << 20,
+        tensor_rank: 16,
+        tensor_elements: 1 << 31,
+        cross_tenant_batching: false,
+        batching: vec![],
+    };
     let constants = Constants {
         models: vec![entry.clone()],
         config_sha256: ConfigDigest([2; 32]),
