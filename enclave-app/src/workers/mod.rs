@@ -5,12 +5,12 @@
 //! its place. What is ready here is what is alive: a model none of whose engines can run is not.
 
 mod bell;
+mod queue;
 mod restarts;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -20,6 +20,7 @@ use crate::memory::{Purse, Shortage};
 use crate::secret::scrubbed;
 use crate::tensor::Tensor;
 use bell::{Bell, Woken, wait};
+use queue::{Job, NotQueued, Queue};
 use restarts::Restarts;
 
 /// Why there are no outputs.
@@ -73,14 +74,6 @@ pub struct Settings {
     pub deadline: Duration,
 }
 
-struct Job {
-    inputs: Vec<Tensor>,
-    /// What the inputs were paid from, and the outputs will be.
-    purse: Purse,
-    until: Instant,
-    answer: oneshot::Sender<Result<(Vec<Tensor>, Purse), EngineError>>,
-}
-
 /// The workers of one model.
 pub struct Workers {
     signature: Arc<Signature>,
@@ -91,11 +84,8 @@ pub struct Workers {
 /// What the threads of one model share.
 struct Shared {
     name: String,
-    /// `None` when no thread is left to take a job.
-    jobs: Mutex<Option<VecDeque<Job>>>,
-    most: usize,
-    /// One for each job, one for each run that may begin, and the end.
-    job: Bell,
+    queue: Queue,
+    /// One for each run that may begin, and the end.
     place: Bell,
     end: Bell,
     threads: AtomicUsize,
@@ -138,7 +128,7 @@ struct Thread(Arc<Shared>);
 impl Drop for Thread {
     fn drop(&mut self) {
         if self.0.threads.fetch_sub(1, Ordering::SeqCst) == 1 {
-            drop(self.0.jobs().take());
+            self.0.queue.close();
         }
     }
 }
@@ -203,7 +193,11 @@ impl Workers {
             return Err(RunError::NoWorker);
         }
         let (answer, answered) = oneshot::channel();
-        self.shared.push(Job { inputs, purse, until: Instant::now() + self.deadline, answer })?;
+        let job = Job { inputs, purse, until: Instant::now() + self.deadline, answer };
+        self.shared.queue.push(job).map_err(|reason| match reason {
+            NotQueued::Full => RunError::Busy,
+            NotQueued::Closed => RunError::NoWorker,
+        })?;
         match tokio::time::timeout(self.deadline, answered).await {
             Ok(Ok(Ok(outputs))) => Ok(outputs),
             Ok(Ok(Err(EngineError::Failed(words)))) => Err(RunError::Failed(words)),
@@ -225,9 +219,7 @@ impl Shared {
     fn new(name: &str, queue: usize, places: u32, threads: usize) -> std::io::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
-            jobs: Mutex::new(Some(VecDeque::new())),
-            most: queue,
-            job: Bell::new(0)?,
+            queue: Queue::new(queue)?,
             place: Bell::new(places)?,
             end: Bell::new(0)?,
             threads: AtomicUsize::new(threads),
@@ -236,29 +228,6 @@ impl Shared {
             loading: Mutex::default(),
             restarts: Mutex::default(),
         })
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, Option<VecDeque<Job>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Job) -> Result<(), RunError> {
-        let mut jobs = self.jobs();
-        let jobs = jobs.as_mut().ok_or(RunError::NoWorker)?;
-        if jobs.len() >= self.most {
-            // Whoever waited for it is gone.
-            jobs.retain(|waiting| !waiting.answer.is_closed());
-        }
-        if jobs.len() >= self.most {
-            return Err(RunError::Busy);
-        }
-        jobs.push_back(job);
-        self.job.ring();
-        Ok(())
-    }
-
-    fn pop(&self) -> Option<Job> {
-        self.jobs().as_mut().and_then(VecDeque::pop_front)
     }
 
     fn load(&self, engine: &mut dyn Engine) -> Result<Signature, LoadError> {
@@ -325,10 +294,10 @@ fn serve(engine: &mut dyn Engine, shared: &Shared) -> Left {
     }
     let _place = Place(&shared.place);
     loop {
-        if let Err(left) = wait_ready(engine, shared, &shared.job) {
+        if let Err(left) = wait_ready(engine, shared, shared.queue.bell()) {
             return left;
         }
-        let Some(Job { inputs, mut purse, until, answer }) = shared.pop() else { continue };
+        let Some(Job { inputs, mut purse, until, answer }) = shared.queue.pop() else { continue };
         // Whoever waited for it is gone.
         if answer.is_closed() {
             continue;

@@ -202,7 +202,7 @@ async fn a_lost_worker_costs_the_request_that_it_ran_and_a_spare_one_takes_its_p
 }
 
 fn queued(workers: &Workers) -> usize {
-    workers.shared.jobs().as_ref().map_or(0, VecDeque::len)
+    workers.shared.queue.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
