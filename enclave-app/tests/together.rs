@@ -4,6 +4,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "what a test expects and does not find should end it, in its helper functions too"
 )]
 
