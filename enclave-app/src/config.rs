@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use teegate_attester::coco::Coco;
 
+use crate::batch::{Batching, PAUSE};
 use crate::engine::process::Limits as ProcessLimits;
 use crate::workers::Settings;
 
@@ -68,6 +69,25 @@ pub struct ModelConfig {
     pub version: String,
     /// The ONNX file; external data is refused.
     pub path: PathBuf,
+    /// Whether requests to it share runs; without the table none does. It is left out of the effective configuration where
+    /// it is not there, whose digest is then what it always was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batching: Option<BatchingConfig>,
+}
+
+/// How requests to a model share runs. Requests are sealed, so that no caller can be told from another: sharing is always
+/// sharing with strangers, and the manifest says so.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchingConfig {
+    /// Most rows of a run, all its requests together: 2 to 1024.
+    pub max_rows: usize,
+    /// How many microseconds a request waits for others, from its arrival: 0, which joins only what waits already, to
+    /// 1,000,000.
+    #[serde(default)]
+    pub max_delay_microseconds: u64,
+    /// `true`, written out: requests of different callers are computed side by side in one process.
+    pub across_callers: bool,
 }
 
 /// Lifetimes of the sealing keys. Shorter than the defaults is allowed, longer is not; the manifest shows the result.
@@ -152,6 +172,20 @@ fn default_coco_url() -> String {
     "http://127.0.0.1:8006".to_owned()
 }
 
+impl BatchingConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        bounds("models.batching.max_rows", self.max_rows as u64, 2..=1024, "2 to 1024 rows")?;
+        let delay = self.max_delay_microseconds;
+        bounds("models.batching.max_delay_microseconds", delay, 0..=1_000_000, "0 to 1000000 microseconds")?;
+        form(
+            "models.batching.across_callers",
+            "false",
+            self.across_callers,
+            "`true`: requests are sealed, so that those of one caller cannot be told from others'; leave the table out to join none",
+        )
+    }
+}
+
 impl Epochs {
     /// Length of an epoch.
     pub fn length(&self) -> Duration {
@@ -185,9 +219,18 @@ impl Limits {
         }
     }
 
-    /// How a model's workers share the work.
-    pub fn of_a_model(&self) -> Settings {
-        Settings { places: self.workers_per_model, queue: self.queue, deadline: self.run_deadline() }
+    /// How a model's workers share the work, and its requests a run.
+    pub fn of_a_model(&self, model: &ModelConfig) -> Settings {
+        Settings {
+            places: self.workers_per_model,
+            queue: self.queue,
+            deadline: self.run_deadline(),
+            batching: model.batching.as_ref().map(|batching| Batching {
+                max_rows: batching.max_rows,
+                max_delay: Duration::from_micros(batching.max_delay_microseconds),
+                pause: PAUSE,
+            }),
+        }
     }
 
     /// The time from a request's arrival in the queue to the end of its run.
@@ -318,6 +361,7 @@ impl Config {
                 seen.insert(&model.name),
                 "each name once: one version of a model per instance",
             )?;
+            model.batching.as_ref().map_or(Ok(()), BatchingConfig::check)?;
         }
         if let AttesterConfig::Coco { coco_url } = &self.attester {
             form(
@@ -467,6 +511,48 @@ mod tests {
         let twice = format!("{GOOD}\n[[models]]\nname = \"m\"\nversion = \"2\"\npath = \"other.onnx\"\n");
         let message = Config::parse(&twice).unwrap_err().to_string();
         assert!(message.contains("each name once"), "{message}");
+    }
+
+    #[test]
+    fn whoever_joins_requests_says_that_they_are_strangers() {
+        let with = |keys: &str| Config::parse(&format!("{GOOD}\n[models.batching]\n{keys}\n"));
+        let config = with("max_rows = 32\nacross_callers = true").unwrap();
+        let settings = config.limits.of_a_model(&config.models[0]);
+        let expected = Batching { max_rows: 32, max_delay: Duration::ZERO, pause: PAUSE };
+        assert_eq!(settings.batching, Some(expected));
+        let config = with("max_rows = 2\nmax_delay_microseconds = 1500\nacross_callers = true").unwrap();
+        let settings = config.limits.of_a_model(&config.models[0]);
+        let expected = Batching { max_rows: 2, max_delay: Duration::from_micros(1500), pause: PAUSE };
+        assert_eq!(settings.batching, Some(expected));
+        let words = with("max_rows = 32\nacross_callers = false").unwrap_err().to_string();
+        assert!(words.contains("`models.batching.across_callers` is `false`, expected `true`: requests are sealed"));
+        let words = with("max_rows = 32").unwrap_err().to_string();
+        assert!(words.contains("missing field `across_callers`"), "{words}");
+        for (keys, key) in [
+            ("max_rows = 1\nacross_callers = true", "models.batching.max_rows"),
+            ("max_rows = 1025\nacross_callers = true", "models.batching.max_rows"),
+            (
+                "max_rows = 2\nmax_delay_microseconds = 1000001\nacross_callers = true",
+                "models.batching.max_delay_microseconds",
+            ),
+        ] {
+            match with(keys) {
+                Err(ConfigError::OutOfBounds { key: named, .. }) => assert_eq!(named, key),
+                other => panic!("{keys}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_joins_nothing_has_the_digest_that_it_had() {
+        let config = Config::parse(GOOD).unwrap();
+        assert_eq!(config.limits.of_a_model(&config.models[0]).batching, None);
+        let effective = config.effective().unwrap();
+        assert!(effective.contains(r#""models":[{"name":"m","version":"1","path":"model.onnx"}]"#), "{effective}");
+        let joined = Config::parse(&format!("{GOOD}\n[models.batching]\nmax_rows = 2\nacross_callers = true\n"));
+        let joined = joined.unwrap().effective().unwrap();
+        let written = r#""batching":{"max_rows":2,"max_delay_microseconds":0,"across_callers":true}"#;
+        assert!(joined.contains(written), "{joined}");
     }
 
     #[test]

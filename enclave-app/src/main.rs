@@ -23,7 +23,7 @@ use teegate_enclave::server::{Service, tls};
 use teegate_enclave::tensor::{MAX_ELEMENTS, MAX_RANK};
 use teegate_enclave::workers::Workers;
 use teegate_encoding::hex;
-use teegate_protocol::manifest::{ConfigDigest, Limits, ModelDigest, ModelEntry};
+use teegate_protocol::manifest::{BatchedModel, ConfigDigest, Limits, ModelDigest, ModelEntry};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: enclave-app --config FILE
@@ -131,13 +131,22 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
             let (library, bytes) = (Arc::clone(&library), Arc::clone(&bytes));
             Box::new(ModelProcess::new(Program::this(), library, bytes, limits.of_a_process())) as Box<dyn Engine>
         });
-        let workers = Workers::start(&model.name, engines.collect(), limits.of_a_model())
+        let workers = Workers::start(&model.name, engines.collect(), limits.of_a_model(model))
             .map_err(|error| named(&model.name, &error))?;
         let entry = ModelEntry { name: model.name.clone(), version: model.version.clone(), sha256 };
         tracing::info!(model = entry.name, version = entry.version, sha256 = %entry.sha256, workers = workers.living(), "model loaded");
         models.push(Model { entry, workers });
     }
     Ok(models)
+}
+
+/// What the manifest says of the models whose requests share runs.
+fn batched(config: &Config) -> Vec<BatchedModel> {
+    let batched = config.models.iter().filter_map(|model| {
+        let max_rows = model.batching.as_ref()?.max_rows as u64;
+        Some(BatchedModel { name: model.name.clone(), version: model.version.clone(), max_rows })
+    });
+    batched.collect()
 }
 
 async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> Result<(), Error> {
@@ -154,7 +163,8 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
             sealed_body_bytes: config.limits.sealed_body_bytes as u64,
             tensor_rank: MAX_RANK as u64,
             tensor_elements: MAX_ELEMENTS as u64,
-            cross_tenant_batching: false,
+            cross_tenant_batching: config.models.iter().any(|model| model.batching.is_some()),
+            batching: batched(&config),
         },
         length: config.epochs.length(),
         grace: config.epochs.grace(),

@@ -159,6 +159,26 @@ impl Shape {
     pub fn elements(&self) -> usize {
         self.elements
     }
+
+    /// The first dimension; `None` for a scalar.
+    pub fn rows(&self) -> Option<usize> {
+        self.dimensions.first().and_then(|&rows| usize::try_from(rows).ok())
+    }
+
+    /// The dimensions of one row: all but the first.
+    pub fn of_a_row(&self) -> &[i64] {
+        self.dimensions.get(1..).unwrap_or_default()
+    }
+
+    /// The shape of so many rows like these.
+    ///
+    /// # Errors
+    /// As [`Shape::new`].
+    pub fn with_rows(&self, rows: usize, datatype: Datatype) -> Result<Self, ShapeError> {
+        let rows = i64::try_from(rows).map_err(|_| ShapeError::TooManyElements)?;
+        let dimensions: Vec<i64> = std::iter::once(rows).chain(self.of_a_row().iter().copied()).collect();
+        Self::new(&dimensions, datatype)
+    }
 }
 
 /// The elements of a tensor, row-major; wiped when dropped.
@@ -320,6 +340,13 @@ mod tests {
         assert_eq!(Shape::new(&[1; 16], Datatype::Bool).unwrap().elements(), 1);
         assert_eq!(Shape::new(&[], Datatype::Bool).unwrap().elements(), 1);
         assert_eq!(Shape::new(&[3, 0, 5], Datatype::Bool).unwrap().elements(), 0);
+        let shape = Shape::new(&[2, 3, 5], Datatype::Fp64).unwrap();
+        assert_eq!((shape.rows(), shape.of_a_row()), (Some(2), &[3, 5][..]));
+        assert_eq!(shape.with_rows(7, Datatype::Fp64), Shape::new(&[7, 3, 5], Datatype::Fp64));
+        assert_eq!(shape.with_rows(1 << 28, Datatype::Fp64), Err(ShapeError::TooManyElements));
+        assert_eq!(shape.with_rows(usize::MAX, Datatype::Fp64), Err(ShapeError::TooManyElements));
+        let scalar = Shape::new(&[], Datatype::Bool).unwrap();
+        assert_eq!((scalar.rows(), scalar.of_a_row()), (None, &[][..]));
     }
 
     #[test]

@@ -196,14 +196,19 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
         datatype: Datatype::Int64,
         shape: ShapeRule::Dimensions(vec![-1]),
     };
-    let signature = Signature { inputs: vec![tensor("x")], defaults: vec![], outputs: vec![tensor("y")] };
+    let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], ..Signature::default() };
     let ((began, has_begun), (release, end)) = (mpsc::channel(), mpsc::channel());
-    let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600) };
+    let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600), batching: None };
     let workers = Workers::start("m", vec![Box::new(Echo { signature, began, end })], settings).unwrap();
     let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
     let identity = Arc::new(Identity::generate().unwrap());
-    let limits =
-        Limits { sealed_body_bytes: 8 << 20, tensor_rank: 16, tensor_elements: 1 << 31, cross_tenant_batching: false };
+    let limits = Limits {
+        sealed_body_bytes: 8 << 20,
+        tensor_rank: 16,
+        tensor_elements: 1 << 31,
+        cross_tenant_batching: false,
+        batching: vec![],
+    };
     let constants = Constants {
         models: vec![entry.clone()],
         config_sha256: ConfigDigest([2; 32]),

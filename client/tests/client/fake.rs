@@ -72,6 +72,7 @@ impl Fake {
                 tensor_rank: 16,
                 tensor_elements: 1 << 31,
                 cross_tenant_batching: false,
+                batching: vec![],
             },
         };
         change(&mut manifest);

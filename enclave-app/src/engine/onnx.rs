@@ -9,7 +9,7 @@ use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 
 use super::runtime::Runtime;
 use super::shared_memory::{Borrowed, Cursor, Head};
-use super::{ShapeRule, Signature, TensorSignature};
+use super::{AxisNames, ShapeRule, Signature, TensorSignature};
 use crate::model::any_rank;
 use crate::tensor::{Datatype, Shape, Tensor, for_elements};
 
@@ -63,6 +63,7 @@ impl OnnxSession {
             inputs: signatures(&any_rank, session.inputs())?,
             defaults: defaults(&any_rank, &session),
             outputs: signatures(&any_rank, session.outputs())?,
+            axes: axes(session.inputs().iter().chain(session.outputs())),
         };
         Ok(Self { session, signature, output_bytes })
     }
@@ -138,6 +139,21 @@ fn signatures(any_rank: &AnyRank, outlets: &[Outlet]) -> Result<Vec<TensorSignat
 fn defaults(any_rank: &AnyRank, session: &Session) -> Vec<TensorSignature> {
     let initialisers = session.overridable_initializers();
     initialisers.iter().filter_map(|initialiser| signature(any_rank, initialiser.name(), initialiser.dtype())).collect()
+}
+
+/// What open dimensions are called.
+fn axes<'o>(outlets: impl Iterator<Item = &'o Outlet>) -> AxisNames {
+    let mut axes = AxisNames::default();
+    for outlet in outlets {
+        let ValueType::Tensor { dimension_symbols, .. } = outlet.dtype() else { continue };
+        for (place, name) in dimension_symbols.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let names = if place == 0 { &mut axes.first } else { &mut axes.others };
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    axes
 }
 
 /// The names of tensors of unknown rank, of which the library says that they are scalars.

@@ -225,6 +225,15 @@ impl Cursor<'_> {
         Ok(bytes)
     }
 
+    /// Goes on behind so many bytes, which nobody reads.
+    ///
+    /// # Errors
+    /// When they lie outside.
+    pub fn skip(&mut self, bytes: usize) -> Result<(), TransferError> {
+        (_, self.at) = self.span(bytes)?;
+        Ok(())
+    }
+
     /// Writes a head.
     ///
     /// # Errors

@@ -226,6 +226,7 @@ mod tests {
             inputs: vec![tensor("any", ShapeRule::AnyRank), tensor("scalar", ShapeRule::Dimensions(vec![]))],
             defaults: vec![tensor("weight", ShapeRule::Dimensions(vec![2]))],
             outputs: vec![tensor("y", ShapeRule::Dimensions(vec![-1, 2]))],
+            ..Signature::default()
         };
         let said: serde_json::Value = serde_json::from_slice(&model_metadata("m", "1", &signature)).unwrap();
         let expected = serde_json::json!({

@@ -229,9 +229,10 @@ fn not_read(error: NotRead) -> Inside {
 
 fn not_run(error: RunError) -> Inside {
     match error {
-        RunError::Busy => {
-            Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("the queue of the model is full").into()
-        }
+        RunError::Busy { retry_after_seconds } => Problem::new(ProblemKind::Busy)
+            .with_retry_after(retry_after_seconds)
+            .with_detail("the queue of the model is full")
+            .into(),
         RunError::Deadline => {
             OipError { status: 504, message: "the run was not through at its deadline".to_owned() }.into()
         }
@@ -316,7 +317,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_instance_whose_model_lost_its_workers_does_not_say_it_is_ready() {
-        let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600) };
+        let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600), batching: None };
         let workers = Workers::start("m", vec![Box::new(Panics)], settings).unwrap();
         let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
         let identity = Arc::new(Identity::generate().unwrap());

@@ -40,6 +40,13 @@ fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
     [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
 }
 
+/// `ValueInfoProto`: a tensor of FP32 whose dimensions are all open, under these names.
+fn value_of_named(name: &str, dimensions: &[&str]) -> Vec<u8> {
+    let dimensions: Vec<u8> = dimensions.iter().flat_map(|name| bytes(1, &bytes(2, name.as_bytes()))).collect();
+    let tensor = [number(1, FLOAT), bytes(2, &dimensions)].concat();
+    [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+}
+
 /// `ValueInfoProto`: a tensor of this type, and not a word of its shape.
 fn value_of_any_rank(name: &str, element: u64) -> Vec<u8> {
     [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &number(1, element)))].concat()
@@ -211,6 +218,58 @@ pub(crate) fn external_in_a_subgraph(location: &str) -> Vec<u8> {
 pub(crate) fn zeros() -> Vec<u8> {
     let nodes = [node("ConstantOfShape", &["shape"], &["y"], &[])];
     model(&graph(&nodes, &[], &[value("shape", INT64, &[1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// `y = w[i]`, where `w` is `[0, 10, 20, 30]`, for any number of indices: one that is outside fails the whole run.
+pub(crate) fn look_up() -> Vec<u8> {
+    let w: Vec<u8> = [0.0_f32, 10.0, 20.0, 30.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let nodes = [node("Gather", &["w", "i"], &["y"], &[])];
+    let w = tensor("w", FLOAT, &[4], &w);
+    model(&graph(&nodes, &[w], &[value("i", INT64, &[-1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// `y = x` after as many rounds as the largest of `x`: one number decides how long all of a run take.
+pub(crate) fn rounds() -> Vec<u8> {
+    let body = graph(
+        &[node("Identity", &["go_on"], &["still"], &[]), node("Identity", &["before"], &["after"], &[])],
+        &[],
+        &[value("round", INT64, &[]), value("go_on", BOOL, &[]), value("before", INT64, &[-1])],
+        &[value("still", BOOL, &[]), value("after", INT64, &[-1])],
+    );
+    let nodes = [
+        node("ReduceMax", &["x"], &["rounds"], &[integer_attribute("keepdims", 0)]),
+        node("Loop", &["rounds", "yes", "x"], &["y"], &[graph_attribute("body", &body)]),
+    ];
+    let yes = tensor("yes", BOOL, &[], &[1]);
+    model(&graph(&nodes, &[yes], &[value("x", INT64, &[-1])], &[value("y", INT64, &[-1])]))
+}
+
+/// `y` is each number of `x` once, though the model says that it is as long as `x`.
+pub(crate) fn unique() -> Vec<u8> {
+    let nodes = [node("Unique", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", INT64, &[-1])], &[value("y", INT64, &[-1])]))
+}
+
+/// `y = x x^T`: each row is compared with each.
+pub(crate) fn compares_rows() -> Vec<u8> {
+    let nodes = [node("Transpose", &["x"], &["t"], &[]), node("MatMul", &["x", "t"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value_of_named("x", &["n", "d"])], &[value_of_named("y", &["n", "n"])]))
+}
+
+/// `y` has the numbers of `x` that are not zero: as many rows as the values decide, and the model says so by their name.
+pub(crate) fn selects_rows() -> Vec<u8> {
+    let nodes = [
+        node("Cast", &["x"], &["kept"], &[integer_attribute("to", BOOL)]),
+        node("Compress", &["x", "kept"], &["y"], &[]),
+    ];
+    model(&graph(&nodes, &[], &[value_of_named("x", &["n"])], &[value_of_named("y", &["kept"])]))
+}
+
+/// `s = a + a` and `t = b + b`, in rows of two FP32 and of three INT64.
+pub(crate) fn two_tables() -> Vec<u8> {
+    let nodes = [node("Add", &["a", "a"], &["s"], &[]), node("Add", &["b", "b"], &["t"], &[])];
+    let inputs = [value("a", FLOAT, &[-1, 2]), value("b", INT64, &[-1, 3])];
+    model(&graph(&nodes, &[], &inputs, &[value("s", FLOAT, &[-1, 2]), value("t", INT64, &[-1, 3])]))
 }
 
 /// `y` is how many numbers `x` has: a small answer to a request of any size.

@@ -32,6 +32,7 @@ fn signature() -> Signature {
             TensorSignature { name: "v".into(), datatype: Datatype::Int8, shape: ShapeRule::AnyRank },
         ],
         outputs: vec![tensor("y", Datatype::Fp32, &[-1]), tensor("ok", Datatype::Bool, &[1])],
+        ..Signature::default()
     }
 }
 
