@@ -8,6 +8,7 @@ pub mod answer;
 pub mod data;
 pub mod infer;
 mod request;
+mod text;
 
 use serde::Serialize;
 
