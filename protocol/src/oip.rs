@@ -1,5 +1,8 @@
 //! The element types of the Open Inference Protocol, version 2 (`inference_rest.md`, *Tensor Data Types*), with `BF16`, which
-//! the servers and clients of the protocol have added since. Client and enclave read them here.
+//! the servers and clients of the protocol have added since, and the order of a model's versions. Client and enclave read them
+//! here.
+
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -119,9 +122,32 @@ impl std::fmt::Display for Datatype {
     }
 }
 
+/// The order of two versions of a model. A request that names none means the greatest, as at Triton: the highest number, and
+/// where no version is a number, the last in the order of bytes.
+#[must_use]
+pub fn version_order(one: &str, other: &str) -> Ordering {
+    // As text, so that a number may have any length; zeros before it count only where nothing else differs.
+    let number = |version: &str| {
+        let digits = version.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| version.trim_start_matches('0').to_owned()).map(|digits| (digits.len(), digits))
+    };
+    // What is no number is less than what is one.
+    number(one).cmp(&number(other)).then_with(|| one.cmp(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_highest_number_is_the_greatest_version() {
+        let sorted = ["1.5", "b", "v2", "0", "01", "1", "2", "9", "10", "18446744073709551615", "18446744073709551616"];
+        for (place, one) in sorted.iter().enumerate() {
+            for (places, other) in sorted.iter().enumerate() {
+                assert_eq!(version_order(one, other), place.cmp(&places), "{one} {other}");
+            }
+        }
+    }
 
     #[test]
     fn a_name_is_the_same_to_readers_of_json_and_of_text() {

@@ -241,6 +241,23 @@ pub(crate) fn identities() -> Vec<u8> {
     model(&graph(&nodes, &[], &values("x"), &values("y")))
 }
 
+/// `y = x`, one number without a dimension.
+pub(crate) fn scalar() -> Vec<u8> {
+    let nodes = [node("Identity", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[])], &[value("y", FLOAT, &[])]))
+}
+
+/// `a = x + z`, `b = x - z` and `c = z`, of any number of rows.
+pub(crate) fn several() -> Vec<u8> {
+    let nodes = [
+        node("Add", &["x", "z"], &["a"], &[]),
+        node("Sub", &["x", "z"], &["b"], &[]),
+        node("Identity", &["z"], &["c"], &[]),
+    ];
+    let values = |names: &[&str]| -> Vec<_> { names.iter().map(|name| value(name, INT64, &[-1, 2])).collect() };
+    model(&graph(&nodes, &[], &values(&["x", "z"]), &values(&["a", "b", "c"])))
+}
+
 /// `y = x` of any rank.
 pub(crate) fn any_rank() -> Vec<u8> {
     let nodes = [node("Identity", &["x"], &["y"], &[])];
