@@ -127,19 +127,11 @@ fn without_rows(tensor: &TensorSignature) -> Option<String> {
         ShapeRule::AnyRank => Some("any shape".to_owned()),
         ShapeRule::Dimensions(dimensions) => match dimensions.first() {
             Some(-1) => {
-                (!has_fixed_size(tensor.datatype)).then(|| format!("elements of type {}", tensor.datatype.name()))
+                tensor.datatype.size().is_none().then(|| format!("elements of type {}", tensor.datatype.name()))
             }
             Some(fixed) => Some(format!("a first dimension of {fixed}")),
             None => Some("no dimension".to_owned()),
         },
-    }
-}
-
-/// Whether elements of a type have one size, so that rows can be told apart by counting bytes.
-fn has_fixed_size(datatype: Datatype) -> bool {
-    use Datatype::{Bool, Fp32, Fp64, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64};
-    match datatype {
-        Bool | Uint8 | Uint16 | Uint32 | Uint64 | Int8 | Int16 | Int32 | Int64 | Fp32 | Fp64 => true,
     }
 }
 
@@ -225,6 +217,8 @@ mod tests {
     fn a_model_has_rows_in_every_input_and_output_or_shares_no_run() {
         assert!(Joinable::of(&signature(), 8).is_ok());
         assert!(Joinable::of(&Signature { axes: AxisNames::default(), ..signature() }, 8).is_ok());
+        let halves = TensorSignature { datatype: Datatype::Fp16, ..declared("y", &[-1]) };
+        assert!(Joinable::of(&Signature { outputs: vec![halves], ..signature() }, 8).is_ok());
         let refused = |signature: Signature| Joinable::of(&signature, 8).unwrap_err();
         let tensor = |actual: &str| NotJoinable::Tensor { name: "x".into(), actual: actual.into() };
         let any_rank = TensorSignature { shape: ShapeRule::AnyRank, ..declared("x", &[]) };
@@ -232,6 +226,7 @@ mod tests {
             (declared("x", &[1, -1]), "a first dimension of 1"),
             (declared("x", &[]), "no dimension"),
             (any_rank, "any shape"),
+            (TensorSignature { datatype: Datatype::Bytes, ..declared("x", &[-1]) }, "elements of type BYTES"),
         ] {
             let mut in_inputs = signature();
             in_inputs.inputs.push(bad.clone());

@@ -27,6 +27,7 @@ pub mod replay;
 mod reply;
 pub mod secret;
 pub mod server;
+pub mod strings;
 pub mod tensor;
 pub mod turns;
 pub mod upload;

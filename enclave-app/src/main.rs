@@ -17,7 +17,7 @@ use teegate_enclave::environment;
 use teegate_enclave::epoch::{Constants, Epochs};
 use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
-use teegate_enclave::model::ModelFile;
+use teegate_enclave::model::{ModelFile, repository};
 use teegate_enclave::open::{Model, Opener};
 use teegate_enclave::server::{Service, tls};
 use teegate_enclave::tensor::{MAX_ELEMENTS, MAX_RANK};
@@ -112,9 +112,12 @@ fn log(level: tracing::Level) {
 /// afterwards.
 fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let named = |name: &str, error: &dyn std::fmt::Display| format!("model `{name}`: {error}");
+    let found = config.model_repository.as_deref().map(repository::list).transpose()?;
+    let listed = config.models_with(found.unwrap_or_default())?;
     let mut files = Vec::new();
-    for model in &config.models {
-        files.push(ModelFile::load(&model.path).map_err(|error| named(&model.name, &error))?);
+    for model in &listed {
+        let file = ModelFile::find(&model.path, model.sha256.as_deref(), model.oci_manifest.as_deref());
+        files.push(file.map_err(|error| named(&model.name, &error))?);
     }
     let library = std::path::absolute(&config.onnxruntime)?;
     environment::leave_working_directory()
@@ -122,7 +125,7 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let library = Arc::new(runtime::library(&library)?);
     let limits = &config.limits;
     let mut models = Vec::new();
-    for (model, file) in config.models.iter().zip(files) {
+    for (model, file) in listed.iter().zip(files) {
         let sha256 = ModelDigest(file.sha256());
         let bytes = sealed("model", file.bytes()).map_err(|error| named(&model.name, &error))?;
         drop(file);

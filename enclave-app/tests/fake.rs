@@ -113,9 +113,10 @@ fn worker() {
             let name = format!("y{}", liar.question);
             liar.signature(&name);
         }
+        lie if lie.starts_with("text: ") => liar.signature_of("y", "BYTES"),
         _ => liar.honest_load(),
     }
-    let good = Output::good();
+    let (good, text) = (Output::good(), Output::text());
     while let Some(question) = liar.next() {
         let length = good.bytes().len() as u64;
         let outputs = |output: &Output| {
@@ -147,7 +148,18 @@ fn worker() {
             "run: many outputs" => liar.send(&message(liar::OUTPUTS, u32::MAX, question, length)),
             "run: another place" => outputs(&Output { index: 1, ..good.clone() }),
             "run: no type" => outputs(&Output { datatype: 99, ..good.clone() }),
-            "run: another type" => outputs(&Output { datatype: 10, ..good.clone() }),
+            "run: another type" => outputs(&Output { datatype: 12, ..good.clone() }),
+            "run: numbers that say how long they are" => outputs(&Output { string_bytes: 8, ..good.clone() }),
+            "text: honest" => outputs(&text),
+            "text: shorter than its lengths" => {
+                outputs(&Output { string_bytes: 7, raw: text.raw[..7].to_vec(), ..text.clone() });
+            }
+            "text: more than it may" => outputs(&Output { string_bytes: u32::MAX, ..text.clone() }),
+            "text: longer than what is there" => outputs(&Output { string_bytes: 10, ..text.clone() }),
+            "text: a length that lies" => outputs(&Output { raw: b"\x09\0\0\0a\0\0\0\0".to_vec(), ..text.clone() }),
+            "text: something behind" => outputs(&Output { raw: b"\0\0\0\0\0\0\0\0a".to_vec(), ..text.clone() }),
+            "text: no text" => outputs(&Output { raw: b"\x01\0\0\0\xff\0\0\0\0".to_vec(), ..text.clone() }),
+            "text: many" => outputs(&Output { dimensions: vec![1 << 29, 2], ..text.clone() }),
             "run: rank of 17" => outputs(&Output { rank: 17, ..good.clone() }),
             "run: rank without end" => outputs(&Output { rank: u32::MAX, ..good.clone() }),
             "run: another rank" => outputs(&Output { rank: 3, dimensions: vec![1, 2, 1], ..good.clone() }),
@@ -204,6 +216,11 @@ fn an_honest_worker_is_believed() {
         assert_eq!(outputs[0].elements, Elements::Fp32(vec![1.5, 2.5]));
         assert!(engine.is_ready());
     }
+    let mut texts = engine_of("text: honest");
+    texts.load().unwrap();
+    let outputs = run(&mut texts, PATIENT).unwrap();
+    let Elements::Bytes(strings) = &outputs[0].elements else { panic!("{outputs:?}") };
+    assert_eq!(strings.iter().collect::<Vec<_>>(), ["a", ""]);
     // Outputs that cannot be paid for are the request's misfortune and not the worker's.
     let mut poor = Memory::new(4, 4).share().purse();
     let result = engine.run(input(), Instant::now() + PATIENT, &mut poor);
@@ -265,6 +282,14 @@ fn a_worker_that_does_not_answer_as_it_should_is_ended() {
         ("run: another place", Loss::Breach("outputs in another order than the model's")),
         ("run: no type", Loss::Breach("an output of another type than the model's")),
         ("run: another type", Loss::Breach("an output of another type than the model's")),
+        ("run: numbers that say how long they are", Loss::Breach("an output of another length than its elements")),
+        ("text: shorter than its lengths", Loss::Breach("an output of another length than its elements")),
+        ("text: many", Loss::Breach("an output of another length than its elements")),
+        ("text: more than it may", Loss::Breach("outputs larger than they may be")),
+        ("text: longer than what is there", Loss::Breach("outputs that end too early")),
+        ("text: a length that lies", Loss::Breach("strings of other lengths than they have, or that are no text")),
+        ("text: something behind", Loss::Breach("strings of other lengths than they have, or that are no text")),
+        ("text: no text", Loss::Breach("strings of other lengths than they have, or that are no text")),
         ("run: rank of 17", Loss::Breach("an output of too many dimensions")),
         ("run: rank without end", Loss::Breach("an output of too many dimensions")),
         ("run: another rank", Loss::Breach("an output of another shape than the model's")),

@@ -13,6 +13,7 @@ use crate::json::{JsonError, Object, Value, parse_object, to_base64url};
 use crate::limits;
 use crate::ohttp::config::{ConfigError, KeyConfig};
 use crate::ohttp::suite::Kem;
+use crate::oip::version_order;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -301,10 +302,13 @@ impl Manifest {
         KeyConfig::parse_list(&self.ohttp_keys)
     }
 
-    /// The model of that name, and of that version if one is asked for.
+    /// The model of that name, and of that version if one is asked for; otherwise of the greatest that there is
+    /// ([`version_order`]), which is the one that a request without a version runs.
     #[must_use]
     pub fn model(&self, name: &str, version: Option<&str>) -> Option<&ModelEntry> {
-        self.models.iter().find(|model| model.name == name && version.is_none_or(|wanted| wanted == model.version))
+        let known = self.models.iter().filter(|model| model.name == name);
+        let wanted = known.filter(|model| version.is_none_or(|wanted| wanted == model.version));
+        wanted.max_by(|one, other| version_order(&one.version, &other.version))
     }
 
     /// Whether a request to this model may run in one batch with requests of other callers, which a process that was taken

@@ -93,8 +93,10 @@ impl Folder {
         Self(path)
     }
 
+    /// Writes a file, and makes the folders that it stands in.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path
     }
@@ -137,8 +139,12 @@ pub(crate) struct Enclave {
 impl Enclave {
     /// Starts the program and waits until it listens.
     pub(crate) fn start(library: &Path, guest: &Guest, model: &Path, extra: &str) -> Self {
-        let folder = Folder::new();
-        let path = folder.write("config.toml", config(library, &guest.url, model, extra));
+        Self::start_with(Folder::new(), config(library, &guest.url, model, extra))
+    }
+
+    /// The same with a whole configuration, and a folder that goes when the program does.
+    pub(crate) fn start_with(folder: Folder, config: String) -> Self {
+        let path = folder.write("config.toml", config);
         let log = std::fs::File::create(folder.0.join("log")).unwrap();
         let mut child = program(&path).stderr(log).spawn().unwrap();
         let mut line = String::new();

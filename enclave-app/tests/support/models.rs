@@ -30,6 +30,8 @@ const INT64: u64 = 7;
 const STRING: u64 = 8;
 const BOOL: u64 = 9;
 const FLOAT16: u64 = 10;
+const BFLOAT16: u64 = 16;
+const FLOAT8: u64 = 17;
 pub(crate) const DOUBLE: u64 = 11;
 
 /// `ValueInfoProto`: a tensor of this type; -1 is an open dimension.
@@ -89,7 +91,12 @@ fn graph(nodes: &[Vec<u8>], initialisers: &[Vec<u8>], inputs: &[Vec<u8>], output
 
 /// `ModelProto`.
 fn model(graph: &[u8]) -> Vec<u8> {
-    [number(1, 9), bytes(7, graph), bytes(8, &[bytes(1, b""), number(2, 18)].concat())].concat()
+    model_of(graph, 18)
+}
+
+/// The same, of another opset.
+fn model_of(graph: &[u8], opset: u64) -> Vec<u8> {
+    [number(1, 9), bytes(7, graph), bytes(8, &[bytes(1, b""), number(2, opset)].concat())].concat()
 }
 
 /// `y = x + w`, `f32[2]`; `w` is `[1, 10]`.
@@ -284,13 +291,38 @@ pub(crate) fn gather() -> Vec<u8> {
     model(&graph(&nodes, &[], &[value("x", FLOAT, &[3]), value("i", INT64, &[1])], &[value("y", FLOAT, &[1])]))
 }
 
-/// One tensor of every plain type goes in and comes out again.
+/// One tensor of every type that the protocol has goes in and comes out again.
 pub(crate) fn identities() -> Vec<u8> {
-    let types = [FLOAT, 11, 9, 2, 4, 12, 13, 3, 5, 6, 7];
+    identities_of(&[FLOAT, 11, 9, 2, 4, 12, 13, 3, 5, 6, 7, FLOAT16, BFLOAT16, STRING])
+}
+
+/// The same of the types whose elements have one size.
+pub(crate) fn sized_identities() -> Vec<u8> {
+    identities_of(&[FLOAT, 11, 9, 2, 4, 12, 13, 3, 5, 6, 7, FLOAT16, BFLOAT16])
+}
+
+fn identities_of(types: &[u64]) -> Vec<u8> {
     let name = |prefix: &str, t: &u64| format!("{prefix}{t}");
     let nodes: Vec<_> = types.iter().map(|t| node("Identity", &[&name("x", t)], &[&name("y", t)], &[])).collect();
     let values = |prefix: &str| -> Vec<_> { types.iter().map(|t| value(&name(prefix, t), *t, &[-1])).collect() };
     model(&graph(&nodes, &[], &values("x"), &values("y")))
+}
+
+/// `y = x`, one number without a dimension.
+pub(crate) fn scalar() -> Vec<u8> {
+    let nodes = [node("Identity", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[])], &[value("y", FLOAT, &[])]))
+}
+
+/// `a = x + z`, `b = x - z` and `c = z`, of any number of rows.
+pub(crate) fn several() -> Vec<u8> {
+    let nodes = [
+        node("Add", &["x", "z"], &["a"], &[]),
+        node("Sub", &["x", "z"], &["b"], &[]),
+        node("Identity", &["z"], &["c"], &[]),
+    ];
+    let values = |names: &[&str]| -> Vec<_> { names.iter().map(|name| value(name, INT64, &[-1, 2])).collect() };
+    model(&graph(&nodes, &[], &values(&["x", "z"]), &values(&["a", "b", "c"])))
 }
 
 /// `y = x` of any rank.
@@ -305,10 +337,16 @@ pub(crate) fn log() -> Vec<u8> {
     model(&graph(&nodes, &[], &[value("x", FLOAT, &[-1])], &[value("y", FLOAT, &[-1])]))
 }
 
-/// Half precision at the edges, which this program does not carry.
-pub(crate) fn half() -> Vec<u8> {
-    let nodes = [node("Identity", &["x"], &["y"], &[])];
-    model(&graph(&nodes, &[], &[value("x", FLOAT16, &[1])], &[value("y", FLOAT16, &[1])]))
+/// A float of eight bits at the edge, for which the protocol has no word.
+pub(crate) fn eight_bits() -> Vec<u8> {
+    let nodes = [node("Cast", &["x"], &["y"], &[integer_attribute("to", FLOAT8)])];
+    model_of(&graph(&nodes, &[], &[value("x", FLOAT, &[1])], &[value("y", FLOAT8, &[1])]), 19)
+}
+
+/// `y = x + x` in half precision.
+pub(crate) fn halves() -> Vec<u8> {
+    let nodes = [node("Add", &["x", "x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT16, &[-1])], &[value("y", FLOAT16, &[-1])]))
 }
 
 /// A classifier's output as scikit-learn's exporter writes it by default: a sequence of maps.
@@ -322,10 +360,17 @@ pub(crate) fn maps() -> Vec<u8> {
     [model(&graph(&[zipmap], &[], &[value("x", FLOAT, &[-1, 2])], &[output])), import].concat()
 }
 
-/// An output of strings, which this program does not carry.
-pub(crate) fn strings() -> Vec<u8> {
+/// `y` is `x` written as text.
+pub(crate) fn numbers_as_strings() -> Vec<u8> {
     let nodes = [node("Cast", &["x"], &["y"], &[integer_attribute("to", STRING)])];
-    model(&graph(&nodes, &[], &[value("x", FLOAT, &[1])], &[value("y", STRING, &[1])]))
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[-1])], &[value("y", STRING, &[-1])]))
+}
+
+/// Every string of `x` behind the first of `w`: as many outputs as inputs, each as long as both.
+pub(crate) fn joined() -> Vec<u8> {
+    let nodes = [node("StringConcat", &["w", "x"], &["y"], &[])];
+    let inputs = [value("w", STRING, &[1]), value("x", STRING, &[-1])];
+    model_of(&graph(&nodes, &[], &inputs, &[value("y", STRING, &[-1])]), 20)
 }
 
 /// An operator of a domain that nobody registered.

@@ -56,6 +56,16 @@ fn what_is_written_is_read_and_named_by_its_bytes() {
     assert_eq!(manifest.model("mnist-8", None), manifest.models.first());
     assert_eq!(manifest.model("mnist-8", Some("1")), manifest.models.first());
     assert_eq!(manifest.model("mnist-8", Some("2")), None);
+    let versions = |versions: &[&str]| {
+        let model = |version: &&str| ModelEntry { version: (*version).into(), ..manifest.models[0].clone() };
+        Manifest { models: versions.iter().map(model).collect(), ..manifest.clone() }
+    };
+    // A request without a version means the highest, wherever it stands.
+    for listed in [["9", "10", "beta"], ["10", "beta", "9"], ["beta", "9", "10"]] {
+        let several = versions(&listed);
+        assert_eq!(several.model("mnist-8", None).map(|model| model.version.as_str()), Some("10"));
+        assert_eq!(several.model("mnist-8", Some("9")).map(|model| model.version.as_str()), Some("9"));
+    }
     let first = Manifest { prev: None, ..manifest };
     assert_eq!(first.to_bytes().expect("accepted").manifest(), &first);
 }

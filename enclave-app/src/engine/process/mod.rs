@@ -303,7 +303,8 @@ impl Running {
         for tensor in inputs {
             let known = || signature.inputs.iter().chain(&signature.defaults);
             let index = known().zip(0..).find_map(|(known, index)| (known.name == tensor.name).then_some(index));
-            let head = index.and_then(|index| Head::new(index, tensor.elements.datatype(), tensor.shape.dimensions()));
+            let (datatype, dimensions) = (tensor.elements.datatype(), tensor.shape.dimensions());
+            let head = index.and_then(|index| Head::new(index, datatype, dimensions, tensor.bytes()));
             to.write_head(&head.ok_or(TransferError::Outside)?)?;
             to.write_elements(&Borrowed::from(&tensor.elements))?;
         }
@@ -326,15 +327,18 @@ impl Running {
         for (index, expected) in (0..).zip(&signature.outputs) {
             let head = from.read_head().map_err(|_| breach("outputs that end too early"))?;
             let shape = judge(&head, index, expected).map_err(breach)?;
-            let bytes = shape.elements().saturating_mul(expected.datatype.size());
+            let bytes = head.bytes(expected.datatype, shape.elements());
+            let bytes = bytes.ok_or_else(|| breach("an output of another length than its elements"))?;
             left = left.checked_sub(bytes as u64).ok_or_else(|| breach("outputs larger than they may be"))?;
             // Where they lie is known before there is memory for them.
             if from.left() < bytes as u64 {
                 return Err(breach("outputs that end too early"));
             }
             purse.spend(bytes).map_err(EngineError::NoMemory)?;
-            let elements = from.read_elements(expected.datatype, shape.elements()).map_err(|error| match error {
+            let elements = from.read_elements(expected.datatype, shape.elements(), bytes);
+            let elements = elements.map_err(|error| match error {
                 TransferError::Outside => breach("outputs that end too early"),
+                TransferError::Strings(_) => breach("strings of other lengths than they have, or that are no text"),
                 other => EngineError::Lost(Loss::System(other.to_string())),
             })?;
             outputs.push(Tensor { name: expected.name.clone(), shape, elements });

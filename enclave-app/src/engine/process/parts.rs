@@ -7,7 +7,7 @@ use super::super::message::Message;
 use super::super::shared_memory::{Borrowed, HEAD_BYTES, Head, SharedMemory, TransferError};
 use super::super::{EngineError, Loss, Part, PartOutputs, Signature};
 use super::{Limits, Running, judge};
-use crate::tensor::Tensor;
+use crate::tensor::{Datatype, Tensor};
 
 impl Running {
     pub(super) fn run_parts(
@@ -51,8 +51,9 @@ fn write(memory: &SharedMemory, parts: &[Part<'_>], rows: usize, signature: &Sig
             shape = shape.or(input.shape.with_rows(rows, expected.datatype).ok());
         }
         let shape = shape.filter(|shape| shape.elements() == elements).ok_or(TransferError::Outside)?;
-        bytes = bytes.saturating_add(HEAD_BYTES).saturating_add(elements.saturating_mul(expected.datatype.size()));
-        heads.push(Head::new(index, expected.datatype, shape.dimensions()).ok_or(TransferError::Outside)?);
+        let own = bytes_of(elements, expected.datatype).ok_or(TransferError::Outside)?;
+        bytes = bytes.saturating_add(HEAD_BYTES).saturating_add(own);
+        heads.push(Head::new(index, expected.datatype, shape.dimensions(), own).ok_or(TransferError::Outside)?);
     }
     if to.left() < bytes as u64 {
         return Err(TransferError::Outside);
@@ -82,7 +83,7 @@ fn read(
     for (index, expected) in (0..).zip(&signature.outputs) {
         let head = from.read_head().map_err(|_| breach("outputs that end too early"))?;
         let shape = judge(&head, index, expected).map_err(breach)?;
-        let bytes = shape.elements().saturating_mul(expected.datatype.size());
+        let bytes = bytes_of(shape.elements(), expected.datatype).ok_or_else(|| breach(NOT_ROWS))?;
         left = left.checked_sub(bytes as u64).ok_or_else(|| breach("outputs larger than they may be"))?;
         // Where they lie is known before there is memory for them.
         if from.left() < bytes as u64 {
@@ -94,7 +95,7 @@ fn read(
         for (part, outputs) in parts.iter_mut().zip(&mut *outputs) {
             let shape = shape.with_rows(part.rows, expected.datatype);
             let shape = shape.map_err(|_| breach("an output of an impossible shape"))?;
-            let bytes = shape.elements().saturating_mul(expected.datatype.size());
+            let bytes = bytes_of(shape.elements(), expected.datatype).ok_or_else(|| breach(NOT_ROWS))?;
             if let Ok(Err(shortage)) = outputs.as_ref().map(|_| part.purse.spend(bytes)) {
                 // What it has already is of no use to it.
                 *outputs = Err(shortage);
@@ -103,7 +104,7 @@ fn read(
                 from.skip(bytes).map_err(|_| breach("outputs that end too early"))?;
                 continue;
             };
-            let elements = from.read_elements(expected.datatype, shape.elements()).map_err(|error| {
+            let elements = from.read_elements(expected.datatype, shape.elements(), bytes).map_err(|error| {
                 part.purse.refund(bytes);
                 EngineError::Lost(Loss::System(error.to_string()))
             })?;
@@ -114,4 +115,12 @@ fn read(
         return Err(breach("bytes after the last output"));
     }
     Ok(())
+}
+
+/// No model with such an output shares runs.
+const NOT_ROWS: &str = "an output whose rows cannot be told apart by their bytes";
+
+/// Bytes of so many elements; `None` where their number does not say it.
+fn bytes_of(elements: usize, datatype: Datatype) -> Option<usize> {
+    elements.checked_mul(datatype.size()?)
 }
