@@ -383,7 +383,7 @@ enum Purpose {
 }
 
 /// Length of the JSON where raw tensors follow it, in the binary tensor extension.
-const JSON_LENGTH: &str = "inference-header-content-length";
+pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
 /// The authority inside the seal. The enclave serves one; its real name is its manifest.
 const AUTHORITY: &str = "enclave";
 /// How much of an enclave's refusal is repeated.

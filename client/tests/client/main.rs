@@ -9,6 +9,9 @@ mod fake;
 #[cfg(test)]
 mod instance;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod relay;
 mod relayed;
+#[cfg(test)]
 mod wanted;
