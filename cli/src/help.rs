@@ -137,6 +137,15 @@ Examples:
 Exit status: 0 shown; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
 unacceptable); 5 a problem after a question had been sealed.";
 
+pub(crate) const PROXY: &str = "\
+Examples:
+  teegate proxy --gateway http://gw --policy p.toml --listen 8000
+  teegate proxy --gateway http://gw --policy p.toml --listen unix:/run/me/tg
+  teegate proxy --gateway http://gw --policy p.toml --model breast-cancer
+
+Exit status: 0 told to leave (SIGTERM, SIGINT), and what was under way is answered; 1 could not run, or no instance was there at the \
+start; 2, 3, 4 evidence was rejected at the start (malformed, unauthentic, unacceptable).";
+
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo

@@ -27,6 +27,7 @@ mod policy_command;
 mod policy_init;
 mod policy_lint;
 mod pool;
+mod proxy;
 mod record;
 mod screen;
 mod supplied;
@@ -69,6 +70,8 @@ enum Verb {
     Infer(infer::InferArgs),
     /// Verify what stands behind a gateway, and show the models it serves or what one of them takes
     Models(models::ModelsArgs),
+    /// Open a door on this machine for any client: plaintext towards it, verified and sealed from there on
+    Proxy(proxy::ProxyArgs),
     /// Walk the whole path on this machine, on forged hardware and with a real model
     Demo(demo::DemoArgs),
     /// Write a script that completes commands and options, for your shell
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Models(args) => models::run(&args),
+        Verb::Proxy(args) => proxy::run(&args),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions(args) => offered::completions(&args, Command::command()),
         Verb::Man(args) => offered::man(&args, Command::command()),
