@@ -9,6 +9,7 @@ mod inference;
 mod minilm;
 mod models_command;
 mod peers;
+mod proxy_clients;
 mod proxy_command;
 mod record_command;
 mod release;
