@@ -690,7 +690,7 @@ pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "manifest.model",
-        "client/src/instance.rs",
+        "client/src/wanted.rs",
         "client, relay::an_instance_without_the_model_is_refused",
         "client/tests/client/relay.rs",
         "-p teegate-client --test client relay::an_instance_without_the_model_is_refused",

@@ -240,6 +240,7 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "localhost@rebound.example",
             "127.0.0.1@rebound.example:80",
+            "rebound.example@localhost",
             "",
             "a b",
         ] {

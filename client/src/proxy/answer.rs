@@ -10,7 +10,7 @@ use http_body_util::Full;
 use teegate_intake::envelope::Refused;
 use teegate_protocol::headers::{SEALED_RECEIPT, SEALED_RECEIPT_SALT, TEEGATE_MANIFEST};
 use teegate_protocol::problem::{Executed, ProblemKind};
-use teegate_verifier::{BoundTo, Check};
+use teegate_verifier::BoundTo;
 
 use super::said::Said;
 use crate::answer::Reply;
@@ -19,6 +19,7 @@ use crate::error::{AnswerError, Error, RequestError};
 use crate::link::LinkError;
 use crate::remote::RemoteProblem;
 use crate::seal::SealError;
+use crate::wanted::Wanted;
 
 /// On an answer that was opened: what the evidence of the instance that gave it is bound to, `workload`, `pod`, `guest` or `nothing`.
 pub const TEEGATE_BOUND_TO: &str = "teegate-bound-to";
@@ -142,8 +143,7 @@ fn not_acceptable(refused: &[Refused]) -> (StatusCode, Option<u32>) {
     if refused.is_empty() {
         return (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS));
     }
-    let lacks_the_model = |candidate: &Refused| candidate.checks == [Check::MANIFEST_MODEL.id()];
-    if refused.iter().all(lacks_the_model) {
+    if refused.iter().all(Wanted::is_all_that_is_missing) {
         return (StatusCode::NOT_FOUND, None);
     }
     (StatusCode::FORBIDDEN, None)

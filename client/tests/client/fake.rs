@@ -255,6 +255,11 @@ impl Script {
         script
     }
 
+    /// What it does with the next sealed request.
+    pub(crate) fn act_next(&self, act: Act) {
+        self.acts.lock().unwrap().push_front(act);
+    }
+
     /// What was in a relayed request.
     pub(crate) fn opened(&self, sealed: &[u8]) -> Request {
         let (plaintext, _) = EncapsulatedRequest::parse(sealed).unwrap().open(&self.fake.key).unwrap();

@@ -452,6 +452,27 @@ async fn a_rotation_is_said_when_it_happens_and_so_is_that_nobody_is_left() {
 }
 
 #[tokio::test]
+async fn an_exchange_that_was_lost_puts_whoever_was_verified_in_doubt() {
+    let mut door = Door::open(Script::new(Fake::new(), [Act::HangUp])).await;
+    assert!(matches!(door.hears().await, Event::Verified(_)));
+    // The model's own client forgets the instance; the one that is kept is asked for again as well, though what it
+    // verified would hold for an hour.
+    assert_eq!(door.infer(INFER).await.status, 502);
+    while door.script.seen().lists < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(door.infer(INFER).await.status, 200);
+    *door.script.refusal.lock().unwrap() = Some(Problem::new(ProblemKind::NoAttestedInstance));
+    door.script.act_next(Act::HangUp);
+    assert_eq!(door.infer(INFER).await.status, 502);
+    assert!(matches!(door.hears().await, Event::Lost(_)));
+    assert_eq!(door.get("/readyz").await.status, 503);
+    *door.script.refusal.lock().unwrap() = None;
+    assert!(matches!(door.hears().await, Event::Verified(_)), "the same one, said again");
+    assert_eq!(door.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_is_under_way_is_answered_before_the_door_closes() {
     let mut door = Door::open(Script::new(Fake::new(), [])).await;
     let mut stream = TcpStream::connect(&door.address).await.unwrap();
