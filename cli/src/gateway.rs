@@ -135,7 +135,16 @@ impl JudgingArgs {
 
 /// Runs a verb to its status, and says on standard error why there is nothing to show.
 pub(crate) fn run(verb: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    run_on(tokio::runtime::Builder::new_current_thread(), verb)
+}
+
+/// The same, for a verb that serves many at a time.
+pub(crate) fn run_threaded(verb: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
+    run_on(tokio::runtime::Builder::new_multi_thread(), verb)
+}
+
+fn run_on(mut builder: tokio::runtime::Builder, verb: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("error: cannot start: {e}"), exit::COULD_NOT_RUN),
     };

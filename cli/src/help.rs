@@ -146,6 +146,15 @@ Examples:
 Exit status: 0 accepted; 1 could not run, or nobody shows evidence there; 2 malformed, 3 unauthentic, 4 unacceptable: of several \
 instances the highest counts.";
 
+pub(crate) const PROXY: &str = "\
+Examples:
+  teegate proxy --gateway http://gw --policy p.toml --listen 8000
+  teegate proxy --gateway http://gw --policy p.toml --listen unix:/run/me/tg
+  teegate proxy --gateway http://gw --policy p.toml --model breast-cancer
+
+Exit status: 0 told to leave (SIGTERM, SIGINT), and what was under way is answered; 1 could not run, or no instance was there at the \
+start; 2, 3, 4 evidence was rejected at the start (malformed, unauthentic, unacceptable).";
+
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo

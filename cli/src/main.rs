@@ -28,6 +28,7 @@ mod policy_init;
 mod policy_lint;
 mod pool;
 mod probe;
+mod proxy;
 mod record;
 mod screen;
 mod supplied;
@@ -73,6 +74,8 @@ enum Verb {
     Models(models::ModelsArgs),
     /// Fetch and judge the evidence of what stands at an address, sending nothing
     Probe(probe::ProbeArgs),
+    /// Open a door on this machine for any client: plaintext towards it, verified and sealed from there on
+    Proxy(proxy::ProxyArgs),
     /// Walk the whole path on this machine, on forged hardware and with a real model, or keep it running to walk it yourself
     Demo(demo::DemoArgs),
     /// Write a script that completes commands and options, for your shell
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Verb::Infer(args) => infer::run(args),
         Verb::Models(args) => models::run(&args),
         Verb::Probe(args) => probe::run(&args),
+        Verb::Proxy(args) => proxy::run(&args),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions(args) => offered::completions(&args, Command::command()),
         Verb::Man(args) => offered::man(&args, Command::command()),

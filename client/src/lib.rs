@@ -13,6 +13,8 @@
 //! Nothing is ever sent unsealed, no error leads to a weaker key, and at most two automatic re-seals, each to a freshly
 //! verified manifest, follow when the gateway says that an instance is gone.
 //!
+//! [`proxy`] is a door to all this for programs that know nothing of it.
+//!
 //! ```no_run
 //! # async fn example(policy: teegate_verifier::Policy) -> Result<(), Box<dyn std::error::Error>> {
 //! use teegate_client::oip::{Tensor, TensorData};
@@ -36,6 +38,7 @@ mod observer;
 pub mod oip;
 mod online;
 mod probe;
+pub mod proxy;
 mod relayed;
 mod remote;
 pub mod seal;

@@ -51,4 +51,9 @@ impl Wanted {
         };
         Refused::by(Check::MANIFEST_MODEL, Some(*manifest), reason)
     }
+
+    /// Whether that is all that was wrong with a candidate.
+    pub(crate) fn is_all_that_is_missing(candidate: &Refused) -> bool {
+        candidate.checks == [Check::MANIFEST_MODEL.id()]
+    }
 }

@@ -11,6 +11,9 @@ mod instance;
 #[cfg(test)]
 mod online;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod relay;
 mod relayed;
+#[cfg(test)]
 mod wanted;

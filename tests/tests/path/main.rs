@@ -10,6 +10,8 @@ mod minilm;
 mod models_command;
 mod peers;
 mod probe_command;
+mod proxy_clients;
+mod proxy_command;
 mod record_command;
 mod release;
 mod scarcity;
