@@ -8,6 +8,7 @@
 //! neither repeats a byte of a request or an answer.
 
 mod answer;
+mod check;
 mod error;
 mod inference;
 mod request;
@@ -15,9 +16,10 @@ mod tensor;
 mod text;
 
 pub use answer::{answer, json_part};
+pub use check::{Outline, check_request};
 pub use error::TensorError;
 pub use inference::Inference;
-pub use request::{Outline, check_request, request};
+pub use request::request;
 pub use tensor::{Tensor, TensorData};
 
 #[cfg(test)]
