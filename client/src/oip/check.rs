@@ -1,15 +1,13 @@
 //! *Inference Request*, checked before it is sealed.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use teegate_protocol::members::Members;
 
 use super::error::TensorError;
 use super::text;
-
-/// The data types that an enclave carries.
-const DATATYPES: [&str; 11] =
-    ["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64"];
 
 /// What a request looks like, for whoever wrote something else.
 const EXAMPLE: &str = r#"{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.5, 1.5]}]}"#;
@@ -70,6 +68,27 @@ pub fn check_request(body: &[u8]) -> Result<Outline, TensorError> {
     Ok(Outline { json_length: rest.finish()?.then_some(json_length), asks_for_raw_outputs })
 }
 
+/// The same request, asking for its outputs as raw bytes, unless it says itself how it wants them. `body` was checked.
+pub fn ask_for_raw_outputs(body: &[u8]) -> Result<Vec<u8>, TensorError> {
+    let wrong = |e: serde_json::Error| TensorError::at(&e, body).inside("this is no request");
+    let (mut request, rest) = text::split::<BTreeMap<String, &RawValue>>(body)?;
+    let parameters = request.get("parameters").map_or("{}", |parameters| parameters.get());
+    let mut parameters: BTreeMap<String, &RawValue> = serde_json::from_str(parameters).map_err(wrong)?;
+    if parameters.contains_key(BINARY_DATA_OUTPUT) {
+        return Ok(body.to_vec());
+    }
+    let yes = serde_json::value::to_raw_value(&true).map_err(wrong)?;
+    parameters.insert(BINARY_DATA_OUTPUT.to_owned(), &yes);
+    let parameters = serde_json::value::to_raw_value(&parameters).map_err(wrong)?;
+    request.insert("parameters".to_owned(), &parameters);
+    let mut written = serde_json::to_vec(&request).map_err(wrong)?;
+    written.extend_from_slice(body.get(rest.json_length..).unwrap_or_default());
+    Ok(written)
+}
+
+/// The member of a request's parameters that says so.
+const BINARY_DATA_OUTPUT: &str = "binary_data_output";
+
 /// What a body is that does not even begin like a request.
 fn something_else(body: &[u8]) -> Option<&'static str> {
     if body.starts_with(b"\x93NUMPY") {
@@ -82,7 +101,7 @@ fn something_else(body: &[u8]) -> Option<&'static str> {
         Some(_) => {
             let line = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
             Some(if line.iter().any(|byte| matches!(byte, b',' | b';' | b'\t')) {
-                "this is not JSON (CSV, perhaps, which is not read)"
+                "this is not JSON (CSV, perhaps)"
             } else {
                 "this is not JSON"
             })
@@ -109,13 +128,7 @@ fn check_input(input: &RawValue, place: &str) -> Result<Option<usize>, TensorErr
         .map_err(|_| TensorError::new(format!("`{place}` is not an object with each member once")))?;
     text::text(input.name, &format!("{place}.name"))?;
     text::shape(input.shape, &format!("{place}.shape"))?;
-    let datatype = text::text(input.datatype, &format!("{place}.datatype"))?;
-    if !DATATYPES.contains(&datatype.as_str()) {
-        let known = DATATYPES.join(", ");
-        return Err(TensorError::new(format!(
-            "`{place}.datatype` is none of {known} (FP16, BF16 and BYTES are not carried)"
-        )));
-    }
+    let datatype = text::datatype(input.datatype, &format!("{place}.datatype"))?;
     let size = text::binary_size(input.parameters, &format!("{place}.parameters"))?;
     match (input.data, size) {
         (None, None) => Err(TensorError::new(format!("`{place}` has no `data`"))),
@@ -125,6 +138,10 @@ fn check_input(input: &RawValue, place: &str) -> Result<Option<usize>, TensorErr
         (Some(data), None) if !data.get().starts_with('[') => {
             Err(TensorError::new(format!("`{place}.data` is not an array")))
         }
+        (Some(_), None) if !datatype.is_in_json() => Err(TensorError::new(format!(
+            "`{place}`: {datatype} has no form in JSON; its elements travel as raw bytes behind it \
+             (`parameters.binary_data_size`)"
+        ))),
         (_, size) => Ok(size),
     }
 }
