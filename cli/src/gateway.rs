@@ -73,6 +73,11 @@ impl GatewayArgs {
         Ok(Means { gateway, policy, endorsements, settings })
     }
 
+    /// The command that shows what a model takes.
+    pub(crate) fn models_command(&self, model: &str) -> String {
+        format!("teegate models --gateway {} --policy {} {model}", self.gateway, self.policy)
+    }
+
     /// Where what was seen is kept.
     pub(crate) fn memory(&self) -> Option<&Path> {
         self.memory.as_deref()

@@ -15,6 +15,16 @@ const SHOWN_BYTES: usize = 200;
 
 /// An answer in words.
 pub(super) fn describe(reply: &Reply, inference: &Inference) -> String {
+    let mut text = summary(reply, inference);
+    for tensor in &inference.outputs {
+        text.push('\n');
+        text.push_str(&show(tensor));
+    }
+    text
+}
+
+/// Who answered, and what was checked.
+pub(super) fn summary(reply: &Reply, inference: &Inference) -> String {
     let mut text = String::new();
     let instance = &reply.instance;
     // Writing to a `String` cannot fail.
@@ -40,10 +50,6 @@ pub(super) fn describe(reply: &Reply, inference: &Inference) -> String {
         ReleaseCheck::NotChecked => "not checked: no key of the gateway was given (--gateway-receipt-key)",
     };
     let _ok = writeln!(text, "released   by the gateway; release receipt {release}");
-    for tensor in &inference.outputs {
-        text.push('\n');
-        text.push_str(&show(tensor));
-    }
     text
 }
 
@@ -59,7 +65,7 @@ fn key_holder(bound_to: Option<BoundTo>) -> &'static str {
 
 /// A tensor as text: one line of name, data type and shape, then one line for each row of the last axis.
 fn show(tensor: &Tensor) -> String {
-    let mut text = format!("{}  {} {:?}\n", plain(&tensor.name), tensor.data.datatype(), tensor.shape);
+    let mut text = outline(tensor);
     let elements = elements(&tensor.data);
     let row = tensor.shape.last().and_then(|n| usize::try_from(*n).ok()).filter(|n| *n > 0).unwrap_or(1);
     for chunk in elements.chunks(row) {
@@ -71,6 +77,11 @@ fn show(tensor: &Tensor) -> String {
         let _ok = writeln!(text, "  … {} of {} elements shown", elements.len(), tensor.data.len());
     }
     text
+}
+
+/// Name, data type and shape of a tensor, in a line.
+pub(super) fn outline(tensor: &Tensor) -> String {
+    format!("{}  {} {:?}\n", plain(&tensor.name), tensor.data.datatype(), tensor.shape)
 }
 
 fn elements(data: &TensorData) -> Vec<String> {

@@ -329,7 +329,8 @@ impl Script {
         seen.relayed.push(body.clone());
         let target = head.headers.get("teegate-manifest").and_then(|value| value.to_str().ok()).unwrap_or_default();
         seen.targets.push(target.to_owned());
-        let asked = self.others.iter().find(|other| other.manifest.digest().to_string() == target).unwrap_or(&self.fake);
+        let asked =
+            self.others.iter().find(|other| other.manifest.digest().to_string() == target).unwrap_or(&self.fake);
         let act = self.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer(Spoil::Nothing));
         let sealed = |bytes: Vec<u8>| answer(200, "message/ohttp-res", bytes);
         Ok(match act {
