@@ -19,7 +19,7 @@ pub(super) const TARGETS: &[Target] = &[
     Target {
         name: "npz",
         about: "zip archives of NumPy arrays",
-        effort: Effort::Reader,
+        effort: Effort::Walk,
         run: npz_archive,
         mutate: mutate::few_bytes,
         words: &["PK\x01\x02", "PK\x03\x04", "PK\x05\x06", "PK\x06\x06", "PK\x06\x07", ".npy", "\x08\0"],
@@ -28,7 +28,7 @@ pub(super) const TARGETS: &[Target] = &[
     Target {
         name: "table",
         about: "CSV as the inputs of models that take one or several",
-        effort: Effort::Reader,
+        effort: Effort::Walk,
         run: table,
         mutate: mutate::text,
         words: &[",", ";", "\t", " ", "\"", "\"\"", "\r\n", "\n", "nan", "-inf", "1e39", "0.0", "x", "y", "\u{feff}"],
