@@ -78,6 +78,11 @@ impl GatewayArgs {
         Ok(Means { gateway, policy, endorsements, settings })
     }
 
+    /// The command that shows what a model takes.
+    pub(crate) fn models_command(&self, model: &str) -> String {
+        format!("teegate models --gateway {} --policy {} {model}", self.gateway, self.judging.policy)
+    }
+
     /// Where what was seen is kept.
     pub(crate) fn memory(&self) -> Option<&Path> {
         self.judging.memory()

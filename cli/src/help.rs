@@ -126,9 +126,14 @@ Exit status: 0 written; 1 could not run.";
 pub(crate) const INFER: &str = "\
 Examples:
   teegate infer --gateway http://gw --model m --input in.json --policy p.toml
+  teegate infer --gateway http://gw --model m --input scan.csv --policy p.toml
+  teegate infer --gateway http://gw --model m --input in.npz --policy p.toml
+  teegate infer --gateway http://gw --model m --input x=a.npy --policy p.toml
 
-Exit status: 0 answered; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
-unacceptable); 5 a problem after the request had been sealed.";
+What a file of CSV, NumPy or raw elements has to be is asked of the model, inside the seal, before the input is sealed.
+
+Exit status: 0 answered; 1 could not run, the input is not what the model takes, or no instance was there; 2, 3, 4 evidence was \
+rejected (malformed, unauthentic, unacceptable); 5 a problem after the request had been sealed.";
 
 pub(crate) const MODELS: &str = "\
 Examples:

@@ -5,6 +5,7 @@ mod attacks;
 mod demo_command;
 mod event_log;
 mod infer_command;
+mod infer_files;
 mod inference;
 mod minilm;
 mod models_command;
