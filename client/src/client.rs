@@ -26,6 +26,7 @@ use crate::oip::{self, Inference, Tensor};
 use crate::relayed::{self, Relayed};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
+use crate::shared_runs::SharedRuns;
 use crate::words::Words;
 
 /// Times, sizes and habits. The defaults are those of the protocol.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub max_manifest_life: Duration,
     /// Never seal a request a second time by itself, whatever the gateway asks for.
     pub once: bool,
+    /// Whether an instance will do that computes requests of several callers in one run.
+    pub shared_runs: SharedRuns,
     /// The gateway's receipt key; without it, release receipts are not checked, and [`Reply::release`] says so.
     pub gateway_receipt_key: Option<ReceiptPublicKey>,
     /// What was seen in earlier runs, against roll-back. See [`Client::memory`].
@@ -60,6 +63,7 @@ impl Default for Settings {
             max_sealed_bytes: usize::try_from(limits::SEALED_BODY_BYTES.default).unwrap_or(usize::MAX),
             max_manifest_life: Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default),
             once: false,
+            shared_runs: SharedRuns::default(),
             gateway_receipt_key: None,
             memory: Memory::default(),
             clock: system_clock,
@@ -319,6 +323,7 @@ impl Client {
             if instance.manifest().model(&self.model, None).is_none() {
                 return Err(model_missing(instance.digest(), &self.model));
             }
+            self.settings.shared_runs.judge(instance.bytes(), &self.model)?;
             // Last, so that only what was accepted is remembered.
             state.memory.remember(instance.attested().seen());
             Ok(instance)

@@ -36,6 +36,7 @@ pub mod oip;
 mod relayed;
 mod remote;
 pub mod seal;
+mod shared_runs;
 mod survey;
 mod words;
 
@@ -45,6 +46,7 @@ pub use error::{AnswerError, Error, RequestError};
 pub use instance::{Freshness, Instance, Trust};
 pub use link::{AddressError, Gateway, LinkError};
 pub use remote::RemoteProblem;
+pub use shared_runs::SharedRuns;
 pub use survey::survey;
 pub use teegate_intake::envelope::Refused;
 pub use teegate_protocol::bhttp::{Request, Response};

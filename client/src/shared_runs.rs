@@ -1,0 +1,34 @@
+//! Whether a request may be computed in one run with requests of strangers.
+//!
+//! An instance that is configured to join requests says so in its manifest, for each model. Then whoever takes over the process
+//! that computes one of them sees the others, and a model that mixes rows gives them away without that. So it has to be
+//! wanted: by who runs the instance, and by who sends.
+
+use teegate_intake::envelope::Refused;
+use teegate_protocol::manifest::ManifestBytes;
+use teegate_verifier::Check;
+
+/// Whether an instance will do that joins requests to the model with those of other callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedRuns {
+    /// It will not: such an instance is refused (`manifest.shared-runs`).
+    #[default]
+    Refused,
+    /// It will. Other callers' requests may be computed beside this one.
+    Accepted,
+}
+
+impl SharedRuns {
+    /// Refuses an instance that may join requests to any version of `model`, if it has to.
+    pub(crate) fn judge(self, manifest: &ManifestBytes, model: &str) -> Result<(), Refused> {
+        let said = manifest.manifest();
+        let shares = said.models.iter().any(|entry| entry.name == model && said.shares_runs(entry));
+        if self == Self::Accepted || !shares {
+            return Ok(());
+        }
+        let reason = format!(
+            "its manifest says that requests to `{model}` may share a run with those of other callers; `--accept-shared-runs` accepts that (`Settings::shared_runs`)"
+        );
+        Err(Refused::by(Check::MANIFEST_SHARED_RUNS, Some(*manifest.digest()), reason))
+    }
+}
