@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use teegate_client::{AnswerError, Client, Error, Settings, oip};
+use teegate_client::{AnswerError, Client, Error, Settings, SharedRuns, oip};
 use teegate_protocol::manifest::ReceiptPublicKey;
 use teegate_verifier::Report;
 
@@ -43,6 +43,10 @@ pub(crate) struct InferArgs {
     /// Never seal the request a second time, whatever the gateway asks for
     #[arg(long)]
     once: bool,
+    /// Let the instance compute the request in one run with those of other callers, if it is configured to; without this such
+    /// an instance is refused
+    #[arg(long)]
+    accept_shared_runs: bool,
     /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for this release
     #[arg(long, value_name = "HEX", value_parser = receipt_key)]
     gateway_receipt_key: Option<ReceiptPublicKey>,
@@ -65,6 +69,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
     let settings = Settings {
         hold: Duration::from_secs(args.hold),
         once: args.once,
+        shared_runs: if args.accept_shared_runs { SharedRuns::Accepted } else { SharedRuns::Refused },
         gateway_receipt_key: args.gateway_receipt_key,
         ..settings
     };

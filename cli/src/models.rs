@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use teegate_client::oip::{Described, Metadata, TensorError};
-use teegate_client::{Client, Error, Instance, Refused, Reply, survey};
+use teegate_client::{Client, Error, Instance, Refused, Reply, Settings, SharedRuns, survey};
+use teegate_protocol::manifest::Manifest;
 
 use crate::gateway::{self, Failure, GatewayArgs, Means, fail};
 use crate::output::{finish, note, plain};
@@ -39,8 +40,8 @@ async fn models(args: &ModelsArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// A model as some manifest names it.
-type Named = (String, String, String);
+/// A model as some manifest names it, and whether requests to it may share runs there.
+type Named = (String, String, String, bool);
 
 async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
     let Means { gateway, policy, endorsements, settings } = means;
@@ -52,9 +53,7 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
         return Err(Error::NoCandidate { refused }.into());
     }
     refused.iter().for_each(|why| note(&format!("refused: {}", plain(&why.to_string()))));
-    let models = instances.iter().flat_map(|instance| &instance.manifest().models);
-    let mut models: Vec<Named> =
-        models.map(|model| (model.name.clone(), model.version.clone(), model.sha256.to_string())).collect();
+    let mut models: Vec<Named> = instances.iter().flat_map(|instance| named(instance.manifest())).collect();
     models.sort();
     models.dedup();
     if let Some(path) = args.gateway.memory() {
@@ -66,7 +65,9 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
         Format::Json => {
             let models: Vec<_> = models
                 .iter()
-                .map(|(name, version, sha256)| json!({ "name": name, "version": version, "sha256": sha256 }))
+                .map(|(name, version, sha256, shares_runs)| {
+                    json!({ "name": name, "version": version, "sha256": sha256, "shares_runs": shares_runs })
+                })
                 .collect();
             let listed: Vec<_> = instances
                 .iter()
@@ -78,8 +79,9 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
             let seen = instances
                 .iter()
                 .map(|one| format!("verified   instance {} ({})\n", one.manifest().instance_id, one.bound_to_words()));
-            let rows = models.iter().map(|(name, version, sha256)| {
-                format!("{}  version {}  sha256:{sha256}\n", plain(name), plain(version))
+            let rows = models.iter().map(|(name, version, sha256, shares_runs)| {
+                let shared = if *shares_runs { "  may share a run with other callers' requests" } else { "" };
+                format!("{}  version {}  sha256:{sha256}{shared}\n", plain(name), plain(version))
             });
             format!("{}\n{}", seen.collect::<String>(), rows.collect::<String>())
         }
@@ -87,9 +89,18 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
     Ok(finish(&text, exit::ACCEPTED))
 }
 
+fn named(manifest: &Manifest) -> impl Iterator<Item = Named> {
+    manifest
+        .models
+        .iter()
+        .map(|model| (model.name.clone(), model.version.clone(), model.sha256.to_string(), manifest.shares_runs(model)))
+}
+
 /// What a model says of itself, inside the seal: `GET /v2/models/NAME`.
 async fn one(args: &ModelsArgs, means: Means, name: &str) -> Result<ExitCode, Failure> {
     let Means { gateway, policy, endorsements, settings } = means;
+    // Nothing runs, beside anybody.
+    let settings = Settings { shared_runs: SharedRuns::Accepted, ..settings };
     let client = Client::connect(gateway, name, policy, endorsements, settings).await?;
     if let Some(path) = args.gateway.memory() {
         memory::write(path, &client.memory()).map_err(Failure::Input)?;

@@ -301,6 +301,7 @@ impl Client {
             if !self.wanted.is_served_by(instance.manifest()) {
                 return Err(self.wanted.missing(instance.digest()));
             }
+            self.settings.shared_runs.judge(instance.bytes(), self.wanted.among(instance.manifest()))?;
             // Last, so that only what was accepted is remembered.
             state.memory.remember(instance.attested().seen());
             Ok(instance)

@@ -113,6 +113,11 @@ impl Instance {
         self.manifest.digest()
     }
 
+    /// The manifest and its name.
+    pub(crate) fn bytes(&self) -> &ManifestBytes {
+        &self.manifest
+    }
+
     /// The verdict, with its total report.
     pub fn attested(&self) -> &Attested {
         &self.attested

@@ -696,6 +696,13 @@ pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
         "-p teegate-client --test client relay::an_instance_without_the_model_is_refused",
     ),
     (
+        "manifest.shared-runs",
+        "client/src/shared_runs.rs",
+        "client, relay::an_instance_that_joins_requests_is_refused_unless_it_is_wanted",
+        "client/tests/client/relay.rs",
+        "-p teegate-client --test client relay::an_instance_that_joins_requests_is_refused_unless_it_is_wanted",
+    ),
+    (
         "identity.conflict",
         "gateway/src/fleet.rs",
         "gateway, fleet::tests::an_identity_under_two_tls_keys_rejects_every_party",

@@ -3,11 +3,12 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
-use teegate_client::{Error, ProblemKind};
+use teegate_client::{Error, ProblemKind, Settings, SharedRuns};
 use teegate_protocol::problem::Executed;
 use teegate_tests::harness::{Enclave, Guest, MODEL, Scratch, eventually, model_folder};
 
 use crate::infer_command::infer_command;
+use crate::models_command::models;
 use crate::{Stage1, assert_is_expected_answer, problem, sample};
 
 /// An enclave whose configuration says more.
@@ -107,4 +108,43 @@ async fn a_full_queue_reaches_whoever_asks_as_busy_and_costs_nobody_else_an_answ
     }
     assert_eq!(answered, 2, "one that ran and one that waited");
     assert_eq!(infer_command(&stage, &url, &stage.guest.policy(), &sample(), &[]).await.0, 0, "there is room again");
+}
+
+#[tokio::test]
+async fn whoever_sends_to_an_instance_that_joins_requests_has_wished_to() {
+    let stage = stage("[models.batching]\nmax_rows = 16\nmax_delay_microseconds = 1000\nacross_callers = true\n").await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    gateway.attested().await;
+    let (url, policy) = (format!("http://{}", gateway.address), stage.guest.policy());
+    let (status, out, err) = infer_command(&stage, &url, &policy, &sample(), &[]).await;
+    assert_eq!((status, out.as_str()), (4, ""), "{err}");
+    assert!(err.contains("manifest.shared-runs") && err.contains("--accept-shared-runs"), "{err}");
+    let (status, out, err) = infer_command(&stage, &url, &policy, &sample(), &["--accept-shared-runs"]).await;
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains("probabilities  FP32 [1, 2]\n  0.9999"), "{out}");
+
+    // Who only looks is shown it.
+    let (status, out, err) = models(&stage, &url, &policy, &[]).await;
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains("  may share a run with other callers' requests\n"), "{out}");
+    let (status, out, err) = models(&stage, &url, &policy, &["--format", "json"]).await;
+    assert_eq!(status, 0, "{err}");
+    let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(listed["models"][0]["shares_runs"], true);
+    let (status, _, err) = models(&stage, &url, &policy, &[MODEL]).await;
+    assert_eq!(status, 0, "{err}");
+
+    // Many at once, each with its own answer and a receipt about it.
+    let wanted = Settings { shared_runs: SharedRuns::Accepted, ..Settings::default() };
+    let client = Arc::new(stage.connect_with(&gateway, wanted).await.unwrap());
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let client = Arc::clone(&client);
+        asked.spawn(async move { client.infer_json(sample()).await });
+    }
+    while let Some(reply) = asked.join_next().await {
+        let reply = reply.unwrap().unwrap();
+        assert!(reply.receipt.is_some());
+        assert_is_expected_answer(&reply.response.content);
+    }
 }
