@@ -234,6 +234,7 @@ impl Running {
         limits: &Limits,
         purse: &mut Purse,
     ) -> Result<Vec<Tensor>, EngineError> {
+        limits.admit(&inputs).map_err(EngineError::Failed)?;
         self.runs += 1;
         let count = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
         let length = match self.write(inputs, signature) {
