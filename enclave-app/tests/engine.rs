@@ -116,6 +116,36 @@ fn strings_are_counted_by_their_bytes() {
 }
 
 #[test]
+fn strings_that_a_worker_has_no_memory_to_copy_never_reach_it() {
+    let Some(library) = sealed_library() else { return };
+    let memory = 64 << 20;
+    let few = Limits { run_memory_bytes: memory, ..limits() };
+    let mut count = load_with(&library, models::count(models::STRING), few).unwrap();
+    let worker = count.process.process_id();
+    let mut run = |text: &str, count_of: usize| {
+        let texts = Elements::Bytes(Strings::of(&vec![text.to_owned(); count_of]).unwrap());
+        count.run(vec![tensor("x", &[count_of as i64], texts)])
+    };
+    for length in [0, 1, 16, 24, 100, 100_000] {
+        let text = "x".repeat(length);
+        let most = memory as usize / (224 + 4 * (4 + length));
+        // As many as are admitted run, or the library itself says that they are too many; one more is told before.
+        match run(&text, most) {
+            Ok(outputs) => assert_eq!(outputs[0].elements, Elements::Int64(vec![most as i64])),
+            Err(EngineError::Failed(words)) => assert!(length > 24 && words.contains("bad_alloc"), "{length}: {words}"),
+            other => panic!("{length}: {other:?}"),
+        }
+        match run(&text, most + 1) {
+            Err(EngineError::Failed(words)) => {
+                assert!(words.ends_with("for copies of its strings"), "{words}");
+            }
+            other => panic!("{length}: {other:?}"),
+        }
+    }
+    assert_eq!(count.process.process_id(), worker);
+}
+
+#[test]
 fn a_run_past_its_deadline_ends_with_its_worker_and_the_next_one_serves() {
     let Some(library) = sealed_library() else { return };
     let patient = Limits { grace: Duration::from_secs(60), ..limits() };

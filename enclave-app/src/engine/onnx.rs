@@ -93,15 +93,18 @@ impl OnnxSession {
         for (index, expected) in (0..).zip(&signature.outputs) {
             let name = &expected.name;
             let value = outputs.get(name).ok_or_else(|| format!("model gave no output `{name}`"))?;
+            let too_much = || format!("outputs have more than {output_bytes} bytes together; use smaller batches");
+            let least = elements_of(value).saturating_mul(expected.datatype.least_size());
+            if least > left {
+                return Err(too_much());
+            }
             let (dimensions, output) = output(value, expected.datatype).map_err(failed)?;
             let shape =
                 Shape::new(dimensions, expected.datatype).map_err(|error| format!("output `{name}`: {error}"))?;
             if !expected.shape.fits(dimensions) {
                 return Err(format!("output `{name}` has shape {dimensions:?}, the model declares {}", expected.shape));
             }
-            left = left
-                .checked_sub(output.bytes())
-                .ok_or_else(|| format!("outputs have more than {output_bytes} bytes together; use smaller batches"))?;
+            left = left.checked_sub(output.bytes()).ok_or_else(too_much)?;
             let head = Head::new(index, expected.datatype, shape.dimensions(), output.bytes());
             let head = head.ok_or_else(|| format!("output `{name}` has too many dimensions, or too much text"))?;
             to.write_head(&head)
@@ -261,6 +264,12 @@ impl Output<'_> {
             }
         }
     }
+}
+
+/// How many elements the library says that an output has; strings are copied one by one to look at them.
+fn elements_of(value: &DynValue) -> usize {
+    let ValueType::Tensor { shape, .. } = value.dtype() else { return 0 };
+    shape.iter().fold(1, |product: usize, &axis| product.saturating_mul(usize::try_from(axis).unwrap_or(0)))
 }
 
 fn output(value: &DynValue, datatype: Datatype) -> ort::Result<(&[i64], Output<'_>)> {

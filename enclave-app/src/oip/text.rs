@@ -80,6 +80,9 @@ pub(super) fn parse(json: &str, shape: &Shape) -> Result<Strings, String> {
             _ => return Err(format!("element {count}: expected a string, which BYTES are in JSON")),
         }
     }
+    if !open.is_empty() {
+        return Err("an array does not end".to_owned());
+    }
     if count != shape.elements() {
         return Err(format!("`data` has {count} elements, expected {} from the shape", shape.elements()));
     }
@@ -235,7 +238,7 @@ mod tests {
         let shape = Shape::new(&[2], Datatype::Bytes).unwrap();
         let good = r#"["a\u00e9\n","b"]"#;
         assert!(parse(good, &shape).is_ok());
-        for end in 0..good.len() - 1 {
+        for end in 0..good.len() {
             assert!(parse(good.get(..end).unwrap(), &shape).is_err(), "{end}");
         }
         for (from, to) in [("\\n", "\\x"), ("00e9", "00g9"), ("00e9", "+0e9"), ("u00e9", "u00é")] {

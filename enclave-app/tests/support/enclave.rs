@@ -144,15 +144,21 @@ impl Enclave {
 
     /// The same with a whole configuration, and a folder that goes when the program does.
     pub(crate) fn start_with(folder: Folder, config: String) -> Self {
+        Self::try_start(folder, config).unwrap_or_else(|said| panic!("enclave-app did not start: {said}"))
+    }
+
+    /// The same; what it said when it did not start.
+    pub(crate) fn try_start(folder: Folder, config: String) -> Result<Self, String> {
         let path = folder.write("config.toml", config);
         let log = std::fs::File::create(folder.0.join("log")).unwrap();
         let mut child = program(&path).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let Ok(announced) = serde_json::from_str::<serde_json::Value>(&line) else {
-            panic!("enclave-app did not start: {}", std::fs::read_to_string(folder.0.join("log")).unwrap())
+            child.wait().unwrap();
+            return Err(std::fs::read_to_string(folder.0.join("log")).unwrap());
         };
-        Self { child, folder, address: announced["listening"].as_str().unwrap().to_owned() }
+        Ok(Self { child, folder, address: announced["listening"].as_str().unwrap().to_owned() })
     }
 
     /// The most memory that it ever had, in bytes, and what it has now.

@@ -27,7 +27,7 @@ fn varint(mut value: u64) -> Vec<u8> {
 
 pub(crate) const FLOAT: u64 = 1;
 const INT64: u64 = 7;
-const STRING: u64 = 8;
+pub(crate) const STRING: u64 = 8;
 const BOOL: u64 = 9;
 const FLOAT16: u64 = 10;
 const BFLOAT16: u64 = 16;

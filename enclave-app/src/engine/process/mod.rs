@@ -251,6 +251,7 @@ impl Running {
         limits: &Limits,
         purse: &mut Purse,
     ) -> Result<Vec<Tensor>, EngineError> {
+        limits.admit(&inputs).map_err(EngineError::Failed)?;
         let count = inputs.len();
         let written = self.write(inputs, signature);
         self.exchange(count, written, kill_at, |running, answer| running.read(answer, signature, limits, purse))
