@@ -3,13 +3,13 @@
 #
 #   ci/test.sh              all of it
 #   ci/test.sh --no-lint    only the tests
-#   ci/test.sh --no-minilm  without the 90 MB model (about 120 MB of downloads less)
+#   ci/test.sh --no-minilm without the 90 MB model (about 120 MB of downloads less)
 #   ci/test.sh --no-clients without the stock clients of the Open Inference Protocol (about 100 MB of downloads less)
 #
 # A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
-# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, ONNX's node tests, the schemas
-# of result formats and,
-# where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing is installed system-wide. The last line is the count over all test binaries, in which a test
+# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, ONNX's node tests, the
+# schemas of result formats and, where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing
+# is installed system-wide. The last line is the count over all test binaries, in which a test
 # that says of itself that it was skipped is not counted as passed; the exit status is cargo's own when a test fails, and 1
 # when only a lint or a licence does.
 set -euo pipefail
