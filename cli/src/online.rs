@@ -17,7 +17,7 @@ use crate::pool::{Pool, carrier};
 #[derive(Args, Debug)]
 pub(crate) struct OnlineArgs {
     /// Ask the vendors for whatever the evidence needs: AMD's KDS, Intel's PCS, or what `--source` names. Lists and collateral
-    /// that came with the evidence do not count then; those of `--endorsements` count beside the answers, or alone where the
+    /// that came with the evidence, or from a gateway, do not count then; those of `--endorsements` count beside the answers, or alone where the
     /// vendor cannot be reached
     #[arg(long)]
     online: bool,

@@ -23,8 +23,10 @@ const MAX_OFFERED: usize = 3;
 const MAX_STATEMENTS: usize = 32;
 /// Nor is a longer list read.
 const MAX_LISTED: usize = 64;
+/// The longest list that is read, in bytes.
+pub(crate) const MAX_BYTES: usize = limits::ENVELOPE_BYTES * (MAX_OFFERED + 1);
 /// Time for the answer itself, beside the time for which the gateway was asked to wait.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// One instance that is offered.
 pub(crate) struct Offered {
@@ -42,8 +44,8 @@ pub(crate) async fn fetch(gateway: &Gateway, model: Option<&str>, wait: Duration
     let request = Request::get(path)
         .body(Upload::nothing())
         .map_err(|e| Error::Listing(format!("the request for instances cannot be written: {e}")))?;
-    let limit = limits::ENVELOPE_BYTES.saturating_mul(MAX_OFFERED.saturating_add(1));
-    let answer = gateway.exchange(request, wait.saturating_add(ANSWER_WITHIN), limit).await.map_err(Error::Unlisted)?;
+    let answer =
+        gateway.exchange(request, wait.saturating_add(ANSWER_WITHIN), MAX_BYTES).await.map_err(Error::Unlisted)?;
     if answer.status() != StatusCode::OK {
         return Err(Error::NotOffered(remote::unsealed(&answer)));
     }
@@ -52,7 +54,7 @@ pub(crate) async fn fetch(gateway: &Gateway, model: Option<&str>, wait: Duration
     Ok(offered)
 }
 
-fn read(body: &[u8]) -> Result<Vec<Offered>, String> {
+pub(crate) fn read(body: &[u8]) -> Result<Vec<Offered>, String> {
     #[derive(Deserialize)]
     struct Offer<'a> {
         #[serde(borrow)]

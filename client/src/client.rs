@@ -186,11 +186,8 @@ impl Client {
             }
         }
         request.content = body;
-        let reply = self.seal_and_send(request, Purpose::Infer).await?;
+        let reply = self.forward(request).await?;
         succeeded(&reply.response)?;
-        if reply.receipt.is_none() {
-            return Err(Error::Answer(AnswerError::NoReceipt));
-        }
         Ok(reply)
     }
 
@@ -304,6 +301,7 @@ impl Client {
             if !self.wanted.is_served_by(instance.manifest()) {
                 return Err(self.wanted.missing(instance.digest()));
             }
+            self.settings.shared_runs.judge(instance.bytes(), self.wanted.among(instance.manifest()))?;
             // Last, so that only what was accepted is remembered.
             state.memory.remember(instance.attested().seen());
             Ok(instance)
@@ -342,7 +340,7 @@ enum Purpose {
 }
 
 /// Length of the JSON where raw tensors follow it, in the binary tensor extension.
-const JSON_LENGTH: &str = "inference-header-content-length";
+pub(crate) const JSON_LENGTH: &str = "inference-header-content-length";
 /// The authority inside the seal. The enclave serves one; its real name is its manifest.
 const AUTHORITY: &str = "enclave";
 /// How much of an enclave's refusal is repeated.

@@ -13,6 +13,8 @@
 //! Nothing is ever sent unsealed, no error leads to a weaker key, and at most two automatic re-seals, each to a freshly
 //! verified manifest, follow when the gateway says that an instance is gone.
 //!
+//! [`proxy`] is a door to all this for programs that know nothing of it.
+//!
 //! ```no_run
 //! # async fn example(policy: teegate_verifier::Policy) -> Result<(), Box<dyn std::error::Error>> {
 //! use teegate_client::oip::{Tensor, TensorData};
@@ -35,10 +37,13 @@ mod link;
 mod observer;
 pub mod oip;
 mod online;
+mod probe;
+pub mod proxy;
 mod relayed;
 mod remote;
 pub mod seal;
 mod settings;
+mod shared_runs;
 mod survey;
 mod verified;
 mod wanted;
@@ -51,10 +56,12 @@ pub use instance::{Freshness, Instance, Trust};
 pub use link::{AddressError, Gateway, LinkError};
 pub use observer::Observer;
 pub use online::Online;
+pub use probe::{Probed, Stands, probe};
 pub use remote::RemoteProblem;
 pub use settings::Settings;
+pub use shared_runs::SharedRuns;
 pub use survey::survey;
-pub use teegate_intake::envelope::{Carried, Refused};
+pub use teegate_intake::envelope::{Carried, Proven, Refused};
 pub use teegate_protocol::bhttp::{Request, Response};
 pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 pub use teegate_verifier::Memory;

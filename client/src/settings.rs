@@ -11,6 +11,7 @@ use teegate_verifier::{Endorsements, Memory, Policy, UnixTime};
 use crate::instance::{Instance, Trust};
 use crate::observer::Observer;
 use crate::online::Online;
+use crate::shared_runs::SharedRuns;
 
 /// Times, sizes and habits. The defaults are those of the protocol.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub max_manifest_life: Duration,
     /// Never seal a request a second time by itself, whatever the gateway asks for.
     pub once: bool,
+    /// Whether an instance will do that computes requests of several callers in one run.
+    pub shared_runs: SharedRuns,
     /// The gateway's receipt key; without it, release receipts are not checked, and [`Reply::release`] says so.
     pub gateway_receipt_key: Option<ReceiptPublicKey>,
     /// What was seen in earlier runs, against roll-back. See [`Client::memory`].
@@ -48,6 +51,7 @@ impl Default for Settings {
             max_sealed_bytes: usize::try_from(limits::SEALED_BODY_BYTES.default).unwrap_or(usize::MAX),
             max_manifest_life: Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default),
             once: false,
+            shared_runs: SharedRuns::default(),
             gateway_receipt_key: None,
             memory: Memory::default(),
             online: None,

@@ -13,7 +13,7 @@ pub enum Wanted {
     Model {
         /// The name.
         name: String,
-        /// The version; without one, the first that the manifest names.
+        /// The version; without one, the highest that the manifest names.
         version: Option<String>,
     },
 }
@@ -50,5 +50,10 @@ impl Wanted {
             }
         };
         Refused::by(Check::MANIFEST_MODEL, Some(*manifest), reason)
+    }
+
+    /// Whether that is all that was wrong with a candidate.
+    pub(crate) fn is_all_that_is_missing(candidate: &Refused) -> bool {
+        candidate.checks == [Check::MANIFEST_MODEL.id()]
     }
 }

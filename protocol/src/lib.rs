@@ -11,7 +11,7 @@
 //!
 //! [`coco`] reads the evidence of Confidential Containers, [`certificate_table`] the certificates of an SEV-SNP host: an enclave
 //! receives both, and a verifier finds them in files.
-//! [`members`] reads the JSON of others, the Open Inference Protocol's.
+//! [`members`] reads the JSON of others, the Open Inference Protocol's, and [`oip`] has its words for the types of elements.
 //! [`problem`] says what went wrong and what is known to have happened; [`headers`] holds the names, [`limits`] the numbers.
 //!
 //! Everything that is parsed here is hostile until proven otherwise: parsers are bounded, refuse what they do not know and never panic.
@@ -32,6 +32,7 @@ pub mod limits;
 pub mod manifest;
 pub mod members;
 pub mod ohttp;
+pub mod oip;
 pub mod padding;
 pub mod problem;
 pub mod receipt;

@@ -117,6 +117,19 @@ impl Program {
         processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
     }
 
+    /// SIGTERM. [`Program::ended`] waits for what comes of it.
+    pub async fn terminate(&self) {
+        let process = self.child.id().expect("it runs").to_string();
+        let status = Command::new("kill").args(["-TERM", &process]).status().await.expect("kill");
+        assert!(status.success(), "kill -TERM {process}");
+    }
+
+    /// The exit status, once it has ended.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(DEADLINE, self.child.wait()).await.expect("it ends in time");
+        ended.expect("a process").code()
+    }
+
     /// SIGKILL, and waits until the process is gone.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("the process was running");
@@ -214,9 +227,21 @@ impl Enclave {
 
     /// The same with the model in `folder`, under the name `model`.
     pub async fn serving(scratch: &Scratch, label: &str, guest: &Guest, model: &str, folder: &Path) -> Self {
+        Self::configured(scratch, label, guest, model, folder, "").await
+    }
+
+    /// The same, where `more` adds to the configuration of that model and then to the rest.
+    pub async fn configured(
+        scratch: &Scratch,
+        label: &str,
+        guest: &Guest,
+        model: &str,
+        folder: &Path,
+        more: &str,
+    ) -> Self {
         let config = format!(
             "listen = \"127.0.0.1:0\"\nonnxruntime = {:?}\n[attester]\nsource = \"coco\"\ncoco_url = \"http://{}\"\n\
-             [[models]]\nname = {model:?}\nversion = \"1\"\npath = {:?}\n",
+             [[models]]\nname = {model:?}\nversion = \"1\"\npath = {:?}\n{more}",
             onnxruntime(),
             guest.program.address("listening"),
             folder.join("model.onnx"),

@@ -140,6 +140,16 @@ impl Gateway {
         }
     }
 
+    /// Host, port and whether there is TLS.
+    pub(crate) fn place(&self) -> (&str, u16, bool) {
+        (&self.way.host, self.way.port, self.way.tls.is_some())
+    }
+
+    /// The name by which TLS would recognise it.
+    pub(crate) fn name(&self) -> Option<ServerName<'static>> {
+        self.way.tls.as_ref().map(|tls| tls.name.clone())
+    }
+
     fn absolute(&self, path: &Uri) -> Result<Uri, String> {
         let path = path.path_and_query().map_or("/", |path| path.as_str());
         format!("{self}{path}").parse().map_err(|error| format!("{error}"))

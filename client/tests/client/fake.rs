@@ -25,6 +25,7 @@ use teegate_protocol::ohttp::{EncapsulatedRequest, KeyConfig, KeyPair};
 use teegate_protocol::receipt::{CiphertextDigest, EvidenceDigest, Execution, ReceiptKey, Release, Salt};
 use teegate_verifier::{Policy, UnixTime};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 pub(crate) const MODEL: &str = "m";
 const LIMIT: usize = 1 << 20;
@@ -72,6 +73,7 @@ impl Fake {
                 tensor_rank: 16,
                 tensor_elements: 1 << 31,
                 cross_tenant_batching: false,
+                batching: vec![],
             },
         };
         change(&mut manifest);
@@ -210,6 +212,8 @@ pub(crate) enum Act {
     /// A success that nobody sealed.
     Unsealed(&'static str),
     HangUp,
+    /// Nothing, for ever: [`Script::begun`] says that it has begun, and [`Script::left`] that whoever asked has gone.
+    Never,
 }
 
 /// A gateway that offers what it is told and acts by its script; after the script it answers.
@@ -224,6 +228,8 @@ pub(crate) struct Script {
     pub(crate) refusal: Mutex<Option<Problem>>,
     /// Signs [`Act::Released`].
     pub(crate) gateway_key: ReceiptKey,
+    pub(crate) begun: Notify,
+    pub(crate) left: Notify,
     acts: Mutex<VecDeque<Act>>,
     seen: Mutex<Seen>,
 }
@@ -250,7 +256,8 @@ impl Script {
         let fake = others.remove(0);
         let (gateway_key, acts) = (ReceiptKey::generate().unwrap(), Mutex::new(acts.into_iter().collect()));
         let (endorsements, refusal, seen) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { fake, others, offers, endorsements, refusal, gateway_key, acts, seen })
+        let (begun, left) = (Notify::new(), Notify::new());
+        Arc::new(Self { fake, others, offers, endorsements, refusal, gateway_key, begun, left, acts, seen })
     }
 
     /// The same, with statements that it hands on.
@@ -261,6 +268,11 @@ impl Script {
         let script = Self::new(fake, []);
         *script.endorsements.lock().unwrap() = statements.into_iter().collect();
         script
+    }
+
+    /// What it does with the next sealed request.
+    pub(crate) fn act_next(&self, act: Act) {
+        self.acts.lock().unwrap().push_front(act);
     }
 
     /// What was in a relayed request.
@@ -309,30 +321,45 @@ impl Script {
     ) -> Result<http::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes().to_vec();
+        let Some(answer) = self.act_on(&head, body)? else {
+            let _left = Left(self);
+            self.begun.notify_one();
+            return std::future::pending().await;
+        };
+        Ok(answer)
+    }
+
+    /// The answer, unless there is none.
+    fn act_on(
+        &self,
+        head: &http::request::Parts,
+        body: Vec<u8>,
+    ) -> Result<Option<http::Response<Full<Bytes>>>, Box<dyn std::error::Error + Send + Sync>> {
         let mut seen = self.seen.lock().unwrap();
         seen.every_byte.extend(format!("{head:?}").into_bytes());
         seen.every_byte.extend(&body);
         if head.uri.path() == "/v1/instances" {
             seen.lists += 1;
-            return Ok(self.list());
+            return Ok(Some(self.list()));
         }
         if let Some(digest) = head.uri.path().strip_prefix("/v1/endorsements/") {
             let digest: EndorsementDigest = digest.parse()?;
             seen.endorsements.push(digest);
             let kept = self.endorsements.lock().unwrap();
             let found = kept.iter().find(|(name, _)| *name == digest);
-            return Ok(found.map_or_else(
+            return Ok(Some(found.map_or_else(
                 || answer(404, "text/plain", Vec::new()),
                 |(_, bytes)| answer(200, "application/octet-stream", bytes.clone()),
-            ));
+            )));
         }
         seen.relayed.push(body.clone());
         let target = head.headers.get("teegate-manifest").and_then(|value| value.to_str().ok()).unwrap_or_default();
         seen.targets.push(target.to_owned());
-        let asked = self.others.iter().find(|other| other.manifest.digest().to_string() == target).unwrap_or(&self.fake);
+        let asked =
+            self.others.iter().find(|other| other.manifest.digest().to_string() == target).unwrap_or(&self.fake);
         let act = self.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer(Spoil::Nothing));
         let sealed = |bytes: Vec<u8>| answer(200, "message/ohttp-res", bytes);
-        Ok(match act {
+        Ok(Some(match act {
             Act::Answer(spoil) => sealed(asked.answer(&body, spoil)),
             Act::Altered => {
                 let mut bytes = self.fake.answer(&body, Spoil::Nothing);
@@ -356,7 +383,8 @@ impl Script {
             Act::Problem(problem) => answer(problem.status(), "application/problem+json", problem.to_json()),
             Act::Unsealed(media_type) => answer(200, media_type, br#"{"outputs":[]}"#.to_vec()),
             Act::HangUp => return Err("hang up".into()),
-        })
+            Act::Never => return Ok(None),
+        }))
     }
 
     fn list(&self) -> http::Response<Full<Bytes>> {
@@ -375,6 +403,15 @@ impl Script {
             })
             .collect();
         answer(200, "application/json", serde_json::json!({ "instances": offers }).to_string().into_bytes())
+    }
+}
+
+/// Says when it is dropped.
+struct Left<'a>(&'a Script);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.0.left.notify_one();
     }
 }
 

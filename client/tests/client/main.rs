@@ -10,6 +10,10 @@ mod fake;
 mod instance;
 #[cfg(test)]
 mod online;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod relay;
 mod relayed;
+#[cfg(test)]
 mod wanted;

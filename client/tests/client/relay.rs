@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use teegate_client::oip::{Tensor, TensorData};
 use teegate_client::{
     AnswerError, Error, Executed, LinkError, Problem, ProblemKind, ReleaseCheck, Request, RequestError, Settings,
+    SharedRuns,
 };
 use teegate_forge::time::{AT, DAY};
 use teegate_protocol::evidence::Envelope;
-use teegate_protocol::manifest::{ManifestDigest, ModelDigest};
+use teegate_protocol::manifest::{BatchedModel, ManifestDigest, ModelDigest, ModelEntry};
 use teegate_protocol::receipt::{CiphertextDigest, ReceiptKey, Release, Salt, SaltedDigest};
 use teegate_verifier::UnixTime;
 
@@ -220,6 +221,31 @@ async fn an_instance_without_the_model_is_refused() {
     let script = Script::new(fake, []);
     let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
     assert_eq!(refused[0].checks, ["manifest.model"]);
+}
+
+#[tokio::test]
+async fn an_instance_that_joins_requests_is_refused_unless_it_is_wanted() {
+    let model = Fake::new().manifest.manifest().models[0].clone();
+    let named = |name: &str| vec![BatchedModel { name: name.to_owned(), version: model.version.clone(), max_rows: 8 }];
+    let fake = |batching: Vec<BatchedModel>| {
+        Fake::with(|manifest| {
+            manifest.models.push(ModelEntry { name: "other".to_owned(), ..manifest.models[0].clone() });
+            (manifest.limits.cross_tenant_batching, manifest.limits.batching) = (true, batching.clone());
+        })
+    };
+    // Which models it joins may be left open; then it is any.
+    for batching in [named(&model.name), vec![]] {
+        let script = Script::new(fake(batching.clone()), []);
+        let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
+        assert_eq!(refused[0].checks, ["manifest.shared-runs"]);
+        let words = refused[0].to_string();
+        assert!(words.contains("may share a run with those of other callers"), "{words}");
+        assert!(script.seen().relayed.is_empty());
+        let wanted = Settings { shared_runs: SharedRuns::Accepted, ..settings() };
+        script.connect(wanted).await.unwrap().infer(&input()).await.unwrap();
+    }
+    // Another model of the same instance is nobody's concern.
+    Script::new(fake(named("other")), []).connect(settings()).await.unwrap().infer(&input()).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,17 +5,19 @@ mod attacks;
 mod demo_command;
 mod event_log;
 mod infer_command;
+mod infer_files;
 mod inference;
 mod minilm;
 mod models_command;
 mod peers;
+mod probe_command;
+mod proxy_clients;
+mod proxy_command;
 mod record_command;
 mod release;
 mod scarcity;
 mod walk;
 mod workers;
-
-use std::time::Duration;
 
 use teegate_client::oip::{self, TensorData};
 use teegate_client::seal::{Sealed, seal};
