@@ -157,7 +157,52 @@ fn sample(mut times: Vec<Duration>, rows: usize, elapsed: Duration, before: Used
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::model::Question;
+
+    /// A server that says the same whatever it is asked, and where it is.
+    async fn server(status: &str, data: &str) -> String {
+        let body = format!(r#"{{"model_name":"m","outputs":[{{"name":"y","shape":[1,2],"datatype":"FP32","data":{data}}}]}}"#);
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    // Questions here are so short that each comes in one piece.
+                    let mut question = [0; 4096];
+                    while stream.read(&mut question).await.is_ok_and(|length| length > 0) {
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_wrong_answer_ends_the_measurement() {
+        let question = || Question { inputs: vec![], body: "{}".into(), answer: vec![0.25, 0.75] };
+        let model = Arc::new(Model { name: "m", file: "m.onnx".into(), questions: vec![question(), question()] });
+        let measured = async |status: &str, data: &str| {
+            let address = server(status, data).await;
+            let mut callers = Vec::new();
+            for _ in 0..3 {
+                callers.push(Caller::plain(&address, &model).await.unwrap());
+            }
+            measure(callers, &model, Duration::from_millis(50), Watched::default()).await
+        };
+        let sample = measured("200 OK", "[0.25, 0.75]").await.unwrap();
+        assert!(sample.per_second > 0.0 && sample.p50 <= sample.p99);
+        let error = measured("200 OK", "[0.25, 0.76]").await.unwrap_err().to_string();
+        assert_eq!(error, "a wrong answer: 0.76 where ONNX Runtime says 0.75");
+        let error = measured("503 Service Unavailable", "[0.25, 0.75]").await.unwrap_err().to_string();
+        assert!(error.contains("answered 503 Service Unavailable"), "{error}");
+    }
 
     #[test]
     fn a_sample_has_ranks_rates_and_a_share_for_each() {
