@@ -1,0 +1,167 @@
+//! How a question gets its answer over the network, by one client: each has connections of its own, which it keeps.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use teegate_client::seal::seal;
+use teegate_client::{Client, Freshness, Gateway, Instance, Memory, Settings, Trust};
+use teegate_protocol::bhttp;
+use teegate_protocol::headers::{
+    ENVELOPE_PATH, OHTTP_PATH, OHTTP_REQUEST, SEALED_MANIFEST, SEALED_RECEIPT, SEALED_RECEIPT_SALT,
+};
+use teegate_protocol::ohttp::KeyConfig;
+use teegate_protocol::receipt::{Execution, Salt, Signed};
+use teegate_verifier::{UnixTime as Now, Verifier};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::model::{Model, Question};
+use crate::stage::Stage;
+use crate::{Outcome, tls};
+
+/// The longest answer.
+const LIMIT: usize = 1 << 20;
+/// How long any one answer may take: more than that is no measurement.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// One client on one way.
+pub enum Caller {
+    /// JSON to a plain server.
+    Plain {
+        /// Its connection.
+        connection: Connection,
+        /// Where the model is.
+        path: String,
+    },
+    /// Sealed, to the enclave itself.
+    Sealed {
+        /// Its connection.
+        connection: Connection,
+        /// The instance, verified.
+        instance: Arc<Instance>,
+        /// Its key.
+        key: KeyConfig,
+        /// Where the model is, inside the seal.
+        path: String,
+    },
+    /// Sealed, through the gateway, by the client that everybody uses.
+    Gateway(Box<Client>),
+}
+
+/// An HTTP/1.1 connection that is kept.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+impl Caller {
+    /// Connects to a plain server, or to a peer that speaks the same.
+    pub async fn plain(address: &str, model: &Model) -> Outcome<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let connection = Connection::over(stream, address).await?;
+        Ok(Self::Plain { connection, path: format!("/v2/models/{}/infer", model.name) })
+    }
+
+    /// Connects to the enclave, and verifies it as a client does.
+    pub async fn sealed(stage: &Stage, model: &Model) -> Outcome<Self> {
+        let address = stage.enclave.address()?;
+        let mut connection = Connection::over(tls::connect(&address).await?, &address).await?;
+        let envelope = connection.exchange(Request::get(ENVELOPE_PATH), Bytes::new()).await?;
+        let trust = Trust::new(stage.policy.clone(), stage.endorsements.clone());
+        let envelope = envelope.body();
+        let instance =
+            Instance::verify(envelope, Freshness::Epoch, &trust, &Verifier::new(), &Memory::default(), now())
+                .map_err(|refused| refused.to_string())?;
+        let keys = KeyConfig::parse_list(&instance.manifest().ohttp_keys)?;
+        let key = keys.into_iter().next().ok_or("the manifest has no key")?;
+        let path = format!("/v2/models/{}/versions/1/infer", model.name);
+        Ok(Self::Sealed { connection, instance: Arc::new(instance), key, path })
+    }
+
+    /// Connects to the gateway, which has attested the enclave by then or waits for it.
+    pub async fn gateway(stage: &Stage, model: &Model) -> Outcome<Self> {
+        let gateway = Gateway::parse(&format!("http://{}", stage.gateway.address()?))?;
+        let (policy, endorsements) = (stage.policy.clone(), stage.endorsements.clone());
+        let client = Client::connect(gateway, model.name, policy, endorsements, Settings::default());
+        Ok(Self::Gateway(Box::new(client.await.map_err(|e| format!("through the gateway: {e}"))?)))
+    }
+
+    /// Asks, and checks the answer.
+    pub async fn ask(&mut self, question: &Question) -> Outcome<()> {
+        tokio::time::timeout(DEADLINE, self.answer(question)).await.map_err(|_| "no answer within a minute")?
+    }
+
+    async fn answer(&mut self, question: &Question) -> Outcome<()> {
+        match self {
+            Self::Plain { connection, path } => {
+                let request = Request::post(path.as_str()).header(CONTENT_TYPE, "application/json");
+                let answer = connection.exchange(request, question.body.clone()).await?;
+                question.check_body(answer.body())
+            }
+            Self::Sealed { connection, instance, key, path } => {
+                let mut request = bhttp::Request::new("POST", "enclave", path);
+                request.fields.push("content-type", "application/json")?;
+                request.fields.push(SEALED_MANIFEST, instance.digest().to_string())?;
+                request.content = question.body.to_vec();
+                let sealed = seal(key, &request, LIMIT)?;
+                let bytes = Bytes::copy_from_slice(sealed.bytes());
+                let request = Request::post(OHTTP_PATH).header(CONTENT_TYPE, OHTTP_REQUEST);
+                let answer = connection.exchange(request, bytes).await?;
+                let opened = sealed.open(answer.body(), LIMIT)?.response;
+                if opened.status != 200 {
+                    return Err(
+                        format!("sealed: {} {}", opened.status, String::from_utf8_lossy(&opened.content)).into()
+                    );
+                }
+                check_receipt(&opened, instance)?;
+                question.check_body(&opened.content)
+            }
+            Self::Gateway(client) => {
+                let reply = client.infer_json(question.body.to_vec()).await?;
+                question.check_body(&reply.response.content)
+            }
+        }
+    }
+}
+
+/// As the client does it, save for what only it knows of a request.
+fn check_receipt(answer: &bhttp::Response, instance: &Instance) -> Outcome<()> {
+    let field = |name| answer.fields.get(name).ok_or_else(|| format!("an answer without `{name}`"));
+    let signed = Signed::parse_header(field(SEALED_RECEIPT)?)?;
+    let salt = Salt::parse_header(field(SEALED_RECEIPT_SALT)?)?;
+    let receipt = Execution::verify(&signed, &instance.manifest().receipt_key)?;
+    let speaks = receipt.manifest == *instance.digest() && receipt.output == salt.digest(&answer.content);
+    if speaks { Ok(()) } else { Err("a receipt of something else".into()) }
+}
+
+impl Connection {
+    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, host: &str) -> Outcome<Self> {
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, host: host.to_owned() })
+    }
+
+    /// One request and its answer, which has to be a success.
+    async fn exchange(&mut self, request: http::request::Builder, body: Bytes) -> Outcome<Response<Bytes>> {
+        let request = request.header(HOST, &self.host).body(Full::new(body))?;
+        self.sender.ready().await?;
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        if !head.status.is_success() {
+            let said = String::from_utf8_lossy(&body[..body.len().min(400)]).into_owned();
+            return Err(format!("{} answered {}: {said}", self.host, head.status).into());
+        }
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+fn now() -> Now {
+    Now::from_seconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
