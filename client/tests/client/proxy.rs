@@ -294,6 +294,20 @@ async fn where_nobody_can_be_verified_nothing_is_sent_and_the_reason_is_told() {
     assert!(answer.error().contains("snp.guest.measurement"), "{}", answer.body);
     *door.script.refusal.lock().unwrap() = None;
 
+    // What can be no name is asked of nobody.
+    let lists = door.script.seen().lists;
+    for path in [
+        "/v2/models/%C3%BC",
+        "/v2/models/a%2Fb/ready",
+        "/v2/models/m/versions//infer",
+        &format!("/v2/models/{}", "m".repeat(129)),
+    ] {
+        let answer = door.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.error().contains("nor can be; nothing was sent"), "{}", answer.body);
+    }
+    assert_eq!(door.script.seen().lists, lists);
+
     // No model of that version; nobody at all; and somebody whom this policy refuses.
     let answer = door.post("/v2/models/m/versions/2/infer", "", INFER.as_bytes()).await;
     assert_eq!(answer.status, 404);
