@@ -148,7 +148,18 @@ async fn a_socket_is_this_users_alone() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{\"ready\":true}"), "{answer}");
+
+    // An upload that does not end keeps the door for a while, and a second signal does not wait for it.
+    let mut upload = UnixStream::connect(&path).await.unwrap();
+    let head = format!(
+        "POST /v2/models/{MODEL}/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+    );
+    upload.write_all(head.as_bytes()).await.unwrap();
+    upload.read_exact(&mut [0; 25]).await.unwrap();
     door.program.terminate().await;
+    door.says("leaving, once what is under way is answered", 1).await;
+    door.program.terminate().await;
+    door.says("told twice", 1).await;
     assert_eq!(door.program.ended().await, Some(0));
     assert!(!path.exists());
 }
