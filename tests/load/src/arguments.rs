@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Outcome;
 
 /// How it is called.
-pub const USAGE: &str = "usage: teegate-load [--models tiny,minilm] [--ways in-process,plain,sealed,gateway] [--clients 1,16,64] \
+pub const USAGE: &str = "usage: teegate-load [--models tiny,minilm] [--ways in-process,plain,sealed,gateway,shared] [--clients 1,16,64] \
     [--seconds 3] [--rounds 3] [--workers 1] [--threads 1] [--peer NAME=PYTHON,SCRIPT]... [--write BENCHMARKS.md]";
 
 /// What was asked for.
@@ -37,7 +37,7 @@ impl Default for Arguments {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         Self {
             models: words(&["tiny", "minilm"]),
-            ways: words(&["in-process", "plain", "sealed", "gateway"]),
+            ways: words(&["in-process", "plain", "sealed", "gateway", "shared"]),
             clients: vec![1, 16, 64],
             time: Duration::from_secs(3),
             rounds: 3,
@@ -132,7 +132,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (line, words) in [
             ("--models small", "expected some of tiny,minilm"),
-            ("--ways open", "expected some of in-process,plain,sealed,gateway"),
+            ("--ways open", "expected some of in-process,plain,sealed,gateway,shared"),
             ("--clients 0", "expected numbers from 1 to 128"),
             ("--clients 129", "expected numbers from 1 to 128"),
             ("--seconds 0", "expected seconds from 0.1 to 3600"),

@@ -117,6 +117,7 @@ enum Way<'a> {
     Plain,
     Sealed,
     Gateway,
+    Shared,
     Peer(&'a str, &'a Process),
 }
 
@@ -126,6 +127,7 @@ fn ways<'a>(stage: &'a Stage, asked: &impl Fn(&str) -> bool) -> Vec<Way<'a>> {
     ways.extend(asked("plain").then_some(Way::Plain));
     ways.extend(asked("sealed").then_some(Way::Sealed));
     ways.extend(asked("gateway").then_some(Way::Gateway));
+    ways.extend(asked("shared").then_some(Way::Shared));
     ways.extend(stage.peers.iter().map(|(name, process)| Way::Peer(name, process)));
     ways
 }
@@ -136,6 +138,7 @@ impl Way<'_> {
             Self::Plain => table::PLAIN,
             Self::Sealed => table::SEALED,
             Self::Gateway => table::GATEWAY,
+            Self::Shared => table::SHARED,
             Self::Peer(name, _) => name,
         }
     }
@@ -145,6 +148,7 @@ impl Way<'_> {
             Self::Plain => Caller::plain(&stage.plain.address()?, model).await,
             Self::Sealed => Caller::sealed(stage, model).await,
             Self::Gateway => Caller::gateway(stage, model).await,
+            Self::Shared => Caller::shared(stage, model).await,
             Self::Peer(_, process) => Caller::plain(&process.address()?, model).await,
         }
     }
@@ -154,7 +158,7 @@ impl Way<'_> {
         match self {
             Self::Plain => Watched { server: Some(&stage.plain), ..Watched::default() },
             Self::Sealed => enclave,
-            Self::Gateway => Watched { gateway: Some(&stage.gateway), ..enclave },
+            Self::Gateway | Self::Shared => Watched { gateway: Some(&stage.gateway), ..enclave },
             Self::Peer(_, process) => Watched { server: Some(process), ..Watched::default() },
         }
     }
@@ -166,7 +170,7 @@ fn peaks(stage: &Stage) -> Outcome<Vec<(String, u64)>> {
         ("this process, with the library and all clients".to_owned(), peak_here()?),
         ("plain".to_owned(), stage.plain.peak()?.0),
         ("enclave-app".to_owned(), enclave),
-        ("its workers together, a spare one among them".to_owned(), workers),
+        ("its workers together, spare ones and those of shared runs among them".to_owned(), workers),
         ("gateway".to_owned(), stage.gateway.peak()?.0),
     ];
     for (name, process) in &stage.peers {

@@ -79,6 +79,11 @@ impl Model {
         Self { name, file: folder.join("model.onnx"), questions: (0..QUESTIONS).map(asked).collect() }
     }
 
+    /// The name under which the enclave serves it once more, with requests that share runs.
+    pub fn name_of_shared(&self) -> String {
+        format!("{}-shared", self.name)
+    }
+
     /// The bytes of its file.
     pub fn bytes(&self) -> Outcome<Vec<u8>> {
         read(&self.file)

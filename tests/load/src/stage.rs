@@ -87,6 +87,14 @@ impl Stage {
             guest.address()?,
             model.name
         );
+        let shared_config = format!(
+            "[[models]]\nname = {:?}\nversion = \"1\"\npath = {file:?}\n\
+             [models.batching]\nmax_rows = {}\nacross_callers = true\n",
+            model.name_of_shared(),
+            model.questions.len()
+        );
+        let shares = arguments.ways.iter().any(|way| way == "shared");
+        let enclave_config = if shares { enclave_config + &shared_config } else { enclave_config };
         std::fs::write(at("enclave.toml"), enclave_config)?;
         let enclave = ["--config", text(&at("enclave.toml"))?].map(str::to_owned);
         let enclave = enclave.each_ref().map(String::as_str);

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use teegate_client::seal::seal;
-use teegate_client::{Client, Freshness, Gateway, Instance, Memory, Settings, Trust};
+use teegate_client::{Client, Freshness, Gateway, Instance, Memory, Settings, SharedRuns, Trust};
 use teegate_protocol::bhttp;
 use teegate_protocol::headers::{
     ENVELOPE_PATH, OHTTP_PATH, OHTTP_REQUEST, SEALED_MANIFEST, SEALED_RECEIPT, SEALED_RECEIPT_SALT,
@@ -87,9 +87,19 @@ impl Caller {
 
     /// Connects to the gateway, which has attested the enclave by then or waits for it.
     pub async fn gateway(stage: &Stage, model: &Model) -> Outcome<Self> {
+        Self::through_gateway(stage, model.name, SharedRuns::Refused).await
+    }
+
+    /// The same for the model whose requests may share runs.
+    pub async fn shared(stage: &Stage, model: &Model) -> Outcome<Self> {
+        Self::through_gateway(stage, &model.name_of_shared(), SharedRuns::Accepted).await
+    }
+
+    async fn through_gateway(stage: &Stage, model: &str, shared_runs: SharedRuns) -> Outcome<Self> {
         let gateway = Gateway::parse(&format!("http://{}", stage.gateway.address()?))?;
         let (policy, endorsements) = (stage.policy.clone(), stage.endorsements.clone());
-        let client = Client::connect(gateway, model.name, policy, endorsements, Settings::default());
+        let settings = Settings { shared_runs, ..Settings::default() };
+        let client = Client::connect(gateway, model, policy, endorsements, settings);
         Ok(Self::Gateway(Box::new(client.await.map_err(|e| format!("through the gateway: {e}"))?)))
     }
 
