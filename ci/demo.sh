@@ -5,11 +5,20 @@
 #
 # A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
 # crates from the public registry into cargo's own cache, ONNX Runtime into `.cache`, four programs into
-# `target/release`. Nothing is installed system-wide and nothing leaves this machine. Arguments are handed to
-# `teegate demo`.
+# `target/release`. Nothing is installed system-wide and nothing leaves this machine.
+#
+#   ci/demo.sh                         the demonstration; arguments are handed to `teegate demo`
+#   ci/demo.sh --serve DIR             keeps the forged path running for commands of your own, until Ctrl-C
+#   ci/demo.sh --built DIR [ARGUMENT]  the same with the programs in DIR, and nothing is built
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+caller=$PWD # what the arguments name lies from there
+built=
+if [[ ${1-} == --built ]]; then
+  built=$(cd -- "${2:?--built needs the folder of the programs}" && pwd)
+  shift 2
+fi
 cd -- "$root"
 
 need() {
@@ -24,17 +33,22 @@ need python3 'install Python 3.9 or newer with pip'
 
 ci/onnxruntime.sh
 
-printf 'building teegate, enclave-app, teegate-gateway and forge-guest (minutes the first time)\n' >&2
-cargo build --locked --release --bins \
-  --package teegate --package teegate-enclave --package teegate-gateway --package teegate-forge
-target=$(cargo metadata --locked --no-deps --format-version 1 |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+if [[ -z $built ]]; then
+  printf 'building teegate, enclave-app, teegate-gateway and forge-guest (minutes the first time)\n' >&2
+  cargo build --locked --release --bins \
+    --package teegate --package teegate-enclave --package teegate-gateway --package teegate-forge
+  built=$(cargo metadata --locked --no-deps --format-version 1 |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release
+fi
 
-sev=$(ci/recorded.sh sev)
-dcap_qvl=$(ci/recorded.sh dcap-qvl)
-exec "$target/release/teegate" demo \
-  --sev-crate "$sev" \
-  --dcap-qvl-crate "$dcap_qvl" \
+recorded=()
+if [[ " $* " != *' --serve'* ]]; then
+  sev=$(ci/recorded.sh sev)
+  dcap_qvl=$(ci/recorded.sh dcap-qvl)
+  recorded=(--sev-crate "$sev" --dcap-qvl-crate "$dcap_qvl")
+fi
+cd -- "$caller"
+exec "$built/teegate" demo ${recorded[@]+"${recorded[@]}"} \
   --onnxruntime "$root/.cache/onnxruntime/lib/libonnxruntime.so" \
   --model "$root/enclave-app/models/breast-cancer" \
   "$@"

@@ -17,6 +17,7 @@ FLOORS = [
     ["teegate-intake", "teegate-attester", "teegate-measurements"],
     ["teegate-collateral"],
     ["teegate-client", "teegate-gateway", "teegate-enclave"],
+    ["teegate-files"],
     ["teegate"],
 ]
 # Below, but not for these: the trusted base inside the TEE stays small, and the forger must not read what it forges for.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the exhaustive tests at their full size: every bit of every quote, every case with a memory, lists of a million
-# entries. ci/test.sh takes an even sample of each. Takes some twelve minutes more on two processors.
+# entries, every node test of ONNX. ci/test.sh takes an even sample of each. Takes some fifteen minutes more on two processors.
 #
 #   ci/full.sh              all tests, full size
 #   ci/full.sh tamper       those of the verifier whose name holds this

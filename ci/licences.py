@@ -21,6 +21,7 @@ SHIPPED = {
     "teegate-client",
     "teegate-collateral",
     "teegate-enclave",
+    "teegate-files",
     "teegate-gateway",
     "teegate-intake",
     "teegate-measurements",

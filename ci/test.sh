@@ -3,12 +3,13 @@
 #
 #   ci/test.sh              all of it
 #   ci/test.sh --no-lint    only the tests
-#   ci/test.sh --no-minilm  without the 90 MB model (about 120 MB of downloads less)
+#   ci/test.sh --no-minilm without the 90 MB model (about 120 MB of downloads less)
 #   ci/test.sh --no-clients without the stock clients of the Open Inference Protocol (about 100 MB of downloads less)
 #
 # A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
-# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, the schemas of result formats and,
-# where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing is installed system-wide. The last line is the count over all test binaries, in which a test
+# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, ONNX's node tests, the
+# schemas of result formats and, where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing
+# is installed system-wide. The last line is the count over all test binaries, in which a test
 # that says of itself that it was skipped is not counted as passed; the exit status is cargo's own when a test fails, and 1
 # when only a lint or a licence does.
 set -euo pipefail
@@ -100,6 +101,8 @@ if [[ $clients == no ]]; then
 elif ! ci/clients.sh; then
   not_run+=('stock clients: ci/clients.sh could not install them, its message stands above')
 fi
+ci/onnx_nodes.sh ||
+  not_run+=("ONNX's node tests: ci/onnx_nodes.sh could not write them, its message stands above")
 ci/schemas.sh || not_run+=('schemas of SARIF and JUnit: ci/schemas.sh could not install them, its message stands above')
 ci/valgrind.sh || not_run+=('instructions and allocations of a call: ci/valgrind.sh found no valgrind, its message stands above')
 [[ -d ../shared/fixtures ]] ||
@@ -118,6 +121,8 @@ status=0
 cargo build --locked --bins || status=$?
 # Instructions mean something only of what is optimised. This compiles the verifier once more, for release.
 ((status != 0)) || cargo build --locked --release --package teegate-speed --bin teegate-speed || status=$?
+
+if ((status == 0)); then step 'the walk of the README' ci/walk.sh; fi
 
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT

@@ -1,9 +1,10 @@
 //! Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed into it.
 
-use std::fs::Permissions;
+use std::fmt::Display;
+use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -18,12 +19,11 @@ pub(crate) enum Existing {
 
 /// Writes `bytes` to `path`.
 pub(crate) fn write(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), String> {
-    let failed = |cause: &dyn std::fmt::Display| format!("`{}` cannot be written: {cause}", path.display());
+    let failed = |cause: &dyn Display| format!("`{}` cannot be written: {cause}", path.display());
     if path.is_dir() {
         return Err(failed(&"it is a folder"));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = beside(folder).map_err(|cause| failed(&cause))?;
+    let mut file = beside(folder(path)).map_err(|cause| failed(&cause))?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|cause| failed(&cause))?;
     let placed = match existing {
         Existing::Replace => file.persist(path),
@@ -36,6 +36,51 @@ pub(crate) fn write(path: &Path, bytes: &[u8], existing: Existing) -> Result<(),
         }
         Err(error) => Err(failed(&error.error)),
     }
+}
+
+/// A place for a file, made sure of before there is anything to write, so that a mistyped path is told early. What stands there
+/// already stays until the file is written.
+pub(crate) struct Place {
+    path: PathBuf,
+    file: Opened,
+}
+
+enum Opened {
+    Beside(NamedTempFile),
+    /// What is no file, such as a pipe, is written to and never replaced.
+    Itself(File),
+}
+
+impl Place {
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let failed = |cause: &dyn Display| format!("`{}` cannot be written: {cause}", path.display());
+        if path.is_dir() {
+            return Err(failed(&"it is a folder"));
+        }
+        let file = if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            File::options().write(true).open(path).map(Opened::Itself)
+        } else {
+            beside(folder(path)).map(Opened::Beside)
+        };
+        Ok(Self { path: path.to_owned(), file: file.map_err(|cause| failed(&cause))? })
+    }
+
+    /// Writes `bytes`, whole or not at all.
+    pub(crate) fn write(self, bytes: &[u8]) -> Result<(), String> {
+        let written = match self.file {
+            Opened::Itself(mut file) => file.write_all(bytes),
+            Opened::Beside(mut file) => file
+                .write_all(bytes)
+                .and_then(|()| file.as_file().sync_all())
+                .and_then(|()| file.persist(&self.path).map(drop).map_err(|error| error.error)),
+        };
+        written.map_err(|cause| format!("`{}` cannot be written: {cause}", self.path.display()))
+    }
+}
+
+/// The folder that a file of this path stands in.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file that nobody sees by its final name yet, readable as any new file is.
@@ -67,5 +112,30 @@ mod tests {
         let nowhere = folder.path().join("no/such/out");
         assert!(write(&nowhere, b"", Existing::Replace).unwrap_err().contains("no/such/out` cannot be written"));
         assert!(write(folder.path(), b"", Existing::Replace).unwrap_err().ends_with("it is a folder"));
+    }
+
+    #[test]
+    fn a_place_is_made_sure_of_and_keeps_what_it_holds_until_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        fs::write(&path, b"one").unwrap();
+        drop(Place::open(&path).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        let place = Place::open(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        place.write(b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        for (path, reason) in
+            [(folder.path().to_owned(), "it is a folder"), (folder.path().join("no/out"), "cannot be")]
+        {
+            assert!(Place::open(&path).err().unwrap().contains(reason), "{}", path.display());
+        }
+        // A device is written to, and stays one.
+        Place::open(Path::new("/dev/null")).unwrap().write(b"gone").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        assert!(
+            Place::open(Path::new("/dev/full")).unwrap().write(b"x").unwrap_err().contains("`/dev/full` cannot be")
+        );
     }
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use teegate_collateral::{Obtained, Outcome, Source, Updates};
+use teegate_collateral::{Fetcher, Obtained, Outcome, Source, Updates};
 use teegate_intake::{endorsements, evidence};
 use teegate_verifier::{Endorsements, Stage, Tee, UnixTime, needs_of};
 
@@ -112,8 +112,10 @@ fn fetch(args: &FetchArgs) -> Result<(String, u8), Stop> {
     };
     let timeout = Duration::from_secs(args.timeout);
     let settings = online::settings(&args.source, args.cache.clone(), updates, Some(timeout));
-    let held = online::held(&evidence, &Endorsements::new(), None, now);
-    let outcome = online::ask(settings, &needs, &held, now)?;
+    let policies: Vec<_> = online::genuine().into_iter().collect();
+    let held = teegate_collateral::held(&evidence, &Endorsements::new(), &policies, now);
+    let outcome = online::runtime()?.block_on(Fetcher::new(settings).complete(&needs, &held, now));
+    outcome.notes.iter().for_each(|text| output::note(text));
 
     let (mut text, mut failed) = (String::new(), false);
     for document in &outcome.documents {

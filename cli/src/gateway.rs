@@ -5,17 +5,19 @@ use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use teegate_client::{AnswerError, Error, Gateway, ProblemKind, RemoteProblem, Settings};
-use teegate_intake::endorsements::load_paths;
+use teegate_client::{AnswerError, Error, Gateway, Online, ProblemKind, Refused, RemoteProblem, Settings};
 use teegate_protocol::members::Members;
-use teegate_verifier::{Endorsements, Policy, Stage};
+use teegate_verifier::{Check, Endorsements, Policy, Stage};
 
+use crate::online::{self, OnlineArgs};
 use crate::output::{note, plain};
 use crate::values::ValuesArgs;
-use crate::{exit, memory};
+use crate::watcher::Watcher;
+use crate::{exit, memory, supplied};
 
 /// The largest CA file.
 const MAX_SMALL_BYTES: u64 = 1024 * 1024;
@@ -31,6 +33,13 @@ pub(crate) struct GatewayArgs {
     /// CA certificates (PEM) by which an https gateway is recognised, and by no others; without it by those of this machine
     #[arg(long, value_name = "FILE")]
     gateway_ca: Option<PathBuf>,
+    #[command(flatten)]
+    judging: JudgingArgs,
+}
+
+/// What an instance must satisfy, and what vouches for it.
+#[derive(Args, Debug)]
+pub(crate) struct JudgingArgs {
     /// The policy that an instance must satisfy: a TOML file or `strict`; it has to say what evidence is bound to (`bound_to`)
     #[arg(long, value_name = "FILE")]
     policy: String,
@@ -39,6 +48,8 @@ pub(crate) struct GatewayArgs {
     /// Certificates, CRLs and collateral for verifying, beside those that the gateway hands on: files or folders
     #[arg(long, value_name = "PATH")]
     endorsements: Vec<PathBuf>,
+    #[command(flatten)]
+    online: OnlineArgs,
     /// How many seconds the gateway may wait until it has an attested instance to offer; at most 30
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=30))]
     wait: u64,
@@ -47,30 +58,78 @@ pub(crate) struct GatewayArgs {
     memory: Option<PathBuf>,
 }
 
-/// The same, read.
+/// The same, read, with whom to ask.
 pub(crate) struct Means {
     pub(crate) gateway: Gateway,
     pub(crate) policy: Policy,
     pub(crate) endorsements: Endorsements,
-    /// The defaults, with the time to wait and what was seen before.
+    /// The defaults, with the time to wait, what was seen before, whom to ask and whom to tell.
     pub(crate) settings: Settings,
 }
 
 impl GatewayArgs {
     /// Reads the files that are named.
     pub(crate) fn read(&self) -> Result<Means, String> {
-        let (policy, _text) = self.values.policy(&self.policy, None)?;
-        let endorsements = load_paths(&self.endorsements).map_err(|error| error.to_string())?;
+        let Judging { policy, endorsements, settings, .. } = self.judging.read()?;
         let mut gateway = Gateway::parse(&self.gateway).map_err(|error| error.to_string())?;
         if let Some(path) = &self.gateway_ca {
             gateway = gateway.with_pinned_ca(&read(path, MAX_SMALL_BYTES)?).map_err(|error| error.to_string())?;
         }
+        Ok(Means { gateway, policy, endorsements, settings })
+    }
+
+    /// The command that shows what a model takes.
+    pub(crate) fn models_command(&self, model: &str) -> String {
+        format!("teegate models --gateway {} --policy {} {model}", self.gateway, self.judging.policy)
+    }
+
+    /// Where what was seen is kept.
+    pub(crate) fn memory(&self) -> Option<&Path> {
+        self.judging.memory()
+    }
+}
+
+/// What was named of it, read.
+pub(crate) struct Judging {
+    pub(crate) policy: Policy,
+    /// The text of the policy.
+    pub(crate) policy_text: String,
+    /// What the user has; none where the vendors are asked, since the settings hold them then.
+    pub(crate) endorsements: Endorsements,
+    /// The defaults, with the time to wait, what was seen before, whom to ask and whom to tell.
+    pub(crate) settings: Settings,
+}
+
+impl JudgingArgs {
+    /// Reads the files that are named.
+    pub(crate) fn read(&self) -> Result<Judging, String> {
+        let (policy, policy_text) = self.values.policy(&self.policy, None)?;
+        let supplied = supplied::endorsements(&self.endorsements)?;
         let memory = self.memory.as_deref().map(memory::read).transpose()?.unwrap_or_default();
         if !policy.trusts_only_vendors() {
             note("this policy pins roots of its own: what it accepts need not be hardware of AMD or Intel");
         }
-        let settings = Settings { wait: Duration::from_secs(self.wait), memory, ..Settings::default() };
-        Ok(Means { gateway, policy, endorsements, settings })
+        let (endorsements, online) = match self.online.fetcher() {
+            None => (supplied.endorsements(), None),
+            Some(fetcher) => {
+                let online = Online::new(fetcher, supplied);
+                let online = online::genuine().into_iter().fold(online, Online::beside);
+                (Endorsements::new(), Some(online))
+            }
+        };
+        let settings = Settings {
+            wait: Duration::from_secs(self.wait),
+            memory,
+            online,
+            observer: Some(Arc::new(Watcher::new())),
+            ..Settings::default()
+        };
+        Ok(Judging { policy, policy_text, endorsements, settings })
+    }
+
+    /// The policy, as the user named it.
+    pub(crate) fn policy(&self) -> &str {
+        &self.policy
     }
 
     /// Where what was seen is kept.
@@ -155,8 +214,32 @@ fn explain(error: &Error) -> String {
         }
         _ => String::new(),
     };
-    format!("error: {error}{words}{nothing_left}")
+    let to_do = match error {
+        Error::NoCandidate { refused } => to_do(refused),
+        _ => String::new(),
+    };
+    format!("error: {error}{words}{to_do}{nothing_left}")
 }
+
+/// What to do about what the verifier refused, each once.
+fn to_do(refused: &[Refused]) -> String {
+    let rejections = refused.iter().filter_map(|one| one.rejection.as_deref());
+    let mut lines: Vec<String> = Vec::new();
+    for failed in rejections.flat_map(|rejection| rejection.failures()) {
+        let mut line = failed.remedy().to_owned();
+        if STATEMENTS.contains(&failed.check()) {
+            line += "; `--online` has this command ask the vendor, `--endorsements DIR` takes what you have";
+        }
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.iter().map(|line| format!("\n  to do: {line}")).collect()
+}
+
+/// What fails where a statement of the vendor's is missing or has ended.
+const STATEMENTS: [Check; 4] =
+    [Check::SNP_CHAIN_PRESENT, Check::SNP_CHAIN_REVOCATION, Check::TDX_COLLATERAL_PRESENT, Check::TDX_CHAIN_REVOCATION];
 
 /// What the Open Inference Protocol says in `{"error": "..."}`; all of it where it says something else.
 fn sentence(message: &str) -> String {

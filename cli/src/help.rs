@@ -113,8 +113,9 @@ Exit status: 0 written; 1 could not run, or no strict policy can expect what the
 pub(crate) const POLICY_FILL: &str = "\
 Examples:
   teegate policy fill strict --reference-values values.toml --output own.toml
+  teegate policy fill own.toml --root amd=forged-root.pem --output forged.toml
 
-Exit status: 0 written; 1 could not run, or the policy or the values are refused.";
+Exit status: 0 written; 1 could not run, or the policy, the values or a root are refused.";
 
 pub(crate) const POLICY_SCHEMA: &str = "\
 Examples:
@@ -125,9 +126,14 @@ Exit status: 0 written; 1 could not run.";
 pub(crate) const INFER: &str = "\
 Examples:
   teegate infer --gateway http://gw --model m --input in.json --policy p.toml
+  teegate infer --gateway http://gw --model m --input scan.csv --policy p.toml
+  teegate infer --gateway http://gw --model m --input in.npz --policy p.toml
+  teegate infer --gateway http://gw --model m --input x=a.npy --policy p.toml
 
-Exit status: 0 answered; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
-unacceptable); 5 a problem after the request had been sealed.";
+What a file of CSV, NumPy or raw elements has to be is asked of the model, inside the seal, before the input is sealed.
+
+Exit status: 0 answered; 1 could not run, the input is not what the model takes, or no instance was there; 2, 3, 4 evidence was \
+rejected (malformed, unauthentic, unacceptable); 5 a problem after the request had been sealed.";
 
 pub(crate) const MODELS: &str = "\
 Examples:
@@ -136,6 +142,14 @@ Examples:
 
 Exit status: 0 shown; 1 could not run, or no instance was there; 2, 3, 4 evidence was rejected (malformed, unauthentic, \
 unacceptable); 5 a problem after a question had been sealed.";
+
+pub(crate) const PROBE: &str = "\
+Examples:
+  teegate probe http://gw --policy genuine
+  teegate probe https://enclave:8443 --policy p.toml --online
+
+Exit status: 0 accepted; 1 could not run, or nobody shows evidence there; 2 malformed, 3 unauthentic, 4 unacceptable: of several \
+instances the highest counts.";
 
 pub(crate) const PROXY: &str = "\
 Examples:
@@ -149,8 +163,9 @@ start; 2, 3, 4 evidence was rejected at the start (malformed, unauthentic, unacc
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo
+  teegate demo --serve served
 
-Exit status: 0 all of it went as it should; 1 it did not, or could not run.";
+Exit status: 0 all of it went as it should, or it served until it was asked to end; 1 it did not, or could not run.";
 
 pub(crate) const COMPLETIONS: &str = "\
 Examples:

@@ -5,7 +5,8 @@
 //! after the request had been sealed; then the message says whether it was executed. An answer is written out before
 //! anything else is: it may have cost a run that cannot be had again.
 
-mod npy;
+mod inputs;
+mod outputs;
 mod show;
 
 use std::fs::File;
@@ -14,19 +15,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use teegate_client::oip;
-use teegate_client::{AnswerError, Client, Error, Reply, Settings};
+use clap::Args;
+use teegate_client::{AnswerError, Client, Error, Settings, SharedRuns, oip};
 use teegate_protocol::manifest::ReceiptPublicKey;
 use teegate_verifier::Report;
 
-use crate::gateway::{self, Failure, GatewayArgs, Means, bounded, fail, read};
-use crate::output::finish;
+use crate::gateway::{self, Failure, GatewayArgs, Means, fail};
+use crate::output::note;
 use crate::{exit, help, memory};
-use npy::Folder;
-
-/// The largest request file, after which sealing would be refused anyway.
-const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
+use inputs::{Content, InputArgs};
+use outputs::OutputArgs;
 
 /// Verify an enclave, seal one inference request to it, send it, open the answer.
 #[derive(Args, Debug)]
@@ -37,34 +35,26 @@ pub(crate) struct InferArgs {
     /// The model to ask
     #[arg(long, value_name = "NAME")]
     model: String,
-    /// The request: Open Inference Protocol v2, JSON with or without raw tensors behind it; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+    #[command(flatten)]
+    inputs: InputArgs,
     /// How many seconds the gateway may hold the sealed request until that instance is attested; at most 120
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=120))]
     hold: u64,
     /// Never seal the request a second time, whatever the gateway asks for
     #[arg(long)]
     once: bool,
+    /// Let the instance compute the request in one run with those of other callers, if it is configured to; without this such
+    /// an instance is refused
+    #[arg(long)]
+    accept_shared_runs: bool,
     /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for this release
     #[arg(long, value_name = "HEX", value_parser = receipt_key)]
     gateway_receipt_key: Option<ReceiptPublicKey>,
     /// Write the verification report of the instance that answered to this file (JSON)
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Write each output tensor to this folder as well, as NAME.npy (NumPy)
-    #[arg(long, value_name = "DIR")]
-    save: Option<PathBuf>,
-    /// `text`: the tensors, readable; `json`: the Open Inference Protocol answer and nothing else (of an answer with raw
-    /// tensors its JSON part, with `--save` for the tensors)
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
+    #[command(flatten)]
+    outputs: OutputArgs,
 }
 
 /// Runs the command.
@@ -73,17 +63,13 @@ pub(crate) fn run(args: InferArgs) -> ExitCode {
 }
 
 async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
-    let body = read_input(&args.input).map_err(Failure::Input)?;
-    let outline = oip::check_request(&body).map_err(|e| Failure::Input(format!("{}: {e}", args.input.display())))?;
-    if outline.asks_for_raw_outputs && args.format == Format::Json && args.save.is_none() {
-        let words = "the request asks for outputs in raw bytes, which are no JSON: add `--save DIR` for them, or take `--format text`";
-        return Err(Failure::Input(words.to_owned()));
-    }
-    let folder = args.save.as_deref().map(Folder::open).transpose().map_err(Failure::Input)?;
+    let content = args.inputs.read().map_err(Failure::Input)?;
+    let outputs = args.outputs.open(matches!(content, Content::Request(_, true))).map_err(Failure::Input)?;
     let Means { gateway, policy, endorsements, settings } = args.gateway.read().map_err(Failure::Input)?;
     let settings = Settings {
         hold: Duration::from_secs(args.hold),
         once: args.once,
+        shared_runs: if args.accept_shared_runs { SharedRuns::Accepted } else { SharedRuns::Refused },
         gateway_receipt_key: args.gateway_receipt_key,
         ..settings
     };
@@ -93,54 +79,34 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
     if let Some(path) = args.gateway.memory() {
         memory::write(path, &client.memory()).map_err(|e| Failure::Input(format!("{e}; nothing was sent")))?;
     }
+    let is_in_files = matches!(content, Content::Files(_));
+    let body = match content {
+        Content::Request(body, _) if outputs.needs_raw() => {
+            oip::ask_for_raw_outputs(&body).map_err(|error| Failure::Input(error.to_string()))?
+        }
+        Content::Request(body, _) => body,
+        Content::Files(sources) => {
+            let shown_by = args.gateway.models_command(&args.model);
+            inputs::request(&client, sources, outputs.takes_raw(), &shown_by).await?
+        }
+    };
     let reply = client.infer_json(body).await;
-    let output = match &reply {
-        Ok(reply) => write_out(args.format, reply),
-        Err(error) => Err(error.clone()),
-    };
-    let answered = output.as_ref().map(|text| finish(text, exit::ACCEPTED));
-    let saved = match (folder, &reply) {
-        (Some(folder), Ok(reply)) => save(&folder, reply),
-        _ => Ok(()),
-    };
+    // A request in JSON is told by the enclave what to write into it.
+    if is_in_files && matches!(reply, Err(Error::Answer(AnswerError::Declined { status: 406, .. }))) {
+        note("an output that JSON has no words for comes with `--format text` or `--output FILE.npz`");
+    }
+    let answered = reply.as_ref().map_err(Error::clone).and_then(|reply| outputs.write(reply));
     // Another seal may have meant another verification, which may have seen newer statements.
     let remembered = args.gateway.memory().map_or(Ok(()), |path| memory::write(path, &client.memory()));
     let reported = match (report, &reply) {
         (Some(report), Ok(reply)) => report.write(reply.instance.attested().report()),
         _ => Ok(()),
     };
-    let mut status = answered.map_err(|error| Failure::Client(error.clone()))?;
-    for failed in [saved, remembered, reported].into_iter().filter_map(Result::err) {
+    let mut status = answered.map_err(Failure::Client)?;
+    for failed in [remembered, reported].into_iter().filter_map(Result::err) {
         status = fail(&format!("error: {failed}; the answer above is whole"), exit::COULD_NOT_RUN);
     }
     Ok(status)
-}
-
-/// The answer as text in the form that was asked for.
-fn write_out(format: Format, reply: &Reply) -> Result<String, Error> {
-    let content = &reply.response.content;
-    let unreadable = |e| Error::Answer(AnswerError::Tensors(e));
-    match format {
-        Format::Json => {
-            let json = oip::json_part(content).map_err(unreadable)?;
-            Ok(format!("{}\n", String::from_utf8_lossy(json)))
-        }
-        Format::Text => Ok(show::describe(reply, &oip::answer(content).map_err(unreadable)?)),
-    }
-}
-
-/// Writes the tensors of an answer into a folder.
-fn save(folder: &Folder, reply: &Reply) -> Result<(), String> {
-    let inference = oip::answer(&reply.response.content).map_err(|e| format!("the tensors cannot be saved: {e}"))?;
-    folder.save(&inference.outputs)
-}
-
-/// The request, from a file or from standard input.
-fn read_input(path: &Path) -> Result<Vec<u8>, String> {
-    if path == Path::new("-") {
-        return bounded(std::io::stdin().lock(), "standard input", MAX_INPUT_BYTES);
-    }
-    read(path, MAX_INPUT_BYTES)
 }
 
 /// A file that can be written, and that keeps what it holds until it is.

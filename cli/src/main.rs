@@ -27,12 +27,14 @@ mod policy_command;
 mod policy_init;
 mod policy_lint;
 mod pool;
+mod probe;
 mod proxy;
 mod record;
 mod screen;
 mod supplied;
 mod values;
 mod verify;
+mod watcher;
 
 use std::process::ExitCode;
 
@@ -70,9 +72,11 @@ enum Verb {
     Infer(infer::InferArgs),
     /// Verify what stands behind a gateway, and show the models it serves or what one of them takes
     Models(models::ModelsArgs),
+    /// Fetch and judge the evidence of what stands at an address, sending nothing
+    Probe(probe::ProbeArgs),
     /// Open a door on this machine for any client: plaintext towards it, verified and sealed from there on
     Proxy(proxy::ProxyArgs),
-    /// Walk the whole path on this machine, on forged hardware and with a real model
+    /// Walk the whole path on this machine, on forged hardware and with a real model, or keep it running to walk it yourself
     Demo(demo::DemoArgs),
     /// Write a script that completes commands and options, for your shell
     Completions(offered::CompletionsArgs),
@@ -102,6 +106,7 @@ fn main() -> ExitCode {
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Models(args) => models::run(&args),
+        Verb::Probe(args) => probe::run(&args),
         Verb::Proxy(args) => proxy::run(&args),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions(args) => offered::completions(&args, Command::command()),

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
-use teegate_client::{Client, Error, Instance, Refused, Reply, survey};
-use teegate_protocol::members::{List, Members};
+use teegate_client::oip::{Described, Metadata, TensorError};
+use teegate_client::{Client, Error, Instance, Refused, Reply, Settings, SharedRuns, survey};
+use teegate_protocol::manifest::Manifest;
 
 use crate::gateway::{self, Failure, GatewayArgs, Means, fail};
 use crate::output::{finish, note, plain};
@@ -40,8 +40,8 @@ async fn models(args: &ModelsArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// A model as some manifest names it.
-type Named = (String, String, String);
+/// A model as some manifest names it, and whether requests to it may share runs there.
+type Named = (String, String, String, bool);
 
 async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
     let Means { gateway, policy, endorsements, settings } = means;
@@ -53,9 +53,7 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
         return Err(Error::NoCandidate { refused }.into());
     }
     refused.iter().for_each(|why| note(&format!("refused: {}", plain(&why.to_string()))));
-    let models = instances.iter().flat_map(|instance| &instance.manifest().models);
-    let mut models: Vec<Named> =
-        models.map(|model| (model.name.clone(), model.version.clone(), model.sha256.to_string())).collect();
+    let mut models: Vec<Named> = instances.iter().flat_map(|instance| named(instance.manifest())).collect();
     models.sort();
     models.dedup();
     if let Some(path) = args.gateway.memory() {
@@ -67,7 +65,9 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
         Format::Json => {
             let models: Vec<_> = models
                 .iter()
-                .map(|(name, version, sha256)| json!({ "name": name, "version": version, "sha256": sha256 }))
+                .map(|(name, version, sha256, shares_runs)| {
+                    json!({ "name": name, "version": version, "sha256": sha256, "shares_runs": shares_runs })
+                })
                 .collect();
             let listed: Vec<_> = instances
                 .iter()
@@ -79,8 +79,9 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
             let seen = instances
                 .iter()
                 .map(|one| format!("verified   instance {} ({})\n", one.manifest().instance_id, one.bound_to_words()));
-            let rows = models.iter().map(|(name, version, sha256)| {
-                format!("{}  version {}  sha256:{sha256}\n", plain(name), plain(version))
+            let rows = models.iter().map(|(name, version, sha256, shares_runs)| {
+                let shared = if *shares_runs { "  may share a run with other callers' requests" } else { "" };
+                format!("{}  version {}  sha256:{sha256}{shared}\n", plain(name), plain(version))
             });
             format!("{}\n{}", seen.collect::<String>(), rows.collect::<String>())
         }
@@ -88,9 +89,18 @@ async fn served(args: &ModelsArgs, means: Means) -> Result<ExitCode, Failure> {
     Ok(finish(&text, exit::ACCEPTED))
 }
 
+fn named(manifest: &Manifest) -> impl Iterator<Item = Named> {
+    manifest
+        .models
+        .iter()
+        .map(|model| (model.name.clone(), model.version.clone(), model.sha256.to_string(), manifest.shares_runs(model)))
+}
+
 /// What a model says of itself, inside the seal: `GET /v2/models/NAME`.
 async fn one(args: &ModelsArgs, means: Means, name: &str) -> Result<ExitCode, Failure> {
     let Means { gateway, policy, endorsements, settings } = means;
+    // Nothing runs, beside anybody.
+    let settings = Settings { shared_runs: SharedRuns::Accepted, ..settings };
     let client = Client::connect(gateway, name, policy, endorsements, settings).await?;
     if let Some(path) = args.gateway.memory() {
         memory::write(path, &client.memory()).map_err(Failure::Input)?;
@@ -108,44 +118,21 @@ async fn one(args: &ModelsArgs, means: Means, name: &str) -> Result<ExitCode, Fa
                 )
             }
             Err(error) => {
-                return Ok(fail(&format!("error: the metadata of `{}`: {error}", plain(name)), exit::COULD_NOT_RUN));
+                return Ok(fail(&format!("error: `{}`: {error}", plain(name)), exit::COULD_NOT_RUN));
             }
         },
     };
     Ok(finish(&text, exit::ACCEPTED))
 }
 
-/// Many more tensors than a model has.
-const MAX_TENSORS: usize = 4_096;
-/// A tensor of the protocol has no more axes.
-const MAX_RANK: usize = 64;
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: String,
-    #[serde(default)]
-    versions: List<String, 64>,
-    inputs: List<Members<Tensor>, MAX_TENSORS>,
-    outputs: List<Members<Tensor>, MAX_TENSORS>,
-}
-
-#[derive(Deserialize)]
-struct Tensor {
-    name: String,
-    datatype: String,
-    shape: List<i64, MAX_RANK>,
-}
-
-fn described(json: &[u8]) -> Result<String, String> {
-    let Members(Metadata { name, versions, inputs, outputs }) =
-        serde_json::from_slice(json).map_err(|error| format!("not what the Open Inference Protocol says: {error}"))?;
-    let versions: Vec<_> = versions.0.iter().map(|version| plain(version)).collect();
+fn described(json: &[u8]) -> Result<String, TensorError> {
+    let Metadata { name, versions, inputs, outputs } = Metadata::parse(json)?;
+    let versions: Vec<_> = versions.iter().map(|version| plain(version)).collect();
     let mut text = format!("{}  version {}\n", plain(&name), versions.join(", "));
     for (title, tensors) in [("takes", &inputs), ("gives", &outputs)] {
-        for Members(Tensor { name, datatype, shape }) in &tensors.0 {
-            let shape: Vec<_> =
-                shape.0.iter().map(|length| if *length < 0 { "any".to_owned() } else { length.to_string() }).collect();
-            text += &format!("  {title}  {}  {}  [{}]\n", plain(name), plain(datatype), shape.join(", "));
+        for tensor in tensors {
+            let Described { name, datatype, .. } = tensor;
+            text += &format!("  {title}  {}  {}  {}\n", plain(name), plain(datatype), tensor.shape_words());
         }
     }
     Ok(text)
@@ -158,13 +145,15 @@ mod tests {
     #[test]
     fn what_a_model_takes_is_said_in_a_line_for_each_tensor() {
         let json = br#"{"name":"m","versions":["1"],"platform":"onnx_onnxv1","inputs":[{"name":"x","datatype":"FP32","shape":[-1,30]}],
-            "outputs":[{"name":"y\u001b","datatype":"INT64","shape":[]}]}"#;
+            "outputs":[{"name":"y\u001b","datatype":"INT64","shape":[]},
+            {"name":"z","datatype":"BYTES","shape":[-1],"parameters":{"any_rank":true}}]}"#;
         assert_eq!(
             described(json).unwrap(),
-            "m  version 1\n  takes  x  FP32  [any, 30]\n  gives  y\\u{1b}  INT64  []\n"
+            "m  version 1\n  takes  x  FP32  [any, 30]\n  gives  y\\u{1b}  INT64  []\n  gives  z  BYTES  of any shape\n"
         );
         for wrong in [&b"{}"[..], b"[]", br#"{"name":"m","inputs":{},"outputs":[]}"#] {
-            assert!(described(wrong).unwrap_err().starts_with("not what the Open Inference Protocol says: "));
+            let error = described(wrong).unwrap_err().to_string();
+            assert!(error.starts_with("the metadata is not what the Open Inference Protocol v2 says: "), "{error}");
         }
     }
 }

@@ -1,19 +1,14 @@
-//! Asking the vendors, where somebody asked for it: the options that `verify --online` and `fetch` share, and the one call
-//! that completes evidence.
-//!
-//! Whoever is judged chooses what comes along with evidence, so that never stands in for an answer: every list and every
-//! signed collateral is asked for, and of what came along only certificates go into the pool beside the answers. What the user
-//! named counts beside them, and alone where nobody could be asked.
+//! Asking the vendors, where somebody asked for it: the options of every verb that does, and what they mean for one piece of
+//! evidence. What then counts beside the answers is decided in `teegate-collateral`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use teegate_collateral::{Fetcher, Held, Missing, OUT_OF_REACH, Origin, Outcome, Patience, Settings, Source, Updates};
-use teegate_intake::Statement;
+use teegate_collateral::{Completed, Fetcher, Patience, Settings, Source, Updates};
 use teegate_intake::endorsements::Loaded;
 use teegate_intake::evidence::OwnedEvidence;
-use teegate_verifier::{Endorsements, Needs, Policy, Report, Source as Carrier, TdxNeeds, UnixTime, needs_of, verify};
+use teegate_verifier::{Policy, Source as Carrier, UnixTime};
 
 use crate::output;
 use crate::pool::{Pool, carrier};
@@ -22,7 +17,7 @@ use crate::pool::{Pool, carrier};
 #[derive(Args, Debug)]
 pub(crate) struct OnlineArgs {
     /// Ask the vendors for whatever the evidence needs: AMD's KDS, Intel's PCS, or what `--source` names. Lists and collateral
-    /// that came with the evidence do not count then; those of `--endorsements` count beside the answers, or alone where the
+    /// that came with the evidence, or from a gateway, do not count then; those of `--endorsements` count beside the answers, or alone where the
     /// vendor cannot be reached
     #[arg(long)]
     online: bool,
@@ -47,78 +42,52 @@ impl OnlineArgs {
         policy: &Policy,
         now: UnixTime,
     ) -> Result<Pool, String> {
-        let (named, mut pool) = (supplied.endorsements(), Pool::new());
+        let mut pool = Pool::new();
         // Malformed evidence needs nothing; the verdict says what is wrong with it.
-        let needs = if self.online { needs(evidence, &named) } else { None };
-        let Some(needs) = needs else {
-            pool.add(Carrier::Supplied, &named);
+        let Some(completed) = self.ask(evidence, supplied, policy, now)? else {
+            pool.add(Carrier::Supplied, &supplied.endorsements());
             pool.add(carrier(evidence), &evidence.endorsements);
             return Ok(pool);
         };
-        let settings = settings(&self.source, self.cache.clone(), Updates::Standard, None);
-        let held = held(evidence, &named, Some(policy), now);
-        let outcome = ask(settings, &needs, &held, now)?;
-        for missing in &outcome.missing {
-            output::note(&format!("not to be had: {missing}"));
+        completed.notes().iter().for_each(|text| output::note(text));
+        for missing in &completed.outcome.missing {
             pool.in_vain.push(missing.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; "));
         }
-        for document in outcome.documents.iter().filter(|document| matches!(document.origin, Origin::Stale { .. })) {
+        if completed.left_out > 0 {
             output::note(&format!(
-                "`{}` is {}, and holds until {}",
-                document.file_name, document.origin, document.valid_until
+                "{} revocation lists or signed collateral came with the evidence and do not count: with `--online` only \
+                 the vendors' answers do, and what `--endorsements` names",
+                completed.left_out
             ));
         }
-        pool.add(Carrier::Fetched, &outcome.endorsements().map_err(|error| error.to_string())?);
-        pool.add(
-            Carrier::Supplied,
-            &supplied.endorsements_with(|statement| stands_in(statement, &outcome.missing, now)),
-        );
-        let certificates = evidence.endorsements.without_order_in_time();
-        let left_out = evidence.endorsements.len().saturating_sub(certificates.len());
-        if left_out > 0 {
-            output::note(&format!(
-                "{left_out} revocation lists or signed collateral came with the evidence and do not count: with `--online` only \
-                 the vendors' answers do, and what `--endorsements` names"
-            ));
-        }
-        pool.add(carrier(evidence), &certificates);
+        pool.add(Carrier::Fetched, &completed.fetched);
+        pool.add(Carrier::Supplied, &completed.supplied);
+        pool.add(carrier(evidence), &completed.carried);
         Ok(pool)
     }
-}
 
-/// What is said of a statement of the user's that counts alone, because nobody could be asked for it.
-fn stands_in(statement: &Statement, missing: &[Missing], now: UnixTime) -> Option<String> {
-    let mut alone = Endorsements::new();
-    statement.clone().add_to(&mut alone);
-    let documents = missing.iter().filter_map(|missing| missing.document.as_ref());
-    documents.into_iter().any(|document| document.is_claimed_in(&alone, now)).then(|| OUT_OF_REACH.to_owned())
-}
+    /// What asks the vendors, where that was asked for.
+    pub(crate) fn fetcher(&self) -> Option<Fetcher> {
+        self.online.then(|| Fetcher::new(settings(&self.source, self.cache.clone(), Updates::Standard, None)))
+    }
 
-/// What evidence says that it needs. The PCK certificate of a quote that carries none is the user's, if they named one.
-pub(crate) fn needs(evidence: &OwnedEvidence, named: &Endorsements) -> Option<Needs> {
-    match needs_of(&evidence.as_evidence(named)).ok()? {
-        Needs::Tdx(TdxNeeds { platform: None }) => needs_of(&evidence.as_evidence(&evidence.endorsements)).ok(),
-        needs => Some(needs),
+    fn ask(
+        &self,
+        evidence: &OwnedEvidence,
+        supplied: &Loaded,
+        policy: &Policy,
+        now: UnixTime,
+    ) -> Result<Option<Completed>, String> {
+        let Some(fetcher) = self.fetcher() else { return Ok(None) };
+        let policies: Vec<_> = [policy.clone()].into_iter().chain(genuine()).collect();
+        let completed = runtime()?.block_on(fetcher.complete_evidence(evidence, supplied, &policies, now));
+        completed.map_err(|error| error.to_string())
     }
 }
 
-/// What is at hand, after a trial: certificates that vouch for this evidence under the policy, or under the vendors' own roots,
-/// need not be asked for. Lists that came along have no part in the trial, so that they change no question.
-pub(crate) fn held(evidence: &OwnedEvidence, named: &Endorsements, policy: Option<&Policy>, now: UnixTime) -> Held {
-    let mut pool = named.clone();
-    pool.extend(&evidence.endorsements.without_order_in_time());
-    let mut held = Held::unverified(&pool);
-    for policy in policy.cloned().into_iter().chain(Policy::parse(teegate_measurements::GENUINE).ok()) {
-        held = held.judged(&trial(evidence, &pool, &policy, now));
-    }
-    held
-}
-
-fn trial(evidence: &OwnedEvidence, pool: &Endorsements, policy: &Policy, now: UnixTime) -> Report {
-    match verify(&evidence.as_evidence(pool), policy, now) {
-        Ok(attested) => attested.report().clone(),
-        Err(rejection) => rejection.report().clone(),
-    }
+/// Under the vendors' own roots, whatever the policy is.
+pub(crate) fn genuine() -> Option<Policy> {
+    Policy::parse(teegate_measurements::GENUINE).ok()
 }
 
 /// The settings that these options mean.
@@ -134,13 +103,8 @@ pub(crate) fn settings(
     Settings { sources, cache, updates, patience: Patience { overall, ..defaults.patience }, ..Settings::default() }
 }
 
-/// Completes evidence, and passes on what is to be noted.
-pub(crate) fn ask(settings: Settings, needs: &Needs, held: &Held, now: UnixTime) -> Result<Outcome, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the network cannot be used: {error}"))?;
-    let outcome = runtime.block_on(Fetcher::new(settings).complete(needs, held, now));
-    outcome.notes.iter().for_each(|text| output::note(text));
-    Ok(outcome)
+/// Where the questions run.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("the network cannot be used: {error}"))
 }

@@ -39,12 +39,12 @@ pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
 fn read_file(path: &str) -> Result<String, String> {
     let meant =
         || nearest(path, ["genuine", "strict"]).map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-    read_toml(Path::new(path))
+    file_text(Path::new(path))
         .map_err(|what| format!("policy `{path}`: {what}; expected a TOML file, `genuine` or `strict`{}", meant()))
 }
 
-/// The text of a file that a policy, or what is said of one, stands in; or what is wrong with it.
-pub(crate) fn read_toml(path: &Path) -> Result<String, String> {
+/// The text of a file that a policy, or what belongs to one, stands in; or what is wrong with it.
+pub(crate) fn file_text(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|cause| format!("cannot be read: {cause}"))?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| format!("cannot be read: {cause}"))?;

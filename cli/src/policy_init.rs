@@ -59,8 +59,20 @@ pub(crate) struct FillArgs {
     file: String,
     #[command(flatten)]
     values: values::ValuesArgs,
+    /// Pin this root (a self-signed certificate, PEM) in place of the vendor's, `amd` or `intel`: for forged hardware, whose
+    /// acceptance is never better than a warning; may be given again
+    #[arg(long, value_name = "VENDOR=FILE", value_parser = root)]
+    root: Vec<(String, PathBuf)>,
     #[command(flatten)]
     output: Output,
+}
+
+fn root(text: &str) -> Result<(String, PathBuf), String> {
+    let (vendor, file) = text
+        .split_once('=')
+        .filter(|(vendor, file)| !vendor.is_empty() && !file.is_empty())
+        .ok_or("expected a vendor and a file, such as `amd=forged-root.pem`")?;
+    Ok((vendor.to_owned(), PathBuf::from(file)))
 }
 
 /// What evidence speaks for, as the command line names it.
@@ -182,9 +194,22 @@ fn first(evidence: &OwnedEvidence, facts: &[(&'static str, FactValue)], args: &I
 /// Writes a template with its values in it.
 pub(crate) fn fill(args: &FillArgs) -> Result<(String, u8), String> {
     let (_, text) = args.values.policy(&args.file, None)?;
+    let read = |(vendor, file): &(String, PathBuf)| {
+        let pem = policy::file_text(file).map_err(|what| format!("the root `{}`: {what}", file.display()))?;
+        Ok((vendor.clone(), pem))
+    };
+    let roots = args.root.iter().map(read).collect::<Result<Vec<_>, String>>()?;
+    let text = teegate_measurements::pinned(&text, &roots).map_err(|error| format!("`--root`: {error}"))?;
     // What is written loads by itself.
     Policy::parse(&text).map_err(|error| policy::refused(&args.file, &error))?;
-    written(&args.output, &text)
+    let written = written(&args.output, &text)?;
+    if !roots.is_empty() {
+        output::note(
+            "this policy pins roots in place of a vendor's: whoever holds their keys can make evidence that it accepts, so no \
+             acceptance under it is better than a warning",
+        );
+    }
+    Ok(written)
 }
 
 fn written(Output { output: file, force }: &Output, text: &str) -> Result<(String, u8), String> {
@@ -277,6 +302,29 @@ mod tests {
         let refused = said(teegate_forge::snp().debug());
         let debug = "it refuses the evidence that it was made of by snp.policy.debug (`debug`): expected ";
         assert!(refused[0].starts_with(debug), "{refused:?}");
+    }
+
+    #[test]
+    fn a_root_is_pinned_in_what_is_filled_and_a_wrong_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("forged-root.pem");
+        std::fs::write(&file, teegate_forge::snp().ark_pem()).unwrap();
+        let filled = |vendor: &str, file: &Path| {
+            let values = values::ValuesArgs { reference_values: Vec::new() };
+            let root = vec![root(&format!("{vendor}={}", file.display())).unwrap()];
+            let output = Output { output: None, force: false };
+            fill(&FillArgs { file: "genuine".to_owned(), values, root, output }).map(|(text, _)| text)
+        };
+        let policy = Policy::parse(&filled("amd", &file).unwrap()).unwrap();
+        assert_eq!((policy.name(), policy.trusts_only_vendors()), ("genuine, under roots of its own", false));
+        assert!(filled("arm", &file).unwrap_err().starts_with("`--root`: `arm`: no such vendor: expected "));
+        let missing = filled("amd", &folder.path().join("none.pem")).unwrap_err();
+        assert!(missing.contains("none.pem`: cannot be read: "), "{missing}");
+        std::fs::write(&file, "no PEM").unwrap();
+        assert!(filled("amd", &file).unwrap_err().contains("expected certificates in PEM"));
+        for wrong in ["amd", "=root.pem", "amd="] {
+            assert!(root(wrong).unwrap_err().contains("such as `amd=forged-root.pem`"), "{wrong}");
+        }
     }
 
     #[test]

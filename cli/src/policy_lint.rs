@@ -96,7 +96,7 @@ fn counting(review: &Review) -> impl Iterator<Item = Severity> {
 
 fn acknowledgements(path: &Path) -> Result<Acknowledgements, String> {
     let failed = |what: String| format!("acknowledgements `{}`: {what}", path.display());
-    Acknowledgements::parse(&policy::read_toml(path).map_err(failed)?).map_err(|error| failed(error.to_string()))
+    Acknowledgements::parse(&policy::file_text(path).map_err(failed)?).map_err(|error| failed(error.to_string()))
 }
 
 fn linted(files: &Files<'_>, review: &Review, style: Style) -> String {

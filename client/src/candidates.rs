@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use teegate_protocol::evidence::EndorsementDigest;
@@ -16,7 +14,7 @@ use teegate_protocol::limits;
 use teegate_protocol::members::{List, Members};
 
 use crate::error::Error;
-use crate::link::Gateway;
+use crate::link::{Gateway, Upload};
 use crate::remote;
 
 /// A gateway offers at most so many instances; what is beyond is not looked at.
@@ -25,8 +23,10 @@ const MAX_OFFERED: usize = 3;
 const MAX_STATEMENTS: usize = 32;
 /// Nor is a longer list read.
 const MAX_LISTED: usize = 64;
+/// The longest list that is read, in bytes.
+pub(crate) const MAX_BYTES: usize = limits::ENVELOPE_BYTES * (MAX_OFFERED + 1);
 /// Time for the answer itself, beside the time for which the gateway was asked to wait.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// One instance that is offered.
 pub(crate) struct Offered {
@@ -42,10 +42,10 @@ pub(crate) async fn fetch(gateway: &Gateway, model: Option<&str>, wait: Duration
     let model = model.map_or_else(String::new, |model| format!("model={}&", query_value(model)));
     let path = format!("{INSTANCES_PATH}?{model}wait={}", wait.as_secs());
     let request = Request::get(path)
-        .body(Full::<Bytes>::default())
+        .body(Upload::nothing())
         .map_err(|e| Error::Listing(format!("the request for instances cannot be written: {e}")))?;
-    let limit = limits::ENVELOPE_BYTES.saturating_mul(MAX_OFFERED.saturating_add(1));
-    let answer = gateway.exchange(request, wait.saturating_add(ANSWER_WITHIN), limit).await.map_err(Error::Unlisted)?;
+    let answer =
+        gateway.exchange(request, wait.saturating_add(ANSWER_WITHIN), MAX_BYTES).await.map_err(Error::Unlisted)?;
     if answer.status() != StatusCode::OK {
         return Err(Error::NotOffered(remote::unsealed(&answer)));
     }
@@ -54,7 +54,7 @@ pub(crate) async fn fetch(gateway: &Gateway, model: Option<&str>, wait: Duration
     Ok(offered)
 }
 
-fn read(body: &[u8]) -> Result<Vec<Offered>, String> {
+pub(crate) fn read(body: &[u8]) -> Result<Vec<Offered>, String> {
     #[derive(Deserialize)]
     struct Offer<'a> {
         #[serde(borrow)]

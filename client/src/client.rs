@@ -1,11 +1,10 @@
 //! The client: holds one verified instance at a time, seals to it, and verifies anew whenever it has to seal again.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http_body_util::Full;
 use teegate_encoding::hex;
 use teegate_intake::envelope::Refused;
 use teegate_protocol::bhttp::{Request, Response};
@@ -14,65 +13,22 @@ use teegate_protocol::headers::{
     SEALED_REQUEST_ID, TEEGATE_HOLD, TEEGATE_MANIFEST,
 };
 use teegate_protocol::limits;
-use teegate_protocol::manifest::{ManifestDigest, ModelEntry, ReceiptPublicKey};
+use teegate_protocol::manifest::{ManifestDigest, ModelEntry};
 use teegate_verifier::{Endorsements, Memory, Policy, UnixTime, Verifier};
 
 use crate::answer::{Expected, Reply, accept};
 use crate::candidates;
 use crate::error::{AnswerError, Error, RequestError};
 use crate::instance::{Freshness, Instance, Trust};
-use crate::link::Gateway;
+use crate::link::{Gateway, Upload};
 use crate::oip::{self, Inference, Tensor};
 use crate::relayed::{self, Relayed};
 use crate::remote::RemoteProblem;
 use crate::seal::{OVERHEAD_BYTES, Sealed, seal};
+use crate::settings::Settings;
+use crate::verified::Verified;
 use crate::wanted::Wanted;
 use crate::words::Words;
-
-/// Times, sizes and habits. The defaults are those of the protocol.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How long the gateway may wait for an attested instance when it is asked for some; at most 30 s.
-    pub wait: Duration,
-    /// How long the gateway may hold the sealed request until the instance is attested; at most 120 s.
-    pub hold: Duration,
-    /// How long the answer may take once the request is released.
-    pub answer: Duration,
-    /// The largest sealed request that is sent, and the largest sealed answer that is read.
-    pub max_sealed_bytes: usize,
-    /// The longest life of a manifest that is accepted.
-    pub max_manifest_life: Duration,
-    /// Never seal a request a second time by itself, whatever the gateway asks for.
-    pub once: bool,
-    /// The gateway's receipt key; without it, release receipts are not checked, and [`Reply::release`] says so.
-    pub gateway_receipt_key: Option<ReceiptPublicKey>,
-    /// What was seen in earlier runs, against roll-back. See [`Client::memory`].
-    pub memory: Memory,
-    /// The clock. Everything else about time is an argument.
-    pub clock: fn() -> UnixTime,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            wait: Duration::from_secs(limits::WAIT_SECONDS.most),
-            hold: Duration::from_secs(limits::HOLD_SECONDS.default),
-            answer: Duration::from_secs(120),
-            max_sealed_bytes: usize::try_from(limits::SEALED_BODY_BYTES.default).unwrap_or(usize::MAX),
-            max_manifest_life: Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default),
-            once: false,
-            gateway_receipt_key: None,
-            memory: Memory::default(),
-            clock: system_clock,
-        }
-    }
-}
-
-/// This machine's wall clock. A clock before 1970 reads as 1970, at which no evidence is valid.
-fn system_clock() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_seconds(since.as_secs())
-}
 
 /// A client of one gateway, for one model or for whatever stands behind it.
 pub struct Client {
@@ -87,7 +43,7 @@ pub struct Client {
 
 struct State {
     verifier: Verifier,
-    current: Option<Arc<Instance>>,
+    verified: Verified,
     memory: Memory,
     /// Statements of the vendors that the gateway handed on.
     relayed: Relayed,
@@ -119,10 +75,10 @@ impl Client {
         endorsements: Endorsements,
         settings: Settings,
     ) -> Self {
-        let trust = Trust { policy, endorsements, max_manifest_life: settings.max_manifest_life };
+        let trust = settings.trust(policy, endorsements);
         let state = State {
             verifier: Verifier::new(),
-            current: None,
+            verified: Verified::default(),
             memory: settings.memory.clone(),
             relayed: Relayed::default(),
             failures: 0,
@@ -132,7 +88,8 @@ impl Client {
         Self { gateway, wanted, trust, settings, state, asking }
     }
 
-    /// A verified instance to which a request may be sealed now: the one at hand, or else a freshly verified one.
+    /// A verified instance to which a request may be sealed now: of those at hand the one whose turn it is, or else a freshly
+    /// verified one.
     ///
     /// Callers that need one at the same time share one question to the gateway, and what came of it.
     pub async fn instance(&self) -> Result<Arc<Instance>, Error> {
@@ -162,40 +119,45 @@ impl Client {
     /// The verified instance at hand, if a request may be sealed to it now. Asks nobody.
     pub fn at_hand(&self) -> Option<Arc<Instance>> {
         let now = (self.settings.clock)();
-        self.with_state(|state| state.current.clone()).filter(|instance| instance.may_seal(now))
+        self.with_state(|state| state.verified.next(now))
     }
 
-    /// Asks the gateway for instances, and keeps the first that is acceptable.
+    /// Asks the gateway for instances, and keeps those that are acceptable until they end. Who asks the vendors as well keeps the first:
+    /// they are not asked for the sake of a second.
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
         let offered = candidates::fetch(&self.gateway, self.wanted.name(), self.settings.wait).await?;
         let now = (self.settings.clock)();
-        let trust = self.trust_beside(&offered).await;
-        let mut refused = Vec::new();
+        let relayed = self.relayed(&offered).await;
+        let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         for candidates::Offered { envelope, .. } in &offered {
+            let trust = self.settings.trust_beside(&self.trust, envelope, &relayed, now).await;
             match self.verify(envelope, &trust, now) {
                 Ok(instance) => {
-                    let instance = Arc::new(instance);
-                    tracing::info!(manifest = %instance.digest(), "instance verified");
-                    self.with_state(|state| state.current = Some(Arc::clone(&instance)));
-                    return Ok(instance);
+                    self.settings.tell_verified(&instance);
+                    accepted.push(Arc::new(instance));
                 }
                 Err(why) => {
-                    tracing::info!(%why, "instance refused");
+                    self.settings.tell_refused(&why);
                     refused.push(why);
                 }
             }
+            if self.settings.online.is_some() && !accepted.is_empty() {
+                break;
+            }
         }
-        Err(Error::NoCandidate { refused })
+        self.with_state(|state| {
+            state.verified.keep(accepted);
+            state.verified.next(now)
+        })
+        .ok_or(Error::NoCandidate { refused })
     }
 
-    /// What this client trusts, with the statements that the gateway's verdicts rested on.
-    async fn trust_beside(&self, offered: &[candidates::Offered]) -> Trust {
+    /// The statements that the gateway's verdicts on these rested on.
+    async fn relayed(&self, offered: &[candidates::Offered]) -> Endorsements {
         let wanted = relayed::named(offered);
         let missing = self.with_state(|state| state.relayed.missing(&wanted));
         let got = relayed::fetch(&self.gateway, missing).await;
-        let mut trust = self.trust.clone();
-        trust.endorsements.extend(&self.with_state(|state| state.relayed.take(got, &wanted)));
-        trust
+        self.with_state(|state| state.relayed.take(got, &wanted))
     }
 
     /// What this client has seen so far, for [`Settings::memory`] of the next one.
@@ -230,8 +192,7 @@ impl Client {
     }
 
     /// What the model says of itself, inside the seal: the Open Inference Protocol's `GET /v2/models/NAME`, or `GET /v2` where none is
-    /// wanted. The answer is a success, or
-    /// an error.
+    /// wanted. The answer is a success, or an error.
     pub async fn metadata(&self) -> Result<Reply, Error> {
         let path = self.wanted.name().map_or_else(|| "/v2".to_owned(), |name| format!("/v2/models/{name}"));
         let request = Request::new("GET", AUTHORITY, &path);
@@ -327,7 +288,7 @@ impl Client {
             .header(CONTENT_TYPE, OHTTP_REQUEST)
             .header(TEEGATE_MANIFEST, manifest.to_string())
             .header(TEEGATE_HOLD, hold.as_secs())
-            .body(Full::new(Bytes::copy_from_slice(sealed.bytes())))
+            .body(Upload::of(sealed.to_bytes(), self.settings.observer.clone()))
             .map_err(|e| Error::Request(RequestError::Unwritable(e.to_string())))?;
         let deadline = hold.saturating_add(self.settings.answer);
         let limit = self.settings.max_sealed_bytes.saturating_add(OVERHEAD_BYTES);
@@ -340,6 +301,7 @@ impl Client {
             if !self.wanted.is_served_by(instance.manifest()) {
                 return Err(self.wanted.missing(instance.digest()));
             }
+            self.settings.shared_runs.judge(instance.bytes(), self.wanted.among(instance.manifest()))?;
             // Last, so that only what was accepted is remembered.
             state.memory.remember(instance.attested().seen());
             Ok(instance)
@@ -352,9 +314,7 @@ impl Client {
     }
 
     fn forget(&self, manifest: &ManifestDigest) {
-        self.with_state(|state| {
-            state.current = state.current.take().filter(|current| current.digest() != manifest);
-        });
+        self.with_state(|state| state.verified.forget(manifest));
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -44,7 +44,60 @@ pub enum Error {
     Answer(AnswerError),
 }
 
+/// Who, or what, is in the way: what a caller decides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The request itself: it cannot be sent as it is.
+    Request,
+    /// The way to the gateway.
+    Link,
+    /// Nobody offers an instance that could be asked. Later there may be one.
+    NoInstance,
+    /// The caller's own policy refused every instance that was offered: [`Error::failed_checks`].
+    Policy,
+    /// The gateway declined, or what it said cannot be read.
+    Gateway,
+    /// The enclave declined to run it, sealed.
+    Enclave,
+    /// The model's server said no, sealed, in the words of the Open Inference Protocol.
+    Model,
+    /// Something answered, and it cannot be accepted as the enclave's answer.
+    Answer,
+}
+
 impl Error {
+    /// Who, or what, is in the way.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Request(_) => Fault::Request,
+            Self::Unlisted(_) | Self::Relay(_) => Fault::Link,
+            Self::Listing(_) => Fault::Gateway,
+            Self::NotOffered(problem) if problem.says_none_is_there() => Fault::NoInstance,
+            Self::NoCandidate { refused } if refused.is_empty() => Fault::NoInstance,
+            Self::NoCandidate { .. } => Fault::Policy,
+            Self::NotOffered(problem) | Self::Remote(problem) if problem.sealed => Fault::Enclave,
+            Self::Remote(problem) if problem.says_none_is_there() => Fault::NoInstance,
+            Self::NotOffered(_) | Self::Remote(_) => Fault::Gateway,
+            Self::NotResealed { why, .. } => why.fault(),
+            Self::Answer(AnswerError::Declined { .. }) => Fault::Model,
+            Self::Answer(_) => Fault::Answer,
+        }
+    }
+
+    /// The ids of the checks by which the caller's own policy refused what was offered, each once; empty where it is not the policy
+    /// that is in the way.
+    pub fn failed_checks(&self) -> Vec<&'static str> {
+        let mut checks: Vec<_> = match self {
+            Self::NoCandidate { refused } => refused.iter().flat_map(|one| one.checks.iter().copied()).collect(),
+            Self::NotResealed { why, .. } => why.failed_checks(),
+            _ => Vec::new(),
+        };
+        checks.sort_unstable();
+        checks.dedup();
+        checks
+    }
+
     /// What is known of the request's fate. `No` on the word of a gateway is no more than its word.
     pub fn executed(&self) -> Executed {
         match self {

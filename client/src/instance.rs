@@ -6,8 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Refused, judge};
+use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, Proven, Refused, judge};
 use teegate_protocol::binding::Nonce;
+use teegate_protocol::limits;
 use teegate_protocol::manifest::{Manifest, ManifestBytes, ManifestDigest};
 use teegate_protocol::ohttp::KeyConfig;
 use teegate_protocol::ohttp::suite::Kem;
@@ -15,6 +16,7 @@ use teegate_verifier::{Attested, BoundTo, Check, Endorsements, Memory, Policy, S
 
 /// What a client holds an instance against.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Trust {
     /// The appraisal policy. Its report data is set here, to the binding that is asked for.
     pub policy: Policy,
@@ -22,6 +24,44 @@ pub struct Trust {
     pub endorsements: Endorsements,
     /// The longest life of a manifest that is accepted.
     pub max_manifest_life: Duration,
+    /// How much of what came with the evidence counts.
+    pub carried: Carried,
+}
+
+impl Trust {
+    /// These, and everything that comes with the evidence; manifests may live as long as the protocol's default.
+    pub fn new(policy: Policy, endorsements: Endorsements) -> Self {
+        let max_manifest_life = Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default);
+        Self { policy, endorsements, max_manifest_life, carried: Carried::All }
+    }
+
+    /// Judges the envelope of one instance at `now`.
+    pub(crate) fn judge(
+        &self,
+        envelope: &[u8],
+        freshness: Freshness<'_>,
+        bound_to: BoundToClaim,
+        verifier: &Verifier,
+        memory: &Memory,
+        now: UnixTime,
+    ) -> Result<Proven, Refused> {
+        let asked = match freshness {
+            Freshness::Epoch => Asked::Epoch,
+            Freshness::Challenge(nonce) => Asked::Challenge(nonce),
+        };
+        let judged = Judge {
+            policy: &self.policy,
+            bound_to,
+            endorsements: &self.endorsements,
+            // Instance and gateway chose them.
+            carried_by: Source::Relayed,
+            carried: self.carried,
+            max_manifest_life: self.max_manifest_life,
+            verifier,
+            memory,
+        };
+        judge(envelope, &asked, judged, now)
+    }
 }
 
 /// Which binding the evidence has to report.
@@ -52,22 +92,8 @@ impl Instance {
         memory: &Memory,
         now: UnixTime,
     ) -> Result<Self, Refused> {
-        let asked = match freshness {
-            Freshness::Epoch => Asked::Epoch,
-            Freshness::Challenge(nonce) => Asked::Challenge(nonce),
-        };
-        let Trust { policy, endorsements, max_manifest_life } = trust;
-        let judged = Judge {
-            policy,
-            bound_to: BoundToClaim::Required,
-            endorsements,
-            // Instance and gateway chose them.
-            carried_by: Source::Relayed,
-            max_manifest_life: *max_manifest_life,
-            verifier,
-            memory,
-        };
-        let (manifest, attested) = judge(envelope, &asked, judged, now)?.into_parts();
+        let proven = trust.judge(envelope, freshness, BoundToClaim::Required, verifier, memory, now)?;
+        let (manifest, attested) = proven.into_parts();
         let refused = |check, reason| Refused::by(check, Some(*manifest.digest()), reason);
         if !manifest.manifest().may_seal(now.seconds()) {
             let reason = format!("the epoch of its key ended at {}, it is {now}", manifest.manifest().use_until);
@@ -85,6 +111,11 @@ impl Instance {
     /// The name of the manifest.
     pub fn digest(&self) -> &ManifestDigest {
         self.manifest.digest()
+    }
+
+    /// The manifest and its name.
+    pub(crate) fn bytes(&self) -> &ManifestBytes {
+        &self.manifest
     }
 
     /// The verdict, with its total report.

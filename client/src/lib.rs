@@ -6,7 +6,7 @@
 //! 1. [`candidates`](self): what the gateway offers, every byte hostile.
 //! 2. [`instance`](Instance): envelope, manifest, evidence, binding, verdict. Only this makes an [`Instance`].
 //! 3. [`seal`]: the request is sealed to the key of a verified instance, padded.
-//! 4. [`link`](Gateway): the ciphertext goes to the gateway, with a deadline and size limits.
+//! 4. [`link`](Gateway): the ciphertext goes to the gateway, with a deadline and size limits, on a connection that is kept.
 //! 5. [`answer`](Reply): an unsealed success is an error; the sealed answer opens or is refused; its execution receipt is
 //!    held against the verified manifest.
 //!
@@ -34,23 +34,34 @@ mod client;
 mod error;
 mod instance;
 mod link;
+mod observer;
 pub mod oip;
+mod online;
+mod probe;
 pub mod proxy;
 mod relayed;
 mod remote;
 pub mod seal;
+mod settings;
+mod shared_runs;
 mod survey;
+mod verified;
 mod wanted;
 mod words;
 
 pub use answer::{ReleaseCheck, Reply};
-pub use client::{Client, Settings};
-pub use error::{AnswerError, Error, RequestError};
+pub use client::Client;
+pub use error::{AnswerError, Error, Fault, RequestError};
 pub use instance::{Freshness, Instance, Trust};
 pub use link::{AddressError, Gateway, LinkError};
+pub use observer::Observer;
+pub use online::Online;
+pub use probe::{Probed, Stands, probe};
 pub use remote::RemoteProblem;
+pub use settings::Settings;
+pub use shared_runs::SharedRuns;
 pub use survey::survey;
-pub use teegate_intake::envelope::Refused;
+pub use teegate_intake::envelope::{Carried, Proven, Refused};
 pub use teegate_protocol::bhttp::{Request, Response};
 pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 pub use teegate_verifier::Memory;

@@ -7,16 +7,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::Full;
 use teegate_intake::endorsements::recognise;
 use teegate_protocol::evidence::EndorsementDigest;
 use teegate_protocol::headers::ENDORSEMENTS_PATH;
 use teegate_verifier::{Endorsements, Source};
 
 use crate::candidates::Offered;
-use crate::link::Gateway;
+use crate::link::{Gateway, Upload};
 
 /// The largest statement: a revocation list of a vendor has some hundred thousand bytes.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -91,7 +89,7 @@ pub(crate) async fn fetch(
 
 async fn one(gateway: &Gateway, digest: &EndorsementDigest, limit: usize) -> Result<(Endorsements, usize), String> {
     let request = Request::get(format!("{ENDORSEMENTS_PATH}{digest}"));
-    let request = request.body(Full::<Bytes>::default()).map_err(|error| error.to_string())?;
+    let request = request.body(Upload::nothing()).map_err(|error| error.to_string())?;
     let answer = gateway.exchange(request, ALL_WITHIN, limit).await.map_err(|error| error.to_string())?;
     if answer.status() != StatusCode::OK {
         return Err(format!("status {}", answer.status().as_u16()));

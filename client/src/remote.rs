@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use teegate_protocol::bhttp::Response;
 use teegate_protocol::headers::PROBLEM_JSON;
-use teegate_protocol::problem::{Executed, Problem};
+use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 
 use crate::words::Words;
 
@@ -31,6 +31,12 @@ impl RemoteProblem {
     /// What is known of the request's fate.
     pub fn executed(&self) -> Executed {
         self.problem.as_ref().map_or(Executed::Unknown, |problem| problem.executed)
+    }
+
+    /// Whether it says that nobody is there who could be asked.
+    pub(crate) fn says_none_is_there(&self) -> bool {
+        let none = [ProblemKind::NoAttestedInstance, ProblemKind::UnknownModel];
+        !self.sealed && self.problem.as_ref().is_some_and(|problem| none.contains(&problem.kind))
     }
 
     /// Whether another seal, to a freshly verified manifest, is what it asks for.
@@ -92,7 +98,6 @@ impl fmt::Display for RemoteProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use teegate_protocol::problem::ProblemKind;
 
     fn answer(problem: &Problem, media_type: &str) -> http::Response<Bytes> {
         http::Response::builder()

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use teegate_protocol::bhttp::{BhttpError, Request, Response};
 use teegate_protocol::ohttp::request::SealFailed;
 use teegate_protocol::ohttp::response::OpenResponseError;
@@ -18,7 +19,7 @@ pub(crate) const OVERHEAD_BYTES: usize = 4 * 1024;
 
 /// A sealed request, waiting for its answer. No `Debug` and no `Clone`: it holds the plaintext and the answer's key.
 pub struct Sealed {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     plaintext: Zeroizing<Vec<u8>>,
     context: ClientContext,
 }
@@ -39,13 +40,18 @@ pub fn seal(key: &KeyConfig, request: &Request, limit: usize) -> Result<Sealed, 
         return Err(SealError::TooLarge { bytes: sealed_bytes, limit });
     }
     let (bytes, context) = ohttp::seal(key, &plaintext).map_err(SealError::Seal)?;
-    Ok(Sealed { bytes, plaintext, context })
+    Ok(Sealed { bytes: bytes.into(), plaintext, context })
 }
 
 impl Sealed {
     /// The encapsulated request, `message/ohttp-req`: everything that leaves the machine.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The same, to keep.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        self.bytes.clone()
     }
 
     /// Opens the answer to this request. `limit` bounds the answer with its padding.

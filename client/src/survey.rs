@@ -4,11 +4,11 @@ use teegate_intake::envelope::Refused;
 use teegate_verifier::{Endorsements, Policy, Source, Verifier};
 
 use crate::candidates::{self, Offered};
-use crate::client::Settings;
 use crate::error::Error;
-use crate::instance::{Freshness, Instance, Trust};
+use crate::instance::{Freshness, Instance};
 use crate::link::Gateway;
 use crate::relayed;
+use crate::settings::Settings;
 
 /// Every instance that `gateway` offers, whatever it serves, verified under `policy`: of those that are refused, why. A gateway
 /// offers at most three at once, in random order.
@@ -22,13 +22,18 @@ pub async fn survey(
     settings: &Settings,
 ) -> Result<Vec<Result<Instance, Refused>>, Error> {
     let offered = candidates::fetch(gateway, None, settings.wait).await?;
-    let mut pool = Endorsements::brought_by(Source::Supplied);
-    pool.extend(&endorsements);
-    relayed::fetch(gateway, relayed::named(&offered)).await.iter().for_each(|(_, statement)| pool.extend(statement));
-    let trust = Trust { policy, endorsements: pool, max_manifest_life: settings.max_manifest_life };
-    let (verifier, now) = (Verifier::new(), (settings.clock)());
-    let judge = |Offered { envelope, .. }: &Offered| {
-        Instance::verify(envelope, Freshness::Epoch, &trust, &verifier, &settings.memory, now)
-    };
-    Ok(offered.iter().map(judge).collect())
+    let mut relayed = Endorsements::brought_by(Source::Relayed);
+    relayed::fetch(gateway, relayed::named(&offered)).await.iter().for_each(|(_, statement)| relayed.extend(statement));
+    let (trust, verifier, now) = (settings.trust(policy, endorsements), Verifier::new(), (settings.clock)());
+    let mut found = Vec::new();
+    for Offered { envelope, .. } in &offered {
+        let trust = settings.trust_beside(&trust, envelope, &relayed, now).await;
+        let judged = Instance::verify(envelope, Freshness::Epoch, &trust, &verifier, &settings.memory, now);
+        match &judged {
+            Ok(instance) => settings.tell_verified(instance),
+            Err(why) => settings.tell_refused(why),
+        }
+        found.push(judged);
+    }
+    Ok(found)
 }

@@ -13,7 +13,7 @@ pub enum Wanted {
     Model {
         /// The name.
         name: String,
-        /// The version; without one, the first that the manifest names.
+        /// The version; without one, the highest that the manifest names.
         version: Option<String>,
     },
 }

@@ -124,10 +124,12 @@ fn inputs(signature: &Signature, [batch, sequence]: [i64; 2]) -> Result<Vec<Tens
         let dimensions: Vec<i64> =
             declared.iter().zip(open).map(|(&fixed, open)| if fixed < 0 { open } else { fixed }).collect();
         let shape = Shape::new(&dimensions, input.datatype).map_err(|error| error.to_string())?;
-        let mut one = vec![0; input.datatype.size()];
-        one.first_mut().into_iter().for_each(|byte| *byte = 1);
-        let elements = Elements::from_le_bytes(input.datatype, &one.repeat(shape.elements()));
-        Ok::<_, Error>(Tensor { name: input.name.clone(), shape, elements: elements.ok_or("no such datatype")? })
+        // Ones; of a string it is the length, and there is none.
+        let mut one = vec![0; input.datatype.least_size()];
+        one.first_mut().into_iter().for_each(|byte| *byte = u8::from(input.datatype.size().is_some()));
+        let elements = Elements::from_le_bytes(input.datatype, shape.elements(), &one.repeat(shape.elements()));
+        let elements = elements.map_err(|error| error.to_string())?;
+        Ok::<_, Error>(Tensor { name: input.name.clone(), shape, elements })
     };
     signature.inputs.iter().map(tensor).collect()
 }

@@ -13,8 +13,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use teegate_attester::coco::Coco;
+use teegate_encoding::hex;
+use teegate_protocol::oip::version_order;
 
+use crate::batch::{Batching, PAUSE};
 use crate::engine::process::Limits as ProcessLimits;
+use crate::model::repository::Found;
 use crate::workers::Settings;
 
 /// The largest configuration file that is read.
@@ -34,7 +38,11 @@ pub struct Config {
     pub onnxruntime: PathBuf,
     /// Where evidence comes from.
     pub attester: AttesterConfig,
-    /// The models that this instance serves, at least one.
+    /// A folder of models, each of which is served in every version: `NAME/VERSION/model.onnx`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_repository: Option<PathBuf>,
+    /// The models that this instance serves beside those, with them at least one.
+    #[serde(default)]
     pub models: Vec<ModelConfig>,
     /// Lifetimes of the sealing keys.
     #[serde(default)]
@@ -58,16 +66,41 @@ pub enum AttesterConfig {
     ConfigfsTsm {},
 }
 
-/// One model: a name and a version to ask for it by, and one ONNX file.
+/// One version of a model: a name and a version to ask for it by, and one ONNX file.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Name in the request path: letters, digits, `-`, `_` and `.`, at most 64.
     pub name: String,
-    /// Version, of the same letters.
+    /// Version, of the same letters. A request that names none means the highest number.
     pub version: String,
-    /// The ONNX file; external data is refused.
+    /// The ONNX file, or the folder of an OCI image layout with one in it; external data is refused.
     pub path: PathBuf,
+    /// SHA-256 that the ONNX file has to have, 64 digits of lower-case hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Which manifest of an OCI image layout: its digest, `sha256:…`, or its tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci_manifest: Option<String>,
+    /// Whether requests to it share runs; without the table none does. It is left out of the effective configuration where
+    /// it is not there, whose digest is then what it always was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batching: Option<BatchingConfig>,
+}
+
+/// How requests to a model share runs. Requests are sealed, so that no caller can be told from another: sharing is always
+/// sharing with strangers, and the manifest says so.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchingConfig {
+    /// Most rows of a run, all its requests together: 2 to 1024.
+    pub max_rows: usize,
+    /// How many microseconds a request waits for others, from its arrival: 0, which joins only what waits already, to
+    /// 1,000,000.
+    #[serde(default)]
+    pub max_delay_microseconds: u64,
+    /// `true`, written out: requests of different callers are computed side by side in one process.
+    pub across_callers: bool,
 }
 
 /// Lifetimes of the sealing keys. Shorter than the defaults is allowed, longer is not; the manifest shows the result.
@@ -152,6 +185,20 @@ fn default_coco_url() -> String {
     "http://127.0.0.1:8006".to_owned()
 }
 
+impl BatchingConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        bounds("models.batching.max_rows", self.max_rows as u64, 2..=1024, "2 to 1024 rows")?;
+        let delay = self.max_delay_microseconds;
+        bounds("models.batching.max_delay_microseconds", delay, 0..=1_000_000, "0 to 1000000 microseconds")?;
+        form(
+            "models.batching.across_callers",
+            "false",
+            self.across_callers,
+            "`true`: requests are sealed, so that those of one caller cannot be told from others'; leave the table out to join none",
+        )
+    }
+}
+
 impl Epochs {
     /// Length of an epoch.
     pub fn length(&self) -> Duration {
@@ -185,9 +232,18 @@ impl Limits {
         }
     }
 
-    /// How a model's workers share the work.
-    pub fn of_a_model(&self) -> Settings {
-        Settings { places: self.workers_per_model, queue: self.queue, deadline: self.run_deadline() }
+    /// How a model's workers share the work, and its requests a run.
+    pub fn of_a_model(&self, model: &ModelConfig) -> Settings {
+        Settings {
+            places: self.workers_per_model,
+            queue: self.queue,
+            deadline: self.run_deadline(),
+            batching: model.batching.as_ref().map(|batching| Batching {
+                max_rows: batching.max_rows,
+                max_delay: Duration::from_micros(batching.max_delay_microseconds),
+                pause: PAUSE,
+            }),
+        }
     }
 
     /// The time from a request's arrival in the queue to the end of its run.
@@ -306,19 +362,10 @@ impl Config {
         )?;
         bounds("limits.connections", l.connections as u64, 1..=4096, "1 to 4096")?;
         bounds("limits.replay_capacity", l.replay_capacity as u64, 64..=1 << 20, "64 to 1048576 (2^20)")?;
-        bounds("models (how many)", self.models.len() as u64, 1..=MAX_MODELS as u64, "1 to 64 tables `[[models]]`")?;
-        let mut seen = BTreeSet::new();
-        for model in &self.models {
-            let word = "1 to 64 letters, digits, `-`, `_` or `.`, starting with a letter or digit";
-            form("models.name", &model.name, is_word(&model.name), word)?;
-            form("models.version", &model.version, is_word(&model.version), word)?;
-            form(
-                "models.name",
-                &model.name,
-                seen.insert(&model.name),
-                "each name once: one version of a model per instance",
-            )?;
-        }
+        let least = u64::from(self.model_repository.is_none());
+        let expected = "1 to 64 tables `[[models]]`, or none beside `model_repository`";
+        bounds("models (how many)", self.models.len() as u64, least..=MAX_MODELS as u64, expected)?;
+        check_models(&self.models)?;
         if let AttesterConfig::Coco { coco_url } = &self.attester {
             form(
                 "attester.coco_url",
@@ -328,6 +375,32 @@ impl Config {
             )?;
         }
         Ok(())
+    }
+
+    /// The models of this file and those that were found in its folder of models, in the order in which the manifest has
+    /// them: by name as they come, and of each name the highest version first.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there are too many, or a name and version stand there twice, or cannot stand in a path.
+    pub fn models_with(&self, found: Vec<Found>) -> Result<Vec<ModelConfig>, ConfigError> {
+        let found = found.into_iter().map(|Found { name, version, path }| ModelConfig {
+            name,
+            version,
+            path,
+            sha256: None,
+            oci_manifest: None,
+            batching: None,
+        });
+        let mut models: Vec<ModelConfig> = self.models.iter().cloned().chain(found).collect();
+        let expected = "1 to 64, those of `model_repository` counted";
+        bounds("models (how many)", models.len() as u64, 1..=MAX_MODELS as u64, expected)?;
+        check_models(&models)?;
+        let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
+        let place = |model: &ModelConfig| names.iter().position(|name| *name == model.name);
+        models.sort_by(|one, other| {
+            place(one).cmp(&place(other)).then_with(|| version_order(&other.version, &one.version))
+        });
+        Ok(models)
     }
 
     /// The effective configuration as canonical text: compact JSON, members in the order of this file, every default
@@ -350,6 +423,24 @@ impl Config {
     pub fn digest(&self) -> Result<[u8; 32], ConfigError> {
         Ok(Sha256::digest(self.effective()?.as_bytes()).into())
     }
+}
+
+/// Words that can stand in a path, and each name with each version once.
+fn check_models(models: &[ModelConfig]) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::new();
+    for model in models {
+        let word = "1 to 64 letters, digits, `-`, `_` or `.`, starting with a letter or digit";
+        form("models.name", &model.name, is_word(&model.name), word)?;
+        form("models.version", &model.version, is_word(&model.version), word)?;
+        let twice = "each version of a name once";
+        form("models.version", &model.version, seen.insert((&model.name, &model.version)), twice)?;
+        if let Some(sha256) = &model.sha256 {
+            let is_digest = sha256.len() == 64 && hex::decode(sha256).is_ok() && *sha256 == sha256.to_lowercase();
+            form("models.sha256", sha256, is_digest, "64 digits of lower-case hex")?;
+        }
+        model.batching.as_ref().map_or(Ok(()), BatchingConfig::check)?;
+    }
+    Ok(())
 }
 
 fn is_word(text: &str) -> bool {
@@ -464,9 +555,95 @@ mod tests {
             let text = GOOD.replace("name = \"m\"", &format!("name = \"{name}\""));
             assert!(matches!(Config::parse(&text), Err(ConfigError::Form { key: "models.name", .. })), "{name}");
         }
-        let twice = format!("{GOOD}\n[[models]]\nname = \"m\"\nversion = \"2\"\npath = \"other.onnx\"\n");
-        let message = Config::parse(&twice).unwrap_err().to_string();
-        assert!(message.contains("each name once"), "{message}");
+        let model = |version: &str| format!("\n[[models]]\nname = \"m\"\nversion = \"{version}\"\npath = \"o.onnx\"\n");
+        let message = Config::parse(&format!("{GOOD}{}", model("1"))).unwrap_err().to_string();
+        assert!(message.contains("`models.version` is `1`, expected each version of a name once"), "{message}");
+        assert_eq!(Config::parse(&format!("{GOOD}{}", model("2"))).unwrap().models.len(), 2);
+    }
+
+    #[test]
+    fn models_of_a_folder_stand_beside_the_others_the_highest_version_first() {
+        let config = Config::parse(&format!("model_repository = \"/models\"\n{GOOD}")).unwrap();
+        let found = |name: &str, version: &str| Found {
+            name: name.into(),
+            version: version.into(),
+            path: format!("/models/{name}/{version}/model.onnx").into(),
+        };
+        let names = |found: Vec<Found>| {
+            let models = config.models_with(found).map_err(|error| error.to_string())?;
+            Ok::<_, String>(models.iter().map(|model| format!("{}/{}", model.name, model.version)).collect::<Vec<_>>())
+        };
+        let listed = names(vec![found("a", "9"), found("a", "10"), found("m", "2")]).unwrap();
+        assert_eq!(listed, ["m/2", "m/1", "a/10", "a/9"]);
+        let error = names(vec![found("m", "1")]).unwrap_err();
+        assert!(error.contains("each version of a name once"), "{error}");
+        assert!(names(vec![found("a b", "1")]).unwrap_err().contains("`models.name` is `a b`"));
+        let many = |count: usize| (0..count).map(|number| found(&format!("n{number}"), "1")).collect();
+        assert!(names(many(63)).is_ok());
+        assert!(names(many(64)).unwrap_err().contains("`models (how many)` is 65, expected 1 to 64"));
+        // Alone it is enough, and nothing is not.
+        let (head, _) = GOOD.split_once("[[models]]").unwrap();
+        let alone = Config::parse(&format!("model_repository = \"/models\"\n{head}")).unwrap();
+        assert!(alone.models.is_empty() && alone.models_with(vec![]).is_err());
+        assert!(Config::parse(head).unwrap_err().to_string().contains("`models (how many)` is 0"));
+    }
+
+    #[test]
+    fn a_digest_is_written_in_one_way() {
+        let with = |key: &str, value: &str| Config::parse(&format!("{GOOD}\n{key} = \"{value}\"\n"));
+        let digest = "0f".repeat(32);
+        assert_eq!(with("sha256", &digest).unwrap().models[0].sha256, Some(digest.clone()));
+        assert!(with("oci_manifest", "v1").is_ok());
+        for wrong in
+            [digest.to_uppercase(), digest.replace('0', "g"), digest.replacen('0', "", 1), format!("sha256:{digest}")]
+        {
+            let error = with("sha256", &wrong).unwrap_err().to_string();
+            assert!(error.contains("`models.sha256` is"), "{error}");
+        }
+        // What is not said changes no digest of a configuration.
+        assert!(!Config::parse(GOOD).unwrap().effective().unwrap().contains("null"));
+    }
+
+    #[test]
+    fn whoever_joins_requests_says_that_they_are_strangers() {
+        let with = |keys: &str| Config::parse(&format!("{GOOD}\n[models.batching]\n{keys}\n"));
+        let config = with("max_rows = 32\nacross_callers = true").unwrap();
+        let settings = config.limits.of_a_model(&config.models[0]);
+        let expected = Batching { max_rows: 32, max_delay: Duration::ZERO, pause: PAUSE };
+        assert_eq!(settings.batching, Some(expected));
+        let config = with("max_rows = 2\nmax_delay_microseconds = 1500\nacross_callers = true").unwrap();
+        let settings = config.limits.of_a_model(&config.models[0]);
+        let expected = Batching { max_rows: 2, max_delay: Duration::from_micros(1500), pause: PAUSE };
+        assert_eq!(settings.batching, Some(expected));
+        let words = with("max_rows = 32\nacross_callers = false").unwrap_err().to_string();
+        assert!(words.contains("`models.batching.across_callers` is `false`, expected `true`: requests are sealed"));
+        let words = with("max_rows = 32").unwrap_err().to_string();
+        assert!(words.contains("missing field `across_callers`"), "{words}");
+        for (keys, key) in [
+            ("max_rows = 1\nacross_callers = true", "models.batching.max_rows"),
+            ("max_rows = 1025\nacross_callers = true", "models.batching.max_rows"),
+            (
+                "max_rows = 2\nmax_delay_microseconds = 1000001\nacross_callers = true",
+                "models.batching.max_delay_microseconds",
+            ),
+        ] {
+            match with(keys) {
+                Err(ConfigError::OutOfBounds { key: named, .. }) => assert_eq!(named, key),
+                other => panic!("{keys}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_joins_nothing_has_the_digest_that_it_had() {
+        let config = Config::parse(GOOD).unwrap();
+        assert_eq!(config.limits.of_a_model(&config.models[0]).batching, None);
+        let effective = config.effective().unwrap();
+        assert!(effective.contains(r#""models":[{"name":"m","version":"1","path":"model.onnx"}]"#), "{effective}");
+        let joined = Config::parse(&format!("{GOOD}\n[models.batching]\nmax_rows = 2\nacross_callers = true\n"));
+        let joined = joined.unwrap().effective().unwrap();
+        let written = r#""batching":{"max_rows":2,"max_delay_microseconds":0,"across_callers":true}"#;
+        assert!(joined.contains(written), "{joined}");
     }
 
     #[test]

@@ -336,7 +336,7 @@ impl Epochs {
             models: constants.models.clone(),
             config_sha256: constants.config_sha256,
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
-            limits: constants.limits,
+            limits: constants.limits.clone(),
         };
         let manifest = manifest.to_bytes().map_err(EpochError::Manifest)?;
         let evidence = self

@@ -6,7 +6,6 @@
 //! an instance.
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use sha2::{Digest, Sha256};
 use teegate_protocol::manifest::{InstanceId, SpkiDigest};
 use teegate_protocol::receipt::ReceiptKey;
 
@@ -57,7 +56,7 @@ impl Identity {
         Ok(Self {
             instance_id: InstanceId(instance_id),
             receipt_key,
-            tls_spki_sha256: SpkiDigest(Sha256::digest(&spki).into()),
+            tls_spki_sha256: SpkiDigest::of(&spki),
             certificate: certificate.der().clone(),
             tls_key: PrivatePkcs8KeyDer::from(key.serialize_der()),
         })

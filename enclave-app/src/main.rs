@@ -17,13 +17,13 @@ use teegate_enclave::environment;
 use teegate_enclave::epoch::{Constants, Epochs};
 use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
-use teegate_enclave::model::ModelFile;
+use teegate_enclave::model::{ModelFile, repository};
 use teegate_enclave::open::{Model, Opener};
 use teegate_enclave::server::{Service, tls};
 use teegate_enclave::tensor::{MAX_ELEMENTS, MAX_RANK};
 use teegate_enclave::workers::Workers;
 use teegate_encoding::hex;
-use teegate_protocol::manifest::{ConfigDigest, Limits, ModelDigest, ModelEntry};
+use teegate_protocol::manifest::{BatchedModel, ConfigDigest, Limits, ModelDigest, ModelEntry};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage: enclave-app --config FILE
@@ -112,9 +112,12 @@ fn log(level: tracing::Level) {
 /// afterwards.
 fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let named = |name: &str, error: &dyn std::fmt::Display| format!("model `{name}`: {error}");
+    let found = config.model_repository.as_deref().map(repository::list).transpose()?;
+    let listed = config.models_with(found.unwrap_or_default())?;
     let mut files = Vec::new();
-    for model in &config.models {
-        files.push(ModelFile::load(&model.path).map_err(|error| named(&model.name, &error))?);
+    for model in &listed {
+        let file = ModelFile::find(&model.path, model.sha256.as_deref(), model.oci_manifest.as_deref());
+        files.push(file.map_err(|error| named(&model.name, &error))?);
     }
     let library = std::path::absolute(&config.onnxruntime)?;
     environment::leave_working_directory()
@@ -122,7 +125,7 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
     let library = Arc::new(runtime::library(&library)?);
     let limits = &config.limits;
     let mut models = Vec::new();
-    for (model, file) in config.models.iter().zip(files) {
+    for (model, file) in listed.iter().zip(files) {
         let sha256 = ModelDigest(file.sha256());
         let bytes = sealed("model", file.bytes()).map_err(|error| named(&model.name, &error))?;
         drop(file);
@@ -131,13 +134,22 @@ fn load_models(config: &Config) -> Result<Vec<Model>, Error> {
             let (library, bytes) = (Arc::clone(&library), Arc::clone(&bytes));
             Box::new(ModelProcess::new(Program::this(), library, bytes, limits.of_a_process())) as Box<dyn Engine>
         });
-        let workers = Workers::start(&model.name, engines.collect(), limits.of_a_model())
+        let workers = Workers::start(&model.name, engines.collect(), limits.of_a_model(model))
             .map_err(|error| named(&model.name, &error))?;
         let entry = ModelEntry { name: model.name.clone(), version: model.version.clone(), sha256 };
         tracing::info!(model = entry.name, version = entry.version, sha256 = %entry.sha256, workers = workers.living(), "model loaded");
         models.push(Model { entry, workers });
     }
     Ok(models)
+}
+
+/// What the manifest says of the models whose requests share runs.
+fn batched(config: &Config) -> Vec<BatchedModel> {
+    let batched = config.models.iter().filter_map(|model| {
+        let max_rows = model.batching.as_ref()?.max_rows as u64;
+        Some(BatchedModel { name: model.name.clone(), version: model.version.clone(), max_rows })
+    });
+    batched.collect()
 }
 
 async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> Result<(), Error> {
@@ -154,7 +166,8 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
             sealed_body_bytes: config.limits.sealed_body_bytes as u64,
             tensor_rank: MAX_RANK as u64,
             tensor_elements: MAX_ELEMENTS as u64,
-            cross_tenant_batching: false,
+            cross_tenant_batching: config.models.iter().any(|model| model.batching.is_some()),
+            batching: batched(&config),
         },
         length: config.epochs.length(),
         grace: config.epochs.grace(),

@@ -2,7 +2,7 @@
 //!
 //! A vector that grows leaves what it held wherever it was, so these do not: either they are made in their final size, or
 //! what they grow out of is wiped as well. What ciphers, hashes and writers leave on the stack is overwritten too. Not
-//! wiped is what ONNX Runtime keeps of tensors, and the few words of an error that repeat a name or a number.
+//! wiped is what ONNX Runtime keeps of tensors, what its binding copies of strings, and the few words of an error that repeat a name or a number.
 
 use std::io;
 

@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     reason = "what a test expects and does not find should end it, in its helper functions too"
 )]
@@ -24,7 +25,8 @@ use teegate_enclave::engine::process::Limits;
 use teegate_enclave::engine::{Engine, EngineError, LoadError, Loss, ShapeRule, TensorSignature};
 use teegate_enclave::model::{ModelError, ModelFile};
 use teegate_enclave::oip::infer::Inference;
-use teegate_enclave::tensor::{Elements, Tensor};
+use teegate_enclave::strings::Strings;
+use teegate_enclave::tensor::{Datatype, Elements, Tensor};
 use worker::{Loaded, limits, load, load_with, purse, sealed_library, tensor};
 
 #[test]
@@ -52,7 +54,7 @@ fn the_demonstration_model_gives_the_recorded_answer() {
 }
 
 #[test]
-fn every_plain_type_goes_in_and_comes_out() {
+fn every_type_goes_in_and_comes_out() {
     let Some(library) = sealed_library() else { return };
     let mut engine = load(&library, models::identities()).unwrap();
     let inputs: Vec<Tensor> = engine
@@ -60,17 +62,87 @@ fn every_plain_type_goes_in_and_comes_out() {
         .inputs
         .iter()
         .map(|input| {
-            let bytes: Vec<u8> = (0..3 * input.datatype.size())
-                .map(|i| if input.datatype.size() == 1 { (i % 2) as u8 } else { i as u8 })
-                .collect();
-            tensor(&input.name, &[3], Elements::from_le_bytes(input.datatype, &bytes).unwrap())
+            let bytes: Vec<u8> = match input.datatype.size() {
+                Some(1) => vec![0, 1, 0],
+                Some(size) => (0..3 * size).map(|i| i as u8).collect(),
+                None => "\0\0\0\0\u{7}\0\0\0straße\u{1}\0\0\0x".into(),
+            };
+            tensor(&input.name, &[3], Elements::from_le_bytes(input.datatype, 3, &bytes).unwrap())
         })
         .collect();
-    assert_eq!(inputs.len(), 11);
+    assert_eq!(inputs.len(), Datatype::ALL.len());
     let outputs = engine.run(inputs.clone()).unwrap();
     for (input, output) in inputs.iter().zip(&outputs) {
         assert_eq!((&input.elements, &input.shape), (&output.elements, &output.shape));
     }
+}
+
+#[test]
+fn halves_are_added_and_numbers_become_text() {
+    let Some(library) = sealed_library() else { return };
+    // 1.5 + 1.5 = 3, and the largest half twice is infinite.
+    let mut halves = load(&library, models::halves()).unwrap();
+    let outputs = halves.run(vec![tensor("x", &[2], Elements::Fp16(vec![0x3e00, 0x7bff]))]).unwrap();
+    assert_eq!(outputs[0].elements, Elements::Fp16(vec![0x4200, 0x7c00]));
+    let mut texts = load(&library, models::numbers_as_strings()).unwrap();
+    let outputs = texts.run(vec![tensor("x", &[3], Elements::Fp32(vec![0.5, -2.0, f32::INFINITY]))]).unwrap();
+    let Elements::Bytes(strings) = &outputs[0].elements else { panic!("{outputs:?}") };
+    assert_eq!(strings.iter().collect::<Vec<_>>(), ["0.5", "-2", "INF"]);
+}
+
+#[test]
+fn strings_are_counted_by_their_bytes() {
+    let Some(library) = sealed_library() else { return };
+    let texts = |texts: &[&str]| {
+        let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        Elements::Bytes(Strings::of(&texts).unwrap())
+    };
+    let mut joined = load_with(&library, models::joined(), Limits { output_bytes: 1000, ..limits() }).unwrap();
+    let mut run = |first: &str, count: usize| {
+        let rest = vec![first; count];
+        joined.run(vec![tensor("w", &[1], texts(&[first])), tensor("x", &[count as i64], texts(&rest))])
+    };
+    assert_eq!(run("ß", 3).unwrap()[0].elements, texts(&["ßß", "ßß", "ßß"]));
+    // A length of 4 and 246 bytes, four times.
+    let long = "x".repeat(123);
+    assert_eq!(run(&long, 4).unwrap()[0].elements.bytes(), 1000);
+    for (text, count) in [(format!("{long}x"), 4), (String::new(), 251)] {
+        match run(&text, count) {
+            Err(EngineError::Failed(words)) => assert!(words.contains("more than 1000 bytes together"), "{words}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(run("", 250).unwrap()[0].elements.len(), 250);
+}
+
+#[test]
+fn strings_that_a_worker_has_no_memory_to_copy_never_reach_it() {
+    let Some(library) = sealed_library() else { return };
+    let memory = 64 << 20;
+    let few = Limits { run_memory_bytes: memory, ..limits() };
+    let mut count = load_with(&library, models::count(models::STRING), few).unwrap();
+    let worker = count.process.process_id();
+    let mut run = |text: &str, count_of: usize| {
+        let texts = Elements::Bytes(Strings::of(&vec![text.to_owned(); count_of]).unwrap());
+        count.run(vec![tensor("x", &[count_of as i64], texts)])
+    };
+    for length in [0, 1, 16, 24, 100, 100_000] {
+        let text = "x".repeat(length);
+        let most = memory as usize / (224 + 4 * (4 + length));
+        // As many as are admitted run, or the library itself says that they are too many; one more is told before.
+        match run(&text, most) {
+            Ok(outputs) => assert_eq!(outputs[0].elements, Elements::Int64(vec![most as i64])),
+            Err(EngineError::Failed(words)) => assert!(length > 24 && words.contains("bad_alloc"), "{length}: {words}"),
+            other => panic!("{length}: {other:?}"),
+        }
+        match run(&text, most + 1) {
+            Err(EngineError::Failed(words)) => {
+                assert!(words.ends_with("for copies of its strings"), "{words}");
+            }
+            other => panic!("{length}: {other:?}"),
+        }
+    }
+    assert_eq!(count.process.process_id(), worker);
 }
 
 #[test]
@@ -114,8 +186,7 @@ fn a_model_with_data_in_another_file_is_refused_before_it_is_loaded() {
 fn what_cannot_be_served_is_refused_with_a_reason() {
     let Some(library) = sealed_library() else { return };
     for (model, name, hint) in [
-        (models::strings(), "y", "; train with integer classes instead of text"),
-        (models::half(), "x", "; cast it to FP32 at the edge of the model"),
+        (models::eight_bits(), "y", ", FP64, BYTES; cast it at the edge of the model"),
         (models::maps(), "y", "; for scikit-learn models export with `zipmap: False`"),
     ] {
         let words = load(&library, model).err().unwrap().to_string();
@@ -224,7 +295,7 @@ fn empty_tensors_do_not_break_the_engine() {
         .signature
         .inputs
         .iter()
-        .map(|input| tensor(&input.name, &[0], Elements::from_le_bytes(input.datatype, &[]).unwrap()))
+        .map(|input| tensor(&input.name, &[0], Elements::from_le_bytes(input.datatype, 0, &[]).unwrap()))
         .collect();
     match identities.run(empty) {
         Ok(outputs) => assert!(outputs.iter().all(|output| output.elements.is_empty())),

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use liar::{Liar, Output, message};
 use teegate_enclave::engine::process::{Limits, ModelProcess, Program};
 use teegate_enclave::engine::sealed::sealed;
-use teegate_enclave::engine::{Engine, EngineError, LoadError, Loss};
+use teegate_enclave::engine::{Engine, EngineError, LoadError, Loss, Part, PartOutputs};
 use teegate_enclave::memory::{Memory, Purse, Shortage};
 use teegate_enclave::tensor::{Elements, Shape, Tensor};
 
@@ -113,9 +113,10 @@ fn worker() {
             let name = format!("y{}", liar.question);
             liar.signature(&name);
         }
+        lie if lie.starts_with("text: ") => liar.signature_of("y", "BYTES"),
         _ => liar.honest_load(),
     }
-    let good = Output::good();
+    let (good, text) = (Output::good(), Output::text());
     while let Some(question) = liar.next() {
         let length = good.bytes().len() as u64;
         let outputs = |output: &Output| {
@@ -124,6 +125,12 @@ fn worker() {
         };
         match lie.as_str() {
             "nothing" => outputs(&good),
+            "shared" => outputs(&Output { dimensions: vec![5, 2], elements: 10, ..good.clone() }),
+            "shared: too long" => {
+                let five = Output { dimensions: vec![5, 2], elements: 10, ..good.clone() };
+                liar.write(0, &five.bytes());
+                liar.send(&message(liar::OUTPUTS, 1, question, five.bytes().len() as u64 + 1));
+            }
             "run: never" => liar.wait(),
             "run: half a message" => {
                 liar.send(&message(liar::OUTPUTS, 1, question, length)[..32]);
@@ -141,7 +148,18 @@ fn worker() {
             "run: many outputs" => liar.send(&message(liar::OUTPUTS, u32::MAX, question, length)),
             "run: another place" => outputs(&Output { index: 1, ..good.clone() }),
             "run: no type" => outputs(&Output { datatype: 99, ..good.clone() }),
-            "run: another type" => outputs(&Output { datatype: 10, ..good.clone() }),
+            "run: another type" => outputs(&Output { datatype: 12, ..good.clone() }),
+            "run: numbers that say how long they are" => outputs(&Output { string_bytes: 8, ..good.clone() }),
+            "text: honest" => outputs(&text),
+            "text: shorter than its lengths" => {
+                outputs(&Output { string_bytes: 7, raw: text.raw[..7].to_vec(), ..text.clone() });
+            }
+            "text: more than it may" => outputs(&Output { string_bytes: u32::MAX, ..text.clone() }),
+            "text: longer than what is there" => outputs(&Output { string_bytes: 10, ..text.clone() }),
+            "text: a length that lies" => outputs(&Output { raw: b"\x09\0\0\0a\0\0\0\0".to_vec(), ..text.clone() }),
+            "text: something behind" => outputs(&Output { raw: b"\0\0\0\0\0\0\0\0a".to_vec(), ..text.clone() }),
+            "text: no text" => outputs(&Output { raw: b"\x01\0\0\0\xff\0\0\0\0".to_vec(), ..text.clone() }),
+            "text: many" => outputs(&Output { dimensions: vec![1 << 29, 2], ..text.clone() }),
             "run: rank of 17" => outputs(&Output { rank: 17, ..good.clone() }),
             "run: rank without end" => outputs(&Output { rank: u32::MAX, ..good.clone() }),
             "run: another rank" => outputs(&Output { rank: 3, dimensions: vec![1, 2, 1], ..good.clone() }),
@@ -198,6 +216,11 @@ fn an_honest_worker_is_believed() {
         assert_eq!(outputs[0].elements, Elements::Fp32(vec![1.5, 2.5]));
         assert!(engine.is_ready());
     }
+    let mut texts = engine_of("text: honest");
+    texts.load().unwrap();
+    let outputs = run(&mut texts, PATIENT).unwrap();
+    let Elements::Bytes(strings) = &outputs[0].elements else { panic!("{outputs:?}") };
+    assert_eq!(strings.iter().collect::<Vec<_>>(), ["a", ""]);
     // Outputs that cannot be paid for are the request's misfortune and not the worker's.
     let mut poor = Memory::new(4, 4).share().purse();
     let result = engine.run(input(), Instant::now() + PATIENT, &mut poor);
@@ -259,6 +282,14 @@ fn a_worker_that_does_not_answer_as_it_should_is_ended() {
         ("run: another place", Loss::Breach("outputs in another order than the model's")),
         ("run: no type", Loss::Breach("an output of another type than the model's")),
         ("run: another type", Loss::Breach("an output of another type than the model's")),
+        ("run: numbers that say how long they are", Loss::Breach("an output of another length than its elements")),
+        ("text: shorter than its lengths", Loss::Breach("an output of another length than its elements")),
+        ("text: many", Loss::Breach("an output of another length than its elements")),
+        ("text: more than it may", Loss::Breach("outputs larger than they may be")),
+        ("text: longer than what is there", Loss::Breach("outputs that end too early")),
+        ("text: a length that lies", Loss::Breach("strings of other lengths than they have, or that are no text")),
+        ("text: something behind", Loss::Breach("strings of other lengths than they have, or that are no text")),
+        ("text: no text", Loss::Breach("strings of other lengths than they have, or that are no text")),
         ("run: rank of 17", Loss::Breach("an output of too many dimensions")),
         ("run: rank without end", Loss::Breach("an output of too many dimensions")),
         ("run: another rank", Loss::Breach("an output of another shape than the model's")),
@@ -288,6 +319,83 @@ fn a_worker_that_does_not_answer_as_it_should_is_ended() {
     engine.load().unwrap();
     assert_eq!(run(&mut engine, PATIENT), Err(EngineError::Failed("bad \u{fffd}".to_owned())));
     assert!(engine.is_ready());
+}
+
+/// `x` of so many rows.
+fn rows(rows: usize) -> Vec<Tensor> {
+    let elements = Elements::Fp32(vec![1.0; rows]);
+    vec![Tensor { name: "x".into(), shape: Shape::new(&[rows as i64], elements.datatype()).unwrap(), elements }]
+}
+
+/// A run that two requests share, of two and of three rows, each paid from its own purse.
+fn run_shared(
+    engine: &mut ModelProcess,
+    purses: &mut [Purse],
+    patience: Duration,
+) -> Result<Vec<PartOutputs>, EngineError> {
+    let inputs = [rows(2), rows(3)];
+    let parts = inputs.iter().zip(purses).map(|(inputs, purse)| Part { inputs, rows: inputs[0].elements.len(), purse });
+    engine.run_parts(&mut parts.collect::<Vec<_>>(), Instant::now() + patience)
+}
+
+#[test]
+fn of_a_shared_run_each_gets_the_rows_that_it_brought() {
+    let mut engine = engine_of("shared");
+    engine.load().unwrap();
+    let outputs = run_shared(&mut engine, &mut [purse(), purse()], PATIENT).unwrap();
+    let outputs: Vec<Tensor> = outputs.into_iter().flat_map(Result::unwrap).collect();
+    let shapes: Vec<&[i64]> = outputs.iter().map(|output| output.shape.dimensions()).collect();
+    assert_eq!(shapes, [[2, 2], [3, 2]]);
+    assert_eq!(outputs[0].elements, Elements::Fp32([1.5, 2.5].repeat(2)));
+    assert_eq!(outputs[1].elements, Elements::Fp32([1.5, 2.5].repeat(3)));
+    // Who cannot pay gets nothing, and the other its own.
+    let memory = Memory::new(23, 23);
+    let mut purses = [memory.share().purse(), purse()];
+    let outputs = run_shared(&mut engine, &mut purses, PATIENT).unwrap();
+    assert_eq!(outputs[0].as_ref().unwrap()[0].elements.len(), 4);
+    let mut purses = [purse(), memory.share().purse()];
+    let poor = run_shared(&mut engine, &mut purses, PATIENT).unwrap();
+    assert_eq!(poor[0].as_ref().unwrap()[0].elements.len(), 4);
+    assert_eq!(poor[1], Err(Shortage::Never { needed: 24, most: 23 }));
+    assert!(engine.is_ready());
+    // What is not alike never leaves.
+    let mut purses = [purse(), purse()];
+    let [one, other] = &mut purses;
+    let (alike, named) = (rows(2), vec![Tensor { name: "z".into(), ..rows(1).remove(0) }]);
+    let mut parts = [Part { inputs: &alike, rows: 2, purse: one }, Part { inputs: &named, rows: 1, purse: other }];
+    let refused = engine.run_parts(&mut parts, Instant::now() + PATIENT);
+    assert_eq!(refused, Err(EngineError::Failed("the inputs are larger than a worker takes".to_owned())));
+    assert!(engine.is_ready());
+}
+
+#[test]
+fn a_shared_run_is_judged_as_a_whole_and_costs_no_memory_when_it_fails() {
+    let failed = |words: &str| EngineError::Failed(words.to_owned());
+    let lost = |what| EngineError::Lost(Loss::Breach(what));
+    for (lie, error) in [
+        // One row for five.
+        ("nothing", failed("an output has not as many rows as the inputs")),
+        ("run: words", failed("bad \u{fffd}")),
+        ("run: never", EngineError::Lost(Loss::Deadline)),
+        ("run: another place", lost("outputs in another order than the model's")),
+        ("run: another type", lost("an output of another type than the model's")),
+        ("run: overflow", lost("an output of an impossible shape")),
+        ("run: huge", lost("outputs larger than they may be")),
+        ("run: too short", lost("outputs that end too early")),
+        ("run: no output", lost("another number of outputs than the model has")),
+        ("shared: too long", lost("bytes after the last output")),
+    ] {
+        let mut engine = engine_of(lie);
+        engine.load().unwrap();
+        let shares = [(); 2].map(|()| Memory::new(24, 24).share());
+        let mut purses = shares.each_ref().map(teegate_enclave::memory::Share::purse);
+        let patience = if error == EngineError::Lost(Loss::Deadline) { Duration::from_millis(200) } else { PATIENT };
+        let is_lost = matches!(error, EngineError::Lost(_));
+        assert_eq!(run_shared(&mut engine, &mut purses, patience), Err(error), "{lie}");
+        assert_eq!(engine.is_ready(), !is_lost, "{lie}");
+        // Each will pay again, for itself.
+        purses.iter_mut().for_each(|purse| purse.spend(24).unwrap());
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ use teegate_protocol::headers::{
     ATTEST_PATH, HEALTH_PATH, OHTTP_KEYS, OHTTP_KEYS_PATH, OHTTP_PATH, OHTTP_REQUEST, SEALED_MANIFEST,
     SEALED_MODEL_SHA256, SEALED_RECEIPT, SEALED_RECEIPT_SALT, SEALED_REQUEST_ID,
 };
-use teegate_protocol::manifest::ManifestBytes;
+use teegate_protocol::manifest::{BatchedModel, ManifestBytes};
 use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 use teegate_protocol::receipt::{Execution, Salt, Signed};
 
@@ -836,13 +836,79 @@ async fn a_run_without_end_is_answered_at_the_deadline_and_a_full_queue_at_once(
             assert!(oip_error(&response).contains("not through at its deadline"));
             ended += 1;
         } else {
-            assert_eq!(problem(&response).kind, ProblemKind::Busy);
+            let problem = problem(&response);
+            assert_eq!((problem.kind, problem.executed), (ProblemKind::Busy, Executed::No));
+            // Nothing has run yet that would say how long that takes, or one run has, of two seconds and its grace.
+            let seconds = problem.retry_after.unwrap();
+            assert!((1..=3).contains(&seconds), "{seconds}");
             busy += 1;
         }
     }
     // One runs and one waits; when they arrive a moment apart, one more finds the place in the queue.
     assert!(ended >= 1 && busy >= 1 && ended + busy == 4, "{ended} {busy}");
     assert_eq!(connection.sealed(&manifest, &request()).await.status, 504);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sealed_requests_of_many_callers_share_runs_where_the_manifest_says_so() {
+    let Some(library) = library::library() else { return };
+    let (folder, guest) = (Folder::new(), Guest::start().await);
+    let model = folder.write("look_up.onnx", models::look_up());
+    let batching = "[models.batching]\nmax_rows = 64\nmax_delay_microseconds = 50000\nacross_callers = true";
+    let enclave = Enclave::start(&library, &guest, &model, batching);
+    let mut connection = Connection::open(&enclave.address, "h2").await;
+    let (_, manifest) = connection.envelope().await;
+    let said = manifest.manifest();
+    let batched = BatchedModel { name: "m".into(), version: "1".into(), max_rows: 64 };
+    assert_eq!((said.limits.cross_tenant_batching, &said.limits.batching), (true, &vec![batched]));
+    assert!(said.shares_runs(&said.models[0]));
+
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..12_usize {
+        let mut connection = Connection::open(&enclave.address, "h2").await;
+        let manifest = manifest.clone();
+        callers.spawn(async move {
+            for round in 0..6 {
+                let mut indices: Vec<usize> = (0..=caller % 5).map(|row| (caller + round + row) % 4).collect();
+                let is_poison = (caller, round) == (7, 3);
+                indices.extend(is_poison.then_some(9));
+                let body = serde_json::json!({
+                    "id": format!("{caller}-{round}"),
+                    "inputs": [{"name": "i", "shape": [indices.len()], "datatype": "INT64", "data": indices}],
+                });
+                let response = connection.sealed(&manifest, &infer(body.to_string().as_bytes())).await;
+                if is_poison {
+                    // Its own words, about its own three indices.
+                    assert_eq!(response.status, 500, "{response:?}");
+                    assert!(oip_error(&response).contains("out of data bounds"), "{response:?}");
+                    continue;
+                }
+                assert_eq!(response.status, 200, "{response:?}");
+                let answer: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
+                let expected: Vec<f64> = indices.iter().map(|index| [0.0, 10.0, 20.0, 30.0][*index]).collect();
+                assert_eq!(answer["outputs"][0]["data"], serde_json::json!(expected), "{caller} {round}");
+                assert_eq!(answer["outputs"][0]["shape"], serde_json::json!([indices.len()]));
+                assert_eq!(answer["id"], format!("{caller}-{round}"));
+                let salt = Salt::parse_header(response.fields.get(SEALED_RECEIPT_SALT).unwrap()).unwrap();
+                let signed = Signed::parse_header(response.fields.get(SEALED_RECEIPT).unwrap()).unwrap();
+                let receipt = Execution::verify(&signed, &manifest.manifest().receipt_key).unwrap();
+                assert_eq!(receipt.output, salt.digest(&response.content));
+            }
+        });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    drop(connection);
+    // Numbers are all that the log has of it.
+    let (code, log) = enclave.terminate();
+    assert_eq!(code, Some(0), "{log}");
+    let counts = log.split("counts=").nth(1).unwrap_or_else(|| panic!("{log}"));
+    for (number, is_none) in
+        [("shared_runs: 0,", false), ("lost_past_deadline: 0,", true), ("lost_otherwise: 0,", true)]
+    {
+        assert_eq!(counts.contains(number), is_none, "{number} {counts}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

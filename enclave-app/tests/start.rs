@@ -90,6 +90,31 @@ fn what_is_wrong_at_the_start_is_named() {
 }
 
 #[test]
+fn a_model_that_cannot_share_runs_does_not_start_as_one_that_does() {
+    let Some(library) = library::library() else { return };
+    let folder = Folder::new();
+    for (name, model, reason) in [
+        ("fixed", models::add(), "`x` has a first dimension of 2, expected an open first dimension"),
+        (
+            "compares",
+            models::compares_rows(),
+            "a dimension that is not the first is called `n` like the rows, so it would grow with the requests of others",
+        ),
+        (
+            "selects",
+            models::selects_rows(),
+            "it calls the first dimensions of its inputs and outputs by different names, `n`, `kept`",
+        ),
+    ] {
+        let model = folder.write(name, model);
+        let batching = "[models.batching]\nmax_rows = 8\nacross_callers = true";
+        let words = refused(|_| {}, &config(&library, "http://127.0.0.1:1", &model, batching));
+        let said = format!("model `m`: its requests can share no run (`models.batching`): {reason}");
+        assert!(words.contains(&said), "{words}");
+    }
+}
+
+#[test]
 fn without_evidence_nothing_listens() {
     let Some(library) = library::library() else { return };
     // A guest API that says no says so again.

@@ -50,6 +50,8 @@ const fn masked<const N: usize>(text: &[u8; N]) -> [u8; N] {
 const ID: [u8; 22] = masked(b"canary-of-the-id-7f3a9");
 /// The last three numbers of the tensor, as they lie in memory.
 const TENSOR: [u8; 24] = masked(b"canary!-of-the-!-tensor!");
+/// The end of a string of the request, which stands there with an escape before it: no plain copy of it is made on the way.
+const TEXT: [u8; 23] = masked(b"canary-of-the-string-5e");
 /// The header of the request.
 const FIELD: [u8; 21] = masked(b"canary-of-the-field-3");
 
@@ -123,11 +125,15 @@ fn client(keys: &str) {
     // An allocator writes over the beginning of what is freed: the canaries stand at the end.
     let id = format!("{}{}", "x".repeat(200), String::from_utf8(unmasked(&ID)).unwrap());
     let data = [vec![0; zeros], numbers()].concat();
+    let text = format!("{}\n{}", "x".repeat(zeros), String::from_utf8(unmasked(&TEXT)).unwrap());
     let mut request = Request::new("POST", "enclave", "/v2/models/m/infer");
     request.fields.push("x-canary", [vec![b'x'; 200], unmasked(&FIELD)].concat()).unwrap();
     request.content = serde_json::json!({
         "id": id,
-        "inputs": [{"name": "x", "shape": [data.len()], "datatype": "INT64", "data": data}],
+        "inputs": [
+            {"name": "x", "shape": [data.len()], "datatype": "INT64", "data": data},
+            {"name": "t", "shape": [1], "datatype": "BYTES", "data": [text]},
+        ],
     })
     .to_string()
     .into_bytes();
@@ -140,6 +146,7 @@ fn client(keys: &str) {
     let answer: serde_json::Value = serde_json::from_slice(&response.content).unwrap();
     assert_eq!((response.status, answer["id"].as_str()), (200, Some(id.as_str())));
     assert_eq!(answer["outputs"][0]["data"], serde_json::json!(data));
+    assert_eq!(answer["outputs"][1]["data"], serde_json::json!([text]));
     println!("\nopened");
 }
 
@@ -162,9 +169,9 @@ impl Engine for Echo {
     fn run(&mut self, inputs: Vec<Tensor>, _: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
         self.began.send(()).unwrap();
         self.end.recv().unwrap();
-        let [input] = inputs.as_slice() else { panic!("one input") };
-        purse.spend(input.bytes()).map_err(EngineError::NoMemory)?;
-        Ok(vec![Tensor { name: "y".into(), ..input.clone() }])
+        let [x, t] = inputs.as_slice() else { panic!("two inputs") };
+        purse.spend(x.bytes() + t.bytes()).map_err(EngineError::NoMemory)?;
+        Ok(vec![Tensor { name: "y".into(), ..x.clone() }, Tensor { name: "u".into(), ..t.clone() }])
     }
 }
 
@@ -191,19 +198,22 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
     if let Ok(keys) = std::env::var("TEEGATE_TEST_KEYS") {
         return client(&keys);
     }
-    let tensor = |name: &str| TensorSignature {
-        name: name.into(),
-        datatype: Datatype::Int64,
-        shape: ShapeRule::Dimensions(vec![-1]),
-    };
-    let signature = Signature { inputs: vec![tensor("x")], defaults: vec![], outputs: vec![tensor("y")] };
+    let tensor =
+        |name: &str, datatype| TensorSignature { name: name.into(), datatype, shape: ShapeRule::Dimensions(vec![-1]) };
+    let pair = |x, t| vec![tensor(x, Datatype::Int64), tensor(t, Datatype::Bytes)];
+    let signature = Signature { inputs: pair("x", "t"), outputs: pair("y", "u"), ..Signature::default() };
     let ((began, has_begun), (release, end)) = (mpsc::channel(), mpsc::channel());
-    let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600) };
+    let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600), batching: None };
     let workers = Workers::start("m", vec![Box::new(Echo { signature, began, end })], settings).unwrap();
     let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
     let identity = Arc::new(Identity::generate().unwrap());
-    let limits =
-        Limits { sealed_body_bytes: 8 << 20, tensor_rank: 16, tensor_elements: 1 << 31, cross_tenant_batching: false };
+    let limits = Limits {
+        sealed_body_bytes: 8 << 20,
+        tensor_rank: 16,
+        tensor_elements: 1 << 31,
+        cross_tenant_batching: false,
+        batching: vec![],
+    };
     let constants = Constants {
         models: vec![entry.clone()],
         config_sha256: ConfigDigest([2; 32]),
@@ -230,7 +240,8 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
             .unwrap();
         let mut lines = BufReader::new(client.stdout.take().unwrap()).lines().map(Result::unwrap);
         let sealed = lines.find_map(|line| line.strip_prefix("sealed ").map(str::to_owned)).unwrap();
-        let canaries: [(&str, &[u8]); 4] = [("id", &ID), ("tensor", &TENSOR), ("digits", &digits), ("field", &FIELD)];
+        let canaries: [(&str, &[u8]); 5] =
+            [("id", &ID), ("tensor", &TENSOR), ("text", &TEXT), ("digits", &digits), ("field", &FIELD)];
         for (name, canary) in canaries {
             assert_eq!(found(canary), 0, "{name}: this process does not know it yet");
         }
@@ -245,7 +256,10 @@ async fn nothing_of_a_request_or_its_answer_stays_in_memory() {
             tokio::spawn(async move { opener.answer(Upload { bytes, purse }, spare).await })
         };
         has_begun.recv().unwrap();
-        assert!(found(&ID) > 0 && found(&TENSOR) > 0, "while it runs it is there, or else this test shows nothing");
+        assert!(
+            [&ID[..], &TENSOR, &TEXT].iter().all(|canary| found(canary) > 0),
+            "while it runs it is there, or else this test shows nothing"
+        );
         assert_eq!((found(&digits), found(&FIELD)), (0, 0), "what has been read is gone before the run");
         release.send(()).unwrap();
         let Outcome::Sealed(answer) = answering.await.unwrap() else { panic!("not sealed") };

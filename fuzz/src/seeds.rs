@@ -5,6 +5,7 @@
 //! (`tests/tests/verifier/formats.rs`) and `corim` (`measurements/tests/corim.rs`).
 
 mod cases;
+mod files;
 mod intake;
 mod protocol;
 
@@ -42,6 +43,9 @@ pub fn of(target: &str) -> Seeds {
             ]);
             vec![("short", short), ("list", TDX.pck_crl.clone())]
         }
+        "npy" => files::npy(),
+        "npz" => files::npz(),
+        "table" => files::table(),
         "cbor" => vec![
             ("record", cbor_record("application/eat+cwt", &[1, 2, 3])),
             ("numbers", vec![0x83, 0x18, 0x64, 0x39, 1, 0, 0x1B, 0, 0, 0, 1, 0, 0, 0, 0]),

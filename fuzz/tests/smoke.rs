@@ -71,6 +71,7 @@ smoke! {
     certificate_table
     evidence_json evidence_cbor evidence_protobuf endorsements bundle envelope
     policy reference_values corim
+    npy npz table
     verify_sev_snp verify_tdx
 }
 

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Proven, Refused};
+use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, Proven, Refused};
 use teegate_protocol::binding::{Exporter, Nonce};
 use teegate_protocol::evidence::EndorsementDigest;
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
@@ -410,6 +410,7 @@ fn judge(
             endorsements,
             // The instance chose them.
             carried_by: Source::Evidence,
+            carried: Carried::All,
             max_manifest_life: lives.max_manifest_life,
             verifier,
             memory,

@@ -1,5 +1,5 @@
 //! What should be expected: the policies that teegate ships, as text and as files in `measurements/policy`; reference values out of
-//! the files that people have; and the tools of whoever writes a policy: explain, lint, diff, fill, schema.
+//! the files that people have; and the tools of whoever writes a policy: explain, lint, diff, fill, pin a root, schema.
 
 mod corim;
 mod covers;
@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod init;
 mod lint;
+mod pinned;
 mod reference;
 mod rewritten;
 mod schema;
@@ -22,6 +23,7 @@ pub use init::init;
 pub use lint::{
     Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Stale, StaleKind, lint,
 };
+pub use pinned::pinned;
 pub use reference::{Filled, ReferenceValue, ReferenceValues, ReferenceValuesError, Stated, fill};
 pub use rewritten::Rewritten;
 pub use schema::schema;

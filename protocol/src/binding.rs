@@ -12,9 +12,9 @@
 //! receipts and `prev`.
 
 use crate::NoRandomness;
+use crate::aws_lc::sha256;
 use crate::json::{from_base64url, to_base64url};
 use crate::manifest::ManifestDigest;
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
@@ -27,15 +27,13 @@ pub fn epoch(manifest: &ManifestDigest) -> [u8; 64] {
 /// Binding of fresh evidence: the manifest and a client's own challenge.
 #[must_use]
 pub fn fresh(manifest: &ManifestDigest, nonce: &Nonce) -> [u8; 64] {
-    let challenge = Sha256::new().chain_update(FRESH_LABEL).chain_update(nonce.0);
-    join(manifest, challenge.finalize().into())
+    join(manifest, sha256(&[FRESH_LABEL, &nonce.0]))
 }
 
 /// Binding of channel evidence: the manifest, the gateway's challenge and the connection on which it arrived.
 #[must_use]
 pub fn channel(manifest: &ManifestDigest, nonce: &Nonce, exporter: &Exporter) -> [u8; 64] {
-    let challenge = Sha256::new().chain_update(CHANNEL_LABEL).chain_update(nonce.0).chain_update(exporter.0);
-    join(manifest, challenge.finalize().into())
+    join(manifest, sha256(&[CHANNEL_LABEL, &nonce.0, &exporter.0]))
 }
 
 const FRESH_LABEL: &[u8] = b"teegate/1 fresh\0";

@@ -7,13 +7,13 @@
 //! Bounded to 1 MiB; an unknown or duplicate label, a nested collection or a tunnel is refused. A general CMW reader would accept them, and
 //! an envelope with two `evidence` members would mean one thing to one reader and another to the next.
 
+use crate::aws_lc::sha256;
 use crate::binding::Nonce;
 use crate::fixed::hex_bytes;
 use crate::json::{JsonError, Object, Value, from_base64url, parse_object, to_base64url};
 use crate::limits;
 use crate::words::Shown;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// Type of our collection (`__cmwc_t`): it carries the version of the envelope.
@@ -43,7 +43,7 @@ impl EndorsementDigest {
     /// Digest of a statement.
     #[must_use]
     pub fn of(statement: &[u8]) -> Self {
-        Self(Sha256::digest(statement).into())
+        Self(sha256(&[statement]))
     }
 }
 

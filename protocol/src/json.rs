@@ -184,7 +184,16 @@ impl Object {
 
     /// Takes an array of objects, of at most `most` of them.
     pub(crate) fn objects(&mut self, name: &str, most: usize) -> Result<Vec<Object>, JsonError> {
-        let Value::Array(values) = self.take(name)? else { return Err(self.invalid(name, "an array")) };
+        self.optional_objects(name, most)?.ok_or_else(|| JsonError::Missing { member: self.path_of(name) })
+    }
+
+    /// Takes an array of objects, of at most `most` of them, if the member is there.
+    pub(crate) fn optional_objects(&mut self, name: &str, most: usize) -> Result<Option<Vec<Object>>, JsonError> {
+        let values = match self.take_optional(name) {
+            None => return Ok(None),
+            Some(Value::Array(values)) => values,
+            Some(_) => return Err(self.invalid(name, "an array")),
+        };
         if values.len() > most {
             return Err(self.invalid(name, "an array of so few elements"));
         }
@@ -195,7 +204,7 @@ impl Object {
                 _ => return Err(self.invalid(name, "an array of objects")),
             }
         }
-        Ok(objects)
+        Ok(Some(objects))
     }
 
     pub(crate) fn text(&mut self, name: &str) -> Result<String, JsonError> {

@@ -11,12 +11,13 @@
 //!
 //! [`coco`] reads the evidence of Confidential Containers, [`certificate_table`] the certificates of an SEV-SNP host: an enclave
 //! receives both, and a verifier finds them in files.
-//! [`members`] reads the JSON of others, the Open Inference Protocol's.
+//! [`members`] reads the JSON of others, the Open Inference Protocol's, and [`oip`] has its words for the types of elements.
 //! [`problem`] says what went wrong and what is known to have happened; [`headers`] holds the names, [`limits`] the numbers.
 //!
 //! Everything that is parsed here is hostile until proven otherwise: parsers are bounded, refuse what they do not know and never panic.
 //! The only thing taken from the system is randomness, where a key, a nonce or a salt is made.
 
+mod aws_lc;
 mod fixed;
 mod json;
 mod words;
@@ -31,6 +32,7 @@ pub mod limits;
 pub mod manifest;
 pub mod members;
 pub mod ohttp;
+pub mod oip;
 pub mod padding;
 pub mod problem;
 pub mod receipt;

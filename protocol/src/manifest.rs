@@ -7,13 +7,14 @@
 //! Parsing is strict: first byte `{`, at most 64 KiB and 4 levels, integers only, every member once, none unknown except under `ext`, which
 //! is ignored. `v` is the version: another one is [`ManifestError::Version`], whatever else stands there.
 
+use crate::aws_lc::sha256;
 use crate::fixed::hex_bytes;
 use crate::json::{JsonError, Object, Value, parse_object, to_base64url};
 use crate::limits;
 use crate::ohttp::config::{ConfigError, KeyConfig};
 use crate::ohttp::suite::Kem;
+use crate::oip::version_order;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 mod error;
@@ -29,7 +30,7 @@ impl ManifestDigest {
     /// Digest of the exact bytes of a manifest.
     #[must_use]
     pub fn of(manifest: &[u8]) -> Self {
-        Self(Sha256::new().chain_update(LABEL).chain_update(manifest).finalize().into())
+        Self(sha256(&[LABEL, manifest]))
     }
 }
 
@@ -43,6 +44,14 @@ hex_bytes! {
 hex_bytes! {
     /// SHA-256 of the DER SubjectPublicKeyInfo of the instance's TLS key.
     pub struct SpkiDigest(32);
+}
+
+impl SpkiDigest {
+    /// Digest of the subject public key info of a certificate, in DER.
+    #[must_use]
+    pub fn of(spki: &[u8]) -> Self {
+        Self(sha256(&[spki]))
+    }
 }
 
 hex_bytes! {
@@ -115,7 +124,7 @@ pub struct ModelEntry {
 }
 
 /// Limits that an instance asserts of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Longest padded body that it opens.
     pub sealed_body_bytes: u64,
@@ -123,8 +132,24 @@ pub struct Limits {
     pub tensor_rank: u64,
     /// Most elements of a tensor.
     pub tensor_elements: u64,
-    /// Whether requests of different tenants may run in one batch.
+    /// Whether requests of different tenants may run in one batch. Of which models: [`Manifest::shares_runs`].
     pub cross_tenant_batching: bool,
+    /// The models whose requests may, where they are named. The member is left out when there is none, so that a manifest
+    /// of an instance that batches nothing has the bytes that it always had; a reader that is older than the member
+    /// refuses a manifest that has it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub batching: Vec<BatchedModel>,
+}
+
+/// A model whose requests may share a run with those of other callers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BatchedModel {
+    /// Its name, one of the manifest's models.
+    pub name: String,
+    /// Its version, likewise.
+    pub version: String,
+    /// Most rows (elements of the first dimension) of such a run, all requests together; at least 2.
+    pub max_rows: u64,
 }
 
 /// One file of a model, for [`ModelDigest::of_files`].
@@ -148,14 +173,14 @@ impl ModelDigest {
         }
         let mut sorted: Vec<&ModelFile> = files.iter().collect();
         sorted.sort();
-        let mut hash = Sha256::new();
+        let mut listed = Vec::new();
         for file in sorted {
-            hash.update(file.name.as_bytes());
-            hash.update([0]);
-            hash.update(file.length.to_be_bytes());
-            hash.update(file.sha256);
+            listed.extend_from_slice(file.name.as_bytes());
+            listed.push(0);
+            listed.extend_from_slice(&file.length.to_be_bytes());
+            listed.extend_from_slice(&file.sha256);
         }
-        Self(hash.finalize().into())
+        Self(sha256(&[&listed]))
     }
 }
 
@@ -243,7 +268,7 @@ impl Manifest {
             models: &self.models,
             config_sha256: self.config_sha256,
             app: WireApp { version: &self.app_version },
-            limits: self.limits,
+            limits: &self.limits,
         };
         let bytes = serde_json::to_vec(&wire).map_err(|_| ManifestError::Encoding)?;
         ManifestBytes::parse(bytes)
@@ -277,10 +302,21 @@ impl Manifest {
         KeyConfig::parse_list(&self.ohttp_keys)
     }
 
-    /// The model of that name, and of that version if one is asked for.
+    /// The model of that name, and of that version if one is asked for; otherwise of the greatest that there is
+    /// ([`version_order`]), which is the one that a request without a version runs.
     #[must_use]
     pub fn model(&self, name: &str, version: Option<&str>) -> Option<&ModelEntry> {
-        self.models.iter().find(|model| model.name == name && version.is_none_or(|wanted| wanted == model.version))
+        let known = self.models.iter().filter(|model| model.name == name);
+        let wanted = known.filter(|model| version.is_none_or(|wanted| wanted == model.version));
+        wanted.max_by(|one, other| version_order(&one.version, &other.version))
+    }
+
+    /// Whether a request to this model may run in one batch with requests of other callers, which a process that was taken
+    /// over by one of them could then see. Where no model is named it may be any.
+    #[must_use]
+    pub fn shares_runs(&self, model: &ModelEntry) -> bool {
+        let Limits { cross_tenant_batching, batching, .. } = &self.limits;
+        *cross_tenant_batching && (batching.is_empty() || batching.iter().any(|batched| batched.is(model)))
     }
 
     /// What no single member shows.
@@ -302,7 +338,33 @@ impl Manifest {
         if self.key_configs().map_err(ManifestError::Keys)?.is_empty() {
             return Err(ManifestError::Keys(ConfigError::NothingSupported));
         }
+        self.check_batching()
+    }
+
+    /// Whoever names batched models says that there are some, and names each once and none that it does not run.
+    fn check_batching(&self) -> Result<(), ManifestError> {
+        let Limits { cross_tenant_batching, batching, .. } = &self.limits;
+        if !batching.is_empty() && !cross_tenant_batching {
+            return Err(ManifestError::Batching { reason: "it names models, but `cross_tenant_batching` is false" });
+        }
+        for (index, batched) in batching.iter().enumerate() {
+            if !self.models.iter().any(|model| batched.is(model)) {
+                return Err(ManifestError::Batching {
+                    reason: "it names a model and version that `models` does not have",
+                });
+            }
+            let is_twin = |other: &BatchedModel| other.name == batched.name && other.version == batched.version;
+            if batching.iter().take(index).any(is_twin) {
+                return Err(ManifestError::Batching { reason: "it names a model and version twice" });
+            }
+        }
         Ok(())
+    }
+}
+
+impl BatchedModel {
+    fn is(&self, model: &ModelEntry) -> bool {
+        self.name == model.name && self.version == model.version
     }
 }
 
@@ -333,9 +395,30 @@ fn parse_limits(object: &mut Object) -> Result<Limits, JsonError> {
         tensor_rank: members.unsigned("tensor_rank")?,
         tensor_elements: members.unsigned("tensor_elements")?,
         cross_tenant_batching: members.boolean("cross_tenant_batching")?,
+        batching: parse_batching(&mut members)?,
     };
     members.finish()?;
     Ok(limits)
+}
+
+fn parse_batching(limits: &mut Object) -> Result<Vec<BatchedModel>, JsonError> {
+    let mut batching = Vec::new();
+    let Some(entries) = limits.optional_objects("batching", limits::MODELS)? else { return Ok(batching) };
+    for mut entry in entries {
+        let (name, version) = (parse_label(&mut entry, "name")?, parse_label(&mut entry, "version")?);
+        let max_rows = entry.unsigned("max_rows")?;
+        if max_rows < 2 {
+            return Err(entry.invalid("max_rows", "2 or more"));
+        }
+        batching.push(BatchedModel { name, version, max_rows });
+        entry.finish()?;
+    }
+    // A list that says nothing would be a second way to write the same.
+    if batching.is_empty() {
+        Err(limits.invalid("batching", "at least one model, or no such member"))
+    } else {
+        Ok(batching)
+    }
 }
 
 /// Names and versions end up in paths, logs and terminals, so their alphabet is narrow.
@@ -366,7 +449,7 @@ struct Wire<'a> {
     models: &'a [ModelEntry],
     config_sha256: ConfigDigest,
     app: WireApp<'a>,
-    limits: Limits,
+    limits: &'a Limits,
 }
 
 #[derive(Serialize)]

@@ -8,15 +8,13 @@
 //! covers the exact bytes; the label keeps a receipt of one kind from standing for one of the other.
 
 use crate::NoRandomness;
+use crate::aws_lc::{Ed25519Key, ed25519_holds, sha256};
 use crate::fixed::hex_bytes;
 use crate::json::{JsonError, from_base64url, parse_object, to_base64url};
 use crate::limits;
 use crate::manifest::{ManifestDigest, ModelDigest, ReceiptPublicKey};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::fmt;
-use zeroize::Zeroizing;
 
 /// The version that this crate reads and writes.
 pub const VERSION: u64 = 1;
@@ -72,7 +70,7 @@ impl CiphertextDigest {
     /// Digest of an encapsulated request.
     #[must_use]
     pub fn of(encapsulated_request: &[u8]) -> Self {
-        Self(Sha256::digest(encapsulated_request).into())
+        Self(sha256(&[encapsulated_request]))
     }
 }
 
@@ -80,7 +78,7 @@ impl EvidenceDigest {
     /// Digest of evidence, without its endorsements.
     #[must_use]
     pub fn of(evidence: &[u8]) -> Self {
-        Self(Sha256::digest(evidence).into())
+        Self(sha256(&[evidence]))
     }
 }
 
@@ -99,7 +97,7 @@ impl Salt {
     /// `SHA-256(salt || bytes)`.
     #[must_use]
     pub fn digest(&self, bytes: &[u8]) -> SaltedDigest {
-        SaltedDigest(Sha256::new().chain_update(self.0).chain_update(bytes).finalize().into())
+        SaltedDigest(sha256(&[&self.0, bytes]))
     }
 
     /// As the value of the sealed field [`crate::headers::SEALED_RECEIPT_SALT`].
@@ -145,31 +143,29 @@ impl Signed {
 }
 
 /// The private key that signs receipts. Zeroised when dropped; it has no `Debug` and no `Clone`.
-pub struct ReceiptKey(SigningKey);
+pub struct ReceiptKey(Ed25519Key);
 
 impl ReceiptKey {
     /// Makes a key.
     pub fn generate() -> Result<Self, NoRandomness> {
-        let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut_slice()).map_err(|_| NoRandomness)?;
-        Ok(Self(SigningKey::from_bytes(&seed)))
+        Ed25519Key::generate().map(Self)
     }
 
     /// Takes a key that is kept elsewhere, as a gateway does whose clients pin it. An enclave's key is always [generated](Self::generate).
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        Self(Ed25519Key::from_seed(seed))
     }
 
     /// The public key, as it stands in the manifest.
     #[must_use]
     pub fn public(&self) -> ReceiptPublicKey {
-        ReceiptPublicKey(self.0.verifying_key().to_bytes())
+        ReceiptPublicKey(self.0.public())
     }
 
-    fn sign(&self, label: &[u8], bytes: Vec<u8>) -> Signed {
-        let signature = self.0.sign(&labelled(label, &bytes)).to_bytes();
-        Signed { bytes, signature }
+    fn sign(&self, label: &[u8], bytes: Vec<u8>) -> Result<Signed, ReceiptError> {
+        let signature = self.0.sign(&labelled(label, &bytes)).map_err(|_| ReceiptError::Signing)?;
+        Ok(Signed { bytes, signature })
     }
 }
 
@@ -182,9 +178,8 @@ fn labelled(label: &[u8], bytes: &[u8]) -> Vec<u8> {
 
 /// Checks the signature over the exact bytes, by the strict rules: a key of small order, which signs everything, is refused.
 fn check_signature(signed: &Signed, label: &[u8], key: &ReceiptPublicKey) -> Result<(), ReceiptError> {
-    let key = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| ReceiptError::Unauthentic)?;
-    key.verify_strict(&labelled(label, &signed.bytes), &Signature::from_bytes(&signed.signature))
-        .map_err(|_| ReceiptError::Unauthentic)
+    let holds = ed25519_holds(key.as_bytes(), &labelled(label, &signed.bytes), &signed.signature);
+    if holds { Ok(()) } else { Err(ReceiptError::Unauthentic) }
 }
 
 const DEPTH: usize = 1;
@@ -205,7 +200,7 @@ impl Execution {
             claimed_time: *claimed_time,
         };
         let bytes = serde_json::to_vec(&wire).map_err(|_| ReceiptError::Encoding)?;
-        Ok(key.sign(EXECUTION_LABEL, bytes))
+        key.sign(EXECUTION_LABEL, bytes)
     }
 
     /// The receipt, once its signature holds under `key`. Whether it speaks of *this* request and answer is for the caller to compare:
@@ -238,7 +233,7 @@ impl Release {
         let wire =
             ReleaseWire { v: VERSION, kind: "release", ciphertext, manifest, evidence, policy_version, claimed_time };
         let bytes = serde_json::to_vec(&wire).map_err(|_| ReceiptError::Encoding)?;
-        Ok(key.sign(RELEASE_LABEL, bytes))
+        key.sign(RELEASE_LABEL, bytes)
     }
 
     /// The receipt, once its signature holds under `key`. Whether it speaks of *this* ciphertext is for the caller to compare.
@@ -316,6 +311,8 @@ pub enum ReceiptError {
     RequestId,
     /// The receipt could not be written as JSON.
     Encoding,
+    /// The receipt could not be signed: the library had no memory for it.
+    Signing,
 }
 
 impl fmt::Display for ReceiptError {
@@ -327,6 +324,7 @@ impl fmt::Display for ReceiptError {
             Self::Version { found } => write!(f, "receipt: version {found}, this build reads version {VERSION}"),
             Self::RequestId => f.write_str("receipt: the request id is not 1 to 128 visible ASCII characters"),
             Self::Encoding => f.write_str("receipt: could not be written as JSON"),
+            Self::Signing => f.write_str("receipt: could not be signed"),
         }
     }
 }

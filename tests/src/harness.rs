@@ -227,9 +227,21 @@ impl Enclave {
 
     /// The same with the model in `folder`, under the name `model`.
     pub async fn serving(scratch: &Scratch, label: &str, guest: &Guest, model: &str, folder: &Path) -> Self {
+        Self::configured(scratch, label, guest, model, folder, "").await
+    }
+
+    /// The same, where `more` adds to the configuration of that model and then to the rest.
+    pub async fn configured(
+        scratch: &Scratch,
+        label: &str,
+        guest: &Guest,
+        model: &str,
+        folder: &Path,
+        more: &str,
+    ) -> Self {
         let config = format!(
             "listen = \"127.0.0.1:0\"\nonnxruntime = {:?}\n[attester]\nsource = \"coco\"\ncoco_url = \"http://{}\"\n\
-             [[models]]\nname = {model:?}\nversion = \"1\"\npath = {:?}\n",
+             [[models]]\nname = {model:?}\nversion = \"1\"\npath = {:?}\n{more}",
             onnxruntime(),
             guest.program.address("listening"),
             folder.join("model.onnx"),

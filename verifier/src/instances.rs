@@ -51,6 +51,11 @@ checks! {
         source: "teegate, protocol (manifest)",
         remedy: "compare the name with the models that the enclave's configuration lists",
     }
+    MANIFEST_SHARED_RUNS "manifest.shared-runs" Appraise Hardware {
+        stops: "requests to the model are computed beside those of other callers by the caller's own wish only",
+        source: "teegate, protocol (manifest)",
+        remedy: "accept it (`infer --accept-shared-runs`), or have the instance run without `models.batching`",
+    }
     IDENTITY_CONFLICT "identity.conflict" Appraise Derived {
         stops: "an instance's id, receipt key and sealing keys belong to one TLS key: who copied them is refused, and so is the copied",
         source: "teegate, SECURITY.md",

@@ -669,7 +669,7 @@ pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "channel.key",
-        "verifier/intake/src/envelope.rs",
+        "verifier/intake/src/envelope.rs, client/src/probe/mod.rs",
         "envelope::the_peer_holds_the_key_that_the_manifest_names",
         "tests/tests/verifier/core/envelope.rs",
         "-p teegate-tests --test verifier envelope::the_peer_holds_the_key_that_the_manifest_names",
@@ -694,6 +694,13 @@ pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
         "client, relay::an_instance_without_the_model_is_refused",
         "client/tests/client/relay.rs",
         "-p teegate-client --test client relay::an_instance_without_the_model_is_refused",
+    ),
+    (
+        "manifest.shared-runs",
+        "client/src/shared_runs.rs",
+        "client, relay::an_instance_that_joins_requests_is_refused_unless_it_is_wanted",
+        "client/tests/client/relay.rs",
+        "-p teegate-client --test client relay::an_instance_that_joins_requests_is_refused_unless_it_is_wanted",
     ),
     (
         "identity.conflict",

@@ -21,6 +21,8 @@ const LAST_WORDS: usize = 2_000;
 /// A running program of ours.
 pub(super) struct Child {
     process: tokio::process::Child,
+    label: String,
+    log: PathBuf,
     /// What it said when it was ready.
     pub(super) ready: serde_json::Value,
     // Held open: a child that wrote to a closed pipe would be stopped by it.
@@ -45,17 +47,15 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
+            // Ctrl-C is this process's to hear: a terminal would tell all of its group at once.
+            .process_group(0)
             .spawn()
             .map_err(|e| format!("cannot start {}: {e}", path.display()))?;
         let stdout = process.stdout.take().ok_or_else(|| format!("{label} has no standard output"))?;
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         let said = tokio::time::timeout(READY_WITHIN, (&mut stdout).take(MAX_LINE).read_line(&mut line)).await;
-        let failed = |what: String| {
-            let words = last_words(&log_path);
-            let words = if words.is_empty() { "it said nothing".to_owned() } else { format!("it said:\n{words}") };
-            format!("{label} did not start: {what}; {words}")
-        };
+        let failed = |what: String| format!("{label} did not start: {what}; {}", last_words(&log_path));
         match said {
             Err(_) => return Err(failed(format!("it was not ready within {} s", READY_WITHIN.as_secs()))),
             Ok(Err(e)) => return Err(failed(e.to_string())),
@@ -64,7 +64,16 @@ impl Child {
         }
         let ready = serde_json::from_str(&line)
             .map_err(|e| failed(format!("its first line is not the one line of JSON that was expected: {e}")))?;
-        Ok(Self { process, ready, _stdout: stdout })
+        Ok(Self { process, label: label.to_owned(), log: log_path, ready, _stdout: stdout })
+    }
+
+    /// Waits until the process ends, which nobody has asked it to, and says how it did.
+    pub(super) async fn gone(&mut self) -> String {
+        let how = match self.process.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        format!("{} has ended by itself ({how}); {}", self.label, last_words(&self.log))
     }
 
     /// The address that it said under `member` when it was ready, `listening` or `operator`.
@@ -111,5 +120,6 @@ fn package(program: &str) -> &'static str {
 fn last_words(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let from = text.len().saturating_sub(LAST_WORDS);
-    String::from_utf8_lossy(text.get(from..).unwrap_or_default()).trim().to_owned()
+    let words = String::from_utf8_lossy(text.get(from..).unwrap_or_default()).trim().to_owned();
+    if words.is_empty() { "it said nothing".to_owned() } else { format!("it said:\n{words}") }
 }

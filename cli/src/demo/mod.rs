@@ -16,23 +16,27 @@ mod child;
 mod exchange;
 mod path;
 mod policy;
+mod published;
 mod recorded;
 mod refusals;
+mod serve;
 mod stage;
 mod swap;
 mod tap;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use teegate_verifier::UnixTime;
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::stage::Place;
 use crate::{exit, help, instant, output};
 
-/// Walk the whole path on this machine, on forged hardware and with a real model.
+/// Walk the whole path on this machine, on forged hardware and with a real model, or keep it running to walk it yourself.
 #[derive(Args, Debug)]
 #[command(after_help = help::DEMO)]
 pub(crate) struct DemoArgs {
@@ -51,6 +55,13 @@ pub(crate) struct DemoArgs {
     /// Verify the recorded evidence as of this time, whatever the verdict [default: a time at which all of it was valid]
     #[arg(long, value_name = "TIME", value_parser = instant::parse)]
     at: Option<UnixTime>,
+    /// Only start the forged guest, enclave-app and gateway, write into this folder what a service would publish, and go on until
+    /// Ctrl-C: for commands of your own
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["sev_crate", "dcap_qvl_crate", "at"])]
+    serve: Option<PathBuf>,
+    /// With --serve, where the gateway listens on loopback [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", requires = "serve", value_parser = serve::loopback)]
+    listen: Option<SocketAddr>,
 }
 
 /// Runs the command.
@@ -59,8 +70,12 @@ pub(crate) fn run(args: DemoArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return output::fail(&format!("the demo cannot start: {e}")),
     };
-    // Whichever ends first: everything that the other had started is dropped, and with it killed and removed.
     let outcome = runtime.block_on(async {
+        if let Some(folder) = &args.serve {
+            let (_scratch, place) = place(&args)?;
+            return serve::serve(&place, folder, args.listen.unwrap_or(serve::LISTEN)).await;
+        }
+        // Whichever ends first: everything that the other had started is dropped, and with it killed and removed.
         tokio::select! {
             outcome = demo(&args) => outcome,
             signal = interrupted() => Err(signal),
@@ -83,15 +98,7 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     say!(
         "pins for this one run. It shows the plumbing, that every byte goes where it should. It shows nothing about silicon.\n"
     );
-    let scratch = tempfile::Builder::new()
-        .prefix("teegate-demo-")
-        .tempdir()
-        .map_err(|e| format!("cannot make a temporary folder: {e}; is TMPDIR writable?"))?;
-    let place = Place {
-        scratch: scratch.path().to_owned(),
-        onnxruntime: existing(&args.onnxruntime, "run `ci/onnxruntime.sh`, or name it with --onnxruntime")?,
-        model: existing(&args.model, "run from the repository, or name it with --model")?,
-    };
+    let (_scratch, place) = place(args)?;
     let (genuine, verified) = path::one_sealed_inference(&place).await?;
 
     heading("Part 3 of 3: FORGED hardware. Three requests that must not arrive");
@@ -104,6 +111,20 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     );
     say!("Parts 2 and 3 ran the shipped programs unmodified on forged hardware: plumbing, not silicon.");
     Ok(())
+}
+
+/// Where everything lies that the programs need, and the temporary folder, which ends with its value.
+fn place(args: &DemoArgs) -> Result<(TempDir, Place), String> {
+    let scratch = tempfile::Builder::new()
+        .prefix("teegate-demo-")
+        .tempdir()
+        .map_err(|e| format!("cannot make a temporary folder: {e}; is TMPDIR writable?"))?;
+    let place = Place {
+        scratch: scratch.path().to_owned(),
+        onnxruntime: existing(&args.onnxruntime, "run `ci/onnxruntime.sh`, or name it with --onnxruntime")?,
+        model: existing(&args.model, "run from the repository, or name it with --model")?,
+    };
+    Ok((scratch, place))
 }
 
 fn heading(text: &str) {

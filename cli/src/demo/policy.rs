@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use teegate_measurements::Rewritten;
+use teegate_measurements::{ReferenceValues, Rewritten};
 use teegate_verifier::Tee;
 
 /// What a forged guest says of itself in the folder that it wrote, and the root that signed it.
@@ -41,6 +41,33 @@ impl ForgedGuest {
             measurement: value("measurement")?,
             host_data: value("host_data")?,
         })
+    }
+
+    /// Its root, PEM.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// What `teegate policy fill strict --reference-values … --root amd=…` makes of this guest.
+    pub(super) fn strict_policy(&self) -> Result<String, String> {
+        let wrong = |error: &dyn std::fmt::Display| format!("the demo's own policy: {error}");
+        let values = self.reference_values("demo");
+        let values = ReferenceValues::parse(&values).map_err(|error| wrong(&error))?;
+        let filled =
+            teegate_measurements::fill(teegate_measurements::STRICT, &values).map_err(|error| wrong(&error))?;
+        let roots = [("amd".to_owned(), self.root.clone())];
+        teegate_measurements::pinned(filled.text(), &roots).map_err(|error| wrong(&error))
+    }
+
+    /// What it measures, as whoever publishes code would say it.
+    pub(super) fn reference_values(&self, name: &str) -> String {
+        format!(
+            "# Reference values of FORGED hardware, for one run of `teegate demo --serve`. Whoever publishes real ones says how to\n\
+             # compute them again from the source; these are what a forged guest was told to show.\n\
+             schema = 1\nname = \"{name}, forged hardware\"\n\n[sev-snp]\n\
+             source = \"the forged guest's own word\"\nmeasurement = {:?}\nhost_data = {:?}\n",
+            self.measurement, self.host_data
+        )
     }
 
     /// What it measured.

@@ -68,9 +68,31 @@ impl Instance {
         self.gateway_by(&self.address()?, place, label, policy).await
     }
 
+    /// The same, for clients that come to `listen`.
+    pub(super) async fn gateway_at(
+        &self,
+        listen: &str,
+        place: &Place,
+        label: &str,
+        policy: &str,
+    ) -> Result<Child, String> {
+        self.gateway_between(listen, &self.address()?, place, label, policy).await
+    }
+
     /// The same, with `address` as the way to the instance.
     pub(super) async fn gateway_by(
         &self,
+        address: &str,
+        place: &Place,
+        label: &str,
+        policy: &str,
+    ) -> Result<Child, String> {
+        self.gateway_between("127.0.0.1:0", address, place, label, policy).await
+    }
+
+    async fn gateway_between(
+        &self,
+        listen: &str,
         address: &str,
         place: &Place,
         label: &str,
@@ -80,7 +102,7 @@ impl Instance {
         let loaded = Policy::parse(policy).map_err(|e| format!("the demo's own policy: {e}"))?;
         let careless = loaded.weakest_bound_to().is_none().then_some("unbound_policy = \"a careless operator\"\n");
         let policy = write(&place.scratch, &format!("{label}-policy.toml"), policy)?;
-        let config = toml_text(&[("listen", "127.0.0.1:0"), ("operator_listen", "127.0.0.1:0"), ("policy", &policy)])
+        let config = toml_text(&[("listen", listen), ("operator_listen", "127.0.0.1:0"), ("policy", &policy)])
             + careless.unwrap_or_default()
             + &format!(
                 "endorsements = [{:?}]\ninstances = [{:?}]\nreattest_seconds = 30\n",
@@ -117,6 +139,14 @@ impl Instance {
     /// The process ids, for people.
     pub(super) fn processes(&self) -> (String, String) {
         (self.guest.id(), self.enclave.id())
+    }
+
+    /// Ends when one of them has ended that nobody has asked to, and says which.
+    pub(super) async fn gone(&mut self) -> String {
+        tokio::select! {
+            why = self.guest.gone() => why,
+            why = self.enclave.gone() => why,
+        }
     }
 
     /// Ends both processes.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use teegate_client::oip::{Inference, Tensor, TensorData};
+use teegate_client::oip::{self, Inference, Tensor, TensorData};
 use teegate_client::{ReleaseCheck, Reply};
 use teegate_verifier::BoundTo;
 
@@ -10,9 +10,21 @@ use crate::output::plain;
 
 /// How many elements of a tensor are shown.
 const SHOWN_ELEMENTS: usize = 64;
+/// How many bytes of an element of `BYTES` are shown.
+const SHOWN_BYTES: usize = 200;
 
 /// An answer in words.
 pub(super) fn describe(reply: &Reply, inference: &Inference) -> String {
+    let mut text = summary(reply, inference);
+    for tensor in &inference.outputs {
+        text.push('\n');
+        text.push_str(&show(tensor));
+    }
+    text
+}
+
+/// Who answered, and what was checked.
+pub(super) fn summary(reply: &Reply, inference: &Inference) -> String {
     let mut text = String::new();
     let instance = &reply.instance;
     // Writing to a `String` cannot fail.
@@ -38,10 +50,6 @@ pub(super) fn describe(reply: &Reply, inference: &Inference) -> String {
         ReleaseCheck::NotChecked => "not checked: no key of the gateway was given (--gateway-receipt-key)",
     };
     let _ok = writeln!(text, "released   by the gateway; release receipt {release}");
-    for tensor in &inference.outputs {
-        text.push('\n');
-        text.push_str(&show(tensor));
-    }
     text
 }
 
@@ -57,7 +65,7 @@ fn key_holder(bound_to: Option<BoundTo>) -> &'static str {
 
 /// A tensor as text: one line of name, data type and shape, then one line for each row of the last axis.
 fn show(tensor: &Tensor) -> String {
-    let mut text = format!("{}  {} {:?}\n", plain(&tensor.name), tensor.data.datatype(), tensor.shape);
+    let mut text = outline(tensor);
     let elements = elements(&tensor.data);
     let row = tensor.shape.last().and_then(|n| usize::try_from(*n).ok()).filter(|n| *n > 0).unwrap_or(1);
     for chunk in elements.chunks(row) {
@@ -71,9 +79,14 @@ fn show(tensor: &Tensor) -> String {
     text
 }
 
+/// Name, data type and shape of a tensor, in a line.
+pub(super) fn outline(tensor: &Tensor) -> String {
+    format!("{}  {} {:?}\n", plain(&tensor.name), tensor.data.datatype(), tensor.shape)
+}
+
 fn elements(data: &TensorData) -> Vec<String> {
-    fn shown<T: ToString>(values: &[T]) -> Vec<String> {
-        values.iter().take(SHOWN_ELEMENTS).map(ToString::to_string).collect()
+    fn shown<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+        values.into_iter().take(SHOWN_ELEMENTS).map(|value| value.to_string()).collect()
     }
     match data {
         TensorData::Bool(v) => shown(v),
@@ -85,9 +98,32 @@ fn elements(data: &TensorData) -> Vec<String> {
         TensorData::Int16(v) => shown(v),
         TensorData::Int32(v) => shown(v),
         TensorData::Int64(v) => shown(v),
+        TensorData::Fp16(v) => shown(v.iter().map(|bits| oip::f32_from_fp16(*bits))),
+        TensorData::Bf16(v) => shown(v.iter().map(|bits| oip::f32_from_bf16(*bits))),
         TensorData::Fp32(v) => shown(v),
         TensorData::Fp64(v) => shown(v),
+        TensorData::Bytes(v) => shown(v.iter().map(|bytes| quoted(bytes))),
     }
+}
+
+/// An element of `BYTES`: as text where it is some, with every other byte as `\xNN`. What is long is cut.
+fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::from("\"");
+    // No character is cut in two.
+    let is_inside = |end: &usize| bytes.get(*end).is_some_and(|byte| byte & 0xC0 == 0x80);
+    let end = (SHOWN_BYTES.saturating_sub(3)..=SHOWN_BYTES).rev().find(|end| !is_inside(end)).unwrap_or(SHOWN_BYTES);
+    let shown = bytes.get(..end).unwrap_or(bytes);
+    for chunk in shown.utf8_chunks() {
+        text.push_str(&plain(&chunk.valid().replace('\\', "\\\\").replace('"', "\\\"")));
+        chunk.invalid().iter().for_each(|byte| {
+            let _ok = write!(text, "\\x{byte:02x}");
+        });
+    }
+    text.push('"');
+    if shown.len() < bytes.len() {
+        let _ok = write!(text, "… ({} bytes)", bytes.len());
+    }
+    text
 }
 
 #[cfg(test)]
@@ -102,6 +138,22 @@ mod tests {
             data: TensorData::Fp32(vec![0.25, 0.75, 1.0, 0.0]),
         };
         assert_eq!(show(&tensor), "probability  FP32 [2, 2]\n  0.25 0.75\n  1 0\n");
+    }
+
+    #[test]
+    fn every_data_type_is_shown_by_its_values() {
+        let of = |data: TensorData| {
+            let tensor = Tensor { name: "y".to_owned(), shape: vec![data.len() as u64], data };
+            show(&tensor).lines().nth(1).unwrap_or_default().trim_start().to_owned()
+        };
+        assert_eq!(of(TensorData::Fp16(vec![0x3C00, 0xC000, 0x7E00, 0x7C00])), "1 -2 NaN inf");
+        assert_eq!(of(TensorData::Bf16(vec![0x3F80, 0xFF80])), "1 -inf");
+        let texts =
+            [b"benign".to_vec(), b"a \"b\"\\".to_vec(), b"\xff\x00\n\x1b".to_vec(), "\u{fc}".as_bytes().to_vec()];
+        let shown = r#""benign" "a \"b\"\\" "\xff\u{0}\u{a}\u{1b}" "ü""#;
+        assert_eq!(of(TensorData::Bytes(texts.to_vec())), shown);
+        let long = of(TensorData::Bytes(vec!["\u{20ac}".repeat(70).into_bytes(), vec![0xC3; 201]]));
+        assert_eq!(long, format!("\"{}\"… (210 bytes) \"{}\"… (201 bytes)", "€".repeat(66), "\\xc3".repeat(200)));
     }
 
     #[test]

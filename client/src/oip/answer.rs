@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use teegate_protocol::members::Members;
+use teegate_protocol::oip::Datatype;
 
 use super::error::TensorError;
 use super::inference::Inference;
@@ -57,14 +58,14 @@ fn read(output: &RawValue, at: usize, rest: &mut Rest<'_>) -> Result<Tensor, Ten
         .map_err(|_| wrong("it is not an object with each member once"))?;
     let name = text::text(output.name, &format!("{place}.name"))?;
     let shape = text::shape(output.shape, &format!("{place}.shape"))?;
-    let datatype = text::text(output.datatype, &format!("{place}.datatype"))?;
+    let datatype = text::datatype(output.datatype, &format!("{place}.datatype"))?;
     let size = text::binary_size(output.parameters, &format!("{place}.parameters"))?;
     let data = match (output.data, size) {
-        (Some(data), None) => from_json(&datatype, data).map_err(|e| wrong(&e))?,
+        (Some(data), None) => from_json(datatype, data).map_err(|e| wrong(&e))?,
         (None, Some(size)) => {
             let bytes = rest.take(size).ok_or_else(|| wrong("fewer raw bytes than it says are behind the JSON"))?;
-            TensorData::from_le_bytes(&datatype, bytes)
-                .ok_or_else(|| wrong("its raw bytes are not elements of a data type that this client reads"))?
+            TensorData::from_le_bytes(datatype, bytes)
+                .ok_or_else(|| wrong("its raw bytes are not elements of its data type"))?
         }
         (None, None) => return Err(wrong("it has no data")),
         (Some(_), Some(_)) => return Err(wrong("it has data in JSON and in raw bytes")),
@@ -73,23 +74,27 @@ fn read(output: &RawValue, at: usize, rest: &mut Rest<'_>) -> Result<Tensor, Ten
     Ok(Tensor { name, shape, data })
 }
 
-fn from_json(datatype: &str, data: &RawValue) -> Result<TensorData, String> {
+fn from_json(datatype: Datatype, data: &RawValue) -> Result<TensorData, String> {
     let json = data.get();
     let wrong = |e: serde_json::Error| {
         format!("its data is not a flat array of its data type: {}", TensorError::at(&e, json.as_bytes()))
     };
     Ok(match datatype {
-        "BOOL" => TensorData::Bool(serde_json::from_str(json).map_err(wrong)?),
-        "UINT8" => TensorData::Uint8(serde_json::from_str(json).map_err(wrong)?),
-        "UINT16" => TensorData::Uint16(serde_json::from_str(json).map_err(wrong)?),
-        "UINT32" => TensorData::Uint32(serde_json::from_str(json).map_err(wrong)?),
-        "UINT64" => TensorData::Uint64(serde_json::from_str(json).map_err(wrong)?),
-        "INT8" => TensorData::Int8(serde_json::from_str(json).map_err(wrong)?),
-        "INT16" => TensorData::Int16(serde_json::from_str(json).map_err(wrong)?),
-        "INT32" => TensorData::Int32(serde_json::from_str(json).map_err(wrong)?),
-        "INT64" => TensorData::Int64(serde_json::from_str(json).map_err(wrong)?),
-        "FP32" => TensorData::Fp32(serde_json::from_str(json).map_err(wrong)?),
-        "FP64" => TensorData::Fp64(serde_json::from_str(json).map_err(wrong)?),
-        _ => return Err("its data type is not one that this client reads (BOOL, UINT, INT, FP32, FP64)".to_owned()),
+        Datatype::Bool => TensorData::Bool(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Uint8 => TensorData::Uint8(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Uint16 => TensorData::Uint16(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Uint32 => TensorData::Uint32(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Uint64 => TensorData::Uint64(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Int8 => TensorData::Int8(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Int16 => TensorData::Int16(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Int32 => TensorData::Int32(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Int64 => TensorData::Int64(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Fp32 => TensorData::Fp32(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Fp64 => TensorData::Fp64(serde_json::from_str(json).map_err(wrong)?),
+        Datatype::Bytes => {
+            let texts: Vec<String> = serde_json::from_str(json).map_err(wrong)?;
+            TensorData::Bytes(texts.into_iter().map(String::into_bytes).collect())
+        }
+        Datatype::Fp16 | Datatype::Bf16 => return Err(format!("{datatype} travels as raw bytes only")),
     })
 }

@@ -8,16 +8,24 @@
 //! neither repeats a byte of a request or an answer.
 
 mod answer;
+mod check;
 mod error;
+mod half;
 mod inference;
+mod metadata;
+mod raw;
 mod request;
 mod tensor;
 mod text;
 
 pub use answer::{answer, json_part};
+pub use check::{Outline, ask_for_raw_outputs, check_request};
 pub use error::TensorError;
+pub use half::{bf16_from_f32, f32_from_bf16, f32_from_fp16, fp16_from_f64};
 pub use inference::Inference;
-pub use request::{Outline, check_request, request};
+pub use metadata::{Described, Metadata};
+pub use request::{Options, request, request_with};
+pub use teegate_protocol::oip::Datatype;
 pub use tensor::{Tensor, TensorData};
 
 #[cfg(test)]

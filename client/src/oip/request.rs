@@ -1,41 +1,53 @@
-//! *Inference Request*: written from tensors, or checked before it is sealed.
+//! *Inference Request*, written from tensors.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use teegate_protocol::members::Members;
+use std::fmt;
+
+use serde::Serialize;
+use teegate_protocol::oip::Datatype;
 
 use super::error::TensorError;
 use super::tensor::{Tensor, TensorData};
 use super::text;
 
-/// The data types that an enclave carries.
-const DATATYPES: [&str; 11] =
-    ["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP32", "FP64"];
+/// How a request is written, and what it asks for.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The inputs travel as raw bytes behind the JSON, which is shorter. Without it only those do of which JSON has no word for
+    /// some element.
+    pub raw_inputs: bool,
+    /// The outputs are asked for as raw bytes, in which no value is lost. Without it a model that answers with a NaN, an
+    /// infinity, `FP16` or `BF16` cannot answer.
+    pub raw_outputs: bool,
+    /// The outputs that are asked for, by name; none means all.
+    pub outputs: Vec<String>,
+}
 
-/// What a request looks like, for whoever wrote something else.
-const EXAMPLE: &str = r#"{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.5, 1.5]}]}"#;
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { raw_inputs, raw_outputs, outputs } = self;
+        write!(f, "Options(raw inputs {raw_inputs}, raw outputs {raw_outputs}, {} outputs)", outputs.len())
+    }
+}
 
 /// The body of an inference request with these inputs: JSON, and behind it the raw bytes of what JSON has no word for. It
-/// asks for its outputs in raw bytes, in which no value is lost.
+/// asks for all outputs in raw bytes, in which no value is lost.
 pub fn request(inputs: &[Tensor]) -> Result<Vec<u8>, TensorError> {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        name: &'a str,
-        shape: &'a [u64],
-        datatype: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        parameters: Option<BinarySize>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<&'a TensorData>,
-    }
-    #[derive(Serialize)]
-    struct BinarySize {
-        binary_data_size: usize,
-    }
+    request_with(inputs, &Options { raw_outputs: true, ..Options::default() })
+}
+
+/// The body of an inference request with these inputs, written and asking as `options` say.
+pub fn request_with(inputs: &[Tensor], options: &Options) -> Result<Vec<u8>, TensorError> {
     #[derive(Serialize)]
     struct Body<'a> {
         inputs: Vec<Written<'a>>,
-        parameters: Parameters,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        outputs: Vec<Wanted<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parameters: Option<Parameters>,
+    }
+    #[derive(Serialize)]
+    struct Wanted<'a> {
+        name: &'a str,
     }
     #[derive(Serialize)]
     struct Parameters {
@@ -45,174 +57,49 @@ pub fn request(inputs: &[Tensor]) -> Result<Vec<u8>, TensorError> {
     let mut raw = Vec::new();
     for (at, tensor) in inputs.iter().enumerate() {
         text::count("inputs", at, &tensor.shape, tensor.data.len())?;
-        let (parameters, data) = if tensor.data.is_sayable() {
-            (None, Some(&tensor.data))
-        } else {
-            let bytes = tensor.data.to_le_bytes();
-            let binary_data_size = bytes.len();
-            raw.extend_from_slice(&bytes);
-            (Some(BinarySize { binary_data_size }), None)
-        };
-        let (name, shape, datatype) = (&tensor.name, &tensor.shape, tensor.data.datatype());
-        written.push(Written { name, shape, datatype, parameters, data });
+        written.push(Written::of(tensor, at, options.raw_inputs, &mut raw)?);
     }
-    let body = Body { inputs: written, parameters: Parameters { binary_data_output: true } };
+    let outputs = options.outputs.iter().map(|name| Wanted { name }).collect();
+    let parameters = options.raw_outputs.then_some(Parameters { binary_data_output: true });
+    let body = Body { inputs: written, outputs, parameters };
     let mut body =
         serde_json::to_vec(&body).map_err(|e| TensorError::at(&e, b"").inside("the request cannot be written"))?;
     body.append(&mut raw);
     Ok(body)
 }
 
-/// What is known of a request that was checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outline {
-    /// Length of the JSON, if raw tensors follow it.
-    pub json_length: Option<usize>,
-    /// Whether it asks for an output in raw bytes.
-    pub asks_for_raw_outputs: bool,
+/// *Request Input*.
+#[derive(Serialize)]
+struct Written<'a> {
+    name: &'a str,
+    shape: &'a [u64],
+    datatype: Datatype,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<BinarySize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a TensorData>,
 }
 
-/// Checks that `body` has the outline of an inference request, so that a mistake is told before anything is sealed: the
-/// member and the reason, and nothing of what stands there.
-pub fn check_request(body: &[u8]) -> Result<Outline, TensorError> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(borrow, default)]
-        inputs: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        instances: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        outputs: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        parameters: Option<&'a RawValue>,
-    }
-    if let Some(what) = something_else(body) {
-        return Err(TensorError::new(format!(
-            "{what}; a request of the Open Inference Protocol v2 is JSON like {EXAMPLE}"
-        )));
-    }
-    let (body, mut rest) = text::split::<Body<'_>>(body).map_err(|e| e.inside("this is no request"))?;
-    let inputs = body.inputs.ok_or_else(|| {
-        let missing = "`inputs` is missing";
-        TensorError::new(match body.instances {
-            Some(_) => format!(
-                "{missing}, and `instances` is protocol v1; this is the Open Inference Protocol v2, as in {EXAMPLE}"
-            ),
-            None => format!("{missing}; a request is JSON like {EXAMPLE}"),
-        })
-    })?;
-    let inputs = text::list(inputs, "inputs")?;
-    if inputs.is_empty() {
-        return Err(TensorError::new("`inputs` is empty: a request carries at least one tensor"));
-    }
-    for (at, input) in inputs.iter().enumerate() {
-        if let Some(size) = check_input(input, &format!("inputs[{at}]"))? {
-            rest.take(size).ok_or_else(|| {
-                TensorError::new(format!(
-                    "`inputs[{at}].parameters.binary_data_size` is {size}, and fewer raw bytes are left behind the JSON"
-                ))
-            })?;
-        }
-    }
-    let asks_for_raw_outputs = asks_for_raw_outputs(body.parameters, body.outputs)?;
-    let json_length = rest.json_length;
-    Ok(Outline { json_length: rest.finish()?.then_some(json_length), asks_for_raw_outputs })
+#[derive(Serialize)]
+struct BinarySize {
+    binary_data_size: usize,
 }
 
-/// What a body is that does not even begin like a request.
-fn something_else(body: &[u8]) -> Option<&'static str> {
-    if body.starts_with(b"\x93NUMPY") {
-        return Some("this is a NumPy file");
-    }
-    match body.trim_ascii_start().first() {
-        None => Some("this is empty"),
-        Some(b'{') => None,
-        Some(b'[') => Some("this is a JSON array"),
-        Some(_) => {
-            let line = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            Some(if line.iter().any(|byte| matches!(byte, b',' | b';' | b'\t')) {
-                "this is not JSON (CSV, perhaps, which is not read)"
-            } else {
-                "this is not JSON"
-            })
+impl<'a> Written<'a> {
+    /// One input; its elements go behind the JSON where they have to, or are meant to.
+    fn of(tensor: &'a Tensor, at: usize, prefers_raw: bool, raw: &mut Vec<u8>) -> Result<Self, TensorError> {
+        let Tensor { name, shape, data } = tensor;
+        let datatype = data.datatype();
+        // Nothing has no raw bytes either, and is said in JSON, but for what JSON has no form for.
+        let is_raw = !data.is_sayable() || (prefers_raw && !data.is_empty());
+        if !is_raw {
+            return Ok(Self { name, shape, datatype, parameters: None, data: Some(data) });
         }
+        let bytes = data
+            .to_le_bytes()
+            .ok_or_else(|| TensorError::new(format!("`inputs[{at}]` has an element of more than 4 GiB")))?;
+        raw.extend_from_slice(&bytes);
+        let parameters = Some(BinarySize { binary_data_size: bytes.len() });
+        Ok(Self { name, shape, datatype, parameters, data: None })
     }
-}
-
-/// Checks one input; the size of its raw bytes, if it is not in the JSON.
-fn check_input(input: &RawValue, place: &str) -> Result<Option<usize>, TensorError> {
-    #[derive(Deserialize)]
-    struct Input<'a> {
-        #[serde(borrow, default)]
-        name: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        shape: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        datatype: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        parameters: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        data: Option<&'a RawValue>,
-    }
-    let Members(input) = serde_json::from_str::<Members<Input<'_>>>(input.get())
-        .map_err(|_| TensorError::new(format!("`{place}` is not an object with each member once")))?;
-    text::text(input.name, &format!("{place}.name"))?;
-    text::shape(input.shape, &format!("{place}.shape"))?;
-    let datatype = text::text(input.datatype, &format!("{place}.datatype"))?;
-    if !DATATYPES.contains(&datatype.as_str()) {
-        let known = DATATYPES.join(", ");
-        return Err(TensorError::new(format!(
-            "`{place}.datatype` is none of {known} (FP16, BF16 and BYTES are not carried)"
-        )));
-    }
-    let size = text::binary_size(input.parameters, &format!("{place}.parameters"))?;
-    match (input.data, size) {
-        (None, None) => Err(TensorError::new(format!("`{place}` has no `data`"))),
-        (Some(_), Some(_)) => {
-            Err(TensorError::new(format!("`{place}` has both `data` and `parameters.binary_data_size`")))
-        }
-        (Some(data), None) if !data.get().starts_with('[') => {
-            Err(TensorError::new(format!("`{place}.data` is not an array")))
-        }
-        (_, size) => Ok(size),
-    }
-}
-
-fn asks_for_raw_outputs(parameters: Option<&RawValue>, outputs: Option<&RawValue>) -> Result<bool, TensorError> {
-    #[derive(Deserialize)]
-    struct All {
-        #[serde(default)]
-        binary_data_output: bool,
-    }
-    #[derive(Deserialize)]
-    struct Output {
-        #[serde(default)]
-        parameters: Option<Members<One>>,
-    }
-    #[derive(Deserialize)]
-    struct One {
-        #[serde(default)]
-        binary_data: Option<bool>,
-    }
-    let all = match parameters {
-        None => false,
-        Some(parameters) => {
-            let Members(All { binary_data_output }) = serde_json::from_str(parameters.get()).map_err(|_| {
-                TensorError::new(
-                    "`parameters` is not an object whose `binary_data_output`, if it is there, is true or false",
-                )
-            })?;
-            binary_data_output
-        }
-    };
-    let Some(outputs) = outputs else { return Ok(all) };
-    let outputs = text::list(outputs, "outputs")?;
-    let mut any = all && outputs.is_empty();
-    for (at, output) in outputs.iter().enumerate() {
-        let Members(output) = serde_json::from_str::<Members<Output>>(output.get()).map_err(|_| {
-            TensorError::new(format!("`outputs[{at}]` is not an object whose `parameters`, if they are there, are one"))
-        })?;
-        any |= output.parameters.and_then(|Members(one)| one.binary_data).unwrap_or(all);
-    }
-    Ok(any)
 }

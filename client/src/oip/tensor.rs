@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use teegate_protocol::oip::Datatype;
 
 /// One named tensor: `data` in row-major order, as many elements as `shape` counts.
 #[derive(Clone, PartialEq)]
@@ -15,7 +16,7 @@ pub struct Tensor {
     pub data: TensorData,
 }
 
-/// The elements of a tensor, in the data types that travel as JSON without loss.
+/// The elements of a tensor.
 #[derive(Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum TensorData {
@@ -37,27 +38,39 @@ pub enum TensorData {
     Int32(Vec<i32>),
     /// `INT64`
     Int64(Vec<i64>),
+    /// `FP16`, as its bits: [`f32_from_fp16`](super::f32_from_fp16) is their value.
+    #[serde(serialize_with = "never")]
+    Fp16(Vec<u16>),
+    /// `BF16`, as its bits: [`f32_from_bf16`](super::f32_from_bf16) is their value.
+    #[serde(serialize_with = "never")]
+    Bf16(Vec<u16>),
     /// `FP32`
     Fp32(Vec<f32>),
     /// `FP64`
     Fp64(Vec<f64>),
+    /// `BYTES`: text most often, and then UTF-8.
+    #[serde(serialize_with = "text")]
+    Bytes(Vec<Vec<u8>>),
 }
 
 impl TensorData {
-    /// The protocol's word for this data type.
-    pub fn datatype(&self) -> &'static str {
+    /// The data type.
+    pub fn datatype(&self) -> Datatype {
         match self {
-            Self::Bool(_) => "BOOL",
-            Self::Uint8(_) => "UINT8",
-            Self::Uint16(_) => "UINT16",
-            Self::Uint32(_) => "UINT32",
-            Self::Uint64(_) => "UINT64",
-            Self::Int8(_) => "INT8",
-            Self::Int16(_) => "INT16",
-            Self::Int32(_) => "INT32",
-            Self::Int64(_) => "INT64",
-            Self::Fp32(_) => "FP32",
-            Self::Fp64(_) => "FP64",
+            Self::Bool(_) => Datatype::Bool,
+            Self::Uint8(_) => Datatype::Uint8,
+            Self::Uint16(_) => Datatype::Uint16,
+            Self::Uint32(_) => Datatype::Uint32,
+            Self::Uint64(_) => Datatype::Uint64,
+            Self::Int8(_) => Datatype::Int8,
+            Self::Int16(_) => Datatype::Int16,
+            Self::Int32(_) => Datatype::Int32,
+            Self::Int64(_) => Datatype::Int64,
+            Self::Fp16(_) => Datatype::Fp16,
+            Self::Bf16(_) => Datatype::Bf16,
+            Self::Fp32(_) => Datatype::Fp32,
+            Self::Fp64(_) => Datatype::Fp64,
+            Self::Bytes(_) => Datatype::Bytes,
         }
     }
 
@@ -66,7 +79,7 @@ impl TensorData {
         match self {
             Self::Bool(v) => v.len(),
             Self::Uint8(v) => v.len(),
-            Self::Uint16(v) => v.len(),
+            Self::Uint16(v) | Self::Fp16(v) | Self::Bf16(v) => v.len(),
             Self::Uint32(v) => v.len(),
             Self::Uint64(v) => v.len(),
             Self::Int8(v) => v.len(),
@@ -75,6 +88,7 @@ impl TensorData {
             Self::Int64(v) => v.len(),
             Self::Fp32(v) => v.len(),
             Self::Fp64(v) => v.len(),
+            Self::Bytes(v) => v.len(),
         }
     }
 
@@ -82,6 +96,27 @@ impl TensorData {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Whether every element has a word in JSON. A NaN and an infinity have none, nor has any `FP16` or `BF16`, nor `BYTES`
+    /// that are no text.
+    pub(super) fn is_sayable(&self) -> bool {
+        match self {
+            Self::Fp32(v) => v.iter().all(|value| value.is_finite()),
+            Self::Fp64(v) => v.iter().all(|value| value.is_finite()),
+            Self::Bytes(v) => v.iter().all(|value| std::str::from_utf8(value).is_ok()),
+            _ => self.datatype().is_in_json(),
+        }
+    }
+}
+
+/// What JSON has no form for is sent as raw bytes, and an attempt to write it is an error rather than another spelling.
+fn never<S: Serializer>(_: &[u16], _: S) -> Result<S::Ok, S::Error> {
+    Err(serde::ser::Error::custom("a data type that travels as raw bytes only"))
+}
+
+fn text<S: Serializer>(elements: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+    let texts: Result<Vec<&str>, _> = elements.iter().map(|element| std::str::from_utf8(element)).collect();
+    texts.map_err(|_| serde::ser::Error::custom("bytes that are no text"))?.serialize(serializer)
 }
 
 impl fmt::Debug for Tensor {
@@ -93,57 +128,5 @@ impl fmt::Debug for Tensor {
 impl fmt::Debug for TensorData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.len(), self.datatype())
-    }
-}
-
-impl TensorData {
-    /// Whether every element has a word in JSON, which a NaN and an infinity have not.
-    pub(super) fn is_sayable(&self) -> bool {
-        match self {
-            Self::Fp32(v) => v.iter().all(|value| value.is_finite()),
-            Self::Fp64(v) => v.iter().all(|value| value.is_finite()),
-            _ => true,
-        }
-    }
-
-    /// The elements as raw little-endian bytes, row-major: the binary tensor extension.
-    pub fn to_le_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Bool(v) => v.iter().map(|value| u8::from(*value)).collect(),
-            Self::Uint8(v) => v.clone(),
-            Self::Uint16(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Uint32(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Uint64(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Int8(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Int16(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Int32(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Int64(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Fp32(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Fp64(v) => v.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        }
-    }
-
-    /// The inverse of [`TensorData::to_le_bytes`]; `None` for another data type, for a length that is no multiple of an
-    /// element's, or a `BOOL` that is neither 0 nor 1.
-    pub(super) fn from_le_bytes(datatype: &str, bytes: &[u8]) -> Option<Self> {
-        fn read<T, const N: usize>(bytes: &[u8], from: fn([u8; N]) -> T) -> Option<Vec<T>> {
-            let (chunks, rest) = bytes.as_chunks::<N>();
-            rest.is_empty().then(|| chunks.iter().map(|chunk| from(*chunk)).collect())
-        }
-        Some(match datatype {
-            "BOOL" if bytes.iter().any(|byte| *byte > 1) => return None,
-            "BOOL" => Self::Bool(bytes.iter().map(|byte| *byte == 1).collect()),
-            "UINT8" => Self::Uint8(bytes.to_vec()),
-            "UINT16" => Self::Uint16(read(bytes, u16::from_le_bytes)?),
-            "UINT32" => Self::Uint32(read(bytes, u32::from_le_bytes)?),
-            "UINT64" => Self::Uint64(read(bytes, u64::from_le_bytes)?),
-            "INT8" => Self::Int8(read(bytes, i8::from_le_bytes)?),
-            "INT16" => Self::Int16(read(bytes, i16::from_le_bytes)?),
-            "INT32" => Self::Int32(read(bytes, i32::from_le_bytes)?),
-            "INT64" => Self::Int64(read(bytes, i64::from_le_bytes)?),
-            "FP32" => Self::Fp32(read(bytes, f32::from_le_bytes)?),
-            "FP64" => Self::Fp64(read(bytes, f64::from_le_bytes)?),
-            _ => return None,
-        })
     }
 }

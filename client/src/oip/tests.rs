@@ -78,10 +78,15 @@ fn an_answer_is_read_and_its_shape_checked() {
     let read = answer(answer_of("[1,2]", "FP32", "[0.25,3]").as_bytes()).unwrap();
     assert_eq!(read.outputs[0].data, TensorData::Fp32(vec![0.25, 3.0]));
     assert_eq!(read.model_version.as_deref(), Some("1"));
+    let read = answer(answer_of("[2]", "BYTES", r#"["benign","\u00fc\u0000"]"#).as_bytes()).unwrap();
+    assert_eq!(read.outputs[0].data, TensorData::Bytes(vec![b"benign".to_vec(), b"\xc3\xbc\0".to_vec()]));
     for (shape, datatype, data, reason) in [
         ("[1,3]", "FP32", "[0.25,3]", "does not count"),
         ("[1,2]", "FP32", "[[0.25,3]]", "flat array"),
-        ("[1,2]", "BYTES", "[\"a\",\"b\"]", "`outputs[0]`: its data type is not one"),
+        ("[1,2]", "BYTES", "[\"a\",1]", "flat array"),
+        ("[1,2]", "FP16", "[1,2]", "`outputs[0]`: FP16 travels as raw bytes only"),
+        ("[1,2]", "BF16", "[1,2]", "`outputs[0]`: BF16 travels as raw bytes only"),
+        ("[1,2]", "float", "[1,2]", "`outputs[0].datatype` is none of BOOL"),
         ("[2]", "UINT8", "[1,256]", "flat array"),
         ("[-1]", "FP32", "[1]", "`outputs[0].shape` holds a negative number"),
         ("[1]", "FP32", "[NaN]", "NaN is not JSON"),
@@ -115,12 +120,17 @@ fn raw_tensors_of_an_answer_are_read_whatever_they_hold() {
         TensorData::Int16(vec![-2]),
         TensorData::Int32(vec![-3]),
         TensorData::Int64(vec![i64::MIN]),
+        TensorData::Fp16(vec![0x7C01]),
+        TensorData::Bf16(vec![0xFF80]),
         TensorData::Fp32(vec![f32::NEG_INFINITY]),
         TensorData::Fp64(vec![f64::INFINITY]),
+        TensorData::Bytes(vec![b"\xff\0".to_vec()]),
     ];
-    let outputs: Vec<String> = all.iter().map(|data| output("y", data.datatype(), data.to_le_bytes().len())).collect();
+    assert_eq!(all.clone().map(|data| data.datatype()), Datatype::ALL);
+    let outputs: Vec<String> =
+        all.iter().map(|data| output("y", data.datatype().name(), data.to_le_bytes().unwrap().len())).collect();
     let json = format!(r#"{{"model_name":"m","outputs":[{}]}}"#, outputs.join(","));
-    let raw: Vec<u8> = all.iter().flat_map(TensorData::to_le_bytes).collect();
+    let raw: Vec<u8> = all.iter().flat_map(|data| data.to_le_bytes().unwrap()).collect();
     let read = answer(&[json.as_bytes(), &raw].concat()).unwrap();
     assert_eq!(read.outputs.into_iter().map(|tensor| tensor.data).collect::<Vec<_>>(), all);
     assert_eq!(json_part(&[json.as_bytes(), &raw].concat()), Ok(json.as_bytes()));
@@ -137,13 +147,103 @@ fn raw_tensors_of_an_answer_are_read_whatever_they_hold() {
         ("FP32", 4, &[0; 3][..], "fewer raw bytes than it says"),
         ("FP32", usize::MAX, &[0; 4], "fewer raw bytes than it says"),
         ("FP32", 4, &[0; 5], "1 bytes follow the JSON and its raw tensors"),
-        ("FP32", 3, &[0; 3], "its raw bytes are not elements of a data type"),
+        ("FP32", 3, &[0; 3], "its raw bytes are not elements of its data type"),
         ("FP32", 8, &[0; 8], "`outputs[0]` has 2 elements, which its shape does not count"),
         ("BOOL", 1, &[2], "its raw bytes are not elements"),
-        ("FP16", 2, &[0; 2], "its raw bytes are not elements"),
+        ("FP16", 3, &[0; 3], "its raw bytes are not elements"),
+        ("FP8", 1, &[0; 1], "`outputs[0].datatype` is none of BOOL"),
+        ("BYTES", 3, &[0; 3], "its raw bytes are not elements"),
+        ("BYTES", 4, &[1, 0, 0, 0], "its raw bytes are not elements"),
+        ("BYTES", 5, &[0xFF, 0xFF, 0xFF, 0xFF, 0], "its raw bytes are not elements"),
+        ("BYTES", 8, &[0; 8], "`outputs[0]` has 2 elements, which its shape does not count"),
     ] {
         let error = one(datatype, size, raw).unwrap_err();
         assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn every_data_type_goes_out_as_it_came_in() {
+    let of = |data: TensorData| Tensor { name: "x".to_owned(), shape: vec![data.len() as u64], data };
+    let mut all: Vec<TensorData> = Datatype::ALL
+        .into_iter()
+        .map(|datatype| TensorData::from_le_bytes(datatype, &vec![1; datatype.size().unwrap_or(0)]).unwrap())
+        .collect();
+    all.push(TensorData::Bytes(vec![b"".to_vec(), "\u{1f600}".as_bytes().to_vec()]));
+    all.push(TensorData::Bytes(vec![b"\xff".to_vec()]));
+    all.push(TensorData::Fp16(vec![]));
+    let inputs: Vec<Tensor> = all.into_iter().map(of).collect();
+    for raw_inputs in [false, true] {
+        let body = request_with(&inputs, &Options { raw_inputs, ..Options::default() }).unwrap();
+        let outline = check_request(&body).unwrap();
+        let json = String::from_utf8(body[..outline.json_length.unwrap()].to_vec()).unwrap();
+        // The answer's form is the request's.
+        let json = json.replace("{\"inputs\"", "{\"model_name\":\"m\",\"outputs\"");
+        let read = answer(&[json.as_bytes(), &body[outline.json_length.unwrap()..]].concat()).unwrap();
+        assert_eq!(read.outputs, inputs);
+        assert_eq!(json.matches("binary_data_size").count(), if raw_inputs { inputs.len() - 1 } else { 4 }, "{json}");
+    }
+    // One without elements has no raw bytes, and is no JSON either.
+    let nothing = request_with(&inputs[inputs.len() - 1..], &Options::default()).unwrap();
+    let outline = Outline { json_length: Some(nothing.len()), asks_for_raw_outputs: false };
+    assert_eq!(check_request(&nothing), Ok(outline));
+}
+
+#[test]
+fn a_program_asks_for_the_outputs_that_it_wants_as_it_wants_them() {
+    let of = |raw_outputs, outputs: &[&str]| {
+        let outputs = outputs.iter().map(|name| (*name).to_owned()).collect();
+        let options = Options { raw_inputs: false, raw_outputs, outputs };
+        String::from_utf8(request_with(&[fp32(&[1], &[0.5])], &options).unwrap()).unwrap()
+    };
+    let inputs = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[0.5]}]"#;
+    assert_eq!(of(false, &[]), format!("{inputs}}}"));
+    let named =
+        format!(r#"{inputs},"outputs":[{{"name":"y"}},{{"name":"z"}}],"parameters":{{"binary_data_output":true}}}}"#);
+    assert_eq!(of(true, &["y", "z"]), named);
+    assert!(check_request(named.as_bytes()).unwrap().asks_for_raw_outputs);
+}
+
+#[test]
+fn a_request_is_made_to_ask_for_raw_outputs_unless_it_says_itself() {
+    let inputs = r#""inputs":[{"name":"x","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]"#;
+    let asking = |body: &str| {
+        let body = [body.as_bytes(), &[0xFF, 1, 2, 3]].concat();
+        let asking = ask_for_raw_outputs(&body).unwrap();
+        (asking.ends_with(&[0xFF, 1, 2, 3]), check_request(&asking).unwrap().asks_for_raw_outputs, asking == body)
+    };
+    assert_eq!(asking(&format!("{{{inputs}}}")), (true, true, false));
+    assert_eq!(asking(&format!(r#"{{{inputs},"parameters":{{"priority":1}},"id":"a"}}"#)), (true, true, false));
+    assert_eq!(asking(&format!(r#"{{{inputs},"parameters":{{"binary_data_output":true}}}}"#)), (true, true, true));
+    assert_eq!(asking(&format!(r#"{{{inputs},"parameters":{{"binary_data_output":false}}}}"#)), (true, false, true));
+    assert!(ask_for_raw_outputs(b"[]").is_err());
+}
+
+#[test]
+fn metadata_says_what_a_model_takes() {
+    let body = |tensor: &str| {
+        format!(r#"{{"name":"m","versions":["1"],"platform":"onnx_onnxv1","inputs":[{tensor}],"outputs":[]}}"#)
+            .into_bytes()
+    };
+    let of = |tensor: &str| Metadata::parse(&body(tensor)).map(|mut metadata| metadata.inputs.remove(0));
+    let features = of(r#"{"name":"x","datatype":"FP32","shape":[-1,30],"parameters":{"later":1}}"#).unwrap();
+    assert_eq!((features.to_string().as_str(), features.known_datatype()), ("FP32 [any, 30]", Some(Datatype::Fp32)));
+    for (shape, fits) in [(&[2, 30][..], true), (&[0, 30], true), (&[30], false), (&[1, 31], false), (&[], false)] {
+        assert_eq!(features.takes_shape(shape), fits, "{shape:?}");
+    }
+    let any = of(r#"{"name":"x","datatype":"FP8","shape":[-1],"parameters":{"any_rank":true}}"#).unwrap();
+    assert_eq!((any.to_string().as_str(), any.known_datatype()), ("FP8 of any shape", None));
+    assert!(any.takes_shape(&[]) && any.takes_shape(&[1, 2]));
+    for (wrong, reason) in [
+        (body(r#"["x","FP32",[1]]"#), "a member is missing, repeated or of the wrong type"),
+        (body(r#"{"name":"x","datatype":"FP32"}"#), "a member is missing"),
+        (b"{}".to_vec(), "a member is missing"),
+        (b"[]".to_vec(), "of the wrong type"),
+        (b"nonsense".to_vec(), "it is not JSON"),
+    ] {
+        let error = Metadata::parse(&wrong).unwrap_err().to_string();
+        let place = "the metadata is not what the Open Inference Protocol v2 says: line 1, column ";
+        assert!(error.starts_with(place) && error.contains(reason), "{error}");
     }
 }
 
@@ -158,7 +258,7 @@ fn a_file_that_is_no_request_is_told_what_is_wrong_with_it() {
         ),
         (b" \n".to_vec(), "this is empty"),
         (b"[[1,2,3]]".to_vec(), "this is a JSON array; a request"),
-        (b"1.5,2.5\n3.5,4.5\n".to_vec(), "this is not JSON (CSV, perhaps, which is not read); a request"),
+        (b"1.5,2.5\n3.5,4.5\n".to_vec(), "this is not JSON (CSV, perhaps); a request"),
         (b"mean radius;mean texture\n".to_vec(), "CSV, perhaps"),
         (b"inputs: []".to_vec(), "this is not JSON; a request"),
         (b"\x93NUMPY\x01\0".to_vec(), "this is a NumPy file; a request"),
@@ -180,7 +280,10 @@ fn a_file_that_is_no_request_is_told_what_is_wrong_with_it() {
         (input(r#""shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"datatype":"FP32""#), "has more than 16 dimensions"),
         (input(r#""shape":[1],"data":[1]"#), "`inputs[0].datatype` is missing"),
         (input(r#""shape":[1],"datatype":"float32","data":[1]"#), "`inputs[0].datatype` is none of BOOL, UINT8"),
-        (input(r#""shape":[1],"datatype":"FP16","data":[1]"#), "FP16, BF16 and BYTES are not carried"),
+        (
+            input(r#""shape":[1],"datatype":"FP16","data":[1]"#),
+            "`inputs[0]`: FP16 has no form in JSON; its elements travel as raw bytes",
+        ),
         (input(r#""shape":[1],"datatype":"FP32""#), "`inputs[0]` has no `data`"),
         (input(r#""shape":[1],"datatype":"FP32","data":1"#), "`inputs[0].data` is not an array"),
         (input(r#""shape":[1],"datatype":"FP32","data":[NaN]"#), "column 62: NaN is not JSON; a tensor that holds one"),

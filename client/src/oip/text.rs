@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use teegate_protocol::members::{List, Members};
+use teegate_protocol::oip::Datatype;
 
 use super::error::TensorError;
 
@@ -23,7 +24,7 @@ pub(super) fn split<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(T, Rest<'
         None => return Err(TensorError::new("it is empty")),
     };
     let json_length = values.byte_offset();
-    Ok((object, Rest { json_length, bytes: body.get(json_length..).unwrap_or_default(), used: 0 }))
+    Ok((object, Rest { json_length, bytes: body.get(json_length..).unwrap_or_default(), used: 0, is_used: false }))
 }
 
 /// What lies behind the JSON.
@@ -31,6 +32,8 @@ pub(super) struct Rest<'a> {
     pub(super) json_length: usize,
     bytes: &'a [u8],
     used: usize,
+    /// Whether there was a raw tensor: one without elements has no bytes.
+    is_used: bool,
 }
 
 impl<'a> Rest<'a> {
@@ -38,15 +41,15 @@ impl<'a> Rest<'a> {
     pub(super) fn take(&mut self, size: usize) -> Option<&'a [u8]> {
         let end = self.used.checked_add(size)?;
         let taken = self.bytes.get(self.used..end)?;
-        self.used = end;
+        (self.used, self.is_used) = (end, true);
         Some(taken)
     }
 
     /// Nothing must be left; behind JSON alone there may be white space. Whether there were raw tensors.
     pub(super) fn finish(self) -> Result<bool, TensorError> {
         let left = self.bytes.get(self.used..).unwrap_or_default();
-        if left.is_empty() || (self.used == 0 && left.iter().all(u8::is_ascii_whitespace)) {
-            return Ok(self.used > 0);
+        if left.is_empty() || (!self.is_used && left.iter().all(u8::is_ascii_whitespace)) {
+            return Ok(self.is_used);
         }
         Err(TensorError::new(format!(
             "{} bytes follow the JSON and its raw tensors, and nothing says what they are",
@@ -66,6 +69,14 @@ pub(super) fn list<'a>(value: &'a RawValue, place: &str) -> Result<Vec<&'a RawVa
 pub(super) fn text(value: Option<&RawValue>, place: &str) -> Result<String, TensorError> {
     let value = value.ok_or_else(|| TensorError::new(format!("`{place}` is missing")))?;
     serde_json::from_str(value.get()).map_err(|_| TensorError::new(format!("`{place}` is not a string")))
+}
+
+/// A member that has to be there and to be a data type.
+pub(super) fn datatype(value: Option<&RawValue>, place: &str) -> Result<Datatype, TensorError> {
+    Datatype::from_name(&text(value, place)?).ok_or_else(|| {
+        let known = Datatype::ALL.map(Datatype::name).join(", ");
+        TensorError::new(format!("`{place}` is none of {known}"))
+    })
 }
 
 /// A member that has to be there and to be a shape.

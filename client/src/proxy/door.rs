@@ -17,9 +17,10 @@ use super::event::Event;
 use super::said::Said;
 use super::target::{Inside, Target};
 use super::upstream::Upstream;
-use crate::client::{JSON_LENGTH, Settings};
+use crate::client::JSON_LENGTH;
 use crate::error::Error;
 use crate::link::Gateway;
+use crate::settings::Settings;
 use crate::wanted::Wanted;
 
 /// What a door is for. The defaults are open to every program of this machine, and for every model.

@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 
 use super::event::Event;
 use crate::answer::Reply;
-use crate::client::{Client, Settings};
+use crate::client::Client;
 use crate::error::Error;
 use crate::instance::Instance;
 use crate::link::{Gateway, LinkError};
+use crate::settings::Settings;
 use crate::wanted::Wanted;
 
 /// How many clients there are at most beside those that are kept: whoever asks for names that nobody serves makes no more.

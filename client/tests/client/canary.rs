@@ -56,8 +56,11 @@ fn an_error_about_tensors_repeats_nothing_of_them() {
             r#"{{"model_name":"m","outputs":[{{"name":"{name}","shape":{shape},"datatype":"{datatype}","data":{data}}}]}}"#
         )
     };
+    let metadata = format!(r#"{{"name":"m","inputs":["{CANARY}",{NUMBER}],"outputs":[]}}"#);
+    assert_error_silent(&oip::Metadata::parse(metadata.as_bytes()).unwrap_err());
     for body in [
         format!(r#"{{"model_name":{NUMBER},"outputs":[]}}"#),
+        output("y", "[1]", "BYTES", &format!(r#"["{CANARY}",{NUMBER}]"#)),
         output(CANARY, "[1]", "FP32", &format!(r#"["{CANARY}"]"#)),
         output("y", "[1]", "UINT8", &format!("[{NUMBER}]")),
         output("y", "[1]", CANARY, "[1]"),
@@ -96,7 +99,12 @@ fn debug_says_lengths_and_nothing_of_what_is_sealed() {
         model_version: Some(CANARY.to_owned()),
         outputs: vec![tensor.clone()],
     };
-    let said = format!("{tensor:?} {answer:?} {answer:#?}");
+    let text = Tensor { data: TensorData::Bytes(vec![CANARY.as_bytes().to_vec()]), ..tensor.clone() };
+    let json = format!(
+        r#"{{"name":"{CANARY}","inputs":[{{"name":"{CANARY}","datatype":"{CANARY}","shape":[{NUMBER}]}}],"outputs":[]}}"#
+    );
+    let metadata = oip::Metadata::parse(json.as_bytes()).unwrap();
+    let said = format!("{tensor:?} {answer:?} {answer:#?} {text:?} {metadata:?} {:?}", metadata.inputs);
     assert_silent(&said);
     assert!(said.contains("Tensor(1 dimensions, 1 UINT64)"), "{said}");
 }

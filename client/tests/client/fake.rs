@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use teegate_client::{Client, Error, Gateway, Problem, Response, Settings, Trust};
+use teegate_forge::services::Route;
 use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::time::AT;
 use teegate_protocol::bhttp::Request;
@@ -35,6 +36,8 @@ pub(crate) struct Fake {
     pub(crate) key: KeyPair,
     pub(crate) receipt_key: ReceiptKey,
     pub(crate) manifest: ManifestBytes,
+    /// What AMD's key service would answer about the device.
+    pub(crate) kds: Vec<Route>,
     device: SnpSet,
 }
 
@@ -70,13 +73,15 @@ impl Fake {
                 tensor_rank: 16,
                 tensor_elements: 1 << 31,
                 cross_tenant_batching: false,
+                batching: vec![],
             },
         };
         change(&mut manifest);
         let manifest = manifest.to_bytes().unwrap();
         let device = teegate_forge::snp().at(AT).measurement(MEASUREMENT);
-        let device = edit(device.report_data(binding::epoch(manifest.digest()))).build();
-        Self { key, receipt_key, manifest, device }
+        let device = edit(device.report_data(binding::epoch(manifest.digest())));
+        let (kds, device) = (device.kds_routes(), device.build());
+        Self { key, receipt_key, manifest, kds, device }
     }
 
     /// Its envelope with epoch evidence and everything that a verifier needs beside the policy.
@@ -145,7 +150,7 @@ impl Fake {
         let snp = snp.replacen("vmpl = \"unchecked\"", "vmpl = 0", 1);
         let policy = format!("{}\n[trust_anchors]\namd = ['''\n{}''']\n", change(&snp), self.device.ark_pem);
         let policy = Policy::parse(&policy).unwrap_or_else(|e| panic!("{e}\n{policy}"));
-        Trust { policy, endorsements: Default::default(), max_manifest_life: Duration::from_secs(7200) }
+        Trust::new(policy, Default::default())
     }
 
     /// Opens a request and answers it as an enclave does, with `spoil` having the last word on the answer.
@@ -214,6 +219,8 @@ pub(crate) enum Act {
 /// A gateway that offers what it is told and acts by its script; after the script it answers.
 pub(crate) struct Script {
     pub(crate) fake: Fake,
+    /// More instances behind it, which answer what is sealed to them.
+    others: Vec<Fake>,
     pub(crate) offers: Mutex<Vec<Envelope>>,
     /// Statements that it hands on, by the digest that its list names; what stands there may be anything.
     pub(crate) endorsements: Mutex<Vec<(EndorsementDigest, Vec<u8>)>>,
@@ -233,16 +240,24 @@ pub(crate) struct Seen {
     pub(crate) lists: usize,
     pub(crate) endorsements: Vec<EndorsementDigest>,
     pub(crate) relayed: Vec<Vec<u8>>,
+    /// The manifest to which each was sealed.
+    pub(crate) targets: Vec<String>,
     pub(crate) every_byte: Vec<u8>,
 }
 
 impl Script {
     pub(crate) fn new(fake: Fake, acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
-        let offers = Mutex::new(vec![fake.envelope()]);
+        Self::before(vec![fake], acts)
+    }
+
+    /// The same before several instances, all of which it offers.
+    pub(crate) fn before(mut others: Vec<Fake>, acts: impl IntoIterator<Item = Act>) -> Arc<Self> {
+        let offers = Mutex::new(others.iter().map(Fake::envelope).collect());
+        let fake = others.remove(0);
         let (gateway_key, acts) = (ReceiptKey::generate().unwrap(), Mutex::new(acts.into_iter().collect()));
         let (endorsements, refusal, seen) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (begun, left) = (Notify::new(), Notify::new());
-        Arc::new(Self { fake, offers, endorsements, refusal, gateway_key, begun, left, acts, seen })
+        Arc::new(Self { fake, others, offers, endorsements, refusal, gateway_key, begun, left, acts, seen })
     }
 
     /// The same, with statements that it hands on.
@@ -338,10 +353,14 @@ impl Script {
             )));
         }
         seen.relayed.push(body.clone());
+        let target = head.headers.get("teegate-manifest").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        seen.targets.push(target.to_owned());
+        let asked =
+            self.others.iter().find(|other| other.manifest.digest().to_string() == target).unwrap_or(&self.fake);
         let act = self.acts.lock().unwrap().pop_front().unwrap_or(Act::Answer(Spoil::Nothing));
         let sealed = |bytes: Vec<u8>| answer(200, "message/ohttp-res", bytes);
         Ok(Some(match act {
-            Act::Answer(spoil) => sealed(self.fake.answer(&body, spoil)),
+            Act::Answer(spoil) => sealed(asked.answer(&body, spoil)),
             Act::Altered => {
                 let mut bytes = self.fake.answer(&body, Spoil::Nothing);
                 *bytes.last_mut().unwrap() ^= 1;

@@ -104,7 +104,8 @@ fn other_code_and_other_hardware_are_refused() {
         )
     });
     assert_refused(verify(&fake.envelope(), &other_code), Stage::Appraise, "snp.guest.measurement");
-    let vendors_hardware = Trust { policy: Policy::parse(teegate_measurements::GENUINE).unwrap(), ..fake.trust() };
+    let mut vendors_hardware = fake.trust();
+    vendors_hardware.policy = Policy::parse(teegate_measurements::GENUINE).unwrap();
     assert_refused(verify(&fake.envelope(), &vendors_hardware), Stage::Authenticate, "snp.chain.ark-pinned");
 }
 

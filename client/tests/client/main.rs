@@ -9,6 +9,8 @@ mod fake;
 #[cfg(test)]
 mod instance;
 #[cfg(test)]
+mod online;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod relay;

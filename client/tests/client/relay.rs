@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use teegate_client::oip::{Tensor, TensorData};
 use teegate_client::{
     AnswerError, Error, Executed, LinkError, Problem, ProblemKind, ReleaseCheck, Request, RequestError, Settings,
+    SharedRuns,
 };
 use teegate_forge::time::{AT, DAY};
 use teegate_protocol::evidence::Envelope;
-use teegate_protocol::manifest::{ManifestDigest, ModelDigest};
+use teegate_protocol::manifest::{BatchedModel, ManifestDigest, ModelDigest, ModelEntry};
 use teegate_protocol::receipt::{CiphertextDigest, ReceiptKey, Release, Salt, SaltedDigest};
 use teegate_verifier::UnixTime;
 
@@ -223,6 +224,31 @@ async fn an_instance_without_the_model_is_refused() {
 }
 
 #[tokio::test]
+async fn an_instance_that_joins_requests_is_refused_unless_it_is_wanted() {
+    let model = Fake::new().manifest.manifest().models[0].clone();
+    let named = |name: &str| vec![BatchedModel { name: name.to_owned(), version: model.version.clone(), max_rows: 8 }];
+    let fake = |batching: Vec<BatchedModel>| {
+        Fake::with(|manifest| {
+            manifest.models.push(ModelEntry { name: "other".to_owned(), ..manifest.models[0].clone() });
+            (manifest.limits.cross_tenant_batching, manifest.limits.batching) = (true, batching.clone());
+        })
+    };
+    // Which models it joins may be left open; then it is any.
+    for batching in [named(&model.name), vec![]] {
+        let script = Script::new(fake(batching.clone()), []);
+        let Err(Error::NoCandidate { refused }) = script.connect(settings()).await else { panic!("accepted") };
+        assert_eq!(refused[0].checks, ["manifest.shared-runs"]);
+        let words = refused[0].to_string();
+        assert!(words.contains("may share a run with those of other callers"), "{words}");
+        assert!(script.seen().relayed.is_empty());
+        let wanted = Settings { shared_runs: SharedRuns::Accepted, ..settings() };
+        script.connect(wanted).await.unwrap().infer(&input()).await.unwrap();
+    }
+    // Another model of the same instance is nobody's concern.
+    Script::new(fake(named("other")), []).connect(settings()).await.unwrap().infer(&input()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_model_that_nobody_serves_is_told_at_once_with_those_that_are() {
     let script = Script::new(Fake::new(), [no(ProblemKind::Reseal)]);
     let client = script.connect(settings()).await.unwrap();
@@ -353,4 +379,61 @@ async fn an_instance_is_verified_again_when_its_evidence_has_ended_and_not_befor
     };
     assert_eq!(refused[0].checks, ["snp.chain.revocation"]);
     assert_eq!((script.seen().lists, script.seen().relayed.len()), (2, 1));
+}
+
+/// Two instances that differ in their keys.
+fn two() -> Vec<Fake> {
+    let second = Fake::with(|manifest| manifest.instance_id = teegate_protocol::manifest::InstanceId([2; 16]));
+    vec![Fake::new(), second]
+}
+
+#[tokio::test]
+async fn verified_instances_take_turns_and_none_is_asked_for_while_one_is_left() {
+    let script = Script::before(two(), []);
+    let client = script.connect(settings()).await.unwrap();
+    for _ in 0..4 {
+        client.infer(&input()).await.unwrap();
+    }
+    let seen = script.seen();
+    let mut used = seen.targets.clone();
+    used.sort();
+    used.dedup();
+    assert_eq!((seen.lists, used.len(), seen.targets[0] == seen.targets[2]), (1, 2, true), "{:?}", seen.targets);
+    assert_ne!(seen.targets[0], seen.targets[1]);
+
+    // One that is gone is not asked again, and the other takes over without a question to the gateway.
+    let script = Script::before(two(), [no(ProblemKind::Reseal)]);
+    let client = script.connect(settings()).await.unwrap();
+    client.infer(&input()).await.unwrap();
+    client.infer(&input()).await.unwrap();
+    let seen = script.seen();
+    assert_eq!((seen.lists, seen.targets.len()), (1, 3));
+    assert!(seen.targets[0] != seen.targets[1] && seen.targets[1] == seen.targets[2], "{:?}", seen.targets);
+}
+
+#[tokio::test]
+async fn an_error_says_who_is_in_the_way() {
+    use teegate_client::Fault;
+    let fault = |act| async { infer(vec![act], settings()).await.0.unwrap_err().fault() };
+    assert_eq!(fault(no(ProblemKind::RateLimited)).await, Fault::Gateway);
+    assert_eq!(fault(no(ProblemKind::NoAttestedInstance)).await, Fault::NoInstance);
+    assert_eq!(fault(Act::HangUp).await, Fault::Link);
+    assert_eq!(fault(Act::Altered).await, Fault::Answer);
+    fn declines(response: &mut teegate_client::Response) {
+        response.status = 400;
+    }
+    assert_eq!(fault(Act::Answer(Spoil::Refusal(declines))).await, Fault::Model);
+    fn busy(response: &mut teegate_client::Response) {
+        let problem = Problem::new(ProblemKind::Busy);
+        response.status = problem.status();
+        response.content = problem.to_json();
+        response.fields.push("content-type", "application/problem+json").unwrap();
+    }
+    assert_eq!(fault(Act::Answer(Spoil::Refusal(busy))).await, Fault::Enclave);
+    let script = Script::new(Fake::with(|manifest| manifest.models[0].name = "another".to_owned()), []);
+    let Err(error) = script.connect(settings()).await else { panic!("connected") };
+    assert_eq!((error.fault(), error.failed_checks()), (Fault::Policy, vec!["manifest.model"]));
+    script.offers.lock().unwrap().clear();
+    let Err(error) = script.connect(settings()).await else { panic!("connected") };
+    assert_eq!((error.fault(), error.failed_checks()), (Fault::NoInstance, vec![]));
 }

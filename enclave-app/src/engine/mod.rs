@@ -47,7 +47,34 @@ pub trait Engine: Send {
     /// # Errors
     /// [`EngineError`] says what the engine said about these inputs, or why it has to be loaded again.
     fn run(&mut self, inputs: Vec<Tensor>, until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Runs the model once on the rows of several requests, one after the other, and gives each the rows of its own, or says
+    /// that its purse has no memory for them. As many answers as parts, in their order.
+    ///
+    /// A run that is not through at `until` is ended, or when the time is over that a run has at least.
+    ///
+    /// # Errors
+    /// As [`Engine::run`]; then nobody gets anything. An output that has not as many rows as went in is such an error. Words
+    /// of a failure may speak of the values of any of the requests, so they belong nowhere. An engine that shares no runs
+    /// fails each.
+    fn run_parts(&mut self, parts: &mut [Part<'_>], until: Instant) -> Result<Vec<PartOutputs>, EngineError> {
+        let _ = (parts, until);
+        Err(EngineError::Failed("this engine shares no runs".to_owned()))
+    }
 }
+
+/// One request's part of a run that it shares with others.
+pub struct Part<'r> {
+    /// Its inputs: every input of the model and no other, of the same form as those of the other parts.
+    pub inputs: &'r [Tensor],
+    /// The first dimension of each of them, and of each of its outputs.
+    pub rows: usize,
+    /// What its outputs are paid from.
+    pub purse: &'r mut Purse,
+}
+
+/// What a shared run gives one request.
+pub type PartOutputs = Result<Vec<Tensor>, Shortage>;
 
 /// Names, types and shapes of a model's inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -59,6 +86,20 @@ pub struct Signature {
     pub defaults: Vec<TensorSignature>,
     /// The outputs.
     pub outputs: Vec<TensorSignature>,
+    /// What the model calls open dimensions of inputs and outputs.
+    #[serde(default)]
+    pub axes: AxisNames,
+}
+
+/// The names that a model gives to open dimensions of its inputs and outputs: each name once, and nothing for a dimension
+/// without a name. Equal names are equal lengths, as far as the model is to be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AxisNames {
+    /// Of the first dimensions.
+    pub first: Vec<String>,
+    /// Of the others.
+    pub others: Vec<String>,
 }
 
 /// Name, type and shape of one input or output.

@@ -3,22 +3,26 @@
 
 use std::collections::HashSet;
 
+use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
+use half::{bf16, f16};
 use ort::ep;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
+use zeroize::Zeroizing;
 
 use super::runtime::Runtime;
-use super::shared_memory::{Borrowed, Cursor, Head};
-use super::{ShapeRule, Signature, TensorSignature};
+use super::shared_memory::{Borrowed, Cursor, Head, TransferError};
+use super::{AxisNames, ShapeRule, Signature, TensorSignature};
 use crate::model::any_rank;
-use crate::tensor::{Datatype, Shape, Tensor, for_elements};
+use crate::strings::{Strings, block_bytes};
+use crate::tensor::{Datatype, Elements, Shape, Tensor};
 
 /// Why a model that passed [`crate::model`] is still not served.
 #[derive(Debug)]
 pub enum OnnxError {
     /// ONNX Runtime refused it.
     Refused(String),
-    /// An input or output is not a tensor of a plain type.
+    /// An input or output is not a tensor of a type that the protocol has.
     Unsupported {
         /// Its name.
         name: String,
@@ -34,7 +38,7 @@ impl std::fmt::Display for OnnxError {
         match self {
             Self::Refused(reason) => write!(f, "ONNX Runtime refused the model: {reason}"),
             Self::Unsupported { name, actual, remedy } => {
-                write!(f, "model has `{name}` of type {actual}, expected tensors of a plain numeric type or BOOL")?;
+                write!(f, "model has `{name}` of type {actual}, expected a tensor of {}", names())?;
                 remedy.map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
             }
         }
@@ -63,6 +67,7 @@ impl OnnxSession {
             inputs: signatures(&any_rank, session.inputs())?,
             defaults: defaults(&any_rank, &session),
             outputs: signatures(&any_rank, session.outputs())?,
+            axes: axes(session.inputs().iter().chain(session.outputs())),
         };
         Ok(Self { session, signature, output_bytes })
     }
@@ -88,19 +93,22 @@ impl OnnxSession {
         for (index, expected) in (0..).zip(&signature.outputs) {
             let name = &expected.name;
             let value = outputs.get(name).ok_or_else(|| format!("model gave no output `{name}`"))?;
-            let (dimensions, elements) = elements(value, expected.datatype).map_err(failed)?;
+            let too_much = || format!("outputs have more than {output_bytes} bytes together; use smaller batches");
+            let least = elements_of(value).saturating_mul(expected.datatype.least_size());
+            if least > left {
+                return Err(too_much());
+            }
+            let (dimensions, output) = output(value, expected.datatype).map_err(failed)?;
             let shape =
                 Shape::new(dimensions, expected.datatype).map_err(|error| format!("output `{name}`: {error}"))?;
             if !expected.shape.fits(dimensions) {
                 return Err(format!("output `{name}` has shape {dimensions:?}, the model declares {}", expected.shape));
             }
-            left = left
-                .checked_sub(elements.bytes())
-                .ok_or_else(|| format!("outputs have more than {output_bytes} bytes together; use smaller batches"))?;
-            let head = Head::new(index, expected.datatype, shape.dimensions());
-            let head = head.ok_or_else(|| format!("output `{name}` has too many dimensions"))?;
+            left = left.checked_sub(output.bytes()).ok_or_else(too_much)?;
+            let head = Head::new(index, expected.datatype, shape.dimensions(), output.bytes());
+            let head = head.ok_or_else(|| format!("output `{name}` has too many dimensions, or too much text"))?;
             to.write_head(&head)
-                .and_then(|()| to.write_elements(&elements))
+                .and_then(|()| output.write(to))
                 .map_err(|error| format!("output `{name}`: {error}"))?;
         }
         Ok(())
@@ -140,6 +148,21 @@ fn defaults(any_rank: &AnyRank, session: &Session) -> Vec<TensorSignature> {
     initialisers.iter().filter_map(|initialiser| signature(any_rank, initialiser.name(), initialiser.dtype())).collect()
 }
 
+/// What open dimensions are called.
+fn axes<'o>(outlets: impl Iterator<Item = &'o Outlet>) -> AxisNames {
+    let mut axes = AxisNames::default();
+    for outlet in outlets {
+        let ValueType::Tensor { dimension_symbols, .. } = outlet.dtype() else { continue };
+        for (place, name) in dimension_symbols.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let names = if place == 0 { &mut axes.first } else { &mut axes.others };
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    axes
+}
+
 /// The names of tensors of unknown rank, of which the library says that they are scalars.
 type AnyRank = HashSet<Vec<u8>>;
 
@@ -153,14 +176,16 @@ fn signature(any_rank: &AnyRank, name: &str, declared: &ValueType) -> Option<Ten
 fn remedy(declared: &ValueType) -> Option<&'static str> {
     match declared {
         ValueType::Map { .. } | ValueType::Sequence(_) => Some("for scikit-learn models export with `zipmap: False`"),
-        ValueType::Tensor { ty: TensorElementType::String, .. } => {
-            Some("train with integer classes instead of text, or leave this input or output out of the model")
+        ValueType::Tensor { .. } => {
+            Some("cast it at the edge of the model, whose inside may stay as it is, or leave it out of the model")
         }
-        ValueType::Tensor { ty: TensorElementType::Float16 | TensorElementType::Bfloat16, .. } => {
-            Some("cast it to FP32 at the edge of the model, whose inside may stay as it is")
-        }
-        ValueType::Tensor { .. } | ValueType::Optional(_) => None,
+        ValueType::Optional(_) => None,
     }
+}
+
+/// The types that the protocol has, for an error.
+fn names() -> String {
+    Datatype::ALL.map(Datatype::name).join(", ")
 }
 
 fn datatype(element: TensorElementType) -> Option<Datatype> {
@@ -174,8 +199,11 @@ fn datatype(element: TensorElementType) -> Option<Datatype> {
         TensorElementType::Int16 => Datatype::Int16,
         TensorElementType::Int32 => Datatype::Int32,
         TensorElementType::Int64 => Datatype::Int64,
+        TensorElementType::Float16 => Datatype::Fp16,
+        TensorElementType::Bfloat16 => Datatype::Bf16,
         TensorElementType::Float32 => Datatype::Fp32,
         TensorElementType::Float64 => Datatype::Fp64,
+        TensorElementType::String => Datatype::Bytes,
         _ => return None,
     })
 }
@@ -184,30 +212,96 @@ fn failed(error: ort::Error) -> String {
     error.message().to_owned()
 }
 
+/// An input as the library takes it: borrowed from ours, but for strings, of which it makes copies of its own.
 fn borrow(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     let dimensions = tensor.shape.dimensions();
-    for_elements!(&tensor.elements, vector => Ok(TensorRef::from_array_view((dimensions, vector.as_slice()))?.into()))
+    macro_rules! lend {
+        ($elements:expr) => {
+            TensorRef::from_array_view((dimensions, $elements))?.into()
+        };
+    }
+    Ok(match &tensor.elements {
+        Elements::Bool(all) => lend!(all.as_slice()),
+        Elements::Uint8(all) => lend!(all.as_slice()),
+        Elements::Uint16(all) => lend!(all.as_slice()),
+        Elements::Uint32(all) => lend!(all.as_slice()),
+        Elements::Uint64(all) => lend!(all.as_slice()),
+        Elements::Int8(all) => lend!(all.as_slice()),
+        Elements::Int16(all) => lend!(all.as_slice()),
+        Elements::Int32(all) => lend!(all.as_slice()),
+        Elements::Int64(all) => lend!(all.as_slice()),
+        Elements::Fp16(bits) => lend!(bits.reinterpret_cast::<f16>()),
+        Elements::Bf16(bits) => lend!(bits.reinterpret_cast::<bf16>()),
+        Elements::Fp32(all) => lend!(all.as_slice()),
+        Elements::Fp64(all) => lend!(all.as_slice()),
+        Elements::Bytes(strings) => {
+            let texts: Zeroizing<Vec<String>> = Zeroizing::new(strings.iter().map(str::to_owned).collect());
+            ort::value::Tensor::from_string_array((dimensions, texts.as_slice()))?.into()
+        }
+    })
 }
 
-/// An output where the library left it.
-fn elements(value: &DynValue, datatype: Datatype) -> ort::Result<(&[i64], Borrowed<'_>)> {
+/// An output: where the library left it, but for strings, which it hands out as copies.
+enum Output<'v> {
+    Lent(Borrowed<'v>),
+    Texts(Zeroizing<Vec<String>>),
+}
+
+impl Output<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Lent(elements) => elements.bytes(),
+            Self::Texts(texts) => block_bytes(texts),
+        }
+    }
+
+    fn write(self, to: &mut Cursor<'_>) -> Result<(), TransferError> {
+        match self {
+            Self::Lent(elements) => to.write_elements(&elements),
+            Self::Texts(texts) => {
+                let elements = Elements::Bytes(Strings::of(&texts).ok_or(TransferError::NoMemory)?);
+                to.write_elements(&Borrowed::from(&elements))
+            }
+        }
+    }
+}
+
+/// How many elements the library says that an output has; strings are copied one by one to look at them.
+fn elements_of(value: &DynValue) -> usize {
+    let ValueType::Tensor { shape, .. } = value.dtype() else { return 0 };
+    shape.iter().fold(1, |product: usize, &axis| product.saturating_mul(usize::try_from(axis).unwrap_or(0)))
+}
+
+fn output(value: &DynValue, datatype: Datatype) -> ort::Result<(&[i64], Output<'_>)> {
     macro_rules! extract {
-        ($element:ty) => {{
+        ($variant:ident: $element:ty) => {{
             let (shape, elements) = value.try_extract_tensor::<$element>()?;
-            (&**shape, elements.into())
+            (&**shape, Output::Lent(Borrowed::$variant(elements)))
         }};
     }
     Ok(match datatype {
-        Datatype::Bool => extract!(bool),
-        Datatype::Uint8 => extract!(u8),
-        Datatype::Uint16 => extract!(u16),
-        Datatype::Uint32 => extract!(u32),
-        Datatype::Uint64 => extract!(u64),
-        Datatype::Int8 => extract!(i8),
-        Datatype::Int16 => extract!(i16),
-        Datatype::Int32 => extract!(i32),
-        Datatype::Int64 => extract!(i64),
-        Datatype::Fp32 => extract!(f32),
-        Datatype::Fp64 => extract!(f64),
+        Datatype::Bool => extract!(Bool: bool),
+        Datatype::Uint8 => extract!(Uint8: u8),
+        Datatype::Uint16 => extract!(Uint16: u16),
+        Datatype::Uint32 => extract!(Uint32: u32),
+        Datatype::Uint64 => extract!(Uint64: u64),
+        Datatype::Int8 => extract!(Int8: i8),
+        Datatype::Int16 => extract!(Int16: i16),
+        Datatype::Int32 => extract!(Int32: i32),
+        Datatype::Int64 => extract!(Int64: i64),
+        Datatype::Fp16 => {
+            let (shape, elements) = value.try_extract_tensor::<f16>()?;
+            (&**shape, Output::Lent(Borrowed::Fp16(elements.reinterpret_cast())))
+        }
+        Datatype::Bf16 => {
+            let (shape, elements) = value.try_extract_tensor::<bf16>()?;
+            (&**shape, Output::Lent(Borrowed::Bf16(elements.reinterpret_cast())))
+        }
+        Datatype::Fp32 => extract!(Fp32: f32),
+        Datatype::Fp64 => extract!(Fp64: f64),
+        Datatype::Bytes => {
+            let (shape, texts) = value.try_extract_strings()?;
+            (&**shape, Output::Texts(Zeroizing::new(texts)))
+        }
     })
 }

@@ -11,10 +11,11 @@
 //! | 0 | 4 | which of the signature's tensors, from 0; inputs that may be left out come after those that may not |
 //! | 4 | 4 | datatype: its place in [`Datatype::ALL`], from 0 |
 //! | 8 | 4 | rank |
-//! | 12 | 4 | zeros |
+//! | 12 | 4 | bytes of the elements, of `BYTES` only; otherwise zeros |
 //! | 16 | 128 | dimensions, outermost first, the rest of 16 zeros |
 //!
-//! All of it little-endian, row-major, `BOOL` a byte that is 0 or 1.
+//! All of it little-endian, row-major, `BOOL` a byte that is 0 or 1, an element of `BYTES` its length in 4 bytes and then
+//! itself.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -22,7 +23,8 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use zeroize::Zeroizing;
 
-use crate::tensor::{Datatype, Elements, MAX_RANK, for_elements};
+use crate::strings::{Strings, StringsError};
+use crate::tensor::{Datatype, Elements, MAX_RANK};
 
 /// Bytes of a tensor's head.
 pub const HEAD_BYTES: usize = 16 + 8 * MAX_RANK;
@@ -57,22 +59,35 @@ pub struct Head {
     pub datatype: u32,
     /// How many dimensions.
     pub rank: u32,
+    /// Bytes of the elements, where their number does not say it.
+    pub string_bytes: u32,
     /// The dimensions, and zeros.
     pub dimensions: [i64; MAX_RANK],
 }
 
 impl Head {
-    /// The head of a tensor; `None` when it has too many dimensions.
-    pub fn new(index: u32, datatype: Datatype, dimensions: &[i64]) -> Option<Self> {
+    /// The head of a tensor whose elements have so many bytes; `None` when it has too many dimensions, or its strings have
+    /// 4 GiB.
+    pub fn new(index: u32, datatype: Datatype, dimensions: &[i64], bytes: usize) -> Option<Self> {
         let mut padded = [0; MAX_RANK];
         padded.get_mut(..dimensions.len())?.copy_from_slice(dimensions);
         let rank = u32::try_from(dimensions.len()).ok()?;
-        Some(Self { index, datatype: number(datatype), rank, dimensions: padded })
+        let string_bytes = if datatype == Datatype::Bytes { u32::try_from(bytes).ok()? } else { 0 };
+        Some(Self { index, datatype: number(datatype), rank, string_bytes, dimensions: padded })
     }
 
     /// The datatype, if there is one of that number.
     pub fn datatype(&self) -> Option<Datatype> {
         Datatype::ALL.get(usize::try_from(self.datatype).ok()?).copied()
+    }
+
+    /// Bytes of so many elements of this type, if it says nothing else of them.
+    pub fn bytes(&self, datatype: Datatype, elements: usize) -> Option<usize> {
+        match (datatype.size(), usize::try_from(self.string_bytes).ok()?) {
+            (Some(size), 0) => elements.checked_mul(size),
+            (Some(_), _) => None,
+            (None, bytes) => Some(bytes).filter(|bytes| *bytes / datatype.least_size() >= elements),
+        }
     }
 
     /// The dimensions, if there can be so many.
@@ -87,7 +102,7 @@ fn number(datatype: Datatype) -> u32 {
 }
 
 /// Elements as they lie in the memory of whoever writes them.
-#[expect(missing_docs, reason = "each variant is the datatype of the same name")]
+#[expect(missing_docs, reason = "each variant is the datatype of the same name; 16-bit floats are their bits")]
 pub enum Borrowed<'e> {
     Bool(&'e [bool]),
     Uint8(&'e [u8]),
@@ -98,8 +113,11 @@ pub enum Borrowed<'e> {
     Int16(&'e [i16]),
     Int32(&'e [i32]),
     Int64(&'e [i64]),
+    Fp16(&'e [u16]),
+    Bf16(&'e [u16]),
     Fp32(&'e [f32]),
     Fp64(&'e [f64]),
+    Bytes(&'e Strings),
 }
 
 /// Why something could not be read or written.
@@ -109,6 +127,8 @@ pub enum TransferError {
     Outside,
     /// There is no memory for it.
     NoMemory,
+    /// It is not so many strings.
+    Strings(StringsError),
     /// The system refused.
     System(std::io::Error),
 }
@@ -118,6 +138,7 @@ impl std::fmt::Display for TransferError {
         match self {
             Self::Outside => f.write_str("it does not fit into the memory file"),
             Self::NoMemory => f.write_str("there is no memory for it"),
+            Self::Strings(error) => write!(f, "strings: {error}"),
             Self::System(error) => write!(f, "the memory file: {error}"),
         }
     }
@@ -225,6 +246,15 @@ impl Cursor<'_> {
         Ok(bytes)
     }
 
+    /// Goes on behind so many bytes, which nobody reads.
+    ///
+    /// # Errors
+    /// When they lie outside.
+    pub fn skip(&mut self, bytes: usize) -> Result<(), TransferError> {
+        (_, self.at) = self.span(bytes)?;
+        Ok(())
+    }
+
     /// Writes a head.
     ///
     /// # Errors
@@ -233,7 +263,7 @@ impl Cursor<'_> {
         let mut bytes = [0; HEAD_BYTES];
         let (words, _) = bytes.as_chunks_mut::<8>();
         let first = u64::from(head.index) | u64::from(head.datatype) << 32;
-        let all = [first, u64::from(head.rank)];
+        let all = [first, u64::from(head.rank) | u64::from(head.string_bytes) << 32];
         let all = all.into_iter().map(u64::to_le_bytes).chain(head.dimensions.into_iter().map(i64::to_le_bytes));
         words.iter_mut().zip(all).for_each(|(place, word)| *place = word);
         self.write(&bytes)
@@ -248,10 +278,11 @@ impl Cursor<'_> {
         self.read(&mut bytes)?;
         let (words, _) = bytes.as_chunks::<4>();
         let mut words = words.iter().map(|word| u32::from_le_bytes(*word));
-        let [index, datatype, rank, _] = [(); 4].map(|()| words.next().unwrap_or_default());
+        let [index, datatype, rank, string_bytes] = [(); 4].map(|()| words.next().unwrap_or_default());
         let (dimensions, _) = bytes.as_chunks::<8>();
         let mut dimensions = dimensions.iter().skip(2).map(|dimension| i64::from_le_bytes(*dimension));
-        Ok(Head { index, datatype, rank, dimensions: [(); MAX_RANK].map(|()| dimensions.next().unwrap_or_default()) })
+        let dimensions = [(); MAX_RANK].map(|()| dimensions.next().unwrap_or_default());
+        Ok(Head { index, datatype, rank, string_bytes, dimensions })
     }
 
     /// Writes elements.
@@ -263,7 +294,7 @@ impl Cursor<'_> {
         match elements {
             Borrowed::Bool(all) => self.put(all, |value| [u8::from(value)]),
             Borrowed::Uint8(all) => self.write(all),
-            Borrowed::Uint16(all) => self.put(all, u16::to_le_bytes),
+            Borrowed::Uint16(all) | Borrowed::Fp16(all) | Borrowed::Bf16(all) => self.put(all, u16::to_le_bytes),
             Borrowed::Uint32(all) => self.put(all, u32::to_le_bytes),
             Borrowed::Uint64(all) => self.put(all, u64::to_le_bytes),
             Borrowed::Int8(all) => self.put(all, i8::to_le_bytes),
@@ -272,16 +303,19 @@ impl Cursor<'_> {
             Borrowed::Int64(all) => self.put(all, i64::to_le_bytes),
             Borrowed::Fp32(all) => self.put(all, f32::to_le_bytes),
             Borrowed::Fp64(all) => self.put(all, f64::to_le_bytes),
+            Borrowed::Bytes(strings) => self.write(strings.block()),
         }
     }
 
-    /// Reads so many elements. A byte of a `BOOL` is true unless it is 0: what a hostile writer put there becomes one of
-    /// the two.
+    /// Reads so many elements, which have so many bytes ([`Head::bytes`]). A byte of a `BOOL` is true unless it is 0: what a
+    /// hostile writer put there becomes one of the two.
     ///
     /// # Errors
-    /// As [`Cursor::read`]. Nothing is allocated for elements that lie outside.
-    pub fn read_elements(&mut self, datatype: Datatype, count: usize) -> Result<Elements, TransferError> {
-        self.span(count.checked_mul(datatype.size()).ok_or(TransferError::Outside)?)?;
+    /// As [`Cursor::read`], and when strings have other lengths or are none. Nothing is allocated for elements that lie
+    /// outside.
+    pub fn read_elements(&mut self, datatype: Datatype, count: usize, bytes: usize) -> Result<Elements, TransferError> {
+        let needed = count.checked_mul(datatype.least_size()).filter(|needed| *needed <= bytes);
+        self.span(needed.map(|_| bytes).ok_or(TransferError::Outside)?)?;
         Ok(match datatype {
             Datatype::Bool => Elements::Bool(self.get(count, |[byte]| byte != 0)?),
             Datatype::Uint8 => Elements::Uint8(self.get(count, u8::from_le_bytes)?),
@@ -292,8 +326,14 @@ impl Cursor<'_> {
             Datatype::Int16 => Elements::Int16(self.get(count, i16::from_le_bytes)?),
             Datatype::Int32 => Elements::Int32(self.get(count, i32::from_le_bytes)?),
             Datatype::Int64 => Elements::Int64(self.get(count, i64::from_le_bytes)?),
+            Datatype::Fp16 => Elements::Fp16(self.get(count, u16::from_le_bytes)?),
+            Datatype::Bf16 => Elements::Bf16(self.get(count, u16::from_le_bytes)?),
             Datatype::Fp32 => Elements::Fp32(self.get(count, f32::from_le_bytes)?),
             Datatype::Fp64 => Elements::Fp64(self.get(count, f64::from_le_bytes)?),
+            // Read once into memory of our own, and judged there.
+            Datatype::Bytes => {
+                Elements::Bytes(Strings::from_block(self.read_vec(bytes)?, count).map_err(TransferError::Strings)?)
+            }
         })
     }
 
@@ -367,28 +407,34 @@ impl Borrowed<'_> {
             Self::Int16(all) => size_of_val(*all),
             Self::Int32(all) => size_of_val(*all),
             Self::Int64(all) => size_of_val(*all),
+            Self::Fp16(all) | Self::Bf16(all) => size_of_val(*all),
             Self::Fp32(all) => size_of_val(*all),
             Self::Fp64(all) => size_of_val(*all),
+            Self::Bytes(strings) => strings.block().len(),
         }
     }
 }
 
 impl<'e> From<&'e Elements> for Borrowed<'e> {
     fn from(elements: &'e Elements) -> Self {
-        for_elements!(elements, vector => Self::from(vector.as_slice()))
+        match elements {
+            Elements::Bool(all) => Self::Bool(all),
+            Elements::Uint8(all) => Self::Uint8(all),
+            Elements::Uint16(all) => Self::Uint16(all),
+            Elements::Uint32(all) => Self::Uint32(all),
+            Elements::Uint64(all) => Self::Uint64(all),
+            Elements::Int8(all) => Self::Int8(all),
+            Elements::Int16(all) => Self::Int16(all),
+            Elements::Int32(all) => Self::Int32(all),
+            Elements::Int64(all) => Self::Int64(all),
+            Elements::Fp16(all) => Self::Fp16(all),
+            Elements::Bf16(all) => Self::Bf16(all),
+            Elements::Fp32(all) => Self::Fp32(all),
+            Elements::Fp64(all) => Self::Fp64(all),
+            Elements::Bytes(strings) => Self::Bytes(strings),
+        }
     }
 }
-
-macro_rules! borrowed {
-    ($($variant:ident: $element:ty),*) => {
-        $(impl<'e> From<&'e [$element]> for Borrowed<'e> {
-            fn from(elements: &'e [$element]) -> Self {
-                Self::$variant(elements)
-            }
-        })*
-    };
-}
-borrowed!(Bool: bool, Uint8: u8, Uint16: u16, Uint32: u32, Uint64: u64, Int8: i8, Int16: i16, Int32: i32, Int64: i64, Fp32: f32, Fp64: f64);
 
 #[cfg(test)]
 mod tests;

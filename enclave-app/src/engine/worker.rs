@@ -154,8 +154,10 @@ fn inputs(memory: &SharedMemory, message: &Message, signature: &Signature) -> Re
                 return Err("the input is none of the model's".to_owned());
             };
             let shape = Shape::new(dimensions, datatype).map_err(|error| error.to_string())?;
+            let bytes =
+                head.bytes(datatype, shape.elements()).ok_or("the input has another length than its elements")?;
             let elements = from
-                .read_elements(datatype, shape.elements())
+                .read_elements(datatype, shape.elements(), bytes)
                 .map_err(|error| format!("input `{}`: {error}", known.name))?;
             Ok(Tensor { name: known.name.clone(), shape, elements })
         })

@@ -35,6 +35,7 @@ fn constants() -> Constants {
             tensor_rank: 16,
             tensor_elements: 1 << 20,
             cross_tenant_batching: false,
+            batching: vec![],
         },
         length: Duration::from_secs(3600),
         grace: Duration::from_secs(600),

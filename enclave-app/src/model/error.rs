@@ -26,6 +26,29 @@ pub enum ModelError {
         /// Why.
         reason: String,
     },
+    /// A folder of models is not one.
+    Repository {
+        /// The folder.
+        path: PathBuf,
+        /// What was expected in it.
+        expected: &'static str,
+    },
+    /// An OCI image layout does not lead to a model.
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// The bytes are not those that were asked for.
+    OtherDigest {
+        /// The file, or the folder that it was found in.
+        path: PathBuf,
+        /// SHA-256 of what is there.
+        actual: String,
+        /// SHA-256 of what was asked for.
+        expected: String,
+    },
     /// The file is larger than the format allows.
     TooLarge,
     /// The bytes are not a Protocol Buffers message of the ONNX schema.
@@ -68,6 +91,13 @@ impl std::fmt::Display for ModelError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreadable { path, reason } => write!(f, "model file `{}` cannot be read: {reason}", path.display()),
+            Self::Repository { path, expected } => {
+                write!(f, "folder of models: no model in `{}`, expected {expected} in it", path.display())
+            }
+            Self::Layout { path, reason } => write!(f, "OCI image layout `{}`: {reason}", path.display()),
+            Self::OtherDigest { path, actual, expected } => {
+                write!(f, "model file `{}` has sha256 {actual}, expected {expected}", path.display())
+            }
             Self::TooLarge => write!(f, "model file is larger than {MAX_MODEL_BYTES} bytes, the limit of the format"),
             Self::Malformed { offset, expected } => {
                 write!(f, "model file is not ONNX: expected {expected} at byte {offset}")

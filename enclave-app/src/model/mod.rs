@@ -5,11 +5,17 @@
 //! file once, digests it, and walks the Protocol Buffers encoding (onnx.proto3 of ONNX 1.21) for any tensor that points
 //! outside: in initialisers, sparse initialisers, attributes, subgraphs, functions and training graphs. Finding one
 //! refuses the model before ONNX Runtime sees it; so do functions that would make far more of the model than its file.
+//!
+//! A model comes as a file, as a blob that is called by its digest, out of an OCI image layout (`oci`), or out of a folder of
+//! models ([`repository`]).
 
 mod declared;
 mod error;
 mod external;
 mod functions;
+mod oci;
+pub mod repository;
+mod tar;
 
 use std::io::Read;
 use std::path::Path;
@@ -33,12 +39,25 @@ impl ModelFile {
     /// # Errors
     /// [`ModelError`] says why.
     pub fn load(path: &Path) -> Result<Self, ModelError> {
-        let unreadable =
-            |source: std::io::Error| ModelError::Unreadable { path: path.to_owned(), reason: source.to_string() };
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        file.take(MAX_MODEL_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        Self::from_bytes(bytes)
+        Self::from_bytes(read(path)?)
+    }
+
+    /// Reads what is at `path`, and refuses it if its SHA-256 is not the one expected. A folder has to be an OCI image
+    /// layout, of which `oci_manifest` chooses a manifest by digest or tag. A file below a folder `sha256` that is called by
+    /// a digest, as blobs are, has to have that one.
+    ///
+    /// # Errors
+    /// [`ModelError`] says why.
+    pub fn find(path: &Path, sha256: Option<&str>, oci_manifest: Option<&str>) -> Result<Self, ModelError> {
+        let bytes = if path.is_dir() { oci::read(path, oci_manifest)? } else { read(path)? };
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let actual = hex::encode(digest);
+        match [sha256, blob_name(path)].into_iter().flatten().find(|expected| *expected != actual) {
+            Some(expected) => {
+                Err(ModelError::OtherDigest { path: path.to_owned(), actual, expected: expected.to_owned() })
+            }
+            None => Self::of(bytes, digest),
+        }
     }
 
     /// As [`ModelFile::load`], from bytes already read.
@@ -46,6 +65,11 @@ impl ModelFile {
     /// # Errors
     /// [`ModelError`] says why.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ModelError> {
+        let sha256 = Sha256::digest(&bytes).into();
+        Self::of(bytes, sha256)
+    }
+
+    fn of(bytes: Vec<u8>, sha256: [u8; 32]) -> Result<Self, ModelError> {
         if bytes.len() as u64 > MAX_MODEL_BYTES {
             return Err(ModelError::TooLarge);
         }
@@ -57,7 +81,6 @@ impl ModelFile {
         functions::refuse(&bytes)?;
         // What a worker reads again, once it is confined: that it can be read is known here.
         any_rank(&bytes)?;
-        let sha256 = Sha256::digest(&bytes).into();
         Ok(Self { bytes, sha256 })
     }
 
@@ -70,6 +93,22 @@ impl ModelFile {
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
     }
+}
+
+/// A file, no further than the format allows.
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let unreadable =
+        |source: std::io::Error| ModelError::Unreadable { path: path.to_owned(), reason: source.to_string() };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_MODEL_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// The digest that a blob is called by.
+fn blob_name(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    (path.parent()?.file_name()? == "sha256" && oci::is_sha256(name)).then_some(name)
 }
 
 impl std::fmt::Debug for ModelFile {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::OipError;
-use super::infer::{Carriage, Inference};
+use super::infer::{ASK_FOR_BINARY, Carriage, Inference};
 use crate::memory::{Purse, Shortage};
 use crate::secret::{End, Growing, Secret};
 use crate::tensor::{Elements, Tensor, for_elements};
@@ -109,8 +109,8 @@ pub fn no_memory(shortage: Shortage) -> OipError {
 
 /// The model has done what it was asked, and what it gave has no representation of the kind that was asked for.
 fn unsayable(output: &str) -> OipError {
-    let advice = "which JSON has no word for; ask for binary data with `\"parameters\": {\"binary_data_output\": true}` in the request";
-    OipError { status: 406, message: format!("output `{output}` holds a NaN or an infinity, {advice}") }
+    let holds = format!("output `{output}` holds a NaN or an infinity, which JSON has no word for");
+    OipError { status: 406, message: format!("{holds}; {ASK_FOR_BINARY}") }
 }
 
 fn finite(elements: &Elements) -> bool {
@@ -150,6 +150,10 @@ struct Data<'a>(&'a Elements);
 
 impl Serialize for Data<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        for_elements!(self.0, vector => serializer.collect_seq(vector))
+        // Their elements are bits, and no numbers that anybody has asked for.
+        if !self.0.datatype().is_in_json() {
+            return Err(serde::ser::Error::custom("a 16-bit float has no form in JSON"));
+        }
+        for_elements!(self.0, vector => serializer.collect_seq(vector.iter()))
     }
 }

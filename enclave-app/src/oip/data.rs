@@ -1,4 +1,5 @@
-//! The `data` member of a tensor in JSON: one flat array, or arrays nested as the shape is.
+//! The `data` member of a tensor in JSON: one flat array, or arrays nested as the shape is. Strings are read in
+//! [`super::text`].
 //!
 //! It is read straight into a vector of the announced type. The vector is as large as the shape announces, and never
 //! larger than the text could fill; nothing is allocated on the word of the shape alone.
@@ -10,10 +11,19 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error, IntoDeserializer, SeqA
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::text;
 use crate::tensor::{Datatype, Elements, Shape};
 
+/// How many bytes are allocated to read `json`.
+pub fn allocated(json: &str, datatype: Datatype, shape: &Shape) -> usize {
+    match datatype {
+        Datatype::Bytes => text::allocated(json),
+        _ => elements(json, shape).saturating_mul(datatype.least_size()),
+    }
+}
+
 /// How many elements are allocated to read `json`: no more than the shape announces, and no more than the text can fill.
-pub fn allocated(json: &str, shape: &Shape) -> usize {
+fn elements(json: &str, shape: &Shape) -> usize {
     // An element is at least a digit and a comma.
     shape.elements().min(json.len() / 2 + 1)
 }
@@ -21,8 +31,19 @@ pub fn allocated(json: &str, shape: &Shape) -> usize {
 /// Reads `json` as the elements of a tensor of this type and shape.
 ///
 /// # Errors
-/// The message says what was found and expected, with line and column inside `json`.
-pub fn parse(json: &str, datatype: Datatype, shape: &Shape) -> Result<Elements, serde_json::Error> {
+/// The message says what was found and expected, of numbers with line and column inside `json`.
+pub fn parse(json: &str, datatype: Datatype, shape: &Shape) -> Result<Elements, String> {
+    let numbers = match datatype {
+        Datatype::Bytes => return text::parse(json, shape).map(Elements::Bytes),
+        Datatype::Fp16 | Datatype::Bf16 => {
+            return Err(format!("{datatype} has no form in JSON; send it as binary data, with `binary_data_size`"));
+        }
+        other => numbers(json, other, shape),
+    };
+    numbers.map_err(|error| error.to_string())
+}
+
+fn numbers(json: &str, datatype: Datatype, shape: &Shape) -> Result<Elements, serde_json::Error> {
     Ok(match datatype {
         Datatype::Bool => Elements::Bool(collect(json, shape)?),
         Datatype::Uint8 => Elements::Uint8(collect(json, shape)?),
@@ -35,6 +56,9 @@ pub fn parse(json: &str, datatype: Datatype, shape: &Shape) -> Result<Elements, 
         Datatype::Int64 => Elements::Int64(collect(json, shape)?),
         Datatype::Fp32 => Elements::Fp32(collect(json, shape)?),
         Datatype::Fp64 => Elements::Fp64(collect(json, shape)?),
+        Datatype::Fp16 | Datatype::Bf16 | Datatype::Bytes => {
+            return Err(serde_json::Error::custom(format!("{datatype} is no number of JSON")));
+        }
     })
 }
 
@@ -63,7 +87,7 @@ impl Element for f64 {}
 
 fn collect<T: Element>(json: &str, shape: &Shape) -> Result<Vec<T>, serde_json::Error> {
     // Wiped if it is not read to the end.
-    let elements = Zeroizing::new(Vec::with_capacity(allocated(json, shape)));
+    let elements = Zeroizing::new(Vec::with_capacity(elements(json, shape)));
     let mut state = State { elements, shape, form: Form::Unknown };
     let mut deserializer = serde_json::Deserializer::from_str(json);
     Item { state: &mut state, depth: 0 }.deserialize(&mut deserializer)?;
@@ -198,7 +222,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str, datatype: Datatype, dimensions: &[i64]) -> Result<Elements, String> {
-        parse(json, datatype, &Shape::new(dimensions, datatype).unwrap()).map_err(|error| error.to_string())
+        parse(json, datatype, &Shape::new(dimensions, datatype).unwrap())
     }
 
     #[test]
@@ -210,7 +234,7 @@ mod tests {
         }
         // The shape announces 2 GiB, and the text nine bytes.
         let error = parse("[1,2,3,4]", Datatype::Uint8, &shape(1 << 31)).unwrap_err();
-        assert!(error.to_string().contains("`data` has 4 elements, expected 2147483648"), "{error}");
+        assert!(error.contains("`data` has 4 elements, expected 2147483648"), "{error}");
     }
 
     #[test]

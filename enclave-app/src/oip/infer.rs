@@ -24,6 +24,10 @@ impl std::fmt::Debug for Inference {
     }
 }
 
+/// What a client can do about an output that JSON has no form for.
+pub(super) const ASK_FOR_BINARY: &str =
+    "ask for binary data with `\"parameters\": {\"binary_data_output\": true}` in the request";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carriage {
     Json,
@@ -139,17 +143,24 @@ impl Source<'_> {
     /// The bytes that reading them allocates.
     fn bytes(&self, datatype: Datatype, shape: &Shape) -> usize {
         match self {
-            Self::Json(json) => data::allocated(json, shape).saturating_mul(datatype.size()),
+            Self::Json(json) => data::allocated(json, datatype, shape),
             Self::Raw(bytes) => bytes.len(),
         }
     }
 
     fn read(&self, datatype: Datatype, shape: &Shape) -> Result<Elements, String> {
-        match self {
-            Self::Json(json) => data::parse(json, datatype, shape).map_err(|error| error.to_string()),
-            Self::Raw(bytes) => Elements::from_le_bytes(datatype, bytes)
-                .ok_or_else(|| "binary data of BOOL has a byte that is neither 0 nor 1".to_owned()),
+        let elements = match self {
+            Self::Json(json) => data::parse(json, datatype, shape)?,
+            Self::Raw(bytes) => {
+                Elements::from_le_bytes(datatype, shape.elements(), bytes).map_err(|error| error.to_string())?
+            }
+        };
+        if let Elements::Bytes(strings) = &elements
+            && let Some(element) = strings.iter().position(|string| string.contains('\0'))
+        {
+            return Err(format!("element {element}: holds a zero byte, at which ONNX Runtime ends a string"));
         }
+        Ok(elements)
     }
 }
 
@@ -162,8 +173,8 @@ fn source_of<'a>(
     match (input.data, input.binary_data_size()?) {
         (Some(json), None) => Ok(Source::Json(json.get())),
         (None, Some(size)) => {
-            // The shape bounds both factors, so the product was already found to fit.
-            let expected = shape.elements().saturating_mul(datatype.size());
+            // The shape bounds both factors, so the product was already found to fit. Strings say themselves how long they are.
+            let expected = datatype.size().map_or(size, |each| shape.elements().saturating_mul(each));
             if size != expected {
                 return Err(format!("`binary_data_size` is {size}, expected {expected} from shape and datatype"));
             }
@@ -199,7 +210,16 @@ fn outputs_of(request: &RequestJson<'_>, signature: &Signature) -> Result<Vec<(S
     if outputs.is_empty() {
         outputs.extend(signature.outputs.iter().map(|output| (output.name.clone(), carriage(default))));
     }
-    Ok(outputs)
+    // Said before anything runs: what the values will be makes no difference.
+    let unsayable = signature.outputs.iter().find(|known| {
+        !known.datatype.is_in_json() && outputs.iter().any(|(name, how)| *name == known.name && *how == Carriage::Json)
+    });
+    match unsayable {
+        Some(TensorSignature { name, datatype, .. }) => Err(OipError::bad_request(format!(
+            "output `{name}`: {datatype} has no form in JSON; {ASK_FOR_BINARY}, or name other outputs"
+        ))),
+        None => Ok(outputs),
+    }
 }
 
 fn names(tensors: &[TensorSignature]) -> String {

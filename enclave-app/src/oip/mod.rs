@@ -8,6 +8,7 @@ pub mod answer;
 pub mod data;
 pub mod infer;
 mod request;
+mod text;
 
 use serde::Serialize;
 
@@ -129,9 +130,9 @@ pub fn server_metadata() -> Vec<u8> {
     )
 }
 
-/// The answer to `GET /v2/models/{model}`. Inputs for which the model brings a value do not stand in it: whoever gives
+/// The answer to `GET /v2/models/{model}`, with all versions that there are of it. Inputs for which the model brings a value do not stand in it: whoever gives
 /// what stands there has given enough.
-pub fn model_metadata(name: &str, version: &str, signature: &Signature) -> Vec<u8> {
+pub fn model_metadata(name: &str, versions: &[&str], signature: &Signature) -> Vec<u8> {
     #[derive(Serialize)]
     struct Metadata<'a> {
         name: &'a str,
@@ -159,7 +160,7 @@ pub fn model_metadata(name: &str, version: &str, signature: &Signature) -> Vec<u
     };
     json(&serde_json::json!({
         "name": name,
-        "versions": [version],
+        "versions": versions,
         "platform": "onnx_onnxv1",
         "inputs": metadata(&signature.inputs),
         "outputs": metadata(&signature.outputs),
@@ -226,11 +227,12 @@ mod tests {
             inputs: vec![tensor("any", ShapeRule::AnyRank), tensor("scalar", ShapeRule::Dimensions(vec![]))],
             defaults: vec![tensor("weight", ShapeRule::Dimensions(vec![2]))],
             outputs: vec![tensor("y", ShapeRule::Dimensions(vec![-1, 2]))],
+            ..Signature::default()
         };
-        let said: serde_json::Value = serde_json::from_slice(&model_metadata("m", "1", &signature)).unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&model_metadata("m", &["1", "2"], &signature)).unwrap();
         let expected = serde_json::json!({
             "name": "m",
-            "versions": ["1"],
+            "versions": ["1", "2"],
             "platform": "onnx_onnxv1",
             "inputs": [
                 {"name": "any", "datatype": "FP32", "shape": [-1], "parameters": {"any_rank": true}},

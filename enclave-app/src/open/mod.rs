@@ -19,6 +19,7 @@ use teegate_protocol::headers::{SEALED_MANIFEST, SEALED_MODEL_SHA256, SEALED_REC
 use teegate_protocol::manifest::{ManifestDigest, ModelDigest, ModelEntry};
 use teegate_protocol::ohttp::EncapsulatedRequest;
 use teegate_protocol::ohttp::request::OpenError;
+use teegate_protocol::oip::version_order;
 use teegate_protocol::problem::{Problem, ProblemKind};
 use teegate_protocol::receipt::{Execution, Salt, SaltedDigest};
 
@@ -143,14 +144,17 @@ impl Opener {
             );
             return Err(bad_request(detail).into());
         }
-        let ModelEntry { name, version, .. } = &model.entry;
+        let name = &model.entry.name;
         match call {
             Call::Infer(_) => self.infer(opened, manifest, conditions.request_id, model, purse).await,
             Call::ModelReady(_) => {
                 let ready = model.workers.is_ready();
                 Ok((Inside::json(ready_status(ready), oip::model_ready(name, ready)), purse))
             }
-            _ => Ok((Inside::json(200, oip::model_metadata(name, version, model.workers.signature())), purse)),
+            _ => Ok((
+                Inside::json(200, oip::model_metadata(name, &self.versions(name), model.workers.signature())),
+                purse,
+            )),
         }
     }
 
@@ -162,17 +166,26 @@ impl Opener {
         }
     }
 
+    /// The model that is asked for; without a version the greatest that there is.
     fn model(&self, asked: ModelName<'_>) -> Result<&Model, OipError> {
-        let known = self.models.iter().find(|model| model.entry.name == asked.name);
-        let known = known
-            .ok_or_else(|| OipError::not_found("no such model; the manifest lists the models of this instance"))?;
-        match asked.version {
-            Some(version) if version != known.entry.version => Err(OipError::not_found(format!(
-                "model `{}` has version `{}` here",
-                known.entry.name, known.entry.version
-            ))),
-            _ => Ok(known),
-        }
+        let known = || self.models.iter().filter(|model| model.entry.name == asked.name);
+        let wanted = known().filter(|model| asked.version.is_none_or(|version| version == model.entry.version));
+        wanted.max_by(|one, other| version_order(&one.entry.version, &other.entry.version)).ok_or_else(|| {
+            let versions = self.versions(asked.name);
+            OipError::not_found(if versions.is_empty() {
+                "no such model; the manifest lists the models of this instance".to_owned()
+            } else {
+                format!("model `{}` has version `{}` here", asked.name, versions.join("`, `"))
+            })
+        })
+    }
+
+    /// The versions of a model, the lowest first.
+    fn versions(&self, name: &str) -> Vec<&str> {
+        let known = self.models.iter().filter(|model| model.entry.name == name);
+        let mut versions: Vec<&str> = known.map(|model| model.entry.version.as_str()).collect();
+        versions.sort_by(|one, other| version_order(one, other));
+        versions
     }
 
     async fn infer(
@@ -229,9 +242,10 @@ fn not_read(error: NotRead) -> Inside {
 
 fn not_run(error: RunError) -> Inside {
     match error {
-        RunError::Busy => {
-            Problem::new(ProblemKind::Busy).with_retry_after(1).with_detail("the queue of the model is full").into()
-        }
+        RunError::Busy { retry_after_seconds } => Problem::new(ProblemKind::Busy)
+            .with_retry_after(retry_after_seconds)
+            .with_detail("the queue of the model is full")
+            .into(),
         RunError::Deadline => {
             OipError { status: 504, message: "the run was not through at its deadline".to_owned() }.into()
         }
@@ -316,7 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_instance_whose_model_lost_its_workers_does_not_say_it_is_ready() {
-        let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600) };
+        let settings = Settings { places: 1, queue: 1, deadline: Duration::from_secs(600), batching: None };
         let workers = Workers::start("m", vec![Box::new(Panics)], settings).unwrap();
         let entry = ModelEntry { name: "m".into(), version: "1".into(), sha256: ModelDigest([1; 32]) };
         let identity = Arc::new(Identity::generate().unwrap());

@@ -1,32 +1,40 @@
 //! A model's workers: threads that own one engine each, behind one bounded queue.
 //!
-//! A full queue answers at once. The deadline counts from the moment of queueing; a run that outlives it is ended by its
+//! What the threads do with what waits stands in [`line`]. A full queue answers at once. The deadline counts from the moment of queueing; a run that outlives it is ended by its
 //! engine. An engine that was lost, or that has worn out, is loaded again by its own thread, and meanwhile a spare one takes
 //! its place. What is ready here is what is alive: a model none of whose engines can run is not.
 
 mod bell;
+mod counts;
+mod line;
+mod queue;
 mod restarts;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::batch::{Batching, Joinable, NotJoinable};
 use crate::engine::{Engine, EngineError, LoadError, Loss, Signature};
 use crate::memory::{Purse, Shortage};
-use crate::secret::scrubbed;
 use crate::tensor::Tensor;
-use bell::{Bell, Woken, wait};
+use bell::{Woken, wait};
+pub use counts::Counts;
+use line::{Left, Line};
+use queue::{Job, NotQueued};
 use restarts::Restarts;
 
 /// Why there are no outputs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RunError {
     /// The queue is full; nothing ran.
-    Busy,
+    Busy {
+        /// When there may be room again, 1 or more.
+        retry_after_seconds: u32,
+    },
     /// The deadline passed; the run, if it had begun, is ended.
     Deadline,
     /// It ran, and there is no memory for its outputs.
@@ -46,6 +54,8 @@ pub enum StartError {
     Load(LoadError),
     /// Two engines of one model say different things of it.
     Differ,
+    /// Its requests can share no run, and were to.
+    NotJoinable(NotJoinable),
     /// There is no engine, or no thread for one.
     System(std::io::Error),
 }
@@ -55,6 +65,7 @@ impl std::fmt::Display for StartError {
         match self {
             Self::Load(error) => error.fmt(f),
             Self::Differ => f.write_str("two workers that loaded it say different things of its inputs and outputs"),
+            Self::NotJoinable(reason) => reason.fmt(f),
             Self::System(error) => write!(f, "no worker could be started for it: {error}"),
         }
     }
@@ -62,7 +73,7 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// How many workers may run at once, how many requests may wait for them, and how long.
+/// How many workers may run at once, how many requests may wait for them, how long, and whether they may share a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Runs at once; engines beyond that are spare ones.
@@ -71,14 +82,8 @@ pub struct Settings {
     pub queue: usize,
     /// Time from a request's arrival to the end of its run.
     pub deadline: Duration,
-}
-
-struct Job {
-    inputs: Vec<Tensor>,
-    /// What the inputs were paid from, and the outputs will be.
-    purse: Purse,
-    until: Instant,
-    answer: oneshot::Sender<Result<(Vec<Tensor>, Purse), EngineError>>,
+    /// How requests are joined, if they are.
+    pub batching: Option<Batching>,
 }
 
 /// The workers of one model.
@@ -91,13 +96,7 @@ pub struct Workers {
 /// What the threads of one model share.
 struct Shared {
     name: String,
-    /// `None` when no thread is left to take a job.
-    jobs: Mutex<Option<VecDeque<Job>>>,
-    most: usize,
-    /// One for each job, one for each run that may begin, and the end.
-    job: Bell,
-    place: Bell,
-    end: Bell,
+    line: Line,
     threads: AtomicUsize,
     living: AtomicUsize,
     /// Whether the last attempt to replace a worker failed.
@@ -123,22 +122,13 @@ impl Drop for Alive<'_> {
     }
 }
 
-/// A run that may begin, given back when its thread needs it no more.
-struct Place<'s>(&'s Bell);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.ring();
-    }
-}
-
 /// A thread that serves; with the last one what waits is answered.
 struct Thread(Arc<Shared>);
 
 impl Drop for Thread {
     fn drop(&mut self) {
         if self.0.threads.fetch_sub(1, Ordering::SeqCst) == 1 {
-            drop(self.0.jobs().take());
+            self.0.line.queue.close();
         }
     }
 }
@@ -149,9 +139,10 @@ impl Workers {
     /// # Errors
     /// [`StartError`] says why one has not.
     pub fn start(name: &str, engines: Vec<Box<dyn Engine>>, settings: Settings) -> Result<Self, StartError> {
-        let Settings { places, queue, deadline } = settings;
+        let Settings { places, queue, deadline, batching } = settings;
         let places = u32::try_from(places.min(engines.len())).unwrap_or(u32::MAX);
-        let shared = Shared::new(name, queue, places, engines.len()).map_err(StartError::System)?;
+        let line = Line::new(name, queue, places, batching).map_err(StartError::System)?;
+        let shared = Shared::new(name, line, engines.len());
         // Whatever fails from here on, the threads end.
         let mut workers = Self { signature: Arc::default(), deadline, shared: Arc::new(shared) };
         let mut loaded = Vec::new();
@@ -160,7 +151,7 @@ impl Workers {
             let thread = Thread(Arc::clone(&workers.shared));
             std::thread::Builder::new()
                 .name(format!("run {name}"))
-                .spawn(move || work(engine, &thread.0, &first))
+                .spawn(move || work(engine, &thread.0, batching, &first))
                 .map_err(StartError::System)?;
             loaded.push(has_loaded);
         }
@@ -172,6 +163,9 @@ impl Workers {
             signatures.next().ok_or_else(|| StartError::System(std::io::Error::other("a model without an engine")))?;
         if signatures.any(|other| other != first) {
             return Err(StartError::Differ);
+        }
+        if let Some(batching) = batching {
+            Joinable::of(&first, batching.max_rows).map_err(StartError::NotJoinable)?;
         }
         workers.signature = Arc::new(first);
         Ok(workers)
@@ -185,6 +179,11 @@ impl Workers {
     /// How many workers can run, spare ones included.
     pub fn living(&self) -> usize {
         self.shared.living.load(Ordering::SeqCst)
+    }
+
+    /// How often what happened.
+    pub fn counts(&self) -> Counts {
+        self.shared.line.tally.counts()
     }
 
     /// The model's inputs and outputs.
@@ -203,7 +202,12 @@ impl Workers {
             return Err(RunError::NoWorker);
         }
         let (answer, answered) = oneshot::channel();
-        self.shared.push(Job { inputs, purse, until: Instant::now() + self.deadline, answer })?;
+        let arrived = Instant::now();
+        let job = Job { inputs, purse, arrived, until: arrived + self.deadline, runs_alone: false, answer };
+        self.shared.line.queue.push(job).map_err(|reason| match reason {
+            NotQueued::Full => self.busy(),
+            NotQueued::Closed => RunError::NoWorker,
+        })?;
         match tokio::time::timeout(self.deadline, answered).await {
             Ok(Ok(Ok(outputs))) => Ok(outputs),
             Ok(Ok(Err(EngineError::Failed(words)))) => Err(RunError::Failed(words)),
@@ -213,52 +217,35 @@ impl Workers {
             Ok(Err(_)) => Err(RunError::NoWorker),
         }
     }
+
+    /// When what waits now is through, and no later than its deadline, there is room.
+    fn busy(&self) -> RunError {
+        let line = &self.shared.line;
+        line.tally.refused();
+        let patience = line.patience().min(self.deadline);
+        RunError::Busy { retry_after_seconds: u32::try_from(patience.as_secs()).unwrap_or(u32::MAX).saturating_add(1) }
+    }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.shared.end.ring();
+        let (model, counts) = (&self.shared.name, self.counts());
+        tracing::info!(model, ?counts, "the workers of a model end");
+        self.shared.line.end.ring();
     }
 }
 
 impl Shared {
-    fn new(name: &str, queue: usize, places: u32, threads: usize) -> std::io::Result<Self> {
-        Ok(Self {
+    fn new(name: &str, line: Line, threads: usize) -> Self {
+        Self {
             name: name.to_owned(),
-            jobs: Mutex::new(Some(VecDeque::new())),
-            most: queue,
-            job: Bell::new(0)?,
-            place: Bell::new(places)?,
-            end: Bell::new(0)?,
+            line,
             threads: AtomicUsize::new(threads),
             living: AtomicUsize::default(),
             is_failing: AtomicBool::default(),
             loading: Mutex::default(),
             restarts: Mutex::default(),
-        })
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, Option<VecDeque<Job>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Job) -> Result<(), RunError> {
-        let mut jobs = self.jobs();
-        let jobs = jobs.as_mut().ok_or(RunError::NoWorker)?;
-        if jobs.len() >= self.most {
-            // Whoever waited for it is gone.
-            jobs.retain(|waiting| !waiting.answer.is_closed());
         }
-        if jobs.len() >= self.most {
-            return Err(RunError::Busy);
-        }
-        jobs.push_back(job);
-        self.job.ring();
-        Ok(())
-    }
-
-    fn pop(&self) -> Option<Job> {
-        self.jobs().as_mut().and_then(VecDeque::pop_front)
     }
 
     fn load(&self, engine: &mut dyn Engine) -> Result<Signature, LoadError> {
@@ -268,21 +255,37 @@ impl Shared {
 }
 
 /// The life of a thread: load, wait for a place, run, and load again.
-fn work(mut engine: Box<dyn Engine>, shared: &Shared, first: &SyncSender<Result<Signature, LoadError>>) {
+fn work(
+    mut engine: Box<dyn Engine>,
+    shared: &Shared,
+    batching: Option<Batching>,
+    first: &SyncSender<Result<Signature, LoadError>>,
+) {
     let loaded = shared.load(&mut *engine);
     let signature = loaded.as_ref().ok().cloned();
     let mut alive = signature.is_some().then(|| Alive::count(&shared.living));
     // Nobody may be waiting any more; then the end has been rung.
     let _ = first.send(loaded);
     let Some(signature) = signature else { return };
+    // One that may not be joined has ended the start.
+    let model = batching.and_then(|batching| Joinable::of(&signature, batching.max_rows).ok());
     loop {
-        let left = serve(&mut *engine, shared);
+        let Err(left) = shared.line.serve(&mut *engine, model.as_ref());
         drop(alive.take());
         match left {
             Left::Ended => return,
             Left::WornOut => tracing::debug!(model = shared.name, "a worker has worn out and is replaced"),
             Left::Lost(loss) => {
-                tracing::warn!(model = shared.name, reason = %loss, "a worker was lost and is replaced");
+                let tally = &shared.line.tally;
+                tally.lost(&loss);
+                let Counts { lost_past_deadline, lost_otherwise, .. } = tally.counts();
+                tracing::warn!(
+                    model = shared.name,
+                    reason = %loss,
+                    lost_past_deadline,
+                    lost_otherwise,
+                    "a worker was lost and is replaced"
+                );
                 if !pause(shared) {
                     return;
                 }
@@ -308,56 +311,7 @@ fn same(first: &Signature, again: &Signature) -> Result<(), LoadError> {
 /// Waits before the next start, if it has to; `false` at the end.
 fn pause(shared: &Shared) -> bool {
     let pause = shared.restarts.lock().unwrap_or_else(PoisonError::into_inner).lost(Instant::now());
-    pause.is_zero() || wait(&shared.end, None, None, Some(pause)) != Woken::Ended
-}
-
-/// Why a thread has stopped serving.
-enum Left {
-    Ended,
-    WornOut,
-    Lost(Loss),
-}
-
-/// Runs what comes, for as long as the engine is ready.
-fn serve(engine: &mut dyn Engine, shared: &Shared) -> Left {
-    if let Err(left) = wait_ready(engine, shared, &shared.place) {
-        return left;
-    }
-    let _place = Place(&shared.place);
-    loop {
-        if let Err(left) = wait_ready(engine, shared, &shared.job) {
-            return left;
-        }
-        let Some(Job { inputs, mut purse, until, answer }) = shared.pop() else { continue };
-        // Whoever waited for it is gone.
-        if answer.is_closed() {
-            continue;
-        }
-        let bytes = inputs.iter().map(Tensor::bytes).sum();
-        let result = scrubbed(|| engine.run(inputs, until, &mut purse));
-        purse.refund(bytes);
-        let loss = if let Err(EngineError::Lost(loss)) = &result { Some(loss.clone()) } else { None };
-        // The caller may be gone; then nobody wants the result.
-        let _ = answer.send(result.map(|outputs| (outputs, purse)));
-        if let Some(loss) = loss {
-            return Left::Lost(loss);
-        }
-        if !engine.is_ready() {
-            return Left::WornOut;
-        }
-    }
-}
-
-/// Waits for the bell with an engine that stays ready.
-fn wait_ready(engine: &mut dyn Engine, shared: &Shared, bell: &Bell) -> Result<(), Left> {
-    loop {
-        match wait(&shared.end, Some(bell), engine.watched(), None) {
-            Woken::Rang => return Ok(()),
-            Woken::Stirred if engine.is_ready() => {}
-            Woken::Stirred => return Err(Left::Lost(Loss::Ended("while it had nothing to do".to_owned()))),
-            Woken::Ended | Woken::TimedOut => return Err(Left::Ended),
-        }
-    }
+    pause.is_zero() || wait(&shared.line.end, None, None, Some(pause)) != Woken::Ended
 }
 
 #[cfg(test)]

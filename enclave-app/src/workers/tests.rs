@@ -1,5 +1,8 @@
 use std::sync::mpsc;
 
+mod shared;
+
+use super::bell::Bell;
 use super::*;
 use crate::memory::Memory;
 use crate::tensor::{Datatype, Elements, Shape};
@@ -10,7 +13,7 @@ fn purse() -> Purse {
 }
 
 fn settings(places: usize, queue: usize, deadline: Duration) -> Settings {
-    Settings { places, queue, deadline }
+    Settings { places, queue, deadline, batching: None }
 }
 
 const LONG: Duration = Duration::from_secs(600);
@@ -141,7 +144,7 @@ async fn a_full_queue_answers_busy_and_a_caller_who_left_is_passed_over() {
     // the scheduler's choice.
     let (mut second, mut third) = (run(&workers), run(&workers));
     let (refused, queued) = tokio::select! { r = &mut second => (r, third), r = &mut third => (r, second) };
-    assert_eq!(refused.unwrap(), Err(RunError::Busy));
+    assert_eq!(refused.unwrap(), Err(RunError::Busy { retry_after_seconds: 1 }));
     queued.abort();
     assert!(queued.await.unwrap_err().is_cancelled());
     tell.runs.send(Ok(vec![])).unwrap();
@@ -202,7 +205,7 @@ async fn a_lost_worker_costs_the_request_that_it_ran_and_a_spare_one_takes_its_p
 }
 
 fn queued(workers: &Workers) -> usize {
-    workers.shared.jobs().as_ref().map_or(0, VecDeque::len)
+    workers.shared.line.queue.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

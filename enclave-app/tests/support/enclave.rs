@@ -93,8 +93,10 @@ impl Folder {
         Self(path)
     }
 
+    /// Writes a file, and makes the folders that it stands in.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path
     }
@@ -137,16 +139,26 @@ pub(crate) struct Enclave {
 impl Enclave {
     /// Starts the program and waits until it listens.
     pub(crate) fn start(library: &Path, guest: &Guest, model: &Path, extra: &str) -> Self {
-        let folder = Folder::new();
-        let path = folder.write("config.toml", config(library, &guest.url, model, extra));
+        Self::start_with(Folder::new(), config(library, &guest.url, model, extra))
+    }
+
+    /// The same with a whole configuration, and a folder that goes when the program does.
+    pub(crate) fn start_with(folder: Folder, config: String) -> Self {
+        Self::try_start(folder, config).unwrap_or_else(|said| panic!("enclave-app did not start: {said}"))
+    }
+
+    /// The same; what it said when it did not start.
+    pub(crate) fn try_start(folder: Folder, config: String) -> Result<Self, String> {
+        let path = folder.write("config.toml", config);
         let log = std::fs::File::create(folder.0.join("log")).unwrap();
         let mut child = program(&path).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let Ok(announced) = serde_json::from_str::<serde_json::Value>(&line) else {
-            panic!("enclave-app did not start: {}", std::fs::read_to_string(folder.0.join("log")).unwrap())
+            child.wait().unwrap();
+            return Err(std::fs::read_to_string(folder.0.join("log")).unwrap());
         };
-        Self { child, folder, address: announced["listening"].as_str().unwrap().to_owned() }
+        Ok(Self { child, folder, address: announced["listening"].as_str().unwrap().to_owned() })
     }
 
     /// The most memory that it ever had, in bytes, and what it has now.

@@ -41,19 +41,29 @@ pub(crate) struct Output {
     pub(crate) index: u32,
     pub(crate) datatype: u32,
     pub(crate) rank: u32,
+    pub(crate) string_bytes: u32,
     pub(crate) dimensions: Vec<i64>,
     pub(crate) elements: usize,
+    /// Instead of elements.
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Output {
     /// `y`, FP32, `[1, 2]`: 1.5 and 2.5.
     pub(crate) fn good() -> Self {
-        Self { index: 0, datatype: 9, rank: 2, dimensions: vec![1, 2], elements: 2 }
+        let (dimensions, raw) = (vec![1, 2], Vec::new());
+        Self { index: 0, datatype: 11, rank: 2, string_bytes: 0, dimensions, elements: 2, raw }
+    }
+
+    /// `y`, BYTES, `[1, 2]`: `a` and nothing.
+    pub(crate) fn text() -> Self {
+        let raw = b"\x01\0\0\0a\0\0\0\0".to_vec();
+        Self { datatype: 13, string_bytes: 9, elements: 0, raw, ..Self::good() }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for word in [self.index, self.datatype, self.rank, 0] {
+        for word in [self.index, self.datatype, self.rank, self.string_bytes] {
             bytes.extend(word.to_le_bytes());
         }
         for axis in 0..16 {
@@ -63,6 +73,7 @@ impl Output {
         for element in [1.5_f32, 2.5].into_iter().cycle().take(self.elements) {
             bytes.extend(element.to_le_bytes());
         }
+        bytes.extend(&self.raw);
         bytes
     }
 }
@@ -141,8 +152,13 @@ impl Liar {
 
     /// One input `x`, FP32 of any length, and one output of this name, FP32 of any number of pairs.
     pub(crate) fn signature(&self, output: &str) {
+        self.signature_of(output, "FP32");
+    }
+
+    /// The same with an output of this type.
+    pub(crate) fn signature_of(&self, output: &str, datatype: &str) {
         let text = format!(
-            r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":{{"Dimensions":[-1]}}}}],"defaults":[],"outputs":[{{"name":"{output}","datatype":"FP32","shape":{{"Dimensions":[-1,2]}}}}]}}"#
+            r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":{{"Dimensions":[-1]}}}}],"defaults":[],"outputs":[{{"name":"{output}","datatype":"{datatype}","shape":{{"Dimensions":[-1,2]}}}}]}}"#
         );
         self.ready(text.as_bytes(), text.len() as u64);
     }
@@ -177,7 +193,7 @@ impl Liar {
     /// Answers well, and goes on writing over the answer.
     pub(crate) fn rewrite(&self, good: &Output, mut question: u64) {
         let wide = Output { dimensions: vec![1 << 20, 2], ..good.clone() };
-        let other = Output { datatype: 10, ..good.clone() };
+        let other = Output { datatype: 12, ..good.clone() };
         std::thread::scope(|threads| {
             threads.spawn(|| {
                 loop {

@@ -27,9 +27,11 @@ fn varint(mut value: u64) -> Vec<u8> {
 
 pub(crate) const FLOAT: u64 = 1;
 const INT64: u64 = 7;
-const STRING: u64 = 8;
+pub(crate) const STRING: u64 = 8;
 const BOOL: u64 = 9;
 const FLOAT16: u64 = 10;
+const BFLOAT16: u64 = 16;
+const FLOAT8: u64 = 17;
 pub(crate) const DOUBLE: u64 = 11;
 
 /// `ValueInfoProto`: a tensor of this type; -1 is an open dimension.
@@ -37,6 +39,13 @@ fn value(name: &str, element: u64, shape: &[i64]) -> Vec<u8> {
     let dimensions: Vec<u8> =
         shape.iter().flat_map(|&d| bytes(1, &if d < 0 { bytes(2, b"n") } else { number(1, d as u64) })).collect();
     let tensor = [number(1, element), bytes(2, &dimensions)].concat();
+    [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+}
+
+/// `ValueInfoProto`: a tensor of FP32 whose dimensions are all open, under these names.
+fn value_of_named(name: &str, dimensions: &[&str]) -> Vec<u8> {
+    let dimensions: Vec<u8> = dimensions.iter().flat_map(|name| bytes(1, &bytes(2, name.as_bytes()))).collect();
+    let tensor = [number(1, FLOAT), bytes(2, &dimensions)].concat();
     [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
 }
 
@@ -82,7 +91,12 @@ fn graph(nodes: &[Vec<u8>], initialisers: &[Vec<u8>], inputs: &[Vec<u8>], output
 
 /// `ModelProto`.
 fn model(graph: &[u8]) -> Vec<u8> {
-    [number(1, 9), bytes(7, graph), bytes(8, &[bytes(1, b""), number(2, 18)].concat())].concat()
+    model_of(graph, 18)
+}
+
+/// The same, of another opset.
+fn model_of(graph: &[u8], opset: u64) -> Vec<u8> {
+    [number(1, 9), bytes(7, graph), bytes(8, &[bytes(1, b""), number(2, opset)].concat())].concat()
 }
 
 /// `y = x + w`, `f32[2]`; `w` is `[1, 10]`.
@@ -213,6 +227,58 @@ pub(crate) fn zeros() -> Vec<u8> {
     model(&graph(&nodes, &[], &[value("shape", INT64, &[1])], &[value("y", FLOAT, &[-1])]))
 }
 
+/// `y = w[i]`, where `w` is `[0, 10, 20, 30]`, for any number of indices: one that is outside fails the whole run.
+pub(crate) fn look_up() -> Vec<u8> {
+    let w: Vec<u8> = [0.0_f32, 10.0, 20.0, 30.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let nodes = [node("Gather", &["w", "i"], &["y"], &[])];
+    let w = tensor("w", FLOAT, &[4], &w);
+    model(&graph(&nodes, &[w], &[value("i", INT64, &[-1])], &[value("y", FLOAT, &[-1])]))
+}
+
+/// `y = x` after as many rounds as the largest of `x`: one number decides how long all of a run take.
+pub(crate) fn rounds() -> Vec<u8> {
+    let body = graph(
+        &[node("Identity", &["go_on"], &["still"], &[]), node("Identity", &["before"], &["after"], &[])],
+        &[],
+        &[value("round", INT64, &[]), value("go_on", BOOL, &[]), value("before", INT64, &[-1])],
+        &[value("still", BOOL, &[]), value("after", INT64, &[-1])],
+    );
+    let nodes = [
+        node("ReduceMax", &["x"], &["rounds"], &[integer_attribute("keepdims", 0)]),
+        node("Loop", &["rounds", "yes", "x"], &["y"], &[graph_attribute("body", &body)]),
+    ];
+    let yes = tensor("yes", BOOL, &[], &[1]);
+    model(&graph(&nodes, &[yes], &[value("x", INT64, &[-1])], &[value("y", INT64, &[-1])]))
+}
+
+/// `y` is each number of `x` once, though the model says that it is as long as `x`.
+pub(crate) fn unique() -> Vec<u8> {
+    let nodes = [node("Unique", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", INT64, &[-1])], &[value("y", INT64, &[-1])]))
+}
+
+/// `y = x x^T`: each row is compared with each.
+pub(crate) fn compares_rows() -> Vec<u8> {
+    let nodes = [node("Transpose", &["x"], &["t"], &[]), node("MatMul", &["x", "t"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value_of_named("x", &["n", "d"])], &[value_of_named("y", &["n", "n"])]))
+}
+
+/// `y` has the numbers of `x` that are not zero: as many rows as the values decide, and the model says so by their name.
+pub(crate) fn selects_rows() -> Vec<u8> {
+    let nodes = [
+        node("Cast", &["x"], &["kept"], &[integer_attribute("to", BOOL)]),
+        node("Compress", &["x", "kept"], &["y"], &[]),
+    ];
+    model(&graph(&nodes, &[], &[value_of_named("x", &["n"])], &[value_of_named("y", &["kept"])]))
+}
+
+/// `s = a + a` and `t = b + b`, in rows of two FP32 and of three INT64.
+pub(crate) fn two_tables() -> Vec<u8> {
+    let nodes = [node("Add", &["a", "a"], &["s"], &[]), node("Add", &["b", "b"], &["t"], &[])];
+    let inputs = [value("a", FLOAT, &[-1, 2]), value("b", INT64, &[-1, 3])];
+    model(&graph(&nodes, &[], &inputs, &[value("s", FLOAT, &[-1, 2]), value("t", INT64, &[-1, 3])]))
+}
+
 /// `y` is how many numbers `x` has: a small answer to a request of any size.
 pub(crate) fn count(element: u64) -> Vec<u8> {
     let nodes = [node("Shape", &["x"], &["y"], &[])];
@@ -225,13 +291,38 @@ pub(crate) fn gather() -> Vec<u8> {
     model(&graph(&nodes, &[], &[value("x", FLOAT, &[3]), value("i", INT64, &[1])], &[value("y", FLOAT, &[1])]))
 }
 
-/// One tensor of every plain type goes in and comes out again.
+/// One tensor of every type that the protocol has goes in and comes out again.
 pub(crate) fn identities() -> Vec<u8> {
-    let types = [FLOAT, 11, 9, 2, 4, 12, 13, 3, 5, 6, 7];
+    identities_of(&[FLOAT, 11, 9, 2, 4, 12, 13, 3, 5, 6, 7, FLOAT16, BFLOAT16, STRING])
+}
+
+/// The same of the types whose elements have one size.
+pub(crate) fn sized_identities() -> Vec<u8> {
+    identities_of(&[FLOAT, 11, 9, 2, 4, 12, 13, 3, 5, 6, 7, FLOAT16, BFLOAT16])
+}
+
+fn identities_of(types: &[u64]) -> Vec<u8> {
     let name = |prefix: &str, t: &u64| format!("{prefix}{t}");
     let nodes: Vec<_> = types.iter().map(|t| node("Identity", &[&name("x", t)], &[&name("y", t)], &[])).collect();
     let values = |prefix: &str| -> Vec<_> { types.iter().map(|t| value(&name(prefix, t), *t, &[-1])).collect() };
     model(&graph(&nodes, &[], &values("x"), &values("y")))
+}
+
+/// `y = x`, one number without a dimension.
+pub(crate) fn scalar() -> Vec<u8> {
+    let nodes = [node("Identity", &["x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[])], &[value("y", FLOAT, &[])]))
+}
+
+/// `a = x + z`, `b = x - z` and `c = z`, of any number of rows.
+pub(crate) fn several() -> Vec<u8> {
+    let nodes = [
+        node("Add", &["x", "z"], &["a"], &[]),
+        node("Sub", &["x", "z"], &["b"], &[]),
+        node("Identity", &["z"], &["c"], &[]),
+    ];
+    let values = |names: &[&str]| -> Vec<_> { names.iter().map(|name| value(name, INT64, &[-1, 2])).collect() };
+    model(&graph(&nodes, &[], &values(&["x", "z"]), &values(&["a", "b", "c"])))
 }
 
 /// `y = x` of any rank.
@@ -246,10 +337,16 @@ pub(crate) fn log() -> Vec<u8> {
     model(&graph(&nodes, &[], &[value("x", FLOAT, &[-1])], &[value("y", FLOAT, &[-1])]))
 }
 
-/// Half precision at the edges, which this program does not carry.
-pub(crate) fn half() -> Vec<u8> {
-    let nodes = [node("Identity", &["x"], &["y"], &[])];
-    model(&graph(&nodes, &[], &[value("x", FLOAT16, &[1])], &[value("y", FLOAT16, &[1])]))
+/// A float of eight bits at the edge, for which the protocol has no word.
+pub(crate) fn eight_bits() -> Vec<u8> {
+    let nodes = [node("Cast", &["x"], &["y"], &[integer_attribute("to", FLOAT8)])];
+    model_of(&graph(&nodes, &[], &[value("x", FLOAT, &[1])], &[value("y", FLOAT8, &[1])]), 19)
+}
+
+/// `y = x + x` in half precision.
+pub(crate) fn halves() -> Vec<u8> {
+    let nodes = [node("Add", &["x", "x"], &["y"], &[])];
+    model(&graph(&nodes, &[], &[value("x", FLOAT16, &[-1])], &[value("y", FLOAT16, &[-1])]))
 }
 
 /// A classifier's output as scikit-learn's exporter writes it by default: a sequence of maps.
@@ -263,10 +360,17 @@ pub(crate) fn maps() -> Vec<u8> {
     [model(&graph(&[zipmap], &[], &[value("x", FLOAT, &[-1, 2])], &[output])), import].concat()
 }
 
-/// An output of strings, which this program does not carry.
-pub(crate) fn strings() -> Vec<u8> {
+/// `y` is `x` written as text.
+pub(crate) fn numbers_as_strings() -> Vec<u8> {
     let nodes = [node("Cast", &["x"], &["y"], &[integer_attribute("to", STRING)])];
-    model(&graph(&nodes, &[], &[value("x", FLOAT, &[1])], &[value("y", STRING, &[1])]))
+    model(&graph(&nodes, &[], &[value("x", FLOAT, &[-1])], &[value("y", STRING, &[-1])]))
+}
+
+/// Every string of `x` behind the first of `w`: as many outputs as inputs, each as long as both.
+pub(crate) fn joined() -> Vec<u8> {
+    let nodes = [node("StringConcat", &["w", "x"], &["y"], &[])];
+    let inputs = [value("w", STRING, &[1]), value("x", STRING, &[-1])];
+    model_of(&graph(&nodes, &[], &inputs, &[value("y", STRING, &[-1])]), 20)
 }
 
 /// An operator of a domain that nobody registered.

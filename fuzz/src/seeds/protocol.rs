@@ -109,6 +109,7 @@ pub(crate) fn manifest() -> ManifestBytes {
             tensor_rank: 16,
             tensor_elements: 1 << 31,
             cross_tenant_batching: false,
+            batching: vec![],
         },
     }
     .to_bytes()

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use teegate_forge::time::AT;
 use teegate_fuzz_engine::{Effort, Target, look, mutate};
 use teegate_intake::bundle::Bundle;
-use teegate_intake::envelope::{Asked, BoundToClaim, Judge, judge};
+use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, judge};
 use teegate_intake::{endorsements, evidence};
 use teegate_verifier::{Endorsements, Memory, Policy, Source, UnixTime, Verifier};
 
@@ -180,6 +180,7 @@ fn envelope(input: &[u8]) {
         bound_to: BoundToClaim::Required,
         endorsements: &endorsements,
         carried_by: Source::Relayed,
+        carried: Carried::All,
         max_manifest_life: Duration::from_secs(7_200),
         verifier: &verifier,
         memory: &memory,

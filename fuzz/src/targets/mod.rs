@@ -1,6 +1,7 @@
 //! All targets.
 
 mod encoding;
+mod files;
 mod intake;
 mod platforms;
 mod policy;
@@ -11,9 +12,17 @@ use teegate_fuzz_engine::Target;
 
 /// All of them, the ground floor first.
 pub fn all() -> impl Iterator<Item = &'static Target> {
-    [encoding::TARGETS, platforms::TARGETS, protocol::TARGETS, intake::TARGETS, policy::TARGETS, verify::TARGETS]
-        .into_iter()
-        .flatten()
+    [
+        encoding::TARGETS,
+        platforms::TARGETS,
+        protocol::TARGETS,
+        intake::TARGETS,
+        policy::TARGETS,
+        files::TARGETS,
+        verify::TARGETS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The target of this name.

@@ -35,6 +35,8 @@ const MANIFEST_WORDS: &[&str] = &[
     "tensor_rank",
     "tensor_elements",
     "cross_tenant_batching",
+    "batching",
+    "max_rows",
     "features",
 ];
 const ENVELOPE_WORDS: &[&str] = &[

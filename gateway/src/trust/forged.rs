@@ -136,8 +136,7 @@ impl Enclave {
         let address = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
         let mut who = Who::new(1);
         let parsed = rustls::server::ParsedCertificate::try_from(certificate.der()).unwrap();
-        let spki = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, parsed.subject_public_key_info().as_ref());
-        who.tls_spki = SpkiDigest(spki.as_ref().try_into().unwrap());
+        who.tls_spki = SpkiDigest::of(parsed.subject_public_key_info().as_ref());
         let (answer, own) = (Arc::new(answer), who.clone());
         let mood = Arc::new(Mood::default());
         let felt = Arc::clone(&mood);

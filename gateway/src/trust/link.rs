@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Ping, SendStream};
@@ -318,7 +317,7 @@ impl fmt::Debug for Link {
 fn peer_spki_sha256(connection: &ClientConnection) -> Option<SpkiDigest> {
     let certificate = connection.peer_certificates()?.first()?;
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
-    digest(&SHA256, parsed.subject_public_key_info().as_ref()).as_ref().try_into().ok().map(SpkiDigest)
+    Some(SpkiDigest::of(parsed.subject_public_key_info().as_ref()))
 }
 
 fn client_config() -> Result<ClientConfig, rustls::Error> {

@@ -105,6 +105,7 @@ impl Who {
                 tensor_rank: 4,
                 tensor_elements: 4,
                 cross_tenant_batching: false,
+                batching: vec![],
             },
         };
         Arc::new(manifest.to_bytes().unwrap())

@@ -75,13 +75,31 @@ pub fn fill(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError>
     Ok(Filled { policy, text: own_text, notes })
 }
 
-/// The document without the profiles of some TEEs.
+/// The document without the profiles of some TEEs: the text that is left when their tables are cut out, with the reasons that it
+/// gives beside its rules. Where that would say something else, the bare rules.
 fn without(text: &str, left_out: &[Tee]) -> Result<String, PolicyError> {
     let mut document: toml::Table = toml::from_str(text).map_err(|error| PolicyError::new(readable(&error)))?;
     for tee in left_out {
         document.remove(tee.name());
     }
+    let cut = without_tables(text, left_out);
+    if toml::from_str::<toml::Table>(&cut).is_ok_and(|left| left == document) {
+        return Ok(cut);
+    }
     toml::to_string(&document).map_err(|error| PolicyError::new(error.to_string()))
+}
+
+/// The lines that stand under no header of these TEEs. A line that only looks like a header is taken for one.
+fn without_tables(text: &str, left_out: &[Tee]) -> String {
+    let mut is_kept = true;
+    let lines = text.split_inclusive('\n').filter(|line| {
+        if let Some(header) = line.strip_prefix('[') {
+            let name = header.split(['.', ']']).next().unwrap_or_default();
+            is_kept = !left_out.iter().any(|tee| tee.name() == name);
+        }
+        is_kept
+    });
+    lines.collect()
 }
 
 /// The text with each value in its place.
@@ -202,6 +220,26 @@ mod tests {
             notes[0],
             "`app` gives `tdx.mrconfigid`, and the policy has no profile for tdx: such evidence is refused"
         );
+    }
+
+    /// The reasons that a template gives are for whoever reads the policy; what only looks like a header costs no rule.
+    #[test]
+    fn what_is_left_keeps_its_words() {
+        let comments = |text: &str| text.lines().filter(|line| line.starts_with('#')).count();
+        let (snp_alone, tdx_alone) = STRICT.split_once("[tdx.strict]").unwrap();
+        let filled = fill(STRICT, &values(&snp())).unwrap();
+        assert_eq!(comments(filled.text()), comments(snp_alone));
+        let (head, _) = STRICT.split_once("[sev-snp.strict]").unwrap();
+        let filled = fill(STRICT, &values(&tdx())).unwrap();
+        assert_eq!(comments(filled.text()), comments(head) + comments(tdx_alone));
+        for name in ["name = \"\"\"\n[tdx.strict]\n\"\"\"", "name = \"\"\"\n[sev-snp.strict]\n\"\"\""] {
+            let odd = STRICT.replace("name = \"strict\"", name);
+            for values in [values(&snp()), values(&tdx())] {
+                let filled = fill(&odd, &values).unwrap();
+                let text = Policy::parse(filled.text()).unwrap();
+                assert_eq!((differences(&text, filled.policy()), text.name()), (vec![], filled.policy().name()));
+            }
+        }
     }
 
     /// What is left where every profile is left out is no policy.

@@ -38,6 +38,11 @@ pub enum ManifestError {
         /// The version.
         version: String,
     },
+    /// `limits.batching` contradicts other members.
+    Batching {
+        /// How.
+        reason: &'static str,
+    },
     /// `ohttp_keys` is not a list of key configurations with at least one that this crate supports.
     Keys(ConfigError),
     /// The manifest lives longer than the policy accepts.
@@ -75,6 +80,7 @@ impl fmt::Display for ManifestError {
                 "manifest: not_before {not_before} < use_until {use_until} <= not_after {not_after} does not hold"
             ),
             Self::NoModel => f.write_str("manifest: `models` is empty, expected at least one"),
+            Self::Batching { reason } => write!(f, "manifest: `limits.batching`: {reason}"),
             Self::ModelTwice { name, version } => {
                 write!(f, "manifest: model `{}` version `{}` stands twice", Shown(name), Shown(version))
             }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::ohttp::KeyPair;
+use sha2::{Digest, Sha256};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -23,6 +24,7 @@ fn manifest() -> Manifest {
             tensor_rank: 16,
             tensor_elements: 1 << 31,
             cross_tenant_batching: false,
+            batching: vec![],
         },
     }
 }
@@ -54,6 +56,16 @@ fn what_is_written_is_read_and_named_by_its_bytes() {
     assert_eq!(manifest.model("mnist-8", None), manifest.models.first());
     assert_eq!(manifest.model("mnist-8", Some("1")), manifest.models.first());
     assert_eq!(manifest.model("mnist-8", Some("2")), None);
+    let versions = |versions: &[&str]| {
+        let model = |version: &&str| ModelEntry { version: (*version).into(), ..manifest.models[0].clone() };
+        Manifest { models: versions.iter().map(model).collect(), ..manifest.clone() }
+    };
+    // A request without a version means the highest, wherever it stands.
+    for listed in [["9", "10", "beta"], ["10", "beta", "9"], ["beta", "9", "10"]] {
+        let several = versions(&listed);
+        assert_eq!(several.model("mnist-8", None).map(|model| model.version.as_str()), Some("10"));
+        assert_eq!(several.model("mnist-8", Some("9")).map(|model| model.version.as_str()), Some("9"));
+    }
     let first = Manifest { prev: None, ..manifest };
     assert_eq!(first.to_bytes().expect("accepted").manifest(), &first);
 }
@@ -144,6 +156,84 @@ fn members_have_to_agree() {
     assert_eq!(refused, Err(ManifestError::Keys(ConfigError::Truncated)));
     let refused = Manifest { ohttp_keys: vec![], ..manifest() }.to_bytes();
     assert_eq!(refused, Err(ManifestError::Keys(ConfigError::NothingSupported)));
+}
+
+fn batched(name: &str, version: &str, max_rows: u64) -> BatchedModel {
+    BatchedModel { name: name.into(), version: version.into(), max_rows }
+}
+
+/// A manifest whose limits say this of batching, on top of the usual one.
+fn batching(cross_tenant_batching: bool, batching: &[BatchedModel]) -> Manifest {
+    let mut manifest = manifest();
+    manifest.models.push(ModelEntry { name: "minilm".into(), ..manifest.models[0].clone() });
+    manifest.limits = Limits { cross_tenant_batching, batching: batching.to_vec(), ..manifest.limits };
+    manifest
+}
+
+#[test]
+fn an_instance_that_batches_nothing_writes_what_it_always_wrote() {
+    // What readers before the member `batching` know, and all that they accept.
+    let limits = r#""limits":{"sealed_body_bytes":67108864,"tensor_rank":16,"tensor_elements":2147483648,"cross_tenant_batching":false}}"#;
+    assert!(text().ends_with(limits), "{}", text());
+    // A manifest of theirs that says that runs may be shared names no model: then it may be any.
+    let theirs = text().replacen("batching\":false", "batching\":true", 1);
+    let theirs = Manifest::parse(theirs.as_bytes()).expect("accepted");
+    assert_eq!(
+        theirs,
+        Manifest { limits: Limits { cross_tenant_batching: true, ..manifest().limits }, ..theirs.clone() }
+    );
+    assert!(theirs.shares_runs(&theirs.models[0]));
+    assert!(!manifest().shares_runs(&manifest().models[0]));
+}
+
+#[test]
+fn a_client_can_see_whose_requests_share_a_run() {
+    let batches = batching(true, &[batched("minilm", "1", 32)]);
+    let bytes = batches.to_bytes().expect("accepted");
+    let text = String::from_utf8(bytes.as_bytes().to_vec()).expect("UTF-8");
+    let member = r#""cross_tenant_batching":true,"batching":[{"name":"minilm","version":"1","max_rows":32}]}}"#;
+    assert!(text.ends_with(member), "{text}");
+    assert_eq!(bytes.manifest(), &batches);
+    let shares: Vec<bool> = batches.models.iter().map(|model| batches.shares_runs(model)).collect();
+    assert_eq!(shares, [false, true]);
+    let all = batching(true, &[batched("minilm", "1", 2), batched("mnist-8", "1", u64::MAX)]);
+    let all = all.to_bytes().expect("accepted");
+    assert!(all.manifest().models.iter().all(|model| all.manifest().shares_runs(model)));
+}
+
+#[test]
+fn what_is_said_of_batching_has_one_form_and_contradicts_nothing() {
+    let refused = |manifest: Manifest| match manifest.to_bytes() {
+        Err(ManifestError::Batching { reason }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let one = batched("minilm", "1", 32);
+    let reason = refused(batching(false, std::slice::from_ref(&one)));
+    assert_eq!(reason, "it names models, but `cross_tenant_batching` is false");
+    for (name, version) in [("other", "1"), ("minilm", "2")] {
+        let reason = refused(batching(true, &[batched(name, version, 32)]));
+        assert_eq!(reason, "it names a model and version that `models` does not have", "{name} {version}");
+    }
+    let reason = refused(batching(true, &[one.clone(), batched("minilm", "1", 8)]));
+    assert_eq!(reason, "it names a model and version twice");
+    let few = batching(true, &[batched("minilm", "1", 1)]).to_bytes().expect_err("refused");
+    assert!(invalid("limits.batching[0].max_rows")(&few), "{few}");
+    for (member, at) in [
+        (r#""batching":[]"#, "limits.batching"),
+        (r#""batching":null"#, "limits.batching"),
+        (r#""batching":[[]]"#, "limits.batching"),
+        (r#""batching":[{"name":"mnist-8","version":"1","max_rows":-2}]"#, "limits.batching[0].max_rows"),
+        (r#""batching":[{"name":"..","version":"1","max_rows":2}]"#, "limits.batching[0].name"),
+    ] {
+        let refused = refusal(r#""cross_tenant_batching":false"#, &format!(r#""cross_tenant_batching":true,{member}"#));
+        assert!(invalid(at)(&refused), "{member}: {refused}");
+    }
+    let more = r#""cross_tenant_batching":true,"batching":[{"name":"mnist-8","version":"1","max_rows":2,"more":0}]"#;
+    let unknown = ManifestError::Json(JsonError::Unknown { member: "limits.batching[0].more".into() });
+    assert_eq!(refusal(r#""cross_tenant_batching":false"#, more), unknown);
+    let entry = r#"{"name":"mnist-8","version":"1","max_rows":2},"#.repeat(65);
+    let many = format!(r#""cross_tenant_batching":true,"batching":[{}]"#, entry.trim_end_matches(','));
+    assert!(invalid("limits.batching")(&refusal(r#""cross_tenant_batching":false"#, &many)));
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //! In `application/ohttp-keys` each configuration is preceded by its length in two bytes. A configuration for a KEM or for suites that this
 //! crate does not have is left out of the list, as the RFC asks; whatever is malformed refuses the whole list.
 
-use super::suite::{self, Aead, HKDF_SHA256, Kem, SecretKey};
+use super::exchange::SecretKey;
+use super::suite::{Aead, HKDF_SHA256, Kem};
 use crate::NoRandomness;
 use crate::limits;
 use std::fmt;
@@ -155,9 +156,9 @@ impl KeyPair {
     /// Makes an X25519 key that opens both AEADs.
     pub fn generate(key_id: u8) -> Result<Self, NoRandomness> {
         let kem = Kem::X25519;
-        let (secret, public_key) = suite::generate_key_pair(kem)?;
+        let secret = SecretKey::generate(kem)?;
         let aeads = vec![Aead::Aes128Gcm, Aead::ChaCha20Poly1305];
-        Ok(Self { config: KeyConfig { key_id, kem, public_key, aeads }, secret })
+        Ok(Self { config: KeyConfig { key_id, kem, public_key: secret.public_key(), aeads }, secret })
     }
 
     /// What clients may know of it.

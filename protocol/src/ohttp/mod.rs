@@ -11,10 +11,13 @@
 //! The order on the right is the point of having our own framing: a server reserves a place for a request before it opens it, and once a request
 //! has opened there is a context in which every answer, an error too, can be sealed.
 //!
-//! [`suite`] is the only file that names the cryptographic library. Chunked messages differ from these in their labels and in having more
-//! than one AEAD operation per direction; they build on the same functions of `suite`.
+//! [`suite`] says which algorithms there are, `hpke` is RFC 9180, and `exchange` seals and opens with them; `aws_lc` beside this folder is the
+//! only file that names the cryptographic library. Chunked messages differ from these in their labels and in having more than one
+//! AEAD operation per direction.
 
 pub mod config;
+mod exchange;
+mod hpke;
 pub mod request;
 pub mod response;
 pub mod suite;

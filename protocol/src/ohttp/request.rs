@@ -6,10 +6,11 @@
 //! ```
 
 use super::config::{KeyConfig, KeyPair};
+use super::exchange;
 use super::response::{ClientContext, RESPONSE_LABEL, ServerContext};
-use super::suite::{self, Aead, HKDF_SHA256, Kem, TAG_BYTES};
+use super::suite::{Aead, HKDF_SHA256, Kem};
+use crate::aws_lc::{TAG_BYTES, sha256};
 use crate::fixed::hex_bytes;
-use sha2::{Digest, Sha256};
 use std::fmt;
 
 const REQUEST_LABEL: &[u8] = b"message/bhttp request";
@@ -27,13 +28,9 @@ pub fn seal_with(config: &KeyConfig, aead: Aead, message: &[u8]) -> Result<(Vec<
         return Err(SealFailed);
     }
     let header = encode_header(config.key_id(), config.kem(), aead);
-    let (ciphertext, secret) =
-        suite::seal((config.kem(), aead), config.public_key(), &info(&header), message, RESPONSE_LABEL)
-            .map_err(|_| SealFailed)?;
-    let mut request = Vec::with_capacity(HEADER_BYTES + secret.enc().len() + ciphertext.len());
-    request.extend_from_slice(&header);
-    request.extend_from_slice(secret.enc());
-    request.extend_from_slice(&ciphertext);
+    let suite = (config.kem(), aead);
+    let sealed = exchange::seal(suite, config.public_key(), (&header, &info(&header)), message, RESPONSE_LABEL);
+    let (request, secret) = sealed.map_err(|_| SealFailed)?;
     Ok((request, ClientContext::new(secret)))
 }
 
@@ -108,7 +105,7 @@ impl<'a> EncapsulatedRequest<'a> {
     /// What to reserve before opening. Release it if opening fails, keep it until the key is zeroised if it succeeds.
     #[must_use]
     pub fn replay_key(&self) -> ReplayKey {
-        ReplayKey(Sha256::new().chain_update([self.key_id]).chain_update(self.enc).finalize().into())
+        ReplayKey(sha256(&[&[self.key_id], self.enc]))
     }
 
     /// Opens the request: its plaintext, and the context in which every answer to it is sealed, a refusal too.
@@ -146,7 +143,7 @@ pub fn open_in_place(buffer: &mut Vec<u8>, key_pair: &KeyPair) -> Result<ServerC
     let end = buffer.len().checked_sub(TAG_BYTES).ok_or(OpenError::Malformed)?;
     let (sealed, tag) = buffer.split_at_mut_checked(end).ok_or(OpenError::Malformed)?;
     let text = sealed.get_mut(start..).ok_or(OpenError::Malformed)?;
-    let secret = suite::open_in_place(aead, key_pair.secret(), &enc, &info, (text, tag), RESPONSE_LABEL)
+    let secret = exchange::open_in_place(aead, key_pair.secret(), &enc, &info, (text, tag), RESPONSE_LABEL)
         .map_err(|_| OpenError::Unauthentic)?;
     buffer.truncate(end);
     buffer.drain(..start);

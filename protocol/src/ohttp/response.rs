@@ -2,8 +2,9 @@
 //!
 //! Either context works once: it is consumed by the answer that it seals or opens.
 
-use super::suite::{ResponseSecret, TAG_BYTES};
+use super::exchange::ResponseSecret;
 use crate::NoRandomness;
+use crate::aws_lc::TAG_BYTES;
 use std::fmt;
 
 pub(super) const RESPONSE_LABEL: &[u8] = b"message/bhttp response";

@@ -1,9 +1,10 @@
 //! The complete example of RFC 9458, appendix A: key configuration, encapsulated request, encapsulated response.
 
 use super::config::{KeyConfig, KeyPair};
+use super::exchange::{ResponseSecret, SecretKey};
 use super::request::{EncapsulatedRequest, OpenError, ReplayKey, open_in_place};
 use super::response::ClientContext;
-use super::suite::{Aead, Kem, ResponseSecret, SecretKey};
+use super::suite::{Aead, Kem};
 use crate::bhttp;
 use sha2::{Digest, Sha256};
 use teegate_encoding::hex;
@@ -24,7 +25,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 fn key_pair() -> KeyPair {
     let config = KeyConfig::parse(&bytes(KEY_CONFIG)).expect("accepted");
-    KeyPair::from_parts(config, SecretKey::from_bytes(&bytes(SECRET_KEY)))
+    KeyPair::from_parts(config, SecretKey::from_bytes(&bytes(SECRET_KEY).try_into().expect("32 bytes")))
 }
 
 fn secret() -> ResponseSecret {

@@ -1,4 +1,6 @@
 use super::*;
+use ed25519_dalek::{Signer, SigningKey};
+use sha2::{Digest, Sha256};
 
 fn execution() -> Execution {
     let salt = Salt([1; 32]);
@@ -88,7 +90,7 @@ fn what_is_signed_is_still_read_strictly() {
     let refusal = |from: &str, to: &str| {
         let text = String::from_utf8(execution().sign(&key).expect("signed").bytes).expect("UTF-8");
         assert!(text.contains(from), "{from} stands in {text}");
-        let signed = key.sign(EXECUTION_LABEL, text.replacen(from, to, 1).into_bytes());
+        let signed = key.sign(EXECUTION_LABEL, text.replacen(from, to, 1).into_bytes()).expect("signed");
         Execution::verify(&signed, &key.public()).expect_err("refused")
     };
     assert_eq!(refusal(r#""v":1"#, r#""v":2"#), ReceiptError::Version { found: 2 });

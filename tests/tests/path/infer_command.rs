@@ -21,7 +21,7 @@ pub(crate) async fn infer_command(
 }
 
 /// The same with what `--input` names, and something on standard input.
-async fn infer_from(
+pub(crate) async fn infer_from(
     stage: &Stage1,
     gateway: &str,
     policy: &str,
@@ -164,12 +164,18 @@ async fn a_request_comes_from_standard_input_and_a_wrong_one_is_named() {
     assert_eq!(status, 0, "{err}");
     assert_is_expected_answer(out.as_bytes());
     let nowhere = "http://127.0.0.1:1";
-    let (status, _, err) = infer_from(&stage, nowhere, &policy, "-", b"1.5,2.5\n", &[]).await;
-    assert!(status == 1 && err.contains("error: -: this is not JSON (CSV, perhaps, which is not read)"), "{err}");
+    for (wrong, reason) in [
+        (&b"[1.5,2.5]\n"[..], "error: standard input: this is a JSON array; a request"),
+        (br#"{"instances":[[1.5]]}"#, "error: standard input: `inputs` is missing, and `instances` is protocol v1"),
+        (b"1.5,2.5\n3\n", "error: standard input: row 2 has 1 cells, and row 1 has 2"),
+    ] {
+        let (status, _, err) = infer_from(&stage, nowhere, &policy, "-", wrong, &[]).await;
+        assert!(status == 1 && err.contains(reason), "{err}");
+    }
 }
 
 /// `y = log(x)`, `x` and `y` of any length: a NaN for a negative number, an infinity for zero. ONNX, 62 bytes.
-const LOG: &str = "08093a340a0b0a017812017922034c6f671201675a100a0178120b0a09080112050a0312016e62100a0179120b0a09080112050a0312016e42040a001012";
+pub(crate) const LOG: &str = "08093a340a0b0a017812017922034c6f671201675a100a0178120b0a09080112050a0312016e62100a0179120b0a09080112050a0312016e42040a001012";
 
 #[tokio::test]
 async fn a_nan_is_no_dead_end() {

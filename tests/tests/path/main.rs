@@ -5,10 +5,12 @@ mod attacks;
 mod demo_command;
 mod event_log;
 mod infer_command;
+mod infer_files;
 mod inference;
 mod minilm;
 mod models_command;
 mod peers;
+mod probe_command;
 mod proxy_clients;
 mod proxy_command;
 mod record_command;
@@ -16,8 +18,6 @@ mod release;
 mod scarcity;
 mod walk;
 mod workers;
-
-use std::time::Duration;
 
 use teegate_client::oip::{self, TensorData};
 use teegate_client::seal::{Sealed, seal};
@@ -53,11 +53,8 @@ impl Stage1 {
     }
 
     fn trust(&self) -> Trust {
-        Trust {
-            policy: Policy::parse(&self.guest.policy()).unwrap(),
-            endorsements: load_paths(&[self.guest.endorsements()]).unwrap(),
-            max_manifest_life: Duration::from_secs(7200),
-        }
+        let policy = Policy::parse(&self.guest.policy()).unwrap();
+        Trust::new(policy, load_paths(&[self.guest.endorsements()]).unwrap())
     }
 
     async fn connect(&self, gateway: &Gateway) -> Result<Client, Error> {

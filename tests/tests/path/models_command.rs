@@ -8,7 +8,7 @@ use teegate_tests::harness::{MODEL, binary};
 use crate::Stage1;
 
 /// Exit status, standard output and standard error.
-async fn models(stage: &Stage1, gateway: &str, policy: &str, more: &[&str]) -> (i32, String, String) {
+pub(crate) async fn models(stage: &Stage1, gateway: &str, policy: &str, more: &[&str]) -> (i32, String, String) {
     models_on(stage, "/nowhere", gateway, policy, more).await
 }
 

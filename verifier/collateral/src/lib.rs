@@ -14,33 +14,32 @@
 //! came along only certificates go into the pool beside the answers:
 //!
 //! ```no_run
-//! use teegate_collateral::{Fetcher, Held, Settings};
-//! use teegate_intake::evidence;
-//! use teegate_verifier::{Policy, UnixTime, needs_of, verify};
+//! use teegate_collateral::{Fetcher, Settings};
+//! use teegate_intake::{endorsements, evidence};
+//! use teegate_verifier::{Policy, UnixTime, verify};
 //!
-//! # async fn example(policy: &Policy, now: UnixTime) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(policy: Policy, now: UnixTime) -> Result<(), Box<dyn std::error::Error>> {
 //! let evidence = evidence::load("report.bin".as_ref(), None)?;
-//! let needs = needs_of(&evidence.as_evidence(&evidence.endorsements))?;
+//! let supplied = endorsements::load(&["certificates".into()])?;
 //! let fetcher = Fetcher::new(Settings::default());
-//! let outcome = fetcher.complete(&needs, &Held::unverified(&evidence.endorsements), now).await;
-//! for missing in &outcome.missing {
-//!     eprintln!("{missing}");
-//! }
-//! let mut endorsements = outcome.endorsements()?;
-//! endorsements.extend(&evidence.endorsements.without_order_in_time());
-//! let verdict = verify(&evidence.as_evidence(&endorsements), policy, now);
+//! let completed = fetcher.complete_evidence(&evidence, &supplied, std::slice::from_ref(&policy), now).await?;
+//! let completed = completed.ok_or("this is no evidence")?;
+//! completed.notes().iter().for_each(|note| eprintln!("{note}"));
+//! let endorsements = completed.endorsements();
+//! let verdict = verify(&evidence.as_evidence(&endorsements), &policy, now);
 //! # drop(verdict);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The walk of one completion, downwards through the files: [`Fetcher`] (which documents, in which order, from where; [`Held`]
+//! The walk of one completion, downwards through the files: [`Completed`] (what counts, and as whose) → [`Fetcher`] (which documents, in which order, from where; [`Held`]
 //! says what need not be asked for) → `pursuit` (one document: cache, sources in turn, waiting, stale) → `flight` (one question at a time) → `link` (one
 //! bounded exchange) → `answer` (is this the document?) → `cache`.
 
 mod answer;
 mod cache;
 mod clock;
+mod completion;
 mod document;
 mod failure;
 mod fetcher;
@@ -48,6 +47,7 @@ mod flight;
 mod held;
 mod link;
 mod outcome;
+pub mod outward;
 mod pace;
 mod pursuit;
 mod settings;
@@ -56,6 +56,7 @@ mod url;
 mod words;
 
 pub use clock::{Clock, SystemClock};
+pub use completion::{Completed, held, needs};
 pub use document::{AmdKey, Document, Update};
 pub use failure::{Failure, Tried};
 pub use fetcher::Fetcher;

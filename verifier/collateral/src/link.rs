@@ -16,10 +16,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use teegate_verifier::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::failure::Failure;
+use crate::outward::{self, words};
 use crate::settings::{Limits, TlsRoots};
 use crate::source::Ask;
 use crate::url::Base;
@@ -74,13 +74,12 @@ impl Link {
     }
 
     async fn open(&self, base: &Base) -> Result<Box<dyn Stream>, String> {
-        let bare = base.host.trim_start_matches('[').trim_end_matches(']');
-        let tcp = TcpStream::connect((bare, base.port)).await.map_err(|error| error.to_string())?;
-        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        let tcp = outward::connect(&base.host, base.port, base.tls).await?;
         if !base.tls {
             return Ok(Box::new(tcp));
         }
         let Tls(connector) = self.connector.get_or_init(|| connector(&self.roots)).as_ref().map_err(Clone::clone)?;
+        let bare = base.host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned()).map_err(|error| error.to_string())?;
         let tls = connector.connect(name, tcp).await.map_err(|error| format!("TLS: {}", shown(&error.to_string())))?;
         Ok(Box::new(tls))
@@ -128,17 +127,6 @@ impl Link {
             },
         }
     }
-}
-
-/// An error with what caused it: the outermost says little.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 /// What the head alone decides.

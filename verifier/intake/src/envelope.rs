@@ -70,6 +70,15 @@ pub enum BoundToClaim {
     Unchecked,
 }
 
+/// How much of the endorsements of an envelope counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Carried {
+    /// Everything, beside what the user has.
+    All,
+    /// Certificates alone: the vendors were asked for whatever has an order in time, and nothing stands in for their answers.
+    Certificates,
+}
+
 /// What an envelope is held against.
 #[derive(Debug)]
 pub struct Judge<'a> {
@@ -82,6 +91,8 @@ pub struct Judge<'a> {
     /// Who chose the endorsements of the envelope: the instance ([`Source::Evidence`]), or, where it came through other
     /// hands, they too ([`Source::Relayed`]). They may complete what the user has, and never stand for it.
     pub carried_by: Source,
+    /// How much of them counts.
+    pub carried: Carried,
     /// The longest life of a manifest that is accepted.
     pub max_manifest_life: Duration,
     /// Notes of what was authenticated before.
@@ -178,7 +189,10 @@ fn pool(envelope: &Envelope, judge: &Judge<'_>) -> Result<Endorsements, String> 
         let mut theirs = Endorsements::brought_by(judge.carried_by);
         let read = endorsements::recognise("endorsements of the envelope", &carried.bytes, &mut theirs);
         read.map_err(|e| e.to_string())?;
-        pool.extend(&theirs);
+        match judge.carried {
+            Carried::All => pool.extend(&theirs),
+            Carried::Certificates => pool.extend(&theirs.without_order_in_time()),
+        }
     }
     Ok(pool)
 }

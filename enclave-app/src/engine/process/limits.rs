@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit};
 
+use crate::tensor::{Elements, Tensor};
+
 /// Sizes and times of a worker.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -38,6 +40,12 @@ const ADDRESS_BYTES: u64 = 512 << 20;
 /// A parser that holds a model's file, the messages made of it, and the weights copied out of them.
 const COPIES_WHILE_LOADING: u64 = 3;
 
+/// The block of a tensor of strings, a text for each, one that ends with a zero, and the library's own.
+const STRING_COPIES: u64 = 4;
+
+/// What a string takes beside its bytes in all of these: headers, a pointer, and what the allocator adds to each block.
+const STRING_BYTES: u64 = 224;
+
 impl Limits {
     /// Limits a process that is about to read a model of so many bytes.
     pub(super) fn while_loading(&self, process: Pid, model_bytes: u64) -> std::io::Result<()> {
@@ -58,6 +66,23 @@ impl Limits {
         let reserved = (self.threads as u64).saturating_mul(THREAD_ADDRESS_BYTES).saturating_add(ADDRESS_BYTES);
         set(process, Resource::Data, data.saturating_add(more))?;
         set(process, Resource::As, addresses.saturating_add(more).saturating_add(reserved))
+    }
+
+    /// Refuses strings of which a worker would make more copies than it has memory for. It would not fail but end: what
+    /// cannot be had there ends a process.
+    pub(super) fn admit(&self, inputs: &[Tensor]) -> Result<(), String> {
+        let needed = inputs.iter().fold(0_u64, |sum, input| {
+            let Elements::Bytes(strings) = &input.elements else { return sum };
+            let copies = (strings.block().len() as u64).saturating_mul(STRING_COPIES);
+            sum.saturating_add(copies).saturating_add((strings.len() as u64).saturating_mul(STRING_BYTES))
+        });
+        if needed <= self.run_memory_bytes {
+            return Ok(());
+        }
+        Err(format!(
+            "the run needs more than the {} bytes of memory that it may have here: {needed} for copies of its strings",
+            self.run_memory_bytes
+        ))
     }
 
     /// Says of words that speak of memory which memory that is.

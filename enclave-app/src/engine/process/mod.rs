@@ -7,6 +7,7 @@
 
 mod limits;
 mod pair;
+mod parts;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,7 +22,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::message::{Kind, MAX_SIGNATURE_BYTES, MAX_TEXT_BYTES, Message};
 use super::sealed::opened_again;
 use super::shared_memory::{Borrowed, HEAD_BYTES, Head, SharedMemory, TransferError};
-use super::{Engine, EngineError, LoadError, Loss, Signature, TensorSignature};
+use super::{Engine, EngineError, LoadError, Loss, Part, PartOutputs, Signature, TensorSignature};
 use crate::environment;
 use crate::memory::Purse;
 use crate::tensor::{Shape, Tensor};
@@ -167,11 +168,27 @@ impl Engine for ModelProcess {
             return Err(EngineError::Lost(Loss::Ended("before the run".to_owned())));
         };
         let result = running.run(inputs, until + self.limits.grace, signature, &self.limits, purse);
+        self.survived(result)
+    }
+
+    fn run_parts(&mut self, parts: &mut [Part<'_>], until: Instant) -> Result<Vec<PartOutputs>, EngineError> {
+        let (Some(running), Some(signature)) = (&mut self.running, &self.signature) else {
+            return Err(EngineError::Lost(Loss::Ended("before the run".to_owned())));
+        };
+        // Nobody is answered late because of it: each part is run again by itself.
+        let kill_at = until.max(Instant::now() + self.limits.grace);
+        let result = running.run_parts(parts, kill_at, signature, &self.limits);
+        self.survived(result)
+    }
+}
+
+impl ModelProcess {
+    /// What a run came to; a worker that it did not survive is ended.
+    fn survived<T>(&mut self, result: Result<T, EngineError>) -> Result<T, EngineError> {
         match result {
             Err(EngineError::Lost(loss)) => {
-                let loss = running.end(loss);
-                self.running = None;
-                Err(EngineError::Lost(loss))
+                let ended = self.running.take().map(|mut running| running.end(loss.clone()));
+                Err(EngineError::Lost(ended.unwrap_or(loss)))
             }
             other => other,
         }
@@ -234,9 +251,23 @@ impl Running {
         limits: &Limits,
         purse: &mut Purse,
     ) -> Result<Vec<Tensor>, EngineError> {
+        limits.admit(&inputs).map_err(EngineError::Failed)?;
+        let count = inputs.len();
+        let written = self.write(inputs, signature);
+        self.exchange(count, written, kill_at, |running, answer| running.read(answer, signature, limits, purse))
+    }
+
+    /// Has the worker run on the inputs that were written, and reads what it answers.
+    fn exchange<T>(
+        &mut self,
+        count: usize,
+        written: Result<u64, TransferError>,
+        kill_at: Instant,
+        read: impl FnOnce(&Self, &Message) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         self.runs += 1;
-        let count = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
-        let length = match self.write(inputs, signature) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let length = match written {
             Ok(length) => length,
             Err(TransferError::Outside) => {
                 return Err(EngineError::Failed("the inputs are larger than a worker takes".to_owned()));
@@ -249,7 +280,7 @@ impl Running {
         let answer = self.pair.send(&run).and_then(|()| self.pair.receive(kill_at));
         let answer = answer.and_then(|answer| is_of(&answer, sequence));
         let result = match &answer {
-            Ok(answer) => self.read(answer, signature, limits, purse),
+            Ok(answer) => read(self, answer),
             Err(loss) => Err(EngineError::Lost(loss.clone())),
         };
         if matches!(result, Err(EngineError::Lost(_))) {
@@ -273,7 +304,8 @@ impl Running {
         for tensor in inputs {
             let known = || signature.inputs.iter().chain(&signature.defaults);
             let index = known().zip(0..).find_map(|(known, index)| (known.name == tensor.name).then_some(index));
-            let head = index.and_then(|index| Head::new(index, tensor.elements.datatype(), tensor.shape.dimensions()));
+            let (datatype, dimensions) = (tensor.elements.datatype(), tensor.shape.dimensions());
+            let head = index.and_then(|index| Head::new(index, datatype, dimensions, tensor.bytes()));
             to.write_head(&head.ok_or(TransferError::Outside)?)?;
             to.write_elements(&Borrowed::from(&tensor.elements))?;
         }
@@ -289,32 +321,25 @@ impl Running {
         purse: &mut Purse,
     ) -> Result<Vec<Tensor>, EngineError> {
         let breach = |what| EngineError::Lost(Loss::Breach(what));
-        match answer.kind {
-            Kind::Outputs => {}
-            Kind::Failed => {
-                let words = self.text(answer.length).map_err(EngineError::Lost)?;
-                return Err(EngineError::Failed(limits.explain(words)));
-            }
-            _ => return Err(breach("an answer of another kind to a run")),
-        }
-        if usize::try_from(answer.count) != Ok(signature.outputs.len()) {
-            return Err(breach("another number of outputs than the model has"));
-        }
+        self.outputs_follow(answer, signature, limits)?;
         let mut from = self.memory.outputs().limit(answer.length);
         let mut left = limits.output_bytes;
         let mut outputs = Vec::with_capacity(signature.outputs.len());
         for (index, expected) in (0..).zip(&signature.outputs) {
             let head = from.read_head().map_err(|_| breach("outputs that end too early"))?;
             let shape = judge(&head, index, expected).map_err(breach)?;
-            let bytes = shape.elements().saturating_mul(expected.datatype.size());
+            let bytes = head.bytes(expected.datatype, shape.elements());
+            let bytes = bytes.ok_or_else(|| breach("an output of another length than its elements"))?;
             left = left.checked_sub(bytes as u64).ok_or_else(|| breach("outputs larger than they may be"))?;
             // Where they lie is known before there is memory for them.
             if from.left() < bytes as u64 {
                 return Err(breach("outputs that end too early"));
             }
             purse.spend(bytes).map_err(EngineError::NoMemory)?;
-            let elements = from.read_elements(expected.datatype, shape.elements()).map_err(|error| match error {
+            let elements = from.read_elements(expected.datatype, shape.elements(), bytes);
+            let elements = elements.map_err(|error| match error {
                 TransferError::Outside => breach("outputs that end too early"),
+                TransferError::Strings(_) => breach("strings of other lengths than they have, or that are no text"),
                 other => EngineError::Lost(Loss::System(other.to_string())),
             })?;
             outputs.push(Tensor { name: expected.name.clone(), shape, elements });
@@ -323,6 +348,20 @@ impl Running {
             return Err(breach("bytes after the last output"));
         }
         Ok(outputs)
+    }
+
+    /// Whether the answer speaks of as many outputs as the model has, or says why there are none.
+    fn outputs_follow(&self, answer: &Message, signature: &Signature, limits: &Limits) -> Result<(), EngineError> {
+        let breach = |what| Err(EngineError::Lost(Loss::Breach(what)));
+        match answer.kind {
+            Kind::Outputs if usize::try_from(answer.count) == Ok(signature.outputs.len()) => Ok(()),
+            Kind::Outputs => breach("another number of outputs than the model has"),
+            Kind::Failed => {
+                let words = self.text(answer.length).map_err(EngineError::Lost)?;
+                Err(EngineError::Failed(limits.explain(words)))
+            }
+            _ => breach("an answer of another kind to a run"),
+        }
     }
 
     /// Ends the worker, whatever it does, and says how it was.

@@ -32,6 +32,7 @@ fn signature() -> Signature {
             TensorSignature { name: "v".into(), datatype: Datatype::Int8, shape: ShapeRule::AnyRank },
         ],
         outputs: vec![tensor("y", Datatype::Fp32, &[-1]), tensor("ok", Datatype::Bool, &[1])],
+        ..Signature::default()
     }
 }
 
@@ -105,8 +106,10 @@ fn what_does_not_fit_the_model_is_refused_by_name_and_place() {
         ("\"name\":\"x\"", "\"name\":\"z\"", "input `z`: the model has no such input, expected `x`, `n`"),
         ("\"name\":\"x\"", "\"name\":\"n\"", "input `n`: is given twice"),
         ("FP32", "FP64", "input `x`: datatype is FP64, expected FP32"),
-        ("FP32", "FP16", "input `x`: datatype `FP16` is none of BOOL, UINT8"),
-        ("FP32", "BYTES", "input `x`: datatype `BYTES` is none of"),
+        ("FP32", "FP8", "input `x`: datatype `FP8` is none of BOOL, UINT8"),
+        ("FP32", "fp32", "input `x`: datatype `fp32` is none of BOOL, UINT8"),
+        ("FP32", "FP16", "input `x`: datatype is FP16, expected FP32"),
+        ("FP32", "BYTES", "input `x`: datatype is BYTES, expected FP32"),
         ("[2,2]", "[2,3]", "input `x`: shape is [2, 3], expected [-1, 2]"),
         ("[2,2]", "[4]", "input `x`: shape is [4], expected [-1, 2]"),
         ("[2,2]", "[-1,2]", "input `x`: shape has -1 at axis 0, expected 0 or more"),
@@ -312,6 +315,149 @@ fn json_has_no_word_for_infinity() {
         let request = parse(&GOOD.replacen('{', &format!("{{{advised},"), 1)).unwrap();
         let answer = request.answer("m", "3", outputs.clone(), LIMIT, &mut purse()).unwrap();
         assert_eq!(answer.body[answer.json_length.unwrap()..][..4], value.to_le_bytes());
+    }
+}
+
+/// A model of strings and 16-bit floats.
+fn words() -> Signature {
+    let tensor = |name: &str, datatype, shape: &[i64]| TensorSignature {
+        name: name.into(),
+        datatype,
+        shape: ShapeRule::Dimensions(shape.to_vec()),
+    };
+    Signature {
+        inputs: vec![tensor("t", Datatype::Bytes, &[-1]), tensor("h", Datatype::Fp16, &[2])],
+        defaults: vec![],
+        outputs: vec![tensor("u", Datatype::Bytes, &[-1]), tensor("b", Datatype::Bf16, &[2])],
+        ..Signature::default()
+    }
+}
+
+fn parse_words(json: &str, raw: &[u8]) -> Result<Inference, String> {
+    let body = [json.as_bytes(), raw].concat();
+    Inference::parse(&body, Some(json.len()), "m", &words(), &mut purse()).map_err(|error| match error {
+        NotRead::Wrong(error) => error.message,
+        NotRead::Memory(shortage) => panic!("{shortage:?}"),
+    })
+}
+
+/// As `tritonclient` 2.73 writes them: binary data in, binary data asked for.
+const WORDS: &str = r#"{"inputs":[{"name":"t","shape":[2],"datatype":"BYTES","parameters":{"binary_data_size":10}},
+    {"name":"h","shape":[2],"datatype":"FP16","parameters":{"binary_data_size":4}}],"parameters":{"binary_data_output":true}}"#;
+const WORDS_RAW: &[u8] = b"\x02\0\0\0hi\0\0\0\0\x00\x3c\x00\xbe";
+
+fn words_outputs() -> Vec<Tensor> {
+    let tensor = |name: &str, elements: Elements| Tensor {
+        name: name.into(),
+        shape: Shape::new(&[2], elements.datatype()).unwrap(),
+        elements,
+    };
+    let texts = ["a\"\n".to_owned(), "straße".to_owned()];
+    vec![
+        tensor("u", Elements::Bytes(crate::strings::Strings::of(&texts).unwrap())),
+        tensor("b", Elements::Bf16(vec![0x3f80, 0x7fc0])),
+    ]
+}
+
+#[test]
+fn strings_and_16_bit_floats_travel_as_binary_data() {
+    let request = parse_words(WORDS, WORDS_RAW).unwrap();
+    let [texts, halves] = request.inputs.as_slice() else { panic!() };
+    assert_eq!(halves.elements, Elements::Fp16(vec![0x3c00, 0xbe00]));
+    let Elements::Bytes(strings) = &texts.elements else { panic!() };
+    assert_eq!(strings.iter().collect::<Vec<_>>(), ["hi", ""]);
+    let answer = request.answer("m", "1", words_outputs(), LIMIT, &mut purse()).unwrap();
+    let (json, raw) = answer.body.split_at(answer.json_length.unwrap());
+    assert_eq!(
+        std::str::from_utf8(json).unwrap(),
+        r#"{"model_name":"m","model_version":"1","outputs":[{"name":"u","datatype":"BYTES","shape":[2],"parameters":{"binary_data_size":18}},{"name":"b","datatype":"BF16","shape":[2],"parameters":{"binary_data_size":4}}]}"#
+    );
+    let texts = [&b"\x03\0\0\0a\"\n\x07\0\0\0"[..], "straße".as_bytes()].concat();
+    assert_eq!(raw, [&texts[..], &[0x80, 0x3f, 0xc0, 0x7f]].concat());
+
+    for (json, raw, reason) in [
+        (
+            WORDS.replace(":10", ":9"),
+            WORDS_RAW.to_vec(),
+            "input `t`: binary data of BYTES: element 1: the data ends before it",
+        ),
+        (
+            WORDS.replace(":10", ":11"),
+            WORDS_RAW.to_vec(),
+            "input `t`: binary data of BYTES: 1 bytes stand after the last",
+        ),
+        (WORDS.to_owned(), WORDS_RAW[..9].to_vec(), "input `t`: `binary_data_size` is 10, but 9 bytes are left"),
+        (WORDS.to_owned(), [&[0xff; 10][..], &WORDS_RAW[10..]].concat(), "element 0: the data ends before it"),
+        (WORDS.to_owned(), [&b"\x02\0\0\0\xff\xff"[..], &WORDS_RAW[6..]].concat(), "element 0: is not UTF-8"),
+        (WORDS.to_owned(), [&b"\x02\0\0\0a\0"[..], &WORDS_RAW[6..]].concat(), "element 0: holds a zero byte"),
+        (WORDS.replace(":4}", ":2}"), WORDS_RAW.to_vec(), "input `h`: `binary_data_size` is 2, expected 4"),
+    ] {
+        let error = parse_words(&json, &raw).unwrap_err();
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
+}
+
+#[test]
+fn strings_are_strings_in_json_and_16_bit_floats_are_not_there() {
+    let halves = r#"{"name":"h","shape":[2],"datatype":"FP16","parameters":{"binary_data_size":4}}"#;
+    let ask = |texts: &str, halves: &str, outputs: &str| {
+        let texts = format!(r#"{{"name":"t","shape":[2],"datatype":"BYTES","data":{texts}}}"#);
+        let raw = if halves.contains("binary") { &WORDS_RAW[10..] } else { &[] };
+        parse_words(&format!(r#"{{"inputs":[{texts},{halves}],"outputs":[{outputs}]}}"#), raw)
+    };
+    let (u, b) = (r#"{"name":"u"}"#, r#"{"name":"b","parameters":{"binary_data":true}}"#);
+    let request = ask(r#"["h\u0069","\n"]"#, halves, &format!("{u},{b}")).unwrap();
+    let Elements::Bytes(strings) = &request.inputs[0].elements else { panic!() };
+    assert_eq!(strings.iter().collect::<Vec<_>>(), ["hi", "\n"]);
+    let answer = request.answer("m", "1", words_outputs(), LIMIT, &mut purse()).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&answer.body[..answer.json_length.unwrap()]).unwrap();
+    assert_eq!(json["outputs"][0]["data"], serde_json::json!(["a\"\n", "straße"]));
+    assert_eq!(answer.body[answer.json_length.unwrap()..], [0x80, 0x3f, 0xc0, 0x7f]);
+
+    for (texts, halves, outputs, reason) in [
+        (r#"["a"]"#, halves, u, "input `t`: `data` has 1 elements, expected 2"),
+        (r#"["a",7]"#, halves, u, "input `t`: element 1: expected a string"),
+        (r#"["a","b\u0000c"]"#, halves, u, "input `t`: element 1: holds a zero byte"),
+        (r#"["a",NaN]"#, halves, u, "NaN is not JSON"),
+        (
+            r#"["a","b"]"#,
+            r#"{"name":"h","shape":[2],"datatype":"FP16","data":[1,2]}"#,
+            u,
+            "input `h`: FP16 has no form in JSON; send it as binary data",
+        ),
+        (r#"["a","b"]"#, halves, "", "output `b`: BF16 has no form in JSON; ask for binary data"),
+        (r#"["a","b"]"#, halves, r#"{"name":"b"}"#, "output `b`: BF16 has no form in JSON"),
+    ] {
+        let error = ask(texts, halves, outputs).unwrap_err();
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
+    // What the refusal advises works: it is what the stock clients do.
+    assert!(parse_words(WORDS, WORDS_RAW).is_ok());
+}
+
+#[test]
+fn strings_are_paid_for_before_they_are_there() {
+    let long = "x".repeat(3000);
+    for (data, bytes, raw) in [
+        (format!(r#""data":["{long}"]"#), 3004, vec![]),
+        (
+            r#""parameters":{"binary_data_size":3004}"#.to_owned(),
+            3004,
+            [&3000_u32.to_le_bytes(), long.as_bytes()].concat(),
+        ),
+    ] {
+        let json = format!(
+            r#"{{"inputs":[{{"name":"t","shape":[1],"datatype":"BYTES",{data}}},
+            {{"name":"h","shape":[2],"datatype":"FP16","parameters":{{"binary_data_size":4}}}}],"outputs":[{{"name":"u"}}]}}"#
+        );
+        let body = [json.as_bytes(), &raw, &[0; 4]].concat();
+        for (memory, fits) in [(bytes + 4, true), (bytes + 3, false), (bytes - 1, false)] {
+            let memory = Memory::new(memory, memory);
+            let share = memory.share();
+            let read = Inference::parse(&body, Some(json.len()), "m", &words(), &mut share.purse());
+            assert_eq!(read.is_ok(), fits, "{data:.20} {read:?}");
+            assert!(fits || matches!(read, Err(NotRead::Memory(Shortage::Never { .. }))));
+        }
     }
 }
 

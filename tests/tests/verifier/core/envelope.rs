@@ -6,7 +6,7 @@ use teegate_client::{Freshness, Instance, Trust};
 use teegate_forge::tdx::TdxBuilder;
 use teegate_forge::tdx::event_log::{BOOT, encode, registers};
 use teegate_forge::time::AT;
-use teegate_intake::envelope::{Asked, BoundToClaim, Judge, Proven, Refused, judge};
+use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, Proven, Refused, judge};
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Endorsements as Carried, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
 use teegate_protocol::manifest::{
@@ -43,6 +43,7 @@ fn manifest() -> ManifestBytes {
             tensor_rank: 16,
             tensor_elements: 1 << 31,
             cross_tenant_batching: false,
+            batching: vec![],
         },
     }
     .to_bytes()
@@ -89,6 +90,7 @@ fn claiming(
         bound_to,
         endorsements: &teegate_verifier::Endorsements::new(),
         carried_by: Source::Evidence,
+        carried: Carried::All,
         max_manifest_life: LIFE,
         verifier: &Verifier::new(),
         memory: &Memory::new(),
@@ -120,6 +122,7 @@ fn each_part_of_an_envelope_is_refused_by_its_check() {
         bound_to: BoundToClaim::Required,
         endorsements: &none,
         carried_by: Source::Evidence,
+        carried: Carried::All,
         max_manifest_life: LIFE,
         verifier: &Verifier::new(),
         memory: &Memory::new(),
@@ -265,6 +268,7 @@ fn what_comes_with_an_envelope_is_not_the_users() {
             bound_to: BoundToClaim::Required,
             endorsements: &teegate_verifier::Endorsements::new(),
             carried_by,
+            carried: Carried::All,
             max_manifest_life: LIFE,
             verifier: &Verifier::new(),
             memory: &memory,
@@ -279,11 +283,7 @@ fn what_comes_with_an_envelope_is_not_the_users() {
         after.accepted();
     }
     // To a client, the gateway relayed them.
-    let trust = Trust {
-        policy: own.load_policy(),
-        endorsements: teegate_verifier::Endorsements::new(),
-        max_manifest_life: LIFE,
-    };
+    let trust = Trust::new(own.load_policy(), teegate_verifier::Endorsements::new());
     let (bytes, now) = (early.to_json().unwrap(), UnixTime::from_seconds(AT));
     let instance = Instance::verify(&bytes, Freshness::Epoch, &trust, &Verifier::new(), &Memory::new(), now).unwrap();
     let told = instance.attested().report().endorsements().iter().find(|one| one.kind == "tcb-info").unwrap().source;

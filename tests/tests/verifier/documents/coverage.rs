@@ -32,7 +32,7 @@ static ALL_CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
 });
 
 /// Checks without such a case.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 15] = [
     ("policy.profile", "profile::evidence_without_a_profile_is_refused: it is no defect of the evidence"),
     (
         "policy.bound-without-code",
@@ -53,6 +53,7 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("binding.report-data", "cannot fail by itself: the verifier was told to compare the same 64 bytes"),
     ("envelope.bound-to", "envelope::a_policy_about_hardware_alone_decides_about_no_sending"),
     ("manifest.model", "client, relay::an_instance_without_the_model_is_refused"),
+    ("manifest.shared-runs", "client, relay::an_instance_that_joins_requests_is_refused_unless_it_is_wanted"),
     ("identity.conflict", "gateway, fleet::tests::an_identity_under_two_tls_keys_rejects_every_party"),
 ];
 

@@ -1,0 +1,115 @@
+//! What stands at an address: a gateway with its instances, or an enclave-app itself. Its evidence is fetched and judged, and nothing
+//! is sent but questions that anybody may ask.
+//!
+//! By whose certificate the address is recognised does not matter here: evidence is judged by itself. Of an enclave-app that was
+//! reached directly, the manifest has to name the TLS key of the very connection.
+
+mod direct;
+
+use http::StatusCode;
+use teegate_intake::envelope::{BoundToClaim, Proven, Refused};
+use teegate_protocol::binding::Nonce;
+use teegate_protocol::headers::INSTANCES_PATH;
+use teegate_protocol::limits;
+use teegate_verifier::{Check, Endorsements, Policy, Source, Verifier};
+
+use crate::candidates::{self, Offered};
+use crate::error::{Error, RequestError};
+use crate::instance::{Freshness, Trust};
+use crate::link::Gateway;
+use crate::relayed;
+use crate::remote;
+use crate::settings::Settings;
+use direct::Told;
+
+/// The path of an enclave-app's envelope.
+const ENVELOPE_PATH: &str = "/.well-known/teegate";
+
+/// What answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stands {
+    /// A gateway. The evidence is that of the epoch: it says that measured code made the keys, in the window that the manifest names.
+    Gateway,
+    /// An enclave-app. The evidence was made for a challenge of this probe, just now.
+    Enclave,
+}
+
+/// An instance that was found, and what it was held against.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    /// What it says of itself, as it came.
+    pub envelope: Vec<u8>,
+    /// Policy and endorsements of the verdict, those beside the envelope's own.
+    pub trust: Trust,
+    /// The challenge that its evidence answers, if one was sent.
+    pub nonce: Option<Nonce>,
+    /// The verdict. The policy may be about hardware alone: nothing is sealed to what was only looked at.
+    pub verdict: Result<Proven, Refused>,
+}
+
+/// Asks what stands at `address`, and judges the evidence of whatever instances it shows: of a gateway at most three, in random order.
+///
+/// # Errors
+/// Nobody answers there, or nobody who shows evidence.
+pub async fn probe(
+    address: &Gateway,
+    policy: Policy,
+    endorsements: Endorsements,
+    settings: &Settings,
+) -> Result<(Stands, Vec<Probed>), Error> {
+    let trust = settings.trust(policy, endorsements);
+    let listing = format!("{INSTANCES_PATH}?wait={}", settings.wait.as_secs().min(limits::WAIT_SECONDS.most));
+    let deadline = settings.wait.saturating_add(candidates::ANSWER_WITHIN);
+    let Told { answer, .. } = direct::ask(address, &listing, deadline, candidates::MAX_BYTES).await?;
+    match answer.status() {
+        StatusCode::OK => {
+            let offered = candidates::read(answer.body()).map_err(Error::Listing)?;
+            Ok((Stands::Gateway, judged(address, &trust, &offered, settings).await))
+        }
+        // Whoever has no such list may be an instance.
+        StatusCode::NOT_FOUND if remote::unsealed(&answer).problem.is_none() => {
+            Ok((Stands::Enclave, vec![instance(address, trust, settings).await?]))
+        }
+        _ => Err(Error::NotOffered(remote::unsealed(&answer))),
+    }
+}
+
+/// Judges everything that a gateway offers.
+async fn judged(gateway: &Gateway, trust: &Trust, offered: &[Offered], settings: &Settings) -> Vec<Probed> {
+    let mut relayed = Endorsements::brought_by(Source::Relayed);
+    relayed::fetch(gateway, relayed::named(offered)).await.iter().for_each(|(_, statement)| relayed.extend(statement));
+    let (verifier, now) = (Verifier::new(), (settings.clock)());
+    let mut found = Vec::new();
+    for Offered { envelope, .. } in offered {
+        let trust = settings.trust_beside(trust, envelope, &relayed, now).await;
+        let verdict =
+            trust.judge(envelope, Freshness::Epoch, BoundToClaim::Unchecked, &verifier, &settings.memory, now);
+        found.push(Probed { envelope: envelope.clone(), trust, nonce: None, verdict });
+    }
+    found
+}
+
+/// Challenges the enclave-app at `address`, and judges its answer.
+async fn instance(address: &Gateway, trust: Trust, settings: &Settings) -> Result<Probed, Error> {
+    let nonce = Nonce::generate().map_err(|_| Error::Request(RequestError::NoRandomness))?;
+    let path = format!("{ENVELOPE_PATH}?nonce={nonce}");
+    let Told { answer, spki } = direct::ask(address, &path, candidates::ANSWER_WITHIN, candidates::MAX_BYTES).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(Error::NotOffered(remote::unsealed(&answer)));
+    }
+    let (envelope, now) = (answer.into_body().to_vec(), (settings.clock)());
+    let trust = settings.trust_beside(&trust, &envelope, &Endorsements::new(), now).await;
+    let (verifier, freshness) = (Verifier::new(), Freshness::Challenge(&nonce));
+    let verdict = trust.judge(&envelope, freshness, BoundToClaim::Unchecked, &verifier, &settings.memory, now);
+    let verdict = verdict.and_then(|proven| match &spki {
+        Some(held) if *held != proven.manifest().manifest().tls_spki_sha256 => {
+            let named = proven.manifest().manifest().tls_spki_sha256;
+            let reason =
+                format!("the manifest names the TLS key {named}, who answered holds {held}: something is in between");
+            Err(Refused::by(Check::CHANNEL_KEY, Some(*proven.manifest().digest()), reason))
+        }
+        _ => Ok(proven),
+    });
+    Ok(Probed { envelope, trust, nonce: Some(nonce), verdict })
+}

@@ -1,0 +1,37 @@
+//! The verified instances at hand, used in turn until each ends.
+
+use std::sync::Arc;
+
+use teegate_protocol::manifest::ManifestDigest;
+use teegate_verifier::UnixTime;
+
+use crate::instance::Instance;
+
+/// At most as many as a gateway offers at once.
+#[derive(Default)]
+pub(crate) struct Verified {
+    instances: Vec<Arc<Instance>>,
+    turn: usize,
+}
+
+impl Verified {
+    /// Takes these in place of those, each once.
+    pub(crate) fn keep(&mut self, mut instances: Vec<Arc<Instance>>) {
+        instances.sort_by_key(|instance| instance.digest().0);
+        instances.dedup_by_key(|instance| instance.digest().0);
+        self.instances = instances;
+    }
+
+    /// The one whose turn it is, of those that may still be sealed to at `now`; the others are forgotten.
+    pub(crate) fn next(&mut self, now: UnixTime) -> Option<Arc<Instance>> {
+        self.instances.retain(|instance| instance.may_seal(now));
+        let turn = self.turn.checked_rem(self.instances.len())?;
+        self.turn = turn.wrapping_add(1);
+        self.instances.get(turn).cloned()
+    }
+
+    /// Forgets one that is in doubt.
+    pub(crate) fn forget(&mut self, manifest: &ManifestDigest) {
+        self.instances.retain(|instance| instance.digest() != manifest);
+    }
+}

@@ -1,0 +1,245 @@
+//! What a worker does while its engine is ready: takes what waits, by itself or with others of its kind, runs it, answers.
+//!
+//! Whose turn it is and what is taken is decided by arrival: the first request that waits is always the next to run, and only
+//! what may share its run ([`crate::batch`]) is taken along, out of turn for what stands between. A shared run that fails for
+//! whatever reason has told nobody anything: its requests go back to the head of the queue, and each runs by itself, once. So
+//! whoever makes runs fail is alone in the one that is its answer.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::bell::{Bell, Woken, wait};
+use super::counts::Tally;
+use super::queue::{Job, Queue};
+use crate::batch::{Batching, Gathering, Joinable, fair_share};
+use crate::engine::{Engine, EngineError, Loss, Part};
+use crate::secret::scrubbed;
+use crate::tensor::Tensor;
+
+/// Where the workers of one model stand in line for work.
+pub(super) struct Line {
+    pub(super) queue: Queue,
+    /// Rung once, and heard by all.
+    pub(super) end: Bell,
+    pub(super) tally: Tally,
+    name: String,
+    /// One for each run that may begin.
+    place: Bell,
+    places: u32,
+    batching: Option<Batching>,
+    /// Where requests wait for others, one worker at a time gathers: two would each gather half.
+    turn: Bell,
+    /// Workers that have a place and nothing to do.
+    free: AtomicUsize,
+    /// Until when nothing is joined.
+    apart_until: Mutex<Option<Instant>>,
+    /// What a request takes of a worker's time, in microseconds, averaged over the last few.
+    pub(super) pace: AtomicU64,
+}
+
+/// Why a thread has stopped serving.
+pub(super) enum Left {
+    /// The end was rung.
+    Ended,
+    /// The engine has to be loaded again, and nothing is lost.
+    WornOut,
+    /// The engine is gone.
+    Lost(Loss),
+}
+
+/// Something that one worker has at a time, given back when it needs it no more.
+struct Token<'l>(&'l Bell);
+
+impl Drop for Token<'_> {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
+}
+
+/// What a run is for.
+enum Gathered {
+    /// Whoever waited has gone away.
+    Nothing,
+    /// One request.
+    One(Job),
+    /// Several requests, and the rows of each.
+    Several(Vec<Job>, Vec<usize>),
+}
+
+impl Line {
+    pub(super) fn new(name: &str, queue: usize, places: u32, batching: Option<Batching>) -> std::io::Result<Self> {
+        Ok(Self {
+            queue: Queue::new(queue)?,
+            end: Bell::new(0)?,
+            tally: Tally::default(),
+            name: name.to_owned(),
+            place: Bell::new(places)?,
+            places,
+            batching,
+            turn: Bell::new(1)?,
+            free: AtomicUsize::default(),
+            apart_until: Mutex::default(),
+            pace: AtomicU64::default(),
+        })
+    }
+
+    /// Runs what comes, for as long as the engine is ready. Requests to `model` may share runs.
+    pub(super) fn serve(&self, engine: &mut dyn Engine, model: Option<&Joinable>) -> Result<Infallible, Left> {
+        self.wait_for(engine, &self.place)?;
+        let _place = Token(&self.place);
+        loop {
+            match self.gather(engine, model)? {
+                Gathered::Nothing => continue,
+                Gathered::One(job) => self.alone(engine, job)?,
+                Gathered::Several(jobs, rows) => self.together(engine, jobs, &rows)?,
+            }
+            if !engine.is_ready() {
+                return Err(Left::WornOut);
+            }
+        }
+    }
+
+    /// When what waits now is through, as far as can be foreseen.
+    pub(super) fn patience(&self) -> Duration {
+        let pace = self.pace.load(Ordering::Relaxed);
+        let all = pace.saturating_mul(self.queue.len() as u64);
+        Duration::from_micros(all / u64::from(self.places.max(1)))
+    }
+
+    /// Waits for the bell with an engine that stays ready.
+    fn wait_for(&self, engine: &mut dyn Engine, bell: &Bell) -> Result<(), Left> {
+        loop {
+            match wait(&self.end, Some(bell), engine.watched(), None) {
+                Woken::Rang => return Ok(()),
+                Woken::Stirred if engine.is_ready() => {}
+                Woken::Stirred => return Err(Left::Lost(ended())),
+                Woken::Ended | Woken::TimedOut => return Err(Left::Ended),
+            }
+        }
+    }
+
+    /// The next request, and what may share its run. Nothing, when whoever waited has gone away.
+    fn gather(&self, engine: &mut dyn Engine, model: Option<&Joinable>) -> Result<Gathered, Left> {
+        let delay = self.batching.map_or(Duration::ZERO, |batching| batching.max_delay);
+        let _turn = if delay.is_zero() { None } else { Some(self.turn(engine)?) };
+        self.free.fetch_add(1, Ordering::SeqCst);
+        let waited = self.wait_for(engine, self.queue.bell());
+        let free = self.free.fetch_sub(1, Ordering::SeqCst);
+        waited?;
+        let Some(first) = self.queue.pop().filter(|first| !first.answer.is_closed()) else {
+            return Ok(Gathered::Nothing);
+        };
+        let model = model.filter(|_| !first.runs_alone && !self.is_apart());
+        let gathering = model.and_then(|model| Gathering::begin(model, &first.inputs));
+        let Some(mut gathering) = gathering else { return Ok(Gathered::One(first)) };
+        let until = first.arrived + delay;
+        let mut jobs = vec![first];
+        let most = if delay.is_zero() { fair_share(1 + self.queue.len(), free) } else { usize::MAX };
+        self.queue.join(&mut gathering, &mut jobs, most);
+        // What may not share the run is not kept waiting for it.
+        while !delay.is_zero() && !gathering.is_full() && self.queue.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            match wait(&self.end, Some(self.queue.bell()), engine.watched(), Some(left)) {
+                Woken::Rang => {
+                    self.queue.join(&mut gathering, &mut jobs, most);
+                    // It rang for one that stays.
+                    if !self.queue.is_empty() {
+                        self.queue.bell().ring();
+                    }
+                }
+                Woken::Stirred if engine.is_ready() => {}
+                Woken::Stirred => {
+                    self.queue.put_back(jobs);
+                    return Err(Left::Lost(ended()));
+                }
+                Woken::TimedOut => break,
+                Woken::Ended => return Err(Left::Ended),
+            }
+        }
+        Ok(match <[Job; 1]>::try_from(jobs) {
+            Ok([only]) => Gathered::One(only),
+            Err(jobs) => Gathered::Several(jobs, gathering.rows().to_vec()),
+        })
+    }
+
+    fn turn(&self, engine: &mut dyn Engine) -> Result<Token<'_>, Left> {
+        self.wait_for(engine, &self.turn)?;
+        Ok(Token(&self.turn))
+    }
+
+    fn alone(&self, engine: &mut dyn Engine, job: Job) -> Result<(), Left> {
+        let Job { inputs, mut purse, until, answer, .. } = job;
+        let (bytes, begun) = (inputs.iter().map(Tensor::bytes).sum(), Instant::now());
+        let result = scrubbed(|| engine.run(inputs, until, &mut purse));
+        purse.refund(bytes);
+        self.tally.ran();
+        self.keep_pace(begun.elapsed(), 1);
+        let lost = lost(&result);
+        // The caller may be gone; then nobody wants the result.
+        let _ = answer.send(result.map(|outputs| (outputs, purse)));
+        lost
+    }
+
+    fn together(&self, engine: &mut dyn Engine, mut jobs: Vec<Job>, rows: &[usize]) -> Result<(), Left> {
+        let now = Instant::now();
+        let left = jobs.iter().map(|job| job.until.saturating_duration_since(now)).min().unwrap_or_default();
+        let parts = jobs.iter_mut().zip(rows);
+        let mut parts: Vec<Part<'_>> =
+            parts.map(|(Job { inputs, purse, .. }, &rows)| Part { inputs, rows, purse }).collect();
+        // Half of the time of whoever has the least: if it does not go well, the other half is for each by itself.
+        let result = scrubbed(|| engine.run_parts(&mut parts, now + left / 2));
+        self.tally.ran();
+        self.tally.shared(jobs.len());
+        self.keep_pace(now.elapsed(), jobs.len());
+        let lost = lost(&result);
+        match result {
+            Ok(outputs) if outputs.len() == jobs.len() => {
+                for (job, outputs) in jobs.into_iter().zip(outputs) {
+                    job.answer(outputs.map_err(EngineError::NoMemory));
+                }
+            }
+            // The engine's words may speak of anybody's values, so nobody gets them.
+            Ok(_) | Err(_) => {
+                self.stay_apart(jobs.len(), lost.is_err());
+                jobs.iter_mut().for_each(|job| job.runs_alone = true);
+                self.queue.put_back(jobs);
+            }
+        }
+        lost
+    }
+
+    fn is_apart(&self) -> bool {
+        let until = *self.apart_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Joins nothing for a while.
+    fn stay_apart(&self, requests: usize, is_lost: bool) {
+        let pause = self.batching.map_or(Duration::ZERO, |batching| batching.pause);
+        *self.apart_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
+        self.tally.failed_together(requests);
+        let model = &self.name;
+        tracing::warn!(model, requests, is_lost, ?pause, "a shared run failed: each of its requests runs by itself");
+    }
+
+    /// Four requests or so make the average.
+    fn keep_pace(&self, time: Duration, requests: usize) {
+        let each = u64::try_from(time.as_micros()).unwrap_or(u64::MAX) / (requests.max(1) as u64);
+        let before = self.pace.load(Ordering::Relaxed);
+        let after = if before == 0 { each } else { before - before / 4 + each / 4 };
+        self.pace.store(after, Ordering::Relaxed);
+    }
+}
+
+fn ended() -> Loss {
+    Loss::Ended("while it had nothing to do".to_owned())
+}
+
+fn lost<T>(result: &Result<T, EngineError>) -> Result<(), Left> {
+    match result {
+        Err(EngineError::Lost(loss)) => Err(Left::Lost(loss.clone())),
+        _ => Ok(()),
+    }
+}
