@@ -23,6 +23,7 @@ pub(super) fn of(target: &str) -> Seeds {
                 inputs: vec![tensor("x", Datatype::Bytes, ShapeRule::AnyRank)],
                 defaults: vec![tensor("w", Datatype::Fp16, ShapeRule::Dimensions(vec![2]))],
                 outputs: vec![tensor("y", Datatype::Int64, ShapeRule::Dimensions(vec![-1, 2]))],
+                ..Signature::default()
             };
             vec![("signature", serde_json::to_vec(&signature).expect("it can be written"))]
         }

@@ -94,7 +94,7 @@ fn every_type() -> Signature {
         shape: if datatype == Datatype::Int64 { ShapeRule::AnyRank } else { ShapeRule::Dimensions(vec![-1]) },
     };
     let all: Vec<_> = Datatype::ALL.into_iter().map(tensor).collect();
-    Signature { inputs: Vec::new(), defaults: all.clone(), outputs: all }
+    Signature { defaults: all.clone(), outputs: all, ..Signature::default() }
 }
 
 /// The first zero stands between JSON and raw tensors, and is taken out.
