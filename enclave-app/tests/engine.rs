@@ -216,6 +216,20 @@ fn a_tensor_of_unknown_rank_has_any_shape() {
         assert_eq!(outputs[0].elements, Elements::Fp32(vec![7.0]));
         assert_eq!(outputs[0].shape, request.inputs[0].shape, "{shape}");
     }
+    // Strings go another way into the library and out of it.
+    let mut texts = load(&library, models::any_rank_of(models::STRING)).unwrap();
+    for (shape, data, count) in [
+        ("[]", r#"["a"]"#, 1),
+        ("[1,1]", r#"[["a"]]"#, 1),
+        ("[2,0]", "[]", 0),
+        ("[3,1,2]", r#"["","b","c","","e","f"]"#, 6),
+    ] {
+        let request = format!(r#"{{"inputs":[{{"name":"x","shape":{shape},"datatype":"BYTES","data":{data}}}]}}"#);
+        let request = Inference::parse(request.as_bytes(), None, "m", &texts.signature, &mut purse()).unwrap();
+        let outputs = texts.run(request.inputs.clone()).unwrap();
+        assert_eq!((&outputs[0].elements, &outputs[0].shape), (&request.inputs[0].elements, &request.inputs[0].shape));
+        assert_eq!(outputs[0].elements.len(), count, "{shape}");
+    }
     // A scalar is no such tensor.
     let loop_model = load(&library, models::endless()).unwrap();
     assert_eq!(loop_model.signature.inputs[0].shape, ShapeRule::Dimensions(vec![1]));

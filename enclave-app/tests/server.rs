@@ -903,6 +903,7 @@ async fn sealed_requests_of_many_callers_share_runs_where_the_manifest_says_so()
     // Numbers are all that the log has of it.
     let (code, log) = enclave.terminate();
     assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("out of data bounds"), "{log}");
     let counts = log.split("counts=").nth(1).unwrap_or_else(|| panic!("{log}"));
     for (number, is_none) in
         [("shared_runs: 0,", false), ("lost_past_deadline: 0,", true), ("lost_otherwise: 0,", true)]

@@ -5,6 +5,7 @@
 //! (`tests/tests/verifier/formats.rs`) and `corim` (`measurements/tests/corim.rs`).
 
 mod cases;
+mod enclave;
 mod files;
 mod intake;
 mod protocol;
@@ -95,6 +96,6 @@ pub fn of(target: &str) -> Seeds {
         }
         "verify_sev_snp" => cases::of_sev_snp(),
         "verify_tdx" => cases::of_tdx(),
-        other => [protocol::of(other), intake::of(other)].concat(),
+        other => [protocol::of(other), enclave::of(other), intake::of(other)].concat(),
     }
 }

@@ -69,6 +69,7 @@ smoke! {
     sev_snp_report tdx_quote hints
     manifest envelope_form bhttp_request bhttp_response ohttp_keys ohttp_request receipt_header receipt problem coco
     certificate_table
+    oip_infer engine_message engine_tensors engine_signature onnx_model
     evidence_json evidence_cbor evidence_protobuf endorsements bundle envelope
     policy reference_values corim
     npy npz table

@@ -88,11 +88,9 @@ fn sentence(error: &Error) -> String {
         | Error::Listing(_)
         | Error::NotOffered(_)
         | Error::NoCandidate { .. } => "; nothing was sealed and nothing of the request was sent",
-        Error::Remote(_) | Error::NotResealed { .. } | Error::Answer(_) if error.executed() == Executed::Unknown => {
-            "; it was sent sealed, and whether it was executed is unknown"
-        }
-        Error::Remote(_) | Error::NotResealed { .. } => "; it was sent sealed, and not executed",
-        Error::Relay(_) | Error::Answer(_) => "",
+        Error::Answer(_) => "; the request was sent sealed, and whether it was executed is unknown",
+        // Their own words say it.
+        Error::Relay(_) | Error::Remote(_) | Error::NotResealed { .. } => "",
     };
     format!("{error}{words}{left}")
 }

@@ -1,7 +1,7 @@
 //! A request's body: read within a limit of its own and a budget that all share, at a pace, and without its `Content-Encoding`.
 //!
-//! The budget counts the bytes of requests from their first byte to their answer. Sealing copies a request about three times, so
-//! the process needs some four times the budget.
+//! The budget counts the bytes of requests from their first byte to their answer. Sealing copies a request a few times, so
+//! the process needs some five times the budget.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -137,15 +137,23 @@ impl Proxy {
     }
 
     fn may_be_asked(&self, wanted: &Wanted) -> Result<(), Said> {
-        match wanted {
-            Wanted::Model { name, .. } if !self.models.is_empty() && !self.models.contains(name) => {
-                let served: Vec<_> = self.models.iter().map(|name| format!("`{name}`")).collect();
-                let words = format!("this door serves {}, and no other model; nothing was sent", served.join(", "));
-                Err(Said::new(StatusCode::NOT_FOUND, words))
-            }
-            Wanted::Model { .. } | Wanted::Any => Ok(()),
+        let Wanted::Model { name, version } = wanted else { return Ok(()) };
+        let not_found = |words: String| Err(Said::new(StatusCode::NOT_FOUND, format!("{words}; nothing was sent")));
+        if !is_label(name) || !version.as_deref().is_none_or(is_label) {
+            return not_found("no model is called that, nor can be".to_owned());
         }
+        if !self.models.is_empty() && !self.models.contains(name) {
+            let served: Vec<_> = self.models.iter().map(|name| format!("`{name}`")).collect();
+            return not_found(format!("this door serves {}, and no other model", served.join(", ")));
+        }
+        Ok(())
     }
+}
+
+/// Whether a manifest can name a model, or a version, so: 1 to 128 letters, digits and `.`, `_`, `-`, `+`.
+fn is_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// A field that stands there once, or not at all.

@@ -47,7 +47,7 @@ async fn the_version_that_is_named_runs_or_none() {
     });
     let script = Script::new(Fake::with(|manifest| manifest.models = versions.into()), []);
     for (version, path) in [
-        (None, "/v2/models/m/versions/1/infer"),
+        (None, "/v2/models/m/versions/2/infer"),
         (Some("1"), "/v2/models/m/versions/1/infer"),
         (Some("2"), "/v2/models/m/versions/2/infer"),
     ] {

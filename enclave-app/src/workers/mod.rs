@@ -230,7 +230,9 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         let (model, counts) = (&self.shared.name, self.counts());
-        tracing::info!(model, ?counts, "the workers of a model end");
+        if counts != Counts::default() {
+            tracing::info!(model, ?counts, "the workers of a model end");
+        }
         self.shared.line.end.ring();
     }
 }

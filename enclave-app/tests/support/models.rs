@@ -327,8 +327,13 @@ pub(crate) fn several() -> Vec<u8> {
 
 /// `y = x` of any rank.
 pub(crate) fn any_rank() -> Vec<u8> {
+    any_rank_of(FLOAT)
+}
+
+/// The same with elements of another type.
+pub(crate) fn any_rank_of(element: u64) -> Vec<u8> {
     let nodes = [node("Identity", &["x"], &["y"], &[])];
-    model(&graph(&nodes, &[], &[value_of_any_rank("x", FLOAT)], &[value_of_any_rank("y", FLOAT)]))
+    model(&graph(&nodes, &[], &[value_of_any_rank("x", element)], &[value_of_any_rank("y", element)]))
 }
 
 /// `y = log(x)`: a NaN for a negative number, an infinity for zero.

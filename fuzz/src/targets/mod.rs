@@ -1,5 +1,6 @@
 //! All targets.
 
+mod enclave;
 mod encoding;
 mod files;
 mod intake;
@@ -16,6 +17,7 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
         encoding::TARGETS,
         platforms::TARGETS,
         protocol::TARGETS,
+        enclave::TARGETS,
         intake::TARGETS,
         policy::TARGETS,
         files::TARGETS,

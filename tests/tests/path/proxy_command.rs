@@ -148,9 +148,41 @@ async fn a_socket_is_this_users_alone() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("{\"ready\":true}"), "{answer}");
+
+    // An upload that does not end keeps the door for a while, and a second signal does not wait for it.
+    let mut upload = UnixStream::connect(&path).await.unwrap();
+    let head = format!(
+        "POST /v2/models/{MODEL}/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+    );
+    upload.write_all(head.as_bytes()).await.unwrap();
+    upload.read_exact(&mut [0; 25]).await.unwrap();
     door.program.terminate().await;
+    door.says("leaving, once what is under way is answered", 1).await;
+    door.program.terminate().await;
+    door.says("told twice", 1).await;
     assert_eq!(door.program.ended().await, Some(0));
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn at_a_dangerous_place_the_token_decides_and_any_name_may_be_called() {
+    let stage = Stage1::set().await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    let token = stage.scratch.write("token", "0123456789abcdef0123456789abcdef\n");
+    let door = Door::open(&stage, &gateway, &["--dangerous-listen", "0.0.0.0:0", "--token-file", &token]).await;
+    door.says("reads every request and every answer", 1).await;
+    let address = door.address.replace("0.0.0.0", "127.0.0.1");
+    let shown = "authorization: Bearer 0123456789abcdef0123456789abcdef\r\n";
+    for (headers, status) in
+        [(shown, "200 OK"), ("", "401 Unauthorized"), (&format!("{shown}origin: null\r\n"), "403 Forbidden")]
+    {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = format!("GET /v2 HTTP/1.1\r\nhost: machine.example\r\n{headers}connection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -83,7 +83,8 @@ fn read(
     for (index, expected) in (0..).zip(&signature.outputs) {
         let head = from.read_head().map_err(|_| breach("outputs that end too early"))?;
         let shape = judge(&head, index, expected).map_err(breach)?;
-        let bytes = bytes_of(shape.elements(), expected.datatype).ok_or_else(|| breach(NOT_ROWS))?;
+        let bytes = head.bytes(expected.datatype, shape.elements());
+        let bytes = bytes.ok_or_else(|| breach("an output of another length than its elements"))?;
         left = left.checked_sub(bytes as u64).ok_or_else(|| breach("outputs larger than they may be"))?;
         // Where they lie is known before there is memory for them.
         if from.left() < bytes as u64 {

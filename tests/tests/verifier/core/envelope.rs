@@ -6,7 +6,7 @@ use teegate_client::{Freshness, Instance, Trust};
 use teegate_forge::tdx::TdxBuilder;
 use teegate_forge::tdx::event_log::{BOOT, encode, registers};
 use teegate_forge::time::AT;
-use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, Proven, Refused, judge};
+use teegate_intake::envelope::{self, Asked, BoundToClaim, Judge, Proven, Refused, judge};
 use teegate_protocol::binding::{self, Exporter, Nonce};
 use teegate_protocol::evidence::{Endorsements as Carried, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
 use teegate_protocol::manifest::{
@@ -90,7 +90,7 @@ fn claiming(
         bound_to,
         endorsements: &teegate_verifier::Endorsements::new(),
         carried_by: Source::Evidence,
-        carried: Carried::All,
+        carried: envelope::Carried::All,
         max_manifest_life: LIFE,
         verifier: &Verifier::new(),
         memory: &Memory::new(),
@@ -122,7 +122,7 @@ fn each_part_of_an_envelope_is_refused_by_its_check() {
         bound_to: BoundToClaim::Required,
         endorsements: &none,
         carried_by: Source::Evidence,
-        carried: Carried::All,
+        carried: envelope::Carried::All,
         max_manifest_life: LIFE,
         verifier: &Verifier::new(),
         memory: &Memory::new(),
@@ -268,7 +268,7 @@ fn what_comes_with_an_envelope_is_not_the_users() {
             bound_to: BoundToClaim::Required,
             endorsements: &teegate_verifier::Endorsements::new(),
             carried_by,
-            carried: Carried::All,
+            carried: envelope::Carried::All,
             max_manifest_life: LIFE,
             verifier: &Verifier::new(),
             memory: &memory,
