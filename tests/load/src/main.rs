@@ -189,13 +189,16 @@ fn machine(arguments: &Arguments) -> Outcome<String> {
     let (kernel, load) = (read("/proc/sys/kernel/osrelease"), read("/proc/loadavg"));
     let load = load.split(' ').next().unwrap_or_default();
     let now = UnixTime::from_seconds(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
+    let words = arguments.to_words();
+    let command = if arguments.peers.is_empty() { words } else { format!("--with-peers {words}") };
+    let built = if cfg!(debug_assertions) { "**Built for debugging: no number here means anything.** " } else { "" };
     Ok(format!(
-        "Measured at {now} on {processors} processors ({}), Linux {}, load {load} at the start:\n\n```sh\nci/load.sh {}\n```\n\n\
+        "{built}Measured at {now} on {processors} processors ({}), Linux {}, load {load} at the start:\n\n```sh\nci/load.sh {}\n```\n\n\
          Medians of {} rounds of {} s; CPU is processor time of the process, ratios are those of one round. Servers have {} \
          worker(s) of {} thread(s); clients and servers share the processors.",
         processor.map_or("of an unknown kind", |(_, name)| name),
         kernel.trim(),
-        arguments.to_words(),
+        command,
         arguments.rounds,
         arguments.time.as_secs_f64(),
         arguments.workers,

@@ -165,7 +165,8 @@ mod tests {
 
     /// A server that says the same whatever it is asked, and where it is.
     async fn server(status: &str, data: &str) -> String {
-        let body = format!(r#"{{"model_name":"m","outputs":[{{"name":"y","shape":[1,2],"datatype":"FP32","data":{data}}}]}}"#);
+        let body =
+            format!(r#"{{"model_name":"m","outputs":[{{"name":"y","shape":[1,2],"datatype":"FP32","data":{data}}}]}}"#);
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
