@@ -19,7 +19,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use teegate_attester::{Answer, Attester, RawEvidence};
-use teegate_enclave::engine::{Engine, EngineError, LoadError, ShapeRule, Signature, TensorSignature};
+use teegate_enclave::engine::{Engine, EngineError, LoadError, Readiness, ShapeRule, Signature, TensorSignature};
 use teegate_enclave::epoch::{Constants, Epochs};
 use teegate_enclave::evidence::EvidenceActor;
 use teegate_enclave::identity::Identity;
@@ -162,8 +162,8 @@ impl Engine for Echo {
         Ok(self.signature.clone())
     }
 
-    fn is_ready(&mut self) -> bool {
-        true
+    fn readiness(&mut self) -> Readiness {
+        Readiness::Ready
     }
 
     fn run(&mut self, inputs: Vec<Tensor>, _: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {

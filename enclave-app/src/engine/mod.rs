@@ -31,8 +31,13 @@ pub trait Engine: Send {
     /// [`LoadError`] says why it is not ready. Loading may be tried again.
     fn load(&mut self) -> Result<Signature, LoadError>;
 
+    /// Whether it can run now, and why it cannot.
+    fn readiness(&mut self) -> Readiness;
+
     /// Whether it can run now. Otherwise it has to be loaded.
-    fn is_ready(&mut self) -> bool;
+    fn is_ready(&mut self) -> bool {
+        self.readiness() == Readiness::Ready
+    }
 
     /// Becomes readable when [`Engine::is_ready`] is worth asking again although nothing was run.
     fn watched(&self) -> Option<BorrowedFd<'_>> {
@@ -48,10 +53,25 @@ pub trait Engine: Send {
     /// [`EngineError`] says what the engine said about these inputs, or why it has to be loaded again.
     fn run(&mut self, inputs: Vec<Tensor>, until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError>;
 
+    /// As [`Engine::run`], of inputs that are kept: a run that is not through at `until` is ended, or when
+    /// [`Engine::least_time`] is over, and may be tried again.
+    ///
+    /// # Errors
+    /// As [`Engine::run`]. An engine that shares no runs fails each.
+    fn run_kept(&mut self, inputs: &[Tensor], until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        let _ = (inputs, until, purse);
+        Err(EngineError::Failed("this engine keeps no inputs".to_owned()))
+    }
+
+    /// The time that each run has, however soon it is to end.
+    fn least_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Runs the model once on the rows of several requests, one after the other, and gives each the rows of its own, or says
     /// that its purse has no memory for them. As many answers as parts, in their order.
     ///
-    /// A run that is not through at `until` is ended, or when the time is over that a run has at least.
+    /// A run that is not through at `until` is ended, or when [`Engine::least_time`] is over.
     ///
     /// # Errors
     /// As [`Engine::run`]; then nobody gets anything. An output that has not as many rows as went in is such an error. Words
@@ -61,6 +81,17 @@ pub trait Engine: Send {
         let _ = (parts, until);
         Err(EngineError::Failed("this engine shares no runs".to_owned()))
     }
+}
+
+/// Whether an engine can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It has run as often as it should, and is to be loaded again. Nothing is lost.
+    WornOut,
+    /// It is not there, has ended by itself, or has said what nobody asked for.
+    Gone,
 }
 
 /// One request's part of a run that it shares with others.

@@ -308,7 +308,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::engine::{Engine, EngineError, LoadError, Signature};
+    use crate::engine::{Engine, EngineError, LoadError, Readiness, Signature};
     use crate::memory::Memory;
     use crate::workers::Settings;
 
@@ -319,8 +319,8 @@ mod tests {
             Ok(Signature::default())
         }
 
-        fn is_ready(&mut self) -> bool {
-            true
+        fn readiness(&mut self) -> Readiness {
+            Readiness::Ready
         }
 
         fn run(&mut self, _: Vec<Tensor>, _: Instant, _: &mut Purse) -> Result<Vec<Tensor>, EngineError> {

@@ -2,8 +2,11 @@
 //!
 //! Whose turn it is and what is taken is decided by arrival: the first request that waits is always the next to run, and only
 //! what may share its run ([`crate::batch`]) is taken along, out of turn for what stands between. A shared run that fails for
-//! whatever reason has told nobody anything: its requests go back to the head of the queue, and each runs by itself, once. So
+//! whatever reason has told nobody anything: its requests go back to the head of the queue, and each runs by itself. So
 //! whoever makes runs fail is alone in the one that is its answer.
+//!
+//! Neither does it get the others' time: while others wait to be run again, each has its share of what is left. Who is not
+//! through in its share goes last, once more, with what is left then.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::bell::{Bell, Woken, wait};
 use super::counts::Tally;
-use super::queue::{Job, Queue};
+use super::queue::{Job, Queue, Turn};
 use crate::batch::{Batching, Gathering, Joinable, fair_share};
-use crate::engine::{Engine, EngineError, Loss, Part};
+use crate::engine::{Engine, EngineError, Loss, Part, Readiness};
 use crate::secret::scrubbed;
 use crate::tensor::Tensor;
 
@@ -35,6 +38,8 @@ pub(super) struct Line {
     free: AtomicUsize,
     /// Until when nothing is joined.
     apart_until: Mutex<Option<Instant>>,
+    /// What the last shared run took that went well, in microseconds.
+    pub(super) shared_time: AtomicU64,
     /// What a request takes of a worker's time, in microseconds, averaged over the last few.
     pub(super) pace: AtomicU64,
 }
@@ -81,6 +86,7 @@ impl Line {
             turn: Bell::new(1)?,
             free: AtomicUsize::default(),
             apart_until: Mutex::default(),
+            shared_time: AtomicU64::default(),
             pace: AtomicU64::default(),
         })
     }
@@ -95,8 +101,10 @@ impl Line {
                 Gathered::One(job) => self.alone(engine, job)?,
                 Gathered::Several(jobs, rows) => self.together(engine, jobs, &rows)?,
             }
-            if !engine.is_ready() {
-                return Err(Left::WornOut);
+            match engine.readiness() {
+                Readiness::Ready => {}
+                Readiness::WornOut => return Err(Left::WornOut),
+                Readiness::Gone => return Err(Left::Lost(ended())),
             }
         }
     }
@@ -128,22 +136,23 @@ impl Line {
         let waited = self.wait_for(engine, self.queue.bell());
         let free = self.free.fetch_sub(1, Ordering::SeqCst);
         waited?;
-        let Some(first) = self.queue.pop().filter(|first| !first.answer.is_closed()) else {
-            return Ok(Gathered::Nothing);
-        };
-        let model = model.filter(|_| !first.runs_alone && !self.is_apart());
+        let Some(first) = self.queue.pop().and_then(Job::wanted) else { return Ok(Gathered::Nothing) };
+        let needed = self.time_to_share(engine);
+        let may_share = first.turn == Turn::First && !self.is_apart() && first.until >= Instant::now() + needed;
+        let model = model.filter(|_| may_share);
         let gathering = model.and_then(|model| Gathering::begin(model, &first.inputs));
         let Some(mut gathering) = gathering else { return Ok(Gathered::One(first)) };
-        let until = first.arrived + delay;
+        // Nobody is waited for until there is no time left to share.
+        let until = first.until.checked_sub(needed).map_or(first.arrived, |last| last.min(first.arrived + delay));
         let mut jobs = vec![first];
         let most = if delay.is_zero() { fair_share(1 + self.queue.len(), free) } else { usize::MAX };
-        self.queue.join(&mut gathering, &mut jobs, most);
+        self.queue.join(&mut gathering, &mut jobs, most, Instant::now() + needed);
         // What may not share the run is not kept waiting for it.
         while !delay.is_zero() && !gathering.is_full() && self.queue.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             match wait(&self.end, Some(self.queue.bell()), engine.watched(), Some(left)) {
                 Woken::Rang => {
-                    self.queue.join(&mut gathering, &mut jobs, most);
+                    self.queue.join(&mut gathering, &mut jobs, most, Instant::now() + needed);
                     // It rang for one that stays.
                     if !self.queue.is_empty() {
                         self.queue.bell().ring();
@@ -158,9 +167,14 @@ impl Line {
                 Woken::Ended => return Err(Left::Ended),
             }
         }
+        // Some may have left, or run out of time, while others were waited for.
+        let jobs = jobs.into_iter().zip(gathering.rows().iter().copied());
+        let (jobs, rows): (Vec<Job>, Vec<usize>) =
+            jobs.filter_map(|(job, rows)| job.wanted().map(|job| (job, rows))).unzip();
         Ok(match <[Job; 1]>::try_from(jobs) {
             Ok([only]) => Gathered::One(only),
-            Err(jobs) => Gathered::Several(jobs, gathering.rows().to_vec()),
+            Err(none) if none.is_empty() => Gathered::Nothing,
+            Err(jobs) => Gathered::Several(jobs, rows),
         })
     }
 
@@ -169,7 +183,38 @@ impl Line {
         Ok(Token(&self.turn))
     }
 
+    /// The time that a request has to have left to share a run, half of which that run may take: otherwise many requests
+    /// and nothing else would have workers ended.
+    fn time_to_share(&self, engine: &dyn Engine) -> Duration {
+        let last = Duration::from_micros(self.shared_time.load(Ordering::Relaxed));
+        last.max(engine.least_time()).saturating_mul(2)
+    }
+
     fn alone(&self, engine: &mut dyn Engine, job: Job) -> Result<(), Left> {
+        let share = if job.turn == Turn::First { None } else { self.queue.share_of(&job, Instant::now()) };
+        match share {
+            Some(until) => self.in_its_share(engine, job, until),
+            None => self.to_its_end(engine, job),
+        }
+    }
+
+    /// Runs again while others wait for the same.
+    fn in_its_share(&self, engine: &mut dyn Engine, mut job: Job, until: Instant) -> Result<(), Left> {
+        let begun = Instant::now();
+        let result = scrubbed(|| engine.run_kept(&job.inputs, until, &mut job.purse));
+        self.tally.ran();
+        self.keep_pace(begun.elapsed(), 1);
+        let lost = lost(&result);
+        if job.turn == Turn::Again && matches!(result, Err(EngineError::Lost(Loss::Deadline))) {
+            job.turn = Turn::Last;
+            self.queue.put_last(job);
+        } else {
+            job.answer(result);
+        }
+        lost
+    }
+
+    fn to_its_end(&self, engine: &mut dyn Engine, job: Job) -> Result<(), Left> {
         let Job { inputs, mut purse, until, answer, .. } = job;
         let (bytes, begun) = (inputs.iter().map(Tensor::bytes).sum(), Instant::now());
         let result = scrubbed(|| engine.run(inputs, until, &mut purse));
@@ -196,6 +241,8 @@ impl Line {
         let lost = lost(&result);
         match result {
             Ok(outputs) if outputs.len() == jobs.len() => {
+                let taken = u64::try_from(now.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.shared_time.store(taken, Ordering::Relaxed);
                 for (job, outputs) in jobs.into_iter().zip(outputs) {
                     job.answer(outputs.map_err(EngineError::NoMemory));
                 }
@@ -203,7 +250,7 @@ impl Line {
             // The engine's words may speak of anybody's values, so nobody gets them.
             Ok(_) | Err(_) => {
                 self.stay_apart(jobs.len(), lost.is_err());
-                jobs.iter_mut().for_each(|job| job.runs_alone = true);
+                jobs.iter_mut().for_each(|job| job.turn = Turn::Again);
                 self.queue.put_back(jobs);
             }
         }

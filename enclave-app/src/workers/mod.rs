@@ -24,7 +24,7 @@ use crate::tensor::Tensor;
 use bell::{Woken, wait};
 pub use counts::Counts;
 use line::{Left, Line};
-use queue::{Job, NotQueued};
+use queue::{Job, NotQueued, Turn};
 use restarts::Restarts;
 
 /// Why there are no outputs.
@@ -133,6 +133,17 @@ impl Drop for Thread {
     }
 }
 
+/// A caller that waits. When it leaves and no worker lives, nobody else would drop what it has left in the queue.
+struct Leaving<'s>(&'s Shared);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if self.0.living.load(Ordering::SeqCst) == 0 {
+            self.0.line.queue.forget_left();
+        }
+    }
+}
+
 impl Workers {
     /// Starts one thread for each engine, and waits until all have loaded the model.
     ///
@@ -203,11 +214,12 @@ impl Workers {
         }
         let (answer, answered) = oneshot::channel();
         let arrived = Instant::now();
-        let job = Job { inputs, purse, arrived, until: arrived + self.deadline, runs_alone: false, answer };
+        let job = Job { inputs, purse, arrived, until: arrived + self.deadline, turn: Turn::First, answer };
         self.shared.line.queue.push(job).map_err(|reason| match reason {
             NotQueued::Full => self.busy(),
             NotQueued::Closed => RunError::NoWorker,
         })?;
+        let _leaving = Leaving(&self.shared);
         match tokio::time::timeout(self.deadline, answered).await {
             Ok(Ok(Ok(outputs))) => Ok(outputs),
             Ok(Ok(Err(EngineError::Failed(words)))) => Err(RunError::Failed(words)),
@@ -274,6 +286,7 @@ fn work(
     loop {
         let Err(left) = shared.line.serve(&mut *engine, model.as_ref());
         drop(alive.take());
+        shared.line.queue.forget_left();
         match left {
             Left::Ended => return,
             Left::WornOut => tracing::debug!(model = shared.name, "a worker has worn out and is replaced"),
@@ -296,6 +309,7 @@ fn work(
         while let Err(error) = shared.load(&mut *engine).and_then(|again| same(&signature, &again)) {
             shared.is_failing.store(true, Ordering::SeqCst);
             tracing::error!(model = shared.name, reason = error.without_words(), "a worker could not be replaced");
+            shared.line.queue.forget_left();
             if !pause(shared) {
                 return;
             }

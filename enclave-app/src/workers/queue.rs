@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::bell::Bell;
 use crate::batch::Gathering;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Loss};
 use crate::memory::Purse;
 use crate::tensor::Tensor;
 
@@ -23,12 +23,23 @@ pub(super) struct Job {
     pub(super) purse: Purse,
     pub(super) arrived: Instant,
     pub(super) until: Instant,
-    /// Whether it has failed together with others before.
-    pub(super) runs_alone: bool,
+    pub(super) turn: Turn,
     pub(super) answer: oneshot::Sender<Result<(Vec<Tensor>, Purse), EngineError>>,
 }
 
 impl Job {
+    /// Itself, if a run is still of use: its caller is there, and its time is not over. Otherwise it is answered.
+    pub(super) fn wanted(self) -> Option<Self> {
+        if self.answer.is_closed() {
+            return None;
+        }
+        if self.until <= Instant::now() {
+            self.answer(Err(EngineError::Lost(Loss::Deadline)));
+            return None;
+        }
+        Some(self)
+    }
+
     /// Answers, when its inputs are wiped.
     pub(super) fn answer(self, result: Result<Vec<Tensor>, EngineError>) {
         let Self { inputs, mut purse, answer, .. } = self;
@@ -38,6 +49,17 @@ impl Job {
         // The caller may be gone; then nobody wants the result.
         let _ = answer.send(result.map(|outputs| (outputs, purse)));
     }
+}
+
+/// Which of its runs a job waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The first, which it may share.
+    First,
+    /// By itself, because a shared one failed; in its share of the time that is left.
+    Again,
+    /// By itself and for the last time: it was not through in its share.
+    Last,
 }
 
 /// Why a job was not taken.
@@ -90,15 +112,22 @@ impl Queue {
     }
 
     /// Takes out, in the order of their arrival, what may share the run that is gathered, until there are `most` jobs. What
-    /// nobody waits for any more goes on the way.
-    pub(super) fn join(&self, gathering: &mut Gathering<'_>, gathered: &mut Vec<Job>, most: usize) {
+    /// nobody waits for any more goes on the way, and what has to be through before `least_until` stays.
+    pub(super) fn join(
+        &self,
+        gathering: &mut Gathering<'_>,
+        gathered: &mut Vec<Job>,
+        most: usize,
+        least_until: Instant,
+    ) {
         let mut jobs = self.jobs();
         let Some(jobs) = jobs.as_mut() else { return };
         let mut place = 0;
         while gathered.len() < most && !gathering.is_full() {
             let Some(job) = jobs.get(place) else { break };
             let is_gone = job.answer.is_closed();
-            if !is_gone && (job.runs_alone || !gathering.admit(&job.inputs)) {
+            let stays = job.turn != Turn::First || job.until < least_until;
+            if !is_gone && (stays || !gathering.admit(&job.inputs)) {
                 place += 1;
                 continue;
             }
@@ -116,6 +145,35 @@ impl Queue {
         for job in back.into_iter().rev().filter(|job| !job.answer.is_closed()) {
             jobs.push_front(job);
             self.bell.ring();
+        }
+    }
+
+    /// Puts a job back behind all that wait to be run again, and before what waits for its first run.
+    pub(super) fn put_last(&self, job: Job) {
+        let mut jobs = self.jobs();
+        let Some(jobs) = jobs.as_mut() else { return };
+        let place = jobs.iter().rposition(|waiting| waiting.turn != Turn::First).map_or(0, |place| place + 1);
+        jobs.insert(place, job);
+        self.bell.ring();
+    }
+
+    /// Until when a job that runs again may run, so that each of those that wait to be run again gets as much of the time
+    /// that the most urgent of them has; `None` when no other waits.
+    pub(super) fn share_of(&self, job: &Job, now: Instant) -> Option<Instant> {
+        let jobs = self.jobs();
+        let waits = |other: &&Job| other.turn != Turn::First && !other.answer.is_closed() && other.until > now;
+        let (count, until) = jobs
+            .iter()
+            .flatten()
+            .filter(waits)
+            .fold((0_u32, job.until), |(count, until), other| (count.saturating_add(1), until.min(other.until)));
+        (count > 0).then(|| now + until.saturating_duration_since(now) / count.saturating_add(1))
+    }
+
+    /// Drops what nobody waits for any more.
+    pub(super) fn forget_left(&self) {
+        if let Some(jobs) = self.jobs().as_mut() {
+            jobs.retain(|job| !job.answer.is_closed());
         }
     }
 

@@ -4,6 +4,7 @@ mod shared;
 
 use super::bell::Bell;
 use super::*;
+use crate::engine::Readiness;
 use crate::memory::Memory;
 use crate::tensor::{Datatype, Elements, Shape};
 
@@ -90,8 +91,12 @@ impl Engine for Told {
         loaded
     }
 
-    fn is_ready(&mut self) -> bool {
-        self.is_ready && !self.has_ended()
+    fn readiness(&mut self) -> Readiness {
+        match (self.has_ended(), self.is_ready, self.wears_out.load(Ordering::SeqCst)) {
+            (false, true, _) => Readiness::Ready,
+            (false, false, true) => Readiness::WornOut,
+            _ => Readiness::Gone,
+        }
     }
 
     fn watched(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
@@ -253,6 +258,55 @@ async fn a_worker_that_has_worn_out_has_answered_and_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_answers_and_ends_is_a_loss_and_counted_as_one() {
+    let (engine, tell) = told();
+    let workers = Arc::new(Workers::start("m", vec![engine], settings(1, 8, LONG)).unwrap());
+    let first = run(&workers);
+    tell.began.recv().unwrap();
+    tell.idle.ring();
+    tell.runs.send(Ok(vec![])).unwrap();
+    assert_eq!(first.await.unwrap(), Ok(()));
+    until("it is counted", || workers.counts().lost_otherwise == 1);
+    // What is lost too often in a minute is waited for; one of six was.
+    until("it is being replaced", || !workers.is_ready());
+    assert!(tell.idle.take());
+    tell.loads.send(Ok(Signature::default())).unwrap();
+    until("it is replaced", || workers.is_ready());
+    let mut restarts = workers.shared.restarts.lock().unwrap();
+    assert!((0..6).any(|_| restarts.lost(Instant::now()) > Duration::ZERO));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_no_worker_lives_leaves_nothing_behind() {
+    let (engine, tell) = told();
+    let workers = Arc::new(Workers::start("m", vec![engine], settings(1, 8, LONG)).unwrap());
+    let memory = Memory::new(100, 100);
+    let share = memory.share();
+    let asks_and_leaves = async || {
+        let mut purse = share.purse();
+        purse.spend(60).unwrap();
+        tokio::select! {
+            biased;
+            result = workers.run(vec![], purse) => panic!("{:?}", result.map(drop)),
+            () = std::future::ready(()) => {}
+        }
+    };
+    // Before the worker is lost.
+    let first = run(&workers);
+    tell.began.recv().unwrap();
+    asks_and_leaves().await;
+    assert_eq!(share.purse().spend(41), Err(Shortage::Now));
+    tell.runs.send(crashed()).unwrap();
+    assert_eq!(first.await.unwrap(), Err(RunError::Lost));
+    until("it is dropped", || share.purse().spend(100).is_ok());
+    // And while it is being replaced, for as long as that takes.
+    assert!(!workers.is_ready());
+    asks_and_leaves().await;
+    share.purse().spend(100).unwrap();
+    tell.loads.send(Ok(Signature::default())).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn as_many_run_at_once_as_there_are_places() {
     let (engines, tells): (Vec<_>, Vec<_>) = [told(), told(), told()].into_iter().unzip();
     let workers = Arc::new(Workers::start("m", engines, settings(2, 8, LONG)).unwrap());
@@ -299,8 +353,8 @@ impl Engine for Pays {
         Ok(Signature::default())
     }
 
-    fn is_ready(&mut self) -> bool {
-        true
+    fn readiness(&mut self) -> Readiness {
+        Readiness::Ready
     }
 
     fn run(&mut self, _: Vec<Tensor>, _: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {

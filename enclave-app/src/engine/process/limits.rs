@@ -70,8 +70,8 @@ impl Limits {
 
     /// Refuses strings of which a worker would make more copies than it has memory for. It would not fail but end: what
     /// cannot be had there ends a process.
-    pub(super) fn admit(&self, inputs: &[Tensor]) -> Result<(), String> {
-        let needed = inputs.iter().fold(0_u64, |sum, input| {
+    pub(super) fn admit<'t>(&self, inputs: impl Iterator<Item = &'t Tensor>) -> Result<(), String> {
+        let needed = inputs.fold(0_u64, |sum, input| {
             let Elements::Bytes(strings) = &input.elements else { return sum };
             let copies = (strings.block().len() as u64).saturating_mul(STRING_COPIES);
             sum.saturating_add(copies).saturating_add((strings.len() as u64).saturating_mul(STRING_BYTES))

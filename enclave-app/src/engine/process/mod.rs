@@ -9,6 +9,7 @@ mod limits;
 mod pair;
 mod parts;
 
+use std::borrow::Borrow;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -22,7 +23,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::message::{Kind, MAX_SIGNATURE_BYTES, MAX_TEXT_BYTES, Message};
 use super::sealed::opened_again;
 use super::shared_memory::{Borrowed, HEAD_BYTES, Head, SharedMemory, TransferError};
-use super::{Engine, EngineError, LoadError, Loss, Part, PartOutputs, Signature, TensorSignature};
+use super::{Engine, EngineError, LoadError, Loss, Part, PartOutputs, Readiness, Signature, TensorSignature};
 use crate::environment;
 use crate::memory::Purse;
 use crate::tensor::{Shape, Tensor};
@@ -149,14 +150,18 @@ impl Engine for ModelProcess {
         Ok(signature)
     }
 
-    fn is_ready(&mut self) -> bool {
-        let Some(running) = &mut self.running else { return false };
+    fn readiness(&mut self) -> Readiness {
+        let Some(running) = &mut self.running else { return Readiness::Gone };
         if !running.pair.is_silent() {
             // It has ended, or says something that nobody asked for: then it ends now.
             self.running = None;
-            return false;
+            return Readiness::Gone;
         }
-        running.runs < self.limits.renew_after_runs
+        if running.runs < self.limits.renew_after_runs { Readiness::Ready } else { Readiness::WornOut }
+    }
+
+    fn least_time(&self) -> Duration {
+        self.limits.grace
     }
 
     fn watched(&self) -> Option<BorrowedFd<'_>> {
@@ -168,6 +173,15 @@ impl Engine for ModelProcess {
             return Err(EngineError::Lost(Loss::Ended("before the run".to_owned())));
         };
         let result = running.run(inputs, until + self.limits.grace, signature, &self.limits, purse);
+        self.survived(result)
+    }
+
+    fn run_kept(&mut self, inputs: &[Tensor], until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        let (Some(running), Some(signature)) = (&mut self.running, &self.signature) else {
+            return Err(EngineError::Lost(Loss::Ended("before the run".to_owned())));
+        };
+        let kill_at = until.max(Instant::now() + self.limits.grace);
+        let result = running.run(inputs.iter().collect(), kill_at, signature, &self.limits, purse);
         self.survived(result)
     }
 
@@ -243,15 +257,15 @@ impl Running {
         Ok(signature)
     }
 
-    fn run(
+    fn run<T: Borrow<Tensor>>(
         &mut self,
-        inputs: Vec<Tensor>,
+        inputs: Vec<T>,
         kill_at: Instant,
         signature: &Signature,
         limits: &Limits,
         purse: &mut Purse,
     ) -> Result<Vec<Tensor>, EngineError> {
-        limits.admit(&inputs).map_err(EngineError::Failed)?;
+        limits.admit(inputs.iter().map(Borrow::borrow)).map_err(EngineError::Failed)?;
         let count = inputs.len();
         let written = self.write(inputs, signature);
         self.exchange(count, written, kill_at, |running, answer| running.read(answer, signature, limits, purse))
@@ -294,14 +308,16 @@ impl Running {
         }
     }
 
-    /// Hands the inputs over, one after the other, each wiped when it is written. Nothing is written of what is too much.
-    fn write(&self, inputs: Vec<Tensor>, signature: &Signature) -> Result<u64, TransferError> {
+    /// Hands the inputs over, one after the other, each wiped when it is written unless it is kept. Nothing is written of
+    /// what is too much.
+    fn write<T: Borrow<Tensor>>(&self, inputs: Vec<T>, signature: &Signature) -> Result<u64, TransferError> {
         let mut to = self.memory.inputs();
-        let all: usize = inputs.iter().map(|tensor| tensor.bytes().saturating_add(HEAD_BYTES)).sum();
+        let all: usize = inputs.iter().map(|tensor| tensor.borrow().bytes().saturating_add(HEAD_BYTES)).sum();
         if to.left() < all as u64 {
             return Err(TransferError::Outside);
         }
-        for tensor in inputs {
+        for input in inputs {
+            let tensor: &Tensor = input.borrow();
             let known = || signature.inputs.iter().chain(&signature.defaults);
             let index = known().zip(0..).find_map(|(known, index)| (known.name == tensor.name).then_some(index));
             let (datatype, dimensions) = (tensor.elements.datatype(), tensor.shape.dimensions());

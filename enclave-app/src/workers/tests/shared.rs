@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use super::super::*;
 use super::{LONG, purse, queued, until};
-use crate::engine::{AxisNames, Part, PartOutputs, ShapeRule, TensorSignature};
+use crate::engine::{AxisNames, Part, PartOutputs, Readiness, ShapeRule, TensorSignature};
 use crate::memory::Memory;
 use crate::tensor::{Datatype, Elements, Shape};
 
@@ -14,6 +14,9 @@ const CRASHES: i64 = -2;
 const HANGS: i64 = -3;
 /// It gives one row less.
 const SHRINKS: i64 = -4;
+/// It needs more than [`SLOWLY`].
+const CRAWLS: i64 = -5;
+const SLOWLY: Duration = Duration::from_secs(250);
 
 /// A run that an engine was asked for: the first value of each request, and how long it has at most.
 #[derive(Debug)]
@@ -27,6 +30,9 @@ struct Rows {
     /// Each run waits for one of these, if it waits.
     gate: Option<mpsc::Receiver<()>>,
     ran: mpsc::Sender<Ran>,
+    least_time: Duration,
+    /// Whether what hangs does so until it is ended.
+    takes_its_time: bool,
     is_ready: bool,
 }
 
@@ -42,13 +48,20 @@ impl Rows {
         let values = values.concat();
         let lost = |loss| Err(EngineError::Lost(loss));
         let is = |poison| values.contains(&poison);
-        self.is_ready = !is(CRASHES) && !is(HANGS);
-        match () {
+        let result = match () {
             () if is(CRASHES) => lost(Loss::Ended("by signal 6".to_owned())),
-            () if is(HANGS) => lost(Loss::Deadline),
+            () if is(HANGS) => {
+                if self.takes_its_time {
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                }
+                lost(Loss::Deadline)
+            }
+            () if is(CRAWLS) && patience < SLOWLY => lost(Loss::Deadline),
             () if is(FAILS) || is(SHRINKS) => Err(EngineError::Failed(format!("of {values:?}"))),
             () => Ok(values.iter().map(|value| 2 * value + 1).collect()),
-        }
+        };
+        self.is_ready = !matches!(result, Err(EngineError::Lost(_)));
+        result
     }
 }
 
@@ -67,14 +80,22 @@ impl Engine for Rows {
         Ok(signature())
     }
 
-    fn is_ready(&mut self) -> bool {
-        self.is_ready
+    fn readiness(&mut self) -> Readiness {
+        if self.is_ready { Readiness::Ready } else { Readiness::Gone }
     }
 
     fn run(&mut self, inputs: Vec<Tensor>, until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
         let computed = self.compute(vec![values(&inputs)], until)?;
         purse.spend(inputs[0].bytes()).map_err(EngineError::NoMemory)?;
         Ok(output(inputs[0].shape.clone(), computed))
+    }
+
+    fn run_kept(&mut self, inputs: &[Tensor], until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        self.run(inputs.to_vec(), until, purse)
+    }
+
+    fn least_time(&self) -> Duration {
+        self.least_time
     }
 
     fn run_parts(&mut self, parts: &mut [Part<'_>], until: Instant) -> Result<Vec<PartOutputs>, EngineError> {
@@ -120,6 +141,12 @@ fn poison(value: i64) -> Vec<Tensor> {
 /// Joins what waits, up to eight rows, and goes on joining when a shared run has failed.
 const JOINS: Batching = Batching { max_rows: 8, max_delay: Duration::ZERO, pause: Duration::ZERO };
 
+impl Rows {
+    fn new(gate: Option<mpsc::Receiver<()>>, ran: &mpsc::Sender<Ran>) -> Self {
+        Self { gate, ran: ran.clone(), least_time: Duration::ZERO, takes_its_time: false, is_ready: false }
+    }
+}
+
 /// Workers whose runs wait for a word each.
 struct Stage {
     workers: Arc<Workers>,
@@ -128,11 +155,16 @@ struct Stage {
 }
 
 fn stage(engines: usize, settings: Settings) -> Stage {
+    stage_of(engines, settings, |engine| engine)
+}
+
+/// With engines that are made a little different.
+fn stage_of(engines: usize, settings: Settings, made: impl Fn(Rows) -> Rows) -> Stage {
     let (ran, told) = mpsc::channel();
     let (engines, gates): (Vec<_>, Vec<_>) = (0..engines)
         .map(|_| {
             let (gate, opened) = mpsc::channel();
-            let engine = Rows { gate: Some(opened), ran: ran.clone(), is_ready: false };
+            let engine = made(Rows::new(Some(opened), &ran));
             (Box::new(engine) as Box<dyn Engine>, gate)
         })
         .unzip();
@@ -216,17 +248,19 @@ async fn poison_costs_its_own_request_and_nobody_elses() {
         (FAILS, RunError::Failed("of [-1]".to_owned()), Counts::default()),
         (SHRINKS, RunError::Failed("of [-4]".to_owned()), Counts::default()),
         (CRASHES, RunError::Lost, Counts { lost_otherwise: 2, ..Counts::default() }),
-        (HANGS, RunError::Deadline, Counts { lost_past_deadline: 2, ..Counts::default() }),
+        (HANGS, RunError::Deadline, Counts { lost_past_deadline: 3, ..Counts::default() }),
     ] {
         let stage = stage(1, settings(Some(JOINS)));
         let first = stage.ask(rows(1000, 1, 1));
         assert_eq!(stage.next().firsts, [1000]);
         let requests = [rows(10, 2, 1), poison(value), rows(30, 1, 1)];
         let asked = stage.queue(&requests).await;
-        stage.open(5);
-        // Together, and then each by itself, in the same order, once.
-        let ran: Vec<Vec<i64>> = (0..4).map(|_| stage.next().firsts).collect();
-        assert_eq!(ran, [vec![10, value, 30], vec![10], vec![value], vec![30]]);
+        stage.open(6);
+        // Together, and then each by itself, in the same order, once; what is not through in its share goes last once more.
+        let once = [vec![10, value, 30], vec![10], vec![value], vec![30]];
+        let expected_runs = [&once[..], &[vec![value]][usize::from(value != HANGS)..]].concat();
+        let ran: Vec<Vec<i64>> = expected_runs.iter().map(|_| stage.next().firsts).collect();
+        assert_eq!(ran, expected_runs);
         first.await.unwrap().unwrap();
         for (asked, request) in asked.into_iter().zip(&requests) {
             let outcome = asked.await.unwrap();
@@ -237,10 +271,112 @@ async fn poison_costs_its_own_request_and_nobody_elses() {
                 assert_eq!(outcome, Ok(expected(request)), "{value}");
             }
         }
-        let shared =
-            Counts { runs: 5, shared_runs: 1, shared_requests: 3, failed_shared_runs: 1, run_again: 3, ..counts };
+        let runs = 1 + expected_runs.len() as u64;
+        let shared = Counts { runs, shared_runs: 1, shared_requests: 3, failed_shared_runs: 1, run_again: 3, ..counts };
         until("it is counted", || stage.workers.counts() == shared);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_ends_and_comes_first_costs_nobody_else_an_answer_with_one_worker() {
+    let deadline = Duration::from_secs(3);
+    let settings = Settings { deadline, ..settings(Some(JOINS)) };
+    let stage = stage_of(1, settings, |engine| Rows { takes_its_time: true, ..engine });
+    let first = stage.ask(rows(1000, 1, 1));
+    assert_eq!(stage.next().firsts, [1000]);
+    let requests = [poison(HANGS), rows(10, 1, 1), rows(20, 1, 1), rows(30, 1, 1)];
+    let asked = stage.queue(&requests).await;
+    stage.open(7);
+    let ran: Vec<Ran> = (0..6).map(|_| stage.next()).collect();
+    let firsts: Vec<&[i64]> = ran.iter().map(|ran| &ran.firsts[..]).collect();
+    assert_eq!(firsts, [&[HANGS, 10, 20, 30][..], &[HANGS], &[10], &[20], &[30], &[HANGS]]);
+    // A quarter of what the shared run has left.
+    assert!(ran[1].patience <= deadline / 8, "{:?}", ran[1]);
+    first.await.unwrap().unwrap();
+    for (asked, request) in asked.into_iter().zip(&requests) {
+        let wanted = if values(request) == [HANGS] { Err(RunError::Deadline) } else { Ok(expected(request)) };
+        assert_eq!(asked.await.unwrap(), wanted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_through_in_its_share_goes_last_with_what_is_left() {
+    let stage = stage(1, settings(Some(JOINS)));
+    let first = stage.ask(rows(1000, 1, 1));
+    assert_eq!(stage.next().firsts, [1000]);
+    let requests = [poison(HANGS), poison(CRAWLS), rows(10, 1, 1)];
+    let asked = stage.queue(&requests).await;
+    // What has come since waits until they are through.
+    let fresh = stage.queue(&[rows(20, 1, 1)]).await;
+    stage.open(1);
+    assert_eq!(stage.next().firsts, [HANGS, CRAWLS, 10, 20]);
+    let later = stage.queue(&[rows(30, 1, 1)]).await;
+    stage.open(9);
+    let ran: Vec<Vec<i64>> = (0..7).map(|_| stage.next().firsts).collect();
+    assert_eq!(ran, [[HANGS], [CRAWLS], [10], [20], [HANGS], [CRAWLS], [30]]);
+    for (asked, request) in asked.into_iter().zip(&requests) {
+        let wanted = if values(request) == [HANGS] { Err(RunError::Deadline) } else { Ok(expected(request)) };
+        assert_eq!(asked.await.unwrap(), wanted);
+    }
+    for asked in [first].into_iter().chain(fresh).chain(later) {
+        asked.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_too_little_time_left_to_run_twice_shares_no_run() {
+    for (least_time, shared_time, shares) in [
+        (LONG / 3, Duration::ZERO, true),
+        (LONG / 2, Duration::ZERO, false),
+        (Duration::ZERO, LONG / 3, true),
+        (Duration::ZERO, LONG / 2, false),
+    ] {
+        let stage = stage_of(1, settings(Some(JOINS)), |engine| Rows { least_time, ..engine });
+        let first = stage.ask(rows(1000, 1, 1));
+        assert_eq!(stage.next().firsts, [1000]);
+        let asked = stage.queue(&[rows(10, 1, 1), rows(20, 1, 1)]).await;
+        let micros = u64::try_from(shared_time.as_micros()).unwrap();
+        stage.workers.shared.line.shared_time.store(micros, Ordering::SeqCst);
+        stage.open(3);
+        let expected = if shares { vec![10, 20] } else { vec![10] };
+        assert_eq!(stage.next().firsts, expected, "{least_time:?} {shared_time:?}");
+        for asked in [first].into_iter().chain(asked) {
+            asked.await.unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_others_is_run_while_there_is_time() {
+    let patient = Batching { max_delay: LONG, ..JOINS };
+    let settings = Settings { deadline: Duration::from_secs(2), ..settings(Some(patient)) };
+    let stage = stage_of(1, settings, |engine| Rows { least_time: Duration::from_millis(500), ..engine });
+    stage.open(1);
+    assert_eq!(stage.ask(rows(10, 1, 1)).await.unwrap(), Ok(expected(&rows(10, 1, 1))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_run_for_nobody() {
+    // Nobody waits any more when the worker has waited for others.
+    let patient = Batching { max_rows: 2, max_delay: LONG, ..JOINS };
+    let stage = stage(1, Settings { deadline: Duration::from_millis(50), ..settings(Some(patient)) });
+    stage.open(2);
+    assert_eq!(stage.ask(rows(10, 1, 1)).await.unwrap(), Err(RunError::Deadline));
+    assert_eq!(stage.ask(rows(20, 1, 1)).await.unwrap(), Err(RunError::Deadline));
+    assert_eq!(stage.workers.counts().runs, 0);
+    // One of two has left meanwhile.
+    let stage = stage_of(1, settings(Some(patient)), |engine| engine);
+    stage.open(1);
+    let mut left = Box::pin(stage.workers.run(rows(10, 1, 1), purse()));
+    tokio::select! {
+        biased;
+        result = &mut left => panic!("{:?}", result.map(drop)),
+        () = std::future::ready(()) => {}
+    }
+    until("it is taken", || stage.workers.shared.line.queue.is_empty());
+    drop(left);
+    assert_eq!(stage.ask(rows(20, 1, 1)).await.unwrap(), Ok(expected(&rows(20, 1, 1))));
+    assert_eq!(stage.next().firsts, [20]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -434,7 +570,7 @@ async fn insist(workers: &Workers, request: &[Tensor]) -> (Outcome, u64) {
 async fn of_many_callers_each_gets_its_own_answer_once_whatever_becomes_of_the_others() {
     for max_delay in [Duration::ZERO, Duration::from_micros(300)] {
         let (ran, told) = mpsc::channel();
-        let engine = || Box::new(Rows { gate: None, ran: ran.clone(), is_ready: false }) as Box<dyn Engine>;
+        let engine = || Box::new(Rows::new(None, &ran)) as Box<dyn Engine>;
         let settings = Settings { places: 2, queue: 8, ..settings(Some(Batching { max_delay, ..JOINS })) };
         let workers = Arc::new(Workers::start("m", vec![engine(), engine(), engine()], settings).unwrap());
         let callers: Vec<_> = (0..32_u64)
@@ -472,11 +608,11 @@ async fn of_many_callers_each_gets_its_own_answer_once_whatever_becomes_of_the_o
         let counts = workers.counts();
         assert!(counts.refused >= refused && refused > 0, "{counts:?}");
         assert!(counts.shared_runs > 0 && counts.failed_shared_runs > 0, "{counts:?}");
-        // Nothing is run a third time.
+        // What crashes is not run a third time.
         let ran: Vec<Ran> = told.try_iter().collect();
         assert_eq!(ran.len() as u64, counts.runs);
         let crashes = ran.iter().filter(|ran| ran.firsts == [CRASHES]).count();
         assert_eq!(crashes, 1, "it is charged once, and alone");
-        assert!((1..=2).contains(&counts.lost_otherwise) && (1..=2).contains(&counts.lost_past_deadline), "{counts:?}");
+        assert!((1..=2).contains(&counts.lost_otherwise) && (1..=3).contains(&counts.lost_past_deadline), "{counts:?}");
     }
 }
