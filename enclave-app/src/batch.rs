@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 use crate::engine::{ShapeRule, Signature, TensorSignature};
+use crate::model::shown;
 use crate::tensor::{Datatype, Shape, Tensor};
 
 /// After a shared run that failed, none is shared for so long: whoever makes them fail costs others one run a second more
@@ -65,16 +66,18 @@ impl std::fmt::Display for NotJoinable {
         match self {
             Self::Tensor { name, actual } => write!(
                 f,
-                "`{name}` has {actual}, expected an open first dimension for the rows of every input and output; leave `batching` out, or export the model with one"
+                "`{}` has {actual}, expected an open first dimension for the rows of every input and output; leave `batching` out, or export the model with one",
+                shown(name.as_bytes())
             ),
             Self::Names(names) => write!(
                 f,
                 "it calls the first dimensions of its inputs and outputs by different names, `{}`: they are not the same rows",
-                names.join("`, `")
+                names.iter().take(8).map(|name| shown(name.as_bytes())).collect::<Vec<_>>().join("`, `")
             ),
             Self::Elsewhere(name) => write!(
                 f,
-                "a dimension that is not the first is called `{name}` like the rows, so it would grow with the requests of others"
+                "a dimension that is not the first is called `{}` like the rows, so it would grow with the requests of others",
+                shown(name.as_bytes())
             ),
             Self::Nothing => f.write_str("it has no input or no output"),
         }
@@ -257,6 +260,20 @@ mod tests {
         // Each row is compared with each.
         assert_eq!(with(&["n"], &["m", "n"]).unwrap_err(), NotJoinable::Elsewhere("n".into()));
         assert!(two.to_string().contains("by different names, `n`, `selected`"), "{two}");
+    }
+
+    #[test]
+    fn names_that_a_model_chose_move_no_cursor() {
+        let name = format!("\u{1b}[2J\n{}", "n".repeat(100));
+        let said = [
+            NotJoinable::Tensor { name: name.clone(), actual: "no dimension".into() },
+            NotJoinable::Names(vec![name.clone(); 1000]),
+            NotJoinable::Elsewhere(name),
+        ];
+        for words in said.map(|reason| reason.to_string()) {
+            assert!(words.contains(&format!("` [2J {}`", "n".repeat(75))), "{words}");
+            assert!(!words.contains(|c: char| c.is_control()) && words.len() < 1000, "{words}");
+        }
     }
 
     #[test]

@@ -19,13 +19,14 @@ use teegate_protocol::oip::version_order;
 use crate::batch::{Batching, PAUSE};
 use crate::engine::process::Limits as ProcessLimits;
 use crate::model::repository::Found;
+use crate::model::repository::MAX_FOUND;
 use crate::workers::Settings;
 
 /// The largest configuration file that is read.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 
 /// Most models that one instance serves; the manifest allows no more.
-const MAX_MODELS: usize = 64;
+const MAX_MODELS: usize = MAX_FOUND;
 
 /// The effective configuration: what the file says, with every default filled in.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -186,10 +187,16 @@ fn default_coco_url() -> String {
 }
 
 impl BatchingConfig {
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self, limits: &Limits) -> Result<(), ConfigError> {
         bounds("models.batching.max_rows", self.max_rows as u64, 2..=1024, "2 to 1024 rows")?;
         let delay = self.max_delay_microseconds;
         bounds("models.batching.max_delay_microseconds", delay, 0..=1_000_000, "0 to 1000000 microseconds")?;
+        form(
+            "models.batching.max_delay_microseconds",
+            &delay.to_string(),
+            Duration::from_micros(delay) < limits.run_deadline(),
+            "less than `limits.run_deadline_ms`, which counts from a request's arrival",
+        )?;
         form(
             "models.batching.across_callers",
             "false",
@@ -365,7 +372,7 @@ impl Config {
         let least = u64::from(self.model_repository.is_none());
         let expected = "1 to 64 tables `[[models]]`, or none beside `model_repository`";
         bounds("models (how many)", self.models.len() as u64, least..=MAX_MODELS as u64, expected)?;
-        check_models(&self.models)?;
+        check_models(&self.models, l)?;
         if let AttesterConfig::Coco { coco_url } = &self.attester {
             form(
                 "attester.coco_url",
@@ -394,7 +401,7 @@ impl Config {
         let mut models: Vec<ModelConfig> = self.models.iter().cloned().chain(found).collect();
         let expected = "1 to 64, those of `model_repository` counted";
         bounds("models (how many)", models.len() as u64, 1..=MAX_MODELS as u64, expected)?;
-        check_models(&models)?;
+        check_models(&models, &self.limits)?;
         let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
         let place = |model: &ModelConfig| names.iter().position(|name| *name == model.name);
         models.sort_by(|one, other| {
@@ -426,7 +433,7 @@ impl Config {
 }
 
 /// Words that can stand in a path, and each name with each version once.
-fn check_models(models: &[ModelConfig]) -> Result<(), ConfigError> {
+fn check_models(models: &[ModelConfig], limits: &Limits) -> Result<(), ConfigError> {
     let mut seen = BTreeSet::new();
     for model in models {
         let word = "1 to 64 letters, digits, `-`, `_` or `.`, starting with a letter or digit";
@@ -438,7 +445,7 @@ fn check_models(models: &[ModelConfig]) -> Result<(), ConfigError> {
             let is_digest = sha256.len() == 64 && hex::decode(sha256).is_ok() && *sha256 == sha256.to_lowercase();
             form("models.sha256", sha256, is_digest, "64 digits of lower-case hex")?;
         }
-        model.batching.as_ref().map_or(Ok(()), BatchingConfig::check)?;
+        model.batching.as_ref().map_or(Ok(()), |batching| batching.check(limits))?;
     }
     Ok(())
 }
@@ -617,6 +624,15 @@ mod tests {
         assert_eq!(settings.batching, Some(expected));
         let words = with("max_rows = 32\nacross_callers = false").unwrap_err().to_string();
         assert!(words.contains("`models.batching.across_callers` is `false`, expected `true`: requests are sealed"));
+        let within = |micros: u64| {
+            let batching =
+                format!("[models.batching]\nmax_rows = 2\nacross_callers = true\nmax_delay_microseconds = {micros}");
+            Config::parse(&format!("{GOOD}\n{batching}\n[limits]\nrun_deadline_ms = 10\n"))
+        };
+        assert!(within(9_999).is_ok());
+        let words = within(10_000).unwrap_err().to_string();
+        let said = "`models.batching.max_delay_microseconds` is `10000`, expected less than `limits.run_deadline_ms`";
+        assert!(words.contains(said), "{words}");
         let words = with("max_rows = 32").unwrap_err().to_string();
         assert!(words.contains("missing field `across_callers`"), "{words}");
         for (keys, key) in [

@@ -113,6 +113,16 @@ fn worker() {
             let name = format!("y{}", liar.question);
             liar.signature(&name);
         }
+        "shared: two, too long" => {
+            let output =
+                |name: &str| format!(r#"{{"name":"{name}","datatype":"FP32","shape":{{"Dimensions":[-1,2]}}}}"#);
+            let text = format!(
+                r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":{{"Dimensions":[-1]}}}}],"defaults":[],"outputs":[{},{}]}}"#,
+                output("y"),
+                output("z")
+            );
+            liar.ready(text.as_bytes(), text.len() as u64);
+        }
         lie if lie.starts_with("text: ") => liar.signature_of("y", "BYTES"),
         _ => liar.honest_load(),
     }
@@ -130,6 +140,19 @@ fn worker() {
                 let five = Output { dimensions: vec![5, 2], elements: 10, ..good.clone() };
                 liar.write(0, &five.bytes());
                 liar.send(&message(liar::OUTPUTS, 1, question, five.bytes().len() as u64 + 1));
+            }
+            "shared: two, too long" => {
+                let five = Output { dimensions: vec![5, 2], elements: 10, ..good.clone() };
+                let two = [five.bytes(), Output { index: 1, ..five }.bytes(), vec![0]].concat();
+                liar.write(0, &two);
+                liar.send(&message(liar::OUTPUTS, 2, question, two.len() as u64));
+            }
+            "run: leaves more than words" => {
+                let words = if liar.left(OUTPUT_BYTES as usize) == 0 { b"clean" } else { b"dirty" };
+                liar.write(0, words);
+                liar.write(5, &[7; 3000]);
+                liar.write(OUTPUT_BYTES - 10, &[7; 10]);
+                liar.send(&message(liar::FAILED, 0, question, 5));
             }
             "run: never" => liar.wait(),
             "run: half a message" => {
@@ -384,6 +407,8 @@ fn a_shared_run_is_judged_as_a_whole_and_costs_no_memory_when_it_fails() {
         ("run: too short", lost("outputs that end too early")),
         ("run: no output", lost("another number of outputs than the model has")),
         ("shared: too long", lost("bytes after the last output")),
+        // Neither can pay for the second output; what the first has cost is not theirs to pay either.
+        ("shared: two, too long", lost("bytes after the last output")),
     ] {
         let mut engine = engine_of(lie);
         engine.load().unwrap();
@@ -395,6 +420,15 @@ fn a_shared_run_is_judged_as_a_whole_and_costs_no_memory_when_it_fails() {
         assert_eq!(engine.is_ready(), !is_lost, "{lie}");
         // Each will pay again, for itself.
         purses.iter_mut().for_each(|purse| purse.spend(24).unwrap());
+    }
+}
+
+#[test]
+fn what_a_failed_run_has_written_is_not_there_in_the_next() {
+    let mut engine = engine_of("run: leaves more than words");
+    engine.load().unwrap();
+    for _ in 0..3 {
+        assert_eq!(run(&mut engine, PATIENT), Err(EngineError::Failed("clean".to_owned())));
     }
 }
 

@@ -20,7 +20,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, SeekFrom};
 use zeroize::Zeroizing;
 
 use crate::strings::{Strings, StringsError};
@@ -193,6 +193,37 @@ impl SharedMemory {
     pub fn wipe_outputs(&self, bytes: u64) -> Result<(), TransferError> {
         self.outputs().wipe(bytes)
     }
+}
+
+impl SharedMemory {
+    /// Overwrites whatever has been written of the output region, and gives it back.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn wipe_all_outputs(&self) -> Result<(), TransferError> {
+        let system = |error: rustix::io::Errno| TransferError::System(error.into());
+        let Cursor { at: start, end, .. } = self.outputs();
+        let mut at = start;
+        while at < end {
+            let data = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(data) if data < end => data,
+                Ok(_) | Err(rustix::io::Errno::NXIO) => break,
+                Err(error) => return Err(system(error)),
+            };
+            let hole = rustix::fs::seek(&self.file, SeekFrom::Hole(data)).map_err(system)?.clamp(data + 1, end);
+            Cursor { file: &self.file, at: data, end: hole }.wipe(hole - data)?;
+            at = hole;
+        }
+        punch(&self.file, start, end - start)
+    }
+}
+
+fn punch(file: &File, at: u64, bytes: u64) -> Result<(), TransferError> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    rustix::fs::fallocate(file, flags, at, bytes).map_err(|error| TransferError::System(error.into()))
 }
 
 impl Cursor<'_> {
@@ -379,9 +410,7 @@ impl Cursor<'_> {
             self.write(ZEROS.get(..length).unwrap_or(&ZEROS))?;
         }
         if end - start > KEPT_BYTES {
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            rustix::fs::fallocate(self.file, flags, start, end - start)
-                .map_err(|error| TransferError::System(error.into()))?;
+            punch(self.file, start, end - start)?;
         }
         Ok(())
     }

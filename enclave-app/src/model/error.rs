@@ -58,6 +58,11 @@ pub enum ModelError {
         /// What was expected there.
         expected: &'static str,
     },
+    /// A manifest was asked for where there is no OCI image layout.
+    NoLayout {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is in ONNX Runtime's own format, which this check does not read.
     OrtFormat,
     /// Subgraphs are nested too deeply.
@@ -94,6 +99,11 @@ impl std::fmt::Display for ModelError {
             Self::Repository { path, expected } => {
                 write!(f, "folder of models: no model in `{}`, expected {expected} in it", path.display())
             }
+            Self::NoLayout { path } => write!(
+                f,
+                "model file `{}` is no folder: `oci_manifest` chooses from an OCI image layout; leave it out for a file, and name its digest with `sha256`",
+                path.display()
+            ),
             Self::Layout { path, reason } => write!(f, "OCI image layout `{}`: {reason}", path.display()),
             Self::OtherDigest { path, actual, expected } => {
                 write!(f, "model file `{}` has sha256 {actual}, expected {expected}", path.display())
@@ -125,7 +135,8 @@ impl std::fmt::Display for ModelError {
 
 impl std::error::Error for ModelError {}
 
-/// A name in a model, as far as an error repeats it.
-pub(super) fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).chars().take(80).collect()
+/// A name in a model, as far as an error repeats it on a terminal: one short line.
+pub(crate) fn shown(name: &[u8]) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    String::from_utf8_lossy(name).chars().take(80).map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
 }

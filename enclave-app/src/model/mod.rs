@@ -26,6 +26,7 @@ use teegate_encoding::hex;
 pub(crate) use declared::any_rank;
 use error::MAX_MODEL_BYTES;
 pub use error::ModelError;
+pub(crate) use error::shown;
 
 /// The bytes of a model file, and the digest that the manifest shows.
 pub struct ModelFile {
@@ -49,7 +50,11 @@ impl ModelFile {
     /// # Errors
     /// [`ModelError`] says why.
     pub fn find(path: &Path, sha256: Option<&str>, oci_manifest: Option<&str>) -> Result<Self, ModelError> {
-        let bytes = if path.is_dir() { oci::read(path, oci_manifest)? } else { read(path)? };
+        let bytes = match oci_manifest {
+            _ if path.is_dir() => oci::read(path, oci_manifest)?,
+            None => read(path)?,
+            Some(_) => return Err(ModelError::NoLayout { path: path.to_owned() }),
+        };
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         let actual = hex::encode(digest);
         match [sha256, blob_name(path)].into_iter().flatten().find(|expected| *expected != actual) {
@@ -120,6 +125,27 @@ impl std::fmt::Debug for ModelFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manifest_is_not_asked_of_a_file() {
+        let path = std::env::temp_dir().join(format!("teegate-file-{}.onnx", std::process::id()));
+        std::fs::write(&path, field(8, b"x")).unwrap();
+        let found = |asked| ModelFile::find(&path, None, asked).map(drop).map_err(|error| error.to_string());
+        let (asked, not_asked) = (found(Some("v1")), found(None));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(not_asked, Ok(()));
+        let error = asked.unwrap_err();
+        assert!(error.contains("`oci_manifest` chooses from an OCI image layout"), "{error}");
+        assert!(error.contains("is no folder"), "{error}");
+    }
+
+    #[test]
+    fn what_an_error_repeats_of_a_model_is_a_line_of_a_terminal() {
+        assert_eq!(error::shown("é\u{1b}[2J\nx\u{9b}".as_bytes()), "é [2J x ");
+        assert_eq!(error::shown(&[b'a'; 90]).len(), 80);
+        // What turns the direction of text is as bad as what moves the cursor.
+        assert_eq!(error::shown("a\u{202e}b".as_bytes()), "a b");
+    }
 
     /// One length-delimited field.
     fn field(number: u8, content: &[u8]) -> Vec<u8> {

@@ -92,11 +92,17 @@ pub(super) fn read(folder: &Path, asked: Option<&str>) -> Result<Vec<u8>, ModelE
 }
 
 fn chosen<'a>(manifests: &'a [Descriptor], asked: Option<&str>) -> Result<&'a Descriptor, String> {
-    let is_asked = |one: &&Descriptor| {
-        asked.is_none_or(|asked| one.digest == asked || one.annotations.get(TAG).is_some_and(|tag| tag == asked))
+    // A tag can be any text; a digest is met by nothing else.
+    let is_asked = |one: &&Descriptor| match asked {
+        None => true,
+        Some(digest) if digest.starts_with("sha256:") => one.digest == digest,
+        Some(tag) => one.annotations.get(TAG).is_some_and(|its| its == tag),
     };
     let mut fitting = manifests.iter().filter(is_asked);
-    match (fitting.next(), fitting.next(), asked) {
+    let first = fitting.next();
+    // One under several tags stands there several times.
+    let other = fitting.find(|other| first.is_some_and(|first| first.digest != other.digest));
+    match (first, other, asked) {
         (Some(one), None, _) => Ok(one),
         (Some(one), Some(other), _) => Err(format!(
             "index.json has several manifests, such as {} and {}; name one with `oci_manifest`",

@@ -13,6 +13,9 @@ const FILE: &str = "model.onnx";
 /// Most entries of one folder that are looked at.
 const MAX_ENTRIES: usize = 4096;
 
+/// As many models as a configuration may have: more are not looked for.
+pub(crate) const MAX_FOUND: usize = 64;
+
 /// A model of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -42,6 +45,10 @@ pub fn list(folder: &Path) -> Result<Vec<Found>, ModelError> {
             if !path.is_file() {
                 let expected = "a file `model.onnx`";
                 return Err(ModelError::Repository { path: model.join(version), expected });
+            }
+            if found.len() == MAX_FOUND {
+                let expected = "no more than 64 models, each version counted,";
+                return Err(ModelError::Repository { path: folder.to_owned(), expected });
             }
             found.push(Found { name: name.clone(), version, path });
         }
@@ -130,6 +137,15 @@ mod tests {
         // As Kubernetes mounts a volume.
         std::os::unix::fs::symlink(folder.0.join("a"), folder.0.join("c")).unwrap();
         assert_eq!(folder.list().unwrap().last().unwrap(), "c/1");
+    }
+
+    #[test]
+    fn no_more_are_looked_for_than_can_be_served() {
+        let files: Vec<String> = (1..=65).map(|version| format!("a/{version}/model.onnx")).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        assert_eq!(Folder::of("most", &files[1..]).list().map(|found| found.len()), Ok(64));
+        let error = Folder::of("more", &files).list().unwrap_err();
+        assert!(error.contains("expected no more than 64 models"), "{error}");
     }
 
     #[test]

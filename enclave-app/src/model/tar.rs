@@ -13,6 +13,9 @@ use std::ops::Range;
 
 const BLOCK: usize = 512;
 
+/// The longest entry that says something of others; names are no longer anywhere.
+const MAX_RECORD_BYTES: usize = 1 << 20;
+
 /// The files of an archive, each with its place.
 ///
 /// # Errors
@@ -35,6 +38,11 @@ pub(super) fn files(archive: &[u8]) -> Result<Vec<(String, Range<usize>)>, Strin
         let begin = at + BLOCK;
         let end = begin.checked_add(size).filter(|end| *end <= archive.len());
         let end = end.ok_or_else(|| format!("the entry at byte {at} is longer than the archive"))?;
+        if matches!(kind, b'x' | b'g' | b'L') && size > MAX_RECORD_BYTES {
+            return Err(format!(
+                "the entry at byte {at} has {size} bytes of names, expected at most {MAX_RECORD_BYTES}"
+            ));
+        }
         let content = archive.get(begin..end).unwrap_or_default();
         match kind {
             b'x' => {
@@ -170,6 +178,18 @@ mod tests {
             ("a/b/c/model.onnx", "prefixed".to_owned()),
         ];
         assert_eq!(names(&archive).unwrap(), expected.map(|(name, content)| (name.to_owned(), content)));
+    }
+
+    #[test]
+    fn what_names_others_is_no_longer_than_names_are() {
+        let long = vec![b'a'; MAX_RECORD_BYTES + 1];
+        for kind in [b'x', b'g', b'L'] {
+            let error = files(&[entry(kind, "p", &long), entry(b'0', "a", b""), end()].concat()).unwrap_err();
+            assert!(error.contains("at byte 0 has 1048577 bytes of names, expected at most 1048576"), "{error}");
+        }
+        let most = entry(b'L', "p", &long[1..]);
+        assert_eq!(files(&[most, entry(b'0', "a", b""), end()].concat()).unwrap()[0].0.len(), MAX_RECORD_BYTES);
+        assert!(files(&[entry(b'0', "a", &long), end()].concat()).is_ok(), "a file may be as long");
     }
 
     #[test]

@@ -148,13 +148,16 @@ fn unicode(text: &str) -> Result<(char, &str), &'static str> {
         digits.and_then(|digits| u16::from_str_radix(digits, 16).ok()).ok_or("an escape that JSON does not have")
     };
     let (first, mut rest) = (four(text)?, text.get(4..).unwrap_or_default());
-    let mut units = vec![first];
+    // Not on the heap, where it would stay.
+    let mut units = [first, 0];
+    let mut count = 1;
     if (0xd800..0xdc00).contains(&first) {
         let after = rest.strip_prefix("\\u").ok_or(ALONE)?;
-        units.push(four(after)?);
+        units = [first, four(after)?];
+        count = 2;
         rest = after.get(4..).unwrap_or_default();
     }
-    match char::decode_utf16(units).next() {
+    match char::decode_utf16(units.into_iter().take(count)).next() {
         Some(Ok(character)) => Ok((character, rest)),
         Some(Err(_)) | None => Err(ALONE),
     }

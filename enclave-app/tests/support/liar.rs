@@ -136,6 +136,13 @@ impl Liar {
         self.memory.write_all_at(bytes, self.input_bytes + at).unwrap();
     }
 
+    /// How much of the output region's first bytes is not zero.
+    pub(crate) fn left(&self, bytes: usize) -> usize {
+        let mut read = vec![0; bytes];
+        self.memory.read_exact_at(&mut read, self.input_bytes).unwrap();
+        read.into_iter().filter(|byte| *byte != 0).count()
+    }
+
     pub(crate) fn refuse(&self, words: &[u8], length: u64) {
         self.write(0, words);
         self.send(&message(REFUSED, 0, self.question, length));

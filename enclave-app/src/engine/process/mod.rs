@@ -301,8 +301,12 @@ impl Running {
             // The memory file goes with the worker.
             return result;
         }
-        let used = answer.map_or(0, |answer| answer.length);
-        match self.memory.wipe_inputs(length).and_then(|()| self.memory.wipe_outputs(used)) {
+        let wiped = self.memory.wipe_inputs(length).and_then(|()| match answer {
+            Ok(Message { kind: Kind::Outputs, length, .. }) => self.memory.wipe_outputs(length),
+            // What was written before it failed, nobody has said.
+            _ => self.memory.wipe_all_outputs(),
+        });
+        match wiped {
             Ok(()) => result,
             Err(error) => Err(EngineError::Lost(Loss::System(error.to_string()))),
         }

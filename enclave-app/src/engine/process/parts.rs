@@ -98,8 +98,10 @@ fn read(
             let shape = shape.map_err(|_| breach("an output of an impossible shape"))?;
             let bytes = bytes_of(shape.elements(), expected.datatype).ok_or_else(|| breach(NOT_ROWS))?;
             if let Ok(Err(shortage)) = outputs.as_ref().map(|_| part.purse.spend(bytes)) {
-                // What it has already is of no use to it.
+                // What it has already is of no use to it, and if the run fails yet, it pays again.
+                let held = outputs.iter().flatten().map(Tensor::bytes).sum();
                 *outputs = Err(shortage);
+                part.purse.refund(held);
             }
             let Ok(outputs) = outputs else {
                 from.skip(bytes).map_err(|_| breach("outputs that end too early"))?;

@@ -137,3 +137,25 @@ fn what_was_used_is_overwritten_and_given_back() {
     assert!(memory.inputs().read_vec(4 << 20).unwrap().iter().all(|byte| *byte == 0));
     assert!(memory.outputs().read_vec(1001).unwrap().iter().all(|byte| *byte == 0));
 }
+
+#[test]
+fn of_a_failed_run_all_that_was_written_is_overwritten_and_given_back() {
+    let memory = SharedMemory::create(1000, 8 << 20).unwrap();
+    let blocks = || rustix::fs::fstat(memory.file()).unwrap().st_blocks * 512;
+    memory.wipe_all_outputs().unwrap();
+    memory.inputs().write(&[5; 1000]).unwrap();
+    let written = || memory.outputs().read_vec(8 << 20).unwrap().iter().filter(|byte| **byte != 0).count();
+    for places in [&[0][..], &[0, 3 << 20, (8 << 20) - 100], &[2 << 20]] {
+        for place in places {
+            let mut to = memory.outputs();
+            to.skip(*place).unwrap();
+            to.write(&[7; 100]).unwrap();
+        }
+        assert_eq!(written(), 100 * places.len());
+        memory.wipe_all_outputs().unwrap();
+        assert_eq!(written(), 0);
+        assert!(blocks() <= 8192, "{}", blocks());
+    }
+    // And nothing before it.
+    assert_eq!(memory.inputs().read_vec(1000).unwrap(), [5; 1000]);
+}

@@ -124,6 +124,37 @@ fn of_several_manifests_one_is_asked_for() {
 }
 
 #[test]
+fn a_digest_is_met_by_no_tag_of_that_text() {
+    let mut layout = Layout::new("tag");
+    let layer = layout.blob("application/onnx", b"good", None);
+    let good = layout.manifest("v1", &[layer]);
+    let layer = layout.blob("application/onnx", b"evil", None);
+    layout.manifest(&good, &[layer]);
+    assert_eq!(layout.read(Some(&good)), Ok(b"good".to_vec()));
+    // Nor where the one that is meant is gone.
+    layout.index.remove(0);
+    layout.write_index();
+    let error = layout.read(Some(&good)).unwrap_err();
+    assert!(error.contains(&format!("no manifest `{good}`")), "{error}");
+}
+
+#[test]
+fn one_manifest_under_two_tags_is_one() {
+    let mut layout = Layout::new("tags");
+    let layer = layout.blob("application/onnx", ONNX, None);
+    let digest = layout.manifest("v1", std::slice::from_ref(&layer));
+    assert_eq!(layout.manifest("latest", &[layer]), digest);
+    for asked in [Some(digest.as_str()), Some("v1"), Some("latest"), None] {
+        assert_eq!(layout.read(asked), Ok(ONNX.to_vec()), "{asked:?}");
+    }
+    // Another one is another one, after however many of the first.
+    let other = layout.blob("application/onnx", b"other", None);
+    layout.manifest("v2", &[other]);
+    assert!(layout.read(None).unwrap_err().contains("several manifests"));
+    assert_eq!(layout.read(Some(&digest)), Ok(ONNX.to_vec()));
+}
+
+#[test]
 fn what_is_not_what_it_is_called_is_refused() {
     let mut layout = Layout::new("changed");
     let layer = layout.blob("application/onnx", ONNX, None);
