@@ -126,12 +126,13 @@ impl Client {
     /// they are not asked for the sake of a second.
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
         let offered = candidates::fetch(&self.gateway, self.wanted.name(), self.settings.wait).await?;
-        let now = (self.settings.clock)();
+        let now = self.settings.clock;
         let relayed = self.relayed(&offered).await;
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         for candidates::Offered { envelope, .. } in &offered {
-            let trust = self.settings.trust_beside(&self.trust, envelope, &relayed, now).await;
-            match self.verify(envelope, &trust, now) {
+            // Asking the vendors takes time, in which evidence may end: the verdict is about the moment at which it is made.
+            let trust = self.settings.trust_beside(&self.trust, envelope, &relayed, now()).await;
+            match self.verify(envelope, &trust, now()) {
                 Ok(instance) => {
                     self.settings.tell_verified(&instance);
                     accepted.push(Arc::new(instance));
@@ -147,7 +148,7 @@ impl Client {
         }
         self.with_state(|state| {
             state.verified.keep(accepted);
-            state.verified.next(now)
+            state.verified.next(now())
         })
         .ok_or(Error::NoCandidate { refused })
     }
@@ -156,7 +157,7 @@ impl Client {
     async fn relayed(&self, offered: &[candidates::Offered]) -> Endorsements {
         let wanted = relayed::named(offered);
         let missing = self.with_state(|state| state.relayed.missing(&wanted));
-        let got = relayed::fetch(&self.gateway, missing).await;
+        let got = relayed::fetch(&self.gateway, missing, self.settings.observer.as_deref()).await;
         self.with_state(|state| state.relayed.take(got, &wanted))
     }
 
@@ -201,10 +202,17 @@ impl Client {
         Ok(reply)
     }
 
-    /// Sends any request that the enclave takes inside the seal. The answer is the enclave's, whatever its status; its
-    /// receipt is verified if it carries one.
+    /// Sends any request that the enclave takes inside the seal and that runs no model. The answer is the enclave's, whatever its status;
+    /// its receipt is verified if it carries one.
+    ///
+    /// # Errors
+    /// The request would run a model: which one may decide whether the instance is accepted ([`Settings::shared_runs`]), so that is for
+    /// [`Client::forward`] and [`Client::infer_json`] of a client that wants that model.
     pub async fn send(&self, request: Request) -> Result<Reply, Error> {
         check_fields(&request)?;
+        if runs_a_model(&request) {
+            return Err(Error::Request(RequestError::RunsModel));
+        }
         self.seal_and_send(request, Purpose::Any).await
     }
 
@@ -230,17 +238,18 @@ impl Client {
                 (Err(why), None) => return Err(why),
                 (Err(why), Some(problem)) => return Err(Error::NotResealed { problem, why: Box::new(why) }),
             };
+            let list = self.with_state(|state| state.verified.list());
             match self.attempt(&instance, request.clone(), &request_id, purpose).await {
                 Err(Error::Remote(problem)) if problem.asks_to_reseal() && reseals_left > 0 => {
                     tracing::info!(%problem, "sealing again, to a freshly verified manifest");
                     reseals_left = reseals_left.saturating_sub(1);
-                    self.forget(instance.digest());
+                    // What was verified with it may be as old: who rolls out anew replaces all of them.
+                    self.with_state(|state| state.verified.forget_list(list));
                     asked = Some(problem);
                 }
                 Err(error) => {
-                    // What was sent and came to nothing puts the instance in doubt; what was not sent says nothing of it.
-                    if !matches!(error, Error::Request(_)) {
-                        self.forget(instance.digest());
+                    if puts_in_doubt(&error) {
+                        self.with_state(|state| state.verified.forget(instance.digest()));
                     }
                     return Err(error);
                 }
@@ -313,13 +322,19 @@ impl Client {
         model.ok_or_else(|| Error::NoCandidate { refused: vec![self.wanted.missing(instance.digest())] })
     }
 
-    fn forget(&self, manifest: &ManifestDigest) {
-        self.with_state(|state| state.verified.forget(manifest));
-    }
-
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         // A panic elsewhere leaves at worst an instance that is verified again.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether an error says something of the instance that the request was sealed to: what was sent and came to nothing does. What was
+/// not sent does not, nor does an answer out of the seal that declines, which only that instance can have given.
+fn puts_in_doubt(error: &Error) -> bool {
+    match error {
+        Error::Request(_) => false,
+        Error::Remote(problem) => !problem.sealed,
+        _ => true,
     }
 }
 
@@ -354,6 +369,19 @@ fn check_fields(request: &Request) -> Result<(), Error> {
         Some(field) => Err(Error::Request(RequestError::Field { name: field.name().to_owned() })),
         None => Ok(()),
     }
+}
+
+/// Whether the enclave runs a model for it, by the paths of the Open Inference Protocol.
+fn runs_a_model(request: &Request) -> bool {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let segments: Vec<_> = path.split('/').collect();
+    request.method.eq_ignore_ascii_case("POST")
+        && match segments.as_slice() {
+            ["", "v2", "models", name, "infer"] | ["", "v2", "models", name, "versions", _, "infer"] => {
+                !name.is_empty()
+            }
+            _ => false,
+        }
 }
 
 fn add(request: &mut Request, name: &str, value: &str) -> Result<(), Error> {

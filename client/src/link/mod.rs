@@ -63,7 +63,18 @@ impl Gateway {
             return Err(wrong("a gateway's address carries no user name".to_owned()));
         }
         let host = authority.host().to_owned();
-        let port = authority.port_u16().unwrap_or(default_port);
+        let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+            "" => default_port,
+            written => written
+                .strip_prefix(':')
+                .and_then(|port| port.parse().ok())
+                .filter(|port| *port != 0)
+                .ok_or_else(|| {
+                    wrong(
+                        "what stands behind the host is no port: expected `:` and a number from 1 to 65535".to_owned(),
+                    )
+                })?,
+        };
         let tls = if is_tls {
             let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(bare).map_err(|e| wrong(format!("{e}")))?;
@@ -216,6 +227,9 @@ mod tests {
             ("ftp://gateway.example", "http:// or https://"),
             ("http://gateway.example/v1", "no path"),
             ("http://user@gateway.example", "no user name"),
+            ("http://gateway.example:99999", "no port"),
+            ("https://[::1]:0", "no port"),
+            ("http://gateway.example:", "no port"),
         ] {
             let error = Gateway::parse(url).unwrap_err().to_string();
             assert!(error.contains(reason), "{url}: {error}");

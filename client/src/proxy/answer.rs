@@ -100,9 +100,9 @@ fn status(error: &Error) -> (StatusCode, Option<u32>) {
     let again = Some(RETRY_SECONDS);
     match error {
         Error::Request(RequestError::Seal(SealError::TooLarge { .. })) => (StatusCode::PAYLOAD_TOO_LARGE, None),
-        Error::Request(RequestError::Tensors(_) | RequestError::Field { .. } | RequestError::Seal(_)) => {
-            (StatusCode::BAD_REQUEST, None)
-        }
+        Error::Request(
+            RequestError::Tensors(_) | RequestError::Field { .. } | RequestError::RunsModel | RequestError::Seal(_),
+        ) => (StatusCode::BAD_REQUEST, None),
         Error::Request(RequestError::NoRandomness | RequestError::Unwritable(_)) => {
             (StatusCode::INTERNAL_SERVER_ERROR, None)
         }
