@@ -37,6 +37,8 @@ pub struct Client {
     trust: Trust,
     settings: Settings,
     state: Mutex<State>,
+    /// What was seen so far, by this client and by those who share it.
+    memory: Arc<Mutex<Memory>>,
     /// Held while the gateway is asked for instances: of many callers one asks, and the others take what it got.
     asking: tokio::sync::Mutex<()>,
 }
@@ -44,7 +46,6 @@ pub struct Client {
 struct State {
     verifier: Verifier,
     verified: Verified,
-    memory: Memory,
     /// Statements of the vendors that the gateway handed on.
     relayed: Relayed,
     /// How often asking has failed, and how it failed last.
@@ -75,17 +76,30 @@ impl Client {
         endorsements: Endorsements,
         settings: Settings,
     ) -> Self {
+        let memory = Arc::new(Mutex::new(settings.memory.clone()));
+        Self::remembering(gateway, wanted, policy, endorsements, settings, memory)
+    }
+
+    /// The same, with a memory that others have too: what one has seen is refused by all when it comes back older. That of the settings
+    /// does not count.
+    pub(crate) fn remembering(
+        gateway: Gateway,
+        wanted: Wanted,
+        policy: Policy,
+        endorsements: Endorsements,
+        settings: Settings,
+        memory: Arc<Mutex<Memory>>,
+    ) -> Self {
         let trust = settings.trust(policy, endorsements);
         let state = State {
             verifier: Verifier::new(),
             verified: Verified::default(),
-            memory: settings.memory.clone(),
             relayed: Relayed::default(),
             failures: 0,
             last_failure: None,
         };
         let (state, asking) = (Mutex::new(state), tokio::sync::Mutex::new(()));
-        Self { gateway, wanted, trust, settings, state, asking }
+        Self { gateway, wanted, trust, settings, state, memory, asking }
     }
 
     /// A verified instance to which a request may be sealed now: of those at hand the one whose turn it is, or else a freshly
@@ -163,7 +177,7 @@ impl Client {
 
     /// What this client has seen so far, for [`Settings::memory`] of the next one.
     pub fn memory(&self) -> Memory {
-        self.with_state(|state| state.memory.clone())
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs the model on `inputs`, and returns its outputs with the answer that they came in.
@@ -306,13 +320,15 @@ impl Client {
 
     fn verify(&self, envelope: &[u8], trust: &Trust, now: UnixTime) -> Result<Instance, Refused> {
         self.with_state(|state| {
-            let instance = Instance::verify(envelope, Freshness::Epoch, trust, &state.verifier, &state.memory, now)?;
+            // Held until what this teaches is in it: nobody judges in between.
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let instance = Instance::verify(envelope, Freshness::Epoch, trust, &state.verifier, &memory, now)?;
             if !self.wanted.is_served_by(instance.manifest()) {
                 return Err(self.wanted.missing(instance.digest()));
             }
             self.settings.shared_runs.judge(instance.bytes(), self.wanted.among(instance.manifest()))?;
             // Last, so that only what was accepted is remembered.
-            state.memory.remember(instance.attested().seen());
+            memory.remember(instance.attested().seen());
             Ok(instance)
         })
     }

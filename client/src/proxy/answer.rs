@@ -1,7 +1,8 @@
 //! What a program gets back: what came out of the seal, or why nothing did.
 //!
-//! Each error says what is known of the request's fate ([`TEEGATE_EXECUTED`]): `no`, and it may be sent again, or `unknown`. No
-//! error leads to another way out.
+//! Each error says what is known of the request's fate ([`TEEGATE_EXECUTED`]): `no`, and it may be sent again, or `unknown`. Known is
+//! what this process or the enclave says: once a request was sent, a gateway's word that it was not executed is only its word. No error
+//! leads to another way out.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -23,7 +24,7 @@ use crate::wanted::Wanted;
 
 /// On an answer that was opened: what the evidence of the instance that gave it is bound to, `workload`, `pod`, `guest` or `nothing`.
 pub const TEEGATE_BOUND_TO: &str = "teegate-bound-to";
-/// On an error: whether the request was executed, `no` or `unknown`.
+/// On an error: whether the request was executed, `no` or `unknown`. `no` is never on the word of a gateway.
 pub const TEEGATE_EXECUTED: &str = "teegate-executed";
 
 /// What to wait before asking again, where nobody says it, in seconds.
@@ -69,9 +70,14 @@ pub(super) fn failed(error: &Error) -> Said {
 }
 
 fn executed(error: &Error) -> HeaderValue {
+    let is_hearsay = match error {
+        Error::Remote(problem) => !problem.sealed,
+        Error::NotResealed { .. } => true,
+        _ => false,
+    };
     HeaderValue::from_static(match error.executed() {
-        Executed::No => "no",
-        Executed::Unknown => "unknown",
+        Executed::No if !is_hearsay => "no",
+        Executed::No | Executed::Unknown => "unknown",
     })
 }
 
