@@ -17,7 +17,7 @@ use super::said::Said;
 use crate::answer::Reply;
 use crate::client::JSON_LENGTH;
 use crate::error::{AnswerError, Error, RequestError};
-use crate::link::LinkError;
+use crate::link::{AnswerRoom, LinkError};
 use crate::remote::RemoteProblem;
 use crate::seal::SealError;
 use crate::wanted::Wanted;
@@ -33,7 +33,7 @@ const RETRY_SECONDS: u32 = 3;
 /// What the instance answered, whatever its status, and who it was: the manifest whose key the request was sealed to, and the
 /// execution receipt as it was signed.
 pub(super) fn opened(reply: Reply) -> Response<Full<Bytes>> {
-    let Reply { response, instance, .. } = reply;
+    let Reply { response, instance, room, .. } = reply;
     let carried = [CONTENT_TYPE.as_str(), JSON_LENGTH, SEALED_RECEIPT, SEALED_RECEIPT_SALT];
     let mut answer = Response::new(Full::default());
     // What is no final status was refused when the answer was decoded.
@@ -55,8 +55,20 @@ pub(super) fn opened(reply: Reply) -> Response<Full<Bytes>> {
         None => "nothing",
     };
     headers.insert(TEEGATE_BOUND_TO, HeaderValue::from_static(bound_to));
-    *answer.body_mut() = Full::new(Bytes::from(response.content));
+    *answer.body_mut() = Full::new(Bytes::from_owner(Content { bytes: response.content, _room: room }));
     answer
+}
+
+/// An answer on its way to the program, and the room that it takes until it is there.
+struct Content {
+    bytes: Vec<u8>,
+    _room: Option<AnswerRoom>,
+}
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Why there is no answer.

@@ -19,7 +19,7 @@ use super::target::{Inside, Target};
 use super::upstream::Upstream;
 use crate::client::JSON_LENGTH;
 use crate::error::Error;
-use crate::link::Gateway;
+use crate::link::{self, Gateway};
 use crate::settings::Settings;
 use crate::wanted::Wanted;
 
@@ -65,6 +65,7 @@ impl Proxy {
         if kept.is_empty() {
             kept.push(Wanted::Any);
         }
+        let gateway = gateway.with_room(link::Room::new(bodies.all_bytes));
         let upstream = Upstream::new(gateway, policy, endorsements, settings, kept, Box::new(tell));
         upstream.verify_kept().await?;
         Ok(Arc::new(Self { access, models, room: Room::new(bodies), upstream }))
