@@ -104,7 +104,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
     };
     let mut status = answered.map_err(Failure::Client)?;
     for failed in [remembered, reported].into_iter().filter_map(Result::err) {
-        status = fail(&format!("error: {failed}; the answer above is whole"), exit::COULD_NOT_RUN);
+        status = fail(&format!("error: {failed}; the answer was written as was asked"), exit::COULD_NOT_RUN);
     }
     Ok(status)
 }

@@ -129,8 +129,12 @@ fn preface(stands: Stands, manifest: &ManifestBytes, probed: &Probed) -> String 
         Stands::Gateway => {
             "a gateway that offers this instance; its evidence is that of the epoch, and the instance was not asked anything"
         }
-        Stands::Enclave if probed.nonce.is_some() => {
+        Stands::Enclave if probed.tls_key.is_some() => {
             "an enclave-app, asked with a challenge of this probe, over a connection whose TLS key its manifest has to name"
+        }
+        Stands::Enclave => {
+            "an enclave-app, asked with a challenge of this probe; whether it is at the end of the connection was NOT checked: there was \
+             no TLS, so that anything in between may have passed the challenge on"
         }
         _ => "something that shows evidence",
     };

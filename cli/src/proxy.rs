@@ -70,17 +70,24 @@ async fn proxy(args: &ProxyArgs) -> Result<ExitCode, Failure> {
     let shared_runs = if args.accept_shared_runs { SharedRuns::Accepted } else { SharedRuns::Refused };
     let settings = Settings { shared_runs, ..settings };
     let place = args.dangerous_listen.map_or_else(|| args.listen.clone(), Listen::Dangerous);
-    let ready_file = args.ready_file.as_deref().map(ReadyFile::announce).transpose().map_err(Failure::Input)?;
-    let signals = Signals::listen().map_err(|e| Failure::Input(format!("signals cannot be received: {e}")))?;
+    let mut signals = Signals::listen().map_err(|e| Failure::Input(format!("signals cannot be received: {e}")))?;
     // First, so that a place that is taken is told before anybody is asked. Who connects meanwhile waits.
     let listener = place.bind().await.map_err(|error| Failure::Input(error.to_string()))?;
     let listening = listener.place();
+    // After that: a door that is open at this place has its file there.
+    let ready_file = args.ready_file.as_deref().map(ReadyFile::announce).transpose().map_err(Failure::Input)?;
 
     let settings_of_door = ProxySettings { access, models: args.model.clone(), ..ProxySettings::default() };
     let (tell, events) = mpsc::unbounded_channel();
     // Nobody listens any more only when all of it ends.
     let tell = move |event| drop(tell.send(event));
-    let proxy = Proxy::connect(gateway, policy, endorsements, settings, settings_of_door, tell).await?;
+    let proxy = tokio::select! {
+        proxy = Proxy::connect(gateway, policy, endorsements, settings, settings_of_door, tell) => proxy?,
+        () = signals.next() => {
+            note("told to leave before the door was open");
+            return Ok(ExitCode::from(exit::ACCEPTED));
+        }
+    };
     if let Some(path) = args.gateway.memory() {
         memory::write(path, &proxy.memory()).map_err(|e| Failure::Input(format!("{e}; nothing was sent")))?;
     }

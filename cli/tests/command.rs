@@ -9,6 +9,7 @@
 )]
 
 mod formats;
+mod proxy;
 mod terminal;
 
 use std::fs;

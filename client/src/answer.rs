@@ -15,6 +15,7 @@ use teegate_protocol::receipt::{CiphertextDigest, Execution, ReceiptError, Relea
 
 use crate::error::{AnswerError, Error};
 use crate::instance::Instance;
+use crate::link::AnswerRoom;
 use crate::remote;
 use crate::seal::{Opened, Sealed};
 
@@ -33,6 +34,8 @@ pub struct Reply {
     pub sealed_bytes: usize,
     /// Bytes of the sealed answer, as they came.
     pub answer_bytes: usize,
+    /// The room that it takes, where that is bounded.
+    pub(crate) room: Option<AnswerRoom>,
 }
 
 /// What became of the gateway's release receipt.
@@ -79,6 +82,7 @@ pub(crate) fn accept(answer: &http::Response<Bytes>, sealed: Sealed, expected: &
         instance: Arc::clone(expected.instance),
         sealed_bytes,
         answer_bytes: answer.body().len(),
+        room: answer.extensions().get().cloned(),
     })
 }
 

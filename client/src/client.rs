@@ -37,6 +37,8 @@ pub struct Client {
     trust: Trust,
     settings: Settings,
     state: Mutex<State>,
+    /// What was seen so far, by this client and by those who share it.
+    memory: Arc<Mutex<Memory>>,
     /// Held while the gateway is asked for instances: of many callers one asks, and the others take what it got.
     asking: tokio::sync::Mutex<()>,
 }
@@ -44,7 +46,6 @@ pub struct Client {
 struct State {
     verifier: Verifier,
     verified: Verified,
-    memory: Memory,
     /// Statements of the vendors that the gateway handed on.
     relayed: Relayed,
     /// How often asking has failed, and how it failed last.
@@ -75,17 +76,30 @@ impl Client {
         endorsements: Endorsements,
         settings: Settings,
     ) -> Self {
+        let memory = Arc::new(Mutex::new(settings.memory.clone()));
+        Self::remembering(gateway, wanted, policy, endorsements, settings, memory)
+    }
+
+    /// The same, with a memory that others have too: what one has seen is refused by all when it comes back older. That of the settings
+    /// does not count.
+    pub(crate) fn remembering(
+        gateway: Gateway,
+        wanted: Wanted,
+        policy: Policy,
+        endorsements: Endorsements,
+        settings: Settings,
+        memory: Arc<Mutex<Memory>>,
+    ) -> Self {
         let trust = settings.trust(policy, endorsements);
         let state = State {
             verifier: Verifier::new(),
             verified: Verified::default(),
-            memory: settings.memory.clone(),
             relayed: Relayed::default(),
             failures: 0,
             last_failure: None,
         };
         let (state, asking) = (Mutex::new(state), tokio::sync::Mutex::new(()));
-        Self { gateway, wanted, trust, settings, state, asking }
+        Self { gateway, wanted, trust, settings, state, memory, asking }
     }
 
     /// A verified instance to which a request may be sealed now: of those at hand the one whose turn it is, or else a freshly
@@ -126,12 +140,13 @@ impl Client {
     /// they are not asked for the sake of a second.
     async fn ask(&self) -> Result<Arc<Instance>, Error> {
         let offered = candidates::fetch(&self.gateway, self.wanted.name(), self.settings.wait).await?;
-        let now = (self.settings.clock)();
+        let now = self.settings.clock;
         let relayed = self.relayed(&offered).await;
         let (mut accepted, mut refused) = (Vec::new(), Vec::new());
         for candidates::Offered { envelope, .. } in &offered {
-            let trust = self.settings.trust_beside(&self.trust, envelope, &relayed, now).await;
-            match self.verify(envelope, &trust, now) {
+            // Asking the vendors takes time, in which evidence may end: the verdict is about the moment at which it is made.
+            let trust = self.settings.trust_beside(&self.trust, envelope, &relayed, now()).await;
+            match self.verify(envelope, &trust, now()) {
                 Ok(instance) => {
                     self.settings.tell_verified(&instance);
                     accepted.push(Arc::new(instance));
@@ -147,7 +162,7 @@ impl Client {
         }
         self.with_state(|state| {
             state.verified.keep(accepted);
-            state.verified.next(now)
+            state.verified.next(now())
         })
         .ok_or(Error::NoCandidate { refused })
     }
@@ -156,13 +171,13 @@ impl Client {
     async fn relayed(&self, offered: &[candidates::Offered]) -> Endorsements {
         let wanted = relayed::named(offered);
         let missing = self.with_state(|state| state.relayed.missing(&wanted));
-        let got = relayed::fetch(&self.gateway, missing).await;
+        let got = relayed::fetch(&self.gateway, missing, self.settings.observer.as_deref()).await;
         self.with_state(|state| state.relayed.take(got, &wanted))
     }
 
     /// What this client has seen so far, for [`Settings::memory`] of the next one.
     pub fn memory(&self) -> Memory {
-        self.with_state(|state| state.memory.clone())
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs the model on `inputs`, and returns its outputs with the answer that they came in.
@@ -201,10 +216,17 @@ impl Client {
         Ok(reply)
     }
 
-    /// Sends any request that the enclave takes inside the seal. The answer is the enclave's, whatever its status; its
-    /// receipt is verified if it carries one.
+    /// Sends any request that the enclave takes inside the seal and that runs no model. The answer is the enclave's, whatever its status;
+    /// its receipt is verified if it carries one.
+    ///
+    /// # Errors
+    /// The request would run a model: which one may decide whether the instance is accepted ([`Settings::shared_runs`]), so that is for
+    /// [`Client::forward`] and [`Client::infer_json`] of a client that wants that model.
     pub async fn send(&self, request: Request) -> Result<Reply, Error> {
         check_fields(&request)?;
+        if runs_a_model(&request) {
+            return Err(Error::Request(RequestError::RunsModel));
+        }
         self.seal_and_send(request, Purpose::Any).await
     }
 
@@ -230,17 +252,18 @@ impl Client {
                 (Err(why), None) => return Err(why),
                 (Err(why), Some(problem)) => return Err(Error::NotResealed { problem, why: Box::new(why) }),
             };
+            let list = self.with_state(|state| state.verified.list());
             match self.attempt(&instance, request.clone(), &request_id, purpose).await {
                 Err(Error::Remote(problem)) if problem.asks_to_reseal() && reseals_left > 0 => {
                     tracing::info!(%problem, "sealing again, to a freshly verified manifest");
                     reseals_left = reseals_left.saturating_sub(1);
-                    self.forget(instance.digest());
+                    // What was verified with it may be as old: who rolls out anew replaces all of them.
+                    self.with_state(|state| state.verified.forget_list(list));
                     asked = Some(problem);
                 }
                 Err(error) => {
-                    // What was sent and came to nothing puts the instance in doubt; what was not sent says nothing of it.
-                    if !matches!(error, Error::Request(_)) {
-                        self.forget(instance.digest());
+                    if puts_in_doubt(&error) {
+                        self.with_state(|state| state.verified.forget(instance.digest()));
                     }
                     return Err(error);
                 }
@@ -297,13 +320,15 @@ impl Client {
 
     fn verify(&self, envelope: &[u8], trust: &Trust, now: UnixTime) -> Result<Instance, Refused> {
         self.with_state(|state| {
-            let instance = Instance::verify(envelope, Freshness::Epoch, trust, &state.verifier, &state.memory, now)?;
+            // Held until what this teaches is in it: nobody judges in between.
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let instance = Instance::verify(envelope, Freshness::Epoch, trust, &state.verifier, &memory, now)?;
             if !self.wanted.is_served_by(instance.manifest()) {
                 return Err(self.wanted.missing(instance.digest()));
             }
             self.settings.shared_runs.judge(instance.bytes(), self.wanted.among(instance.manifest()))?;
             // Last, so that only what was accepted is remembered.
-            state.memory.remember(instance.attested().seen());
+            memory.remember(instance.attested().seen());
             Ok(instance)
         })
     }
@@ -313,13 +338,19 @@ impl Client {
         model.ok_or_else(|| Error::NoCandidate { refused: vec![self.wanted.missing(instance.digest())] })
     }
 
-    fn forget(&self, manifest: &ManifestDigest) {
-        self.with_state(|state| state.verified.forget(manifest));
-    }
-
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         // A panic elsewhere leaves at worst an instance that is verified again.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether an error says something of the instance that the request was sealed to: what was sent and came to nothing does. What was
+/// not sent does not, nor does an answer out of the seal that declines, which only that instance can have given.
+fn puts_in_doubt(error: &Error) -> bool {
+    match error {
+        Error::Request(_) => false,
+        Error::Remote(problem) => !problem.sealed,
+        _ => true,
     }
 }
 
@@ -354,6 +385,19 @@ fn check_fields(request: &Request) -> Result<(), Error> {
         Some(field) => Err(Error::Request(RequestError::Field { name: field.name().to_owned() })),
         None => Ok(()),
     }
+}
+
+/// Whether the enclave runs a model for it, by the paths of the Open Inference Protocol.
+fn runs_a_model(request: &Request) -> bool {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let segments: Vec<_> = path.split('/').collect();
+    request.method.eq_ignore_ascii_case("POST")
+        && match segments.as_slice() {
+            ["", "v2", "models", name, "infer"] | ["", "v2", "models", name, "versions", _, "infer"] => {
+                !name.is_empty()
+            }
+            _ => false,
+        }
 }
 
 fn add(request: &mut Request, name: &str, value: &str) -> Result<(), Error> {

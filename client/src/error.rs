@@ -152,6 +152,8 @@ pub enum RequestError {
         /// The field's name.
         name: String,
     },
+    /// It would run a model, and was given to [`Client::send`](crate::Client::send), which runs none.
+    RunsModel,
     /// The system gave no random bytes.
     NoRandomness,
     /// It was sealed, and the HTTP request that was to carry it cannot be written. Nothing was sent.
@@ -166,6 +168,10 @@ impl fmt::Display for RequestError {
             Self::Field { name } => {
                 write!(f, "the field `{name}` cannot be set by a caller: the client sets it itself")
             }
+            Self::RunsModel => f.write_str(
+                "`POST …/infer` runs a model, which `Client::send` does not: `Client::forward` and `Client::infer_json` do, of a client \
+                 that wants that model",
+            ),
             Self::Unwritable(why) => write!(f, "the request that was to carry the sealed one cannot be written: {why}"),
             Self::NoRandomness => f.write_str("the system gave no random bytes, so nothing can be sealed"),
         }

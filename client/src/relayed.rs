@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use teegate_intake::endorsements::recognise;
 use teegate_protocol::evidence::EndorsementDigest;
 use teegate_protocol::headers::ENDORSEMENTS_PATH;
@@ -15,6 +16,7 @@ use teegate_verifier::{Endorsements, Source};
 
 use crate::candidates::Offered;
 use crate::link::{Gateway, Upload};
+use crate::observer::Observer;
 
 /// The largest statement: a revocation list of a vendor has some hundred thousand bytes.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -61,11 +63,34 @@ pub(crate) fn named(offered: &[Offered]) -> Vec<EndorsementDigest> {
     named
 }
 
+/// A way to a gateway.
+pub(crate) trait Asked: Sync {
+    /// The answer for `path`, within `deadline` and reading at most `limit` bytes.
+    fn ask(
+        &self,
+        path: String,
+        deadline: Duration,
+        limit: usize,
+    ) -> impl Future<Output = Result<Response<Bytes>, String>> + Send;
+}
+
+impl Asked for Gateway {
+    async fn ask(&self, path: String, deadline: Duration, limit: usize) -> Result<Response<Bytes>, String> {
+        let request = Request::get(path).body(Upload::nothing()).map_err(|error| error.to_string())?;
+        self.exchange(request, deadline, limit).await.map_err(|error| error.to_string())
+    }
+}
+
 /// Asks for each, one after the other, as far as the time goes.
 pub(crate) async fn fetch(
-    gateway: &Gateway,
+    gateway: &impl Asked,
     digests: Vec<EndorsementDigest>,
+    observer: Option<&dyn Observer>,
 ) -> Vec<(EndorsementDigest, Endorsements)> {
+    let note = |text: String| {
+        tracing::info!("{text}");
+        observer.inspect(|observer| observer.note(&text));
+    };
     let mut got = Vec::new();
     let all = async {
         let mut room = MAX_ALL_BYTES;
@@ -76,21 +101,19 @@ pub(crate) async fn fetch(
                     got.push((digest, statement));
                 }
                 Err(why) => {
-                    tracing::info!(%digest, why, "an endorsement that the gateway lists was not to be had from it")
+                    note(format!("endorsement {digest}, which the gateway lists, was not to be had from it: {why}"))
                 }
             }
         }
     };
     if tokio::time::timeout(ALL_WITHIN, all).await.is_err() {
-        tracing::info!(seconds = ALL_WITHIN.as_secs(), "not all endorsements that the gateway lists came in time");
+        note(format!("not all endorsements that the gateway lists came within {} s", ALL_WITHIN.as_secs()));
     }
     got
 }
 
-async fn one(gateway: &Gateway, digest: &EndorsementDigest, limit: usize) -> Result<(Endorsements, usize), String> {
-    let request = Request::get(format!("{ENDORSEMENTS_PATH}{digest}"));
-    let request = request.body(Upload::nothing()).map_err(|error| error.to_string())?;
-    let answer = gateway.exchange(request, ALL_WITHIN, limit).await.map_err(|error| error.to_string())?;
+async fn one(gateway: &impl Asked, digest: &EndorsementDigest, limit: usize) -> Result<(Endorsements, usize), String> {
+    let answer = gateway.ask(format!("{ENDORSEMENTS_PATH}{digest}"), ALL_WITHIN, limit).await?;
     if answer.status() != StatusCode::OK {
         return Err(format!("status {}", answer.status().as_u16()));
     }

@@ -23,12 +23,13 @@ pub async fn survey(
 ) -> Result<Vec<Result<Instance, Refused>>, Error> {
     let offered = candidates::fetch(gateway, None, settings.wait).await?;
     let mut relayed = Endorsements::brought_by(Source::Relayed);
-    relayed::fetch(gateway, relayed::named(&offered)).await.iter().for_each(|(_, statement)| relayed.extend(statement));
-    let (trust, verifier, now) = (settings.trust(policy, endorsements), Verifier::new(), (settings.clock)());
+    let got = relayed::fetch(gateway, relayed::named(&offered), settings.observer.as_deref()).await;
+    got.iter().for_each(|(_, statement)| relayed.extend(statement));
+    let (trust, verifier, now) = (settings.trust(policy, endorsements), Verifier::new(), settings.clock);
     let mut found = Vec::new();
     for Offered { envelope, .. } in &offered {
-        let trust = settings.trust_beside(&trust, envelope, &relayed, now).await;
-        let judged = Instance::verify(envelope, Freshness::Epoch, &trust, &verifier, &settings.memory, now);
+        let trust = settings.trust_beside(&trust, envelope, &relayed, now()).await;
+        let judged = Instance::verify(envelope, Freshness::Epoch, &trust, &verifier, &settings.memory, now());
         match &judged {
             Ok(instance) => settings.tell_verified(instance),
             Err(why) => settings.tell_refused(why),

@@ -12,6 +12,8 @@ use crate::instance::Instance;
 pub(crate) struct Verified {
     instances: Vec<Arc<Instance>>,
     turn: usize,
+    /// How many lists there have been.
+    list: u64,
 }
 
 impl Verified {
@@ -20,6 +22,19 @@ impl Verified {
         instances.sort_by_key(|instance| instance.digest().0);
         instances.dedup_by_key(|instance| instance.digest().0);
         self.instances = instances;
+        self.list = self.list.wrapping_add(1);
+    }
+
+    /// The list that those at hand are from.
+    pub(crate) fn list(&self) -> u64 {
+        self.list
+    }
+
+    /// Forgets all that are from that list. Those of a later one were verified since, because somebody else found out first.
+    pub(crate) fn forget_list(&mut self, list: u64) {
+        if self.list == list {
+            self.instances.clear();
+        }
     }
 
     /// The one whose turn it is, of those that may still be sealed to at `now`; the others are forgotten.

@@ -1,4 +1,5 @@
-//! The other programs of the demo: separate processes, found beside this executable, ended on every way out.
+//! The other programs of the demo: separate processes, found beside this executable, ended on every way out but one: who kills this
+//! process (SIGKILL) has to end them too, by the process ids that it has said.
 //!
 //! A child says that it is ready by one line of JSON on its standard output; nothing here guesses by waiting. Its messages
 //! go to a file in the demo's temporary folder, whose last lines are shown when the child did not start. Dropping a

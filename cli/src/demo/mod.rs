@@ -138,9 +138,12 @@ fn existing(path: &Path, remedy: &str) -> Result<PathBuf, String> {
 
 /// Ends when this process is asked to end, and says by what.
 async fn interrupted() -> String {
-    let (Ok(mut terminate), Ok(mut hang_up), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::hangup()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut hang_up), Ok(mut interrupt), Ok(mut quit)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::quit()),
+    ) else {
         // Without handlers a signal ends the process as usual.
         return std::future::pending().await;
     };
@@ -148,6 +151,7 @@ async fn interrupted() -> String {
         _ = terminate.recv() => "SIGTERM",
         _ = hang_up.recv() => "SIGHUP",
         _ = interrupt.recv() => "SIGINT",
+        _ = quit.recv() => "SIGQUIT",
     };
     format!("ended by {by}; the programs that the demo had started are stopped")
 }

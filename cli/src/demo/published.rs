@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -19,6 +21,9 @@ const GATEWAY: &str = "gateway.url";
 /// All of it, in the order in which it is written: the address comes last, so that whoever waits for it finds the rest.
 pub(super) const FILES: [&str; 6] = [ROOT, VALUES, OTHER_VALUES, SAMPLE, SAMPLE_ROW, GATEWAY];
 
+/// On this machine who listens answers at once.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
 /// The folder. While the service runs, and no longer, it holds the service's address.
 pub(super) struct Published {
     folder: PathBuf,
@@ -27,7 +32,8 @@ pub(super) struct Published {
 impl Published {
     /// Makes the folder, or takes that of an earlier run.
     pub(super) fn into(folder: &Path) -> Result<Self, String> {
-        let cannot = |what: &dyn std::fmt::Display| format!("`{}` cannot be used: {what}", folder.display());
+        let named = folder.display().to_string();
+        let cannot = |what: &dyn std::fmt::Display| format!("`{named}` cannot be used: {what}");
         fs::create_dir_all(folder).map_err(|cause| cannot(&cause))?;
         for entry in fs::read_dir(folder).map_err(|cause| cannot(&cause))?.flatten() {
             let name = entry.file_name();
@@ -38,7 +44,14 @@ impl Published {
                 )));
             }
         }
-        let published = Self { folder: folder.canonicalize().map_err(|cause| cannot(&cause))? };
+        let folder = folder.canonicalize().map_err(|cause| cannot(&cause))?;
+        if let Some(url) = answered(&folder) {
+            return Err(cannot(&format_args!(
+                "a run that has not ended serves from it: somebody listens at {url}, which its `{GATEWAY}` names; end that one, or name \
+                 another folder"
+            )));
+        }
+        let published = Self { folder };
         published.without_address().map_err(|cause| cannot(&cause))?;
         Ok(published)
     }
@@ -82,6 +95,13 @@ impl Drop for Published {
     }
 }
 
+/// The address that stands in a folder already, if somebody listens at it.
+fn answered(folder: &Path) -> Option<String> {
+    let url = fs::read_to_string(folder.join(GATEWAY)).ok()?.trim_end().to_owned();
+    let address: SocketAddr = url.strip_prefix("http://")?.parse().ok()?;
+    TcpStream::connect_timeout(&address, ANSWER_WITHIN).is_ok().then_some(url)
+}
+
 /// The numbers of the only tensor of a request, on one line with commas between them.
 fn row(request: &[u8]) -> Option<String> {
     let request: Value = serde_json::from_slice(request).ok()?;
@@ -110,6 +130,15 @@ mod tests {
         let published = Published::into(&folder).unwrap();
         assert!(!address.exists() && published.folder().is_absolute());
         drop(published);
+        // One that runs keeps it.
+        let runs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}\n", runs.local_addr().unwrap());
+        fs::write(&address, &url).unwrap();
+        let refused = Published::into(&folder).err().unwrap();
+        assert!(refused.contains("a run that has not ended serves from it"), "{refused}");
+        assert_eq!(fs::read_to_string(&address).unwrap(), url);
+        drop(runs);
+        drop(Published::into(&folder).unwrap());
         fs::write(folder.join("diary.txt"), "").unwrap();
         let refused = Published::into(&folder).err().unwrap();
         assert!(refused.contains("it holds `diary.txt`, which no earlier run has written"), "{refused}");

@@ -52,8 +52,9 @@ struct Served {
 
 impl Served {
     async fn start(place: &Place, folder: &Path, listen: SocketAddr) -> Result<Self, String> {
-        let published = Published::into(folder)?;
+        // First: whoever listens there may be a run whose folder this is.
         is_free(listen)?;
+        let published = Published::into(folder)?;
         let instance = Instance::start(place, "served", &[]).await?;
         let policy = instance.forged.strict_policy()?;
         let gateway = instance.gateway_at(&listen.to_string(), place, "gateway", &policy).await?;

@@ -190,9 +190,10 @@ pub(super) async fn request(
     raw_outputs: bool,
     shown_by: &str,
 ) -> Result<Vec<u8>, Failure> {
-    let reply = client.metadata().await?;
+    // Its errors are about a question that runs nothing: what became of it matters to nobody.
+    let reply = client.metadata().await.map_err(|error| not_told(error, shown_by))?;
     let metadata = Metadata::parse(&reply.response.content);
-    let metadata = metadata.map_err(|e| Failure::Client(Error::Answer(AnswerError::Tensors(e))))?;
+    let metadata = metadata.map_err(|error| not_told(Error::Answer(AnswerError::Tensors(error)), shown_by))?;
     let told = |error: &dyn std::fmt::Display| {
         Failure::Input(format!("{error}\n`{shown_by}` shows what it takes\nnothing of the input was sealed or sent"))
     };
@@ -201,9 +202,42 @@ pub(super) async fn request(
     oip::request_with(&inputs, &options).map_err(|error| told(&error))
 }
 
+/// The model did not say what it takes. Who was refused before anything was sealed is told as always.
+fn not_told(error: Error, shown_by: &str) -> Failure {
+    match error {
+        Error::Relay(_) | Error::Remote(_) | Error::NotResealed { .. } | Error::Answer(_) => Failure::Input(format!(
+            "the question what the model takes, which runs nothing, came to nothing: {error}\n`{shown_by}` asks the same\nnothing \
+                 of the input was sealed or sent"
+        )),
+        _ => Failure::Client(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use teegate_client::{Problem, ProblemKind, RemoteProblem};
+
+    #[test]
+    fn a_question_that_was_lost_is_no_request_that_may_have_run() {
+        let remote =
+            |kind| RemoteProblem { status: 502, problem: Some(Problem::new(kind)), sealed: false, words: None };
+        for error in
+            [Error::Remote(remote(ProblemKind::UpstreamLost)), Error::Answer(AnswerError::Unsealed { status: 200 })]
+        {
+            let Failure::Input(words) = not_told(error, "teegate models …") else { panic!("status 5") };
+            assert!(
+                words.starts_with("the question what the model takes, which runs nothing, came to nothing: "),
+                "{words}"
+            );
+            assert!(
+                words.ends_with("`teegate models …` asks the same\nnothing of the input was sealed or sent"),
+                "{words}"
+            );
+        }
+        // The twin: an instance that the policy refuses has the status of that.
+        assert!(matches!(not_told(Error::NoCandidate { refused: vec![] }, ""), Failure::Client(_)));
+    }
 
     #[test]
     fn a_name_before_a_file_is_one_unless_the_file_is_called_so() {

@@ -1,6 +1,7 @@
 //! Where an answer goes: to standard output, to a file that is there whole or not at all, to a folder.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -90,8 +91,8 @@ impl Outputs {
         self.format != Format::Json
     }
 
-    /// Writes an answer to every place. It may have cost a run that cannot be had again: what cannot be written to its file is
-    /// shown on standard output instead, and a failure later on changes the status and not what is shown.
+    /// Writes an answer to every place. It may have cost a run that cannot be had again: what cannot be written to a place of its own is
+    /// shown on standard output, and is whole in a file of the temporary folder; where that cannot be either, all of it is shown.
     pub(super) fn write(self, reply: &Reply) -> Result<ExitCode, Error> {
         let content = &reply.response.content;
         let inference = oip::answer(content);
@@ -118,6 +119,9 @@ impl Outputs {
             (None, Err(error)) => return Ok(fail(&format!("error: {error}"), exit::COULD_NOT_RUN)),
         };
         let mut status = finish(&text, exit::ACCEPTED);
+        if status != ExitCode::from(exit::ACCEPTED) {
+            failed.push("standard output took none of the answer, or a part".to_owned());
+        }
         if let Some(folder) = &self.folder {
             let saved = match &inference {
                 Ok(inference) => folder.save(&inference.outputs),
@@ -125,11 +129,44 @@ impl Outputs {
             };
             failed.extend(saved.err());
         }
+        if failed.is_empty() {
+            return Ok(status);
+        }
+        let arrays = inference.as_ref().ok().filter(|_| self.format == Format::Npz || self.folder.is_some());
+        let kept = match keep(&std::env::temp_dir(), content, arrays) {
+            Ok(path) => format!("the whole answer is in `{}`", path.display()),
+            Err(why) => {
+                let whole = inference.as_ref().map_or_else(
+                    |_| String::from_utf8_lossy(content).into_owned(),
+                    |inference| show::every_element(&inference.outputs),
+                );
+                let _shown = finish(&whole, exit::ACCEPTED);
+                format!("every element of the answer was shown instead, since {why}")
+            }
+        };
         for error in failed {
-            status = fail(&format!("error: {error}; the answer above is whole"), exit::COULD_NOT_RUN);
+            status = fail(&format!("error: {error}; {kept}"), exit::COULD_NOT_RUN);
         }
         Ok(status)
     }
+}
+
+/// Writes a whole answer to a new file in `folder`: its tensors as an archive where these are wanted, or else as it came.
+fn keep(folder: &Path, content: &[u8], arrays: Option<&Inference>) -> Result<PathBuf, String> {
+    let failed = |cause: &dyn std::fmt::Display| format!("it cannot be kept in `{}`: {cause}", folder.display());
+    let (bytes, ending) = match arrays.map(|inference| npz::write(&inference.outputs)) {
+        Some(Ok(archive)) => (archive, ".npz"),
+        // JSON alone, or with raw tensors behind it.
+        _ if oip::json_part(content).is_ok_and(|json| json.len() == content.len()) => (content.to_vec(), ".json"),
+        _ => (content.to_vec(), ".bin"),
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix("teegate-answer-")
+        .suffix(ending)
+        .tempfile_in(folder)
+        .map_err(|cause| failed(&cause))?;
+    file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(|cause| failed(&cause))?;
+    file.keep().map(|(_, path)| path).map_err(|cause| failed(&cause))
 }
 
 /// What is said of an answer that went to a file.
@@ -169,6 +206,28 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_without_a_place_is_kept_whole_or_it_is_said_why_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let elements: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let json = format!(
+            r#"{{"model_name":"m","outputs":[{{"name":"y","shape":[100],"datatype":"INT32","data":[{}]}}]}}"#,
+            elements.join(",")
+        );
+        let inference = oip::answer(json.as_bytes()).unwrap();
+        let path = keep(folder.path(), json.as_bytes(), None).unwrap();
+        assert!(path.extension().is_some_and(|ending| ending == "json"), "{}", path.display());
+        assert_eq!(std::fs::read(path).unwrap(), json.as_bytes());
+        let path = keep(folder.path(), json.as_bytes(), Some(&inference)).unwrap();
+        let arrays = npz::read(&std::fs::read(path).unwrap(), 1 << 20).unwrap();
+        assert_eq!((arrays.len(), &arrays[0].1.data), (1, &inference.outputs[0].data));
+        let refused = keep(&folder.path().join("gone"), json.as_bytes(), None).unwrap_err();
+        assert!(refused.starts_with("it cannot be kept in `"), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        // What is shown then leaves nothing out.
+        assert_eq!(show::every_element(&inference.outputs), format!("y  INT32 [100]\n  {}\n", elements.join(" ")));
+    }
 
     #[test]
     fn the_form_of_a_file_is_said_by_its_name_or_by_an_option() {

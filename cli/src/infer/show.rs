@@ -23,6 +23,11 @@ pub(super) fn describe(reply: &Reply, inference: &Inference) -> String {
     text
 }
 
+/// The tensors, and nothing of them left out.
+pub(super) fn every_element(tensors: &[Tensor]) -> String {
+    tensors.iter().map(|tensor| show_up_to(tensor, usize::MAX, usize::MAX)).collect()
+}
+
 /// Who answered, and what was checked.
 pub(super) fn summary(reply: &Reply, inference: &Inference) -> String {
     let mut text = String::new();
@@ -65,8 +70,13 @@ fn key_holder(bound_to: Option<BoundTo>) -> &'static str {
 
 /// A tensor as text: one line of name, data type and shape, then one line for each row of the last axis.
 fn show(tensor: &Tensor) -> String {
+    show_up_to(tensor, SHOWN_ELEMENTS, SHOWN_BYTES)
+}
+
+/// The same with so many elements, and so many bytes of one of `BYTES`.
+fn show_up_to(tensor: &Tensor, most: usize, most_bytes: usize) -> String {
     let mut text = outline(tensor);
-    let elements = elements(&tensor.data);
+    let elements = elements(&tensor.data, most, most_bytes);
     let row = tensor.shape.last().and_then(|n| usize::try_from(*n).ok()).filter(|n| *n > 0).unwrap_or(1);
     for chunk in elements.chunks(row) {
         text.push_str("  ");
@@ -84,34 +94,34 @@ pub(super) fn outline(tensor: &Tensor) -> String {
     format!("{}  {} {:?}\n", plain(&tensor.name), tensor.data.datatype(), tensor.shape)
 }
 
-fn elements(data: &TensorData) -> Vec<String> {
-    fn shown<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
-        values.into_iter().take(SHOWN_ELEMENTS).map(|value| value.to_string()).collect()
+fn elements(data: &TensorData, most: usize, most_bytes: usize) -> Vec<String> {
+    fn shown<T: ToString>(values: impl IntoIterator<Item = T>, most: usize) -> Vec<String> {
+        values.into_iter().take(most).map(|value| value.to_string()).collect()
     }
     match data {
-        TensorData::Bool(v) => shown(v),
-        TensorData::Uint8(v) => shown(v),
-        TensorData::Uint16(v) => shown(v),
-        TensorData::Uint32(v) => shown(v),
-        TensorData::Uint64(v) => shown(v),
-        TensorData::Int8(v) => shown(v),
-        TensorData::Int16(v) => shown(v),
-        TensorData::Int32(v) => shown(v),
-        TensorData::Int64(v) => shown(v),
-        TensorData::Fp16(v) => shown(v.iter().map(|bits| oip::f32_from_fp16(*bits))),
-        TensorData::Bf16(v) => shown(v.iter().map(|bits| oip::f32_from_bf16(*bits))),
-        TensorData::Fp32(v) => shown(v),
-        TensorData::Fp64(v) => shown(v),
-        TensorData::Bytes(v) => shown(v.iter().map(|bytes| quoted(bytes))),
+        TensorData::Bool(v) => shown(v, most),
+        TensorData::Uint8(v) => shown(v, most),
+        TensorData::Uint16(v) => shown(v, most),
+        TensorData::Uint32(v) => shown(v, most),
+        TensorData::Uint64(v) => shown(v, most),
+        TensorData::Int8(v) => shown(v, most),
+        TensorData::Int16(v) => shown(v, most),
+        TensorData::Int32(v) => shown(v, most),
+        TensorData::Int64(v) => shown(v, most),
+        TensorData::Fp16(v) => shown(v.iter().map(|bits| oip::f32_from_fp16(*bits)), most),
+        TensorData::Bf16(v) => shown(v.iter().map(|bits| oip::f32_from_bf16(*bits)), most),
+        TensorData::Fp32(v) => shown(v, most),
+        TensorData::Fp64(v) => shown(v, most),
+        TensorData::Bytes(v) => shown(v.iter().map(|bytes| quoted(bytes, most_bytes)), most),
     }
 }
 
 /// An element of `BYTES`: as text where it is some, with every other byte as `\xNN`. What is long is cut.
-fn quoted(bytes: &[u8]) -> String {
+fn quoted(bytes: &[u8], most: usize) -> String {
     let mut text = String::from("\"");
     // No character is cut in two.
     let is_inside = |end: &usize| bytes.get(*end).is_some_and(|byte| byte & 0xC0 == 0x80);
-    let end = (SHOWN_BYTES.saturating_sub(3)..=SHOWN_BYTES).rev().find(|end| !is_inside(end)).unwrap_or(SHOWN_BYTES);
+    let end = (most.saturating_sub(3)..=most).rev().find(|end| !is_inside(end)).unwrap_or(most);
     let shown = bytes.get(..end).unwrap_or(bytes);
     for chunk in shown.utf8_chunks() {
         text.push_str(&plain(&chunk.valid().replace('\\', "\\\\").replace('"', "\\\"")));

@@ -50,6 +50,11 @@ pub enum LinkError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// Other answers take all the room that there is for answers; the request arrived.
+    NoRoom {
+        /// The gateway.
+        gateway: String,
+    },
 }
 
 impl LinkError {
@@ -70,6 +75,12 @@ impl fmt::Display for LinkError {
             }
             Self::TimedOut { gateway, after } => {
                 write!(f, "the gateway at {gateway} gave no answer within {} s", after.as_secs())
+            }
+            Self::NoRoom { gateway } => {
+                write!(
+                    f,
+                    "the gateway at {gateway} answered, and other answers take all the room that there is for them"
+                )
             }
             Self::TooLarge { gateway, limit } => {
                 write!(

@@ -6,6 +6,7 @@
 //! connection, is only what had not begun to be written on the first.
 
 mod error;
+mod room;
 mod upload;
 mod way;
 
@@ -21,6 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 pub use error::{AddressError, LinkError};
+pub(crate) use room::{AnswerRoom, Room};
 pub(crate) use upload::Upload;
 use way::{Tls, Way};
 
@@ -43,6 +45,8 @@ const MAX_IDLE: usize = 64;
 pub struct Gateway {
     way: Way,
     connections: Client<Way, Upload>,
+    /// What answers may take together, where that is bounded.
+    room: Option<Room>,
 }
 
 impl Gateway {
@@ -63,7 +67,18 @@ impl Gateway {
             return Err(wrong("a gateway's address carries no user name".to_owned()));
         }
         let host = authority.host().to_owned();
-        let port = authority.port_u16().unwrap_or(default_port);
+        let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+            "" => default_port,
+            written => written
+                .strip_prefix(':')
+                .and_then(|port| port.parse().ok())
+                .filter(|port| *port != 0)
+                .ok_or_else(|| {
+                    wrong(
+                        "what stands behind the host is no port: expected `:` and a number from 1 to 65535".to_owned(),
+                    )
+                })?,
+        };
         let tls = if is_tls {
             let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(bare).map_err(|e| wrong(format!("{e}")))?;
@@ -101,7 +116,13 @@ impl Gateway {
         connections.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
         connections.pool_idle_timeout(IDLE).pool_max_idle_per_host(MAX_IDLE).http1_max_buf_size(MAX_HEADER_BYTES);
         let connections = connections.build(way.clone());
-        Self { way, connections }
+        Self { way, connections, room: None }
+    }
+
+    /// Bounds what answers take together, from their first byte until who has one drops its [`AnswerRoom`].
+    pub(crate) fn with_room(mut self, room: Room) -> Self {
+        self.room = Some(room);
+        self
     }
 
     /// Sends `request`, whose address is a path, and reads the whole answer, within `deadline` and at most `limit` body bytes.
@@ -124,15 +145,29 @@ impl Gateway {
                     false => lost(reason),
                 }
             })?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, limit).collect().await.map_err(|error| {
-                if error.downcast_ref::<LengthLimitError>().is_some() {
-                    LinkError::TooLarge { gateway: self.to_string(), limit }
-                } else {
-                    lost(error.to_string())
+            let (mut head, body) = answer.into_parts();
+            let mut taken = self.room.as_ref().map(Room::nothing);
+            let mut body = Limited::new(body, limit);
+            let mut bytes = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| {
+                    if error.downcast_ref::<LengthLimitError>().is_some() {
+                        LinkError::TooLarge { gateway: self.to_string(), limit }
+                    } else {
+                        lost(error.to_string())
+                    }
+                })?;
+                // Trailers are passed over.
+                let Ok(data) = frame.into_data() else { continue };
+                if !taken.as_mut().is_none_or(|taken| taken.grow_by(data.len())) {
+                    return Err(LinkError::NoRoom { gateway: self.to_string() });
                 }
-            })?;
-            Ok(Response::from_parts(head, body.to_bytes()))
+                bytes.extend_from_slice(&data);
+            }
+            if let Some(taken) = taken {
+                head.extensions.insert(taken.kept());
+            }
+            Ok(Response::from_parts(head, Bytes::from(bytes)))
         };
         match tokio::time::timeout(deadline, answer).await {
             Ok(answer) => answer,
@@ -216,6 +251,9 @@ mod tests {
             ("ftp://gateway.example", "http:// or https://"),
             ("http://gateway.example/v1", "no path"),
             ("http://user@gateway.example", "no user name"),
+            ("http://gateway.example:99999", "no port"),
+            ("https://[::1]:0", "no port"),
+            ("http://gateway.example:", "no port"),
         ] {
             let error = Gateway::parse(url).unwrap_err().to_string();
             assert!(error.contains(reason), "{url}: {error}");

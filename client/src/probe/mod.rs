@@ -1,16 +1,21 @@
 //! What stands at an address: a gateway with its instances, or an enclave-app itself. Its evidence is fetched and judged, and nothing
 //! is sent but questions that anybody may ask.
 //!
-//! By whose certificate the address is recognised does not matter here: evidence is judged by itself. Of an enclave-app that was
-//! reached directly, the manifest has to name the TLS key of the very connection.
+//! By whose certificate the address is recognised does not matter here, nor for the statements that a gateway hands on: evidence is
+//! judged by itself, and those by who signed them. Of an enclave-app that was reached by TLS, the manifest has to name the TLS key of
+//! the very connection; without TLS there is none, and [`Probed::tls_key`] says so.
 
 mod direct;
 
-use http::StatusCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
 use teegate_intake::envelope::{BoundToClaim, Proven, Refused};
 use teegate_protocol::binding::Nonce;
 use teegate_protocol::headers::INSTANCES_PATH;
 use teegate_protocol::limits;
+use teegate_protocol::manifest::SpkiDigest;
 use teegate_verifier::{Check, Endorsements, Policy, Source, Verifier};
 
 use crate::candidates::{self, Offered};
@@ -44,6 +49,9 @@ pub struct Probed {
     pub trust: Trust,
     /// The challenge that its evidence answers, if one was sent.
     pub nonce: Option<Nonce>,
+    /// The TLS key that whoever answered has proven to hold, and that the manifest therefore had to name; `None` where there was no TLS,
+    /// so that somebody may stand in between, and where a gateway was asked, who is somebody in between.
+    pub tls_key: Option<SpkiDigest>,
     /// The verdict. The policy may be about hardware alone: nothing is sealed to what was only looked at.
     pub verdict: Result<Proven, Refused>,
 }
@@ -75,17 +83,28 @@ pub async fn probe(
     }
 }
 
+/// A gateway, by whose certificate ever it is recognised.
+struct Whoever<'a>(&'a Gateway);
+
+impl relayed::Asked for Whoever<'_> {
+    async fn ask(&self, path: String, deadline: Duration, limit: usize) -> Result<Response<Bytes>, String> {
+        let told = direct::ask(self.0, &path, deadline, limit).await.map_err(|error| error.to_string())?;
+        Ok(told.answer)
+    }
+}
+
 /// Judges everything that a gateway offers.
 async fn judged(gateway: &Gateway, trust: &Trust, offered: &[Offered], settings: &Settings) -> Vec<Probed> {
     let mut relayed = Endorsements::brought_by(Source::Relayed);
-    relayed::fetch(gateway, relayed::named(offered)).await.iter().for_each(|(_, statement)| relayed.extend(statement));
-    let (verifier, now) = (Verifier::new(), (settings.clock)());
+    let got = relayed::fetch(&Whoever(gateway), relayed::named(offered), settings.observer.as_deref()).await;
+    got.iter().for_each(|(_, statement)| relayed.extend(statement));
+    let (verifier, now) = (Verifier::new(), settings.clock);
     let mut found = Vec::new();
     for Offered { envelope, .. } in offered {
-        let trust = settings.trust_beside(trust, envelope, &relayed, now).await;
+        let trust = settings.trust_beside(trust, envelope, &relayed, now()).await;
         let verdict =
-            trust.judge(envelope, Freshness::Epoch, BoundToClaim::Unchecked, &verifier, &settings.memory, now);
-        found.push(Probed { envelope: envelope.clone(), trust, nonce: None, verdict });
+            trust.judge(envelope, Freshness::Epoch, BoundToClaim::Unchecked, &verifier, &settings.memory, now());
+        found.push(Probed { envelope: envelope.clone(), trust, nonce: None, tls_key: None, verdict });
     }
     found
 }
@@ -98,10 +117,10 @@ async fn instance(address: &Gateway, trust: Trust, settings: &Settings) -> Resul
     if answer.status() != StatusCode::OK {
         return Err(Error::NotOffered(remote::unsealed(&answer)));
     }
-    let (envelope, now) = (answer.into_body().to_vec(), (settings.clock)());
-    let trust = settings.trust_beside(&trust, &envelope, &Endorsements::new(), now).await;
+    let (envelope, now) = (answer.into_body().to_vec(), settings.clock);
+    let trust = settings.trust_beside(&trust, &envelope, &Endorsements::new(), now()).await;
     let (verifier, freshness) = (Verifier::new(), Freshness::Challenge(&nonce));
-    let verdict = trust.judge(&envelope, freshness, BoundToClaim::Unchecked, &verifier, &settings.memory, now);
+    let verdict = trust.judge(&envelope, freshness, BoundToClaim::Unchecked, &verifier, &settings.memory, now());
     let verdict = verdict.and_then(|proven| match &spki {
         Some(held) if *held != proven.manifest().manifest().tls_spki_sha256 => {
             let named = proven.manifest().manifest().tls_spki_sha256;
@@ -111,5 +130,5 @@ async fn instance(address: &Gateway, trust: Trust, settings: &Settings) -> Resul
         }
         _ => Ok(proven),
     });
-    Ok(Probed { envelope, trust, nonce: Some(nonce), verdict })
+    Ok(Probed { envelope, trust, nonce: Some(nonce), tls_key: spki, verdict })
 }

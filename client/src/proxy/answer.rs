@@ -1,7 +1,8 @@
 //! What a program gets back: what came out of the seal, or why nothing did.
 //!
-//! Each error says what is known of the request's fate ([`TEEGATE_EXECUTED`]): `no`, and it may be sent again, or `unknown`. No
-//! error leads to another way out.
+//! Each error says what is known of the request's fate ([`TEEGATE_EXECUTED`]): `no`, and it may be sent again, or `unknown`. Known is
+//! what this process or the enclave says: once a request was sent, a gateway's word that it was not executed is only its word. No error
+//! leads to another way out.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -16,14 +17,14 @@ use super::said::Said;
 use crate::answer::Reply;
 use crate::client::JSON_LENGTH;
 use crate::error::{AnswerError, Error, RequestError};
-use crate::link::LinkError;
+use crate::link::{AnswerRoom, LinkError};
 use crate::remote::RemoteProblem;
 use crate::seal::SealError;
 use crate::wanted::Wanted;
 
 /// On an answer that was opened: what the evidence of the instance that gave it is bound to, `workload`, `pod`, `guest` or `nothing`.
 pub const TEEGATE_BOUND_TO: &str = "teegate-bound-to";
-/// On an error: whether the request was executed, `no` or `unknown`.
+/// On an error: whether the request was executed, `no` or `unknown`. `no` is never on the word of a gateway.
 pub const TEEGATE_EXECUTED: &str = "teegate-executed";
 
 /// What to wait before asking again, where nobody says it, in seconds.
@@ -32,7 +33,7 @@ const RETRY_SECONDS: u32 = 3;
 /// What the instance answered, whatever its status, and who it was: the manifest whose key the request was sealed to, and the
 /// execution receipt as it was signed.
 pub(super) fn opened(reply: Reply) -> Response<Full<Bytes>> {
-    let Reply { response, instance, .. } = reply;
+    let Reply { response, instance, room, .. } = reply;
     let carried = [CONTENT_TYPE.as_str(), JSON_LENGTH, SEALED_RECEIPT, SEALED_RECEIPT_SALT];
     let mut answer = Response::new(Full::default());
     // What is no final status was refused when the answer was decoded.
@@ -54,8 +55,20 @@ pub(super) fn opened(reply: Reply) -> Response<Full<Bytes>> {
         None => "nothing",
     };
     headers.insert(TEEGATE_BOUND_TO, HeaderValue::from_static(bound_to));
-    *answer.body_mut() = Full::new(Bytes::from(response.content));
+    *answer.body_mut() = Full::new(Bytes::from_owner(Content { bytes: response.content, _room: room }));
     answer
+}
+
+/// An answer on its way to the program, and the room that it takes until it is there.
+struct Content {
+    bytes: Vec<u8>,
+    _room: Option<AnswerRoom>,
+}
+
+impl AsRef<[u8]> for Content {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Why there is no answer.
@@ -69,9 +82,14 @@ pub(super) fn failed(error: &Error) -> Said {
 }
 
 fn executed(error: &Error) -> HeaderValue {
+    let is_hearsay = match error {
+        Error::Remote(problem) => !problem.sealed,
+        Error::NotResealed { .. } => true,
+        _ => false,
+    };
     HeaderValue::from_static(match error.executed() {
-        Executed::No => "no",
-        Executed::Unknown => "unknown",
+        Executed::No if !is_hearsay => "no",
+        Executed::No | Executed::Unknown => "unknown",
     })
 }
 
@@ -100,9 +118,9 @@ fn status(error: &Error) -> (StatusCode, Option<u32>) {
     let again = Some(RETRY_SECONDS);
     match error {
         Error::Request(RequestError::Seal(SealError::TooLarge { .. })) => (StatusCode::PAYLOAD_TOO_LARGE, None),
-        Error::Request(RequestError::Tensors(_) | RequestError::Field { .. } | RequestError::Seal(_)) => {
-            (StatusCode::BAD_REQUEST, None)
-        }
+        Error::Request(
+            RequestError::Tensors(_) | RequestError::Field { .. } | RequestError::RunsModel | RequestError::Seal(_),
+        ) => (StatusCode::BAD_REQUEST, None),
         Error::Request(RequestError::NoRandomness | RequestError::Unwritable(_)) => {
             (StatusCode::INTERNAL_SERVER_ERROR, None)
         }

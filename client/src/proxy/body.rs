@@ -1,7 +1,8 @@
 //! A request's body: read within a limit of its own and a budget that all share, at a pace, and without its `Content-Encoding`.
 //!
-//! The budget counts the bytes of requests from their first byte to their answer. Sealing copies a request a few times, so
-//! the process needs some five times the budget.
+//! The budget counts the bytes of requests from their first byte to their answer, as they come: who announces much and sends little
+//! takes little. Answers have a budget of their own, as large, from their first byte until the program has them. Sealing copies a
+//! request a few times and opening an answer too, so the process needs some five times either.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::said::Said;
 pub struct BodyLimits {
     /// The largest body, after its `Content-Encoding` is taken off.
     pub one_bytes: usize,
-    /// All that are under way at the same time.
+    /// All that are under way at the same time; and as much again for their answers.
     pub all_bytes: usize,
     /// A program that sends nothing more of a body for so long has failed.
     pub stall: Duration,
@@ -112,10 +113,10 @@ impl Room {
         let mut room = self.nothing();
         let said =
             headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse().ok());
-        // Before a byte is read: whoever waits for `100 Continue` is told in time.
-        let length: usize = said.unwrap_or_default();
-        room.grow_to(length)?;
-        let mut bytes = Vec::with_capacity(length);
+        // Before a byte is read: whoever waits for `100 Continue` is told in time. It is given back at once: announcing costs nothing,
+        // so it is worth nothing.
+        self.nothing().grow_to(said.unwrap_or_default())?;
+        let mut bytes = Vec::new();
         loop {
             let frame = timeout(self.limits.stall, body.frame()).await.map_err(|_| {
                 Said::new(StatusCode::REQUEST_TIMEOUT, "nothing more of the body came; nothing of it was sent")

@@ -19,7 +19,7 @@ use super::target::{Inside, Target};
 use super::upstream::Upstream;
 use crate::client::JSON_LENGTH;
 use crate::error::Error;
-use crate::link::Gateway;
+use crate::link::{self, Gateway};
 use crate::settings::Settings;
 use crate::wanted::Wanted;
 
@@ -65,6 +65,7 @@ impl Proxy {
         if kept.is_empty() {
             kept.push(Wanted::Any);
         }
+        let gateway = gateway.with_room(link::Room::new(bodies.all_bytes));
         let upstream = Upstream::new(gateway, policy, endorsements, settings, kept, Box::new(tell));
         upstream.verify_kept().await?;
         Ok(Arc::new(Self { access, models, room: Room::new(bodies), upstream }))
@@ -104,9 +105,8 @@ impl Proxy {
             ));
         }
         let Inside { wanted, path, runs } = match Target::of(&head.method, path) {
-            // They say nothing that a probe without the token may not know.
             Target::Alive => return Ok(said("live")),
-            Target::Ready => return self.ready(),
+            Target::Ready => return self.ready(&head.headers),
             Target::Inside(inside) => inside,
         };
         self.access.credential(&head.headers)?;
@@ -128,9 +128,13 @@ impl Proxy {
         outcome.map(answer::opened).map_err(|error| answer::failed(&error))
     }
 
-    fn ready(&self) -> Result<Response<Full<Bytes>>, Said> {
+    /// Whether it is ready, for everybody; why it is not, with measurements and checks in it, for who has the token.
+    fn ready(&self, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Said> {
         match self.upstream.readiness() {
             Ok(()) => Ok(said("ready")),
+            Err(Some(_)) if self.access.credential(headers).is_err() => {
+                Err(Said::new(StatusCode::SERVICE_UNAVAILABLE, "nobody is verified; why is told to who has the token"))
+            }
             Err(Some(why)) => Err(Said::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string())),
             Err(None) => Err(Said::new(StatusCode::SERVICE_UNAVAILABLE, "an instance is being verified")),
         }

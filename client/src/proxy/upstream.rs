@@ -39,6 +39,8 @@ pub(super) struct Upstream {
     kept: Vec<Wanted>,
     tell: Box<dyn Fn(Event) + Send + Sync>,
     state: Mutex<State>,
+    /// What all clients have seen, against roll-back.
+    memory: Arc<Mutex<Memory>>,
     /// Wakes whoever looks after the kept ones.
     doubt: Notify,
 }
@@ -47,8 +49,6 @@ pub(super) struct Upstream {
 struct State {
     /// The most recently used first.
     clients: Vec<(Wanted, Arc<Client>)>,
-    /// What clients had seen that are no longer here.
-    memory: Memory,
     told: VecDeque<ManifestDigest>,
     lost: Option<Error>,
 }
@@ -62,8 +62,9 @@ impl Upstream {
         kept: Vec<Wanted>,
         tell: Box<dyn Fn(Event) + Send + Sync>,
     ) -> Self {
-        let state = Mutex::new(State { memory: settings.memory.clone(), ..State::default() });
-        Self { gateway, policy, endorsements, settings, kept, tell, state, doubt: Notify::new() }
+        let memory = Arc::new(Mutex::new(settings.memory.clone()));
+        let (state, doubt) = (Mutex::default(), Notify::new());
+        Self { gateway, policy, endorsements, settings, kept, tell, state, memory, doubt }
     }
 
     /// The client for what is wanted. Nobody is asked for it yet.
@@ -71,10 +72,10 @@ impl Upstream {
         self.with_state(|state| {
             let found = state.clients.iter().position(|(known, _)| known == wanted).map(|at| state.clients.remove(at));
             let entry = found.unwrap_or_else(|| {
-                let memory = all_seen(state);
-                let settings = Settings { memory, ..self.settings.clone() };
-                let (policy, endorsements) = (self.policy.clone(), self.endorsements.clone());
-                let client = Client::new(self.gateway.clone(), wanted.clone(), policy, endorsements, settings);
+                let (gateway, settings) = (self.gateway.clone(), self.settings.clone());
+                let (policy, endorsements, memory) =
+                    (self.policy.clone(), self.endorsements.clone(), Arc::clone(&self.memory));
+                let client = Client::remembering(gateway, wanted.clone(), policy, endorsements, settings, memory);
                 (wanted.clone(), Arc::new(client))
             });
             let client = Arc::clone(&entry.1);
@@ -84,8 +85,7 @@ impl Upstream {
                 let Some(oldest) = state.clients.iter().rposition(|(known, _)| !self.kept.contains(known)) else {
                     break;
                 };
-                let (_, gone) = state.clients.remove(oldest);
-                state.memory.merge(&gone.memory());
+                state.clients.remove(oldest);
             }
             client
         })
@@ -93,7 +93,7 @@ impl Upstream {
 
     /// Everything that was seen so far, against roll-back.
     pub(super) fn memory(&self) -> Memory {
-        self.with_state(|state| all_seen(state))
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Verifies for each that is kept.
@@ -147,7 +147,6 @@ impl Upstream {
             }
             Err(error) if puts_all_in_doubt(error) => {
                 let is_known = self.with_state(|state| {
-                    state.memory = all_seen(state);
                     state.clients.retain(|(wanted, _)| !self.kept.contains(wanted));
                     state.lost.is_some()
                 });
@@ -184,12 +183,6 @@ impl Upstream {
         // A panic elsewhere leaves at worst a client that is made again.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn all_seen(state: &State) -> Memory {
-    let mut memory = state.memory.clone();
-    state.clients.iter().for_each(|(_, client)| memory.merge(&client.memory()));
-    memory
 }
 
 /// Whether it says something of everybody behind this gateway, so that those who were verified have to be asked for again.

@@ -13,7 +13,7 @@ use teegate_forge::services::Route;
 use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::time::AT;
 use teegate_protocol::bhttp::Request;
-use teegate_protocol::binding;
+use teegate_protocol::binding::{self, Nonce};
 use teegate_protocol::evidence::{
     EndorsementDigest, Endorsements, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence,
 };
@@ -39,6 +39,7 @@ pub(crate) struct Fake {
     /// What AMD's key service would answer about the device.
     pub(crate) kds: Vec<Route>,
     device: SnpSet,
+    builder: SnpBuilder,
 }
 
 impl Fake {
@@ -80,8 +81,8 @@ impl Fake {
         let manifest = manifest.to_bytes().unwrap();
         let device = teegate_forge::snp().at(AT).measurement(MEASUREMENT);
         let device = edit(device.report_data(binding::epoch(manifest.digest())));
-        let (kds, device) = (device.kds_routes(), device.build());
-        Self { key, receipt_key, manifest, kds, device }
+        let (kds, builder, device) = (device.kds_routes(), device.clone(), device.build());
+        Self { key, receipt_key, manifest, kds, device, builder }
     }
 
     /// Its envelope with epoch evidence and everything that a verifier needs beside the policy.
@@ -96,6 +97,12 @@ impl Fake {
             event_log: None,
             nonce: None,
         }
+    }
+
+    /// The same with evidence that binds something else, such as a challenge.
+    pub(crate) fn envelope_that_binds(&self, report_data: [u8; 64], nonce: Option<Nonce>) -> Envelope {
+        let bytes = self.builder.clone().report_data(report_data).build().report;
+        Envelope { evidence: TeeEvidence { kind: EvidenceKind::SnpReport, bytes }, nonce, ..self.envelope() }
     }
 
     /// The CRL of the forged root, DER.

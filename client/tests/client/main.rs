@@ -11,6 +11,8 @@ mod instance;
 #[cfg(test)]
 mod online;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod relay;

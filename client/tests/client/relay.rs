@@ -388,7 +388,7 @@ fn two() -> Vec<Fake> {
 }
 
 #[tokio::test]
-async fn verified_instances_take_turns_and_none_is_asked_for_while_one_is_left() {
+async fn verified_instances_take_turns_and_one_in_doubt_is_left_out() {
     let script = Script::before(two(), []);
     let client = script.connect(settings()).await.unwrap();
     for _ in 0..4 {
@@ -401,14 +401,94 @@ async fn verified_instances_take_turns_and_none_is_asked_for_while_one_is_left()
     assert_eq!((seen.lists, used.len(), seen.targets[0] == seen.targets[2]), (1, 2, true), "{:?}", seen.targets);
     assert_ne!(seen.targets[0], seen.targets[1]);
 
-    // One that is gone is not asked again, and the other takes over without a question to the gateway.
-    let script = Script::before(two(), [no(ProblemKind::Reseal)]);
+    // One that is in doubt is not asked again, and the other takes over without a question to the gateway.
+    let script = Script::before(two(), [Act::HangUp]);
     let client = script.connect(settings()).await.unwrap();
+    client.infer(&input()).await.unwrap_err();
     client.infer(&input()).await.unwrap();
     client.infer(&input()).await.unwrap();
     let seen = script.seen();
     assert_eq!((seen.lists, seen.targets.len()), (1, 3));
     assert!(seen.targets[0] != seen.targets[1] && seen.targets[1] == seen.targets[2], "{:?}", seen.targets);
+}
+
+/// All were replaced while the client was idle: one that is gone says that of none of the others, and that is why they are not tried.
+#[tokio::test]
+async fn a_reseal_is_to_a_list_of_now_and_not_to_what_was_verified_with_the_one_that_is_gone() {
+    let third = Fake::with(|manifest| manifest.instance_id = teegate_protocol::manifest::InstanceId([3; 16]));
+    let script = Script::before(two().into_iter().chain([third]).collect(), [no(ProblemKind::Reseal)]);
+    let fresh = script.offers.lock().unwrap().pop().unwrap();
+    let client = script.connect(settings()).await.unwrap();
+    let digest = ManifestDigest::of(&fresh.manifest).to_string();
+    *script.offers.lock().unwrap() = vec![fresh];
+    client.infer(&input()).await.unwrap();
+    let seen = script.seen();
+    assert_eq!((seen.lists, seen.targets.len()), (2, 2), "{:?}", seen.targets);
+    assert_eq!(seen.targets[1], digest, "neither the one that is gone nor the one that was verified with it");
+}
+
+/// Only the instance itself can have sealed it, so it is there and well.
+#[tokio::test]
+async fn an_answer_out_of_the_seal_that_declines_leaves_the_instance_at_hand() {
+    fn busy(response: &mut teegate_client::Response) {
+        sealed_problem(response, &Problem::new(ProblemKind::Busy));
+    }
+    fn bad_request(response: &mut teegate_client::Response) {
+        sealed_problem(response, &Problem::new(ProblemKind::BadRequest));
+    }
+    fn declined(response: &mut teegate_client::Response) {
+        response.status = 400;
+    }
+    let spoiled = [busy, bad_request, declined].map(|change| Act::Answer(Spoil::Refusal(change)));
+    let script = Script::new(Fake::new(), spoiled);
+    let client = script.connect(settings()).await.unwrap();
+    for _ in 0..3 {
+        client.infer(&input()).await.unwrap_err();
+    }
+    client.infer(&input()).await.unwrap();
+    assert_eq!((script.seen().lists, script.seen().relayed.len()), (1, 4));
+    // The twin: the gateway says so, unsealed.
+    let script = Script::new(Fake::new(), [no(ProblemKind::Busy)]);
+    let client = script.connect(settings()).await.unwrap();
+    client.infer(&input()).await.unwrap_err();
+    client.infer(&input()).await.unwrap();
+    assert_eq!((script.seen().lists, script.seen().relayed.len()), (2, 2));
+}
+
+fn sealed_problem(response: &mut teegate_client::Response, problem: &Problem) {
+    response.status = problem.status();
+    response.content = problem.to_json();
+    response.fields.push("content-type", "application/problem+json").unwrap();
+}
+
+/// The verdict is about the moment at which it is made, and that is after the gateway handed on what it has.
+#[tokio::test]
+async fn evidence_that_ends_while_statements_are_fetched_is_not_sealed_to() {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let fake = Fake::with(|manifest| (manifest.use_until, manifest.not_after) = (AT + 10, AT + 610));
+    let crl = fake.crl();
+    let script = Script::handing_on([(teegate_protocol::evidence::EndorsementDigest::of(&crl), crl)], fake);
+    // Each look at the clock is six seconds later.
+    let clock = || UnixTime::from_seconds(AT + 6 * ASKED.fetch_add(1, Ordering::SeqCst));
+    let error = script.connect(Settings { clock, ..settings() }).await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::NoCandidate { .. }), "{error}");
+}
+
+/// Which model runs decides whether an instance is accepted that joins requests, so nothing that runs one passes by that.
+#[tokio::test]
+async fn what_runs_a_model_is_not_sent_by_who_wants_none() {
+    let script = Script::new(Fake::new(), []);
+    let client = script.connect(settings()).await.unwrap();
+    let send = |method: &str, path: &str| client.send(Request::new(method, "enclave", path));
+    for path in ["/v2/models/other/infer", "/v2/models/m/versions/1/infer", "/v2/models/m/infer?x"] {
+        let error = send("POST", path).await.unwrap_err();
+        assert!(matches!(error, Error::Request(RequestError::RunsModel)), "{path}: {error}");
+        assert!(error.to_string().contains("`Client::forward`"), "{error}");
+    }
+    assert_eq!(script.seen().relayed.len(), 0);
+    send("GET", "/v2/models/m/infer").await.unwrap();
+    send("POST", "/v2/repository/index").await.unwrap();
+    assert_eq!(script.seen().relayed.len(), 2);
 }
 
 #[tokio::test]

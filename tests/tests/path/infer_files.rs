@@ -168,5 +168,8 @@ async fn an_answer_becomes_a_file_that_is_whole_or_not_there() {
     let (status, out, err) = given.infer("-", b"1\n", &["--output", "/dev/full", "--format", "npz"]).await;
     assert_eq!(status, 1, "{err}");
     assert!(out.ends_with("y  FP32 [1]\n  0\n") && err.contains("`/dev/full` cannot be written"), "{out} {err}");
-    assert!(err.ends_with("; the answer above is whole\n"), "{err}");
+    let kept = err.trim_end().split_once("; the whole answer is in `").and_then(|(_, path)| path.strip_suffix('`'));
+    let kept = std::path::Path::new(kept.unwrap_or_else(|| panic!("{err}")));
+    assert_eq!(saved(kept), ("y".to_owned(), vec![1], vec![0.0]));
+    std::fs::remove_file(kept).unwrap();
 }

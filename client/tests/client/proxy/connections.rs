@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Answer, Door, INFER, exchange};
-use crate::fake::{Act, Fake, Script, settings};
+use crate::fake::{Act, Fake, Script, Spoil, settings};
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
@@ -56,13 +56,20 @@ async fn a_body_is_bounded_and_travels_without_its_encoding() {
         door.exchange(&chunked, format!("{:x}\r\n{}\r\n0\r\n\r\n", 10_001, "x".repeat(10_001)).as_bytes()).await;
     assert!(answer.head.contains("100 Continue") && answer.body.contains("413 Payload Too Large"), "{}", answer.body);
 
-    // What one program has begun to send leaves no room for another, and gives it back when the program leaves.
+    // What one program has announced takes no room; what it has sent does, and gives it back when the program leaves.
     let mut slow = TcpStream::connect(&door.address).await.unwrap();
     let head =
         format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9000\r\nexpect: 100-continue\r\n\r\n");
     slow.write_all(head.as_bytes()).await.unwrap();
     slow.read_exact(&mut [0; 25]).await.unwrap();
-    let answer = door.post(path, "", &vec![b' '; 9_000]).await;
+    assert_eq!(door.post(path, "", &vec![b' '; 9_000]).await.status, 200);
+    slow.write_all(&[b' '; 8_999]).await.unwrap();
+    let answer = loop {
+        let answer = door.post(path, "", &vec![b' '; 9_000]).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
     assert!(answer.error().contains("other requests take all the room"), "{}", answer.body);
     assert_eq!(door.infer(INFER).await.status, 200, "a small one finds room");
@@ -70,6 +77,27 @@ async fn a_body_is_bounded_and_travels_without_its_encoding() {
     while door.post(path, "", &vec![b' '; 9_000]).await.status != 200 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn answers_are_bounded_together() {
+    fn large(response: &mut teegate_client::Response) {
+        response.content = vec![b' '; 12_000];
+    }
+    let bodies = BodyLimits { all_bytes: 20 << 10, ..BodyLimits::default() };
+    let proxy = ProxySettings { bodies, ..Default::default() };
+    let acts = [Act::Answer(Spoil::Content(large)), Act::Answer(Spoil::Nothing), Act::Answer(Spoil::Content(large))];
+    let door = Door::with(Script::new(Fake::new(), acts), proxy, settings()).await.unwrap();
+    let (one, two, three) = (door.infer(INFER).await, door.infer(INFER).await, door.infer(INFER).await);
+    assert_eq!((one.status, two.status, three.status), (200, 200, 200), "one after the other there is room");
+    fn too_large(response: &mut teegate_client::Response) {
+        response.content = vec![b' '; 21_000];
+    }
+    door.script.act_next(Act::Answer(Spoil::Content(too_large)));
+    let answer = door.infer(INFER).await;
+    assert_eq!((answer.status, answer.header("teegate-executed")), (502, Some("unknown")));
+    assert!(answer.error().contains("other answers take all the room"), "{}", answer.body);
+    assert_eq!(door.infer(INFER).await.status, 200, "it is given back");
 }
 
 #[tokio::test]

@@ -141,6 +141,12 @@ async fn every_failure_says_in_the_protocols_words_what_is_known_of_the_request(
         response.content = problem.to_json();
         response.fields.push("content-type", "application/problem+json").unwrap();
     }
+    fn busy(response: &mut Response) {
+        let problem = Problem::new(ProblemKind::Busy);
+        response.status = problem.status();
+        response.content = problem.to_json();
+        response.fields.push("content-type", "application/problem+json").unwrap();
+    }
     let problem = |kind| Act::Problem(Problem::new(kind));
     for (act, status, executed, retry, told) in [
         (Act::HangUp, 502, "unknown", None, "whether the request was executed is unknown"),
@@ -151,11 +157,19 @@ async fn every_failure_says_in_the_protocols_words_what_is_known_of_the_request(
         (Act::Answer(Spoil::Refusal(replay)), 502, "unknown", None, CANARY),
         (problem(ProblemKind::UpstreamLost), 502, "unknown", None, "whether it was executed is unknown"),
         (Act::Problem(Problem::new(ProblemKind::Deadline).unknown_outcome()), 504, "unknown", None, "deadline"),
-        (problem(ProblemKind::NoAttestedInstance), 503, "no", Some("3"), "not executed"),
-        (Act::Problem(Problem::new(ProblemKind::Busy).with_retry_after(7)), 503, "no", Some("7"), "busy"),
-        (Act::Problem(Problem::new(ProblemKind::RateLimited).with_retry_after(9)), 429, "no", Some("9"), "too many"),
-        (problem(ProblemKind::TooLarge), 413, "no", None, "too large"),
-        (problem(ProblemKind::Forbidden), 502, "no", None, "not permitted"),
+        (problem(ProblemKind::NoAttestedInstance), 503, "unknown", Some("3"), "not executed"),
+        (Act::Problem(Problem::new(ProblemKind::Busy).with_retry_after(7)), 503, "unknown", Some("7"), "busy"),
+        (
+            Act::Problem(Problem::new(ProblemKind::RateLimited).with_retry_after(9)),
+            429,
+            "unknown",
+            Some("9"),
+            "too many",
+        ),
+        (problem(ProblemKind::TooLarge), 413, "unknown", None, "too large"),
+        (problem(ProblemKind::Forbidden), 502, "unknown", None, "not permitted"),
+        // Out of the seal it is the enclave that says so.
+        (Act::Answer(Spoil::Refusal(busy)), 503, "no", Some("3"), "the enclave, sealed: busy"),
     ] {
         let (answer, relayed) = failed(act).await;
         let error = answer.error();
@@ -242,4 +256,50 @@ async fn only_models_that_are_named_are_served() {
     let proxy = ProxySettings { models: vec!["m".to_owned(), "other".to_owned()], ..Default::default() };
     let error = Door::with(Script::new(Fake::new(), []), proxy, settings()).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("does not name the model `other`"), "{error}");
+}
+
+/// One program asks for one model and another for another: to who judges it is one gateway.
+#[tokio::test]
+async fn what_was_seen_for_one_model_is_refused_for_all_when_it_comes_back_older() {
+    let fake = Fake::with(|manifest| {
+        let other = teegate_protocol::manifest::ModelEntry { name: "n".to_owned(), ..manifest.models[0].clone() };
+        manifest.models.push(other);
+    });
+    let door = Door::open(Script::new(fake, [])).await;
+    let infer = async |model: &str| door.post(&format!("/v2/models/{model}/infer"), "", INFER.as_bytes()).await;
+    let plain = door.script.fake.envelope();
+    let with_list = Envelope { endorsements: Some(door.script.fake.endorsements_with_crl()), ..plain.clone() };
+    // Known before, and in doubt, so that it is asked for again; nobody has seen a list, so none is missed.
+    door.script.act_next(Act::Unsealed("application/json"));
+    assert_eq!(infer("n").await.status, 502);
+    assert_eq!(infer("n").await.status, 200);
+    door.script.act_next(Act::Unsealed("application/json"));
+    assert_eq!(infer("n").await.status, 502);
+    *door.script.offers.lock().unwrap() = vec![with_list];
+    assert_eq!(infer("m").await.status, 200);
+    *door.script.offers.lock().unwrap() = vec![plain];
+    let answer = infer("n").await;
+    assert_eq!((answer.status, answer.header("teegate-executed")), (403, Some("no")));
+    assert!(answer.error().contains("snp.chain.rollback"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn why_it_is_not_ready_is_told_to_who_has_the_token() {
+    let access = Access { token: Some(Token::parse(b"0123456789abcdef").unwrap()), ..Access::default() };
+    let mut door = Door::with(Script::new(Fake::new(), []), ProxySettings { access, ..Default::default() }, settings())
+        .await
+        .unwrap();
+    assert!(matches!(door.hears().await, Event::Verified(_)));
+    assert_eq!(door.get("/readyz").await.status, 200);
+    let credential = "authorization: Bearer 0123456789abcdef\r\n";
+    assert_eq!(door.post("/v2/models/m/infer", credential, INFER.as_bytes()).await.status, 200);
+    *door.script.offers.lock().unwrap() = vec![Fake::on(|_| {}, |device| device.measurement([0x66; 48])).envelope()];
+    // What was lost puts all in doubt, and they are verified anew.
+    door.script.act_next(Act::HangUp);
+    assert_eq!(door.post("/v2/models/m/infer", credential, INFER.as_bytes()).await.status, 502);
+    assert!(matches!(door.hears().await, Event::Lost(_)));
+    let answer = door.get("/readyz").await;
+    assert_eq!((answer.status, answer.error().as_str()), (503, "nobody is verified; why is told to who has the token"));
+    let answer = door.ask(&format!("GET /readyz HTTP/1.1\r\nhost: localhost\r\n{credential}")).await;
+    assert!(answer.status == 503 && answer.error().contains("refused: "), "{}", answer.body);
 }
