@@ -18,6 +18,7 @@ use teegate_protocol::oip::version_order;
 
 use crate::batch::{Batching, PAUSE};
 use crate::engine::process::Limits as ProcessLimits;
+use crate::model::on_a_line;
 use crate::model::repository::Found;
 use crate::model::repository::MAX_FOUND;
 use crate::workers::Settings;
@@ -302,7 +303,8 @@ impl std::fmt::Display for ConfigError {
                 write!(f, "configuration: `{key}` is {actual}, expected {expected}")
             }
             Self::Form { key, actual, expected } => {
-                write!(f, "configuration: `{key}` is `{actual}`, expected {expected}")
+                // Folders of models name some of these.
+                write!(f, "configuration: `{key}` is `{}`, expected {expected}", on_a_line(actual))
             }
         }
     }
