@@ -18,6 +18,7 @@ use teegate_protocol::oip::version_order;
 
 use crate::batch::{Batching, PAUSE};
 use crate::engine::process::Limits as ProcessLimits;
+use crate::model::on_a_line;
 use crate::model::repository::Found;
 use crate::model::repository::MAX_FOUND;
 use crate::workers::Settings;
@@ -302,7 +303,8 @@ impl std::fmt::Display for ConfigError {
                 write!(f, "configuration: `{key}` is {actual}, expected {expected}")
             }
             Self::Form { key, actual, expected } => {
-                write!(f, "configuration: `{key}` is `{actual}`, expected {expected}")
+                // Folders of models name some of these.
+                write!(f, "configuration: `{key}` is `{}`, expected {expected}", on_a_line(actual))
             }
         }
     }
@@ -585,6 +587,7 @@ mod tests {
         let error = names(vec![found("m", "1")]).unwrap_err();
         assert!(error.contains("each version of a name once"), "{error}");
         assert!(names(vec![found("a b", "1")]).unwrap_err().contains("`models.name` is `a b`"));
+        assert!(names(vec![found("a\u{1b}[2Jb", "1")]).unwrap_err().contains("`models.name` is `a [2Jb`"));
         let many = |count: usize| (0..count).map(|number| found(&format!("n{number}"), "1")).collect();
         assert!(names(many(63)).is_ok());
         assert!(names(many(64)).unwrap_err().contains("`models (how many)` is 65, expected 1 to 64"));

@@ -147,6 +147,11 @@ fn worker() {
                 liar.write(0, &two);
                 liar.send(&message(liar::OUTPUTS, 2, question, two.len() as u64));
             }
+            "run: looks for inputs" => {
+                let words = if liar.given() == 0 { b"clean" } else { b"dirty" };
+                liar.write(0, words);
+                liar.send(&message(liar::FAILED, 0, question, 5));
+            }
             "run: leaves more than words" => {
                 let words = if liar.left(OUTPUT_BYTES as usize) == 0 { b"clean" } else { b"dirty" };
                 liar.write(0, words);
@@ -430,6 +435,18 @@ fn what_a_failed_run_has_written_is_not_there_in_the_next() {
     for _ in 0..3 {
         assert_eq!(run(&mut engine, PATIENT), Err(EngineError::Failed("clean".to_owned())));
     }
+}
+
+#[test]
+fn of_inputs_one_of_which_is_refused_none_is_handed_over() {
+    let mut engine = engine_of("run: looks for inputs");
+    engine.load().unwrap();
+    let run = |engine: &mut ModelProcess, inputs| engine.run(inputs, Instant::now() + PATIENT, &mut purse());
+    let unknown = Tensor { name: "z".into(), ..input().remove(0) };
+    let refused = run(&mut engine, vec![input().remove(0), unknown]);
+    assert_eq!(refused, Err(EngineError::Failed("the inputs are larger than a worker takes".to_owned())));
+    assert_eq!(run(&mut engine, vec![]), Err(EngineError::Failed("clean".to_owned())));
+    assert_eq!(run(&mut engine, input()), Err(EngineError::Failed("dirty".to_owned())), "it can see what there is");
 }
 
 #[test]

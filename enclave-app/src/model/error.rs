@@ -1,6 +1,6 @@
 //! Why a model is refused before it is loaded, and the limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use teegate_encoding::protobuf::ProtobufError;
 
@@ -95,18 +95,18 @@ impl From<ProtobufError> for ModelError {
 impl std::fmt::Display for ModelError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unreadable { path, reason } => write!(f, "model file `{}` cannot be read: {reason}", path.display()),
+            Self::Unreadable { path, reason } => write!(f, "model file `{}` cannot be read: {reason}", line(path)),
             Self::Repository { path, expected } => {
-                write!(f, "folder of models: no model in `{}`, expected {expected} in it", path.display())
+                write!(f, "folder of models: no model in `{}`, expected {expected} in it", line(path))
             }
             Self::NoLayout { path } => write!(
                 f,
                 "model file `{}` is no folder: `oci_manifest` chooses from an OCI image layout; leave it out for a file, and name its digest with `sha256`",
-                path.display()
+                line(path)
             ),
-            Self::Layout { path, reason } => write!(f, "OCI image layout `{}`: {reason}", path.display()),
+            Self::Layout { path, reason } => write!(f, "OCI image layout `{}`: {reason}", line(path)),
             Self::OtherDigest { path, actual, expected } => {
-                write!(f, "model file `{}` has sha256 {actual}, expected {expected}", path.display())
+                write!(f, "model file `{}` has sha256 {actual}, expected {expected}", line(path))
             }
             Self::TooLarge => write!(f, "model file is larger than {MAX_MODEL_BYTES} bytes, the limit of the format"),
             Self::Malformed { offset, expected } => {
@@ -137,6 +137,16 @@ impl std::error::Error for ModelError {}
 
 /// A name in a model, as far as an error repeats it on a terminal: one short line.
 pub(crate) fn shown(name: &[u8]) -> String {
+    on_a_line(&String::from_utf8_lossy(name).chars().take(80).collect::<String>())
+}
+
+/// Without what moves the cursor of a terminal or turns the direction of its text.
+pub(crate) fn on_a_line(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    String::from_utf8_lossy(name).chars().take(80).map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
+}
+
+/// A path, whose folders somebody else may have named.
+fn line(path: &Path) -> String {
+    on_a_line(&path.to_string_lossy())
 }

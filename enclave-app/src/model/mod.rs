@@ -26,7 +26,7 @@ use teegate_encoding::hex;
 pub(crate) use declared::any_rank;
 use error::MAX_MODEL_BYTES;
 pub use error::ModelError;
-pub(crate) use error::shown;
+pub(crate) use error::{on_a_line, shown};
 
 /// The bytes of a model file, and the digest that the manifest shows.
 pub struct ModelFile {

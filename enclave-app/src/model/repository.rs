@@ -154,6 +154,7 @@ mod tests {
             ("none", &["x"][..], "expected models as `NAME/VERSION/model.onnx`"),
             ("no-version", &["a/1/model.onnx", "b/model.onnx"], "/b`, expected a folder of a version, such as `1`"),
             ("other", &["a/1/model.onnx", "b/1/other.onnx"], "/b/1`, expected a file `model.onnx`"),
+            ("cursor", &["a\u{1b}[2J\n/x"], "/a [2J `, expected a folder of a version"),
             ("folder", &["a/1/model.onnx/weights"], "/a/1`, expected a file `model.onnx`"),
         ] {
             let error = Folder::of(name, files).list().unwrap_err();

@@ -16,6 +16,9 @@ const BLOCK: usize = 512;
 /// The longest entry that says something of others; names are no longer anywhere.
 const MAX_RECORD_BYTES: usize = 1 << 20;
 
+/// Most files of an archive: each name is kept.
+const MAX_FILES: usize = 1 << 16;
+
 /// The files of an archive, each with its place.
 ///
 /// # Errors
@@ -56,6 +59,7 @@ pub(super) fn files(archive: &[u8]) -> Result<Vec<(String, Range<usize>)>, Strin
                 }
             }
             b'L' => long_name = Some(text(content)),
+            b'0' | 0 if files.len() == MAX_FILES => return Err(format!("more than {MAX_FILES} files")),
             b'0' | 0 => files.push((long_name.take().unwrap_or_else(|| name(header)), begin..end)),
             b'g' => {}
             _ => long_name = None,
@@ -190,6 +194,14 @@ mod tests {
         let most = entry(b'L', "p", &long[1..]);
         assert_eq!(files(&[most, entry(b'0', "a", b""), end()].concat()).unwrap()[0].0.len(), MAX_RECORD_BYTES);
         assert!(files(&[entry(b'0', "a", &long), end()].concat()).is_ok(), "a file may be as long");
+    }
+
+    #[test]
+    fn an_archive_has_no_more_files_than_names_can_be_kept() {
+        let most = entry(b'0', "a", b"").repeat(MAX_FILES);
+        assert_eq!(files(&[&most[..], &end()].concat()).unwrap().len(), MAX_FILES);
+        let error = files(&[most, entry(b'0', "a", b""), end()].concat()).unwrap_err();
+        assert_eq!(error, "more than 65536 files");
     }
 
     #[test]

@@ -143,6 +143,13 @@ impl Liar {
         read.into_iter().filter(|byte| *byte != 0).count()
     }
 
+    /// How much of the input region is not zero.
+    pub(crate) fn given(&self) -> usize {
+        let mut read = vec![0; self.input_bytes as usize];
+        self.memory.read_exact_at(&mut read, 0).unwrap();
+        read.into_iter().filter(|byte| *byte != 0).count()
+    }
+
     pub(crate) fn refuse(&self, words: &[u8], length: u64) {
         self.write(0, words);
         self.send(&message(REFUSED, 0, self.question, length));

@@ -320,14 +320,15 @@ impl Running {
         if to.left() < all as u64 {
             return Err(TransferError::Outside);
         }
-        for input in inputs {
-            let tensor: &Tensor = input.borrow();
-            let known = || signature.inputs.iter().chain(&signature.defaults);
-            let index = known().zip(0..).find_map(|(known, index)| (known.name == tensor.name).then_some(index));
-            let (datatype, dimensions) = (tensor.elements.datatype(), tensor.shape.dimensions());
-            let head = index.and_then(|index| Head::new(index, datatype, dimensions, tensor.bytes()));
-            to.write_head(&head.ok_or(TransferError::Outside)?)?;
-            to.write_elements(&Borrowed::from(&tensor.elements))?;
+        let head = |tensor: &Tensor| {
+            let known = signature.inputs.iter().chain(&signature.defaults);
+            let index = known.zip(0..).find_map(|(known, index)| (known.name == tensor.name).then_some(index));
+            Head::new(index?, tensor.elements.datatype(), tensor.shape.dimensions(), tensor.bytes())
+        };
+        let heads: Option<Vec<Head>> = inputs.iter().map(|input| head(input.borrow())).collect();
+        for (input, head) in inputs.into_iter().zip(heads.ok_or(TransferError::Outside)?) {
+            to.write_head(&head)?;
+            to.write_elements(&Borrowed::from(&input.borrow().elements))?;
         }
         Ok(to.since(&self.memory.inputs()))
     }
