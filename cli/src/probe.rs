@@ -8,7 +8,7 @@ use clap::Args;
 use teegate_client::{Gateway, Probed, Stands, probe};
 use teegate_intake::evidence;
 use teegate_protocol::binding;
-use teegate_protocol::manifest::ManifestBytes;
+use teegate_protocol::manifest::{ManifestBytes, ManifestDigest};
 use teegate_verifier::{ReportData, Source};
 
 use crate::answers::{self, Answer};
@@ -26,6 +26,9 @@ pub(crate) struct ProbeArgs {
     /// evidence is
     #[arg(value_name = "ADDRESS")]
     address: String,
+    /// Of the instances that a gateway offers look at the one with this manifest (SHA-256, 64 hexadecimal digits)
+    #[arg(long, value_name = "DIGEST", value_parser = manifest_digest)]
+    manifest: Option<ManifestDigest>,
     #[command(flatten)]
     judging: JudgingArgs,
     #[command(flatten)]
@@ -42,7 +45,10 @@ async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let address = Gateway::parse(&args.address).map_err(|error| Failure::Input(error.to_string()))?;
     let judging = args.judging.read().map_err(Failure::Input)?;
     let Judging { policy, endorsements, settings, .. } = &judging;
-    let (stands, found) = probe(&address, policy.clone(), endorsements.clone(), settings).await?;
+    let (stands, mut found) = probe(&address, policy.clone(), endorsements.clone(), settings).await?;
+    if let (Some(wanted), false) = (&args.manifest, found.is_empty()) {
+        found = only(wanted, found).map_err(Failure::Input)?;
+    }
     let accepted = found.iter().filter_map(|probed| probed.verdict.as_ref().ok());
     if let Some(path) = args.judging.memory() {
         let mut seen = settings.memory.clone();
@@ -62,6 +68,26 @@ async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
         Ok((text, status)) => Ok(finish(&text, status)),
         Err(stop) => Ok(gateway::fail(&format!("error: {}", stop.message), stop.status)),
     }
+}
+
+/// The one with this manifest.
+fn only(wanted: &ManifestDigest, found: Vec<Probed>) -> Result<Vec<Probed>, String> {
+    let of = |probed: &Probed| {
+        teegate_protocol::evidence::Envelope::parse(&probed.envelope).ok().map(|one| ManifestDigest::of(&one.manifest))
+    };
+    let others: Vec<_> = found.iter().filter_map(of).map(|digest| digest.to_string()).collect();
+    let found: Vec<_> = found.into_iter().filter(|probed| of(probed).as_ref() == Some(wanted)).take(1).collect();
+    if found.is_empty() {
+        let others = if others.is_empty() { "none that can be read".to_owned() } else { others.join(", ") };
+        return Err(format!(
+            "no instance with the manifest {wanted} is offered; a gateway names at most three at once, in random order; now: {others}"
+        ));
+    }
+    Ok(found)
+}
+
+fn manifest_digest(text: &str) -> Result<ManifestDigest, String> {
+    text.parse().map_err(|_| "expected 64 hexadecimal digits in lower case, as `teegate probe` shows them".to_owned())
 }
 
 /// What an instance is called: the address, with a number where there are several.
