@@ -1,9 +1,10 @@
-//! Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed into it.
+//! Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed into it. What is replaced
+//! hands on its mode, and of a symbolic link it is what the link leads to.
 
 use std::fmt::Display;
 use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -23,7 +24,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8], existing: Existing) -> Result<(),
     if path.is_dir() {
         return Err(failed(&"it is a folder"));
     }
-    let mut file = beside(folder(path)).map_err(|cause| failed(&cause))?;
+    // What has to be new is never behind a link.
+    let path = &if existing == Existing::Replace { target(path) } else { path.to_owned() };
+    let mut file = beside(path).map_err(|cause| failed(&cause))?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|cause| failed(&cause))?;
     let placed = match existing {
         Existing::Replace => file.persist(path),
@@ -60,7 +63,7 @@ impl Place {
         let file = if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             File::options().write(true).open(path).map(Opened::Itself)
         } else {
-            beside(folder(path)).map(Opened::Beside)
+            beside(&target(path)).map(Opened::Beside)
         };
         Ok(Self { path: path.to_owned(), file: file.map_err(|cause| failed(&cause))? })
     }
@@ -72,7 +75,7 @@ impl Place {
             Opened::Beside(mut file) => file
                 .write_all(bytes)
                 .and_then(|()| file.as_file().sync_all())
-                .and_then(|()| file.persist(&self.path).map(drop).map_err(|error| error.error)),
+                .and_then(|()| file.persist(target(&self.path)).map(drop).map_err(|error| error.error)),
         };
         written.map_err(|cause| format!("`{}` cannot be written: {cause}", self.path.display()))
     }
@@ -83,9 +86,29 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file that nobody sees by its final name yet, readable as any new file is.
-fn beside(folder: &Path) -> std::io::Result<NamedTempFile> {
-    Builder::new().prefix(".teegate-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)
+/// Where a path leads to, whether something is there or not.
+fn target(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(next) = std::fs::read_link(&target) else { break };
+        target = folder(&target).join(next);
+    }
+    target
+}
+
+/// As many as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// A file that nobody sees by its final name yet, of the mode of what stands at `path`, or readable as any new file is.
+fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
+    let mode = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|there| there.mode() & 0o777);
+    let permissions = Permissions::from_mode(mode.unwrap_or(0o666));
+    let file = Builder::new().prefix(".teegate-").permissions(permissions.clone()).tempfile_in(folder(path))?;
+    if mode.is_some() {
+        // Of a new file the system takes away what the umask says.
+        file.as_file().set_permissions(permissions)?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -104,6 +127,33 @@ mod tests {
         write(&path, b"two", Existing::Replace).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_replaced_hands_on_its_mode_and_a_link_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link, chain) = (folder.path().join("out"), folder.path().join("link"), folder.path().join("chain"));
+        std::os::unix::fs::symlink("out", &link).unwrap();
+        std::os::unix::fs::symlink(&link, &chain).unwrap();
+        // It leads to nothing yet.
+        write(&chain, b"new", Existing::Replace).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        for mode in [0o600, 0o666, 0o640] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            write(&path, b"one", Existing::Replace).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+            Place::open(&chain).unwrap().write(b"two").unwrap();
+            assert_eq!(
+                (fs::metadata(&path).unwrap().mode() & 0o777, fs::read(&path).unwrap()),
+                (mode, b"two".to_vec())
+            );
+            assert!(
+                fs::symlink_metadata(&link).unwrap().is_symlink() && fs::symlink_metadata(&chain).unwrap().is_symlink()
+            );
+        }
+        let refused = write(&link, b"three", Existing::Keep).unwrap_err();
+        assert!(refused.contains("it exists already") && fs::read(&path).unwrap() == b"two", "{refused}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

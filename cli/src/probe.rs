@@ -8,12 +8,13 @@ use clap::Args;
 use teegate_client::{Gateway, Probed, Stands, probe};
 use teegate_intake::evidence;
 use teegate_protocol::binding;
-use teegate_protocol::manifest::ManifestBytes;
+use teegate_protocol::evidence::Envelope;
+use teegate_protocol::manifest::{ManifestBytes, ManifestDigest};
 use teegate_verifier::{ReportData, Source};
 
 use crate::answers::{self, Answer};
 use crate::exit::{self, Stop};
-use crate::format::{Inputs, ShownArgs};
+use crate::format::{Inputs, ReportFormat, ShownArgs};
 use crate::gateway::{self, Failure, Judging, JudgingArgs};
 use crate::output::finish;
 use crate::{help, memory};
@@ -26,6 +27,9 @@ pub(crate) struct ProbeArgs {
     /// evidence is
     #[arg(value_name = "ADDRESS")]
     address: String,
+    /// Of the instances that a gateway offers look at the one with this manifest (SHA-256, 64 hexadecimal digits)
+    #[arg(long, value_name = "DIGEST", value_parser = manifest_digest)]
+    manifest: Option<ManifestDigest>,
     #[command(flatten)]
     judging: JudgingArgs,
     #[command(flatten)]
@@ -42,7 +46,16 @@ async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let address = Gateway::parse(&args.address).map_err(|error| Failure::Input(error.to_string()))?;
     let judging = args.judging.read().map_err(Failure::Input)?;
     let Judging { policy, endorsements, settings, .. } = &judging;
-    let (stands, found) = probe(&address, policy.clone(), endorsements.clone(), settings).await?;
+    let (stands, mut found) = probe(&address, policy.clone(), endorsements.clone(), settings).await?;
+    if let (Some(wanted), false) = (&args.manifest, found.is_empty()) {
+        found = only(wanted, found).map_err(Failure::Input)?;
+    }
+    if found.len() > 1 && args.shown.format == ReportFormat::Ear {
+        return Err(Failure::Input(format!(
+            "an attestation result is about one instance, and the gateway offers several: name one with `--manifest DIGEST`: {}",
+            digests(&found)
+        )));
+    }
     let accepted = found.iter().filter_map(|probed| probed.verdict.as_ref().ok());
     if let Some(path) = args.judging.memory() {
         let mut seen = settings.memory.clone();
@@ -64,6 +77,31 @@ async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The one with this manifest.
+fn only(wanted: &ManifestDigest, mut found: Vec<Probed>) -> Result<Vec<Probed>, String> {
+    match found.iter().position(|probed| digest(probed).as_ref() == Some(wanted)) {
+        Some(at) => Ok(vec![found.swap_remove(at)]),
+        None => Err(format!(
+            "no instance with the manifest {wanted} is offered; a gateway names at most three at once, in random order; now: {}",
+            digests(&found)
+        )),
+    }
+}
+
+/// The manifest that an instance shows, whatever it is worth.
+fn digest(probed: &Probed) -> Option<ManifestDigest> {
+    Envelope::parse(&probed.envelope).ok().map(|envelope| ManifestDigest::of(&envelope.manifest))
+}
+
+fn digests(found: &[Probed]) -> String {
+    let digests: Vec<_> = found.iter().filter_map(digest).map(|digest| digest.to_string()).collect();
+    if digests.is_empty() { "none that can be read".to_owned() } else { digests.join(", ") }
+}
+
+fn manifest_digest(text: &str) -> Result<ManifestDigest, String> {
+    text.parse().map_err(|_| "expected 64 hexadecimal digits in lower case, as `teegate probe` shows them".to_owned())
+}
+
 /// What an instance is called: the address, with a number where there are several.
 fn name(address: &str, number: usize, of: usize) -> PathBuf {
     PathBuf::from(if of == 1 { address.to_owned() } else { format!("{address}#{number}") })
@@ -82,7 +120,7 @@ fn answer(args: &ProbeArgs, judging: &Judging, stands: Stands, probed: &Probed) 
     };
     let status = report.stage().map_or(exit::ACCEPTED, exit::of_rejection);
     let evidence = evidence::recognise(&probed.envelope, None).map_err(|error| Stop::of_evidence(&error))?;
-    let manifest = teegate_protocol::evidence::Envelope::parse(&probed.envelope).map_err(|error| error.to_string())?;
+    let manifest = Envelope::parse(&probed.envelope).map_err(|error| error.to_string())?;
     let manifest = ManifestBytes::parse(manifest.manifest).map_err(|error| error.to_string())?;
     let expected = ReportData(match &probed.nonce {
         Some(nonce) => binding::fresh(manifest.digest(), nonce),
@@ -122,14 +160,13 @@ fn answer(args: &ProbeArgs, judging: &Judging, stands: Stands, probed: &Probed) 
     })
 }
 
-/// What stands there, in lines.
-fn preface(stands: Stands, manifest: &ManifestBytes, probed: &Probed) -> String {
-    let said = manifest.manifest();
-    let who = match stands {
+/// What stands there, and what of that was checked.
+fn preface_of(stands: Stands, is_key_checked: bool) -> &'static str {
+    match stands {
         Stands::Gateway => {
             "a gateway that offers this instance; its evidence is that of the epoch, and the instance was not asked anything"
         }
-        Stands::Enclave if probed.tls_key.is_some() => {
+        Stands::Enclave if is_key_checked => {
             "an enclave-app, asked with a challenge of this probe, over a connection whose TLS key its manifest has to name"
         }
         Stands::Enclave => {
@@ -137,7 +174,13 @@ fn preface(stands: Stands, manifest: &ManifestBytes, probed: &Probed) -> String 
              no TLS, so that anything in between may have passed the challenge on"
         }
         _ => "something that shows evidence",
-    };
+    }
+}
+
+/// What stands there, in lines.
+fn preface(stands: Stands, manifest: &ManifestBytes, probed: &Probed) -> String {
+    let said = manifest.manifest();
+    let who = preface_of(stands, probed.tls_key.is_some());
     let models: Vec<_> = said.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
     let models = if models.is_empty() { "none".to_owned() } else { models.join(", ") };
     format!(
@@ -146,4 +189,47 @@ fn preface(stands: Stands, manifest: &ManifestBytes, probed: &Probed) -> String 
         manifest.digest(),
         crate::output::plain(&models)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use teegate_client::{Refused, Trust};
+    use teegate_protocol::evidence::{EvidenceKind, TeeEvidence};
+    use teegate_verifier::{Check, Endorsements};
+
+    fn probed(manifest: &[u8]) -> Probed {
+        let evidence = TeeEvidence { kind: EvidenceKind::SnpReport, bytes: vec![1] };
+        let envelope =
+            Envelope { manifest: manifest.to_vec(), evidence, endorsements: None, event_log: None, nonce: None };
+        Probed {
+            envelope: envelope.to_json().unwrap(),
+            trust: Trust::new(crate::policy::read("genuine").unwrap(), Endorsements::new()),
+            nonce: None,
+            tls_key: None,
+            verdict: Err(Refused::by(Check::CHANNEL_KEY, None, "a test".to_owned())),
+        }
+    }
+
+    #[test]
+    fn of_several_instances_one_can_be_named() {
+        let found = || vec![probed(b"one"), probed(b"two")];
+        let two = ManifestDigest::of(b"two");
+        let chosen = only(&two, found()).unwrap();
+        assert_eq!((chosen.len(), digest(&chosen[0])), (1, Some(two)));
+        let gone = ManifestDigest::of(b"three");
+        let refused = only(&gone, found()).unwrap_err();
+        assert!(refused.starts_with(&format!("no instance with the manifest {gone} is offered")), "{refused}");
+        assert!(refused.contains(&two.to_string()), "{refused}");
+        assert_eq!(manifest_digest(&two.to_string()), Ok(two));
+        assert!(manifest_digest("aa").unwrap_err().starts_with("expected 64 hexadecimal digits"));
+    }
+
+    #[test]
+    fn what_was_not_checked_is_said() {
+        let enclave = preface_of(Stands::Enclave, true);
+        assert!(enclave.contains("whose TLS key its manifest has to name"), "{enclave}");
+        let plain = preface_of(Stands::Enclave, false);
+        assert!(plain.contains("NOT checked") && plain.contains("no TLS") && !plain.contains("has to name"), "{plain}");
+    }
 }

@@ -13,7 +13,8 @@ use crate::number::{self, Unfit};
 /// Whether the first row names the columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Header {
-    /// It does if no cell of it is a number; of a model that takes text, if it names its inputs.
+    /// It does if no cell of it is a number, nor looks like one that is missing or written otherwise; of a model that takes text, if it
+    /// names its inputs. What may be either is an error.
     #[default]
     Auto,
     /// It does.
@@ -62,6 +63,13 @@ impl Table {
         if rows == 0 {
             return Err(FileError::new("this is empty"));
         }
+        // Where there are more columns an empty line has fewer cells than a row with nothing in them.
+        if let (1, Some(row)) = (first.len(), row_before_an_empty_line(text)) {
+            return Err(FileError::new(format!(
+                "behind row {row} stands an empty line, and more rows: is an item missing there? A number that is missing is written NaN, \
+                 a text \"\"; otherwise take the line out"
+            )));
+        }
         (table.first, table.rows) = (first, rows);
         Ok(table)
     }
@@ -89,18 +97,26 @@ impl Table {
         if datatypes.contains(&Some(Datatype::Bytes)) {
             return Ok(false);
         }
+        let unclear = |what: &str| {
+            let choice = "say whether it is one (`--csv-header yes`) or an item (`--csv-header no`)";
+            Err(FileError::new(format!("row 1 {what}: {choice}")))
+        };
         // What a data frame without titles is given for a header.
-        if self.rows > 1
-            && self.columns() > 2
-            && self.first.iter().enumerate().all(|(at, cell)| *cell == at.to_string())
-        {
-            return Err(FileError::new(
-                "row 1 is 0, 1, 2 and so on, which a data frame without titles has for a header: say whether it is one \
-                 (`--csv-header yes`) or an item (`--csv-header no`)",
-            ));
+        if self.rows > 1 && self.first.iter().enumerate().all(|(at, cell)| *cell == at.to_string()) {
+            return unclear(match self.columns() {
+                1 => "is 0, which a data frame of one column without a title has for a header",
+                2 => "is 0, 1, which a data frame without titles has for a header",
+                _ => "is 0, 1, 2 and so on, which a data frame without titles has for a header",
+            });
         }
         let is_title = |cell: &String| !number::is_number(cell.as_bytes());
-        Ok(self.first.iter().all(is_title) && self.first.iter().any(|cell| !cell.is_empty()))
+        let has_titles = self.first.iter().all(is_title) && self.first.iter().any(|cell| !cell.is_empty());
+        if has_titles && self.first.iter().any(|cell| looks_like_an_item(cell)) {
+            return unclear(
+                "has no number that could be read and looks like an item all the same, rather than a header",
+            );
+        }
+        Ok(has_titles)
     }
 
     /// How many rows there are beside the header.
@@ -181,6 +197,41 @@ fn next(reader: &mut Reader<&[u8]>, record: &mut ByteRecord) -> Result<bool, Fil
     reader.read_byte_record(record).map_err(|_| FileError::new("it cannot be read as CSV"))
 }
 
+/// Whether a cell that is no number stands where one is meant: written as elsewhere (`1,5`, `1.234,5`, `5%`), or for one that is missing.
+fn looks_like_an_item(cell: &str) -> bool {
+    let is_written_otherwise = cell.contains(|c: char| c.is_ascii_digit())
+        && cell.chars().all(|c| c.is_ascii_digit() || c.is_whitespace() || "+-.,'%$€£/:".contains(c));
+    is_written_otherwise || MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
+}
+
+/// What tables hold in place of a number that is missing.
+const MISSING: [&str; 12] = ["na", "n/a", "#n/a", "<na>", "null", "none", "nil", "missing", "?", "-", "--", "."];
+
+/// How many rows stand before an empty line that has rows behind it. The reader passes over empty lines.
+fn row_before_an_empty_line(text: &[u8]) -> Option<usize> {
+    let (mut rows, mut is_quoted, mut is_empty, mut found) = (0_usize, false, true, None);
+    let mut bytes = text.iter().peekable();
+    while let Some(byte) = bytes.next() {
+        if is_quoted || !matches!(byte, b'\n' | b'\r') {
+            is_quoted ^= *byte == b'"';
+            is_empty = false;
+            if found.is_some() {
+                return found;
+            }
+            continue;
+        }
+        // Both together end one line.
+        let _end = bytes.next_if(|next| *byte == b'\r' && **next == b'\n');
+        match is_empty {
+            true if rows > 0 => found = Some(rows),
+            true => {}
+            false => rows = rows.saturating_add(1),
+        }
+        is_empty = true;
+    }
+    None
+}
+
 /// What stands between cells: a tab, a semicolon or a comma, whichever of these is in the first line outside of quotes; without
 /// any of them spaces, but only between numbers.
 fn delimiter(text: &[u8]) -> u8 {
@@ -242,6 +293,14 @@ mod tests {
             ("1,2\n3\n", "row 2 has 1 cells, and row 1 has 2"),
             ("1,2\n\"3,4\n5,6", "row 2 has 1 cells"),
             ("0,1,2\n5,6,7\n", "row 1 is 0, 1, 2 and so on"),
+            ("0\n5\n", "row 1 is 0, which a data frame of one column"),
+            ("0,1\n5,6\n", "row 1 is 0, 1, which a data frame"),
+            ("1,5;2,5\n3,5;4,5\n", "row 1 has no number that could be read and looks like an item"),
+            ("NA,?\n1,2\n", "row 1 has no number that could be read and looks like an item"),
+            ("-\n1\n", "row 1 has no number that could be read and looks like an item"),
+            ("1\n\n2\n", "behind row 1 stands an empty line, and more rows"),
+            ("x\r\n1\r\n\r\n2\r\n", "behind row 2 stands an empty line, and more rows"),
+            ("1\r\r2", "behind row 1 stands an empty line, and more rows"),
             ("", "this is empty"),
             ("\n\n", "this is empty"),
         ] {
@@ -270,6 +329,14 @@ mod tests {
             ("true,false", Header::Auto, &[], Datatype::Bool, Some(false)),
             ("0,1,2\n3,4,5", Header::Auto, &[], fp32, None),
             ("0,1,2", Header::Auto, &[], fp32, Some(false)),
+            ("0", Header::Auto, &[], fp32, Some(false)),
+            ("0\n3", Header::Auto, &[], fp32, None),
+            ("0\n3", Header::No, &[], fp32, Some(false)),
+            ("1\n3", Header::Auto, &[], fp32, Some(false)),
+            ("1,5;NA\n3;4", Header::Auto, &[], fp32, None),
+            ("1,5;NA\n3;4", Header::Yes, &[], fp32, Some(true)),
+            ("size-1,5th %\n3,4", Header::Auto, &[], fp32, Some(true)),
+            ("?\nmore text", Header::Auto, &["text"], Datatype::Bytes, Some(false)),
             ("0,1,2\n3,4,5", Header::No, &[], fp32, Some(false)),
             ("0,1,2\n3,4,5", Header::Yes, &[], fp32, Some(true)),
             ("some text\nmore text", Header::Auto, &["text"], Datatype::Bytes, Some(false)),
@@ -288,5 +355,9 @@ mod tests {
         let names = TensorData::Bytes(vec![b"Doe, J".to_vec(), " \u{fc} ".as_bytes().to_vec()]);
         assert_eq!(table.elements(Datatype::Bytes, Some(1), true).unwrap(), names);
         assert_eq!(format!("{table:?}"), "Table(3 rows, 2 columns)");
+        // Before the first row, behind the last, and inside of quotes nothing is missing.
+        let table = Table::read(b"\n\n\"a\n\nb\"\nc\n\n\n", Header::No).unwrap();
+        let texts = TensorData::Bytes(vec![b"a\n\nb".to_vec(), b"c".to_vec()]);
+        assert_eq!(table.elements(Datatype::Bytes, None, false).unwrap(), texts);
     }
 }

@@ -31,7 +31,13 @@ impl Base {
         if uri.query().is_some() {
             return Err("it must not carry a query; the requests add their own".to_owned());
         }
-        let port = authority.port_u16().unwrap_or(default_port);
+        // A port that is there and no number would be taken for none.
+        let written = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if written.is_empty() => default_port,
+            None => return Err("what stands behind the host is no port".to_owned()),
+        };
         Ok(Self { tls, host: authority.host().to_owned(), port, path: uri.path().trim_end_matches('/').to_owned() })
     }
 
@@ -114,6 +120,15 @@ mod tests {
         ] {
             let error = Base::parse(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_no_port_is_not_taken_for_none() {
+        assert_eq!(Base::parse("http://pccs.example").unwrap().port, 80);
+        assert_eq!(Base::parse("http://pccs.example:8081/x").unwrap().port, 8081);
+        for text in ["http://pccs.example:99999", "https://pccs.example:"] {
+            assert_eq!(Base::parse(text).map(drop).unwrap_err(), "what stands behind the host is no port", "{text}");
         }
     }
 }
