@@ -190,6 +190,12 @@ impl Line {
         last.max(engine.least_time()).saturating_mul(2)
     }
 
+    /// One long shared run is not to end sharing for good: with each run that is not shared it counts an eighth less.
+    fn expect_less_of_shared_runs(&self) {
+        let less = |time: u64| Some(time.saturating_sub(time.div_ceil(8)));
+        let _ = self.shared_time.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     fn alone(&self, engine: &mut dyn Engine, job: Job) -> Result<(), Left> {
         let share = if job.turn == Turn::First { None } else { self.queue.share_of(&job, Instant::now()) };
         match share {
@@ -221,6 +227,7 @@ impl Line {
         purse.refund(bytes);
         self.tally.ran();
         self.keep_pace(begun.elapsed(), 1);
+        self.expect_less_of_shared_runs();
         let lost = lost(&result);
         // The caller may be gone; then nobody wants the result.
         let _ = answer.send(result.map(|outputs| (outputs, purse)));
