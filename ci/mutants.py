@@ -189,7 +189,19 @@ def planted(root, mutants, switch):
         either = f"if crate::mutant_is_on({number}) {{ {new} }} else {{ {old} }}"
         if old not in texts.get(pathlib.Path(mutant["file"]), (root / mutant["file"]).read_text()):
             sys.exit(f"{mutant['name']}: a mutant before it has changed its place; put this one first")
-        change(root / mutant["file"], lambda text: text.replace(old, either if mutant.get("statement") else f"({either})"))
+        # An arm of a match keeps its pattern: only what it yields is behind the switch.
+        pattern, arrow, _ = old.partition(" => ")
+        if arrow and new.startswith(pattern + arrow):
+            one, other = (side.removeprefix(pattern + arrow).rstrip(",") for side in (new, old))
+            ending = "," if old.endswith(",") else ""
+            either = f"{pattern}{arrow}(if crate::mutant_is_on({number}) {{ {one} }} else {{ {other} }}){ending}"
+        elif not mutant.get("statement"):
+            either = f"({either})"
+        change(root / mutant["file"], lambda text: text.replace(old, either))
+        if "constant" in mutant:
+            # A switch is asked at run time.
+            constant = mutant["constant"]
+            change(root / mutant["file"], lambda text: text.replace(f"const {constant}", constant))
         crate = (root / mutant["file"]).parent
         while not (crate / "Cargo.toml").is_file():
             crate = crate.parent

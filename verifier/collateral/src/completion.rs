@@ -65,11 +65,12 @@ impl Fetcher {
         let named = supplied.endorsements();
         let Some(needs) = needs(evidence, &named) else { return Ok(None) };
         let outcome = self.complete(&needs, &held(evidence, &named, policies, now), now).await;
-        let carried = evidence.endorsements.without_order_in_time();
+        let along = &evidence.endorsements;
+        let carried = along.without_order_in_time();
         Ok(Some(Completed {
             fetched: outcome.endorsements()?,
             supplied: supplied.endorsements_with(|statement| stands_in(statement, &outcome.missing, now)),
-            left_out: evidence.endorsements.len().saturating_sub(carried.len()),
+            left_out: along.len().saturating_sub(carried.len()),
             carried,
             outcome,
         }))
