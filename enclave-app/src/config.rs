@@ -594,7 +594,10 @@ mod tests {
         // Alone it is enough, and nothing is not.
         let (head, _) = GOOD.split_once("[[models]]").unwrap();
         let alone = Config::parse(&format!("model_repository = \"/models\"\n{head}")).unwrap();
-        assert!(alone.models.is_empty() && alone.models_with(vec![]).is_err());
+        assert!(alone.models.is_empty());
+        let nothing = alone.models_with(vec![]).unwrap_err().to_string();
+        assert!(nothing.contains("`models (how many)` is 0, expected 1 to 64"), "{nothing}");
+        assert_eq!(alone.models_with(vec![found("m", "1")]).unwrap().len(), 1);
         assert!(Config::parse(head).unwrap_err().to_string().contains("`models (how many)` is 0"));
     }
 

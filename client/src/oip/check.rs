@@ -68,8 +68,12 @@ pub fn check_request(body: &[u8]) -> Result<Outline, TensorError> {
     Ok(Outline { json_length: rest.finish()?.then_some(json_length), asks_for_raw_outputs })
 }
 
-/// The same request, asking for its outputs as raw bytes, unless it says itself how it wants them. `body` was checked.
+/// The same request, asking for its outputs as raw bytes, unless it says itself how it wants them.
+///
+/// # Errors
+/// Those of [`check_request`].
 pub fn ask_for_raw_outputs(body: &[u8]) -> Result<Vec<u8>, TensorError> {
+    check_request(body)?;
     let wrong = |e: serde_json::Error| TensorError::at(&e, body).inside("this is no request");
     let (mut request, rest) = text::split::<BTreeMap<String, &RawValue>>(body)?;
     let parameters = request.get("parameters").map_or("{}", |parameters| parameters.get());

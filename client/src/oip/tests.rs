@@ -216,7 +216,8 @@ fn a_request_is_made_to_ask_for_raw_outputs_unless_it_says_itself() {
     assert_eq!(asking(&format!(r#"{{{inputs},"parameters":{{"priority":1}},"id":"a"}}"#)), (true, true, false));
     assert_eq!(asking(&format!(r#"{{{inputs},"parameters":{{"binary_data_output":true}}}}"#)), (true, true, true));
     assert_eq!(asking(&format!(r#"{{{inputs},"parameters":{{"binary_data_output":false}}}}"#)), (true, false, true));
-    assert!(ask_for_raw_outputs(b"[]").is_err());
+    let refused = ask_for_raw_outputs(b"[]").unwrap_err().to_string();
+    assert_eq!(refused, check_request(b"[]").unwrap_err().to_string(), "for the same reason");
 }
 
 #[test]
