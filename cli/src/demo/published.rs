@@ -1,10 +1,8 @@
 //! The folder of `teegate demo --serve`: what a service would publish about itself, made for one run, and a request to send it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -17,16 +15,17 @@ pub(super) const OTHER_VALUES: &str = "other-values.toml";
 pub(super) const SAMPLE: &str = "sample.json";
 const SAMPLE_ROW: &str = "sample.csv";
 const GATEWAY: &str = "gateway.url";
+/// Locked for as long as a run serves from the folder. It stays: a lock file that goes away is locked twice by whoever opened
+/// it before.
+const LOCK: &str = ".lock";
 
 /// All of it, in the order in which it is written: the address comes last, so that whoever waits for it finds the rest.
 pub(super) const FILES: [&str; 6] = [ROOT, VALUES, OTHER_VALUES, SAMPLE, SAMPLE_ROW, GATEWAY];
 
-/// On this machine who listens answers at once.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-
 /// The folder. While the service runs, and no longer, it holds the service's address.
 pub(super) struct Published {
     folder: PathBuf,
+    lock: File,
 }
 
 impl Published {
@@ -37,7 +36,7 @@ impl Published {
         fs::create_dir_all(folder).map_err(|cause| cannot(&cause))?;
         for entry in fs::read_dir(folder).map_err(|cause| cannot(&cause))?.flatten() {
             let name = entry.file_name();
-            if !FILES.iter().any(|own| name == *own) {
+            if name != LOCK && !FILES.iter().any(|own| name == *own) {
                 return Err(cannot(&format_args!(
                     "it holds `{}`, which no earlier run has written; name a folder that is empty or does not exist",
                     name.display()
@@ -45,13 +44,15 @@ impl Published {
             }
         }
         let folder = folder.canonicalize().map_err(|cause| cannot(&cause))?;
-        if let Some(url) = answered(&folder) {
-            return Err(cannot(&format_args!(
-                "a run that has not ended serves from it: somebody listens at {url}, which its `{GATEWAY}` names; end that one, or name \
-                 another folder"
-            )));
+        let lock = File::create(folder.join(LOCK)).map_err(|cause| cannot(&cause))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(cannot(&"a run that has not ended serves from it; end that one, or name another folder"));
+            }
+            Err(TryLockError::Error(cause)) => return Err(cannot(&format_args!("`{LOCK}` cannot be locked: {cause}"))),
         }
-        let published = Self { folder };
+        let published = Self { folder, lock };
         published.without_address().map_err(|cause| cannot(&cause))?;
         Ok(published)
     }
@@ -92,14 +93,9 @@ impl Drop for Published {
     fn drop(&mut self) {
         // A file that cannot be removed names a gateway that answers no longer, which whoever asks it is told.
         let _removed = self.without_address();
+        // Not only closed: a child that is about to become another program has the same open file for a moment.
+        let _unlocked = self.lock.unlock();
     }
-}
-
-/// The address that stands in a folder already, if somebody listens at it.
-fn answered(folder: &Path) -> Option<String> {
-    let url = fs::read_to_string(folder.join(GATEWAY)).ok()?.trim_end().to_owned();
-    let address: SocketAddr = url.strip_prefix("http://")?.parse().ok()?;
-    TcpStream::connect_timeout(&address, ANSWER_WITHIN).is_ok().then_some(url)
 }
 
 /// The numbers of the only tensor of a request, on one line with commas between them.
@@ -125,19 +121,16 @@ mod tests {
         assert_eq!(fs::read_to_string(&address).unwrap(), "http://127.0.0.1:1\n");
         drop(published);
         assert!(!address.exists(), "it outlives the gateway");
-        // A run that was killed leaves it behind.
+        // A run that was killed leaves it behind, and nothing that holds the folder.
         fs::write(&address, "http://127.0.0.1:2\n").unwrap();
         let published = Published::into(&folder).unwrap();
         assert!(!address.exists() && published.folder().is_absolute());
-        drop(published);
         // One that runs keeps it.
-        let runs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}\n", runs.local_addr().unwrap());
-        fs::write(&address, &url).unwrap();
+        published.announce("http://127.0.0.1:3").unwrap();
         let refused = Published::into(&folder).err().unwrap();
         assert!(refused.contains("a run that has not ended serves from it"), "{refused}");
-        assert_eq!(fs::read_to_string(&address).unwrap(), url);
-        drop(runs);
+        assert_eq!(fs::read_to_string(&address).unwrap(), "http://127.0.0.1:3\n");
+        drop(published);
         drop(Published::into(&folder).unwrap());
         fs::write(folder.join("diary.txt"), "").unwrap();
         let refused = Published::into(&folder).err().unwrap();
