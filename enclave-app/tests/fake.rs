@@ -450,6 +450,35 @@ fn of_inputs_one_of_which_is_refused_none_is_handed_over() {
 }
 
 #[test]
+fn what_is_to_be_done_meanwhile_is_done_when_the_worker_was_asked_or_was_not_at_all() {
+    let done = Arc::new(std::sync::Mutex::new(None));
+    let later = |engine: &mut ModelProcess| {
+        let done = Arc::clone(&done);
+        engine.meanwhile(Box::new(move || *done.lock().unwrap() = Some(Instant::now())));
+    };
+    let when = || done.lock().unwrap().take();
+    let mut engine = engine_of("run: never");
+    engine.load().unwrap();
+    later(&mut engine);
+    assert_eq!(when(), None, "not before");
+    let patience = Duration::from_secs(2);
+    let begun = Instant::now();
+    assert_eq!(run(&mut engine, patience), Err(EngineError::Lost(Loss::Deadline)));
+    assert!(when().unwrap() < begun + patience, "while it ran");
+    // No worker is left, so it is not kept.
+    later(&mut engine);
+    assert!(when().is_some());
+
+    // A run that does not begin.
+    let mut engine = engine_of("run: looks for inputs");
+    engine.load().unwrap();
+    later(&mut engine);
+    let unknown = Tensor { name: "z".into(), ..input().remove(0) };
+    engine.run(vec![unknown], Instant::now() + PATIENT, &mut purse()).unwrap_err();
+    assert!(when().is_some());
+}
+
+#[test]
 fn what_nobody_asked_for_ends_a_worker_before_it_is_asked_again() {
     for lie in ["twice", "flood", "descriptors"] {
         let mut engine = engine_of(lie);

@@ -53,6 +53,12 @@ pub trait Engine: Send {
     /// [`EngineError`] says what the engine said about these inputs, or why it has to be loaded again.
     fn run(&mut self, inputs: Vec<Tensor>, until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError>;
 
+    /// Does this as soon as the next run is under way, or when it has ended before: work for which an engine that computes
+    /// elsewhere is not kept waiting. One that computes here does it at once.
+    fn meanwhile(&mut self, work: Work) {
+        work();
+    }
+
     /// As [`Engine::run`], of inputs that are kept: a run that is not through at `until` is ended, or when
     /// [`Engine::least_time`] is over, and may be tried again.
     ///
@@ -82,6 +88,9 @@ pub trait Engine: Send {
         Err(EngineError::Failed("this engine shares no runs".to_owned()))
     }
 }
+
+/// Something to do while an engine runs. Dropped, it counts as done.
+pub type Work = Box<dyn FnOnce() + Send>;
 
 /// Whether an engine can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

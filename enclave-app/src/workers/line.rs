@@ -73,6 +73,35 @@ enum Gathered {
     Several(Vec<Job>, Vec<usize>),
 }
 
+/// Requests whose runs have ended, and what came of them. Whoever waits for an answer is woken by it, and then has the
+/// processor: so where the next request waits already, the engine gets that first. Answered when dropped.
+#[derive(Default)]
+struct Finished(Vec<(Job, Result<Vec<Tensor>, EngineError>)>);
+
+impl Finished {
+    fn push(&mut self, job: Job, result: Result<Vec<Tensor>, EngineError>) {
+        self.0.push((job, result));
+    }
+
+    /// Answers them while the next run is under way.
+    fn answer_during(&mut self, engine: &mut dyn Engine) {
+        if !self.0.is_empty() {
+            let finished = std::mem::take(self);
+            engine.meanwhile(Box::new(move || drop(finished)));
+        }
+    }
+
+    fn answer(&mut self) {
+        self.0.drain(..).for_each(|(job, result)| job.answer(result));
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        self.answer();
+    }
+}
+
 impl Line {
     pub(super) fn new(name: &str, queue: usize, places: u32, batching: Option<Batching>) -> std::io::Result<Self> {
         Ok(Self {
@@ -95,11 +124,12 @@ impl Line {
     pub(super) fn serve(&self, engine: &mut dyn Engine, model: Option<&Joinable>) -> Result<Infallible, Left> {
         self.wait_for(engine, &self.place)?;
         let _place = Token(&self.place);
+        let mut finished = Finished::default();
         loop {
-            match self.gather(engine, model)? {
+            match self.gather(engine, model, &mut finished)? {
                 Gathered::Nothing => continue,
-                Gathered::One(job) => self.alone(engine, job)?,
-                Gathered::Several(jobs, rows) => self.together(engine, jobs, &rows)?,
+                Gathered::One(job) => self.alone(engine, job, &mut finished)?,
+                Gathered::Several(jobs, rows) => self.together(engine, jobs, &rows, &mut finished)?,
             }
             match engine.readiness() {
                 Readiness::Ready => {}
@@ -129,11 +159,27 @@ impl Line {
     }
 
     /// The next request, and what may share its run. Nothing, when whoever waited has gone away.
-    fn gather(&self, engine: &mut dyn Engine, model: Option<&Joinable>) -> Result<Gathered, Left> {
+    /// What has finished is answered before anything is waited for.
+    fn gather(
+        &self,
+        engine: &mut dyn Engine,
+        model: Option<&Joinable>,
+        finished: &mut Finished,
+    ) -> Result<Gathered, Left> {
         let delay = self.batching.map_or(Duration::ZERO, |batching| batching.max_delay);
-        let _turn = if delay.is_zero() { None } else { Some(self.turn(engine)?) };
+        let _turn = if delay.is_zero() {
+            None
+        } else {
+            finished.answer();
+            Some(self.turn(engine)?)
+        };
         self.free.fetch_add(1, Ordering::SeqCst);
-        let waited = self.wait_for(engine, self.queue.bell());
+        let waited = if self.queue.bell().take() {
+            Ok(())
+        } else {
+            finished.answer();
+            self.wait_for(engine, self.queue.bell())
+        };
         let free = self.free.fetch_sub(1, Ordering::SeqCst);
         waited?;
         let Some(first) = self.queue.pop().and_then(Job::wanted) else { return Ok(Gathered::Nothing) };
@@ -196,16 +242,23 @@ impl Line {
         let _ = self.shared_time.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    fn alone(&self, engine: &mut dyn Engine, job: Job) -> Result<(), Left> {
+    fn alone(&self, engine: &mut dyn Engine, job: Job, finished: &mut Finished) -> Result<(), Left> {
+        finished.answer_during(engine);
         let share = if job.turn == Turn::First { None } else { self.queue.share_of(&job, Instant::now()) };
         match share {
-            Some(until) => self.in_its_share(engine, job, until),
-            None => self.to_its_end(engine, job),
+            Some(until) => self.in_its_share(engine, job, until, finished),
+            None => self.to_its_end(engine, job, finished),
         }
     }
 
     /// Runs again while others wait for the same.
-    fn in_its_share(&self, engine: &mut dyn Engine, mut job: Job, until: Instant) -> Result<(), Left> {
+    fn in_its_share(
+        &self,
+        engine: &mut dyn Engine,
+        mut job: Job,
+        until: Instant,
+        finished: &mut Finished,
+    ) -> Result<(), Left> {
         let begun = Instant::now();
         let result = scrubbed(|| engine.run_kept(&job.inputs, until, &mut job.purse));
         self.tally.ran();
@@ -215,26 +268,32 @@ impl Line {
             job.turn = Turn::Last;
             self.queue.put_last(job);
         } else {
-            job.answer(result);
+            finished.push(job, result);
         }
         lost
     }
 
-    fn to_its_end(&self, engine: &mut dyn Engine, job: Job) -> Result<(), Left> {
-        let Job { inputs, mut purse, until, answer, .. } = job;
+    fn to_its_end(&self, engine: &mut dyn Engine, mut job: Job, finished: &mut Finished) -> Result<(), Left> {
+        let inputs = std::mem::take(&mut job.inputs);
         let (bytes, begun) = (inputs.iter().map(Tensor::bytes).sum(), Instant::now());
-        let result = scrubbed(|| engine.run(inputs, until, &mut purse));
-        purse.refund(bytes);
+        let result = scrubbed(|| engine.run(inputs, job.until, &mut job.purse));
+        job.purse.refund(bytes);
         self.tally.ran();
         self.keep_pace(begun.elapsed(), 1);
         self.expect_less_of_shared_runs();
         let lost = lost(&result);
-        // The caller may be gone; then nobody wants the result.
-        let _ = answer.send(result.map(|outputs| (outputs, purse)));
+        finished.push(job, result);
         lost
     }
 
-    fn together(&self, engine: &mut dyn Engine, mut jobs: Vec<Job>, rows: &[usize]) -> Result<(), Left> {
+    fn together(
+        &self,
+        engine: &mut dyn Engine,
+        mut jobs: Vec<Job>,
+        rows: &[usize],
+        finished: &mut Finished,
+    ) -> Result<(), Left> {
+        finished.answer_during(engine);
         let now = Instant::now();
         let left = jobs.iter().map(|job| job.until.saturating_duration_since(now)).min().unwrap_or_default();
         let parts = jobs.iter_mut().zip(rows);
@@ -251,7 +310,7 @@ impl Line {
                 let taken = u64::try_from(now.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.shared_time.store(taken, Ordering::Relaxed);
                 for (job, outputs) in jobs.into_iter().zip(outputs) {
-                    job.answer(outputs.map_err(EngineError::NoMemory));
+                    finished.push(job, outputs.map_err(EngineError::NoMemory));
                 }
             }
             // The engine's words may speak of anybody's values, so nobody gets them.

@@ -404,3 +404,56 @@ async fn without_workers_nothing_runs() {
     assert_eq!(run(&workers).await.unwrap(), Err(RunError::NoWorker));
     assert!(!workers.is_ready());
 }
+
+/// Computes elsewhere: what is to be done meanwhile is done when the run is under way. Says of each run whether there was
+/// something, and ends it when it is told.
+struct Elsewhere {
+    began: mpsc::Sender<bool>,
+    end: mpsc::Receiver<()>,
+    meanwhile: Option<crate::engine::Work>,
+}
+
+impl Engine for Elsewhere {
+    fn load(&mut self) -> Result<Signature, LoadError> {
+        Ok(Signature::default())
+    }
+
+    fn readiness(&mut self) -> Readiness {
+        Readiness::Ready
+    }
+
+    fn meanwhile(&mut self, work: crate::engine::Work) {
+        assert!(self.meanwhile.replace(work).is_none());
+    }
+
+    fn run(&mut self, _: Vec<Tensor>, _: Instant, _: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
+        self.began.send(self.meanwhile.is_some()).unwrap();
+        if let Some(work) = self.meanwhile.take() {
+            work();
+        }
+        self.end.recv().unwrap();
+        Ok(vec![])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_through_is_answered_when_the_next_runs_or_at_once_when_nobody_waits() {
+    let ((say_began, began), (end, told_to_end)) = (mpsc::channel(), mpsc::channel());
+    let engine = Elsewhere { began: say_began, end: told_to_end, meanwhile: None };
+    let workers = Arc::new(Workers::start("m", vec![Box::new(engine)], settings(1, 4, LONG)).unwrap());
+    let first = run(&workers);
+    assert!(!began.recv().unwrap(), "nobody is through");
+    let next = [run(&workers), run(&workers)];
+    until("they are queued", || queued(&workers) == 2);
+    end.send(()).unwrap();
+    assert!(began.recv().unwrap(), "the engine is not kept waiting for the answer to the first");
+    // While the second runs, and before it ends.
+    assert_eq!(first.await.unwrap(), Ok(()));
+    end.send(()).unwrap();
+    assert!(began.recv().unwrap());
+    end.send(()).unwrap();
+    // And the last although no run follows.
+    for waiting in next {
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+    }
+}

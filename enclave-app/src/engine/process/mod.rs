@@ -23,7 +23,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::message::{Kind, MAX_SIGNATURE_BYTES, MAX_TEXT_BYTES, Message};
 use super::sealed::opened_again;
 use super::shared_memory::{Borrowed, HEAD_BYTES, Head, SharedMemory, TransferError};
-use super::{Engine, EngineError, LoadError, Loss, Part, PartOutputs, Readiness, Signature, TensorSignature};
+use super::{Engine, EngineError, LoadError, Loss, Part, PartOutputs, Readiness, Signature, TensorSignature, Work};
 use crate::environment;
 use crate::memory::Purse;
 use crate::tensor::{Shape, Tensor};
@@ -75,6 +75,8 @@ struct Running {
     pair: Pair,
     memory: SharedMemory,
     runs: u64,
+    /// To be done when it has been asked the next time.
+    meanwhile: Option<Work>,
 }
 
 impl ModelProcess {
@@ -101,10 +103,14 @@ impl ModelProcess {
         let mut command = Command::new(&self.program.path);
         // What it could write to our log would be whatever it has seen.
         command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
-        command.arg0("enclave-app").args(&self.program.arguments).env_clear().envs(environment::OWN);
+        command
+            .arg0("enclave-app")
+            .args(&self.program.arguments)
+            .env_clear()
+            .envs(environment::OF_WORKERS.iter().copied());
         let child = command.spawn().map_err(not_started)?;
         drop(command);
-        let mut running = Running { child, pair, memory, runs: 0 };
+        let mut running = Running { child, pair, memory, runs: 0, meanwhile: None };
 
         let sequence = question().map_err(LoadError::Lost)?;
         let numbers = [
@@ -168,6 +174,13 @@ impl Engine for ModelProcess {
         self.running.as_ref().map(|running| running.pair.as_fd())
     }
 
+    fn meanwhile(&mut self, work: Work) {
+        match &mut self.running {
+            Some(running) => running.meanwhile = Some(work),
+            None => work(),
+        }
+    }
+
     fn run(&mut self, inputs: Vec<Tensor>, until: Instant, purse: &mut Purse) -> Result<Vec<Tensor>, EngineError> {
         let (Some(running), Some(signature)) = (&mut self.running, &self.signature) else {
             return Err(EngineError::Lost(Loss::Ended("before the run".to_owned())));
@@ -199,6 +212,9 @@ impl Engine for ModelProcess {
 impl ModelProcess {
     /// What a run came to; a worker that it did not survive is ended.
     fn survived<T>(&mut self, result: Result<T, EngineError>) -> Result<T, EngineError> {
+        if let Some(running) = &mut self.running {
+            running.do_meanwhile();
+        }
         match result {
             Err(EngineError::Lost(loss)) => {
                 let ended = self.running.take().map(|mut running| running.end(loss.clone()));
@@ -210,6 +226,12 @@ impl ModelProcess {
 }
 
 impl Running {
+    fn do_meanwhile(&mut self) {
+        if let Some(work) = self.meanwhile.take() {
+            work();
+        }
+    }
+
     fn id(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -291,7 +313,9 @@ impl Running {
         };
         let sequence = question().map_err(EngineError::Lost)?;
         let run = Message { count, length, ..Message::new(Kind::Run, sequence) };
-        let answer = self.pair.send(&run).and_then(|()| self.pair.receive(kill_at));
+        let sent = self.pair.send(&run);
+        self.do_meanwhile();
+        let answer = sent.and_then(|()| self.pair.receive(kill_at));
         let answer = answer.and_then(|answer| is_of(&answer, sequence));
         let result = match &answer {
             Ok(answer) => read(self, answer),
