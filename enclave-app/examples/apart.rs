@@ -24,7 +24,7 @@ type Error = Box<dyn std::error::Error>;
 const OUTPUT_BYTES: usize = 64 << 20;
 
 fn main() -> Result<(), Error> {
-    environment::enter()?;
+    environment::enter(environment::OWN)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [WORKER] => Ok(worker::serve()?),

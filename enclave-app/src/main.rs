@@ -37,8 +37,10 @@ const LAST: Duration = Duration::from_secs(2);
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
+    let is_worker = std::env::args_os().skip(1).eq([WORKER]);
+    let chosen = if is_worker { environment::OF_WORKERS } else { environment::OWN };
     // Before anything else: what follows runs in an environment that nobody outside chose.
-    match environment::enter().map_err(Error::from).and_then(|()| command()) {
+    match environment::enter(chosen).map_err(Error::from).and_then(|()| command()) {
         Ok(status) => status,
         Err(error) => {
             eprintln!("enclave-app: {error}");

@@ -426,7 +426,15 @@ fn a_worker_runs_the_library_from_sealed_memory_and_has_nothing_else() {
         assert!(first.iter().all(|byte| *byte == 0), "{region}");
     }
     let environment = std::fs::read(format!("{folder}/environ")).unwrap();
-    assert_eq!(environment, b"MALLOC_MMAP_THRESHOLD_=131072\0ORT_DISABLE_TELEMETRY=1\0");
+    let environment: Vec<&[u8]> =
+        environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty()).collect();
+    let chosen = [
+        &b"MALLOC_ARENA_MAX=1"[..],
+        b"MALLOC_MMAP_THRESHOLD_=2097152",
+        b"MALLOC_TRIM_THRESHOLD_=4194304",
+        b"ORT_DISABLE_TELEMETRY=1",
+    ];
+    assert_eq!(environment, chosen);
     let status = std::fs::read_to_string(format!("{folder}/status")).unwrap();
     let said = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     assert_eq!((said("NoNewPrivs:"), said("Seccomp:"), said("Seccomp_filters:")), ("1".into(), "2".into(), "2".into()));
