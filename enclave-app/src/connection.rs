@@ -4,8 +4,9 @@
 //! taken, the longest silence makes room.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Sleep;
 
 /// A connection on which nothing was asked for so long is ended. A gateway attests its instances far more often.
@@ -43,6 +44,7 @@ pub(crate) async fn drive<C: GracefulConnection>(
         () = is_over(ended) => {}
         () = activity.idle() => {}
         () = activity.dismissed() => return Ok(()),
+        () = activity.is_unread_for_too_long() => return Ok(()),
     }
     connection.as_mut().graceful_shutdown();
     tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
@@ -74,6 +76,9 @@ struct State {
     asked: bool,
     /// When it first had evidence about itself.
     attested: Option<Instant>,
+    /// The answers that are not read, oldest first, and since when.
+    unread: BTreeMap<u64, Instant>,
+    answers: u64,
 }
 
 /// How dispensable a silent connection is; the last to go comes first. Strangers go before those who have evidence about
@@ -98,8 +103,9 @@ impl Activity {
     }
 
     fn with(patience: Patience) -> Arc<Self> {
-        let state = Mutex::new(State { open: 0, since: Instant::now(), asked: false, attested: None });
-        Arc::new(Self { state, patience, dismissal: Notify::new() })
+        let state =
+            State { open: 0, since: Instant::now(), asked: false, attested: None, unread: BTreeMap::new(), answers: 0 };
+        Arc::new(Self { state: Mutex::new(state), patience, dismissal: Notify::new() })
     }
 
     /// A request begins, and ends when the result is dropped.
@@ -109,16 +115,26 @@ impl Activity {
     }
 
     /// An answer that the peer has to read: it is read, or given up, when the result is dropped. If that lasts too long
-    /// the connection is dismissed.
+    /// the connection ends.
     pub(crate) fn answer(self: &Arc<Self>) -> Unread {
-        let (unread, read) = oneshot::channel();
-        let this = Arc::clone(self);
-        tokio::spawn(async move {
-            if tokio::time::timeout(this.patience.unread, read).await.is_err() {
-                this.dismiss();
+        let busy = self.begin();
+        let mut state = self.state();
+        let number = state.answers;
+        state.answers = number.wrapping_add(1);
+        state.unread.insert(number, Instant::now());
+        Unread { busy, number }
+    }
+
+    /// Resolves when an answer was not read for too long. One timer serves all answers of a connection.
+    async fn is_unread_for_too_long(&self) {
+        loop {
+            let oldest = self.state().unread.first_key_value().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+            let left = self.patience.unread.saturating_sub(oldest);
+            if left.is_zero() {
+                return;
             }
-        });
-        Unread { _busy: self.begin(), _unread: unread }
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// Ends the connection now.
@@ -175,8 +191,14 @@ impl Activity {
 
 /// An answer that is not yet read.
 pub(crate) struct Unread {
-    _busy: Busy,
-    _unread: oneshot::Sender<()>,
+    busy: Busy,
+    number: u64,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.busy.0.state().unread.remove(&self.number);
+    }
 }
 
 /// The connections that are there, to find the one that makes room.
@@ -244,6 +266,21 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Unstalled<T> {
         this.judge(context, poll)
     }
 
+    // Otherwise an answer leaves in two pieces, each a record of its own.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.inner).poll_write_vectored(context, slices);
+        this.judge(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.inner).poll_flush(context);
@@ -276,9 +313,12 @@ mod tests {
 
         let activity = Activity::with(Patience { unread: SOON, ..patience });
         drop(activity.answer());
-        assert!(tokio::time::timeout(SOON * 3, activity.dismissed()).await.is_err());
-        let _unread = activity.answer();
-        tokio::time::timeout(NEVER, activity.dismissed()).await.unwrap();
+        assert!(tokio::time::timeout(SOON * 3, activity.is_unread_for_too_long()).await.is_err());
+        let unread = activity.answer();
+        drop(activity.answer());
+        tokio::time::timeout(NEVER, activity.is_unread_for_too_long()).await.unwrap();
+        drop(unread);
+        assert!(tokio::time::timeout(SOON * 3, activity.is_unread_for_too_long()).await.is_err());
     }
 
     #[tokio::test]
