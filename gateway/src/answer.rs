@@ -1,6 +1,7 @@
 //! The answer of an enclave on its way to the client.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -40,8 +41,9 @@ pub(crate) struct Coming {
 }
 
 impl Coming {
-    /// Reads it from now on, however slowly the client takes it.
-    pub(crate) fn pass_on(self) -> AnswerBody {
+    /// Reads it from now on, however slowly the client takes it. What is there already is read first, so that it can leave with
+    /// the head of the answer.
+    pub(crate) async fn pass_on(self) -> AnswerBody {
         let Self { stream, announced, most, deadline, pace, room, attempt, rest, place } = self;
         let metrics = Arc::clone(&attempt.metrics);
         let (to_client, pieces) = mpsc::unbounded_channel();
@@ -57,7 +59,11 @@ impl Coming {
             _rest: rest,
             _place: place,
         };
-        tokio::spawn(pump.run(to_client));
+        let mut reading = Box::pin(pump.run(to_client));
+        let is_read = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_ready())).await;
+        if !is_read {
+            tokio::spawn(reading);
+        }
         AnswerBody { pieces, announced, is_over, metrics }
     }
 }

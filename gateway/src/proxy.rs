@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::release::{Permit, Withdrawn};
 use crate::sending::Unfinished;
-use crate::trust::{ANSWER_WINDOW_BYTES, Backend, NotOpened, Opened, Outlet, Room, Trusted};
+use crate::trust::{ANSWER_WINDOW_BYTES, Backend, NotOpened, Opened, Outlet, Room, Ticket, Trusted};
 use crate::turns::{Place, Readiness};
 use crate::upload::{Upload, UploadError};
 
@@ -109,7 +110,7 @@ where
     B::Error: Error + 'static,
 {
     let error = match exchange(trusted, permit, upload, peer, clock, limits, &attempt.metrics).await {
-        Ok(exchanged) => return Ok(exchanged.answer(attempt, limits)),
+        Ok(exchanged) => return Ok(exchanged.answer(attempt, limits).await),
         Err(error) => error,
     };
     let is_shut = trusted.once().outlet().is_shut();
@@ -197,7 +198,7 @@ where
     let start = clock.now().mono;
     let mut outgoing = Outgoing {
         stream: Unfinished { stream, is_finished: false },
-        escort: Escort { permit, outlet: Arc::clone(trusted.once().outlet()) },
+        escort: Escort { permit, outlet: Arc::clone(trusted.once().outlet()), queued: None },
         digest: Digest::new(&SHA256),
         piece: Bytes::new(),
         bytes: 0,
@@ -218,16 +219,25 @@ where
     }
     let early = early?;
     // From here on nothing more is queued. What is queued and has not left stays under the permit.
-    let Outgoing { stream: rest, escort, digest, bytes: released_bytes, .. } = outgoing;
-    drop(escort);
+    let Outgoing { stream: rest, mut escort, digest, bytes: released_bytes, .. } = outgoing;
     let released = if rest.is_finished { digest.finish().as_ref().try_into().ok().map(CiphertextDigest) } else { None };
     let deadline = Instant::now() + limits.answer;
     let head = match early {
         Some(head) => head,
-        None => match timeout_at(deadline, answer).await {
-            Ok(head) => head,
-            Err(_) => return Err(NotForwarded::Deadline { bytes_left: true }),
-        },
+        None => {
+            let mut answer = pin!(timeout_at(deadline, answer));
+            let answered = tokio::select! {
+                biased;
+                answered = answer.as_mut() => Some(answered),
+                () = escort.is_withdrawn() => None,
+            };
+            drop(escort);
+            let answered = match answered {
+                Some(answered) => answered,
+                None => answer.await,
+            };
+            answered.map_err(|_| NotForwarded::Deadline { bytes_left: true })?
+        }
     };
     let head = head.map_err(|error| lost(error, released_bytes))?;
     let took = clock.now().mono.saturating_duration_since(start);
@@ -237,7 +247,7 @@ where
 
 impl Exchanged {
     /// The answer, whose body is read from now on, however slowly the client takes it.
-    fn answer(self, attempt: Attempt, limits: ForwardLimits) -> Answer {
+    async fn answer(self, attempt: Attempt, limits: ForwardLimits) -> Answer {
         let Self { head, rest, place, room, released, released_bytes, took, deadline } = self;
         let (parts, stream) = head.into_parts();
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -246,7 +256,7 @@ impl Exchanged {
         Answer {
             status: parts.status,
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
-            body: coming.pass_on(),
+            body: coming.pass_on().await,
             released,
             released_bytes,
             took,
@@ -290,12 +300,33 @@ const LAST_BYTES: Duration = Duration::from_millis(200);
 struct Escort {
     permit: Permit,
     outlet: Arc<Outlet>,
+    /// Stands for all of it, once nothing more is queued.
+    queued: Option<Ticket>,
+}
+
+impl Escort {
+    /// When nothing more is queued: resolves when the permit is withdrawn and what was queued has left, or never will.
+    async fn is_withdrawn(&mut self) {
+        let ticket = *self.queued.get_or_insert_with(|| self.outlet.queued());
+        self.permit.withdrawn().await;
+        leave_or_shut(&self.outlet, ticket).await;
+    }
+}
+
+/// A connection that flows needs no more than this, and others have their answers on it.
+async fn leave_or_shut(outlet: &Outlet, ticket: Ticket) {
+    if timeout(LAST_BYTES, outlet.left(ticket)).await.is_err() {
+        outlet.shut();
+    }
 }
 
 impl Drop for Escort {
     fn drop(&mut self) {
+        let ticket = self.queued.unwrap_or_else(|| self.outlet.queued());
+        if self.outlet.has_left(ticket) {
+            return;
+        }
         let (mut permit, outlet) = (self.permit.clone(), Arc::clone(&self.outlet));
-        let ticket = outlet.queued();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return outlet.shut() };
         runtime.spawn(async move {
             tokio::select! {
@@ -303,10 +334,7 @@ impl Drop for Escort {
                 () = outlet.left(ticket) => return,
                 () = permit.withdrawn() => {}
             }
-            // A connection that flows needs no more than this, and others have their answers on it.
-            if timeout(LAST_BYTES, outlet.left(ticket)).await.is_err() {
-                outlet.shut();
-            }
+            leave_or_shut(&outlet, ticket).await;
         });
     }
 }
@@ -333,11 +361,10 @@ impl Outgoing {
                     self.piece = piece;
                     self.send_piece(upload, idle).await?;
                 }
-                Ok(None) => {
-                    self.write(Bytes::new(), true)?;
-                    self.stream.is_finished = true;
-                    return Ok(());
-                }
+                Ok(None) => self.write(Bytes::new(), true)?,
+            }
+            if self.stream.is_finished {
+                return Ok(());
             }
         }
     }
@@ -369,7 +396,9 @@ impl Outgoing {
                 Ok(Some(Ok(capacity))) => capacity,
             };
             let length = capacity.min(self.piece.len());
-            self.write(self.piece.slice(..length), false)?;
+            // The end goes with the last piece where it is known by then: in a frame of its own it is a record more.
+            let is_end = length == self.piece.len() && upload.is_over();
+            self.write(self.piece.slice(..length), is_end)?;
             self.piece.advance(length);
         }
         Ok(())
@@ -385,6 +414,7 @@ impl Outgoing {
         self.digest.update(&part);
         self.bytes = self.bytes.saturating_add(length);
         self.metrics.released_bytes(length);
+        self.stream.is_finished = is_end;
         Ok(())
     }
 }

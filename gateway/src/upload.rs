@@ -153,6 +153,11 @@ where
         self.is_complete && self.received == 0
     }
 
+    /// Whether it has come to its end and every piece was handed on.
+    pub fn is_over(&self) -> bool {
+        self.is_complete && self.kept.is_empty() && self.filling.is_empty()
+    }
+
     /// Whether a place at an instance may be taken for it.
     pub fn readiness(&self) -> Option<Readiness> {
         if self.is_complete {
@@ -364,6 +369,27 @@ mod tests {
         let pieces = rest_of(&mut upload).await;
         assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
         assert_eq!(pieces.concat(), bytes);
+    }
+
+    #[tokio::test]
+    async fn its_end_is_known_with_the_last_piece_if_it_has_come() {
+        let mut upload = upload(Whole::new(Bytes::from(vec![7; PIECE_BYTES + 1])));
+        upload.gather().await.unwrap();
+        assert!(!upload.is_over());
+        let first = upload.next_piece().await.unwrap().unwrap();
+        assert_eq!((first.len(), upload.is_over()), (PIECE_BYTES, false));
+        let last = upload.next_piece().await.unwrap().unwrap();
+        assert_eq!((last.len(), upload.is_over()), (1, true));
+        upload.give_back(last);
+        assert!(!upload.is_over());
+
+        let (sender, slow) = Sent::new(None);
+        let mut upload = Upload::new(slow, 4 << 20, PACE, &peer()).map_err(|error| error.to_string()).unwrap();
+        sender.send(Bytes::from_static(b"all, but nobody says so")).unwrap();
+        upload.next_piece().await.unwrap().unwrap();
+        assert!(!upload.is_over());
+        drop(sender);
+        assert_eq!((upload.next_piece().await, upload.is_over()), (Ok(None), true));
     }
 
     #[tokio::test]

@@ -42,6 +42,22 @@ async fn is_free(gateway: &Arc<Gateway>, wire: &mut Wire, manifest: &ManifestDig
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_here_leaves_with_its_head() {
+    let (gateway, manifest) = (gateway(), Who::new(1).manifest(0, None));
+    let mut wire = Wire::connect().await;
+    gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
+    let relaying = relay(&gateway, manifest.digest(), Full::new(Bytes::from_static(SEALED)));
+    let (request, mut respond) = wire.arrived.recv().await.unwrap();
+    assert_eq!(read(request.into_body()).await.unwrap(), SEALED);
+    answer(&mut respond, 200, b"sealed answer");
+    let mut body = relaying.await.unwrap().into_body();
+    let mut next = async || std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await;
+    let Poll::Ready(Some(Ok(frame))) = next().await else { panic!("it has to be waited for") };
+    assert_eq!(frame.into_data().unwrap(), &b"sealed answer"[..]);
+    assert!(matches!(next().await, Poll::Ready(None)), "its end, too");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_leaves_the_instance_free_whoever_does_not_read_it() {
     let (gateway, manifest) = (gateway(), Who::new(1).manifest(0, None));
     let mut wire = Wire::connect().await;
