@@ -1,5 +1,5 @@
 //! What it costs that a run happens in another process: the same model on the same inputs, in this process and in a worker, in
-//! turns.
+//! turns. And beside it what this machine takes for a message to another process and back, which does nothing.
 //!
 //! ```text
 //! cargo build --release -p teegate-enclave --example apart
@@ -7,9 +7,14 @@
 //! ```
 
 use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use teegate_enclave::engine::message::MESSAGE_BYTES;
 use teegate_enclave::engine::onnx::OnnxSession;
 use teegate_enclave::engine::process::{Limits, ModelProcess, Program, WORKER};
 use teegate_enclave::engine::sealed::sealed;
@@ -23,11 +28,16 @@ type Error = Box<dyn std::error::Error>;
 
 const OUTPUT_BYTES: usize = 64 << 20;
 
+/// The argument that makes this program send back what it gets.
+const ECHO: &str = "--echo";
+
 fn main() -> Result<(), Error> {
-    environment::enter(environment::OWN)?;
+    // A worker's environment for both: the allocator is set as it is there.
+    environment::enter(environment::OF_WORKERS)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [WORKER] => Ok(worker::serve()?),
+        [ECHO] => echo(),
         [library, model, batch, sequence] => measure(library, model, [batch.parse()?, sequence.parse()?], 20),
         [library, model, batch, sequence, seconds] => {
             measure(library, model, [batch.parse()?, sequence.parse()?], seconds.parse()?)
@@ -45,7 +55,8 @@ fn measure(library: &str, model: &str, open: [i64; 2], seconds: u64) -> Result<(
     let inputs = inputs(&signature, open)?;
     let mut purse = Memory::new(1 << 30, 1 << 30).share().purse();
 
-    let (mut of_here, mut of_there) = (Vec::new(), Vec::new());
+    let (mut bare, mut echoing) = far_end()?;
+    let (mut of_here, mut of_there, mut of_bare) = (Vec::new(), Vec::new(), Vec::new());
     // In turns: long runs one by one, so that what else the machine does meets both; short ones in rows, so that they do not
     // meet each other's cold caches.
     let begun = Instant::now();
@@ -66,7 +77,15 @@ fn measure(library: &str, model: &str, open: [i64; 2], seconds: u64) -> Result<(
             let outputs = outputs.map_err(|error| format!("{error:?}"))?;
             purse.refund(outputs.iter().map(Tensor::bytes).sum());
         }
+        for _ in 0..row {
+            let (begun, mut message) = (Instant::now(), [7; MESSAGE_BYTES]);
+            bare.write_all(&message)?;
+            bare.read_exact(&mut message)?;
+            of_bare.push(begun.elapsed());
+        }
     }
+    drop(bare);
+    echoing.wait()?;
     let begun = Instant::now();
     there.load()?;
     let replaced = begun.elapsed();
@@ -74,12 +93,12 @@ fn measure(library: &str, model: &str, open: [i64; 2], seconds: u64) -> Result<(
         "{model}, {open:?}, {} runs each; a worker is ended and the next one ready in {replaced:?}",
         of_here.len()
     );
-    let [here, there] = [&mut of_here, &mut of_there].map(|times| {
+    let [here, there, bare] = [&mut of_here, &mut of_there, &mut of_bare].map(|times| {
         times.sort_unstable();
         let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
         (at(10), at(50), at(99), times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap_or(u32::MAX))
     });
-    for (name, (p10, p50, p99, mean)) in [("here ", here), ("there", there)] {
+    for (name, (p10, p50, p99, mean)) in [("here ", here), ("there", there), ("bare message", bare)] {
         println!("  {name} p10 {p10:?}, p50 {p50:?}, p99 {p99:?}, mean {mean:?}");
     }
     let ratio = |one: Duration, other: Duration| one.as_secs_f64() / other.as_secs_f64();
@@ -90,6 +109,25 @@ fn measure(library: &str, model: &str, open: [i64; 2], seconds: u64) -> Result<(
         ratio(there.3, here.3),
         there.1.saturating_sub(here.1)
     );
+    Ok(())
+}
+
+/// Another process that sends back what it gets.
+fn far_end() -> Result<(UnixStream, Child), Error> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let back = theirs.try_clone()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(ECHO).stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(back));
+    Ok((ours, command.spawn()?))
+}
+
+fn echo() -> Result<(), Error> {
+    let (mut from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
+    let mut message = [0; MESSAGE_BYTES];
+    while from.read_exact(&mut message).is_ok() {
+        to.write_all(&message)?;
+        to.flush()?;
+    }
     Ok(())
 }
 

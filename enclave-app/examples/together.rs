@@ -46,7 +46,7 @@ struct Asked {
 }
 
 fn main() -> Result<(), Error> {
-    environment::enter(environment::OWN)?;
+    environment::enter(environment::OF_WORKERS)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |place: usize, default: u64| words.get(place).map_or(Ok(default), |word| word.parse::<u64>());
