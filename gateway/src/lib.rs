@@ -26,6 +26,7 @@ pub mod head;
 mod health;
 pub mod hold;
 pub mod identity;
+mod journal;
 mod listing;
 pub mod metrics;
 pub mod offers;
