@@ -40,6 +40,7 @@ pub mod proxy;
 mod proxy_protocol;
 mod relay;
 pub mod release;
+pub mod reloads;
 mod respond;
 pub mod route;
 mod sending;
@@ -52,6 +53,7 @@ pub mod tls;
 pub mod trust;
 pub mod turns;
 pub mod upload;
+pub mod view;
 pub mod watch;
 mod wellformed;
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
@@ -23,6 +24,7 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
+use teegate_gateway::reloads::{PolicyFile, Reloads};
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
 use teegate_gateway::tls::tls_acceptor;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
@@ -35,6 +37,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Requests at a time on one HTTP/2 connection of the operator's tools.
 const OPERATOR_STREAMS: u64 = 8;
+
+/// How late the log may be about a proof that lapsed.
+const LAPSES_SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 const USAGE: &str = "usage: teegate-gateway --config FILE";
 
@@ -93,7 +98,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let open_files = open_files::raise();
     open_files::fits(&config, open_files)?;
-    let (policy, endorsements) = load_policy(&config)?;
+    let (policy, endorsements, file) = load_policy(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
     let listener = bind(&config.listen).await?;
@@ -116,7 +121,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
         health: config.health,
         drain: config.drain_timeout,
     };
+    let reloads = Reloads::new(file, fleet.clock().now().wall);
     watch_all(config.instances.clone(), &fleet, &watching, &metrics);
+    tokio::spawn(note_lapses(Arc::clone(&fleet)));
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
@@ -124,6 +131,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
         metrics: Arc::clone(&metrics),
+        reloads,
         receipt_key,
         limits: RouteLimits {
             max_sealed_bytes: config.max_sealed_bytes,
@@ -166,7 +174,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let reloading = async {
         loop {
             let _ = hangup.recv().await;
-            reload(path, &config, open_files, &fleet, &watching, &metrics).await;
+            reload(path, &config, open_files, &gateway, &watching, &metrics).await;
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -194,22 +202,31 @@ fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettin
     }
 }
 
+/// A proof lapses by itself, and nobody is told but the log.
+async fn note_lapses(fleet: Arc<Fleet>) {
+    loop {
+        tokio::time::sleep(LAPSES_SEEN_WITHIN).await;
+        fleet.note();
+    }
+}
+
 /// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
 async fn reload(
     path: &Path,
     running: &Config,
     open_files: u64,
-    fleet: &Arc<Fleet>,
+    gateway: &Arc<Gateway>,
     settings: &WatchSettings,
     metrics: &Arc<Metrics>,
 ) {
     let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config), open_files)?;
-        let (policy, endorsements) = load_policy(&config)?;
-        Ok((config, policy, endorsements))
+        let (policy, endorsements, file) = load_policy(&config)?;
+        Ok((config, policy, endorsements, file))
     });
+    let (fleet, reloads) = (&gateway.fleet, &gateway.reloads);
     match loaded {
-        Ok((config, policy, endorsements)) => {
+        Ok((config, policy, endorsements, file)) => {
             for key in running.needs_restart(&config) {
                 tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
             }
@@ -217,12 +234,13 @@ async fn reload(
             fleet.set_policy(policy, endorsements).await;
             let added = fleet.set_addresses(&config.instances);
             watch_all(added, fleet, settings, metrics);
+            reloads.taken(file, fleet.clock().now().wall);
         }
-        Err(Failure(why)) => tracing::error!("reload refused, everything stays as it was: {why}"),
+        Err(Failure(why)) => reloads.refused(&why, fleet.clock().now().wall),
     }
 }
 
-fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
+fn load_policy(config: &Config) -> Result<(Policy, Endorsements, PolicyFile), Failure> {
     let path = &config.policy;
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
@@ -248,7 +266,8 @@ fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
         tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
     }
     let endorsements = teegate_intake::endorsements::load_paths(&config.endorsements)?;
-    Ok((policy, endorsements))
+    let file = PolicyFile::of(policy.name(), &text);
+    Ok((policy, endorsements, file))
 }
 
 /// The seed as 64 hexadecimal digits, or a key that lives as long as this process.

@@ -12,17 +12,18 @@ use crate::gateway::Gateway;
 use crate::metrics::{Gauge, labels};
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
-use crate::respond::{respond, text};
+use crate::respond::{self, respond, text};
+use crate::view::{FLEET_PATH, counts};
 
-/// The metrics as text, paid for until they have left.
+/// A long answer, paid for until it has left.
 struct Paid {
-    metrics: String,
+    text: String,
     _charge: Charge,
 }
 
 impl AsRef<[u8]> for Paid {
     fn as_ref(&self) -> &[u8] {
-        self.metrics.as_bytes()
+        self.text.as_bytes()
     }
 }
 
@@ -33,17 +34,14 @@ impl Gateway {
             (HEALTH_PATH, &Method::GET) => text(StatusCode::OK, "ok\n"),
             (READY_PATH, &Method::GET) => self.ready(),
             ("/metrics", &Method::GET) => {
-                let metrics = self.metrics.render(&self.gauges());
-                let charge = match peer.charge(u64::try_from(metrics.len()).unwrap_or(u64::MAX)) {
-                    Ok(charge) => charge,
-                    Err(error) => return respond(&say(&RouteError::NoMemory(error))),
-                };
-                let mut answer = text(StatusCode::OK, Bytes::from_owner(Paid { metrics, _charge: charge }));
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                answer.headers_mut().insert(CONTENT_TYPE, kind);
-                answer
+                long(self.metrics.render(&self.gauges()), kind, peer)
             }
-            (HEALTH_PATH | READY_PATH | "/metrics", _) => respond(&say(&RouteError::Method("GET"))),
+            (FLEET_PATH, &Method::GET) => match serde_json::to_string(&self.view(self.unready())) {
+                Ok(view) => long(view, HeaderValue::from_static("application/json"), peer),
+                Err(_) => respond(&say(&RouteError::Internal)),
+            },
+            (HEALTH_PATH | READY_PATH | FLEET_PATH | "/metrics", _) => respond(&say(&RouteError::Method("GET"))),
             _ => respond(&say(&RouteError::NotFound)),
         }
     }
@@ -83,20 +81,11 @@ impl Gateway {
         let now = self.fleet.clock().now();
         let (held_requests, held_bytes) = self.hold.usage();
         let state = self.fleet.read();
-        let mut states = [("pending", 0), ("attested", 0), ("draining", 0), ("rejected", 0)];
-        let mut left = Vec::new();
-        for (address, standing) in state.standings(&now) {
-            let (name, seconds) = match standing {
-                Standing::Pending => ("pending", 0),
-                Standing::Attested(backend) => ("attested", backend.seconds_left(&now)),
-                Standing::Draining(backend) => ("draining", backend.seconds_left(&now)),
-                Standing::Rejected(_) => ("rejected", 0),
-            };
-            for (state, count) in &mut states {
-                *count += u64::from(*state == name);
-            }
-            left.push((labels(&[("address", address.as_str())]), seconds));
-        }
+        let states = counts(&state, &now).map(|(condition, count)| (labels(&[("state", condition.name())]), count));
+        let left = state.sights(&now).map(|(address, sight)| {
+            (labels(&[("address", address.as_str())]), sight.proof.map_or(0, |proof| proof.seconds_left(&now)))
+        });
+        let left = left.collect();
         let version = state.appraisal.version;
         let full = state
             .routes
@@ -104,7 +93,7 @@ impl Gateway {
             .map(|(address, route)| (labels(&[("address", address.as_str())]), u64::from(route.is_full())));
         let full = full.collect();
         drop(state);
-        let states = states.iter().map(|(state, count)| (labels(&[("state", state)]), *count)).collect();
+        let states = states.into();
         vec![
             Gauge::single(
                 "teegate_gateway_ready",
@@ -130,4 +119,14 @@ impl Gateway {
             },
         ]
     }
+}
+
+fn long(text: String, kind: HeaderValue, peer: &Peer) -> Response<AnswerStream> {
+    let charge = match peer.charge(u64::try_from(text.len()).unwrap_or(u64::MAX)) {
+        Ok(charge) => charge,
+        Err(error) => return respond(&say(&RouteError::NoMemory(error))),
+    };
+    let mut answer = respond::text(StatusCode::OK, Bytes::from_owner(Paid { text, _charge: charge }));
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
 }

@@ -20,8 +20,9 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
+use crate::reloads::{PolicyFile, Reloads};
 use crate::source::Source;
-use crate::trust::testing::{any_policy, clock};
+use crate::trust::testing::{START, any_policy, clock};
 
 /// 64 KiB in a window of 15 s, 40 s for all of it.
 pub(crate) const PACE: Pace =
@@ -65,6 +66,7 @@ fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
         budget: Arc::new(Budget::new(pool_bytes + 16 * FLOOR_BYTES, 16)),
         polls: Polls::new(8),
         metrics,
+        reloads: Reloads::new(PolicyFile::of("test", "a policy"), teegate_verifier::UnixTime::from_seconds(START)),
         receipt_key: ReceiptKey::generate().unwrap(),
         limits: RouteLimits {
             max_sealed_bytes: u64::try_from(MOST_SEALED).unwrap(),
