@@ -219,6 +219,7 @@ impl State {
     }
 
     /// Every address where it stands at `now`.
+    #[cfg(test)]
     pub(crate) fn standings(&self, now: &Now) -> impl Iterator<Item = (&Address, Standing<'_>)> {
         let (now, version) = (*now, self.appraisal.version);
         self.routes.iter().map(move |(address, route)| (address, route.standing(&now, version)))

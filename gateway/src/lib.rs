@@ -48,6 +48,7 @@ pub mod server;
 mod shares;
 pub mod source;
 mod stall;
+pub mod status;
 mod taken;
 pub mod tls;
 pub mod trust;

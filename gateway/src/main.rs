@@ -1,22 +1,26 @@
-//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens.
+//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens. `--check-config` reads the same and
+//! starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
 //!
 //! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP reads policy,
 //! endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
 //! second one without finishing.
 
+mod command;
+
 use std::env::VarError;
 use std::fmt;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use clap::Parser as _;
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
 use teegate_gateway::clock::Clock;
-use teegate_gateway::config::{Address, Config};
+use teegate_gateway::config::{Address, Config, ConfigError};
 use teegate_gateway::fleet::Fleet;
 use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
@@ -33,15 +37,16 @@ use teegate_protocol::receipt::ReceiptKey;
 use teegate_verifier::{BoundTo, Endorsements, Policy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 use tracing_subscriber::EnvFilter;
+
+use crate::command::{Command, Verb, status};
 
 /// Requests at a time on one HTTP/2 connection of the operator's tools.
 const OPERATOR_STREAMS: u64 = 8;
 
 /// How late the log may be about a proof that lapsed.
 const LAPSES_SEEN_WITHIN: Duration = Duration::from_secs(1);
-
-const USAGE: &str = "usage: teegate-gateway --config FILE";
 
 /// Why the gateway does not run: a sentence for the operator.
 struct Failure(String);
@@ -61,19 +66,18 @@ fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().init();
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let path = match arguments.as_slice() {
-        [flag, path] if flag == "--config" => PathBuf::from(path),
-        [flag] if flag == "--help" => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::FAILURE;
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(message) => {
+            // `--help` and `--version` arrive here too; they are answers, not errors.
+            let is_answer = !message.use_stderr() && message.print().is_ok();
+            if !is_answer {
+                let _ = message.print();
+            }
+            return if is_answer { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
     };
-    let ran = tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(run(&path)));
+    let ran = tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(obey(command)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(why)) => {
@@ -94,13 +98,74 @@ fn log_filter() -> Result<EnvFilter, Failure> {
     }
 }
 
-async fn run(path: &Path) -> Result<(), Failure> {
-    let config = Config::load(path)?;
+/// Does what the command line asks for.
+async fn obey(command: Command) -> Result<(), Failure> {
+    let said = match (command.verb, command.config) {
+        (Some(Verb::Status(args)), _) => status(&args).await.map_err(Failure)?,
+        (None, Some(path)) if command.check_config => prepare(&path)?.in_words(&path),
+        (None, Some(path)) if command.print_config => printed(&path)?,
+        (None, Some(path)) => return run(&path).await,
+        // The command line does not parse without it.
+        (None, None) => return Err(Failure("`--config FILE` is missing".to_owned())),
+    };
+    let mut output = std::io::stdout().lock();
+    output.write_all(said.as_bytes())?;
+    output.flush()?;
+    Ok(())
+}
+
+/// Everything that a start reads.
+struct Prepared {
+    config: Config,
+    open_files: u64,
+    policy: Policy,
+    endorsements: Endorsements,
+    file: PolicyFile,
+    receipt_key: ReceiptKey,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Reads and checks all of it; starts nothing.
+fn prepare(path: &Path) -> Result<Prepared, Failure> {
+    let config = load_config(path)?;
     let open_files = open_files::raise();
     open_files::fits(&config, open_files)?;
     let (policy, endorsements, file) = load_policy(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+    Ok(Prepared { config, open_files, policy, endorsements, file, receipt_key, tls })
+}
+
+impl Prepared {
+    /// What was found in order.
+    fn in_words(&self, path: &Path) -> String {
+        let Self { config, file, tls, .. } = self;
+        format!(
+            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {}\n",
+            path.display(),
+            file.name,
+            file.sha256,
+            config.instances.len(),
+            if tls.is_some() { "clients speak TLS" } else { "clients speak plain HTTP" },
+        )
+    }
+}
+
+/// The file is named, since a gateway reads several.
+fn load_config(path: &Path) -> Result<Config, Failure> {
+    Ok(Config::load(path).map_err(|error| match error {
+        ConfigError::Unreadable { .. } => error.to_string(),
+        error => format!("`{}`: {error}", path.display()),
+    })?)
+}
+
+fn printed(path: &Path) -> Result<String, Failure> {
+    let effective = toml::to_string(&load_config(path)?.effective())?;
+    Ok(format!("# `{}` with its defaults; relative paths start from its folder.\n{effective}", path.display()))
+}
+
+async fn run(path: &Path) -> Result<(), Failure> {
+    let Prepared { config, open_files, policy, endorsements, file, receipt_key, tls } = prepare(path)?;
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
 
@@ -219,7 +284,7 @@ async fn reload(
     settings: &WatchSettings,
     metrics: &Arc<Metrics>,
 ) {
-    let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
+    let loaded = load_config(path).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config), open_files)?;
         let (policy, endorsements, file) = load_policy(&config)?;
         Ok((config, policy, endorsements, file))
