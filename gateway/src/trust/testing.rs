@@ -21,7 +21,12 @@ use super::*;
 
 /// The clocks of a test; its wall clock starts at 2026-06-01T00:00:00Z.
 pub(crate) fn clock() -> Clock {
-    set_wall(START);
+    clock_at(START)
+}
+
+/// The same from another time on.
+pub(crate) fn clock_at(seconds: u64) -> Clock {
+    set_wall(seconds);
     Clock::reading_wall_from(wall)
 }
 
