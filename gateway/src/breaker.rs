@@ -34,6 +34,15 @@ impl Breaker {
         Self { limits, state: Mutex::default() }
     }
 
+    /// How it stands at `now`, in a word: `closed`, `open`, or `half-open` when one request may try.
+    pub fn word(&self, now: Instant) -> &'static str {
+        match self.state.lock().unwrap_or_else(PoisonError::into_inner).open_until {
+            None => "closed",
+            Some(until) if now < until => "open",
+            Some(_) => "half-open",
+        }
+    }
+
     /// Whether a request may try now; while the breaker is open, how long it will stay so. The one request that tries
     /// after that time holds off the others for another turn, or until it gives its trial back.
     pub fn admit(self: &Arc<Self>, now: Instant) -> Result<Trial, Duration> {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
+mod effective;
+
 use crate::breaker::BreakerLimits;
 use crate::budget;
 use crate::hold::HoldLimits;

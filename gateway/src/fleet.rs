@@ -19,8 +19,9 @@ use crate::breaker::{Breaker, BreakerLimits};
 use crate::clock::{Clock, Now};
 use crate::config::Address;
 use crate::identity::{Claim, Former, Identity, conflicting, identity, succeed};
+use crate::journal::{Condition, Journal, Sight, Silence, compare};
 use crate::metrics::Metrics;
-use crate::trust::{Appraisal, Backend, Distrust, Offer, Seen, Trusted, Vouched};
+use crate::trust::{Appraisal, Backend, Distrust, Failed, Offer, Seen, Trusted, Vouched};
 
 /// The check that fails when two parties claim one identity.
 pub const CONFLICT: &str = Check::IDENTITY_CONFLICT.id();
@@ -39,6 +40,8 @@ pub struct Fleet {
     metrics: Arc<Metrics>,
     changes: watch::Sender<u64>,
     state: RwLock<State>,
+    /// Taken before `state`, never while that is held.
+    journal: Journal,
 }
 
 /// What the fleet knows at one moment.
@@ -59,7 +62,10 @@ pub(crate) struct Route {
     verdict: Verdict,
     claim: Option<Claim>,
     offer: Option<Arc<Trusted<Offer>>>,
-    is_silent: bool,
+    /// What the checks say that refused it, and how often they did since its last proof.
+    failed: Arc<[Failed]>,
+    refusals: u64,
+    silence: Option<Silence>,
     /// Whether it has said that it takes no more for now, and over which connection.
     full_over: Option<u64>,
     is_draining: bool,
@@ -130,7 +136,42 @@ impl Route {
 
     /// Whether it did not answer when it was asked last.
     pub(crate) fn is_silent(&self) -> bool {
-        self.is_silent
+        self.silence.is_some()
+    }
+
+    /// What an operator is told of it.
+    pub(crate) fn sight(&self, now: &Now, version: u64) -> Sight<'_> {
+        let silence = self.silence.as_ref();
+        let of = |condition, why, proof| Sight {
+            condition,
+            why,
+            proof,
+            checks: &[],
+            failed: &[],
+            silence,
+            refusals: self.refusals,
+            is_full: self.is_full(),
+        };
+        match (self.standing(now, version), &self.verdict, silence) {
+            (Standing::Rejected(checks), Verdict::Rejected(_), _) => {
+                Sight { checks, failed: &self.failed, ..of(Condition::Rejected, "its evidence was refused", None) }
+            }
+            (Standing::Rejected(checks), ..) => {
+                Sight { checks, ..of(Condition::Rejected, "its identity is held under another TLS key too", None) }
+            }
+            (Standing::Attested(proof), ..) => of(Condition::Attested, "its evidence was accepted", Some(proof)),
+            (Standing::Draining(proof), ..) => of(Condition::Draining, "it is not listed any more", Some(proof)),
+            (Standing::Pending, _, Some(_)) => of(Condition::Unreachable, "it does not answer", None),
+            (Standing::Pending, Verdict::Attested(proof), None) => {
+                let why = match (proof.policy_version() == version, proof.once().is_closed()) {
+                    (false, _) => "the policy is a new one",
+                    (true, true) => "its connection has ended",
+                    (true, false) => "its last proof has lapsed",
+                };
+                of(Condition::Pending, why, None)
+            }
+            (Standing::Pending, ..) => of(Condition::Pending, "it was not asked yet under this policy", None),
+        }
     }
 
     /// Whether the instance says that it takes no more for now. It speaks for itself over its attested connection, so it can only
@@ -171,7 +212,14 @@ impl State {
         rejected.is_some_and(|at| asked <= *at) || now.aged.saturating_duration_since(asked) >= REJECTIONS_KEPT
     }
 
+    /// Every address as an operator is told at `now`.
+    pub(crate) fn sights(&self, now: &Now) -> impl Iterator<Item = (&Address, Sight<'_>)> {
+        let (now, version) = (*now, self.appraisal.version);
+        self.routes.iter().map(move |(address, route)| (address, route.sight(&now, version)))
+    }
+
     /// Every address where it stands at `now`.
+    #[cfg(test)]
     pub(crate) fn standings(&self, now: &Now) -> impl Iterator<Item = (&Address, Standing<'_>)> {
         let (now, version) = (*now, self.appraisal.version);
         self.routes.iter().map(move |(address, route)| (address, route.standing(&now, version)))
@@ -235,7 +283,8 @@ impl Fleet {
             rejected: HashMap::new(),
             permits: Permits::new(),
         };
-        Self { clock, breaker_limits, metrics, changes: watch::Sender::new(0), state: RwLock::new(state) }
+        let (changes, state) = (watch::Sender::new(0), RwLock::new(state));
+        Self { clock, breaker_limits, metrics, changes, state, journal: Journal::default() }
     }
 
     /// The clocks by which everything here is judged.
@@ -261,8 +310,27 @@ impl Fleet {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes into the log what has changed since it was asked last, if anything has.
+    pub fn note(&self) {
+        let now = self.clock.now();
+        let mut entries = self.journal.entries();
+        let lines = {
+            let state = self.read();
+            compare(&mut entries, state.sights(&now), &now, state.appraisal.version)
+        };
+        for line in lines {
+            line.write();
+        }
+    }
+
+    /// Where every address stands, and since when.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// Tells everyone who waits to judge again.
     pub(crate) fn announce(&self) {
+        self.note();
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
@@ -305,7 +373,7 @@ impl Fleet {
             route.claim = Some(claim);
             route.offer = route.offer.filter(|offer| offer.once().manifest().digest() == newest.digest());
             route.verdict = Verdict::Attested(Arc::new(backend));
-            route.is_silent = false;
+            (route.silence, route.refusals) = (None, 0);
             state.routes.insert(address.clone(), route);
             for (claim, what) in departed {
                 state.depart(claim, what);
@@ -361,7 +429,9 @@ impl Fleet {
                         backend.once().outlet().shut();
                     }
                     route.verdict = Verdict::Rejected(distrust.checks.clone());
-                    route.is_silent = false;
+                    route.failed = Arc::clone(&distrust.failed);
+                    route.refusals = route.refusals.saturating_add(1);
+                    route.silence = None;
                     route.offer = None;
                 }
             }
@@ -373,9 +443,10 @@ impl Fleet {
     }
 
     /// An address did not answer. Its last proof, if there is one, lapses by itself.
-    pub fn silent(&self, address: &Address) {
+    pub fn silent(&self, address: &Address, kind: &'static str, words: String) {
         if let Some(route) = self.write().routes.get_mut(address) {
-            route.is_silent = true;
+            let tries = route.silence.as_ref().map_or(1, |silence| silence.tries.saturating_add(1));
+            route.silence = Some(Silence { kind, words, tries });
         }
         self.announce();
     }

@@ -12,6 +12,7 @@ use crate::hold::Hold;
 use crate::metrics::Metrics;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
+use crate::reloads::Reloads;
 
 /// What the endpoints work with.
 pub struct Gateway {
@@ -25,6 +26,8 @@ pub struct Gateway {
     pub polls: Polls,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Which policy is in force, and whether the last reload succeeded.
+    pub reloads: Reloads,
     /// Signs release receipts.
     pub receipt_key: ReceiptKey,
     /// The limits of the configuration that apply to requests.

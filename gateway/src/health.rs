@@ -20,9 +20,11 @@ pub(crate) async fn ask(address: &Address, candidate: &Candidate, fleet: &Fleet)
     let Ok(Ok(is_full)) = timeout(PATIENCE, candidate.is_full()).await else { return };
     if fleet.heard(address, candidate.link_id(), is_full) {
         if is_full {
-            tracing::warn!(target: "audit", %address, "the instance takes no more for now: it is not offered");
+            tracing::warn!(
+                target: "audit", event = "instance_full", %address, "the instance takes no more for now: it is not offered"
+            );
         } else {
-            tracing::info!(target: "audit", %address, "the instance takes requests again");
+            tracing::info!(target: "audit", event = "instance_free", %address, "the instance takes requests again");
         }
     }
 }

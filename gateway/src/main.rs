@@ -1,21 +1,26 @@
-//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens.
+//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens. `--check-config` reads the same and
+//! starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
 //!
 //! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP reads policy,
 //! endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
 //! second one without finishing.
 
+mod command;
+
 use std::env::VarError;
 use std::fmt;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use clap::Parser as _;
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
 use teegate_gateway::clock::Clock;
-use teegate_gateway::config::{Address, Config};
+use teegate_gateway::config::{Address, Config, ConfigError};
 use teegate_gateway::fleet::Fleet;
 use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
@@ -23,6 +28,7 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
+use teegate_gateway::reloads::{PolicyFile, Reloads};
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
 use teegate_gateway::tls::tls_acceptor;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
@@ -31,12 +37,16 @@ use teegate_protocol::receipt::ReceiptKey;
 use teegate_verifier::{BoundTo, Endorsements, Policy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 use tracing_subscriber::EnvFilter;
+
+use crate::command::{Command, Verb, status};
 
 /// Requests at a time on one HTTP/2 connection of the operator's tools.
 const OPERATOR_STREAMS: u64 = 8;
 
-const USAGE: &str = "usage: teegate-gateway --config FILE";
+/// How late the log may be about a proof that lapsed.
+const LAPSES_SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why the gateway does not run: a sentence for the operator.
 struct Failure(String);
@@ -56,19 +66,18 @@ fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).json().init();
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let path = match arguments.as_slice() {
-        [flag, path] if flag == "--config" => PathBuf::from(path),
-        [flag] if flag == "--help" => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::FAILURE;
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(message) => {
+            // `--help` and `--version` arrive here too; they are answers, not errors.
+            let is_answer = !message.use_stderr() && message.print().is_ok();
+            if !is_answer {
+                let _ = message.print();
+            }
+            return if is_answer { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
     };
-    let ran = tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(run(&path)));
+    let ran = tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(obey(command)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(why)) => {
@@ -89,13 +98,74 @@ fn log_filter() -> Result<EnvFilter, Failure> {
     }
 }
 
-async fn run(path: &Path) -> Result<(), Failure> {
-    let config = Config::load(path)?;
+/// Does what the command line asks for.
+async fn obey(command: Command) -> Result<(), Failure> {
+    let said = match (command.verb, command.config) {
+        (Some(Verb::Status(args)), _) => status(&args).await.map_err(Failure)?,
+        (None, Some(path)) if command.check_config => prepare(&path)?.in_words(&path),
+        (None, Some(path)) if command.print_config => printed(&path)?,
+        (None, Some(path)) => return run(&path).await,
+        // The command line does not parse without it.
+        (None, None) => return Err(Failure("`--config FILE` is missing".to_owned())),
+    };
+    let mut output = std::io::stdout().lock();
+    output.write_all(said.as_bytes())?;
+    output.flush()?;
+    Ok(())
+}
+
+/// Everything that a start reads.
+struct Prepared {
+    config: Config,
+    open_files: u64,
+    policy: Policy,
+    endorsements: Endorsements,
+    file: PolicyFile,
+    receipt_key: ReceiptKey,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Reads and checks all of it; starts nothing.
+fn prepare(path: &Path) -> Result<Prepared, Failure> {
+    let config = load_config(path)?;
     let open_files = open_files::raise();
     open_files::fits(&config, open_files)?;
-    let (policy, endorsements) = load_policy(&config)?;
+    let (policy, endorsements, file) = load_policy(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+    Ok(Prepared { config, open_files, policy, endorsements, file, receipt_key, tls })
+}
+
+impl Prepared {
+    /// What was found in order.
+    fn in_words(&self, path: &Path) -> String {
+        let Self { config, file, tls, .. } = self;
+        format!(
+            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {}\n",
+            path.display(),
+            file.name,
+            file.sha256,
+            config.instances.len(),
+            if tls.is_some() { "clients speak TLS" } else { "clients speak plain HTTP" },
+        )
+    }
+}
+
+/// The file is named, since a gateway reads several.
+fn load_config(path: &Path) -> Result<Config, Failure> {
+    Ok(Config::load(path).map_err(|error| match error {
+        ConfigError::Unreadable { .. } => error.to_string(),
+        error => format!("`{}`: {error}", path.display()),
+    })?)
+}
+
+fn printed(path: &Path) -> Result<String, Failure> {
+    let effective = toml::to_string(&load_config(path)?.effective())?;
+    Ok(format!("# `{}` with its defaults; relative paths start from its folder.\n{effective}", path.display()))
+}
+
+async fn run(path: &Path) -> Result<(), Failure> {
+    let Prepared { config, open_files, policy, endorsements, file, receipt_key, tls } = prepare(path)?;
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
 
@@ -116,7 +186,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
         health: config.health,
         drain: config.drain_timeout,
     };
+    let reloads = Reloads::new(file, fleet.clock().now().wall);
     watch_all(config.instances.clone(), &fleet, &watching, &metrics);
+    tokio::spawn(note_lapses(Arc::clone(&fleet)));
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
@@ -124,6 +196,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
         metrics: Arc::clone(&metrics),
+        reloads,
         receipt_key,
         limits: RouteLimits {
             max_sealed_bytes: config.max_sealed_bytes,
@@ -166,7 +239,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let reloading = async {
         loop {
             let _ = hangup.recv().await;
-            reload(path, &config, open_files, &fleet, &watching, &metrics).await;
+            reload(path, &config, open_files, &gateway, &watching, &metrics).await;
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -194,22 +267,31 @@ fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettin
     }
 }
 
+/// A proof lapses by itself, and nobody is told but the log.
+async fn note_lapses(fleet: Arc<Fleet>) {
+    loop {
+        tokio::time::sleep(LAPSES_SEEN_WITHIN).await;
+        fleet.note();
+    }
+}
+
 /// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
 async fn reload(
     path: &Path,
     running: &Config,
     open_files: u64,
-    fleet: &Arc<Fleet>,
+    gateway: &Arc<Gateway>,
     settings: &WatchSettings,
     metrics: &Arc<Metrics>,
 ) {
-    let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
+    let loaded = load_config(path).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config), open_files)?;
-        let (policy, endorsements) = load_policy(&config)?;
-        Ok((config, policy, endorsements))
+        let (policy, endorsements, file) = load_policy(&config)?;
+        Ok((config, policy, endorsements, file))
     });
+    let (fleet, reloads) = (&gateway.fleet, &gateway.reloads);
     match loaded {
-        Ok((config, policy, endorsements)) => {
+        Ok((config, policy, endorsements, file)) => {
             for key in running.needs_restart(&config) {
                 tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
             }
@@ -217,12 +299,13 @@ async fn reload(
             fleet.set_policy(policy, endorsements).await;
             let added = fleet.set_addresses(&config.instances);
             watch_all(added, fleet, settings, metrics);
+            reloads.taken(file, fleet.clock().now().wall);
         }
-        Err(Failure(why)) => tracing::error!("reload refused, everything stays as it was: {why}"),
+        Err(Failure(why)) => reloads.refused(&why, fleet.clock().now().wall),
     }
 }
 
-fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
+fn load_policy(config: &Config) -> Result<(Policy, Endorsements, PolicyFile), Failure> {
     let path = &config.policy;
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
@@ -248,7 +331,8 @@ fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
         tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
     }
     let endorsements = teegate_intake::endorsements::load_paths(&config.endorsements)?;
-    Ok((policy, endorsements))
+    let file = PolicyFile::of(policy.name(), &text);
+    Ok((policy, endorsements, file))
 }
 
 /// The seed as 64 hexadecimal digits, or a key that lives as long as this process.

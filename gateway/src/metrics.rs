@@ -1,28 +1,54 @@
-//! What the operator's tools may count: the Prometheus text format, version 0.0.4.
+//! What the operator's tools may count: OpenMetrics, which Prometheus reads. `prometheus-client` counts and writes; which metrics
+//! there are is said in one table ([`METRICS`]).
 //!
-//! Labels are `&'static str` (outcomes, check ids, tenants) or configured addresses, so no byte of a request, of an answer
-//! or of a client's header can become one, and their number is bounded.
+//! Labels are words of this program (outcomes, check ids, tenants), addresses of instances, and names out of authenticated
+//! statements and of the policy. No byte of a request, of an answer or of a client's header can become one, and their number is
+//! bounded.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+mod table;
+
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, gauge};
+use prometheus_client::registry::{Metric, Registry};
+
+pub(crate) use self::table::*;
+pub use self::table::{Kind, METRICS, Row};
 use crate::config::Address;
 
+/// The media type of what is written.
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Labels with their names.
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Open = gauge::Gauge<u64, AtomicU64>;
+
+/// Upper bounds of the histograms' buckets, in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0];
+
 /// All counters of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
-    relays: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
-    checks: Mutex<BTreeMap<(Address, &'static str), u64>>,
-    failed_checks: Mutex<BTreeMap<&'static str, u64>>,
-    upstream: Mutex<BTreeMap<(Address, &'static str), u64>>,
-    sealed_in: AtomicU64,
-    sealed_out: AtomicU64,
-    conflicts: AtomicU64,
-    clients: Places,
-    operator: Places,
+    registry: Registry,
+    relays: Counters,
+    checks: Counters,
+    failed_checks: Counters,
+    upstream: Counters,
+    sealed_in: Counter,
+    sealed_out: Counter,
+    conflicts: Counter,
+    open: Family<Labels, Open>,
+    accepted: Counters,
+    displaced: Counters,
+    refused: Counters,
     held: Histogram,
     answered: Histogram,
 }
@@ -36,245 +62,186 @@ pub enum Listener {
     Operator,
 }
 
-/// What became of the connections of one listener.
-#[derive(Debug, Default)]
-struct Places {
-    open: AtomicU64,
-    accepted: AtomicU64,
-    displaced: AtomicU64,
-    refused: AtomicU64,
+impl Listener {
+    fn labels(self) -> Labels {
+        let name = match self {
+            Self::Clients => "clients",
+            Self::Operator => "operator",
+        };
+        labels(&OPEN, [name])
+    }
 }
 
-/// A gauge that is read when it is asked for.
+/// What is read when it is asked for: a row of the table, and one value for each set of labels.
 #[derive(Clone, Debug)]
 pub struct Gauge {
-    /// The metric's name.
-    pub name: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    /// One value for each set of labels; the labels are in the text format already, or empty.
-    pub values: Vec<(String, u64)>,
+    row: &'static Row,
+    values: Vec<(Labels, u64)>,
 }
 
 impl Gauge {
     /// One value without labels.
-    pub fn single(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, values: vec![(String::new(), value)] }
+    pub fn single(row: &'static Row, value: u64) -> Self {
+        Self { row, values: vec![(Vec::new(), value)] }
+    }
+
+    /// Values by labels, which stand in the order of the row.
+    pub fn family<const N: usize>(row: &'static Row, values: impl IntoIterator<Item = ([String; N], u64)>) -> Self {
+        let values = values.into_iter().map(|(values, value)| (labels(row, values), value)).collect();
+        Self { row, values }
+    }
+}
+
+fn labels<const N: usize, T: Into<String>>(row: &Row, values: [T; N]) -> Labels {
+    debug_assert_eq!(row.labels.len(), N, "{}", row.name);
+    row.labels.iter().copied().zip(values.map(Into::into)).collect()
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let (open, accepted, displaced, refused) =
+            (Family::<Labels, Open>::default(), Counters::default(), Counters::default(), Counters::default());
+        for listener in [Listener::Clients, Listener::Operator] {
+            let labels = listener.labels();
+            let _ = open.get_or_create(&labels);
+            for family in [&accepted, &displaced, &refused] {
+                let _ = family.get_or_create(&labels);
+            }
+        }
+        register(&mut registry, &OPEN, &open);
+        let histogram = || Histogram::new(BUCKETS);
+        Self {
+            relays: registered(&mut registry, &RELAYS, Counters::default()),
+            checks: registered(&mut registry, &CHECKS, Counters::default()),
+            failed_checks: registered(&mut registry, &REFUSALS, Counters::default()),
+            upstream: registered(&mut registry, &UPSTREAM, Counters::default()),
+            sealed_in: registered(&mut registry, &RELEASED, Counter::default()),
+            sealed_out: registered(&mut registry, &ANSWERED, Counter::default()),
+            conflicts: registered(&mut registry, &CONFLICTS, Counter::default()),
+            accepted: registered(&mut registry, &SEATED, accepted),
+            displaced: registered(&mut registry, &DISPLACED, displaced),
+            refused: registered(&mut registry, &NO_ROOM, refused),
+            held: registered(&mut registry, &HOLD_TIME, histogram()),
+            answered: registered(&mut registry, &ANSWER_TIME, histogram()),
+            open,
+            registry,
+        }
+    }
+}
+
+fn registered<M: Metric + Clone>(registry: &mut Registry, row: &Row, metric: M) -> M {
+    register(registry, row, &metric);
+    metric
+}
+
+fn register<M: Metric + Clone>(registry: &mut Registry, row: &Row, metric: &M) {
+    match row.parts() {
+        (name, None) => registry.register(name, row.help, metric.clone()),
+        (name, Some(unit)) => registry.register_with_unit(name, row.help, unit, metric.clone()),
     }
 }
 
 impl Metrics {
     /// A relay request ended: `answered`, or the name of its problem.
     pub fn relayed(&self, tenant: &'static str, outcome: &'static str) {
-        add(&self.relays, (tenant, outcome), 1);
+        self.relays.get_or_create(&labels(&RELAYS, [tenant, outcome])).inc();
     }
 
     /// A channel check ended: `accepted`, `rejected` or `no-answer`.
     pub fn checked(&self, address: &Address, verdict: &'static str) {
-        add(&self.checks, (address.clone(), verdict), 1);
+        self.checks.get_or_create(&labels(&CHECKS, [address.as_str(), verdict])).inc();
     }
 
     /// A check refused evidence.
     pub fn failed_check(&self, check: &'static str) {
-        add(&self.failed_checks, check, 1);
+        self.failed_checks.get_or_create(&labels(&REFUSALS, [check])).inc();
     }
 
     /// An instance answered a released request: `answered`, `lost` or `deadline`.
     pub fn upstream(&self, address: &Address, outcome: &'static str) {
-        add(&self.upstream, (address.clone(), outcome), 1);
+        self.upstream.get_or_create(&labels(&UPSTREAM, [address.as_str(), outcome])).inc();
     }
 
     /// Sealed bytes were released to an instance.
     pub fn released_bytes(&self, count: u64) {
-        self.sealed_in.fetch_add(count, Ordering::Relaxed);
+        self.sealed_in.inc_by(count);
     }
 
     /// Sealed bytes of an answer were passed on.
     pub fn answered_bytes(&self, count: u64) {
-        self.sealed_out.fetch_add(count, Ordering::Relaxed);
+        self.sealed_out.inc_by(count);
     }
 
     /// Two parties claimed one identity.
     pub fn conflicted(&self) {
-        self.conflicts.fetch_add(1, Ordering::Relaxed);
+        self.conflicts.inc();
     }
 
     /// A connection has a place.
     pub fn seated(&self, listener: Listener) {
-        self.places(listener).accepted.fetch_add(1, Ordering::Relaxed);
-        self.places(listener).open.fetch_add(1, Ordering::Relaxed);
+        self.accepted.get_or_create(&listener.labels()).inc();
+        self.open.get_or_create(&listener.labels()).inc();
     }
 
     /// It has ended.
     pub fn left(&self, listener: Listener) {
-        self.places(listener).open.fetch_sub(1, Ordering::Relaxed);
+        self.open.get_or_create(&listener.labels()).dec();
     }
 
     /// A connection had to make room for another.
     pub fn displaced(&self, listener: Listener) {
-        self.places(listener).displaced.fetch_add(1, Ordering::Relaxed);
+        self.displaced.get_or_create(&listener.labels()).inc();
     }
 
     /// No room could be made for a connection.
     pub fn refused(&self, listener: Listener) {
-        self.places(listener).refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn places(&self, listener: Listener) -> &Places {
-        match listener {
-            Listener::Clients => &self.clients,
-            Listener::Operator => &self.operator,
-        }
+        self.refused.get_or_create(&listener.labels()).inc();
     }
 
     /// How long a request was held.
     pub fn held(&self, time: Duration) {
-        self.held.observe(time);
+        self.held.observe(time.as_secs_f64());
     }
 
     /// How long an instance took from the first byte released to the head of its answer.
     pub fn answered_after(&self, time: Duration) {
-        self.answered.observe(time);
+        self.answered.observe(time.as_secs_f64());
     }
 
-    /// The text format, with `gauges` first.
+    /// OpenMetrics, with `gauges` first.
     pub fn render(&self, gauges: &[Gauge]) -> String {
-        let mut text = String::with_capacity(4_096);
-        for gauge in gauges {
-            head(&mut text, gauge.name, "gauge", gauge.help);
-            for (labels, value) in &gauge.values {
-                line(&mut text, gauge.name, labels, *value);
-            }
-        }
-        counters(
-            &mut text,
-            "teegate_gateway_relay_total",
-            "relay requests by outcome",
-            &self.relays,
-            |(tenant, outcome)| labels(&[("tenant", tenant), ("outcome", outcome)]),
-        );
-        counters(
-            &mut text,
-            "teegate_gateway_channel_check_total",
-            "channel checks by verdict",
-            &self.checks,
-            |(address, verdict)| labels(&[("address", address.as_str()), ("verdict", verdict)]),
-        );
-        counters(
-            &mut text,
-            "teegate_gateway_failed_check_total",
-            "refusals of evidence by check",
-            &self.failed_checks,
-            |check| labels(&[("check", check)]),
-        );
-        counters(
-            &mut text,
-            "teegate_gateway_upstream_total",
-            "released requests by what came back",
-            &self.upstream,
-            |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
-        );
-        let (clients, operator) = (&self.clients, &self.operator);
-        for (name, kind, help, of_clients, of_operator) in [
-            ("connections", "gauge", "connections that are open", &clients.open, &operator.open),
-            ("connection_total", "counter", "connections that had a place", &clients.accepted, &operator.accepted),
-            ("displaced_total", "counter", "connections that made room", &clients.displaced, &operator.displaced),
-            ("refused_total", "counter", "connections without room", &clients.refused, &operator.refused),
-        ] {
-            let name = format!("teegate_gateway_{name}");
-            head(&mut text, &name, kind, help);
-            for (listener, value) in [("clients", of_clients), ("operator", of_operator)] {
-                line(&mut text, &name, &labels(&[("listener", listener)]), value.load(Ordering::Relaxed));
-            }
-        }
-        for (name, help, value) in [
-            ("teegate_gateway_released_bytes_total", "sealed bytes sent to instances", &self.sealed_in),
-            ("teegate_gateway_answered_bytes_total", "sealed bytes passed back to clients", &self.sealed_out),
-            ("teegate_gateway_identity_conflict_total", "conflicts of identity seen", &self.conflicts),
-        ] {
-            head(&mut text, name, "counter", help);
-            line(&mut text, name, "", value.load(Ordering::Relaxed));
-        }
-        self.held.render(&mut text, "teegate_gateway_hold_seconds", "how long requests were held");
-        self.answered.render(&mut text, "teegate_gateway_answer_seconds", "first byte released to head of the answer");
+        use prometheus_client::encoding::text::{encode, encode_registry};
+        let mut read = Registry::default();
+        read.register_collector(Box::new(Read(gauges.to_vec())));
+        let mut text = String::with_capacity(8_192);
+        // Writing into a string does not fail.
+        let _ = encode_registry(&mut text, &read);
+        let _ = encode(&mut text, &self.registry);
         text
     }
 }
 
-/// One or more labels in the text format.
-pub fn labels(pairs: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        let separator = if text.is_empty() { "" } else { "," };
-        // The values are configured or compiled in; escaping them keeps the format whole all the same.
-        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let _ = write!(text, "{separator}{name}=\"{value}\"");
-    }
-    text
-}
+/// What was read for one answer, in the order of the table.
+#[derive(Debug)]
+struct Read(Vec<Gauge>);
 
-/// Upper bounds of the histograms' buckets, in milliseconds.
-const BUCKETS_MS: [u64; 12] = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000, 30_000, 120_000];
-
-#[derive(Debug, Default)]
-struct Histogram {
-    buckets: [AtomicU64; BUCKETS_MS.len()],
-    count: AtomicU64,
-    sum_us: AtomicU64,
-}
-
-impl Histogram {
-    fn observe(&self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        for (bucket, most) in self.buckets.iter().zip(BUCKETS_MS) {
-            if micros <= most * 1_000 {
-                bucket.fetch_add(1, Ordering::Relaxed);
+impl Collector for Read {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for Gauge { row, values } in &self.0 {
+            let (name, unit) = row.parts();
+            let is_counter = row.kind == Kind::Counter;
+            let kind = if is_counter { MetricType::Counter } else { MetricType::Gauge };
+            let mut metric = encoder.encode_descriptor(name, row.help, unit.as_ref(), kind)?;
+            for (labels, value) in values {
+                match is_counter {
+                    true => ConstCounter::new(*value).encode(metric.encode_family(labels)?)?,
+                    false => ConstGauge::new(*value).encode(metric.encode_family(labels)?)?,
+                }
             }
         }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(micros, Ordering::Relaxed);
+        Ok(())
     }
-
-    fn render(&self, text: &mut String, name: &str, help: &str) {
-        head(text, name, "histogram", help);
-        for (bucket, most) in self.buckets.iter().zip(BUCKETS_MS) {
-            let le = format!("le=\"{}.{:03}\"", most / 1_000, most % 1_000);
-            line(text, &format!("{name}_bucket"), &le, bucket.load(Ordering::Relaxed));
-        }
-        let count = self.count.load(Ordering::Relaxed);
-        line(text, &format!("{name}_bucket"), "le=\"+Inf\"", count);
-        let sum = self.sum_us.load(Ordering::Relaxed);
-        let _ = writeln!(text, "{name}_sum {}.{:06}", sum / 1_000_000, sum % 1_000_000);
-        line(text, &format!("{name}_count"), "", count);
-    }
-}
-
-fn add<K: Ord>(family: &Mutex<BTreeMap<K, u64>>, key: K, more: u64) {
-    let mut family = family.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = family.entry(key).or_default();
-    *count = count.saturating_add(more);
-}
-
-fn counters<K: Ord>(
-    text: &mut String,
-    name: &str,
-    help: &str,
-    family: &Mutex<BTreeMap<K, u64>>,
-    labels: impl Fn(&K) -> String,
-) {
-    head(text, name, "counter", help);
-    for (key, value) in family.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        line(text, name, &labels(key), *value);
-    }
-}
-
-fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-fn line(text: &mut String, name: &str, labels: &str, value: u64) {
-    let _ =
-        if labels.is_empty() { writeln!(text, "{name} {value}") } else { writeln!(text, "{name}{{{labels}}} {value}") };
 }
 
 #[cfg(test)]
@@ -288,17 +255,30 @@ mod tests {
         metrics.relayed("default", "answered");
         metrics.checked(&Address::parse("[::1]:1").unwrap(), "rejected");
         metrics.answered_after(Duration::from_millis(5));
-        let text = metrics.render(&[Gauge::single("teegate_gateway_ready", "1 when ready", 1)]);
+        metrics.seated(Listener::Clients);
+        let hostile = ["a\"b\\c\nd".to_owned(), "4f".to_owned()];
+        let text = metrics.render(&[
+            Gauge::single(&READY, 1),
+            Gauge::single(&KEPT, 7),
+            Gauge::family(&POLICY_INFO, [(hostile, 1)]),
+        ]);
         for expected in [
             "# TYPE teegate_gateway_ready gauge\nteegate_gateway_ready 1\n",
+            "# UNIT teegate_gateway_kept_bytes bytes\nteegate_gateway_kept_bytes 7\n",
+            "teegate_gateway_policy_info{name=\"a\\\"b\\\\c\\nd\",sha256=\"4f\"} 1\n",
+            "# TYPE teegate_gateway_relay counter\n",
             "teegate_gateway_relay_total{tenant=\"default\",outcome=\"answered\"} 2\n",
             "teegate_gateway_channel_check_total{address=\"[::1]:1\",verdict=\"rejected\"} 1\n",
+            "teegate_gateway_connections{listener=\"clients\"} 1\n",
+            "teegate_gateway_connections{listener=\"operator\"} 0\n",
+            "teegate_gateway_released_bytes_total 0\n",
             "teegate_gateway_answer_seconds_bucket{le=\"0.001\"} 0\n",
             "teegate_gateway_answer_seconds_bucket{le=\"0.005\"} 1\n",
             "teegate_gateway_answer_seconds_bucket{le=\"+Inf\"} 1\n",
-            "teegate_gateway_answer_seconds_sum 0.005000\n",
+            "teegate_gateway_answer_seconds_sum 0.005\n",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");
         }
+        assert!(text.ends_with("\n# EOF\n"), "{text}");
     }
 }

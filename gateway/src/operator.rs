@@ -9,20 +9,32 @@ use crate::answer::AnswerStream;
 use crate::budget::Charge;
 use crate::fleet::{Route, Standing};
 use crate::gateway::Gateway;
-use crate::metrics::{Gauge, labels};
+use crate::identity::identity;
+use crate::journal::{Condition, Sight};
+use crate::metrics::{
+    self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FULL, Gauge, HELD_BYTES,
+    HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO, POLICY_SINCE, POLICY_VERSION,
+    POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS,
+};
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
-use crate::respond::{respond, text};
+use crate::respond::{self, respond, text};
+use crate::trust::Ending;
+use crate::view::{FLEET_PATH, counts, endings};
 
-/// The metrics as text, paid for until they have left.
+/// So many failed checks of one address are shown, and so many statements of the whole fleet, those that end first.
+const CHECKS_SHOWN: usize = 8;
+const ENDINGS_SHOWN: usize = 64;
+
+/// A long answer, paid for until it has left.
 struct Paid {
-    metrics: String,
+    text: String,
     _charge: Charge,
 }
 
 impl AsRef<[u8]> for Paid {
     fn as_ref(&self) -> &[u8] {
-        self.metrics.as_bytes()
+        self.text.as_bytes()
     }
 }
 
@@ -33,17 +45,13 @@ impl Gateway {
             (HEALTH_PATH, &Method::GET) => text(StatusCode::OK, "ok\n"),
             (READY_PATH, &Method::GET) => self.ready(),
             ("/metrics", &Method::GET) => {
-                let metrics = self.metrics.render(&self.gauges());
-                let charge = match peer.charge(u64::try_from(metrics.len()).unwrap_or(u64::MAX)) {
-                    Ok(charge) => charge,
-                    Err(error) => return respond(&say(&RouteError::NoMemory(error))),
-                };
-                let mut answer = text(StatusCode::OK, Bytes::from_owner(Paid { metrics, _charge: charge }));
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                answer.headers_mut().insert(CONTENT_TYPE, kind);
-                answer
+                long(self.metrics.render(&self.gauges()), HeaderValue::from_static(metrics::MEDIA_TYPE), peer)
             }
-            (HEALTH_PATH | READY_PATH | "/metrics", _) => respond(&say(&RouteError::Method("GET"))),
+            (FLEET_PATH, &Method::GET) => match serde_json::to_string(&self.view(self.unready())) {
+                Ok(view) => long(view, HeaderValue::from_static("application/json"), peer),
+                Err(_) => respond(&say(&RouteError::Internal)),
+            },
+            (HEALTH_PATH | READY_PATH | FLEET_PATH | "/metrics", _) => respond(&say(&RouteError::Method("GET"))),
             _ => respond(&say(&RouteError::NotFound)),
         }
     }
@@ -79,55 +87,74 @@ impl Gateway {
         }
     }
 
+    /// What is read at this moment, in the order of the table.
     fn gauges(&self) -> Vec<Gauge> {
+        let is_ready = self.unready().is_none();
         let now = self.fleet.clock().now();
         let (held_requests, held_bytes) = self.hold.usage();
+        let record = self.reloads.record();
+        let policy = [record.policy.name, record.policy.sha256];
         let state = self.fleet.read();
-        let mut states = [("pending", 0), ("attested", 0), ("draining", 0), ("rejected", 0)];
-        let mut left = Vec::new();
-        for (address, standing) in state.standings(&now) {
-            let (name, seconds) = match standing {
-                Standing::Pending => ("pending", 0),
-                Standing::Attested(backend) => ("attested", backend.seconds_left(&now)),
-                Standing::Draining(backend) => ("draining", backend.seconds_left(&now)),
-                Standing::Rejected(_) => ("rejected", 0),
-            };
-            for (state, count) in &mut states {
-                *count += u64::from(*state == name);
-            }
-            left.push((labels(&[("address", address.as_str())]), seconds));
-        }
-        let version = state.appraisal.version;
-        let full = state
-            .routes
-            .iter()
-            .map(|(address, route)| (labels(&[("address", address.as_str())]), u64::from(route.is_full())));
-        let full = full.collect();
-        drop(state);
-        let states = states.iter().map(|(state, count)| (labels(&[("state", state)]), *count)).collect();
+        let sights: Vec<(String, Sight<'_>)> =
+            state.sights(&now).map(|(address, sight)| (address.as_str().to_owned(), sight)).collect();
+        let by_address = |row, value: &dyn Fn(&Sight<'_>) -> u64| {
+            Gauge::family(row, sights.iter().map(|(address, sight)| ([address.clone()], value(sight))))
+        };
+        let states = sights.iter().flat_map(|(address, sight)| {
+            Condition::ALL.map(|condition| {
+                ([address.clone(), condition.name().to_owned()], u64::from(condition == sight.condition))
+            })
+        });
+        let failed = sights.iter().flat_map(|(address, sight)| {
+            sight.checks.iter().take(CHECKS_SHOWN).map(|check| ([address.clone(), (*check).to_owned()], 1))
+        });
+        let endings = endings(&state, &now);
+        let labels = |ending: &Ending| [ending.kind.to_owned(), ending.name.clone()];
+        let first = endings.first().map(|end| (labels(end), end.at.seconds().saturating_sub(now.wall.seconds())));
+        let is_open = |sight: &Sight<'_>| {
+            let breaker = sight.proof.and_then(|proof| state.breaker(&identity(proof.once().manifest())));
+            u64::from(breaker.is_some_and(|breaker| breaker.word(now.mono) == "open"))
+        };
         vec![
-            Gauge::single(
-                "teegate_gateway_ready",
-                "1 when a request could be released",
-                u64::from(self.unready().is_none()),
-            ),
-            Gauge::single("teegate_gateway_policy_version", "policies taken into force by this process", version),
-            Gauge::single("teegate_gateway_held_requests", "requests that wait for release", held_requests),
-            Gauge::single("teegate_gateway_held_bytes", "sealed bytes that wait for release", held_bytes),
-            Gauge::single("teegate_gateway_kept_bytes", "bytes that clients make the gateway keep", self.budget.kept()),
-            Gauge::single("teegate_gateway_kept_bytes_limit", "bytes that they may", self.budget.total()),
-            Gauge::single("teegate_gateway_polls", "clients that wait for an instance", self.polls.waiting()),
-            Gauge {
-                name: "teegate_gateway_full",
-                help: "1 when the instance at an address says that it takes no more",
-                values: full,
-            },
-            Gauge { name: "teegate_gateway_addresses", help: "addresses of instances by state", values: states },
-            Gauge {
-                name: "teegate_gateway_attested_seconds",
-                help: "seconds until the proof of an address lapses",
-                values: left,
-            },
+            Gauge::family(&BUILD_INFO, [([env!("CARGO_PKG_VERSION").to_owned()], 1)]),
+            Gauge::single(&READY, u64::from(is_ready)),
+            Gauge::family(&POLICY_INFO, [(policy, 1)]),
+            Gauge::single(&POLICY_VERSION, state.appraisal.version),
+            Gauge::single(&POLICY_SINCE, record.since.seconds()),
+            Gauge::family(&RELOADS, [(["taken".to_owned()], record.taken), (["refused".to_owned()], record.refused)]),
+            Gauge::single(&RELOAD_OK, u64::from(record.failure.is_none())),
+            Gauge::single(&RELOAD_AT, record.succeeded_at.seconds()),
+            Gauge::family(&ADDRESSES, counts(&state, &now).map(|(state, count)| ([state.name().to_owned()], count))),
+            Gauge::family(&INSTANCE_STATE, states),
+            Gauge::family(&FAILED_CHECK, failed),
+            by_address(&ATTESTED, &|sight| sight.proof.map_or(0, |proof| proof.seconds_left(&now))),
+            by_address(&FULL, &|sight| u64::from(sight.is_full)),
+            by_address(&IN_FLIGHT, &|sight| sight.proof.map_or(0, |proof| number(proof.once().in_flight()))),
+            by_address(&BREAKER_OPEN, &is_open),
+            Gauge::family(&FIRST_END, first),
+            Gauge::family(&NOT_AFTER, endings.iter().take(ENDINGS_SHOWN).map(|end| (labels(end), end.at.seconds()))),
+            Gauge::single(&HELD_REQUESTS, held_requests),
+            Gauge::single(&HELD_BYTES, held_bytes),
+            Gauge::single(&KEPT, self.budget.kept()),
+            Gauge::single(&KEPT_LIMIT, self.budget.total()),
+            Gauge::single(&POLLS, self.polls.waiting()),
         ]
     }
 }
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn long(text: String, kind: HeaderValue, peer: &Peer) -> Response<AnswerStream> {
+    let charge = match peer.charge(u64::try_from(text.len()).unwrap_or(u64::MAX)) {
+        Ok(charge) => charge,
+        Err(error) => return respond(&say(&RouteError::NoMemory(error))),
+    };
+    let mut answer = respond::text(StatusCode::OK, Bytes::from_owner(Paid { text, _charge: charge }));
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use crate::activity::{Activity, Patience};
 use crate::breaker::BreakerLimits;
 use crate::budget::{Budget, FLOOR_BYTES};
 use crate::caller::{Caller, Tenant};
+use crate::clock::Clock;
 use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::gateway::{Gateway, RouteLimits};
@@ -20,8 +21,9 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
+use crate::reloads::{PolicyFile, Reloads};
 use crate::source::Source;
-use crate::trust::testing::{any_policy, clock};
+use crate::trust::testing::{START, any_policy, clock, clock_at};
 
 /// 64 KiB in a window of 15 s, 40 s for all of it.
 pub(crate) const PACE: Pace =
@@ -55,16 +57,27 @@ pub(crate) fn two_addresses() -> (Arc<Gateway>, [Address; 2]) {
     (gateway_of(&addresses, POOL_BYTES), addresses)
 }
 
+/// The same, with a wall clock that starts at this time.
+pub(crate) fn two_addresses_at(seconds: u64) -> (Arc<Gateway>, [Address; 2]) {
+    let addresses = [address(), Address::parse("enclave:2").unwrap()];
+    (gateway_with(&addresses, POOL_BYTES, clock_at(seconds)), addresses)
+}
+
 fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
+    gateway_with(addresses, pool_bytes, clock())
+}
+
+fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gateway> {
     let metrics = Arc::new(Metrics::default());
     let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
-    let fleet = Fleet::new(addresses, any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));
+    let fleet = Fleet::new(addresses, any_policy(), Endorsements::new(), clock, breaker, Arc::clone(&metrics));
     Arc::new(Gateway {
         fleet: Arc::new(fleet),
         hold: Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100_000 })),
         budget: Arc::new(Budget::new(pool_bytes + 16 * FLOOR_BYTES, 16)),
         polls: Polls::new(8),
         metrics,
+        reloads: Reloads::new(PolicyFile::of("test", "a policy"), teegate_verifier::UnixTime::from_seconds(START)),
         receipt_key: ReceiptKey::generate().unwrap(),
         limits: RouteLimits {
             max_sealed_bytes: u64::try_from(MOST_SEALED).unwrap(),

@@ -18,6 +18,7 @@
 mod link;
 mod outlet;
 mod seen;
+mod summary;
 mod vouched;
 
 use std::fmt;
@@ -42,6 +43,7 @@ use self::link::Link;
 pub use self::link::{LinkSettings, NoAnswer, Opened, Room};
 pub use self::outlet::{Outlet, Ticket};
 pub use self::seen::Seen;
+pub use self::summary::{Ending, Failed, Summary};
 pub(crate) use self::vouched::Statement;
 pub use self::vouched::Vouched;
 use crate::caller::Caller;
@@ -111,6 +113,11 @@ impl<T> Trusted<T> {
         self.checked_at
     }
 
+    /// When it lapses by the wall clock, if nothing lapses before.
+    pub fn valid_until(&self) -> UnixTime {
+        self.valid_until
+    }
+
     /// How long it will last, seen at `now`; that it may lapse earlier is for [`at`](Self::at) to say.
     pub fn lasts(&self, now: &Now) -> Duration {
         let valid = Duration::from_secs(self.valid_until.seconds().saturating_sub(now.wall.seconds()));
@@ -129,6 +136,7 @@ pub struct Backend {
     link: Arc<Link>,
     manifest: Arc<ManifestBytes>,
     evidence_digest: EvidenceDigest,
+    summary: Summary,
 }
 
 impl Backend {
@@ -140,6 +148,16 @@ impl Backend {
     /// SHA-256 of the channel evidence. The evidence itself never leaves the gateway.
     pub fn evidence_digest(&self) -> EvidenceDigest {
         self.evidence_digest
+    }
+
+    /// What the verdict says in a few lines.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Requests that have a place on its connection.
+    pub fn in_flight(&self) -> usize {
+        self.link.in_flight()
     }
 
     /// Tells its connection from every other one.
@@ -222,6 +240,8 @@ pub struct Distrust {
     pub checks: Vec<&'static str>,
     /// What was expected and what was found, for the operator.
     pub explanation: String,
+    /// Both sides of each, for as many as are told.
+    pub failed: Arc<[Failed]>,
     /// The key of the peer that showed it.
     pub tls_spki: SpkiDigest,
 }
@@ -285,14 +305,19 @@ impl Candidate {
         let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
         let question = Question::Channel { nonce, exporter: self.link.exporter().clone() };
-        let take = |proven: &Proven| Ok(EvidenceDigest::of(&proven.envelope().evidence.bytes));
-        let (evidence_digest, proven) = self.judge(envelope, question, take, appraisal, lives, clock).await?;
+        let take = |proven: &Proven| {
+            let digest = EvidenceDigest::of(&proven.envelope().evidence.bytes);
+            Ok((digest, Summary::of(proven.attested().report())))
+        };
+        let ((evidence_digest, summary), proven) =
+            self.judge(envelope, question, take, appraisal, lives, clock).await?;
         Ok(Trusted {
             valid_until: valid_until(&proven),
             subject: Backend {
                 link: Arc::clone(&self.link),
                 manifest: Arc::new(proven.into_parts().0),
                 evidence_digest,
+                summary,
             },
             policy_version: appraisal.version,
             checked_at,
@@ -348,8 +373,9 @@ impl Candidate {
     }
 
     fn distrust(&self, refused: Refused) -> Doubt {
+        let failed = Failed::all(&refused);
         let Refused { checks, reason: explanation, .. } = refused;
-        Doubt::Distrust(Distrust { checks, explanation, tls_spki: self.link.tls_spki_sha256() })
+        Doubt::Distrust(Distrust { checks, explanation, failed, tls_spki: self.link.tls_spki_sha256() })
     }
 
     /// Appraises beside the request path: verification takes milliseconds of a core, and so may what is taken out of the

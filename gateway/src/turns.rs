@@ -37,6 +37,12 @@ impl Turns {
         Self { whole: Places::new(FOR_WHOLE), arriving: Places::new(FOR_ARRIVING) }
     }
 
+    /// Places that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        let free = self.whole.lock().free.saturating_add(self.arriving.lock().free);
+        FOR_WHOLE.saturating_add(FOR_ARRIVING).saturating_sub(free)
+    }
+
     /// Waits for a place for a request of `caller`. Who stops waiting has not been there.
     pub(crate) async fn take(&self, caller: &Caller, readiness: Readiness) -> Place {
         match readiness {

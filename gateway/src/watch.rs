@@ -8,7 +8,7 @@ use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::health;
 use crate::metrics::Metrics;
-use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings};
+use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings, NoAnswer};
 
 /// The first pause after an address did not answer; it doubles up to the configured one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -40,7 +40,6 @@ pub async fn watch(address: Address, fleet: Arc<Fleet>, settings: WatchSettings,
         tokio::time::sleep(settings.drain).await;
         // It may have been listed again meanwhile: then it is watched on.
         if fleet.remove_if_draining(&address) {
-            tracing::info!(target: "audit", %address, "gone");
             return;
         }
     }
@@ -48,34 +47,43 @@ pub async fn watch(address: Address, fleet: Arc<Fleet>, settings: WatchSettings,
 
 async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Metrics) {
     let mut candidate: Option<Candidate> = None;
-    let (mut silent_for, mut unsettled_for) = (0, 0);
+    let (mut silent_for, mut unsettled_for, mut is_unlisted) = (0, 0, false);
     loop {
         let appraisal = fleet.appraisal();
         let version = appraisal.version;
         let pause = match check(address, &mut candidate, &appraisal, fleet, settings).await {
             Ok(Next::Regular(pause)) => {
                 metrics.checked(address, "accepted");
-                (silent_for, unsettled_for) = (0, 0);
+                (silent_for, unsettled_for, is_unlisted) = (0, 0, false);
                 pause
+            }
+            Ok(Next::Unlisted(why)) => {
+                metrics.checked(address, "accepted");
+                (silent_for, unsettled_for) = (0, 0);
+                if !std::mem::replace(&mut is_unlisted, true) {
+                    let why = why.to_string();
+                    tracing::warn!(
+                        target: "audit", event = "instance_unlisted", %address, why,
+                        "it may be sent to, but clients are not shown it until its epoch evidence is there"
+                    );
+                }
+                settings.retry
             }
             Ok(Next::Soon) => {
                 metrics.checked(address, "accepted");
                 silent_for = 0;
                 backed_off(&mut unsettled_for, settings)
             }
-            Err(doubt @ Doubt::NoAnswer(_)) => {
+            Err(Doubt::NoAnswer(why)) => {
                 metrics.checked(address, "no-answer");
-                if silent_for == 0 {
-                    tracing::warn!(target: "audit", %address, "no answer: {doubt}");
-                }
                 candidate = candidate.filter(|candidate| !candidate.is_closed());
-                fleet.silent(address);
+                fleet.silent(address, why.kind(), why.to_string());
                 backed_off(&mut silent_for, settings)
             }
             Err(Doubt::Distrust(distrust)) => {
                 metrics.checked(address, "rejected");
-                let checks = distrust.checks.join(", ");
-                tracing::warn!(target: "audit", %address, checks, policy_version = version, "rejected: {}", distrust.explanation);
+                // The log has a line for each change (`journal.rs`); every attempt is there for whoever asks for it.
+                tracing::debug!(target: "audit", %address, policy_version = version, "rejected: {}", distrust.explanation);
                 fleet.reject(address, &distrust, version);
                 // What was rejected is left; the next attempt starts with a connection of its own.
                 candidate = None;
@@ -99,6 +107,8 @@ fn backed_off(attempts: &mut u32, settings: &WatchSettings) -> Duration {
 /// When the next round is due.
 enum Next {
     Regular(Duration),
+    /// Soon: it has no epoch evidence to show to clients.
+    Unlisted(NoAnswer),
     /// What was proven did not settle everything; soon, and then less and less soon.
     Soon,
 }
@@ -119,7 +129,7 @@ async fn check(
     let current = candidate.insert(current);
     let backend = current.prove(appraisal, settings.lives, fleet.clock()).await?;
     let manifest = Arc::clone(backend.once().manifest());
-    tracing::info!(
+    tracing::debug!(
         target: "audit", %address, manifest = %manifest.digest(), instance = %manifest.manifest().instance_id,
         evidence = %backend.once().evidence_digest(), policy_version = appraisal.version, epoch = manifest.manifest().epoch,
         "attested",
@@ -132,11 +142,7 @@ async fn check(
     let offer = match current.epoch_evidence(appraisal, settings.lives, fleet.clock()).await {
         Ok(offer) => offer,
         Err(doubt @ Doubt::Distrust(_)) => return Err(doubt),
-        Err(Doubt::NoAnswer(error)) => {
-            // It may be sent to, but clients are not shown it until its epoch evidence is there.
-            tracing::warn!(target: "audit", %address, "no epoch evidence: {error}");
-            return Ok(Next::Regular(settings.retry));
-        }
+        Err(Doubt::NoAnswer(error)) => return Ok(Next::Unlisted(error)),
     };
     if offer.once().manifest().digest() != manifest.digest() {
         // The epoch turned between the two questions: clients are shown nothing that the channel has not proven.
@@ -185,7 +191,7 @@ async fn rest(
     tokio::select! {
         () = age(pause, fleet) => {}
         () = closed => {
-            tracing::warn!(target: "audit", %address, "connection ended");
+            tracing::debug!(target: "audit", %address, "connection ended");
             fleet.announce();
         }
         () = changed => {}

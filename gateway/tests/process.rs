@@ -113,7 +113,7 @@ fn it_listens_reloads_and_leaves_when_told() {
     assert!(running.get("listening", "/readyz").contains("no instance is attested"));
     assert!(running.get("listening", "/metrics").starts_with("HTTP/1.1 404 "), "metrics are the operator's");
     running.await_metric("teegate_gateway_policy_version 1");
-    running.await_metric("teegate_gateway_addresses{state=\"pending\"} 1");
+    running.await_metric("teegate_gateway_addresses{state=\"unreachable\"} 1");
 
     // A policy that cannot be read changes nothing; the next one is taken, and the new list of instances with it.
     std::fs::write(folder.path("policy.toml"), "schema = 1").unwrap();
@@ -121,7 +121,7 @@ fn it_listens_reloads_and_leaves_when_told() {
     std::fs::write(folder.path("policy.toml"), policy()).unwrap();
     folder.configure("instances = ['127.0.0.1:1', '127.0.0.1:2']");
     running.signal("HUP");
-    running.await_metric("teegate_gateway_addresses{state=\"pending\"} 2");
+    running.await_metric("teegate_gateway_addresses{state=\"unreachable\"} 2");
 
     running.signal("TERM");
     assert_eq!(running.process.wait().unwrap().code(), Some(0));
@@ -210,5 +210,91 @@ fn what_cannot_be_used_is_named() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("`TEEGATE_LOG=gateway=loud` is not understood"));
     let usage = Command::new(env!("CARGO_BIN_EXE_teegate-gateway")).output().unwrap();
     assert_eq!(usage.status.code(), Some(1));
-    assert!(String::from_utf8(usage.stderr).unwrap().contains("usage: teegate-gateway --config FILE"));
+    assert!(String::from_utf8(usage.stderr).unwrap().contains("Usage: teegate-gateway --config <FILE>"));
+}
+
+fn output_of(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_teegate-gateway")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_configuration_is_checked_and_printed_without_a_start() {
+    let folder = Folder::new();
+    let path = folder.path("gateway.toml");
+    let config = path.to_str().unwrap();
+    let (status, said, _) = output_of(&["--config", config, "--check-config"]);
+    assert_eq!(status, Some(0));
+    let sum = Command::new("sha256sum").arg(folder.path("policy.toml")).output().unwrap();
+    let sum = String::from_utf8(sum.stdout).unwrap();
+    assert!(said.contains(&format!("sha256:{}", sum.split(' ').next().unwrap())), "{said}");
+    assert!(said.contains("is in order") && said.contains("1 instances, clients speak plain HTTP"), "{said}");
+
+    let (status, printed, _) = output_of(&["--config", config, "--print-config"]);
+    assert_eq!(status, Some(0));
+    assert!(printed.contains("channel_age_seconds = 300\n"), "{printed}");
+    std::fs::write(folder.path("printed.toml"), &printed).unwrap();
+    let again = folder.path("printed.toml");
+    let (status, twice, _) = output_of(&["--config", again.to_str().unwrap(), "--print-config"]);
+    assert_eq!(status, Some(0));
+    let body = |text: &str| text.split_once('\n').unwrap().1.to_owned();
+    assert_eq!(body(&printed), body(&twice));
+
+    // Each of the files that a start reads, with the sentence that a start would end with.
+    for (more, said) in [
+        ("instance = []", "gateway.toml`: the configuration is not understood: "),
+        ("instances = ['127.0.0.1:1']\nendorsements = ['missing']", "missing"),
+        ("instances = ['127.0.0.1:1']\nreceipt_key = 'policy.toml'", "expected 64 hexadecimal digits"),
+        (
+            "instances = ['127.0.0.1:1']\ntls = { certificate = 'policy.toml', key = 'k' }",
+            "expected PEM with a `CERTIFICATE`",
+        ),
+    ] {
+        folder.configure(more);
+        let (status, out, error) = output_of(&["--config", config, "--check-config"]);
+        assert_eq!((status, out.as_str()), (Some(1), ""), "{more}");
+        assert!(error.contains(said), "{more}: {error}");
+        let last = |text: &str| text.lines().last().map(str::to_owned);
+        assert_eq!(last(&error), last(&failure_of(&folder)), "a start says the same");
+    }
+    let (status, version, _) = output_of(&["--version"]);
+    assert_eq!((status, version), (Some(0), format!("teegate-gateway {}\n", env!("CARGO_PKG_VERSION"))));
+    assert!(output_of(&["--help"]).1.contains("SIGHUP"));
+    assert_eq!(output_of(&["--config", config, "--check-config", "--print-config"]).0, Some(1));
+}
+
+#[test]
+fn status_draws_what_the_operators_listener_says() {
+    let folder = Folder::new();
+    let running = Running::start(&folder);
+    running.await_metric("teegate_gateway_addresses{state=\"unreachable\"} 1");
+    let operator = running.ready["operator"].as_str().unwrap();
+    let (status, drawn, _) = output_of(&["status", "--operator", operator]);
+    assert_eq!(status, Some(0));
+    for said in
+        ["not ready: no instance is attested", "genuine  sha256:", "127.0.0.1:1  unreachable", "Connection refused"]
+    {
+        assert!(drawn.contains(said), "{said}: {drawn}");
+    }
+    let (status, json, _) = output_of(&["status", "--operator", operator, "--json"]);
+    assert_eq!(status, Some(0));
+    let view: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&view["schema"], &view["instances"][0]["state"]), (&"teegate/fleet/1".into(), &"unreachable".into()));
+    assert_eq!(view["policy"]["last_refused"], serde_json::Value::Null);
+
+    // A refused reload shows in both.
+    std::fs::write(folder.path("policy.toml"), "schema = 1").unwrap();
+    running.signal("HUP");
+    let deadline = Instant::now() + PATIENCE;
+    while !output_of(&["status", "--operator", operator]).1.contains("THE LAST WAS REFUSED") {
+        assert!(Instant::now() < deadline, "no refused reload");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let (status, out, error) = output_of(&["status", "--operator", "127.0.0.1:1"]);
+    assert_eq!((status, out.as_str()), (Some(1), ""));
+    assert!(error.contains("cannot reach `127.0.0.1:1`") && error.contains("`operator_listen`"), "{error}");
+    let clients = running.ready["listening"].as_str().unwrap();
+    assert!(output_of(&["status", "--operator", clients]).2.contains("answered 404 Not Found to `/v1/fleet`"));
 }

@@ -21,7 +21,12 @@ fn fleet(ports: &[u16]) -> Arc<Fleet> {
 }
 
 fn distrust(spki: u8) -> Distrust {
-    Distrust { checks: vec!["snp.policy.debug"], explanation: "debug".into(), tls_spki: SpkiDigest([spki; 32]) }
+    Distrust {
+        checks: vec!["snp.policy.debug"],
+        explanation: "debug".into(),
+        failed: Arc::default(),
+        tls_spki: SpkiDigest([spki; 32]),
+    }
 }
 
 #[track_caller]
@@ -346,7 +351,7 @@ async fn who_does_not_answer_is_waited_for_only_while_nobody_else_is_there() {
     let wire = Wire::connect().await;
     fleet.accept(&address(1), wire.trusted(&first, 1, Duration::ZERO));
     assert_waits(&fleet, first.digest(), &Refusal::NoInstance);
-    fleet.silent(&address(1));
+    fleet.silent(&address(1), "timed-out", String::new());
     assert_waits(&fleet, first.digest(), &Refusal::NoInstance);
     fleet.accept(&address(2), wire.trusted(&second, 1, FRESH));
     assert_refused(&fleet, first.digest(), &Refusal::Reseal);

@@ -492,8 +492,12 @@ async fn who_is_still_sending_when_the_instance_goes_is_told_at_once() {
     pieces.send(Bytes::from_static(b"x")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let start = Instant::now();
-    let distrust =
-        Distrust { checks: vec!["snp.policy.debug"], explanation: "debug".into(), tls_spki: SpkiDigest([1; 32]) };
+    let distrust = Distrust {
+        checks: vec!["snp.policy.debug"],
+        explanation: "debug".into(),
+        failed: Arc::default(),
+        tls_spki: SpkiDigest([1; 32]),
+    };
     gateway.fleet.reject(&one, &distrust, 1);
     let problem = problem_of(in_time(sending).await.unwrap()).await;
     assert_eq!((problem.kind, problem.executed), (ProblemKind::Reseal, Executed::No));

@@ -85,6 +85,26 @@ pub enum NoAnswer {
     TooLong(usize),
 }
 
+impl NoAnswer {
+    /// The kind of it in a word: two silences of one kind are one to the operator.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable(error) => match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => "connection-refused",
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof => "connection-lost",
+                std::io::ErrorKind::InvalidData => "tls",
+                _ => "unreachable",
+            },
+            Self::NotHttp2 => "not-http2",
+            Self::NoExporter(_) | Self::NoPeerKey => "tls",
+            Self::Http2(_) => "http2",
+            Self::TimedOut(_) => "timed-out",
+            Self::Status(_) => "status",
+            Self::TooLong(_) => "too-long",
+        }
+    }
+}
+
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -252,6 +272,11 @@ impl Link {
             body.flow_control().release_capacity(piece.len()).map_err(NoAnswer::Http2)?;
         }
         Ok(bytes)
+    }
+
+    /// Requests that have a place here.
+    pub(super) fn in_flight(&self) -> usize {
+        self.turns.taken()
     }
 
     /// Where everything that is queued here leaves.

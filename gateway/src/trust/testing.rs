@@ -21,7 +21,12 @@ use super::*;
 
 /// The clocks of a test; its wall clock starts at 2026-06-01T00:00:00Z.
 pub(crate) fn clock() -> Clock {
-    set_wall(START);
+    clock_at(START)
+}
+
+/// The same from another time on.
+pub(crate) fn clock_at(seconds: u64) -> Clock {
+    set_wall(seconds);
     Clock::reading_wall_from(wall)
 }
 
@@ -186,12 +191,37 @@ impl Wire {
         let evidence_digest = EvidenceDigest([7; 32]);
         let now = Instant::now();
         Trusted {
-            subject: Backend { link: Arc::clone(&self.link), manifest: Arc::clone(manifest), evidence_digest },
+            subject: Backend {
+                link: Arc::clone(&self.link),
+                manifest: Arc::clone(manifest),
+                evidence_digest,
+                summary: summary(),
+            },
             policy_version: version,
             checked_at: now,
             fresh_until: now + fresh,
             valid_until: outlives(manifest),
         }
+    }
+}
+
+/// What nobody's verdict says.
+fn summary() -> Summary {
+    Summary {
+        tee: "sev-snp",
+        wrapping: "raw",
+        profile: "test".into(),
+        bound_to: Some("workload"),
+        trust_anchors: Some("policy"),
+        code_name: "measurement",
+        code: "5e".repeat(48),
+        tcb: "none, open bulletins: 0".into(),
+        endings: vec![Ending { at: UnixTime::from_seconds(START + 86_400), kind: "crl", name: "ARK-Genoa".into() }],
+        first: Some(Ending {
+            at: UnixTime::from_seconds(START + 86_400),
+            kind: "verdict",
+            name: "CRL of ARK-Genoa".into(),
+        }),
     }
 }
 

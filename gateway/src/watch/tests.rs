@@ -188,3 +188,34 @@ async fn the_connection_of_the_last_check_is_asked_again_whatever_came_between()
     until(&fleet, "attested again", || checks("accepted") > accepted).await;
     assert_eq!(enclave.mood.connections.load(Ordering::SeqCst), 1, "whoever was answered before goes first there");
 }
+
+/// On one thread, so that its log is the whole log.
+#[tokio::test]
+async fn a_refusal_that_is_tried_again_and_again_is_one_line_of_the_log() {
+    let is_debug = Arc::new(AtomicBool::new(true));
+    let enclave = {
+        let is_debug = Arc::clone(&is_debug);
+        Enclave::start(move |who, challenge| {
+            let platform = if is_debug.load(Ordering::SeqCst) { platform().debug() } else { platform() };
+            honest(who, &platform, challenge)
+        })
+        .await
+    };
+    let (log, _guard) = crate::journal::tests::Log::of_this_thread();
+    let metrics = Arc::new(Metrics::default());
+    let fleet = watched_with(&enclave, &metrics);
+    let refusals = || {
+        let now = fleet.clock().now();
+        fleet.read().sights(&now).map(|(_, sight)| sight.refusals).sum::<u64>()
+    };
+    until(&fleet, "refused again and again", || refusals() >= 5).await;
+    is_debug.store(false, Ordering::SeqCst);
+    until(&fleet, "attested", || !fleet.offered(None).is_empty()).await;
+    let lines = log.lines();
+    let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap_or_default()).collect();
+    assert_eq!(events, ["instance_rejected", "instance_attested"], "{lines:?}");
+    let refused = &lines[0];
+    assert_eq!(refused["checks"], "snp.policy.debug");
+    assert_eq!((&refused["expected"], &refused["found"]), (&"DEBUG 0".into(), &"DEBUG 1".into()));
+    assert!(lines[1]["tries"].as_u64().unwrap() >= 5 && lines[1]["from"] == "rejected", "{}", lines[1]);
+}

@@ -40,8 +40,12 @@ async fn after_a_policy_change_the_socket_gets_nothing_that_was_queued() {
 #[tokio::test(start_paused = true)]
 async fn after_a_rejection_the_socket_gets_nothing_that_was_queued() {
     let (gateway, wire, tap, relaying) = stuck(FRESH).await;
-    let distrust =
-        Distrust { checks: vec!["snp.policy.debug"], explanation: "debug".into(), tls_spki: SpkiDigest([1; 32]) };
+    let distrust = Distrust {
+        checks: vec!["snp.policy.debug"],
+        explanation: "debug".into(),
+        failed: Arc::default(),
+        tls_spki: SpkiDigest([1; 32]),
+    };
     gateway.fleet.reject(&address(), &distrust, 1);
     assert_cut(wire, &tap).await;
     let problem = problem_of(in_time(relaying).await.unwrap()).await;

@@ -1,0 +1,111 @@
+//! Every metric of the gateway, in one table: `docs/OPERATIONS.md` has the same rows, and a test holds the two together.
+
+use prometheus_client::registry::Unit;
+
+/// What kind of metric.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Only grows, from the start of the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Observations by their size.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Its whole name, with the unit: `_seconds`, `_bytes`; a counter ends in `_total`.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// The names of its labels, in their order.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+impl Row {
+    /// Name and unit apart, as OpenMetrics has them.
+    pub(crate) fn parts(&self) -> (&'static str, Option<Unit>) {
+        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+        for (suffix, unit) in [("_seconds", Unit::Seconds), ("_bytes", Unit::Bytes)] {
+            if let Some(base) = name.strip_suffix(suffix) {
+                return (base, Some(unit));
+            }
+        }
+        (name, None)
+    }
+}
+
+macro_rules! table {
+    ($($constant:ident, $kind:ident, $name:literal, [$($label:literal),*], $help:literal;)*) => {
+        $(pub(crate) const $constant: Row = Row {
+            name: concat!("teegate_gateway_", $name),
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            help: $help,
+        };)*
+
+        /// Every metric.
+        pub const METRICS: &[Row] = &[$($constant),*];
+    };
+}
+
+table! {
+    BUILD_INFO, Gauge, "build_info", ["version"], "always 1; the version of the gateway";
+    READY, Gauge, "ready", [], "1 when a request could be released";
+    POLICY_INFO, Gauge, "policy_info", ["name", "sha256"], "always 1; the policy in force, and SHA-256 of its file";
+    POLICY_VERSION, Gauge, "policy_version", [], "policies taken into force by this process";
+    POLICY_SINCE, Gauge, "policy_since_timestamp_seconds", [], "since when these bytes are the policy";
+    RELOADS, Counter, "reload_total", ["outcome"], "reloads that were `taken` or `refused`";
+    RELOAD_OK, Gauge, "config_last_reload_successful", [], "0 when the last reload was refused";
+    RELOAD_AT, Gauge, "config_last_reload_success_timestamp_seconds", [], "the last reload that was taken, or the start";
+    ADDRESSES, Gauge, "addresses", ["state"], "addresses of instances by state";
+    INSTANCE_STATE, Gauge, "instance_state", ["address", "state"], "1 for the state of an address, 0 for the others";
+    FAILED_CHECK, Gauge, "instance_failed_check", ["address", "check"], "1 for each check that refuses a rejected address now";
+    ATTESTED, Gauge, "attested_seconds", ["address"], "until the proof of an address lapses, if it is not renewed; 0 without one";
+    FULL, Gauge, "full", ["address"], "1 when the instance at an address says that it takes no more";
+    IN_FLIGHT, Gauge, "in_flight", ["address"], "requests that an instance has and has not answered";
+    BREAKER_OPEN, Gauge, "breaker_open", ["address"], "1 while the circuit breaker of an attested instance lets nothing through";
+    FIRST_END, Gauge, "first_end_seconds", ["kind", "name"], "until the first statement ends that a proof in force rests on";
+    NOT_AFTER, Gauge, "endorsement_not_after_timestamp_seconds", ["kind", "name"], "the end of each such statement";
+    CHECKS, Counter, "channel_check_total", ["address", "verdict"], "channel checks: `accepted`, `rejected`, `no-answer`";
+    REFUSALS, Counter, "failed_check_total", ["check"], "refusals of evidence by check";
+    CONFLICTS, Counter, "identity_conflict_total", [], "conflicts of identity seen";
+    RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
+    UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";
+    RELEASED, Counter, "released_bytes_total", [], "sealed bytes sent to instances";
+    ANSWERED, Counter, "answered_bytes_total", [], "sealed bytes passed back to clients";
+    HOLD_TIME, Histogram, "hold_seconds", [], "how long requests were held";
+    ANSWER_TIME, Histogram, "answer_seconds", [], "first byte released to head of the answer";
+    HELD_REQUESTS, Gauge, "held_requests", [], "requests that wait for release";
+    HELD_BYTES, Gauge, "held_bytes", [], "sealed bytes that wait for release";
+    KEPT, Gauge, "kept_bytes", [], "bytes that clients make the gateway keep";
+    KEPT_LIMIT, Gauge, "kept_bytes_limit", [], "bytes that they may";
+    POLLS, Gauge, "polls", [], "clients that wait for an instance";
+    OPEN, Gauge, "connections", ["listener"], "connections that are open";
+    SEATED, Counter, "connection_total", ["listener"], "connections that had a place";
+    DISPLACED, Counter, "displaced_total", ["listener"], "connections that made room";
+    NO_ROOM, Counter, "refused_total", ["listener"], "connections without room";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_their_units_and_stand_once() {
+        let mut names: Vec<_> = METRICS.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+        for row in METRICS {
+            assert_eq!(row.name.ends_with("_total"), row.kind == Kind::Counter, "{}", row.name);
+        }
+        assert_eq!(RELEASED.parts(), ("teegate_gateway_released", Some(Unit::Bytes)));
+        assert_eq!(ATTESTED.parts(), ("teegate_gateway_attested", Some(Unit::Seconds)));
+        assert_eq!(RELAYS.parts(), ("teegate_gateway_relay", None));
+    }
+}

@@ -1,0 +1,170 @@
+//! `docs/OPERATIONS.md` and the README, held to the program: keys, metrics, endpoints, problems, events of the log, options.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which the lint does not recognise as such"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use teegate_gateway::config::BOUNDS;
+use teegate_gateway::metrics::{Kind, METRICS};
+use teegate_gateway::view::FLEET_PATH;
+use teegate_protocol::headers::{ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH};
+use teegate_protocol::problem::ProblemKind;
+
+const HANDBOOK: &str = include_str!("../../docs/OPERATIONS.md");
+const README: &str = include_str!("../README.md");
+const EXAMPLE: &str = include_str!("../example.toml");
+
+/// The cells of the rows of a table: the first one under `heading` whose first column is called `first`.
+fn table(heading: &str, first: &str) -> Vec<Vec<String>> {
+    let section =
+        HANDBOOK.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_else(|| panic!("{heading}"));
+    let head = format!("| {first} |");
+    let rows =
+        section.lines().skip_while(|line| !line.starts_with(&head)).skip(2).take_while(|line| line.starts_with("| "));
+    let cells = |line: &str| {
+        let line = line.replace("\\|", "\u{0}");
+        line.trim_matches('|').split('|').map(|cell| cell.trim().replace('\u{0}', "|")).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = rows.map(cells).collect();
+    assert!(!rows.is_empty(), "no table of `{first}` under {heading}");
+    rows
+}
+
+/// What stands in backticks in a cell.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// The cells of a column in backticks.
+fn column(rows: &[Vec<String>], index: usize) -> BTreeSet<String> {
+    rows.iter().flat_map(|row| quoted(&row[index]).into_iter().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn written(rows: &[Vec<String>]) -> String {
+    rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect()
+}
+
+#[test]
+fn every_number_of_the_configuration_stands_with_default_and_bounds() {
+    let of = |bound: &teegate_protocol::limits::Limit, what: String| {
+        vec![format!("`{}`", bound.name), bound.default.to_string(), format!("{} to {}", bound.least, bound.most), what]
+    };
+    let rows = table("Keys of the configuration", "key | default");
+    let said: Vec<_> = rows.iter().map(|row| row.get(3).cloned().unwrap_or_default()).collect();
+    let expected: Vec<_> =
+        BOUNDS.iter().enumerate().map(|(at, bound)| of(bound, said.get(at).cloned().unwrap_or_default())).collect();
+    assert!(rows == expected, "the table is:\n{}", written(&expected));
+    assert!(said.iter().all(|what| what.len() > 10), "a number is not explained: {said:?}");
+}
+
+#[test]
+fn every_other_key_stands_with_what_its_absence_means() {
+    let example: toml::Table = EXAMPLE.parse().unwrap();
+    // The keys that are no numbers, the commented ones of the example included.
+    let mut keys: BTreeSet<String> =
+        example.iter().filter(|(_, value)| value.is_str() || value.is_array()).map(|(key, _)| key.clone()).collect();
+    for line in EXAMPLE.lines().filter_map(|line| line.strip_prefix("# ")) {
+        if let Some((key, value)) = line.split_once(" = ") {
+            let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && value.starts_with('"');
+            let in_tls = ["certificate", "key"].contains(&key);
+            if is_key {
+                keys.insert(if in_tls { format!("tls.{key}") } else { key.to_owned() });
+            }
+        }
+    }
+    let documented = column(&table("Keys of the configuration", "key | what it is"), 0);
+    assert_eq!(documented, keys);
+}
+
+#[test]
+fn every_metric_stands_as_it_is_answered() {
+    let of = |row: &teegate_gateway::metrics::Row| {
+        let kind = match row.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
+        vec![
+            format!("`{}`", row.name.strip_prefix("teegate_gateway_").unwrap()),
+            kind.to_owned(),
+            labels.join(", "),
+            row.help.to_owned(),
+        ]
+    };
+    let expected: Vec<_> = METRICS.iter().map(of).collect();
+    assert!(table("Metrics", "metric") == expected, "the table is:\n{}", written(&expected));
+}
+
+#[test]
+fn every_endpoint_stands_with_its_listener() {
+    let (clients, operator) = HANDBOOK.split_once("\nOn `operator_listen`").unwrap();
+    let clients = clients.split_once("\nOn `listen`").unwrap().1;
+    let operator = operator.split_once("\n## ").unwrap().0;
+    for path in [INSTANCES_PATH, ENDORSEMENTS_PATH, RELAY_PATH, HEALTH_PATH, READY_PATH] {
+        assert!(clients.contains(&format!("| `{path}` |")), "{path}");
+    }
+    for path in [FLEET_PATH, "/metrics", HEALTH_PATH, READY_PATH] {
+        assert!(operator.contains(&format!("`{path}`")), "{path}");
+    }
+}
+
+#[test]
+fn every_problem_that_a_gateway_tells_stands_with_its_status() {
+    let rows = table("Problems", "problem");
+    let expected: BTreeSet<&str> =
+        ProblemKind::ALL.iter().filter(|kind| kind.may_be_unsealed()).map(|kind| kind.name()).collect();
+    // One is an enclave's alone.
+    let documented = column(&rows, 0);
+    assert_eq!(documented.iter().map(String::as_str).chain(["ohttp-key"]).collect::<BTreeSet<_>>(), expected);
+    for row in &rows {
+        let name = quoted(&row[0])[0];
+        for kind in ProblemKind::ALL.iter().filter(|kind| kind.name() == name) {
+            assert!(row[1].split(" or ").any(|status| status == kind.status().to_string()), "{name}: {}", row[1]);
+        }
+    }
+}
+
+/// Every event that a source file of the gateway names.
+#[test]
+fn every_event_of_the_log_stands() {
+    let mut events = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let named = text.split('"').skip(1).step_by(2).filter(|word| {
+                    let is_event = ["instance_", "reload_", "tls_"].iter().any(|start| word.starts_with(start));
+                    is_event && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                });
+                if !path.to_str().unwrap().contains("tests") {
+                    events.extend(named.map(str::to_owned));
+                }
+            }
+        }
+    }
+    let documented = column(&table("The log", "event"), 0);
+    // Names of metrics and of members look alike.
+    let others = ["instance_id", "instance_state", "instance_failed_check", "reload_total"];
+    events.retain(|event| {
+        !others.contains(&event.as_str()) && !event.starts_with("tls_not") && !event.starts_with("tls_last")
+    });
+    assert_eq!(documented, events);
+}
+
+#[test]
+fn the_readme_sets_up_what_the_example_has() {
+    for said in ["--check-config", "example.toml", "teegate-gateway status", "docs/OPERATIONS.md", "alerts.yaml"] {
+        assert!(README.contains(said), "{said}");
+    }
+}
