@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
+use teegate_gateway::challenge::Challenges;
 use teegate_gateway::clock::Clock;
 use teegate_gateway::config::{Address, Config};
 use teegate_gateway::fleet::Fleet;
@@ -123,6 +124,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         hold: Arc::new(Hold::new(config.hold_limits)),
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
+        challenges: Challenges::default(),
         metrics: Arc::clone(&metrics),
         receipt_key,
         limits: RouteLimits {

@@ -112,6 +112,7 @@ fn sentence(error: &Error) -> String {
         | Error::Unlisted(_)
         | Error::Listing(_)
         | Error::NotOffered(_)
+        | Error::NotChallenged { .. }
         | Error::NoCandidate { .. } => "; nothing was sealed and nothing of the request was sent",
         Error::Answer(_) => "; the request was sent sealed, and whether it was executed is unknown",
         // Their own words say it.
@@ -134,6 +135,8 @@ fn status(error: &Error) -> (StatusCode, Option<u32>) {
         Error::Unlisted(_) => (StatusCode::SERVICE_UNAVAILABLE, again),
         Error::Listing(_) => (StatusCode::BAD_GATEWAY, None),
         Error::NotOffered(problem) => not_offered(problem),
+        // A door challenges nobody.
+        Error::NotChallenged { .. } => (StatusCode::BAD_GATEWAY, None),
         Error::NoCandidate { refused } => not_acceptable(refused),
         Error::Relay(link) if !link.sent() => (StatusCode::SERVICE_UNAVAILABLE, again),
         Error::Relay(LinkError::TimedOut { .. }) => (StatusCode::GATEWAY_TIMEOUT, None),

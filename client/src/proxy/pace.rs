@@ -29,7 +29,12 @@ impl Default for Pace {
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { window, window_bytes, whole } = self;
-        write!(f, "{window_bytes} bytes in every {} s, and all of it in {} s", window.as_secs_f64(), whole.as_secs_f64())
+        write!(
+            f,
+            "{window_bytes} bytes in every {} s, and all of it in {} s",
+            window.as_secs_f64(),
+            whole.as_secs_f64()
+        )
     }
 }
 
