@@ -200,7 +200,12 @@ pub(crate) fn bounded(source: impl std::io::Read, name: &str, limit: u64) -> Res
 fn explain(error: &Error) -> String {
     let is_before_sealing = matches!(
         error,
-        Error::Request(_) | Error::Unlisted(_) | Error::Listing(_) | Error::NotOffered(_) | Error::NoCandidate { .. }
+        Error::Request(_)
+            | Error::Unlisted(_)
+            | Error::Listing(_)
+            | Error::NotOffered(_)
+            | Error::NotChallenged { .. }
+            | Error::NoCandidate { .. }
     );
     let nothing_left = if is_before_sealing { "\nnothing was sealed and nothing of the request was sent" } else { "" };
     // The words are for whoever sealed the request, and this is his terminal.
@@ -216,6 +221,10 @@ fn explain(error: &Error) -> String {
     };
     let to_do = match error {
         Error::NoCandidate { refused } => to_do(refused),
+        Error::NotChallenged { .. } => {
+            "\n  to do: ask again, or judge the evidence of the epoch (`--epoch`), which says less: that the keys were made by measured code"
+                .to_owned()
+        }
         _ => String::new(),
     };
     format!("error: {error}{words}{to_do}{nothing_left}")
@@ -259,7 +268,7 @@ fn exit_status(error: &Error) -> u8 {
         {
             exit::of_rejection(Stage::Appraise)
         }
-        Error::NotOffered(_) => exit::COULD_NOT_RUN,
+        Error::NotOffered(_) | Error::NotChallenged { .. } => exit::COULD_NOT_RUN,
         Error::NoCandidate { refused } => {
             refused.iter().map(|r| r.stage).max().map_or(exit::COULD_NOT_RUN, exit::of_rejection)
         }

@@ -146,9 +146,10 @@ unacceptable); 5 a problem after a question had been sealed.";
 pub(crate) const PROBE: &str = "\
 Examples:
   teegate probe http://gw --policy genuine
+  teegate probe http://gw --policy genuine --epoch
   teegate probe https://enclave:8443 --policy p.toml --online
 
-Exit status: 0 accepted; 1 could not run, or nobody shows evidence there; 2 malformed, 3 unauthentic, 4 unacceptable: of several \
+Exit status: 0 accepted; 1 could not run, nobody shows evidence there, or a gateway's instance could not be challenged; 2 malformed, 3 unauthentic, 4 unacceptable: of several \
 instances the highest counts.";
 
 pub(crate) const PROXY: &str = "\

@@ -13,15 +13,14 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use teegate_client::{AnswerError, Client, Error, Settings, SharedRuns, oip};
-use teegate_protocol::manifest::ReceiptPublicKey;
+use teegate_client::{AnswerError, Client, Error, oip};
 use teegate_verifier::Report;
 
 use crate::gateway::{self, Failure, GatewayArgs, Means, fail};
 use crate::output::note;
+use crate::sealing::SealingArgs;
 use crate::{exit, help, memory};
 use inputs::{Content, InputArgs};
 use outputs::OutputArgs;
@@ -37,19 +36,8 @@ pub(crate) struct InferArgs {
     model: String,
     #[command(flatten)]
     inputs: InputArgs,
-    /// How many seconds the gateway may hold the sealed request until that instance is attested; at most 120
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=120))]
-    hold: u64,
-    /// Never seal the request a second time, whatever the gateway asks for
-    #[arg(long)]
-    once: bool,
-    /// Let the instance compute the request in one run with those of other callers, if it is configured to; without this such
-    /// an instance is refused
-    #[arg(long)]
-    accept_shared_runs: bool,
-    /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for this release
-    #[arg(long, value_name = "HEX", value_parser = receipt_key)]
-    gateway_receipt_key: Option<ReceiptPublicKey>,
+    #[command(flatten)]
+    sealing: SealingArgs,
     /// Write the verification report of the instance that answered to this file (JSON)
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -66,13 +54,7 @@ async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
     let content = args.inputs.read().map_err(Failure::Input)?;
     let outputs = args.outputs.open(matches!(content, Content::Request(_, true))).map_err(Failure::Input)?;
     let Means { gateway, policy, endorsements, settings } = args.gateway.read().map_err(Failure::Input)?;
-    let settings = Settings {
-        hold: Duration::from_secs(args.hold),
-        once: args.once,
-        shared_runs: if args.accept_shared_runs { SharedRuns::Accepted } else { SharedRuns::Refused },
-        gateway_receipt_key: args.gateway_receipt_key,
-        ..settings
-    };
+    let settings = args.sealing.applied_to(settings);
     // Opened first, so that a mistyped path is told before anything is sent; what it holds stays until there is an answer.
     let report = args.report.as_deref().map(Destination::open).transpose().map_err(Failure::Input)?;
     let client = Client::connect(gateway, &args.model, policy, endorsements, settings).await?;
@@ -132,11 +114,6 @@ impl Destination {
         });
         written.map_err(|e| format!("the report cannot be written to {}: {e}", self.path.display()))
     }
-}
-
-fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {
-    text.parse()
-        .map_err(|_| "expected 64 hexadecimal digits in lower case, as the gateway prints its `receipt_key`".to_owned())
 }
 
 #[cfg(test)]

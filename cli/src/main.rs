@@ -31,6 +31,7 @@ mod probe;
 mod proxy;
 mod record;
 mod screen;
+mod sealing;
 mod supplied;
 mod values;
 mod verify;

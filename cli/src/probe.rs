@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use teegate_client::{Gateway, Probed, Stands, probe};
+use teegate_client::{Ask, Gateway, Probed, Stands, probe};
 use teegate_intake::evidence;
 use teegate_protocol::binding;
 use teegate_protocol::evidence::Envelope;
@@ -30,6 +30,9 @@ pub(crate) struct ProbeArgs {
     /// Of the instances that a gateway offers look at the one with this manifest (SHA-256, 64 hexadecimal digits)
     #[arg(long, value_name = "DIGEST", value_parser = manifest_digest)]
     manifest: Option<ManifestDigest>,
+    /// Of a gateway's instances judge the evidence of the epoch, which clients seal by, and challenge nobody
+    #[arg(long)]
+    epoch: bool,
     #[command(flatten)]
     judging: JudgingArgs,
     #[command(flatten)]
@@ -46,7 +49,7 @@ async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let address = Gateway::parse(&args.address).map_err(|error| Failure::Input(error.to_string()))?;
     let judging = args.judging.read().map_err(Failure::Input)?;
     let Judging { policy, endorsements, settings, .. } = &judging;
-    let (stands, mut found) = probe(&address, policy.clone(), endorsements.clone(), settings).await?;
+    let (stands, mut found) = probe(&address, policy.clone(), endorsements.clone(), args.asked(), settings).await?;
     if let (Some(wanted), false) = (&args.manifest, found.is_empty()) {
         found = only(wanted, found).map_err(Failure::Input)?;
     }
@@ -74,6 +77,17 @@ async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     match answered {
         Ok((text, status)) => Ok(finish(&text, status)),
         Err(stop) => Ok(gateway::fail(&format!("error: {}", stop.message), stop.status)),
+    }
+}
+
+impl ProbeArgs {
+    /// What is asked of a gateway's instances.
+    fn asked(&self) -> Ask {
+        match (self.epoch, self.manifest) {
+            (true, _) => Ask::Epoch,
+            (false, Some(manifest)) => Ask::FreshOf(manifest),
+            (false, None) => Ask::Fresh,
+        }
     }
 }
 
@@ -161,8 +175,11 @@ fn answer(args: &ProbeArgs, judging: &Judging, stands: Stands, probed: &Probed) 
 }
 
 /// What stands there, and what of that was checked.
-fn preface_of(stands: Stands, is_key_checked: bool) -> &'static str {
+fn preface_of(stands: Stands, is_fresh: bool, is_key_checked: bool) -> &'static str {
     match stands {
+        Stands::Gateway if is_fresh => {
+            "a gateway that offers this instance, which answered a challenge of this probe, handed on by the gateway"
+        }
         Stands::Gateway => {
             "a gateway that offers this instance; its evidence is that of the epoch, and the instance was not asked anything"
         }
@@ -180,7 +197,7 @@ fn preface_of(stands: Stands, is_key_checked: bool) -> &'static str {
 /// What stands there, in lines.
 fn preface(stands: Stands, manifest: &ManifestBytes, probed: &Probed) -> String {
     let said = manifest.manifest();
-    let who = preface_of(stands, probed.tls_key.is_some());
+    let who = preface_of(stands, probed.nonce.is_some(), probed.tls_key.is_some());
     let models: Vec<_> = said.models.iter().map(|model| format!("{} {}", model.name, model.version)).collect();
     let models = if models.is_empty() { "none".to_owned() } else { models.join(", ") };
     format!(
@@ -227,9 +244,12 @@ mod tests {
 
     #[test]
     fn what_was_not_checked_is_said() {
-        let enclave = preface_of(Stands::Enclave, true);
+        let enclave = preface_of(Stands::Enclave, true, true);
         assert!(enclave.contains("whose TLS key its manifest has to name"), "{enclave}");
-        let plain = preface_of(Stands::Enclave, false);
+        let plain = preface_of(Stands::Enclave, true, false);
         assert!(plain.contains("NOT checked") && plain.contains("no TLS") && !plain.contains("has to name"), "{plain}");
+        let (fresh, epoch) = (preface_of(Stands::Gateway, true, false), preface_of(Stands::Gateway, false, false));
+        assert!(fresh.contains("answered a challenge of this probe"), "{fresh}");
+        assert!(epoch.contains("was not asked anything"), "{epoch}");
     }
 }

@@ -17,12 +17,12 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 use teegate_client::proxy::{Access, Event, Hosts, Listen, Proxy, ProxySettings, Token, serve};
-use teegate_client::{Settings, SharedRuns};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gateway::{self, Failure, GatewayArgs, Means, read};
 use crate::output::{finish, note};
+use crate::sealing::SealingArgs;
 use crate::{exit, help, memory};
 use ready::ReadyFile;
 
@@ -47,10 +47,8 @@ pub(crate) struct ProxyArgs {
     /// Serve this model and no other that is not named too, and verify an instance of it before the door opens
     #[arg(long, value_name = "NAME")]
     model: Vec<String>,
-    /// Let instances compute requests in one run with those of other callers, if they are configured to; without this such
-    /// an instance is refused
-    #[arg(long)]
-    accept_shared_runs: bool,
+    #[command(flatten)]
+    sealing: SealingArgs,
     /// Write where it listens to this file once it may be asked, and remove the file at the end (JSON)
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -67,8 +65,7 @@ pub(crate) fn run(args: &ProxyArgs) -> ExitCode {
 async fn proxy(args: &ProxyArgs) -> Result<ExitCode, Failure> {
     let access = args.access().map_err(Failure::Input)?;
     let Means { gateway, policy, endorsements, settings } = args.gateway.read().map_err(Failure::Input)?;
-    let shared_runs = if args.accept_shared_runs { SharedRuns::Accepted } else { SharedRuns::Refused };
-    let settings = Settings { shared_runs, ..settings };
+    let settings = args.sealing.applied_to(settings);
     let place = args.dangerous_listen.map_or_else(|| args.listen.clone(), Listen::Dangerous);
     let mut signals = Signals::listen().map_err(|e| Failure::Input(format!("signals cannot be received: {e}")))?;
     // First, so that a place that is taken is told before anybody is asked. Who connects meanwhile waits.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use teegate_intake::envelope::Refused;
+use teegate_protocol::manifest::ManifestDigest;
 use teegate_protocol::problem::Executed;
 use teegate_protocol::receipt::ReceiptError;
 
@@ -24,6 +25,13 @@ pub enum Error {
     Listing(String),
     /// The gateway offers no instance, and says why. Nothing was sealed.
     NotOffered(RemoteProblem),
+    /// An instance that the gateway offers could not be challenged. Nothing was sealed.
+    NotChallenged {
+        /// Its manifest.
+        manifest: ManifestDigest,
+        /// Why.
+        why: Box<NotChallenged>,
+    },
     /// No instance that the gateway offers is acceptable. Nothing was sealed.
     NoCandidate {
         /// Why, candidate by candidate; empty if the gateway offered none.
@@ -42,6 +50,29 @@ pub enum Error {
     },
     /// Something answered, and the answer cannot be accepted.
     Answer(AnswerError),
+}
+
+/// Why an instance could not be challenged through a gateway.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NotChallenged {
+    /// The gateway could not be asked.
+    Link(LinkError),
+    /// The gateway said no.
+    Declined(RemoteProblem),
+    /// An instance with another manifest answered, or one that cannot be read.
+    Another(Option<ManifestDigest>),
+}
+
+impl fmt::Display for NotChallenged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(error) => error.fmt(f),
+            Self::Declined(problem) => problem.fmt(f),
+            Self::Another(Some(manifest)) => write!(f, "the gateway had the instance with manifest {manifest} answer"),
+            Self::Another(None) => f.write_str("what answered is no envelope"),
+        }
+    }
 }
 
 /// Who, or what, is in the way: what a caller decides by.
@@ -72,6 +103,10 @@ impl Error {
         match self {
             Self::Request(_) => Fault::Request,
             Self::Unlisted(_) | Self::Relay(_) => Fault::Link,
+            Self::NotChallenged { why, .. } => match **why {
+                NotChallenged::Link(_) => Fault::Link,
+                NotChallenged::Declined(_) | NotChallenged::Another(_) => Fault::Gateway,
+            },
             Self::Listing(_) => Fault::Gateway,
             Self::NotOffered(problem) if problem.says_none_is_there() => Fault::NoInstance,
             Self::NoCandidate { refused } if refused.is_empty() => Fault::NoInstance,
@@ -105,6 +140,7 @@ impl Error {
             | Self::Unlisted(_)
             | Self::Listing(_)
             | Self::NotOffered(_)
+            | Self::NotChallenged { .. }
             | Self::NoCandidate { .. } => Executed::No,
             Self::Relay(error) if !error.sent() => Executed::No,
             Self::Relay(_) | Self::Answer(_) => Executed::Unknown,
@@ -121,6 +157,9 @@ impl fmt::Display for Error {
             Self::Listing(e) => f.write_str(e),
             Self::NotOffered(problem) => {
                 write!(f, "no instance was offered ({problem})")
+            }
+            Self::NotChallenged { manifest, why } => {
+                write!(f, "the instance with manifest {manifest} could not be challenged through the gateway: {why}")
             }
             Self::NoCandidate { refused } if refused.is_empty() => f.write_str("the gateway offers no instance"),
             Self::NoCandidate { refused } => {

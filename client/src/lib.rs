@@ -51,12 +51,12 @@ mod words;
 
 pub use answer::{ReleaseCheck, Reply};
 pub use client::Client;
-pub use error::{AnswerError, Error, Fault, RequestError};
+pub use error::{AnswerError, Error, Fault, NotChallenged, RequestError};
 pub use instance::{Freshness, Instance, Trust};
 pub use link::{AddressError, Gateway, LinkError};
 pub use observer::Observer;
 pub use online::Online;
-pub use probe::{Probed, Stands, probe};
+pub use probe::{Ask, Probed, Stands, probe};
 pub use remote::RemoteProblem;
 pub use settings::Settings;
 pub use shared_runs::SharedRuns;

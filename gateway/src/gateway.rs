@@ -7,6 +7,7 @@ use std::time::Duration;
 use teegate_protocol::receipt::ReceiptKey;
 
 use crate::budget::Budget;
+use crate::challenge::Challenges;
 use crate::fleet::Fleet;
 use crate::hold::Hold;
 use crate::metrics::Metrics;
@@ -24,6 +25,8 @@ pub struct Gateway {
     pub budget: Arc<Budget>,
     /// Who may wait for an instance.
     pub polls: Polls,
+    /// The challenges of clients.
+    pub challenges: Challenges,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Which policy is in force, and whether the last reload succeeded.

@@ -86,7 +86,7 @@ impl InstanceQuery {
 }
 
 /// A name of the alphabet that manifests allow, after percent-decoding (RFC 3986 section 2.1).
-fn model_name(text: &str) -> Option<String> {
+pub(crate) fn model_name(text: &str) -> Option<String> {
     let (mut name, mut rest) = (String::new(), text.chars());
     while let Some(next) = rest.next() {
         let character = match next {

@@ -17,6 +17,7 @@ mod attempt;
 pub mod breaker;
 pub mod budget;
 pub mod caller;
+pub mod challenge;
 pub mod clock;
 pub mod config;
 mod connections;

@@ -74,7 +74,7 @@ impl Gateway {
 }
 
 /// Fisher and Yates; without randomness the order stays as it is, which costs balance and nothing else.
-fn shuffle<T>(items: &mut [T]) {
+pub(crate) fn shuffle<T>(items: &mut [T]) {
     for last in (1..items.len()).rev() {
         let Ok(random) = getrandom::u64() else { return };
         let bound = u64::try_from(last).unwrap_or(u64::MAX).saturating_add(1);

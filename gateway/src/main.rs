@@ -19,6 +19,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
+use teegate_gateway::challenge::Challenges;
 use teegate_gateway::clock::Clock;
 use teegate_gateway::config::{Address, Config, ConfigError};
 use teegate_gateway::fleet::Fleet;
@@ -195,6 +196,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         hold: Arc::new(Hold::new(config.hold_limits)),
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
+        challenges: Challenges::default(),
         metrics: Arc::clone(&metrics),
         reloads,
         receipt_key,

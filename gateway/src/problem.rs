@@ -7,6 +7,7 @@ use std::time::Duration;
 use teegate_protocol::problem::{Problem, ProblemKind};
 
 use crate::budget::NoMemory;
+use crate::challenge::Unanswered;
 use crate::hold::Full;
 use crate::offers::NoSuchModel;
 use crate::polls::TooMany;
@@ -30,6 +31,8 @@ pub enum RouteError {
     Polls(TooMany),
     /// Instances are attested, and none of them serves the model.
     UnknownModel(NoSuchModel),
+    /// A challenge was not answered.
+    Challenge(Unanswered),
     /// Forwarding failed.
     NotForwarded(NotForwarded),
     /// The request is not what this endpoint takes.
@@ -83,6 +86,7 @@ pub fn say(error: &RouteError) -> Said {
         RouteError::Upload(error) => return undelivered(*error, false),
         RouteError::NoMemory(error) | RouteError::NotForwarded(NotForwarded::NoMemory(error)) => busy(error, SOON),
         RouteError::Polls(TooMany) => busy("as many clients wait for an instance as may: ask again", SOON),
+        RouteError::Challenge(why) => why.problem(),
         RouteError::UnknownModel(model) => Problem::new(ProblemKind::UnknownModel).with_detail(model),
         RouteError::NotForwarded(NotForwarded::NotOpened(NotOpened::Lapsed | NotOpened::Lost(_))) => {
             Problem::new(ProblemKind::NoAttestedInstance)

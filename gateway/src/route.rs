@@ -5,9 +5,12 @@ use std::error::Error;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Body;
-use teegate_protocol::headers::{ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH};
+use teegate_protocol::headers::{
+    CHALLENGE_PATH, ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH,
+};
 
 use crate::answer::AnswerStream;
+use crate::challenge::ChallengeQuery;
 use crate::gateway::Gateway;
 use crate::head::InstanceQuery;
 use crate::peer::Peer;
@@ -32,8 +35,16 @@ impl Gateway {
                     Err(error) => Err(error),
                 }
             }
+            (CHALLENGE_PATH, &Method::GET) => {
+                let query = ChallengeQuery::parse(request.uri().query().unwrap_or(""));
+                drop(request);
+                match query {
+                    Ok(query) => self.challenge(query, peer).await,
+                    Err(error) => Err(error),
+                }
+            }
             (RELAY_PATH, &Method::POST) => return self.relay(request, peer).await,
-            (HEALTH_PATH | READY_PATH | INSTANCES_PATH, _) => Err(RouteError::Method("GET")),
+            (HEALTH_PATH | READY_PATH | INSTANCES_PATH | CHALLENGE_PATH, _) => Err(RouteError::Method("GET")),
             (RELAY_PATH, _) => Err(RouteError::Method("POST")),
             (path, method) => match (path.strip_prefix(ENDORSEMENTS_PATH), method) {
                 (Some(digest), &Method::GET) => self.endorsement(digest),

@@ -11,6 +11,7 @@ use crate::activity::{Activity, Patience};
 use crate::breaker::BreakerLimits;
 use crate::budget::{Budget, FLOOR_BYTES};
 use crate::caller::{Caller, Tenant};
+use crate::challenge::Challenges;
 use crate::clock::Clock;
 use crate::config::Address;
 use crate::fleet::Fleet;
@@ -76,6 +77,7 @@ fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gat
         hold: Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100_000 })),
         budget: Arc::new(Budget::new(pool_bytes + 16 * FLOOR_BYTES, 16)),
         polls: Polls::new(8),
+        challenges: Challenges::default(),
         metrics,
         reloads: Reloads::new(PolicyFile::of("test", "a policy"), teegate_verifier::UnixTime::from_seconds(START)),
         receipt_key: ReceiptKey::generate().unwrap(),

@@ -191,6 +191,11 @@ impl Trusted<Backend> {
         self.once().link.room(caller, readiness).await.map_err(NotOpened::Lost)
     }
 
+    /// Hands on a client's own challenge. What comes back is for the client to judge, and nothing here rests on it.
+    pub(crate) async fn challenge(&self, nonce: &Nonce) -> Result<Vec<u8>, NoAnswer> {
+        self.once().link.ask(Method::GET, &format!("{ENVELOPE_PATH}?nonce={nonce}"), Bytes::new()).await
+    }
+
     /// Opens a stream for one sealed request, at once: the only way by which one can reach an enclave.
     pub(crate) fn open(&self, now: &Now, room: Room, request: Request<()>) -> Result<Opened, NotOpened> {
         let backend = self.at(now).map_err(|Lapsed| NotOpened::Lapsed)?;

@@ -16,6 +16,12 @@ pub const READY_PATH: &str = "/readyz";
 pub const INSTANCES_PATH: &str = "/v1/instances";
 /// With a digest behind it: a statement of a vendor that a gateway's verdict on an offered instance rested on.
 pub const ENDORSEMENTS_PATH: &str = "/v1/endorsements/";
+/// With `?nonce=`: the envelope of an attested instance that answers a client's own challenge, through a gateway.
+pub const CHALLENGE_PATH: &str = "/v1/challenge";
+/// The policy that a gateway's operator asks its clients to hold instances against.
+pub const POLICY_PATH: &str = "/v1/policy";
+/// The keys that sign a gateway's release receipts, now and next.
+pub const RECEIPT_KEYS_PATH: &str = "/v1/receipt-keys";
 /// Where a gateway takes encapsulated requests.
 pub const RELAY_PATH: &str = "/v1/relay";
 

@@ -4,8 +4,12 @@
 //! By whose certificate the address is recognised does not matter here, nor for the statements that a gateway hands on: evidence is
 //! judged by itself, and those by who signed them. Of an enclave-app that was reached by TLS, the manifest has to name the TLS key of
 //! the very connection; without TLS there is none, and [`Probed::tls_key`] says so.
+//!
+//! The instances of a gateway are challenged through it, each with a nonce of its own, unless the evidence of the epoch will do
+//! ([`Ask::Epoch`]). The gateway hands the challenge on; that the answer was made for it, and by whom, is judged here.
 
 mod direct;
+mod fresh;
 
 use std::time::Duration;
 
@@ -13,9 +17,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use teegate_intake::envelope::{BoundToClaim, Proven, Refused};
 use teegate_protocol::binding::Nonce;
-use teegate_protocol::headers::INSTANCES_PATH;
+use teegate_protocol::headers::{ENVELOPE_PATH, INSTANCES_PATH};
 use teegate_protocol::limits;
-use teegate_protocol::manifest::SpkiDigest;
+use teegate_protocol::manifest::{ManifestDigest, SpkiDigest};
 use teegate_verifier::{Check, Endorsements, Policy, Source, Verifier};
 
 use crate::candidates::{self, Offered};
@@ -27,17 +31,27 @@ use crate::remote;
 use crate::settings::Settings;
 use direct::Told;
 
-/// The path of an enclave-app's envelope.
-const ENVELOPE_PATH: &str = "/.well-known/teegate";
-
 /// What answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stands {
-    /// A gateway. The evidence is that of the epoch: it says that measured code made the keys, in the window that the manifest names.
+    /// A gateway. Each instance answered a challenge of this probe through it, or showed the evidence of its epoch: [`Probed::nonce`].
     Gateway,
     /// An enclave-app. The evidence was made for a challenge of this probe, just now.
     Enclave,
+}
+
+/// What is asked of the instances of a gateway. An enclave-app is always challenged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// To answer a challenge, made just now; all that are offered.
+    #[default]
+    Fresh,
+    /// The same of the one with this manifest. The others are judged by the evidence of their epoch.
+    FreshOf(ManifestDigest),
+    /// Nothing: the evidence of the epoch says that measured code made the keys, in the window that the manifest names.
+    Epoch,
 }
 
 /// An instance that was found, and what it was held against.
@@ -59,11 +73,12 @@ pub struct Probed {
 /// Asks what stands at `address`, and judges the evidence of whatever instances it shows: of a gateway at most three, in random order.
 ///
 /// # Errors
-/// Nobody answers there, or nobody who shows evidence.
+/// Nobody answers there, nobody who shows evidence, or an instance could not be challenged.
 pub async fn probe(
     address: &Gateway,
     policy: Policy,
     endorsements: Endorsements,
+    ask: Ask,
     settings: &Settings,
 ) -> Result<(Stands, Vec<Probed>), Error> {
     let trust = settings.trust(policy, endorsements);
@@ -73,7 +88,7 @@ pub async fn probe(
     match answer.status() {
         StatusCode::OK => {
             let offered = candidates::read(answer.body()).map_err(Error::Listing)?;
-            Ok((Stands::Gateway, judged(address, &trust, &offered, settings).await))
+            Ok((Stands::Gateway, judged(address, &trust, &offered, ask, settings).await?))
         }
         // Whoever has no such list may be an instance.
         StatusCode::NOT_FOUND if remote::unsealed(&answer).problem.is_none() => {
@@ -94,19 +109,32 @@ impl relayed::Asked for Whoever<'_> {
 }
 
 /// Judges everything that a gateway offers.
-async fn judged(gateway: &Gateway, trust: &Trust, offered: &[Offered], settings: &Settings) -> Vec<Probed> {
+async fn judged(
+    gateway: &Gateway,
+    trust: &Trust,
+    offered: &[Offered],
+    ask: Ask,
+    settings: &Settings,
+) -> Result<Vec<Probed>, Error> {
     let mut relayed = Endorsements::brought_by(Source::Relayed);
     let got = relayed::fetch(&Whoever(gateway), relayed::named(offered), settings.observer.as_deref()).await;
     got.iter().for_each(|(_, statement)| relayed.extend(statement));
     let (verifier, now) = (Verifier::new(), settings.clock);
     let mut found = Vec::new();
     for Offered { envelope, .. } in offered {
-        let trust = settings.trust_beside(trust, envelope, &relayed, now()).await;
-        let verdict =
-            trust.judge(envelope, Freshness::Epoch, BoundToClaim::Unchecked, &verifier, &settings.memory, now());
-        found.push(Probed { envelope: envelope.clone(), trust, nonce: None, tls_key: None, verdict });
+        let (envelope, nonce) = match fresh::asked(ask, envelope) {
+            Some(manifest) => {
+                let (envelope, nonce) = fresh::challenge(gateway, &manifest).await?;
+                (envelope, Some(nonce))
+            }
+            None => (envelope.clone(), None),
+        };
+        let trust = settings.trust_beside(trust, &envelope, &relayed, now()).await;
+        let freshness = nonce.as_ref().map_or(Freshness::Epoch, Freshness::Challenge);
+        let verdict = trust.judge(&envelope, freshness, BoundToClaim::Unchecked, &verifier, &settings.memory, now());
+        found.push(Probed { envelope, trust, nonce, tls_key: None, verdict });
     }
-    found
+    Ok(found)
 }
 
 /// Challenges the enclave-app at `address`, and judges its answer.

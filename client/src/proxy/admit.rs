@@ -96,8 +96,8 @@ impl std::error::Error for TokenError {}
 pub(super) struct Page(Option<HeaderValue>);
 
 /// The fields of an answer that a script of an allowed page may read.
-const EXPOSED: &str = "inference-header-content-length, teegate-manifest, teegate-bound-to, teegate-executed, teegate-receipt, \
-                       teegate-receipt-salt, retry-after";
+const EXPOSED: &str = "inference-header-content-length, teegate-manifest, teegate-bound-to, teegate-executed, teegate-release-check, \
+                       teegate-receipt, teegate-receipt-salt, retry-after";
 /// The fields that it may set.
 const TAKEN: &str = "authorization, content-type, content-encoding, inference-header-content-length";
 

@@ -14,7 +14,7 @@ use teegate_protocol::problem::{Executed, ProblemKind};
 use teegate_verifier::BoundTo;
 
 use super::said::Said;
-use crate::answer::Reply;
+use crate::answer::{ReleaseCheck, Reply};
 use crate::client::JSON_LENGTH;
 use crate::error::{AnswerError, Error, RequestError};
 use crate::link::{AnswerRoom, LinkError};
@@ -24,6 +24,8 @@ use crate::wanted::Wanted;
 
 /// On an answer that was opened: what the evidence of the instance that gave it is bound to, `workload`, `pod`, `guest` or `nothing`.
 pub const TEEGATE_BOUND_TO: &str = "teegate-bound-to";
+/// On an answer that was opened: `verified` where the gateway signed for the release and its key is pinned, `not-checked` where none is.
+pub const TEEGATE_RELEASE_CHECK: &str = "teegate-release-check";
 /// On an error: whether the request was executed, `no` or `unknown`. `no` is never on the word of a gateway.
 pub const TEEGATE_EXECUTED: &str = "teegate-executed";
 
@@ -33,7 +35,7 @@ const RETRY_SECONDS: u32 = 3;
 /// What the instance answered, whatever its status, and who it was: the manifest whose key the request was sealed to, and the
 /// execution receipt as it was signed.
 pub(super) fn opened(reply: Reply) -> Response<Full<Bytes>> {
-    let Reply { response, instance, room, .. } = reply;
+    let Reply { response, instance, release, room, .. } = reply;
     let carried = [CONTENT_TYPE.as_str(), JSON_LENGTH, SEALED_RECEIPT, SEALED_RECEIPT_SALT];
     let mut answer = Response::new(Full::default());
     // What is no final status was refused when the answer was decoded.
@@ -55,6 +57,11 @@ pub(super) fn opened(reply: Reply) -> Response<Full<Bytes>> {
         None => "nothing",
     };
     headers.insert(TEEGATE_BOUND_TO, HeaderValue::from_static(bound_to));
+    let release = match release {
+        ReleaseCheck::Verified(_) => "verified",
+        ReleaseCheck::NotChecked => "not-checked",
+    };
+    headers.insert(TEEGATE_RELEASE_CHECK, HeaderValue::from_static(release));
     *answer.body_mut() = Full::new(Bytes::from_owner(Content { bytes: response.content, _room: room }));
     answer
 }
@@ -105,6 +112,7 @@ fn sentence(error: &Error) -> String {
         | Error::Unlisted(_)
         | Error::Listing(_)
         | Error::NotOffered(_)
+        | Error::NotChallenged { .. }
         | Error::NoCandidate { .. } => "; nothing was sealed and nothing of the request was sent",
         Error::Answer(_) => "; the request was sent sealed, and whether it was executed is unknown",
         // Their own words say it.
@@ -127,6 +135,8 @@ fn status(error: &Error) -> (StatusCode, Option<u32>) {
         Error::Unlisted(_) => (StatusCode::SERVICE_UNAVAILABLE, again),
         Error::Listing(_) => (StatusCode::BAD_GATEWAY, None),
         Error::NotOffered(problem) => not_offered(problem),
+        // A door challenges nobody.
+        Error::NotChallenged { .. } => (StatusCode::BAD_GATEWAY, None),
         Error::NoCandidate { refused } => not_acceptable(refused),
         Error::Relay(link) if !link.sent() => (StatusCode::SERVICE_UNAVAILABLE, again),
         Error::Relay(LinkError::TimedOut { .. }) => (StatusCode::GATEWAY_TIMEOUT, None),

@@ -5,16 +5,15 @@
 //! request a few times and opening an answer too, so the process needs some five times either.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use super::encoding::Encoding;
+use super::pace::{Meter, Pace, TooSlow};
 use super::said::Said;
 
 /// How much of requests is held.
@@ -24,13 +23,13 @@ pub struct BodyLimits {
     pub one_bytes: usize,
     /// All that are under way at the same time; and as much again for their answers.
     pub all_bytes: usize,
-    /// A program that sends nothing more of a body for so long has failed.
-    pub stall: Duration,
+    /// How fast a body has to come; one that is slower has failed.
+    pub pace: Pace,
 }
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { one_bytes: 64 << 20, all_bytes: 256 << 20, stall: Duration::from_secs(30) }
+        Self { one_bytes: 64 << 20, all_bytes: 256 << 20, pace: Pace::default() }
     }
 }
 
@@ -117,15 +116,21 @@ impl Room {
         // so it is worth nothing.
         self.nothing().grow_to(said.unwrap_or_default())?;
         let mut bytes = Vec::new();
+        let mut meter = Meter::start(self.limits.pace);
         loop {
-            let frame = timeout(self.limits.stall, body.frame()).await.map_err(|_| {
-                Said::new(StatusCode::REQUEST_TIMEOUT, "nothing more of the body came; nothing of it was sent")
+            let frame = meter.wait(body.frame()).await.map_err(|TooSlow| {
+                let words = format!(
+                    "the body came too slowly: {} are expected, until its end; nothing of it was sent",
+                    self.limits.pace
+                );
+                Said::new(StatusCode::REQUEST_TIMEOUT, words)
             })?;
             match frame {
                 None => return Ok(Held { bytes, room }),
                 Some(Ok(frame)) => {
                     // Trailers are passed over.
                     let Ok(data) = frame.into_data() else { continue };
+                    meter.came(data.len());
                     room.grow_to(bytes.len().saturating_add(data.len()))?;
                     bytes.extend_from_slice(&data);
                 }

@@ -7,7 +7,7 @@
 //! 2. [`serve`](serve()): connections, bounded in number and in time.
 //! 3. [`admit`](Access): a page in this user's browser is not this user's program.
 //! 4. [`target`](self): which model a path names, and so who has to be verified.
-//! 5. [`body`](self): read within a limit and a budget; `Content-Encoding` is taken off here.
+//! 5. [`body`](self): read within a limit and a budget, at a [`Pace`]; `Content-Encoding` is taken off here.
 //! 6. [`upstream`](Event): one [`crate::Client`] for each model that is asked for, and what is said about whom they verified.
 //! 7. [`answer`](self): what came out of the seal, or an error in the words of the Open Inference Protocol.
 //!
@@ -21,6 +21,7 @@ mod door;
 mod encoding;
 mod event;
 mod listen;
+mod pace;
 mod said;
 mod serve;
 mod stall;
@@ -28,9 +29,10 @@ mod target;
 mod upstream;
 
 pub use admit::{Access, Hosts, Token, TokenError};
-pub use answer::{TEEGATE_BOUND_TO, TEEGATE_EXECUTED};
+pub use answer::{TEEGATE_BOUND_TO, TEEGATE_EXECUTED, TEEGATE_RELEASE_CHECK};
 pub use body::BodyLimits;
 pub use door::{Proxy, ProxySettings};
 pub use event::Event;
 pub use listen::{Listen, ListenError, Listener};
+pub use pace::Pace;
 pub use serve::serve;

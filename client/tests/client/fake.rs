@@ -105,6 +105,12 @@ impl Fake {
         Envelope { evidence: TeeEvidence { kind: EvidenceKind::SnpReport, bytes }, nonce, ..self.envelope() }
     }
 
+    /// What it answers to a challenge.
+    pub(crate) fn answer_to(&self, nonce: Nonce) -> http::Response<Full<Bytes>> {
+        let data = binding::fresh(self.manifest.digest(), &nonce);
+        answer(200, "application/cmw+json", self.envelope_that_binds(data, Some(nonce)).to_json().unwrap())
+    }
+
     /// The CRL of the forged root, DER.
     pub(crate) fn crl(&self) -> Vec<u8> {
         self.device.crl.clone().unwrap()
@@ -237,9 +243,14 @@ pub(crate) struct Script {
     pub(crate) gateway_key: ReceiptKey,
     pub(crate) begun: Notify,
     pub(crate) left: Notify,
+    /// What it makes of a challenge: the answer of the instance, or something else.
+    pub(crate) challenged: Mutex<Challenged>,
     acts: Mutex<VecDeque<Act>>,
     seen: Mutex<Seen>,
 }
+
+/// The answer to a challenge.
+pub(crate) type Challenged = fn(&Fake, Nonce) -> http::Response<Full<Bytes>>;
 
 /// What the gateway saw.
 #[derive(Clone, Default)]
@@ -264,7 +275,8 @@ impl Script {
         let (gateway_key, acts) = (ReceiptKey::generate().unwrap(), Mutex::new(acts.into_iter().collect()));
         let (endorsements, refusal, seen) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (begun, left) = (Notify::new(), Notify::new());
-        Arc::new(Self { fake, others, offers, endorsements, refusal, gateway_key, begun, left, acts, seen })
+        let challenged = Mutex::new((|fake, nonce| fake.answer_to(nonce)) as Challenged);
+        Arc::new(Self { fake, others, offers, endorsements, refusal, gateway_key, begun, left, challenged, acts, seen })
     }
 
     /// The same, with statements that it hands on.
@@ -359,6 +371,14 @@ impl Script {
                 |(_, bytes)| answer(200, "application/octet-stream", bytes.clone()),
             )));
         }
+        if head.uri.path() == "/v1/challenge" {
+            let query = head.uri.query().unwrap_or_default();
+            let (nonce, manifest) =
+                query.strip_prefix("nonce=").and_then(|query| query.split_once("&manifest=")).unwrap();
+            let is_asked = |fake: &&Fake| fake.manifest.digest().to_string() == manifest;
+            let asked = [&self.fake].into_iter().chain(&self.others).find(is_asked).unwrap();
+            return Ok(Some(self.challenged.lock().unwrap()(asked, nonce.parse().unwrap())));
+        }
         seen.relayed.push(body.clone());
         let target = head.headers.get("teegate-manifest").and_then(|value| value.to_str().ok()).unwrap_or_default();
         seen.targets.push(target.to_owned());
@@ -422,7 +442,7 @@ impl Drop for Left<'_> {
     }
 }
 
-fn answer(status: u16, media_type: &str, body: Vec<u8>) -> http::Response<Full<Bytes>> {
+pub(crate) fn answer(status: u16, media_type: &str, body: Vec<u8>) -> http::Response<Full<Bytes>> {
     let response = http::Response::builder().status(status).header("content-type", media_type);
     response.body(Full::new(Bytes::from(body))).unwrap()
 }

@@ -8,13 +8,13 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::PrivateKeyDer;
-use teegate_client::{Gateway, Observer, Settings, Stands, probe};
-use teegate_protocol::binding;
+use teegate_client::{Ask, Error, Gateway, NotChallenged, Observer, Problem, ProblemKind, Settings, Stands, probe};
+use teegate_protocol::binding::{self, Nonce};
 use teegate_protocol::evidence::EndorsementDigest;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::fake::{Fake, Script, settings};
+use crate::fake::{Challenged, Fake, Script, answer, settings};
 
 #[derive(Debug, Default)]
 struct Notes(Mutex<Vec<String>>);
@@ -94,14 +94,15 @@ async fn the_key_of_the_connection_is_held_against_the_manifest_or_it_is_said_th
     let fake = Arc::new(Fake::new());
     let trust = fake.trust();
     let plain = enclave(Arc::clone(&fake)).await;
-    let (stands, found) = probe(&plain, trust.policy.clone(), trust.endorsements.clone(), &settings()).await.unwrap();
+    let (stands, found) =
+        probe(&plain, trust.policy.clone(), trust.endorsements.clone(), Ask::Fresh, &settings()).await.unwrap();
     assert_eq!((stands, found.len()), (Stands::Enclave, 1));
     assert!(found[0].verdict.is_ok(), "{:?}", found[0].verdict);
     assert_eq!(found[0].tls_key, None, "without TLS there is no key to check");
 
     // Somebody who ends TLS in front of it holds another key than the manifest names.
     let relay = in_front_of(place(&plain)).await;
-    let (_, found) = probe(&relay, trust.policy, trust.endorsements, &settings()).await.unwrap();
+    let (_, found) = probe(&relay, trust.policy, trust.endorsements, Ask::Fresh, &settings()).await.unwrap();
     let held = found[0].tls_key.unwrap().to_string();
     let refused = found[0].verdict.as_ref().map(drop).unwrap_err();
     assert_eq!(refused.checks, ["channel.key"]);
@@ -118,15 +119,88 @@ async fn what_a_gateway_under_a_private_ca_hands_on_is_taken_too_and_what_it_doe
     let notes = Arc::new(Notes::default());
     let observer: Arc<dyn Observer> = Arc::<Notes>::clone(&notes);
     let settings = Settings { observer: Some(observer), ..settings() };
-    let (stands, found) = probe(&gateway, trust.policy.clone(), trust.endorsements.clone(), &settings).await.unwrap();
+    let (stands, found) =
+        probe(&gateway, trust.policy.clone(), trust.endorsements.clone(), Ask::Fresh, &settings).await.unwrap();
     assert_eq!(stands, Stands::Gateway);
     assert!(found[0].verdict.is_ok(), "{:?}", found[0].verdict);
     assert_eq!(*notes.0.lock().unwrap(), [""; 0]);
 
     let named = EndorsementDigest([7; 32]);
     *script.endorsements.lock().unwrap() = vec![(named, b"other bytes".to_vec())];
-    let (_, found) = probe(&gateway, trust.policy, trust.endorsements, &settings).await.unwrap();
+    let (_, found) = probe(&gateway, trust.policy, trust.endorsements, Ask::Fresh, &settings).await.unwrap();
     assert_eq!(found[0].verdict.as_ref().map(drop).unwrap_err().checks, ["snp.chain.revocation"]);
     let notes = notes.0.lock().unwrap().join("\n");
     assert!(notes.starts_with(&format!("endorsement {named}, which the gateway lists, was not to be had")), "{notes}");
+}
+
+/// One probe of a gateway that makes this of challenges.
+async fn probed(ask: Ask, challenged: Challenged) -> Result<teegate_client::Probed, Error> {
+    let script = Script::new(Fake::new(), []);
+    *script.challenged.lock().unwrap() = challenged;
+    let trust = script.fake.trust();
+    let (_, mut found) = probe(&script.serve().await, trust.policy, trust.endorsements, ask, &settings()).await?;
+    Ok(found.remove(0))
+}
+
+#[tokio::test]
+async fn the_instances_of_a_gateway_answer_a_challenge_of_the_probe_through_it() {
+    let fresh = probed(Ask::Fresh, |fake, nonce| fake.answer_to(nonce)).await.unwrap();
+    assert!(fresh.verdict.is_ok() && fresh.nonce.is_some(), "{:?}", fresh.verdict);
+    // Recorded answers: to another challenge, which the envelope says; to another, under the name of this one; and of the epoch.
+    let challenges: [Challenged; 3] = [
+        |fake, _| fake.answer_to(Nonce::from_bytes([7; 32])),
+        |fake, nonce| {
+            let data = binding::fresh(fake.manifest.digest(), &Nonce::from_bytes([7; 32]));
+            answer(200, "application/cmw+json", fake.envelope_that_binds(data, Some(nonce)).to_json().unwrap())
+        },
+        |fake, _| answer(200, "application/cmw+json", fake.envelope().to_json().unwrap()),
+    ];
+    for challenged in challenges {
+        let refused = probed(Ask::Fresh, challenged).await.unwrap().verdict.map(drop).unwrap_err();
+        assert_eq!(refused.checks, ["snp.guest.report-data"], "{refused}");
+    }
+    // The evidence of the epoch, for whoever asks for no more; nobody is challenged for it.
+    let epoch = probed(Ask::Epoch, |_, _| panic!("challenged")).await.unwrap();
+    assert!(epoch.verdict.is_ok() && epoch.nonce.is_none(), "{:?}", epoch.verdict);
+}
+
+#[tokio::test]
+async fn a_challenge_that_cannot_be_had_is_an_error_and_no_verdict() {
+    let declined = probed(Ask::Fresh, |_, _| {
+        let problem = Problem::new(ProblemKind::RateLimited).with_retry_after(2);
+        answer(429, "application/problem+json", problem.to_json())
+    });
+    let error = declined.await.map(drop).unwrap_err();
+    assert!(
+        matches!(&error, Error::NotChallenged { why, .. } if matches!(**why, NotChallenged::Declined(_))),
+        "{error}"
+    );
+    let told = error.to_string();
+    assert!(
+        told.contains("could not be challenged through the gateway") && told.contains("try again in 2 s"),
+        "{told}"
+    );
+    // A gateway of before knows no such question.
+    let error = probed(Ask::Fresh, |_, _| answer(404, "text/plain", Vec::new())).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("status 404"), "{error}");
+    // Somebody else's answer, however good, is not that of the instance that was asked.
+    let error = probed(Ask::Fresh, |_, nonce| Fake::with(|manifest| manifest.epoch = 9).answer_to(nonce));
+    let error = error.await.map(drop).unwrap_err();
+    assert!(
+        matches!(&error, Error::NotChallenged { why, .. } if matches!(**why, NotChallenged::Another(Some(_)))),
+        "{error}"
+    );
+    let error =
+        probed(Ask::Fresh, |_, _| answer(200, "text/plain", b"no envelope".to_vec())).await.map(drop).unwrap_err();
+    assert!(error.to_string().ends_with("what answered is no envelope"), "{error}");
+}
+
+#[tokio::test]
+async fn where_one_instance_is_wanted_no_other_is_challenged() {
+    let script = Script::before(vec![Fake::new(), Fake::with(|manifest| manifest.epoch = 9)], []);
+    let trust = script.fake.trust();
+    let wanted = *script.fake.manifest.digest();
+    let found = probe(&script.serve().await, trust.policy, trust.endorsements, Ask::FreshOf(wanted), &settings()).await;
+    let asked: Vec<_> = found.unwrap().1.iter().map(|probed| probed.nonce.is_some()).collect();
+    assert_eq!(asked, [true, false]);
 }

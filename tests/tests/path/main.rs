@@ -13,6 +13,7 @@ mod peers;
 mod probe_command;
 mod proxy_clients;
 mod proxy_command;
+mod proxy_sealing;
 mod record_command;
 mod release;
 mod scarcity;

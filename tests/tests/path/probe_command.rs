@@ -1,7 +1,7 @@
 //! `teegate probe`: what stands at an address, judged by its evidence, with nothing sent.
 
 use serde_json::Value;
-use teegate_tests::harness::{Gateway, Guest, MODEL, Scratch, binary};
+use teegate_tests::harness::{Gateway, Guest, MODEL, Scratch, binary, eventually};
 
 use crate::Stage1;
 
@@ -25,8 +25,15 @@ async fn a_gateway_and_an_enclave_are_told_apart_and_judged() {
     // A gateway hands on what is needed; whoever asks the enclave has it, or asks the vendor.
     let (status, out, err) = teegate(&["probe", &by_gateway, "--policy", &policy, "--wait", "5"]).await;
     assert_eq!(status, 0, "{out}{err}");
-    assert!(out.starts_with("what stands there: a gateway that offers this instance; "), "{out}");
+    assert!(
+        out.starts_with(
+            "what stands there: a gateway that offers this instance, which answered a challenge of this probe"
+        ),
+        "{out}"
+    );
     assert!(out.contains(&format!("models, as it says: {MODEL} 1\n")) && out.contains("ACCEPTED"), "{out}");
+    let (status, out, err) = teegate(&["probe", &by_gateway, "--policy", &policy, "--epoch"]).await;
+    assert!(status == 0 && out.contains("the instance was not asked anything"), "{out}{err}");
     let (status, out, err) = teegate(&["probe", &directly, "--policy", &policy, "--endorsements", &crl]).await;
     assert_eq!(status, 0, "{out}{err}");
     assert!(out.starts_with("what stands there: an enclave-app, asked with a challenge"), "{out}");
@@ -39,6 +46,22 @@ async fn a_gateway_and_an_enclave_are_told_apart_and_judged() {
         assert_eq!(status, 4, "{err}");
         let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((&report["verdict"], &report["stage"]), (&"rejected".into(), &"unacceptable".into()), "{report}");
+    }
+
+    // The instance has no fresh evidence left for a while; that is said, with what to do.
+    let declined = eventually("the challenges are used up", async || {
+        let (status, out, err) = teegate(&["probe", &by_gateway, "--policy", &policy]).await;
+        assert!((status, out.is_empty()) == (0, false) || (status, out.is_empty()) == (1, true), "{out}{err}");
+        (status == 1).then_some(err)
+    })
+    .await;
+    for told in [
+        "could not be challenged through the gateway",
+        "urn:teegate:problem:rate-limited",
+        "try again in ",
+        "`--epoch`",
+    ] {
+        assert!(declined.contains(told), "{told}: {declined}");
     }
 
     // Nobody, and somebody who shows no evidence.

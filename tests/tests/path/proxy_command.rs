@@ -22,8 +22,18 @@ pub(crate) struct Door {
 impl Door {
     /// A door in front of `gateway`.
     pub(crate) async fn open(stage: &Stage1, gateway: &Gateway, more: &[&str]) -> Self {
+        Self::at(stage, &gateway.address, more).await
+    }
+
+    /// The same, and what passes between the two.
+    pub(crate) async fn open_by_tap(stage: &Stage1, gateway: &Gateway, more: &[&str]) -> (Self, Tap) {
+        let tap = Tap::to(&gateway.address).await;
+        (Self::at(stage, &tap.address, more).await, tap)
+    }
+
+    async fn at(stage: &Stage1, address: &str, more: &[&str]) -> Self {
         let policy = stage.scratch.write("door-policy.toml", &stage.guest.policy());
-        let url = format!("http://{}", gateway.address);
+        let url = format!("http://{address}");
         let arguments = ["proxy", "--gateway", &url, "--policy", &policy, "--wait", "1"];
         let program = Program::start(&stage.scratch, "door", "teegate", &[&arguments, more].concat()).await;
         let log = stage.scratch.path().join("door.log");
@@ -298,7 +308,7 @@ async fn nothing_of_a_request_leaves_the_door_in_clear() {
 }
 
 /// Listens to everything that goes to an address and comes back.
-struct Tap {
+pub(crate) struct Tap {
     address: String,
     seen: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
 }
@@ -321,7 +331,7 @@ impl Tap {
         Self { address, seen }
     }
 
-    fn seen(&self) -> Vec<u8> {
+    pub(crate) fn seen(&self) -> Vec<u8> {
         self.seen.lock().unwrap().clone()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use teegate_client::proxy::{BodyLimits, Event, ProxySettings};
+use teegate_client::proxy::{BodyLimits, Event, Pace, ProxySettings};
 use teegate_client::{Problem, ProblemKind, Settings};
 use teegate_forge::time::AT;
 use teegate_verifier::UnixTime;
@@ -212,14 +212,69 @@ async fn a_program_that_leaves_takes_its_exchange_with_it() {
 }
 
 #[tokio::test]
-async fn an_upload_that_stands_still_is_ended() {
-    let bodies = BodyLimits { stall: Duration::from_millis(50), ..BodyLimits::default() };
+async fn an_upload_that_stands_still_or_drips_is_ended() {
+    let pace = Pace { window: Duration::from_millis(300), window_bytes: 1 << 10, whole: Duration::from_secs(30) };
+    let bodies = BodyLimits { pace, ..BodyLimits::default() };
     let door = Door::with(Script::new(Fake::new(), []), ProxySettings { bodies, ..Default::default() }, settings());
     let door = door.await.unwrap();
     let head = "POST /v2/models/m/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n";
     let answer = door.exchange(head, b"{").await;
     assert_eq!(answer.status, 408);
-    assert!(answer.error().contains("nothing more of the body came"), "{}", answer.body);
-    assert_eq!(door.relayed(), 0);
+    let told = "the body came too slowly: 1024 bytes in every 0.3 s, and all of it in 30 s are expected, until its end";
+    assert!(answer.error().starts_with(told), "{}", answer.body);
     assert_eq!(door.exchange(head, b"{}").await.status, 200);
+    assert_eq!(door.relayed(), 1, "of the slow one nothing was sent");
+
+    // A byte every 10 ms never stands still, and would go on for ten seconds.
+    let (mut stream, begun) = (TcpStream::connect(&door.address).await.unwrap(), std::time::Instant::now());
+    stream
+        .write_all(b"POST /v2/models/m/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let mut answer = Vec::new();
+    let dripping = async {
+        while writing.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        read = reading.read_buf(&mut answer) => assert!(read.unwrap() > 0),
+        () = dripping => {}
+    }
+    let _ = reading.read_to_end(&mut answer).await;
+    let answer = Answer::read(&answer);
+    assert_eq!(answer.status, 408, "{}", answer.body);
+    assert!(answer.error().starts_with(told), "{}", answer.body);
+    assert!(begun.elapsed() >= pace.window && begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(door.relayed(), 1);
+}
+
+#[tokio::test]
+async fn an_upload_that_keeps_its_pace_has_an_end_too() {
+    let pace = Pace { window: Duration::from_secs(20), window_bytes: 1, whole: Duration::from_millis(500) };
+    let bodies = BodyLimits { pace, ..BodyLimits::default() };
+    let door = Door::with(Script::new(Fake::new(), []), ProxySettings { bodies, ..Default::default() }, settings());
+    let door = door.await.unwrap();
+    let mut stream = TcpStream::connect(&door.address).await.unwrap();
+    stream
+        .write_all(b"POST /v2/models/m/infer HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let mut answer = Vec::new();
+    let at_pace = async {
+        while writing.write_all(b"1\r\n \r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        read = reading.read_buf(&mut answer) => assert!(read.unwrap() > 0),
+        () = at_pace => {}
+    }
+    let _ = reading.read_to_end(&mut answer).await;
+    let answer = Answer::read(&answer);
+    assert_eq!(answer.status, 408, "{}", answer.body);
+    assert!(answer.error().contains("and all of it in 0.5 s"), "{}", answer.body);
+    assert_eq!(door.relayed(), 0);
 }
