@@ -1,7 +1,7 @@
 //! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens.
 //!
-//! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP reads policy,
-//! endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
+//! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP, or a change of their
+//! files, reads policy, endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
 //! second one without finishing.
 
 use std::env::VarError;
@@ -23,12 +23,13 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
+use teegate_gateway::reload::{self, Policies, Ratchet, Watched};
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
+use teegate_gateway::state::StateDir;
 use teegate_gateway::tls::tls_acceptor;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
 use teegate_gateway::watch::{WatchSettings, watch};
 use teegate_protocol::receipt::ReceiptKey;
-use teegate_verifier::{BoundTo, Endorsements, Policy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -93,7 +94,12 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let open_files = open_files::raise();
     open_files::fits(&config, open_files)?;
-    let (policy, endorsements) = load_policy(&config)?;
+    let mut files = Watched::new(reload::files(path, &config), config.reload.every);
+    let loaded = reload::load(&config)?;
+    let state = config.state_dir.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
+    let ratchet = Ratchet::open(state)?;
+    ratchet.check(&loaded.policy, config.reload.weaker.as_deref())?;
+    ratchet.take(&loaded.policy)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
     let listener = bind(&config.listen).await?;
@@ -102,8 +108,8 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::default());
     let fleet = Arc::new(Fleet::new(
         &config.instances,
-        policy,
-        endorsements,
+        loaded.policy.clone(),
+        loaded.endorsements(),
         Clock::system(),
         config.breaker,
         Arc::clone(&metrics),
@@ -116,6 +122,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         health: config.health,
         drain: config.drain_timeout,
     };
+    let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, Arc::clone(&metrics));
     watch_all(config.instances.clone(), &fleet, &watching, &metrics);
 
     let gateway = Arc::new(Gateway {
@@ -165,8 +172,15 @@ async fn run(path: &Path) -> Result<(), Failure> {
 
     let reloading = async {
         loop {
-            let _ = hangup.recv().await;
-            reload(path, &config, open_files, &fleet, &watching, &metrics).await;
+            tokio::select! {
+                _ = hangup.recv() => {}
+                () = files.changed() => {}
+            }
+            // Before they are read: what changes meanwhile is seen the next time.
+            files.read_now();
+            if let Some(newer) = reload(path, &config, open_files, &policies, &fleet, &watching, &metrics).await {
+                files.name(reload::files(path, &newer), newer.reload.every);
+            }
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -194,61 +208,38 @@ fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettin
     }
 }
 
-/// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
+/// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes. Gives
+/// the configuration that it took.
 async fn reload(
     path: &Path,
     running: &Config,
     open_files: u64,
+    policies: &Policies,
     fleet: &Arc<Fleet>,
     settings: &WatchSettings,
     metrics: &Arc<Metrics>,
-) {
+) -> Option<Config> {
     let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config), open_files)?;
-        let (policy, endorsements) = load_policy(&config)?;
-        Ok((config, policy, endorsements))
+        let loaded = policies.next(&config)?;
+        Ok((config, loaded))
     });
     match loaded {
-        Ok((config, policy, endorsements)) => {
+        Ok((config, loaded)) => {
             for key in running.needs_restart(&config) {
                 tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
             }
             // The policy first: nobody new is judged by the old one.
-            fleet.set_policy(policy, endorsements).await;
+            policies.take(&loaded).await;
             let added = fleet.set_addresses(&config.instances);
             watch_all(added, fleet, settings, metrics);
+            Some(config)
         }
-        Err(Failure(why)) => tracing::error!("reload refused, everything stays as it was: {why}"),
-    }
-}
-
-fn load_policy(config: &Config) -> Result<(Policy, Endorsements), Failure> {
-    let path = &config.policy;
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
-    let policy = Policy::parse(&text).map_err(|error| format!("policy `{}`: {error}", path.display()))?;
-    match (policy.weakest_bound_to(), &config.unbound_policy) {
-        (Some(BoundTo::Workload), _) => {}
-        (Some(_), _) => tracing::warn!(
-            "this policy admits evidence that is not bound to a workload: other code in the guest may hold the keys"
-        ),
-        (None, Some(reason)) => tracing::warn!(
-            "this policy admits evidence that is bound to nothing that it names, so that any code may hold the keys; \
-             the configuration says why (`unbound_policy`): {reason}"
-        ),
-        (None, None) => {
-            return Err(Failure(format!(
-                "policy `{}`: a profile does not say what its evidence is bound to (`bound_to`), so that any code may hold the \
-                 keys: pin the code and claim \"workload\", or write `unbound_policy = \"why\"` into the configuration",
-                path.display()
-            )));
+        Err(Failure(why)) => {
+            policies.refused(&why);
+            None
         }
     }
-    if !policy.trusts_only_vendors() {
-        tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
-    }
-    let endorsements = teegate_intake::endorsements::load_paths(&config.endorsements)?;
-    Ok((policy, endorsements))
 }
 
 /// The seed as 64 hexadecimal digits, or a key that lives as long as this process.

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use teegate_verifier::UnixTime;
+
 use crate::config::Address;
 
 /// All counters of the process.
@@ -25,6 +27,16 @@ pub struct Metrics {
     operator: Places,
     held: Histogram,
     answered: Histogram,
+    reloads: Reloads,
+}
+
+/// How policy and endorsements were read.
+#[derive(Debug, Default)]
+struct Reloads {
+    taken: AtomicU64,
+    refused: AtomicU64,
+    is_last_taken: AtomicU64,
+    taken_at: AtomicU64,
 }
 
 /// One of the two listeners.
@@ -97,6 +109,19 @@ impl Metrics {
     /// Two parties claimed one identity.
     pub fn conflicted(&self) {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Policy and endorsements were read, and are in force.
+    pub fn reloaded(&self, at: UnixTime) {
+        self.reloads.taken.fetch_add(1, Ordering::Relaxed);
+        self.reloads.is_last_taken.store(1, Ordering::Relaxed);
+        self.reloads.taken_at.store(at.seconds(), Ordering::Relaxed);
+    }
+
+    /// What was read could not be used, or may not follow what is in force.
+    pub fn reload_refused(&self) {
+        self.reloads.refused.fetch_add(1, Ordering::Relaxed);
+        self.reloads.is_last_taken.store(0, Ordering::Relaxed);
     }
 
     /// A connection has a place.
@@ -194,6 +219,17 @@ impl Metrics {
         ] {
             head(&mut text, name, "counter", help);
             line(&mut text, name, "", value.load(Ordering::Relaxed));
+        }
+        let Reloads { taken, refused, is_last_taken, taken_at } = &self.reloads;
+        for (name, kind, help, value) in [
+            ("reload_total", "counter", "how often policy and endorsements were taken into force", taken),
+            ("reload_refused_total", "counter", "how often they were refused, and the old ones stayed", refused),
+            ("reload_last_successful", "gauge", "1 when what was read last is in force", is_last_taken),
+            ("reload_success_timestamp_seconds", "gauge", "when something was taken into force last", taken_at),
+        ] {
+            let name = format!("teegate_gateway_{name}");
+            head(&mut text, &name, kind, help);
+            line(&mut text, &name, "", value.load(Ordering::Relaxed));
         }
         self.held.render(&mut text, "teegate_gateway_hold_seconds", "how long requests were held");
         self.answered.render(&mut text, "teegate_gateway_answer_seconds", "first byte released to head of the answer");

@@ -1,17 +1,23 @@
 //! What the operator's tools may ask: whether the process lives, whether a request could be released, and the metrics.
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
 use teegate_protocol::headers::{HEALTH_PATH, READY_PATH};
+use teegate_verifier::Policy;
 
 use crate::answer::AnswerStream;
 use crate::budget::Charge;
 use crate::fleet::{Route, Standing};
 use crate::gateway::Gateway;
+use crate::identity::{Identity, identity};
 use crate::metrics::{Gauge, labels};
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
+use crate::reload::sha256;
 use crate::respond::{respond, text};
 
 /// The metrics as text, paid for until they have left.
@@ -26,6 +32,13 @@ impl AsRef<[u8]> for Paid {
     }
 }
 
+/// What is said of the policy in force. The operator named it.
+fn policy_labels(policy: &Policy) -> String {
+    let document = policy.document();
+    let version = document.version().map_or_else(String::new, |version| version.to_string());
+    labels(&[("name", document.name()), ("version", &version), ("sha256", &sha256(document))])
+}
+
 impl Gateway {
     /// Answers an operator's tool.
     pub fn serve_operator(&self, method: &Method, path: &str, peer: &Peer) -> Response<AnswerStream> {
@@ -33,7 +46,7 @@ impl Gateway {
             (HEALTH_PATH, &Method::GET) => text(StatusCode::OK, "ok\n"),
             (READY_PATH, &Method::GET) => self.ready(),
             ("/metrics", &Method::GET) => {
-                let metrics = self.metrics.render(&self.gauges());
+                let metrics = self.metrics_text();
                 let charge = match peer.charge(u64::try_from(metrics.len()).unwrap_or(u64::MAX)) {
                     Ok(charge) => charge,
                     Err(error) => return respond(&say(&RouteError::NoMemory(error))),
@@ -46,6 +59,11 @@ impl Gateway {
             (HEALTH_PATH | READY_PATH | "/metrics", _) => respond(&say(&RouteError::Method("GET"))),
             _ => respond(&say(&RouteError::NotFound)),
         }
+    }
+
+    /// Every metric, in the text format.
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.render(&self.gauges())
     }
 
     /// Ready means that a request could be released now.
@@ -85,6 +103,7 @@ impl Gateway {
         let state = self.fleet.read();
         let mut states = [("pending", 0), ("attested", 0), ("draining", 0), ("rejected", 0)];
         let mut left = Vec::new();
+        let mut codes: BTreeMap<Arc<str>, HashSet<Identity>> = BTreeMap::new();
         for (address, standing) in state.standings(&now) {
             let (name, seconds) = match standing {
                 Standing::Pending => ("pending", 0),
@@ -95,15 +114,25 @@ impl Gateway {
             for (state, count) in &mut states {
                 *count += u64::from(*state == name);
             }
+            if let Standing::Attested(backend) = standing {
+                let (code, manifest) = (Arc::clone(backend.once().code()), backend.once().manifest());
+                codes.entry(code).or_default().insert(identity(manifest));
+            }
             left.push((labels(&[("address", address.as_str())]), seconds));
         }
-        let version = state.appraisal.version;
+        let appraisal = Arc::clone(&state.appraisal);
+        let version = appraisal.version;
         let full = state
             .routes
             .iter()
             .map(|(address, route)| (labels(&[("address", address.as_str())]), u64::from(route.is_full())));
         let full = full.collect();
         drop(state);
+        let codes = codes.iter().map(|(code, instances)| {
+            (labels(&[("measurement", code)]), u64::try_from(instances.len()).unwrap_or(u64::MAX))
+        });
+        let codes = codes.collect();
+        let policy = policy_labels(&appraisal.policy);
         let states = states.iter().map(|(state, count)| (labels(&[("state", state)]), *count)).collect();
         vec![
             Gauge::single(
@@ -117,6 +146,16 @@ impl Gateway {
             Gauge::single("teegate_gateway_kept_bytes", "bytes that clients make the gateway keep", self.budget.kept()),
             Gauge::single("teegate_gateway_kept_bytes_limit", "bytes that they may", self.budget.total()),
             Gauge::single("teegate_gateway_polls", "clients that wait for an instance", self.polls.waiting()),
+            Gauge {
+                name: "teegate_gateway_policy_info",
+                help: "the policy in force: its name, its version and the SHA-256 of its text",
+                values: vec![(policy, 1)],
+            },
+            Gauge {
+                name: "teegate_gateway_instances",
+                help: "attested instances by launch measurement",
+                values: codes,
+            },
             Gauge {
                 name: "teegate_gateway_full",
                 help: "1 when the instance at an address says that it takes no more",

@@ -55,7 +55,8 @@ pub(crate) fn two_addresses() -> (Arc<Gateway>, [Address; 2]) {
     (gateway_of(&addresses, POOL_BYTES), addresses)
 }
 
-fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
+/// One with these addresses.
+pub(crate) fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
     let metrics = Arc::new(Metrics::default());
     let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
     let fleet = Fleet::new(addresses, any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics));

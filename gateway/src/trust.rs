@@ -15,6 +15,7 @@
 //! So whoever answers on the connection holds keys that attested code chose, and a relayed, recorded or redirected answer
 //! fails the third step. The result expires by itself; nothing prolongs it but another challenge.
 
+mod code;
 mod link;
 mod outlet;
 mod seen;
@@ -37,6 +38,7 @@ use teegate_protocol::receipt::EvidenceDigest;
 use teegate_verifier::{Check, Endorsements, Policy, Source, UnixTime, Verifier};
 use tokio::time::Instant;
 
+use self::code::code_of;
 pub(crate) use self::link::ANSWER_WINDOW_BYTES;
 use self::link::Link;
 pub use self::link::{LinkSettings, NoAnswer, Opened, Room};
@@ -129,6 +131,7 @@ pub struct Backend {
     link: Arc<Link>,
     manifest: Arc<ManifestBytes>,
     evidence_digest: EvidenceDigest,
+    code: Arc<str>,
 }
 
 impl Backend {
@@ -140,6 +143,11 @@ impl Backend {
     /// SHA-256 of the channel evidence. The evidence itself never leaves the gateway.
     pub fn evidence_digest(&self) -> EvidenceDigest {
         self.evidence_digest
+    }
+
+    /// The launch measurement that its evidence states, in hexadecimal.
+    pub fn code(&self) -> &Arc<str> {
+        &self.code
     }
 
     /// Tells its connection from every other one.
@@ -285,14 +293,17 @@ impl Candidate {
         let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
         let question = Question::Channel { nonce, exporter: self.link.exporter().clone() };
-        let take = |proven: &Proven| Ok(EvidenceDigest::of(&proven.envelope().evidence.bytes));
-        let (evidence_digest, proven) = self.judge(envelope, question, take, appraisal, lives, clock).await?;
+        let take = |proven: &Proven| {
+            Ok((EvidenceDigest::of(&proven.envelope().evidence.bytes), code_of(proven.attested().report())))
+        };
+        let ((evidence_digest, code), proven) = self.judge(envelope, question, take, appraisal, lives, clock).await?;
         Ok(Trusted {
             valid_until: valid_until(&proven),
             subject: Backend {
                 link: Arc::clone(&self.link),
                 manifest: Arc::new(proven.into_parts().0),
                 evidence_digest,
+                code,
             },
             policy_version: appraisal.version,
             checked_at,

@@ -83,7 +83,7 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
                 settings.retry
             }
         };
-        if !rest(address, pause, version, candidate.as_ref(), fleet, settings).await {
+        if !rest(address, pause, &appraisal, candidate.as_ref(), fleet, settings).await {
             return;
         }
     }
@@ -157,12 +157,12 @@ fn next_round(epoch_seconds_left: u64, settings: &WatchSettings) -> Duration {
     jittered(settings.reattest).min(turn)
 }
 
-/// Waits until the next round is due: at the end of the pause, when the connection ends, or under a new policy. False when the
-/// address is to be left.
+/// Waits until the next round is due: at the end of the pause, when the connection ends, or under a new policy or new endorsements.
+/// False when the address is to be left.
 async fn rest(
     address: &Address,
     pause: Duration,
-    version: u64,
+    appraisal: &Arc<Appraisal>,
     candidate: Option<&Candidate>,
     fleet: &Arc<Fleet>,
     settings: &WatchSettings,
@@ -177,7 +177,10 @@ async fn rest(
     let changed = async {
         loop {
             changes.borrow_and_update();
-            if fleet.is_draining(address) || fleet.appraisal().version != version || changes.changed().await.is_err() {
+            if fleet.is_draining(address)
+                || !Arc::ptr_eq(&fleet.appraisal(), appraisal)
+                || changes.changed().await.is_err()
+            {
                 return;
             }
         }
