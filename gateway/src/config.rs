@@ -14,6 +14,7 @@ use crate::breaker::BreakerLimits;
 use crate::budget;
 use crate::hold::HoldLimits;
 use crate::pace::{self, Pace};
+use crate::refused::config::{self as refused, RefusedLimits, RefusedTable};
 use crate::reload::config::{self as reload, ReloadSettings, ReloadTable};
 use crate::source::{Network, Proxies};
 
@@ -79,6 +80,8 @@ pub const BOUNDS: &[Limit] = &[
     BREAKER_FAILURES,
     BREAKER_OPEN,
     reload::SECONDS,
+    refused::FILES,
+    refused::BYTES,
 ];
 
 /// At most so many addresses of instances.
@@ -151,6 +154,10 @@ pub struct Config {
     pub reload: ReloadSettings,
     /// What has to outlive this process; without it that is forgotten.
     pub state_dir: Option<PathBuf>,
+    /// Where refused evidence is kept; without it none is.
+    pub refused_dir: Option<PathBuf>,
+    /// How much of it.
+    pub refused: RefusedLimits,
     /// As it was written, to tell what a reload does not take.
     written: toml::Table,
 }
@@ -337,6 +344,8 @@ impl Config {
             },
             reload: file.reload.resolve().map_err(ConfigError::OutOfBounds)?,
             state_dir: file.state_dir.map(|path| folder.join(path)),
+            refused_dir: file.refused_dir.map(|path| folder.join(path)),
+            refused: file.refused.resolve().map_err(ConfigError::OutOfBounds)?,
             written,
         };
         if config.reattest > config.channel_age {
@@ -421,6 +430,9 @@ struct File {
     #[serde(default)]
     reload: ReloadTable,
     state_dir: Option<PathBuf>,
+    refused_dir: Option<PathBuf>,
+    #[serde(default)]
+    refused: RefusedTable,
 }
 
 #[derive(Default, Deserialize)]

@@ -37,6 +37,7 @@ pub mod polls;
 pub mod problem;
 pub mod proxy;
 mod proxy_protocol;
+pub mod refused;
 mod relay;
 pub mod release;
 pub mod reload;

@@ -23,11 +23,12 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
+use teegate_gateway::refused::Refused;
 use teegate_gateway::reload::{self, Policies, Ratchet, Watched};
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
 use teegate_gateway::state::StateDir;
 use teegate_gateway::tls::tls_acceptor;
-use teegate_gateway::trust::{Lifetimes, LinkSettings};
+use teegate_gateway::trust::{Beside, Lifetimes, LinkSettings};
 use teegate_gateway::watch::{WatchSettings, watch};
 use teegate_protocol::receipt::ReceiptKey;
 use tokio::net::TcpListener;
@@ -121,6 +122,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         retry: config.retry,
         health: config.health,
         drain: config.drain_timeout,
+        beside: Beside { refused: keeper(&config, &metrics)? },
     };
     let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, Arc::clone(&metrics));
     watch_all(config.instances.clone(), &fleet, &watching, &metrics);
@@ -240,6 +242,13 @@ async fn reload(
             None
         }
     }
+}
+
+/// Where refused evidence is kept, if anywhere.
+fn keeper(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Refused>>, Failure> {
+    let folder = config.refused_dir.as_deref();
+    let opened = folder.map(|folder| Refused::open(folder, config.refused, Arc::clone(metrics))).transpose();
+    Ok(opened?.map(Arc::new))
 }
 
 /// The seed as 64 hexadecimal digits, or a key that lives as long as this process.

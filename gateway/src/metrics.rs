@@ -28,6 +28,7 @@ pub struct Metrics {
     held: Histogram,
     answered: Histogram,
     reloads: Reloads,
+    kept_refused: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// How policy and endorsements were read.
@@ -124,6 +125,11 @@ impl Metrics {
         self.reloads.is_last_taken.store(0, Ordering::Relaxed);
     }
 
+    /// Refused evidence was `kept` as a bundle, or keeping it `failed`.
+    pub fn kept_refused(&self, outcome: &'static str) {
+        add(&self.kept_refused, outcome, 1);
+    }
+
     /// A connection has a place.
     pub fn seated(&self, listener: Listener) {
         self.places(listener).accepted.fetch_add(1, Ordering::Relaxed);
@@ -198,6 +204,13 @@ impl Metrics {
             "released requests by what came back",
             &self.upstream,
             |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
+        );
+        counters(
+            &mut text,
+            "teegate_gateway_refused_kept_total",
+            "bundles of refused evidence by whether they could be written",
+            &self.kept_refused,
+            |outcome| labels(&[("outcome", outcome)]),
         );
         let (clients, operator) = (&self.clients, &self.operator);
         for (name, kind, help, of_clients, of_operator) in [

@@ -8,7 +8,7 @@ use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::health;
 use crate::metrics::Metrics;
-use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings};
+use crate::trust::{Appraisal, Beside, Candidate, Doubt, Lifetimes, LinkSettings};
 
 /// The first pause after an address did not answer; it doubles up to the configured one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -31,6 +31,8 @@ pub struct WatchSettings {
     pub health: Duration,
     /// For requests in flight once the address is to be left.
     pub drain: Duration,
+    /// What stands beside the judging of evidence.
+    pub beside: Beside,
 }
 
 /// Watches `address` until it is gone.
@@ -114,7 +116,10 @@ async fn check(
 ) -> Result<Next, Doubt> {
     let current = match candidate.take().filter(|candidate| !candidate.is_closed()) {
         Some(current) => current,
-        None => Candidate::connect(address, &settings.link).await.map_err(Doubt::NoAnswer)?,
+        None => {
+            let connected = Candidate::connect(address, &settings.link).await.map_err(Doubt::NoAnswer)?;
+            connected.beside(settings.beside.clone())
+        }
     };
     let current = candidate.insert(current);
     let backend = current.prove(appraisal, settings.lives, fleet.clock()).await?;

@@ -15,9 +15,9 @@ use crate::fleet::Standing;
 use crate::gateway::Gateway;
 use crate::hold::wait_until;
 use crate::testing::{POOL_BYTES, gateway_of, peer_of};
-use crate::trust::LinkSettings;
 use crate::trust::forged::{Enclave, LIVES, honest, platform};
 use crate::trust::testing::policy_text;
+use crate::trust::{Beside, LinkSettings};
 use crate::watch::{WatchSettings, watch};
 
 /// Far more than anything here takes.
@@ -58,6 +58,7 @@ impl Place {
             retry: PATIENCE * 4,
             health: PATIENCE,
             drain: Duration::ZERO,
+            beside: Beside::default(),
         };
         for enclave in enclaves {
             let (fleet, metrics) = (Arc::clone(&self.gateway.fleet), Arc::clone(&self.gateway.metrics));
