@@ -16,6 +16,8 @@ use crate::breaker::BreakerLimits;
 use crate::budget;
 use crate::hold::HoldLimits;
 use crate::pace::{self, Pace};
+use crate::refused::config::{self as refused, RefusedLimits, RefusedTable};
+use crate::reload::config::{self as reload, ReloadSettings, ReloadTable};
 use crate::source::{Network, Proxies};
 
 /// A number of the configuration, named by its key: dotted where it stands in a table.
@@ -79,6 +81,9 @@ pub const BOUNDS: &[Limit] = &[
     DRAIN,
     BREAKER_FAILURES,
     BREAKER_OPEN,
+    reload::SECONDS,
+    refused::FILES,
+    refused::BYTES,
 ];
 
 /// At most so many addresses of instances.
@@ -147,12 +152,20 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The circuit breaker of an instance.
     pub breaker: BreakerLimits,
+    /// How policy and endorsements are read again.
+    pub reload: ReloadSettings,
+    /// What has to outlive this process; without it that is forgotten.
+    pub state_dir: Option<PathBuf>,
+    /// Where refused evidence is kept; without it none is.
+    pub refused_dir: Option<PathBuf>,
+    /// How much of it.
+    pub refused: RefusedLimits,
     /// As it was written, to tell what a reload does not take.
     written: toml::Table,
 }
 
 /// The keys that a reload takes.
-const RELOADED: [&str; 4] = ["policy", "unbound_policy", "endorsements", "instances"];
+const RELOADED: [&str; 5] = ["policy", "unbound_policy", "endorsements", "instances", "reload"];
 
 /// Certificate chain and private key of the clients' listener, both PEM.
 #[derive(Clone, Debug, Deserialize)]
@@ -331,6 +344,10 @@ impl Config {
                 failures: take(BREAKER_FAILURES, file.breaker.failures)?,
                 open: seconds(BREAKER_OPEN, file.breaker.open_seconds)?,
             },
+            reload: file.reload.resolve().map_err(ConfigError::OutOfBounds)?,
+            state_dir: file.state_dir.map(|path| folder.join(path)),
+            refused_dir: file.refused_dir.map(|path| folder.join(path)),
+            refused: file.refused.resolve().map_err(ConfigError::OutOfBounds)?,
             written,
         };
         if config.reattest > config.channel_age {
@@ -412,6 +429,12 @@ struct File {
     timeouts: TimeoutsTable,
     #[serde(default)]
     breaker: BreakerTable,
+    #[serde(default)]
+    reload: ReloadTable,
+    state_dir: Option<PathBuf>,
+    refused_dir: Option<PathBuf>,
+    #[serde(default)]
+    refused: RefusedTable,
 }
 
 #[derive(Default, Deserialize)]

@@ -358,6 +358,17 @@ impl Fleet {
         version
     }
 
+    /// Takes other endorsements under the same policy. What was proven stays proven, and every address is judged again at once.
+    pub fn set_endorsements(&self, endorsements: Endorsements) {
+        {
+            let mut state = self.write();
+            let Appraisal { version, policy, seen, vouched, .. } = &*state.appraisal;
+            let (version, policy, seen, vouched) = (*version, policy.clone(), seen.clone(), vouched.clone());
+            state.appraisal = Arc::new(Appraisal { version, policy, endorsements, seen, vouched });
+        }
+        self.announce();
+    }
+
     /// An address passed its channel check. False when that came too late to count: under another policy, for an address that
     /// is gone, or for a peer that was rejected after the challenge was sent.
     pub fn accept(&self, address: &Address, backend: Trusted<Backend>) -> bool {

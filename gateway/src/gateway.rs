@@ -30,7 +30,7 @@ pub struct Gateway {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Which policy is in force, and whether the last reload succeeded.
-    pub reloads: Reloads,
+    pub reloads: Arc<Reloads>,
     /// Signs release receipts.
     pub receipt_key: ReceiptKey,
     /// The limits of the configuration that apply to requests.

@@ -1,8 +1,8 @@
 //! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens. `--check-config` reads the same and
 //! starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
 //!
-//! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP reads policy,
-//! endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
+//! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP, or a change of their
+//! files, reads policy, endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
 //! second one without finishing.
 
 mod command;
@@ -29,13 +29,15 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
-use teegate_gateway::reloads::{PolicyFile, Reloads};
+use teegate_gateway::refused::Refused;
+use teegate_gateway::reload::{self, Loaded, Policies, Ratchet, Watched};
+use teegate_gateway::reloads::Reloads;
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
+use teegate_gateway::state::StateDir;
 use teegate_gateway::tls::tls_acceptor;
-use teegate_gateway::trust::{Lifetimes, LinkSettings};
+use teegate_gateway::trust::{Beside, Lifetimes, LinkSettings};
 use teegate_gateway::watch::{WatchSettings, watch};
 use teegate_protocol::receipt::ReceiptKey;
-use teegate_verifier::{BoundTo, Endorsements, Policy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
@@ -119,9 +121,8 @@ async fn obey(command: Command) -> Result<(), Failure> {
 struct Prepared {
     config: Config,
     open_files: u64,
-    policy: Policy,
-    endorsements: Endorsements,
-    file: PolicyFile,
+    files: Watched,
+    loaded: Loaded,
     receipt_key: ReceiptKey,
     tls: Option<TlsAcceptor>,
 }
@@ -131,16 +132,18 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let config = load_config(path)?;
     let open_files = open_files::raise();
     open_files::fits(&config, open_files)?;
-    let (policy, endorsements, file) = load_policy(&config)?;
+    let files = Watched::new(reload::files(path, &config), config.reload.every);
+    let loaded = reload::load(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
-    Ok(Prepared { config, open_files, policy, endorsements, file, receipt_key, tls })
+    Ok(Prepared { config, open_files, files, loaded, receipt_key, tls })
 }
 
 impl Prepared {
     /// What was found in order.
     fn in_words(&self, path: &Path) -> String {
-        let Self { config, file, tls, .. } = self;
+        let Self { config, loaded, tls, .. } = self;
+        let file = loaded.file();
         format!(
             "`{}` is in order: policy `{}` (sha256:{}), {} instances, {}\n",
             path.display(),
@@ -166,15 +169,19 @@ fn printed(path: &Path) -> Result<String, Failure> {
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {
-    let Prepared { config, open_files, policy, endorsements, file, receipt_key, tls } = prepare(path)?;
+    let Prepared { config, open_files, mut files, loaded, receipt_key, tls } = prepare(path)?;
+    let state = config.state_dir.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
+    let ratchet = Ratchet::open(state)?;
+    ratchet.check(&loaded.policy, config.reload.weaker.as_deref())?;
+    ratchet.take(&loaded.policy)?;
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
 
     let metrics = Arc::new(Metrics::default());
     let fleet = Arc::new(Fleet::new(
         &config.instances,
-        policy,
-        endorsements,
+        loaded.policy.clone(),
+        loaded.endorsements(),
         Clock::system(),
         config.breaker,
         Arc::clone(&metrics),
@@ -186,8 +193,10 @@ async fn run(path: &Path) -> Result<(), Failure> {
         retry: config.retry,
         health: config.health,
         drain: config.drain_timeout,
+        beside: Beside { refused: keeper(&config, &metrics)? },
     };
-    let reloads = Reloads::new(file, fleet.clock().now().wall);
+    let reloads = Arc::new(Reloads::new(loaded.file(), fleet.clock().now().wall));
+    let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, Arc::clone(&reloads));
     watch_all(config.instances.clone(), &fleet, &watching, &metrics);
     tokio::spawn(note_lapses(Arc::clone(&fleet)));
 
@@ -240,8 +249,15 @@ async fn run(path: &Path) -> Result<(), Failure> {
 
     let reloading = async {
         loop {
-            let _ = hangup.recv().await;
-            reload(path, &config, open_files, &gateway, &watching, &metrics).await;
+            tokio::select! {
+                _ = hangup.recv() => {}
+                () = files.changed() => {}
+            }
+            // Before they are read: what changes meanwhile is seen the next time.
+            files.read_now();
+            if let Some(newer) = reload(path, &config, open_files, &policies, &fleet, &watching, &metrics).await {
+                files.name(reload::files(path, &newer), newer.reload.every);
+            }
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -277,64 +293,45 @@ async fn note_lapses(fleet: Arc<Fleet>) {
     }
 }
 
-/// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
+/// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes. Gives
+/// the configuration that it took.
 async fn reload(
     path: &Path,
     running: &Config,
     open_files: u64,
-    gateway: &Arc<Gateway>,
+    policies: &Policies,
+    fleet: &Arc<Fleet>,
     settings: &WatchSettings,
     metrics: &Arc<Metrics>,
-) {
+) -> Option<Config> {
     let loaded = load_config(path).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config), open_files)?;
-        let (policy, endorsements, file) = load_policy(&config)?;
-        Ok((config, policy, endorsements, file))
+        let loaded = policies.next(&config)?;
+        Ok((config, loaded))
     });
-    let (fleet, reloads) = (&gateway.fleet, &gateway.reloads);
     match loaded {
-        Ok((config, policy, endorsements, file)) => {
+        Ok((config, loaded)) => {
             for key in running.needs_restart(&config) {
                 tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
             }
             // The policy first: nobody new is judged by the old one.
-            fleet.set_policy(policy, endorsements).await;
+            policies.take(&loaded).await;
             let added = fleet.set_addresses(&config.instances);
             watch_all(added, fleet, settings, metrics);
-            reloads.taken(file, fleet.clock().now().wall);
+            Some(config)
         }
-        Err(Failure(why)) => reloads.refused(&why, fleet.clock().now().wall),
+        Err(Failure(why)) => {
+            policies.refused(&why);
+            None
+        }
     }
 }
 
-fn load_policy(config: &Config) -> Result<(Policy, Endorsements, PolicyFile), Failure> {
-    let path = &config.policy;
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the policy `{}`: {error}", path.display()))?;
-    let policy = Policy::parse(&text).map_err(|error| format!("policy `{}`: {error}", path.display()))?;
-    match (policy.weakest_bound_to(), &config.unbound_policy) {
-        (Some(BoundTo::Workload), _) => {}
-        (Some(_), _) => tracing::warn!(
-            "this policy admits evidence that is not bound to a workload: other code in the guest may hold the keys"
-        ),
-        (None, Some(reason)) => tracing::warn!(
-            "this policy admits evidence that is bound to nothing that it names, so that any code may hold the keys; \
-             the configuration says why (`unbound_policy`): {reason}"
-        ),
-        (None, None) => {
-            return Err(Failure(format!(
-                "policy `{}`: a profile does not say what its evidence is bound to (`bound_to`), so that any code may hold the \
-                 keys: pin the code and claim \"workload\", or write `unbound_policy = \"why\"` into the configuration",
-                path.display()
-            )));
-        }
-    }
-    if !policy.trusts_only_vendors() {
-        tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
-    }
-    let endorsements = teegate_intake::endorsements::load_paths(&config.endorsements)?;
-    let file = PolicyFile::of(policy.name(), &text);
-    Ok((policy, endorsements, file))
+/// Where refused evidence is kept, if anywhere.
+fn keeper(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Refused>>, Failure> {
+    let folder = config.refused_dir.as_deref();
+    let opened = folder.map(|folder| Refused::open(folder, config.refused, Arc::clone(metrics))).transpose();
+    Ok(opened?.map(Arc::new))
 }
 
 /// The seed as 64 hexadecimal digits, or a key that lives as long as this process.

@@ -51,6 +51,7 @@ pub struct Metrics {
     refused: Counters,
     held: Histogram,
     answered: Histogram,
+    kept_refused: Counters,
 }
 
 /// One of the two listeners.
@@ -119,6 +120,7 @@ impl Default for Metrics {
             sealed_in: registered(&mut registry, &RELEASED, Counter::default()),
             sealed_out: registered(&mut registry, &ANSWERED, Counter::default()),
             conflicts: registered(&mut registry, &CONFLICTS, Counter::default()),
+            kept_refused: registered(&mut registry, &KEPT_REFUSED, Counters::default()),
             accepted: registered(&mut registry, &SEATED, accepted),
             displaced: registered(&mut registry, &DISPLACED, displaced),
             refused: registered(&mut registry, &NO_ROOM, refused),
@@ -176,6 +178,11 @@ impl Metrics {
     /// Two parties claimed one identity.
     pub fn conflicted(&self) {
         self.conflicts.inc();
+    }
+
+    /// Refused evidence was `kept` as a bundle, or keeping it `failed`.
+    pub fn kept_refused(&self, outcome: &'static str) {
+        self.kept_refused.get_or_create(&labels(&KEPT_REFUSED, [outcome])).inc();
     }
 
     /// A connection has a place.

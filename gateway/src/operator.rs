@@ -1,5 +1,7 @@
 //! What the operator's tools may ask: whether the process lives, whether a request could be released, and the metrics.
 
+use std::collections::{BTreeMap, HashSet};
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -9,12 +11,12 @@ use crate::answer::AnswerStream;
 use crate::budget::Charge;
 use crate::fleet::{Route, Standing};
 use crate::gateway::Gateway;
-use crate::identity::identity;
+use crate::identity::{Identity, identity};
 use crate::journal::{Condition, Sight};
 use crate::metrics::{
     self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FULL, Gauge, HELD_BYTES,
-    HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO, POLICY_SINCE, POLICY_VERSION,
-    POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS,
+    HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO, POLICY_SINCE,
+    POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS,
 };
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
@@ -45,7 +47,7 @@ impl Gateway {
             (HEALTH_PATH, &Method::GET) => text(StatusCode::OK, "ok\n"),
             (READY_PATH, &Method::GET) => self.ready(),
             ("/metrics", &Method::GET) => {
-                long(self.metrics.render(&self.gauges()), HeaderValue::from_static(metrics::MEDIA_TYPE), peer)
+                long(self.metrics_text(), HeaderValue::from_static(metrics::MEDIA_TYPE), peer)
             }
             (FLEET_PATH, &Method::GET) => match serde_json::to_string(&self.view(self.unready())) {
                 Ok(view) => long(view, HeaderValue::from_static("application/json"), peer),
@@ -54,6 +56,11 @@ impl Gateway {
             (HEALTH_PATH | READY_PATH | FLEET_PATH | "/metrics", _) => respond(&say(&RouteError::Method("GET"))),
             _ => respond(&say(&RouteError::NotFound)),
         }
+    }
+
+    /// Every metric, in the text format.
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.render(&self.gauges())
     }
 
     /// Ready means that a request could be released now.
@@ -108,6 +115,13 @@ impl Gateway {
         let failed = sights.iter().flat_map(|(address, sight)| {
             sight.checks.iter().take(CHECKS_SHOWN).map(|check| ([address.clone(), (*check).to_owned()], 1))
         });
+        let mut codes: BTreeMap<&str, HashSet<Identity>> = BTreeMap::new();
+        for (_, sight) in &sights {
+            if let (Condition::Attested, Some(proof)) = (sight.condition, sight.proof) {
+                codes.entry(&proof.once().summary().code).or_default().insert(identity(proof.once().manifest()));
+            }
+        }
+        let codes = codes.into_iter().map(|(code, instances)| ([code.to_owned()], number(instances.len())));
         let endings = endings(&state, &now);
         let labels = |ending: &Ending| [ending.kind.to_owned(), ending.name.clone()];
         let first = endings.first().map(|end| (labels(end), end.at.seconds().saturating_sub(now.wall.seconds())));
@@ -127,6 +141,7 @@ impl Gateway {
             Gauge::family(&ADDRESSES, counts(&state, &now).map(|(state, count)| ([state.name().to_owned()], count))),
             Gauge::family(&INSTANCE_STATE, states),
             Gauge::family(&FAILED_CHECK, failed),
+            Gauge::family(&INSTANCES, codes),
             by_address(&ATTESTED, &|sight| sight.proof.map_or(0, |proof| proof.seconds_left(&now))),
             by_address(&FULL, &|sight| u64::from(sight.is_full)),
             by_address(&IN_FLIGHT, &|sight| sight.proof.map_or(0, |proof| number(proof.once().in_flight()))),

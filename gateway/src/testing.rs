@@ -64,7 +64,8 @@ pub(crate) fn two_addresses_at(seconds: u64) -> (Arc<Gateway>, [Address; 2]) {
     (gateway_with(&addresses, POOL_BYTES, clock_at(seconds)), addresses)
 }
 
-fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
+/// One with these addresses.
+pub(crate) fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
     gateway_with(addresses, pool_bytes, clock())
 }
 
@@ -79,7 +80,10 @@ fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gat
         polls: Polls::new(8),
         challenges: Challenges::default(),
         metrics,
-        reloads: Reloads::new(PolicyFile::of("test", "a policy"), teegate_verifier::UnixTime::from_seconds(START)),
+        reloads: Arc::new(Reloads::new(
+            PolicyFile::of("test", "a policy"),
+            teegate_verifier::UnixTime::from_seconds(START),
+        )),
         receipt_key: ReceiptKey::generate().unwrap(),
         limits: RouteLimits {
             max_sealed_bytes: u64::try_from(MOST_SEALED).unwrap(),

@@ -49,6 +49,7 @@ pub use self::vouched::Vouched;
 use crate::caller::Caller;
 use crate::clock::{Clock, Now};
 use crate::config::Address;
+use crate::refused::{Case, Refused as KeptRefused};
 use crate::turns::Readiness;
 
 /// What evidence is appraised against. A new policy is a new version; what was judged under another one does not count.
@@ -271,10 +272,19 @@ impl fmt::Display for Doubt {
     }
 }
 
+/// What stands beside the judging of evidence, and changes no verdict.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Where refused evidence is kept.
+    pub refused: Option<Arc<KeptRefused>>,
+}
+
 /// A connection whose other end has proven nothing but its TLS key.
 #[derive(Debug)]
 pub struct Candidate {
     link: Arc<Link>,
+    address: Address,
+    beside: Beside,
     /// Notes of what was authenticated over this connection. Its own: what one peer sends costs no other a note.
     verifier: Arc<Verifier>,
 }
@@ -282,7 +292,14 @@ pub struct Candidate {
 impl Candidate {
     /// Connects.
     pub async fn connect(address: &Address, settings: &LinkSettings) -> Result<Self, NoAnswer> {
-        Ok(Self { link: Arc::new(Link::connect(address, settings).await?), verifier: Arc::default() })
+        let link = Arc::new(Link::connect(address, settings).await?);
+        Ok(Self { link, address: address.clone(), beside: Beside::default(), verifier: Arc::default() })
+    }
+
+    /// The same, with this beside the judging of its evidence.
+    #[must_use]
+    pub fn beside(self, beside: Beside) -> Self {
+        Self { beside, ..self }
     }
 
     /// Whether the connection has ended.
@@ -396,13 +413,35 @@ impl Candidate {
     ) -> Result<(T, Proven), Doubt> {
         let (appraisal, verifier) = (Arc::clone(appraisal), Arc::clone(&self.verifier));
         let (tls_spki, now) = (self.link.tls_spki_sha256(), clock.now().wall);
+        let (address, beside) = (self.address.clone(), self.beside.clone());
         tokio::task::spawn_blocking(move || {
-            let proven = judge(&envelope, &question.of(&tls_spki), &appraisal, lives, &verifier, now)?;
+            let asked = question.of(&tls_spki);
+            let proven = judge(&envelope, &asked, &appraisal, lives, &verifier, now)
+                .inspect_err(|refused| beside.keep(&address, &envelope, &asked, refused, &appraisal))?;
             Ok((take(&proven)?, proven))
         })
         .await
         .map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?
         .map_err(|refused: Refused| self.distrust(refused))
+    }
+}
+
+impl Beside {
+    /// Keeps evidence that the verifier refused, with what it was judged by.
+    fn keep(&self, address: &Address, envelope: &[u8], asked: &Asked<'_>, refused: &Refused, appraisal: &Appraisal) {
+        let (Some(folder), Some(manifest), Some(rejection)) = (&self.refused, &refused.manifest, &refused.rejection)
+        else {
+            return;
+        };
+        folder.keep(&Case {
+            address: address.as_str(),
+            envelope,
+            only_certificates: false,
+            endorsements: &appraisal.endorsements,
+            policy: &appraisal.policy,
+            report_data: asked.report_data(manifest),
+            report: rejection.report(),
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::health;
 use crate::metrics::Metrics;
-use crate::trust::{Appraisal, Candidate, Doubt, Lifetimes, LinkSettings, NoAnswer};
+use crate::trust::{Appraisal, Beside, Candidate, Doubt, Lifetimes, LinkSettings, NoAnswer};
 
 /// The first pause after an address did not answer; it doubles up to the configured one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -31,6 +31,8 @@ pub struct WatchSettings {
     pub health: Duration,
     /// For requests in flight once the address is to be left.
     pub drain: Duration,
+    /// What stands beside the judging of evidence.
+    pub beside: Beside,
 }
 
 /// Watches `address` until it is gone.
@@ -91,7 +93,7 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
                 settings.retry
             }
         };
-        if !rest(address, pause, version, candidate.as_ref(), fleet, settings).await {
+        if !rest(address, pause, &appraisal, candidate.as_ref(), fleet, settings).await {
             return;
         }
     }
@@ -124,7 +126,10 @@ async fn check(
 ) -> Result<Next, Doubt> {
     let current = match candidate.take().filter(|candidate| !candidate.is_closed()) {
         Some(current) => current,
-        None => Candidate::connect(address, &settings.link).await.map_err(Doubt::NoAnswer)?,
+        None => {
+            let connected = Candidate::connect(address, &settings.link).await.map_err(Doubt::NoAnswer)?;
+            connected.beside(settings.beside.clone())
+        }
     };
     let current = candidate.insert(current);
     let backend = current.prove(appraisal, settings.lives, fleet.clock()).await?;
@@ -163,12 +168,12 @@ fn next_round(epoch_seconds_left: u64, settings: &WatchSettings) -> Duration {
     jittered(settings.reattest).min(turn)
 }
 
-/// Waits until the next round is due: at the end of the pause, when the connection ends, or under a new policy. False when the
-/// address is to be left.
+/// Waits until the next round is due: at the end of the pause, when the connection ends, or under a new policy or new endorsements.
+/// False when the address is to be left.
 async fn rest(
     address: &Address,
     pause: Duration,
-    version: u64,
+    appraisal: &Arc<Appraisal>,
     candidate: Option<&Candidate>,
     fleet: &Arc<Fleet>,
     settings: &WatchSettings,
@@ -183,7 +188,10 @@ async fn rest(
     let changed = async {
         loop {
             changes.borrow_and_update();
-            if fleet.is_draining(address) || fleet.appraisal().version != version || changes.changed().await.is_err() {
+            if fleet.is_draining(address)
+                || !Arc::ptr_eq(&fleet.appraisal(), appraisal)
+                || changes.changed().await.is_err()
+            {
                 return;
             }
         }

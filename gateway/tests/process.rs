@@ -128,6 +128,37 @@ fn it_listens_reloads_and_leaves_when_told() {
 }
 
 #[test]
+fn a_change_of_the_files_is_taken_without_a_signal_and_an_older_policy_never() {
+    let folder = Folder::new();
+    let write = |version: u64| {
+        std::fs::write(folder.path("policy.toml"), format!("version = {version}\n{}", policy())).unwrap();
+    };
+    write(7);
+    folder.configure("instances = ['127.0.0.1:1']\nstate_dir = 'state'\n[reload]\nseconds = 1");
+    let running = Running::start(&folder);
+    running.await_metric("teegate_gateway_policy_version 1");
+    write(8);
+    running.await_metric("teegate_gateway_policy_version 2");
+    write(7);
+    running.await_metric("teegate_gateway_reload_total{outcome=\"refused\"} 1");
+    running.await_metric("teegate_gateway_config_last_reload_successful 0");
+    running.await_metric("teegate_gateway_policy_version 2");
+    // The configuration is a file as well.
+    write(8);
+    folder.configure("instances = ['127.0.0.1:1', '127.0.0.1:2']\nstate_dir = 'state'\n[reload]\nseconds = 1");
+    running.await_metric("teegate_gateway_addresses{state=\"unreachable\"} 2");
+    let said = failure_of(&folder);
+    assert!(said.contains("state` is in use by another gateway"), "{said}");
+    drop(running);
+
+    write(7);
+    let said = failure_of(&folder);
+    assert!(said.contains("the policy has `version = 7`, and version 8 was in force"), "{said}");
+    write(8);
+    drop(Running::start(&folder));
+}
+
+#[test]
 fn who_waits_at_the_end_is_told_and_the_end_comes() {
     let folder = Folder::new();
     let mut running = Running::start(&folder);

@@ -14,6 +14,7 @@ pub fn schema() -> String {
     );
     properties.insert("schema".to_owned(), json!({ "const": 1 }));
     properties.insert("name".to_owned(), json!({ "type": "string" }));
+    properties.insert("version".to_owned(), json!({ "type": "integer", "minimum": 1 }));
     properties.insert(
         "trust_anchors".to_owned(),
         json!({ "type": "object", "additionalProperties": false, "properties": { "amd": roots, "intel": roots } }),

@@ -135,6 +135,19 @@ impl Endorsements {
         self.qe_identities.extend(other.qe_identities.iter().cloned());
     }
 
+    /// Each statement as it was added: its kind, as reports name it (`certificate`, `crl`, `tcb-info`, `qe-identity`), its bytes, and
+    /// the signature of one whose signature stands beside its text.
+    pub fn statements(&self) -> impl Iterator<Item = (&'static str, &[u8], Option<&[u8; 64]>)> {
+        fn each<'s, T: Readable>(
+            kind: &'static str,
+            pool: &'s [Brought<T>],
+        ) -> impl Iterator<Item = (&'static str, &'s [u8], Option<&'s [u8; 64]>)> {
+            pool.iter().map(move |brought| (kind, &*brought.item.bytes, brought.item.signature.as_ref()))
+        }
+        let lists = each("certificate", &self.certificates).chain(each("crl", &self.crls));
+        lists.chain(each("tcb-info", &self.tcb_infos)).chain(each("qe-identity", &self.qe_identities))
+    }
+
     /// Only what has no order in time: certificates. Of a CRL, a TCB info or a QE identity there may be a later one, so
     /// whoever asks the vendors lets none that somebody else chose stand in for their answer.
     #[must_use]

@@ -74,6 +74,8 @@ table! {
     CHECKS, Counter, "channel_check_total", ["address", "verdict"], "channel checks: `accepted`, `rejected`, `no-answer`";
     REFUSALS, Counter, "failed_check_total", ["check"], "refusals of evidence by check";
     CONFLICTS, Counter, "identity_conflict_total", [], "conflicts of identity seen";
+    KEPT_REFUSED, Counter, "refused_kept_total", ["outcome"], "bundles of refused evidence: `kept`, or `failed` where they could not be written";
+    INSTANCES, Gauge, "instances", ["measurement"], "attested instances by the measurement of their code";
     RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
     UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";
     RELEASED, Counter, "released_bytes_total", [], "sealed bytes sent to instances";

@@ -67,6 +67,7 @@ async fn every_metric_of_the_table_is_answered_and_no_other() {
     gateway.metrics.checked(&one, "accepted");
     gateway.metrics.relayed("default", "answered");
     gateway.metrics.upstream(&one, "answered");
+    gateway.metrics.kept_refused("kept");
     let text = answered(&gateway).await;
     let described: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

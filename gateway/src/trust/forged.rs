@@ -1,7 +1,7 @@
 //! Instances over real TLS, on forged hardware, which answer challenges as a test tells them to. Compiled for tests alone.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
@@ -13,11 +13,15 @@ use teegate_forge::snp::SnpBuilder;
 use teegate_protocol::binding;
 use teegate_protocol::binding::Exporter;
 use teegate_protocol::evidence::{Endorsements as Carried, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
+use teegate_protocol::headers::OHTTP_PATH;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::testing::{Who, clock, policy};
 use super::*;
+
+/// Each enclave of a process is another instance.
+static NUMBER: AtomicU8 = AtomicU8::new(1);
 
 const MEASUREMENT: [u8; 48] = [0x5e; 48];
 pub(crate) const LIVES: Lifetimes =
@@ -92,6 +96,8 @@ pub(crate) struct Mood {
     pub(crate) is_busy: AtomicBool,
     /// Connections so far.
     pub(crate) connections: AtomicUsize,
+    /// Sealed requests so far. They are answered, with nothing.
+    pub(crate) requests: AtomicUsize,
 }
 
 /// A TLS key of its own, and a certificate that it signed itself.
@@ -134,7 +140,7 @@ impl Enclave {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
-        let mut who = Who::new(1);
+        let mut who = Who::new(NUMBER.fetch_add(1, Ordering::Relaxed));
         let parsed = rustls::server::ParsedCertificate::try_from(certificate.der()).unwrap();
         who.tls_spki = SpkiDigest::of(parsed.subject_public_key_info().as_ref());
         let (answer, own) = (Arc::new(answer), who.clone());
@@ -181,6 +187,10 @@ impl Mood {
     fn status_of(&self, path: &str) -> Option<u16> {
         let says = |is_refusing: &AtomicBool| if is_refusing.load(Ordering::SeqCst) { 503 } else { 200 };
         match path {
+            OHTTP_PATH => {
+                self.requests.fetch_add(1, Ordering::SeqCst);
+                Some(200)
+            }
             HEALTH_PATH => Some(says(&self.is_full)),
             ATTEST_PATH => Some(says(&self.is_busy)).filter(|status| *status != 200),
             _ => None,

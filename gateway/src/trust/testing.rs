@@ -46,7 +46,12 @@ pub(crate) fn set_wall(seconds: u64) {
 
 /// A policy over forged hardware: this root, this launch measurement.
 pub(crate) fn policy(ark_pem: &str, measurement: [u8; 48]) -> Policy {
-    let measurement = format!("{:?}", hex::encode(measurement));
+    Policy::parse(&policy_text(ark_pem, &[measurement])).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same as its author writes it, over any of these launch measurements.
+pub(crate) fn policy_text(ark_pem: &str, measurements: &[[u8; 48]]) -> String {
+    let measurement = format!("{:?}", measurements.iter().map(hex::encode).collect::<Vec<_>>());
     let rules = [
         ("bound_to", "\"workload\""),
         ("products", "[\"genoa\"]"),
@@ -60,7 +65,7 @@ pub(crate) fn policy(ark_pem: &str, measurement: [u8; 48]) -> Policy {
     let policy = rules.iter().fold(genuine.under_root("amd", ark_pem), |policy, (field, rule)| {
         policy.rule(Tee::SevSnp, field, rule).unwrap()
     });
-    Policy::parse(&policy.text()).unwrap_or_else(|error| panic!("{error}"))
+    policy.text()
 }
 
 /// A policy that accepts something, for tests in which nothing is verified.

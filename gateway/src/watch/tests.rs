@@ -23,6 +23,7 @@ fn settings() -> WatchSettings {
         retry: Duration::from_millis(20),
         health: Duration::from_millis(20),
         drain: Duration::ZERO,
+        beside: Beside::default(),
     }
 }
 

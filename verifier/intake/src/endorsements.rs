@@ -126,6 +126,14 @@ pub fn recognise(name: &str, bytes: &[u8], into: &mut Endorsements) -> Result<()
     Ok(())
 }
 
+/// What `bytes` hold, one by one; `name` is how an error will speak of them.
+///
+/// # Errors
+/// As [`recognise`].
+pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Statement>, IntakeError> {
+    statements(bytes).map_err(|defect| IntakeError::new(name, defect))
+}
+
 pub(crate) fn statements(bytes: &[u8]) -> Result<Vec<Statement>, Defect> {
     let Some((header, body)) = saved_response::split(bytes) else { return document(bytes) };
     let chain = match std::str::from_utf8(header) {

@@ -43,8 +43,8 @@ pub enum Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The 64 bytes that the evidence has to report.
-    fn report_data(&self, manifest: &ManifestDigest) -> ReportData {
+    /// The 64 bytes that the evidence has to report, for the instance of this manifest.
+    pub fn report_data(&self, manifest: &ManifestDigest) -> ReportData {
         ReportData(match self {
             Self::Epoch | Self::EpochOver { .. } => binding::epoch(manifest),
             Self::Challenge(nonce) => binding::fresh(manifest, nonce),

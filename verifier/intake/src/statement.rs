@@ -30,6 +30,20 @@ pub enum Statement {
 }
 
 impl Statement {
+    /// Every statement of a pool, in its order.
+    #[must_use]
+    pub fn all_of(pool: &Endorsements) -> Vec<Self> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        let each = pool.statements().filter_map(|(kind, bytes, signature)| match (kind, signature) {
+            ("certificate", None) => Some(Self::Certificate(bytes.to_vec())),
+            ("crl", None) => Some(Self::Crl(bytes.to_vec())),
+            ("tcb-info", Some(signature)) => Some(Self::TcbInfo { body: text(bytes)?, signature: *signature }),
+            ("qe-identity", Some(signature)) => Some(Self::QeIdentity { body: text(bytes)?, signature: *signature }),
+            _ => None,
+        });
+        each.collect()
+    }
+
     /// Puts it into the pool that the verifier chooses from.
     pub fn add_to(self, pool: &mut Endorsements) {
         match self {
@@ -51,5 +65,23 @@ impl Statement {
                 remedy: "fetch it again (`teegate fetch EVIDENCE --into DIR`), and convert it with no other tool than a copy",
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_gives_back_what_was_put_into_it() {
+        let all = [
+            Statement::Certificate(vec![1]),
+            Statement::Crl(vec![2]),
+            Statement::TcbInfo { body: "{}".to_owned(), signature: [3; 64] },
+            Statement::QeIdentity { body: "{ }".to_owned(), signature: [4; 64] },
+        ];
+        let mut pool = Endorsements::new();
+        all.iter().for_each(|statement| statement.clone().add_to(&mut pool));
+        assert_eq!(Statement::all_of(&pool), all);
     }
 }

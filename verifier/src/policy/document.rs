@@ -14,15 +14,33 @@ use crate::rule::Ask;
 use crate::wrapping::Wrapping;
 
 /// What a policy says, to be read: its roots, and what each field of each profile asks.
-#[derive(Debug)]
 pub struct Document {
     pub(super) name: String,
+    pub(super) version: Option<u64>,
+    pub(super) text: Arc<str>,
     pub(super) anchors: TrustAnchors,
     /// One for each (TEE, wrapping), those of one TEE beside each other.
     pub(super) profiles: Vec<Profile>,
 }
 
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({}, {} profiles)", self.name, self.profiles.len())
+    }
+}
+
 impl Document {
+    /// Which of its author's policies this is: a later one has a higher number. `None` where it does not say. No verdict depends on
+    /// it; whoever keeps policies lets none be taken back to an earlier one by it.
+    pub fn version(&self) -> Option<u64> {
+        self.version
+    }
+
+    /// The TOML that it was read from, whole.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -38,7 +38,7 @@ impl From<Refusal> for Failure {
 /// The document, and what it still needs.
 pub(super) fn load(text: &str) -> Result<(Document, Vec<Needed>), PolicyError> {
     let table = DeTable::parse(text).map_err(|error| PolicyError::new(readable(&error)))?;
-    let document = read(&table).map_err(|failure| match failure {
+    let document = read(&table, text).map_err(|failure| match failure {
         Failure::Value(mut error) => {
             error.set_input(Some(text));
             PolicyError::new(readable(&error))
@@ -62,17 +62,18 @@ fn placed(text: &str, table: &DeTable<'_>, Refusal { at, words, check }: Refusal
 }
 
 /// What stands in a policy beside its profiles.
-const HEAD: [&str; 3] = ["schema", "name", "trust_anchors"];
+const HEAD: [&str; 4] = ["schema", "name", "version", "trust_anchors"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
     schema: u32,
     name: String,
+    version: Option<u64>,
     trust_anchors: Option<roots::Written>,
 }
 
-fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
+fn read(table: &Spanned<DeTable<'_>>, text: &str) -> Result<Document, Failure> {
     let known = |name: &str| HEAD.contains(&name) || Tee::all().any(|tee| tee.name() == name);
     if let Some((key, _)) = table.get_ref().iter().find(|(key, _)| !known(key.get_ref())) {
         let name = key.get_ref();
@@ -94,10 +95,13 @@ fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
             return Err(Refusal::at(["trust_anchors", name], what).into());
         }
     }
-    let Head { schema, name, trust_anchors } = Head::deserialize(head.into_deserializer())?;
+    let Head { schema, name, version, trust_anchors } = Head::deserialize(head.into_deserializer())?;
     if schema != 1 {
         let what = format!("schema = {schema}: this release reads policies of schema 1");
         return Err(Refusal::at(["schema"], what).into());
+    }
+    if version == Some(0) {
+        return Err(Refusal::at(["version"], "version = 0: versions of a policy begin with 1".to_owned()).into());
     }
     let anchors = match &trust_anchors {
         None => TrustAnchors::default(),
@@ -117,7 +121,7 @@ fn read(table: &Spanned<DeTable<'_>>) -> Result<Document, Failure> {
     if profiles.is_empty() {
         return Err(Refusal::at([], no_profile()).into());
     }
-    Ok(Document { name, anchors, profiles })
+    Ok(Document { name, version, text: text.into(), anchors, profiles })
 }
 
 /// A policy that is about nothing.

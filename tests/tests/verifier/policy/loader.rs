@@ -72,6 +72,25 @@ fn a_policy_from_before_a_field_says_unchecked() {
     }
 }
 
+/// Which of its author's policies it is. No verdict depends on it.
+#[test]
+fn a_policy_may_say_its_version() {
+    let versioned =
+        |version: &str| base().to_toml().replacen("schema = 1\n", &format!("schema = 1\nversion = {version}\n"), 1);
+    assert_eq!(base().load().document().version(), None);
+    for version in [1, 7, i64::MAX.unsigned_abs()] {
+        let text = versioned(&version.to_string());
+        let policy = Policy::parse(&text).unwrap();
+        assert_eq!((policy.document().version(), policy.document().text()), (Some(version), text.as_str()));
+    }
+    for (version, says) in
+        [("0", "versions of a policy begin with 1"), ("-1", "invalid value"), ("'7'", "invalid type")]
+    {
+        let error = refused(&versioned(version)).to_string();
+        assert!(error.contains(says) && error.contains("line 2,"), "{version}: {error}");
+    }
+}
+
 #[test]
 fn an_omitted_field_is_named() {
     for tee in [Tee::SevSnp, Tee::Tdx] {
