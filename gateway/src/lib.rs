@@ -20,6 +20,7 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 mod connections;
+pub mod discovery;
 pub mod fleet;
 pub mod gateway;
 pub mod head;

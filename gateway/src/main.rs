@@ -15,7 +15,8 @@ use std::sync::atomic::AtomicBool;
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
 use teegate_gateway::clock::Clock;
-use teegate_gateway::config::{Address, Config};
+use teegate_gateway::config::Config;
+use teegate_gateway::discovery::gather::Discovery;
 use teegate_gateway::fleet::Fleet;
 use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
@@ -26,7 +27,7 @@ use teegate_gateway::proxy::ForwardLimits;
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
 use teegate_gateway::tls::tls_acceptor;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
-use teegate_gateway::watch::{WatchSettings, watch};
+use teegate_gateway::watch::WatchSettings;
 use teegate_protocol::receipt::ReceiptKey;
 use teegate_verifier::{BoundTo, Endorsements, Policy};
 use tokio::net::TcpListener;
@@ -101,7 +102,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
 
     let metrics = Arc::new(Metrics::default());
     let fleet = Arc::new(Fleet::new(
-        &config.instances,
+        &[],
         policy,
         endorsements,
         Clock::system(),
@@ -116,7 +117,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         health: config.health,
         drain: config.drain_timeout,
     };
-    watch_all(config.instances.clone(), &fleet, &watching, &metrics);
+    let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics);
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
@@ -166,7 +167,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let reloading = async {
         loop {
             let _ = hangup.recv().await;
-            reload(path, &config, open_files, &fleet, &watching, &metrics).await;
+            reload(path, &config, open_files, &fleet, &discovery).await;
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -188,23 +189,17 @@ async fn run(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
-    for address in addresses {
-        tokio::spawn(watch(address, Arc::clone(fleet), settings.clone(), Arc::clone(metrics)));
-    }
-}
-
 /// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
 async fn reload(
     path: &Path,
     running: &Config,
     open_files: u64,
     fleet: &Arc<Fleet>,
-    settings: &WatchSettings,
-    metrics: &Arc<Metrics>,
+    discovery: &Discovery,
 ) {
     let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
-        open_files::fits(&running.with_instances_of(&config), open_files)?;
+        let resulting = running.with_instances_of(&config)?;
+        open_files::fits(&resulting, open_files)?;
         let (policy, endorsements) = load_policy(&config)?;
         Ok((config, policy, endorsements))
     });
@@ -215,8 +210,7 @@ async fn reload(
             }
             // The policy first: nobody new is judged by the old one.
             fleet.set_policy(policy, endorsements).await;
-            let added = fleet.set_addresses(&config.instances);
-            watch_all(added, fleet, settings, metrics);
+            discovery.set_list(&config.instances);
         }
         Err(Failure(why)) => tracing::error!("reload refused, everything stays as it was: {why}"),
     }

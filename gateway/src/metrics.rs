@@ -1,7 +1,7 @@
 //! What the operator's tools may count: the Prometheus text format, version 0.0.4.
 //!
-//! Labels are `&'static str` (outcomes, check ids, tenants) or configured addresses, so no byte of a request, of an answer
-//! or of a client's header can become one, and their number is bounded.
+//! Labels are `&'static str` (outcomes, check ids, tenants), addresses of instances or configured sources of them, so no byte of a
+//! request, of an answer or of a client's header can become one, and their number is bounded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +18,7 @@ pub struct Metrics {
     checks: Mutex<BTreeMap<(Address, &'static str), u64>>,
     failed_checks: Mutex<BTreeMap<&'static str, u64>>,
     upstream: Mutex<BTreeMap<(Address, &'static str), u64>>,
+    sources: Mutex<BTreeMap<String, Source>>,
     sealed_in: AtomicU64,
     sealed_out: AtomicU64,
     conflicts: AtomicU64,
@@ -43,6 +44,14 @@ struct Places {
     accepted: AtomicU64,
     displaced: AtomicU64,
     refused: AtomicU64,
+}
+
+/// What one source of addresses knows. It is called as the configuration calls it.
+#[derive(Debug, Default)]
+struct Source {
+    addresses: u64,
+    is_current: bool,
+    doubts: u64,
 }
 
 /// A gauge that is read when it is asked for.
@@ -82,6 +91,27 @@ impl Metrics {
     /// An instance answered a released request: `answered`, `lost` or `deadline`.
     pub fn upstream(&self, address: &Address, outcome: &'static str) {
         add(&self.upstream, (address.clone(), outcome), 1);
+    }
+
+    /// Forgets what was counted of addresses that `is_there` does not know: they come and go, and their number must stay bounded.
+    pub fn keep_addresses(&self, is_there: impl Fn(&Address) -> bool) {
+        for family in [&self.checks, &self.upstream] {
+            family.lock().unwrap_or_else(PoisonError::into_inner).retain(|(address, _), _| is_there(address));
+        }
+    }
+
+    /// A source of addresses knows so many, and that is or is not its newest answer.
+    pub fn discovered(&self, source: &str, addresses: u64, is_current: bool) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = sources.entry(source.to_owned()).or_default();
+        (source.addresses, source.is_current) = (addresses, is_current);
+    }
+
+    /// A source of addresses that was sure is not any more.
+    pub fn doubted(&self, source: &str) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let doubts = &mut sources.entry(source.to_owned()).or_default().doubts;
+        *doubts = doubts.saturating_add(1);
     }
 
     /// Sealed bytes were released to an instance.
@@ -174,6 +204,7 @@ impl Metrics {
             &self.upstream,
             |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
         );
+        self.render_sources(&mut text);
         let (clients, operator) = (&self.clients, &self.operator);
         for (name, kind, help, of_clients, of_operator) in [
             ("connections", "gauge", "connections that are open", &clients.open, &operator.open),
@@ -198,6 +229,24 @@ impl Metrics {
         self.held.render(&mut text, "teegate_gateway_hold_seconds", "how long requests were held");
         self.answered.render(&mut text, "teegate_gateway_answer_seconds", "first byte released to head of the answer");
         text
+    }
+}
+
+impl Metrics {
+    fn render_sources(&self, text: &mut String) {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let families: [(&str, &str, &str, fn(&Source) -> u64); 3] = [
+            ("addresses", "gauge", "addresses that a source knows", |source| source.addresses),
+            ("current", "gauge", "1 when a source's last question was answered", |source| source.is_current.into()),
+            ("doubt_total", "counter", "times that a source stopped being sure", |source| source.doubts),
+        ];
+        for (name, kind, help, value) in families {
+            let name = format!("teegate_gateway_discovery_{name}");
+            head(text, &name, kind, help);
+            for (source, known) in sources.iter() {
+                line(text, &name, &labels(&[("source", source)]), value(known));
+            }
+        }
     }
 }
 
