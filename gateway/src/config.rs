@@ -14,6 +14,7 @@ mod effective;
 
 use crate::breaker::BreakerLimits;
 use crate::budget;
+use crate::discovery::config::{self as discovery, DiscoveryError};
 use crate::hold::HoldLimits;
 use crate::pace::{self, Pace};
 use crate::refused::config::{self as refused, RefusedLimits, RefusedTable};
@@ -104,8 +105,10 @@ pub struct Config {
     pub unbound_policy: Option<String>,
     /// Files and folders of endorsements, beside what evidence carries itself.
     pub endorsements: Vec<PathBuf>,
-    /// The addresses of the instances, `host:port`.
+    /// The addresses of the instances, `host:port`. None where sources say them.
     pub instances: Vec<Address>,
+    /// The sources of addresses beside the list.
+    pub discovery: discovery::Settings,
     /// Ed25519 seed of the key that signs release receipts, 64 hexadecimal digits; without it a new key is made at every start.
     pub receipt_key: Option<PathBuf>,
     /// Between two channel checks of one address.
@@ -222,6 +225,8 @@ pub enum ConfigError {
     AddressTwice(Address),
     /// There are too many addresses, or none.
     InstanceCount(usize),
+    /// The sources of addresses cannot be used.
+    Discovery(DiscoveryError),
     /// A proxy is no address and no prefix.
     Proxy(String),
     /// The memory for clients does not go round.
@@ -264,7 +269,12 @@ impl fmt::Display for ConfigError {
                 budget::FLOOR_BYTES
             ),
             Self::AddressTwice(address) => write!(f, "instance `{address}` is listed twice: remove one"),
+            Self::InstanceCount(0) => write!(
+                f,
+                "0 instances are listed: expected 1 to {MAX_INSTANCES} in `instances`, or where to look in `[discovery]`"
+            ),
             Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
+            Self::Discovery(error) => error.fmt(f),
             Self::Contradiction(what) => f.write_str(what),
         }
     }
@@ -285,7 +295,9 @@ impl Config {
         let file: File = toml::from_str(text).map_err(ConfigError::Shape)?;
         let written = toml::from_str(text).map_err(ConfigError::Shape)?;
         let mut instances = Vec::with_capacity(file.instances.len().min(MAX_INSTANCES));
-        if file.instances.is_empty() || file.instances.len() > MAX_INSTANCES {
+        let discovery = file.discovery.check(file.instances.len()).map_err(ConfigError::Discovery)?;
+        let is_nowhere = file.instances.is_empty() && !discovery.has_sources();
+        if is_nowhere || file.instances.len() > MAX_INSTANCES {
             return Err(ConfigError::InstanceCount(file.instances.len()));
         }
         for text in file.instances {
@@ -311,6 +323,7 @@ impl Config {
             unbound_policy: file.unbound_policy,
             endorsements: file.endorsements.iter().map(|path| folder.join(path)).collect(),
             instances,
+            discovery,
             receipt_key: file.receipt_key.map(|path| folder.join(path)),
             reattest: seconds(REATTEST, file.reattest_seconds)?,
             channel_age: seconds(CHANNEL_AGE, file.channel_age_seconds)?,
@@ -369,10 +382,15 @@ impl Config {
         self.max_connections.saturating_add(self.max_operator_connections)
     }
 
-    /// The limits of this configuration, with the instances of `newer`: what a reload makes of them.
-    #[must_use]
-    pub fn with_instances_of(&self, newer: &Self) -> Self {
-        Self { instances: newer.instances.clone(), ..self.clone() }
+    /// The limits of this configuration, with the instances of `newer`: what a reload makes of them. The sources of addresses stay,
+    /// so a list that is empty beside none of them would leave nobody.
+    pub fn with_instances_of(&self, newer: &Self) -> Result<Self, ConfigError> {
+        if newer.instances.is_empty() && !self.discovery.has_sources() {
+            return Err(ConfigError::Contradiction(
+                "no instances are listed any more, and a source of `[discovery]` takes a restart",
+            ));
+        }
+        Ok(Self { instances: newer.instances.clone(), ..self.clone() })
     }
 
     /// The budget has room for the floor of every connection, and beside them for the longest request: of which one connection
@@ -410,7 +428,10 @@ struct File {
     unbound_policy: Option<String>,
     #[serde(default)]
     endorsements: Vec<PathBuf>,
+    #[serde(default)]
     instances: Vec<String>,
+    #[serde(default)]
+    discovery: discovery::Table,
     #[serde(default)]
     proxies: Vec<String>,
     receipt_key: Option<PathBuf>,

@@ -5,7 +5,7 @@
 //! does, so two addresses that prove the same TLS key and `instance_id` are two routes to one instance, and one identity
 //! proven under two TLS keys is a conflict that rejects everyone who takes part in it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -477,13 +477,18 @@ impl Fleet {
         is_news
     }
 
-    /// Takes the addresses of a new list: what is new is pending, what is missing drains. Returns what is new.
+    /// Takes a new set of addresses: what is new is pending, what is missing drains, and who stays notices nothing. Returns what
+    /// is new.
     pub fn set_addresses(&self, addresses: &[Address]) -> Vec<Address> {
         let mut added = Vec::new();
+        let mut is_changed = false;
         {
             let mut state = self.write();
+            let wanted: BTreeSet<&Address> = addresses.iter().collect();
             for (address, route) in &mut state.routes {
-                route.is_draining = !addresses.contains(address);
+                let is_draining = !wanted.contains(address);
+                is_changed |= route.is_draining != is_draining;
+                route.is_draining = is_draining;
             }
             for address in addresses {
                 if !state.routes.contains_key(address) {
@@ -492,8 +497,15 @@ impl Fleet {
                 }
             }
         }
-        self.announce();
+        if is_changed || !added.is_empty() {
+            self.announce();
+        }
         added
+    }
+
+    /// Every address, and whether it drains.
+    pub fn addresses(&self) -> BTreeMap<Address, bool> {
+        self.read().routes.iter().map(|(address, route)| (address.clone(), route.is_draining)).collect()
     }
 
     /// Whether an address is to be left.
@@ -514,6 +526,8 @@ impl Fleet {
             }
             let now = self.clock.now();
             state.judge_conflicts(&now);
+            // Addresses come and go: what was counted of those that are gone must not add up.
+            self.metrics.keep_addresses(|address| state.routes.contains_key(address));
         }
         self.announce();
         true

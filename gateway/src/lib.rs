@@ -21,6 +21,7 @@ pub mod challenge;
 pub mod clock;
 pub mod config;
 mod connections;
+pub mod discovery;
 pub mod fleet;
 pub mod gateway;
 pub mod head;

@@ -21,7 +21,8 @@ use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
 use teegate_gateway::challenge::Challenges;
 use teegate_gateway::clock::Clock;
-use teegate_gateway::config::{Address, Config, ConfigError};
+use teegate_gateway::config::{Config, ConfigError};
+use teegate_gateway::discovery::gather::Discovery;
 use teegate_gateway::fleet::Fleet;
 use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
@@ -36,7 +37,7 @@ use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator
 use teegate_gateway::state::StateDir;
 use teegate_gateway::tls::tls_acceptor;
 use teegate_gateway::trust::{Beside, Lifetimes, LinkSettings};
-use teegate_gateway::watch::{WatchSettings, watch};
+use teegate_gateway::watch::WatchSettings;
 use teegate_protocol::receipt::ReceiptKey;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -179,7 +180,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
 
     let metrics = Arc::new(Metrics::default());
     let fleet = Arc::new(Fleet::new(
-        &config.instances,
+        &[],
         loaded.policy.clone(),
         loaded.endorsements(),
         Clock::system(),
@@ -197,7 +198,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     };
     let reloads = Arc::new(Reloads::new(loaded.file(), fleet.clock().now().wall));
     let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, Arc::clone(&reloads));
-    watch_all(config.instances.clone(), &fleet, &watching, &metrics);
+    let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics);
     tokio::spawn(note_lapses(Arc::clone(&fleet)));
 
     let gateway = Arc::new(Gateway {
@@ -255,7 +256,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
             }
             // Before they are read: what changes meanwhile is seen the next time.
             files.read_now();
-            if let Some(newer) = reload(path, &config, open_files, &policies, &fleet, &watching, &metrics).await {
+            if let Some(newer) = reload(path, &config, open_files, &policies, &discovery).await {
                 files.name(reload::files(path, &newer), newer.reload.every);
             }
         }
@@ -279,12 +280,6 @@ async fn run(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
-    for address in addresses {
-        tokio::spawn(watch(address, Arc::clone(fleet), settings.clone(), Arc::clone(metrics)));
-    }
-}
-
 /// A proof lapses by itself, and nobody is told but the log.
 async fn note_lapses(fleet: Arc<Fleet>) {
     loop {
@@ -300,12 +295,10 @@ async fn reload(
     running: &Config,
     open_files: u64,
     policies: &Policies,
-    fleet: &Arc<Fleet>,
-    settings: &WatchSettings,
-    metrics: &Arc<Metrics>,
+    discovery: &Discovery,
 ) -> Option<Config> {
     let loaded = load_config(path).and_then(|config| {
-        open_files::fits(&running.with_instances_of(&config), open_files)?;
+        open_files::fits(&running.with_instances_of(&config)?, open_files)?;
         let loaded = policies.next(&config)?;
         Ok((config, loaded))
     });
@@ -316,8 +309,7 @@ async fn reload(
             }
             // The policy first: nobody new is judged by the old one.
             policies.take(&loaded).await;
-            let added = fleet.set_addresses(&config.instances);
-            watch_all(added, fleet, settings, metrics);
+            discovery.set_list(&config.instances);
             Some(config)
         }
         Err(Failure(why)) => {

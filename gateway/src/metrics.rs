@@ -7,7 +7,9 @@
 
 mod table;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -52,6 +54,11 @@ pub struct Metrics {
     held: Histogram,
     answered: Histogram,
     kept_refused: Counters,
+    /// Which labels of addresses were counted: of `upstream`, or of `checks`.
+    counted: Mutex<BTreeSet<(Address, bool, &'static str)>>,
+    source_addresses: Family<Labels, Open>,
+    source_current: Family<Labels, Open>,
+    source_doubts: Counters,
 }
 
 /// One of the two listeners.
@@ -121,6 +128,10 @@ impl Default for Metrics {
             sealed_out: registered(&mut registry, &ANSWERED, Counter::default()),
             conflicts: registered(&mut registry, &CONFLICTS, Counter::default()),
             kept_refused: registered(&mut registry, &KEPT_REFUSED, Counters::default()),
+            counted: Mutex::default(),
+            source_addresses: registered(&mut registry, &SOURCE_ADDRESSES, Family::default()),
+            source_current: registered(&mut registry, &SOURCE_CURRENT, Family::default()),
+            source_doubts: registered(&mut registry, &SOURCE_DOUBTS, Counters::default()),
             accepted: registered(&mut registry, &SEATED, accepted),
             displaced: registered(&mut registry, &DISPLACED, displaced),
             refused: registered(&mut registry, &NO_ROOM, refused),
@@ -152,7 +163,7 @@ impl Metrics {
 
     /// A channel check ended: `accepted`, `rejected` or `no-answer`.
     pub fn checked(&self, address: &Address, verdict: &'static str) {
-        self.checks.get_or_create(&labels(&CHECKS, [address.as_str(), verdict])).inc();
+        self.count_address(address, false, verdict);
     }
 
     /// A check refused evidence.
@@ -162,7 +173,37 @@ impl Metrics {
 
     /// An instance answered a released request: `answered`, `lost` or `deadline`.
     pub fn upstream(&self, address: &Address, outcome: &'static str) {
-        self.upstream.get_or_create(&labels(&UPSTREAM, [address.as_str(), outcome])).inc();
+        self.count_address(address, true, outcome);
+    }
+
+    /// Forgets what was counted of addresses that `is_there` does not know: they come and go, and their number must stay bounded.
+    pub fn keep_addresses(&self, is_there: impl Fn(&Address) -> bool) {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).retain(|(address, upstream, word)| {
+            let stays = is_there(address);
+            if !stays {
+                let (family, row) = if *upstream { (&self.upstream, &UPSTREAM) } else { (&self.checks, &CHECKS) };
+                family.remove(&labels(row, [address.as_str(), word]));
+            }
+            stays
+        });
+    }
+
+    /// Counts something of an address, and remembers under which labels.
+    fn count_address(&self, address: &Address, is_upstream: bool, word: &'static str) {
+        let (family, row) = if is_upstream { (&self.upstream, &UPSTREAM) } else { (&self.checks, &CHECKS) };
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert((address.clone(), is_upstream, word));
+        family.get_or_create(&labels(row, [address.as_str(), word])).inc();
+    }
+
+    /// A source of addresses knows so many, and that is or is not its newest answer.
+    pub fn discovered(&self, source: &str, addresses: u64, is_current: bool) {
+        self.source_addresses.get_or_create(&labels(&SOURCE_ADDRESSES, [source])).set(addresses);
+        self.source_current.get_or_create(&labels(&SOURCE_CURRENT, [source])).set(is_current.into());
+    }
+
+    /// A source of addresses that was sure is not any more.
+    pub fn doubted(&self, source: &str) {
+        self.source_doubts.get_or_create(&labels(&SOURCE_DOUBTS, [source])).inc();
     }
 
     /// Sealed bytes were released to an instance.

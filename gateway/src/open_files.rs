@@ -51,11 +51,14 @@ pub fn raise() -> u64 {
 
 /// Whether `config` fits into `allowed` open files.
 pub fn fits(config: &Config, allowed: u64) -> Result<(), TooFew> {
-    let instances = u64::try_from(config.instances.len()).unwrap_or(u64::MAX);
+    let watched = config.discovery.most_watched(config.instances.len());
+    // Where addresses come and go by themselves, as many may drain beside those in use.
+    let draining = if config.discovery.has_sources() { watched } else { 0 };
+    let [instances, draining] = [watched, draining].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
     let (connections, operator_connections) = (config.max_connections, config.max_operator_connections);
     // Each listener has its own newcomers, and its own who were told to go.
     let passing = NEWCOMERS.saturating_add(u64::try_from(LEAVING).unwrap_or(u64::MAX)).saturating_mul(2);
-    let needed = [connections, operator_connections, instances.saturating_mul(LINKS), passing, RESERVE];
+    let needed = [connections, operator_connections, instances.saturating_mul(LINKS), draining, passing, RESERVE];
     let needed = needed.into_iter().fold(0, u64::saturating_add);
     if needed <= allowed {
         Ok(())

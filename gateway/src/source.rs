@@ -90,7 +90,7 @@ impl Network {
         (address & !mask == 0).then_some(Self { address, mask })
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         widened(address) & self.mask == self.address
     }
 }

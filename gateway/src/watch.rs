@@ -37,23 +37,46 @@ pub struct WatchSettings {
 
 /// Watches `address` until it is gone.
 pub async fn watch(address: Address, fleet: Arc<Fleet>, settings: WatchSettings, metrics: Arc<Metrics>) {
+    // One that comes back while it drains goes on over the connection that it has.
+    let mut candidate = None;
     loop {
-        watch_until_drained(&address, &fleet, &settings, &metrics).await;
-        tokio::time::sleep(settings.drain).await;
-        // It may have been listed again meanwhile: then it is watched on.
-        if fleet.remove_if_draining(&address) {
+        watch_until_drained(&address, &mut candidate, &fleet, &settings, &metrics).await;
+        if !comes_back(&address, &fleet, settings.drain).await && fleet.remove_if_draining(&address) {
             return;
         }
     }
 }
 
-async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Metrics) {
-    let mut candidate: Option<Candidate> = None;
+/// Whether `address` is to be watched again before what is in flight has had its time to end.
+async fn comes_back(address: &Address, fleet: &Fleet, drain: Duration) -> bool {
+    let mut changes = fleet.changes();
+    let back = async {
+        loop {
+            changes.borrow_and_update();
+            if !fleet.is_draining(address) {
+                return;
+            }
+            // The fleet is borrowed, so there is an end of changes only with it.
+            if changes.changed().await.is_err() {
+                std::future::pending().await
+            }
+        }
+    };
+    tokio::time::timeout(drain, back).await.is_ok()
+}
+
+async fn watch_until_drained(
+    address: &Address,
+    candidate: &mut Option<Candidate>,
+    fleet: &Arc<Fleet>,
+    settings: &WatchSettings,
+    metrics: &Metrics,
+) {
     let (mut silent_for, mut unsettled_for, mut is_unlisted) = (0, 0, false);
     loop {
         let appraisal = fleet.appraisal();
         let version = appraisal.version;
-        let pause = match check(address, &mut candidate, &appraisal, fleet, settings).await {
+        let pause = match check(address, candidate, &appraisal, fleet, settings).await {
             Ok(Next::Regular(pause)) => {
                 metrics.checked(address, "accepted");
                 (silent_for, unsettled_for, is_unlisted) = (0, 0, false);
@@ -78,7 +101,7 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
             }
             Err(Doubt::NoAnswer(why)) => {
                 metrics.checked(address, "no-answer");
-                candidate = candidate.filter(|candidate| !candidate.is_closed());
+                candidate.take_if(|candidate| candidate.is_closed());
                 fleet.silent(address, why.kind(), why.to_string());
                 backed_off(&mut silent_for, settings)
             }
@@ -88,7 +111,7 @@ async fn watch_until_drained(address: &Address, fleet: &Arc<Fleet>, settings: &W
                 tracing::debug!(target: "audit", %address, policy_version = version, "rejected: {}", distrust.explanation);
                 fleet.reject(address, &distrust, version);
                 // What was rejected is left; the next attempt starts with a connection of its own.
-                candidate = None;
+                *candidate = None;
                 silent_for = 0;
                 settings.retry
             }

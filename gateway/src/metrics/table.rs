@@ -76,6 +76,9 @@ table! {
     CONFLICTS, Counter, "identity_conflict_total", [], "conflicts of identity seen";
     KEPT_REFUSED, Counter, "refused_kept_total", ["outcome"], "bundles of refused evidence: `kept`, or `failed` where they could not be written";
     INSTANCES, Gauge, "instances", ["measurement"], "attested instances by the measurement of their code";
+    SOURCE_ADDRESSES, Gauge, "discovery_addresses", ["source"], "addresses that a source knows";
+    SOURCE_CURRENT, Gauge, "discovery_current", ["source"], "1 when a source's last question was answered";
+    SOURCE_DOUBTS, Counter, "discovery_doubt_total", ["source"], "times that a source stopped being sure";
     RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
     UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";
     RELEASED, Counter, "released_bytes_total", [], "sealed bytes sent to instances";

@@ -122,7 +122,25 @@ impl Enclave {
         Self::start_with(&key, &certificate, &rustls::version::TLS13, b"h2", answer).await
     }
 
+    /// An honest one that shares nothing with one of another number.
+    pub(crate) async fn numbered(number: u8) -> Self {
+        let (key, certificate) = tls_key();
+        let answer = |who: &Who, challenge: &Challenge| honest(who, &platform(), challenge);
+        Self::start_as(Who::new(number), &key, &certificate, &rustls::version::TLS13, b"h2", answer).await
+    }
+
     pub(crate) async fn start_with(
+        key: &KeyPair,
+        certificate: &rcgen::Certificate,
+        version: &'static rustls::SupportedProtocolVersion,
+        alpn: &[u8],
+        answer: impl Fn(&Who, &Challenge) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_as(Who::new(NUMBER.fetch_add(1, Ordering::Relaxed)), key, certificate, version, alpn, answer).await
+    }
+
+    async fn start_as(
+        mut who: Who,
         key: &KeyPair,
         certificate: &rcgen::Certificate,
         version: &'static rustls::SupportedProtocolVersion,
@@ -140,7 +158,6 @@ impl Enclave {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
-        let mut who = Who::new(NUMBER.fetch_add(1, Ordering::Relaxed));
         let parsed = rustls::server::ParsedCertificate::try_from(certificate.der()).unwrap();
         who.tls_spki = SpkiDigest::of(parsed.subject_public_key_info().as_ref());
         let (answer, own) = (Arc::new(answer), who.clone());
