@@ -73,6 +73,9 @@ enum Gathered {
     Several(Vec<Job>, Vec<usize>),
 }
 
+/// So many bytes are with a worker in some tenth of a millisecond.
+const SOON_HANDED_OVER: usize = 256 << 10;
+
 /// Requests whose runs have ended, and what came of them. Whoever waits for an answer is woken by it, and then has the
 /// processor: so where the next request waits already, the engine gets that first. Answered when dropped.
 #[derive(Default)]
@@ -83,10 +86,14 @@ impl Finished {
         self.0.push((job, result));
     }
 
-    /// Answers them while the next run is under way.
-    fn answer_during(&mut self, engine: &mut dyn Engine) {
-        if !self.0.is_empty() {
-            let finished = std::mem::take(self);
+    /// Answers them while the next run is under way, which has inputs of so many bytes. They do not wait until many are handed
+    /// over.
+    fn answer_during(&mut self, engine: &mut dyn Engine, bytes: usize) {
+        if self.0.is_empty() {
+            return;
+        }
+        let finished = std::mem::take(self);
+        if bytes <= SOON_HANDED_OVER {
             engine.meanwhile(Box::new(move || drop(finished)));
         }
     }
@@ -243,7 +250,7 @@ impl Line {
     }
 
     fn alone(&self, engine: &mut dyn Engine, job: Job, finished: &mut Finished) -> Result<(), Left> {
-        finished.answer_during(engine);
+        finished.answer_during(engine, bytes_of(&job.inputs));
         let share = if job.turn == Turn::First { None } else { self.queue.share_of(&job, Instant::now()) };
         match share {
             Some(until) => self.in_its_share(engine, job, until, finished),
@@ -275,7 +282,7 @@ impl Line {
 
     fn to_its_end(&self, engine: &mut dyn Engine, mut job: Job, finished: &mut Finished) -> Result<(), Left> {
         let inputs = std::mem::take(&mut job.inputs);
-        let (bytes, begun) = (inputs.iter().map(Tensor::bytes).sum(), Instant::now());
+        let (bytes, begun) = (bytes_of(&inputs), Instant::now());
         let result = scrubbed(|| engine.run(inputs, job.until, &mut job.purse));
         job.purse.refund(bytes);
         self.tally.ran();
@@ -293,7 +300,7 @@ impl Line {
         rows: &[usize],
         finished: &mut Finished,
     ) -> Result<(), Left> {
-        finished.answer_during(engine);
+        finished.answer_during(engine, jobs.iter().map(|job| bytes_of(&job.inputs)).fold(0, usize::saturating_add));
         let now = Instant::now();
         let left = jobs.iter().map(|job| job.until.saturating_duration_since(now)).min().unwrap_or_default();
         let parts = jobs.iter_mut().zip(rows);
@@ -344,6 +351,10 @@ impl Line {
         let after = if before == 0 { each } else { before - before / 4 + each / 4 };
         self.pace.store(after, Ordering::Relaxed);
     }
+}
+
+fn bytes_of(inputs: &[Tensor]) -> usize {
+    inputs.iter().map(Tensor::bytes).fold(0, usize::saturating_add)
 }
 
 fn ended() -> Loss {

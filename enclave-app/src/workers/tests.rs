@@ -456,4 +456,18 @@ async fn whoever_is_through_is_answered_when_the_next_runs_or_at_once_when_nobod
     for waiting in next {
         assert_eq!(waiting.await.unwrap(), Ok(()));
     }
+
+    // Nobody waits until much is handed over.
+    let first = run(&workers);
+    began.recv().unwrap();
+    let large = {
+        let workers = Arc::clone(&workers);
+        tokio::spawn(async move { workers.run(vec![tensor(1 << 20)], purse()).await.map(drop) })
+    };
+    until("it is queued", || queued(&workers) == 1);
+    end.send(()).unwrap();
+    assert!(!began.recv().unwrap());
+    assert_eq!(first.await.unwrap(), Ok(()));
+    end.send(()).unwrap();
+    assert_eq!(large.await.unwrap(), Ok(()));
 }
