@@ -7,7 +7,7 @@
 
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -54,8 +54,8 @@ pub struct Metrics {
     held: Histogram,
     answered: Histogram,
     kept_refused: Counters,
-    /// Which labels of addresses were counted: of `upstream`, or of `checks`.
-    counted: Mutex<BTreeSet<(Address, bool, &'static str)>>,
+    /// Under which words each address was counted: those of `upstream`, and those of `checks`.
+    counted: Mutex<BTreeMap<Address, BTreeSet<(bool, &'static str)>>>,
     source_addresses: Family<Labels, Open>,
     source_current: Family<Labels, Open>,
     source_doubts: Counters,
@@ -178,21 +178,33 @@ impl Metrics {
 
     /// Forgets what was counted of addresses that `is_there` does not know: they come and go, and their number must stay bounded.
     pub fn keep_addresses(&self, is_there: impl Fn(&Address) -> bool) {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).retain(|(address, upstream, word)| {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).retain(|address, words| {
             let stays = is_there(address);
-            if !stays {
-                let (family, row) = if *upstream { (&self.upstream, &UPSTREAM) } else { (&self.checks, &CHECKS) };
+            for (is_upstream, word) in words.iter().filter(|_| !stays) {
+                let (family, row) = self.of_addresses(*is_upstream);
                 family.remove(&labels(row, [address.as_str(), word]));
             }
             stays
         });
     }
 
-    /// Counts something of an address, and remembers under which labels.
+    /// Counts something of an address, and remembers under which word.
     fn count_address(&self, address: &Address, is_upstream: bool, word: &'static str) {
-        let (family, row) = if is_upstream { (&self.upstream, &UPSTREAM) } else { (&self.checks, &CHECKS) };
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).insert((address.clone(), is_upstream, word));
+        let (family, row) = self.of_addresses(is_upstream);
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        match counted.get_mut(address) {
+            Some(words) => {
+                words.insert((is_upstream, word));
+            }
+            None => {
+                counted.insert(address.clone(), BTreeSet::from([(is_upstream, word)]));
+            }
+        }
         family.get_or_create(&labels(row, [address.as_str(), word])).inc();
+    }
+
+    fn of_addresses(&self, is_upstream: bool) -> (&Counters, &'static Row) {
+        if is_upstream { (&self.upstream, &UPSTREAM) } else { (&self.checks, &CHECKS) }
     }
 
     /// A source of addresses knows so many, and that is or is not its newest answer.

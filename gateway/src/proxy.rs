@@ -183,8 +183,9 @@ where
     let answer_room = peer.charge(ANSWER_WINDOW_BYTES.into()).map_err(NotForwarded::NoMemory)?;
     let room = tokio::select! {
         biased;
-        () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
+        // What is there at once is taken: whatever is written, the permit is asked first.
         room = timeout(limits.answer, place_for(upload, trusted, peer)) => room,
+        () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left: false }),
     };
     let room = room.map_err(|_| NotForwarded::NoRoom)??;
     let _works = peer.activity().works();
@@ -352,8 +353,8 @@ impl Outgoing {
             let bytes_left = self.bytes > 0;
             let piece = tokio::select! {
                 biased;
-                () = self.escort.permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
                 piece = upload.next_piece() => piece,
+                () = self.escort.permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
             };
             match piece {
                 Err(error) => return Err(NotForwarded::Upload { error, bytes_left }),
@@ -385,8 +386,8 @@ impl Outgoing {
             let (permit, stream) = (&mut self.escort.permit, &mut self.stream.stream);
             let capacity = tokio::select! {
                 biased;
-                () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
                 capacity = timeout(idle, poll_fn(|context| stream.poll_capacity(context))) => capacity,
+                () = permit.withdrawn() => return Err(NotForwarded::Withdrawn { bytes_left }),
                 error = upload.fill() => return Err(NotForwarded::Upload { error, bytes_left }),
             };
             let capacity = match capacity {
