@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
 use crate::reloads::Reloads;
+use crate::tls::Certificates;
 
 /// What the endpoints work with.
 pub struct Gateway {
@@ -28,6 +29,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Which policy is in force, and whether the last reload succeeded.
     pub reloads: Reloads,
+    /// What clients are shown, where they speak TLS to the gateway itself.
+    pub certificates: Option<Arc<Certificates>>,
     /// Signs release receipts.
     pub receipt_key: ReceiptKey,
     /// The limits of the configuration that apply to requests.

@@ -30,14 +30,13 @@ use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
 use teegate_gateway::reloads::{PolicyFile, Reloads};
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
-use teegate_gateway::tls::tls_acceptor;
+use teegate_gateway::tls::Certificates;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
 use teegate_gateway::watch::{WatchSettings, watch};
 use teegate_protocol::receipt::ReceiptKey;
 use teegate_verifier::{BoundTo, Endorsements, Policy};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_rustls::TlsAcceptor;
 use tracing_subscriber::EnvFilter;
 
 use crate::command::{Command, Verb, status};
@@ -122,7 +121,7 @@ struct Prepared {
     endorsements: Endorsements,
     file: PolicyFile,
     receipt_key: ReceiptKey,
-    tls: Option<TlsAcceptor>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// Reads and checks all of it; starts nothing.
@@ -132,21 +131,24 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     open_files::fits(&config, open_files)?;
     let (policy, endorsements, file) = load_policy(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
-    let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
-    Ok(Prepared { config, open_files, policy, endorsements, file, receipt_key, tls })
+    let certificates = config.tls.as_ref().map(Certificates::load).transpose()?;
+    Ok(Prepared { config, open_files, policy, endorsements, file, receipt_key, certificates })
 }
 
 impl Prepared {
     /// What was found in order.
     fn in_words(&self, path: &Path) -> String {
-        let Self { config, file, tls, .. } = self;
+        let Self { config, file, certificates, .. } = self;
+        let front = match certificates {
+            Some(certificates) => format!("clients speak TLS under a certificate until {}", certificates.not_after()),
+            None => "clients speak plain HTTP".to_owned(),
+        };
         format!(
-            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {}\n",
+            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {front}\n",
             path.display(),
             file.name,
             file.sha256,
             config.instances.len(),
-            if tls.is_some() { "clients speak TLS" } else { "clients speak plain HTTP" },
         )
     }
 }
@@ -165,7 +167,8 @@ fn printed(path: &Path) -> Result<String, Failure> {
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {
-    let Prepared { config, open_files, policy, endorsements, file, receipt_key, tls } = prepare(path)?;
+    let Prepared { config, open_files, policy, endorsements, file, receipt_key, certificates } = prepare(path)?;
+    let tls = certificates.as_ref().map(Certificates::acceptor).transpose()?;
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
 
@@ -189,6 +192,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let reloads = Reloads::new(file, fleet.clock().now().wall);
     watch_all(config.instances.clone(), &fleet, &watching, &metrics);
     tokio::spawn(note_lapses(Arc::clone(&fleet)));
+    if let Some(certificates) = certificates.clone() {
+        tokio::spawn(certificates.keep_looking());
+    }
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
@@ -197,6 +203,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         polls: Polls::new(config.max_long_polls),
         metrics: Arc::clone(&metrics),
         reloads,
+        certificates: certificates.clone(),
         receipt_key,
         limits: RouteLimits {
             max_sealed_bytes: config.max_sealed_bytes,

@@ -78,6 +78,7 @@ fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gat
         polls: Polls::new(8),
         metrics,
         reloads: Reloads::new(PolicyFile::of("test", "a policy"), teegate_verifier::UnixTime::from_seconds(START)),
+        certificates: None,
         receipt_key: ReceiptKey::generate().unwrap(),
         limits: RouteLimits {
             max_sealed_bytes: u64::try_from(MOST_SEALED).unwrap(),
