@@ -49,6 +49,7 @@ mod shares;
 pub mod source;
 mod stall;
 pub mod status;
+pub mod supervisor;
 mod taken;
 pub mod tls;
 pub mod trust;

@@ -30,6 +30,7 @@ use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
 use teegate_gateway::reloads::{PolicyFile, Reloads};
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
+use teegate_gateway::supervisor::{Supervisor, Tell};
 use teegate_gateway::tls::Certificates;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
 use teegate_gateway::watch::{WatchSettings, watch};
@@ -169,6 +170,7 @@ fn printed(path: &Path) -> Result<String, Failure> {
 async fn run(path: &Path) -> Result<(), Failure> {
     let Prepared { config, open_files, policy, endorsements, file, receipt_key, certificates } = prepare(path)?;
     let tls = certificates.as_ref().map(Certificates::acceptor).transpose()?;
+    let supervisor = Arc::new(Supervisor::from_environment()?);
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
 
@@ -240,13 +242,19 @@ async fn run(path: &Path) -> Result<(), Failure> {
         (terminate, interrupt)
     });
     announce(&listener, &operator, &gateway)?;
+    supervisor.tell(Tell::Ready);
+    if let Some(pulse) = supervisor.pulse() {
+        tokio::spawn(keep_telling(Arc::clone(&supervisor), pulse, Arc::clone(&fleet)));
+    }
     let clients = tokio::spawn(serve_clients(listener, front, Arc::clone(&gateway), limits, is_shutdown));
     tokio::spawn(serve_operator(operator, Arc::clone(&gateway), operator_limits, is_operator_stopped));
 
     let reloading = async {
         loop {
             let _ = hangup.recv().await;
+            supervisor.tell(Tell::Reloading);
             reload(path, &config, open_files, &gateway, &watching, &metrics).await;
+            supervisor.tell(Tell::Ready);
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -255,6 +263,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         never = reloading => never,
     };
     tracing::info!("shutting down: finishing what is in flight; a second signal ends it at once");
+    supervisor.tell(Tell::Stopping);
     gateway.drain();
     shutdown.send_replace(true);
     tokio::select! {
@@ -271,6 +280,15 @@ async fn run(path: &Path) -> Result<(), Failure> {
 fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettings, metrics: &Arc<Metrics>) {
     for address in addresses {
         tokio::spawn(watch(address, Arc::clone(fleet), settings.clone(), Arc::clone(metrics)));
+    }
+}
+
+/// Tells the service manager that this process lives: that its tasks run, and that nobody sits on what they all need.
+async fn keep_telling(supervisor: Arc<Supervisor>, pulse: Duration, fleet: Arc<Fleet>) {
+    loop {
+        fleet.note();
+        supervisor.tell(Tell::Alive);
+        tokio::time::sleep(pulse).await;
     }
 }
 
