@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
 use crate::reloads::Reloads;
+use crate::tls::Certificates;
 
 /// What the endpoints work with.
 pub struct Gateway {
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Which policy is in force, and whether the last reload succeeded.
     pub reloads: Arc<Reloads>,
+    /// What clients are shown, where they speak TLS to the gateway itself.
+    pub certificates: Option<Arc<Certificates>>,
     /// Signs release receipts.
     pub receipt_key: ReceiptKey,
     /// The limits of the configuration that apply to requests.

@@ -54,6 +54,7 @@ pub mod source;
 mod stall;
 pub mod state;
 pub mod status;
+pub mod supervisor;
 mod taken;
 pub mod tls;
 pub mod trust;

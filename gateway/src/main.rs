@@ -35,13 +35,13 @@ use teegate_gateway::reload::{self, Loaded, Policies, Ratchet, Watched};
 use teegate_gateway::reloads::Reloads;
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
 use teegate_gateway::state::StateDir;
-use teegate_gateway::tls::tls_acceptor;
+use teegate_gateway::supervisor::{Supervisor, Tell};
+use teegate_gateway::tls::Certificates;
 use teegate_gateway::trust::{Beside, Lifetimes, LinkSettings};
 use teegate_gateway::watch::WatchSettings;
 use teegate_protocol::receipt::ReceiptKey;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_rustls::TlsAcceptor;
 use tracing_subscriber::EnvFilter;
 
 use crate::command::{Command, Verb, status};
@@ -125,7 +125,7 @@ struct Prepared {
     files: Watched,
     loaded: Loaded,
     receipt_key: ReceiptKey,
-    tls: Option<TlsAcceptor>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// Reads and checks all of it; starts nothing.
@@ -136,22 +136,25 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let files = Watched::new(reload::files(path, &config), config.reload.every);
     let loaded = reload::load(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
-    let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
-    Ok(Prepared { config, open_files, files, loaded, receipt_key, tls })
+    let certificates = config.tls.as_ref().map(Certificates::load).transpose()?;
+    Ok(Prepared { config, open_files, files, loaded, receipt_key, certificates })
 }
 
 impl Prepared {
     /// What was found in order.
     fn in_words(&self, path: &Path) -> String {
-        let Self { config, loaded, tls, .. } = self;
+        let Self { config, loaded, certificates, .. } = self;
         let file = loaded.file();
+        let front = match certificates {
+            Some(certificates) => format!("clients speak TLS under a certificate until {}", certificates.not_after()),
+            None => "clients speak plain HTTP".to_owned(),
+        };
         format!(
-            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {}\n",
+            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {front}\n",
             path.display(),
             file.name,
             file.sha256,
             config.instances.len(),
-            if tls.is_some() { "clients speak TLS" } else { "clients speak plain HTTP" },
         )
     }
 }
@@ -170,11 +173,13 @@ fn printed(path: &Path) -> Result<String, Failure> {
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {
-    let Prepared { config, open_files, mut files, loaded, receipt_key, tls } = prepare(path)?;
+    let Prepared { config, open_files, mut files, loaded, receipt_key, certificates } = prepare(path)?;
     let state = config.state_dir.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
     let ratchet = Ratchet::open(state)?;
     ratchet.check(&loaded.policy, config.reload.weaker.as_deref())?;
     ratchet.take(&loaded.policy)?;
+    let tls = certificates.as_ref().map(Certificates::acceptor).transpose()?;
+    let supervisor = Arc::new(Supervisor::from_environment()?);
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
 
@@ -200,6 +205,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, Arc::clone(&reloads));
     let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics);
     tokio::spawn(note_lapses(Arc::clone(&fleet)));
+    if let Some(certificates) = certificates.clone() {
+        tokio::spawn(certificates.keep_looking());
+    }
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
@@ -209,6 +217,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         challenges: Challenges::default(),
         metrics: Arc::clone(&metrics),
         reloads,
+        certificates: certificates.clone(),
         receipt_key,
         limits: RouteLimits {
             max_sealed_bytes: config.max_sealed_bytes,
@@ -245,6 +254,10 @@ async fn run(path: &Path) -> Result<(), Failure> {
         (terminate, interrupt)
     });
     announce(&listener, &operator, &gateway)?;
+    supervisor.tell(Tell::Ready);
+    if let Some(pulse) = supervisor.pulse() {
+        tokio::spawn(keep_telling(Arc::clone(&supervisor), pulse, Arc::clone(&fleet)));
+    }
     let clients = tokio::spawn(serve_clients(listener, front, Arc::clone(&gateway), limits, is_shutdown));
     tokio::spawn(serve_operator(operator, Arc::clone(&gateway), operator_limits, is_operator_stopped));
 
@@ -256,9 +269,11 @@ async fn run(path: &Path) -> Result<(), Failure> {
             }
             // Before they are read: what changes meanwhile is seen the next time.
             files.read_now();
+            supervisor.tell(Tell::Reloading);
             if let Some(newer) = reload(path, &config, open_files, &policies, &discovery).await {
                 files.name(reload::files(path, &newer), newer.reload.every);
             }
+            supervisor.tell(Tell::Ready);
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -267,6 +282,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         never = reloading => never,
     };
     tracing::info!("shutting down: finishing what is in flight; a second signal ends it at once");
+    supervisor.tell(Tell::Stopping);
     gateway.drain();
     shutdown.send_replace(true);
     tokio::select! {
@@ -278,6 +294,15 @@ async fn run(path: &Path) -> Result<(), Failure> {
     }
     stop_operator.send_replace(true);
     Ok(())
+}
+
+/// Tells the service manager that this process lives: that its tasks run, and that nobody sits on what they all need.
+async fn keep_telling(supervisor: Arc<Supervisor>, pulse: Duration, fleet: Arc<Fleet>) {
+    loop {
+        fleet.note();
+        supervisor.tell(Tell::Alive);
+        tokio::time::sleep(pulse).await;
+    }
 }
 
 /// A proof lapses by itself, and nobody is told but the log.

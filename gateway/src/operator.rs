@@ -16,7 +16,7 @@ use crate::journal::{Condition, Sight};
 use crate::metrics::{
     self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FULL, Gauge, HELD_BYTES,
     HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO, POLICY_SINCE,
-    POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS,
+    POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TLS_NOT_AFTER, TLS_OK,
 };
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
@@ -129,6 +129,7 @@ impl Gateway {
             let breaker = sight.proof.and_then(|proof| state.breaker(&identity(proof.once().manifest())));
             u64::from(breaker.is_some_and(|breaker| breaker.word(now.mono) == "open"))
         };
+        let tls = self.certificates.as_ref();
         vec![
             Gauge::family(&BUILD_INFO, [([env!("CARGO_PKG_VERSION").to_owned()], 1)]),
             Gauge::single(&READY, u64::from(is_ready)),
@@ -148,6 +149,8 @@ impl Gateway {
             by_address(&BREAKER_OPEN, &is_open),
             Gauge::family(&FIRST_END, first),
             Gauge::family(&NOT_AFTER, endings.iter().take(ENDINGS_SHOWN).map(|end| (labels(end), end.at.seconds()))),
+            Gauge::family(&TLS_NOT_AFTER, tls.map(|tls| ([], tls.not_after().seconds()))),
+            Gauge::family(&TLS_OK, tls.map(|tls| ([], u64::from(tls.refused().is_none())))),
             Gauge::single(&HELD_REQUESTS, held_requests),
             Gauge::single(&HELD_BYTES, held_bytes),
             Gauge::single(&KEPT, self.budget.kept()),

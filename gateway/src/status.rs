@@ -43,6 +43,13 @@ pub fn draw(view: &FleetView, screen: Screen) -> String {
         }
         None => ("ends first", "nothing is attested".to_owned()),
     });
+    if let Some(tls) = &view.tls {
+        let mut words = format!("certificate until {}", plain(&tls.not_after));
+        if let Some(why) = &tls.refused {
+            let _ = write!(words, "; THE NEWEST IS REFUSED: {}", plain(why));
+        }
+        heads.push(("tls", words));
+    }
     heads.push(("addresses", counts));
     for (name, words) in heads {
         text.push_str(&hung(&format!("{name:<12}"), &words, screen.columns));

@@ -84,6 +84,7 @@ fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gat
             PolicyFile::of("test", "a policy"),
             teegate_verifier::UnixTime::from_seconds(START),
         )),
+        certificates: None,
         receipt_key: ReceiptKey::generate().unwrap(),
         limits: RouteLimits {
             max_sealed_bytes: u64::try_from(MOST_SEALED).unwrap(),

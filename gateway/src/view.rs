@@ -37,6 +37,8 @@ pub struct FleetView {
     pub policy: PolicyView,
     /// What ends first of everything that the proofs in force rest on.
     pub ends_first: Option<EndView>,
+    /// The certificate that clients are shown; none where they do not speak TLS to the gateway itself.
+    pub tls: Option<TlsView>,
     /// Every address, in the order of their names.
     pub instances: Vec<InstanceView>,
 }
@@ -67,6 +69,15 @@ pub struct RefusedView {
     pub at: String,
     /// Why.
     pub why: String,
+}
+
+/// The certificate of the clients' listener.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct TlsView {
+    /// It is valid until then.
+    pub not_after: String,
+    /// Why the files on disk are not what is shown, if they are not.
+    pub refused: Option<String>,
 }
 
 /// When something ends.
@@ -210,6 +221,10 @@ impl Gateway {
                 last_refused: record.failure.map(|(at, why)| RefusedView { at: at.to_string(), why }),
             },
             ends_first: endings(&state, &now).first().map(|ending| end(ending, &now)),
+            tls: self
+                .certificates
+                .as_ref()
+                .map(|shown| TlsView { not_after: shown.not_after().to_string(), refused: shown.refused() }),
             instances: instances.collect(),
         }
     }

@@ -1,7 +1,6 @@
 //! `docs/OPERATIONS.md` and the README, held to the program: keys, metrics, endpoints, problems, events of the log, options.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests, which the lint does not recognise as such"

@@ -329,3 +329,65 @@ fn status_draws_what_the_operators_listener_says() {
     let clients = running.ready["listening"].as_str().unwrap();
     assert!(output_of(&["status", "--operator", clients]).2.contains("answered 404 Not Found to `/v1/fleet`"));
 }
+
+/// Start, reload and end, as systemd hears of them.
+#[test]
+fn a_service_manager_is_told() {
+    let folder = Folder::new();
+    let socket = std::os::unix::net::UnixDatagram::bind(folder.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
+    let mut command = folder.command();
+    command.env("NOTIFY_SOCKET", folder.path("notify")).env("WATCHDOG_USEC", "100000");
+    let mut running = Running::spawn(command);
+    assert_eq!(hear(), "READY=1\n");
+    for _ in 0..3 {
+        assert_eq!(hear(), "WATCHDOG=1\n", "again and again");
+    }
+    let next = || loop {
+        let heard = hear();
+        if heard != "WATCHDOG=1\n" {
+            return heard;
+        }
+    };
+    running.signal("HUP");
+    assert!(next().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(next(), "READY=1\n");
+    running.signal("TERM");
+    assert_eq!(next(), "STOPPING=1\n");
+    assert_eq!(running.process.wait().unwrap().code(), Some(0));
+}
+
+/// The unit that is shipped: its commands are this program's, and systemd finds little exposed.
+#[test]
+fn the_unit_of_systemd_starts_this_program_and_exposes_little() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("teegate-gateway.service");
+    let text = std::fs::read_to_string(&unit).unwrap();
+    let commands: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("ExecStart")?.split_once('=')).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    let folder = Folder::new();
+    for (_, command) in commands {
+        // Read and obeyed, with a configuration that is there, and without a start.
+        let words: Vec<String> = command
+            .split(' ')
+            .skip(1)
+            .map(|word| word.replace("/etc/teegate", folder.0.path().to_str().unwrap()))
+            .collect();
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if !words.contains(&"--check-config") {
+            words.push("--check-config");
+        }
+        assert_eq!(output_of(&words).0, Some(0), "{command}");
+    }
+    let judged =
+        Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=20"]).arg(&unit).output();
+    let Ok(judged) = judged else {
+        println!("note: skipped: what systemd says of teegate-gateway.service: systemd-analyze is not installed");
+        return;
+    };
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
+}

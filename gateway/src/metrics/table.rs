@@ -71,6 +71,8 @@ table! {
     BREAKER_OPEN, Gauge, "breaker_open", ["address"], "1 while the circuit breaker of an attested instance lets nothing through";
     FIRST_END, Gauge, "first_end_seconds", ["kind", "name"], "until the first statement ends that a proof in force rests on";
     NOT_AFTER, Gauge, "endorsement_not_after_timestamp_seconds", ["kind", "name"], "the end of each such statement";
+    TLS_NOT_AFTER, Gauge, "tls_not_after_timestamp_seconds", [], "the end of the certificate that clients are shown; absent without TLS";
+    TLS_OK, Gauge, "tls_last_reload_successful", [], "0 when the newest certificate or key on disk cannot be used; absent without TLS";
     CHECKS, Counter, "channel_check_total", ["address", "verdict"], "channel checks: `accepted`, `rejected`, `no-answer`";
     REFUSALS, Counter, "failed_check_total", ["check"], "refusals of evidence by check";
     CONFLICTS, Counter, "identity_conflict_total", [], "conflicts of identity seen";

@@ -3,6 +3,8 @@
 mod promql;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -14,6 +16,8 @@ use super::*;
 use crate::metrics::METRICS;
 use crate::reloads::PolicyFile;
 use crate::testing::{peer, two_addresses, two_addresses_at};
+use crate::tls::Certificates;
+use crate::tls::tests::Pair;
 use crate::trust::testing::{START, Who, Wire};
 use crate::trust::{Distrust, Failed};
 
@@ -58,9 +62,20 @@ fn refusal() -> Distrust {
     }
 }
 
+/// Lets the gateway show a certificate that is valid to the second of January of `year`.
+fn shows_certificate(gateway: &mut Arc<Gateway>, folder: &Path, year: i32) -> Arc<Certificates> {
+    let files = crate::tls::tests::files(folder);
+    Pair::until(year).write(&files);
+    let certificates = Certificates::load(&files).unwrap();
+    Arc::get_mut(gateway).unwrap().certificates = Some(Arc::clone(&certificates));
+    certificates
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_metric_of_the_table_is_answered_and_no_other() {
-    let (gateway, [one, two]) = two_addresses();
+    let (mut gateway, [one, two]) = two_addresses();
+    let folder = tempfile::tempdir().unwrap();
+    let _ = shows_certificate(&mut gateway, folder.path(), 2030);
     let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&one, wire.trusted(&manifest, 1, FRESH));
     gateway.fleet.reject(&two, &refusal(), 1);
@@ -209,6 +224,24 @@ async fn each_alert_fires_when_it_should_and_only_then() {
         let now = scraped(&gateway).await;
         check(firing(&now, &now), expected);
     }
+
+    // A certificate that ends within a week, and one on disk that has no key.
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ends, _) = two_addresses();
+    let certificates = shows_certificate(&mut ends, folder.path(), 2026);
+    let now = scraped(&ends).await;
+    assert_eq!(certificates.not_after().to_string(), "2026-01-02T00:00:00Z", "before the wall clock of these tests");
+    check(firing(&now, &now), &["TeegateGatewayNotReady", "TeegateTlsEndsSoon"]);
+    let (mut lasts, _) = two_addresses();
+    let certificates = shows_certificate(&mut lasts, folder.path(), 2030);
+    let now = scraped(&lasts).await;
+    check(firing(&now, &now), &["TeegateGatewayNotReady"]);
+    std::fs::remove_file(folder.path().join("key.pem")).unwrap();
+    for _ in 0..2 {
+        let _ = certificates.look();
+    }
+    let now = scraped(&lasts).await;
+    check(firing(&now, &now), &["TeegateGatewayNotReady", "TeegateTlsRefused"]);
 
     let all: BTreeSet<String> = promql::rules(RULES).into_iter().map(|(name, _)| name).collect();
     assert_eq!(fired, all, "every rule has fired once");

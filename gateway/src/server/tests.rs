@@ -9,7 +9,7 @@ use super::*;
 use crate::budget::CONNECTION_BYTES;
 use crate::config::TlsFiles;
 use crate::testing::gateway;
-use crate::tls::tls_acceptor;
+use crate::tls::Certificates;
 
 mod malformed;
 mod occupation;
@@ -50,7 +50,7 @@ fn tls(protocol: &[u8]) -> (TlsAcceptor, TlsConnector) {
     std::fs::write(&files.certificate, pem::certificate(key.cert.der())).unwrap();
     let key_pem = pem::certificate(&key.signing_key.serialize_der()).replace("CERTIFICATE", "PRIVATE KEY");
     std::fs::write(&files.key, key_pem).unwrap();
-    let acceptor = tls_acceptor(&files).unwrap();
+    let acceptor = Certificates::load(&files).unwrap().acceptor().unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(key.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -1,7 +1,7 @@
 //! The picture, and what must not come through it.
 
 use super::*;
-use crate::view::{EndView, FailedView, ModelView, PolicyView, ProofView, RefusedView, SCHEMA, SilenceView};
+use crate::view::{EndView, FailedView, ModelView, PolicyView, ProofView, RefusedView, SCHEMA, SilenceView, TlsView};
 
 const PLAIN: Screen = Screen { columns: None, is_coloured: false };
 
@@ -96,6 +96,7 @@ fn fleet() -> FleetView {
             at: "2026-12-08T01:10:30Z".into(),
             seconds: 9 * DAY_SECONDS + 4 * 3_600,
         }),
+        tls: Some(TlsView { not_after: "2027-01-02T00:00:00Z".into(), refused: Some("keys do not match".into()) }),
         instances: vec![good, debug, other, dead],
     }
 }
@@ -106,6 +107,7 @@ fn the_picture_where_no_line_is_broken() {
 gateway     0.1.0  ready
 policy      hospital  sha256:4f1c4f1c4f1c…  in force since 21:10:28Z  (2 reloads; THE LAST WAS REFUSED 21:10:29Z: policy `hospital.toml`: line 147)
 ends first  crl ARK-Genoa, in 9 d 4 h (2026-12-08T01:10:30Z)
+tls         certificate until 2027-01-02T00:00:00Z; THE NEWEST IS REFUSED: keys do not match
 addresses   4 (1 attested, 2 rejected, 1 unreachable)
 
 ADDRESS         STATE        SINCE            PROOF  MODELS           WHY
@@ -144,6 +146,7 @@ fn what_strangers_say_moves_no_cursor_and_is_not_endless() {
     if let Some(end) = &mut view.ends_first {
         (end.kind, end.name, end.at) = (hostile.clone(), hostile.clone(), hostile.clone());
     }
+    view.tls = Some(TlsView { not_after: hostile.clone(), refused: Some(hostile.clone()) });
     for instance in &mut view.instances {
         instance.address.clone_from(&hostile);
         instance.state.clone_from(&hostile);

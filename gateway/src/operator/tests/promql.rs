@@ -67,7 +67,7 @@ pub(super) fn selectors(expression: &str) -> Vec<Selector> {
     let mut found = Vec::new();
     let mut rest = expression;
     while let Some(start) = rest.find("teegate_") {
-        let (selector, after) = selector(&rest[start..]);
+        let (selector, after) = selector(rest.split_at(start).1);
         found.push(selector);
         rest = after;
     }
@@ -175,8 +175,9 @@ impl Parser<'_> {
         }
         let text = self.rest.trim_start();
         let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-        let number = text[..end].parse().map_err(|_| format!("not understood: `{text}`"))?;
-        self.rest = &text[end..];
+        let (number, rest) = text.split_at(end);
+        let number = number.parse().map_err(|_| format!("not understood: `{text}`"))?;
+        self.rest = rest;
         Ok(Value::Scalar(number))
     }
 
