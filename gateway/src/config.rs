@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
+use crate::balance::outliers::{self, OutlierLimits};
 use crate::breaker::BreakerLimits;
 use crate::budget;
 use crate::discovery::config::{self as discovery, DiscoveryError};
@@ -148,6 +149,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The circuit breaker of an instance.
     pub breaker: BreakerLimits,
+    /// When an instance is left out of offers.
+    pub outliers: OutlierLimits,
     /// As it was written, to tell what a reload does not take.
     written: toml::Table,
 }
@@ -342,6 +345,7 @@ impl Config {
                 failures: take(BREAKER_FAILURES, file.breaker.failures)?,
                 open: seconds(BREAKER_OPEN, file.breaker.open_seconds)?,
             },
+            outliers: file.outliers.check().map_err(ConfigError::OutOfBounds)?,
             written,
         };
         if config.reattest > config.channel_age {
@@ -431,6 +435,8 @@ struct File {
     timeouts: TimeoutsTable,
     #[serde(default)]
     breaker: BreakerTable,
+    #[serde(default)]
+    outliers: outliers::Table,
 }
 
 #[derive(Default, Deserialize)]

@@ -101,14 +101,8 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let operator = bind(&config.operator_listen).await?;
 
     let metrics = Arc::new(Metrics::default());
-    let fleet = Arc::new(Fleet::new(
-        &[],
-        policy,
-        endorsements,
-        Clock::system(),
-        config.breaker,
-        Arc::clone(&metrics),
-    ));
+    let fleet = Fleet::new(&[], policy, endorsements, Clock::system(), config.breaker, Arc::clone(&metrics));
+    let fleet = Arc::new(fleet.with_outliers(config.outliers));
     let watching = WatchSettings {
         link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?,
         lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },

@@ -19,6 +19,7 @@ pub struct Metrics {
     failed_checks: Mutex<BTreeMap<&'static str, u64>>,
     upstream: Mutex<BTreeMap<(Address, &'static str), u64>>,
     sources: Mutex<BTreeMap<String, Source>>,
+    outliers: Mutex<BTreeMap<&'static str, u64>>,
     sealed_in: AtomicU64,
     sealed_out: AtomicU64,
     conflicts: AtomicU64,
@@ -98,6 +99,11 @@ impl Metrics {
         for family in [&self.checks, &self.upstream] {
             family.lock().unwrap_or_else(PoisonError::into_inner).retain(|(address, _), _| is_there(address));
         }
+    }
+
+    /// An instance is left out of what clients are offered: `failures` or `latency`.
+    pub fn left_out(&self, reason: &'static str) {
+        add(&self.outliers, reason, 1);
     }
 
     /// A source of addresses knows so many, and that is or is not its newest answer.
@@ -203,6 +209,13 @@ impl Metrics {
             "released requests by what came back",
             &self.upstream,
             |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
+        );
+        counters(
+            &mut text,
+            "teegate_gateway_outlier_total",
+            "times that an instance was left out of offers, by reason",
+            &self.outliers,
+            |reason| labels(&[("reason", reason)]),
         );
         self.render_sources(&mut text);
         let (clients, operator) = (&self.clients, &self.operator);
