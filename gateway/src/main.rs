@@ -104,14 +104,15 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let fleet = Fleet::new(&[], policy, endorsements, Clock::system(), config.breaker, Arc::clone(&metrics));
     let fleet = Arc::new(fleet.with_outliers(config.outliers));
     let watching = WatchSettings {
-        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?,
+        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?
+            .admitting(config.discovery.admit.clone()),
         lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },
         reattest: config.reattest,
         retry: config.retry,
         health: config.health,
         drain: config.drain_timeout,
     };
-    let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics);
+    let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics)?;
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
@@ -184,13 +185,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
 }
 
 /// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
-async fn reload(
-    path: &Path,
-    running: &Config,
-    open_files: u64,
-    fleet: &Arc<Fleet>,
-    discovery: &Discovery,
-) {
+async fn reload(path: &Path, running: &Config, open_files: u64, fleet: &Arc<Fleet>, discovery: &Discovery) {
     let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
         let resulting = running.with_instances_of(&config)?;
         open_files::fits(&resulting, open_files)?;

@@ -68,7 +68,7 @@ async fn a_list_that_is_read_again_adds_drains_and_leaves_those_that_stay_alone(
     let fleet = fleet(&metrics);
     let [first, second] = [one.address.clone(), two.address.clone()];
     let list = std::slice::from_ref(&first);
-    let discovery = Discovery::start(list, &settings(), &fleet, &watching(Duration::ZERO), &metrics);
+    let discovery = Discovery::start(list, &settings(), &fleet, &watching(Duration::ZERO), &metrics).unwrap();
     let stays = released(&fleet, &one).await;
     for _ in 0..8 {
         discovery.set_list(&[first.clone(), second.clone()]);
@@ -91,7 +91,7 @@ async fn who_comes_back_while_it_drains_goes_on_over_its_connection() {
     let fleet = fleet(&metrics);
     let [first, second] = [one.address.clone(), two.address.clone()];
     let both = [first.clone(), second.clone()];
-    let discovery = Discovery::start(&both, &settings(), &fleet, &watching(PATIENCE), &metrics);
+    let discovery = Discovery::start(&both, &settings(), &fleet, &watching(PATIENCE), &metrics).unwrap();
     let permit = released(&fleet, &two).await.permit;
     released(&fleet, &one).await;
     for _ in 0..4 {
@@ -125,7 +125,8 @@ fn known(ports: &[u16]) -> Sighting {
 fn where_there_are_too_many_the_list_and_those_that_are_there_come_first() {
     let present = BTreeMap::from([(address(7), false), (address(8), false), (address(9), true)]);
     let chosen = |most| {
-        let Chosen { addresses, left_out } = choose(&[known(&[5]), known(&[1, 5, 8, 9]), known(&[2, 7])], &present, most);
+        let Chosen { addresses, left_out } =
+            choose(&[known(&[5]), known(&[1, 5, 8, 9]), known(&[2, 7])], &present, most);
         (addresses.iter().map(|address| address.as_str()[2..].parse().unwrap()).collect::<Vec<u16>>(), left_out)
     };
     assert_eq!(chosen(9), (vec![5, 7, 8, 9, 1, 2], 0));
@@ -137,8 +138,7 @@ fn where_there_are_too_many_the_list_and_those_that_are_there_come_first() {
 async fn however_fast_addresses_change_the_number_that_is_watched_is_bounded() {
     let metrics = Arc::new(Metrics::default());
     let breaker = BreakerLimits { failures: 3, open: Duration::from_secs(10) };
-    let fleet =
-        Arc::new(Fleet::new(&[], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics)));
+    let fleet = Arc::new(Fleet::new(&[], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics)));
     let board = Board::new(metrics);
     let (_list, source) = (board.post("list"), board.post("dns:a"));
     let gathering = Gathering { board, fleet: Arc::clone(&fleet), most: 3, was_left_out: 0 };
