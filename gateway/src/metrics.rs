@@ -248,16 +248,21 @@ impl Metrics {
 impl Metrics {
     fn render_sources(&self, text: &mut String) {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let families: [(&str, &str, &str, fn(&Source) -> u64); 3] = [
-            ("addresses", "gauge", "addresses that a source knows", |source| source.addresses),
-            ("current", "gauge", "1 when a source's last question was answered", |source| source.is_current.into()),
-            ("doubt_total", "counter", "times that a source stopped being sure", |source| source.doubts),
+        let families = [
+            ("addresses", "gauge", "addresses that a source knows"),
+            ("current", "gauge", "1 when a source's last question was answered"),
+            ("doubt_total", "counter", "times that a source stopped being sure"),
         ];
-        for (name, kind, help, value) in families {
-            let name = format!("teegate_gateway_discovery_{name}");
+        for (family, kind, help) in families {
+            let name = format!("teegate_gateway_discovery_{family}");
             head(text, &name, kind, help);
             for (source, known) in sources.iter() {
-                line(text, &name, &labels(&[("source", source)]), value(known));
+                let value = match family {
+                    "addresses" => known.addresses,
+                    "current" => known.is_current.into(),
+                    _ => known.doubts,
+                };
+                line(text, &name, &labels(&[("source", source)]), value);
             }
         }
     }
