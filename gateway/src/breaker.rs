@@ -43,6 +43,12 @@ impl Breaker {
         }
     }
 
+    /// Whether nobody may try now.
+    pub fn is_open(&self, now: Instant) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open_until.is_some_and(|until| now < until)
+    }
+
     /// Whether a request may try now; while the breaker is open, how long it will stay so. The one request that tries
     /// after that time holds off the others for another turn, or until it gives its trial back.
     pub fn admit(self: &Arc<Self>, now: Instant) -> Result<Trial, Duration> {
@@ -118,7 +124,9 @@ mod tests {
         admit(start).unwrap().failed(start);
         admit(start).expect("an answer in between starts the count again").failed(start);
         assert_eq!(admit(start).unwrap_err(), open);
+        assert!(breaker.is_open(start));
         let later = start + open;
+        assert!(!breaker.is_open(later));
         let trial = admit(later).expect("one may try");
         assert_eq!(admit(later).unwrap_err(), open, "the next waits for the first");
         trial.answered();

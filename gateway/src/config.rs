@@ -12,6 +12,7 @@ use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
 mod effective;
 
+use crate::balance::outliers::{self, OutlierLimits};
 use crate::breaker::BreakerLimits;
 use crate::budget;
 use crate::discovery::config::{self as discovery, DiscoveryError};
@@ -56,8 +57,12 @@ const DRAIN: Limit = bound("timeouts.drain_seconds", 30, 0, 600);
 const BREAKER_FAILURES: Limit = bound("breaker.failures", 5, 1, 1_000);
 const BREAKER_OPEN: Limit = bound("breaker.open_seconds", 10, 1, 600);
 
-/// Every number of the configuration, for documentation and tests.
-pub const BOUNDS: &[Limit] = &[
+/// Every number of the configuration, for documentation and tests, those of tables that are read elsewhere included.
+pub fn bounds() -> impl Iterator<Item = &'static Limit> {
+    BOUNDS.iter().chain(discovery::BOUNDS).chain(outliers::BOUNDS)
+}
+
+const BOUNDS: &[Limit] = &[
     REATTEST,
     CHANNEL_AGE,
     RETRY,
@@ -163,6 +168,8 @@ pub struct Config {
     pub refused_dir: Option<PathBuf>,
     /// How much of it.
     pub refused: RefusedLimits,
+    /// When an instance is left out of offers.
+    pub outliers: OutlierLimits,
     /// As it was written, to tell what a reload does not take.
     written: toml::Table,
 }
@@ -361,6 +368,7 @@ impl Config {
             state_dir: file.state_dir.map(|path| folder.join(path)),
             refused_dir: file.refused_dir.map(|path| folder.join(path)),
             refused: file.refused.resolve().map_err(ConfigError::OutOfBounds)?,
+            outliers: file.outliers.check().map_err(ConfigError::OutOfBounds)?,
             written,
         };
         if config.reattest > config.channel_age {
@@ -456,6 +464,8 @@ struct File {
     refused_dir: Option<PathBuf>,
     #[serde(default)]
     refused: RefusedTable,
+    #[serde(default)]
+    outliers: outliers::Table,
 }
 
 #[derive(Default, Deserialize)]

@@ -15,6 +15,8 @@ use teegate_verifier::{Check, Endorsements, Policy};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::balance::load::Load;
+use crate::balance::outliers::OutlierLimits;
 use crate::breaker::{Breaker, BreakerLimits};
 use crate::clock::{Clock, Now};
 use crate::config::Address;
@@ -37,7 +39,8 @@ const REJECTIONS_KEPT: Duration = Duration::from_secs(300);
 pub struct Fleet {
     clock: Clock,
     breaker_limits: BreakerLimits,
-    metrics: Arc<Metrics>,
+    pub(crate) outlier_limits: OutlierLimits,
+    pub(crate) metrics: Arc<Metrics>,
     changes: watch::Sender<u64>,
     state: RwLock<State>,
     /// Taken before `state`, never while that is held.
@@ -50,6 +53,8 @@ pub(crate) struct State {
     pub(crate) appraisal: Arc<Appraisal>,
     pub(crate) routes: BTreeMap<Address, Route>,
     breakers: HashMap<Identity, Arc<Breaker>>,
+    /// What is measured of an instance, by all of its routes.
+    loads: HashMap<Identity, Arc<Load>>,
     former: VecDeque<(ManifestDigest, Former)>,
     /// When the peer with a TLS key was rejected last: what was asked before that proves nothing any more.
     rejected: HashMap<SpkiDigest, Instant>,
@@ -60,6 +65,8 @@ pub(crate) struct State {
 #[derive(Debug, Default)]
 pub(crate) struct Route {
     verdict: Verdict,
+    /// What is measured of this way to the instance that is proven to be there.
+    load: Arc<Load>,
     claim: Option<Claim>,
     offer: Option<Arc<Trusted<Offer>>>,
     /// What the checks say that refused it, and how often they did since its last proof.
@@ -134,6 +141,11 @@ impl Route {
         self.offer.as_ref()
     }
 
+    /// What is measured of it.
+    pub(crate) fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
     /// Whether it did not answer when it was asked last.
     pub(crate) fn is_silent(&self) -> bool {
         self.silence.is_some()
@@ -193,6 +205,11 @@ impl State {
     /// The circuit breaker of an instance.
     pub(crate) fn breaker(&self, identity: &Identity) -> Option<&Arc<Breaker>> {
         self.breakers.get(identity)
+    }
+
+    /// What is measured of an instance.
+    pub(crate) fn load(&self, identity: &Identity) -> Option<&Arc<Load>> {
+        self.loads.get(identity)
     }
 
     /// What became of a manifest that no address shows any more.
@@ -279,12 +296,27 @@ impl Fleet {
             }),
             routes: addresses.iter().map(|address| (address.clone(), Route::default())).collect(),
             breakers: HashMap::new(),
+            loads: HashMap::new(),
             former: VecDeque::new(),
             rejected: HashMap::new(),
             permits: Permits::new(),
         };
         let (changes, state) = (watch::Sender::new(0), RwLock::new(state));
-        Self { clock, breaker_limits, metrics, changes, state, journal: Journal::default() }
+        Self {
+            clock,
+            breaker_limits,
+            outlier_limits: OutlierLimits::default(),
+            metrics,
+            changes,
+            state,
+            journal: Journal::default(),
+        }
+    }
+
+    /// The same with other limits of who is left out of offers.
+    #[must_use]
+    pub fn with_outliers(self, outlier_limits: OutlierLimits) -> Self {
+        Self { outlier_limits, ..self }
     }
 
     /// The clocks by which everything here is judged.
@@ -380,6 +412,9 @@ impl Fleet {
             }
             let Some(mut route) = state.routes.remove(address) else { return false };
             let newest = Arc::clone(backend.once().manifest());
+            if route.claim.as_ref().and_then(Claim::identity) != Some(identity(&newest)) {
+                route.load = Arc::default();
+            }
             let (claim, departed) = succeed(route.claim.take(), newest.clone());
             route.claim = Some(claim);
             route.offer = route.offer.filter(|offer| offer.once().manifest().digest() == newest.digest());
@@ -391,9 +426,11 @@ impl Fleet {
             }
             let limits = self.breaker_limits;
             state.breakers.entry(identity(&newest)).or_insert_with(|| Arc::new(Breaker::new(limits)));
+            state.loads.entry(identity(&newest)).or_default();
             let claimed: Vec<Identity> =
                 state.routes.values().filter_map(|route| route.claim.as_ref()?.identity()).collect();
             state.breakers.retain(|identity, _| claimed.contains(identity));
+            state.loads.retain(|identity, _| claimed.contains(identity));
             state.judge_conflicts(&now)
         };
         if is_conflict_new {

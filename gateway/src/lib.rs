@@ -14,6 +14,7 @@
 mod activity;
 pub mod answer;
 mod attempt;
+pub mod balance;
 pub mod breaker;
 pub mod budget;
 pub mod caller;

@@ -1,16 +1,19 @@
-//! `GET /v1/instances?model=NAME&wait=SECONDS`: whom a client may seal to now, up to three instances in random order.
+//! `GET /v1/instances?model=NAME&wait=SECONDS`: whom a client may seal to now, up to three instances, each the less loaded of two random
+//! ones.
 //!
 //! What is said of an instance is written once, when its epoch evidence was verified; every answer is made of those same bytes.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
+use tokio::time::Instant;
 
 use crate::answer::AnswerStream;
+use crate::balance::choice;
 use crate::gateway::Gateway;
 use crate::head::InstanceQuery;
 use crate::hold::wait_until;
-use crate::offers::{NoSuchModel, Offers};
+use crate::offers::{NoSuchModel, Offered, Offers};
 use crate::peer::Peer;
 use crate::problem::RouteError;
 use crate::release::why_none;
@@ -44,10 +47,10 @@ impl Gateway {
             }
             judged => judged,
         };
-        let mut offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
-        shuffle(&mut offers);
+        let offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
+        let offers = choice::some(offers, CANDIDATES, |offered| offered.load.reading(), Instant::now());
         let mut pieces = vec![Bytes::from_static(b"{\"instances\":[")];
-        for (index, offer) in offers.iter().take(CANDIDATES).enumerate() {
+        for (index, Offered { offer, .. }) in offers.iter().enumerate() {
             if index > 0 {
                 pieces.push(Bytes::from_static(b","));
             }

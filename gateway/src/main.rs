@@ -184,16 +184,18 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let operator = bind(&config.operator_listen).await?;
 
     let metrics = Arc::new(Metrics::default());
-    let fleet = Arc::new(Fleet::new(
+    let fleet = Fleet::new(
         &[],
         loaded.policy.clone(),
         loaded.endorsements(),
         Clock::system(),
         config.breaker,
         Arc::clone(&metrics),
-    ));
+    );
+    let fleet = Arc::new(fleet.with_outliers(config.outliers));
     let watching = WatchSettings {
-        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?,
+        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?
+            .admitting(config.discovery.admit.clone()),
         lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },
         reattest: config.reattest,
         retry: config.retry,
@@ -203,7 +205,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     };
     let reloads = Arc::new(Reloads::new(loaded.file(), fleet.clock().now().wall));
     let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, Arc::clone(&reloads));
-    let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics);
+    let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics)?;
     tokio::spawn(note_lapses(Arc::clone(&fleet)));
     if let Some(certificates) = certificates.clone() {
         tokio::spawn(certificates.keep_looking());

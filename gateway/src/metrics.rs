@@ -54,6 +54,7 @@ pub struct Metrics {
     held: Histogram,
     answered: Histogram,
     kept_refused: Counters,
+    outliers: Counters,
     /// Under which words each address was counted: those of `upstream`, and those of `checks`.
     counted: Mutex<BTreeMap<Address, BTreeSet<(bool, &'static str)>>>,
     source_addresses: Family<Labels, Open>,
@@ -128,6 +129,7 @@ impl Default for Metrics {
             sealed_out: registered(&mut registry, &ANSWERED, Counter::default()),
             conflicts: registered(&mut registry, &CONFLICTS, Counter::default()),
             kept_refused: registered(&mut registry, &KEPT_REFUSED, Counters::default()),
+            outliers: registered(&mut registry, &OUTLIERS, Counters::default()),
             counted: Mutex::default(),
             source_addresses: registered(&mut registry, &SOURCE_ADDRESSES, Family::default()),
             source_current: registered(&mut registry, &SOURCE_CURRENT, Family::default()),
@@ -207,10 +209,17 @@ impl Metrics {
         if is_upstream { (&self.upstream, &UPSTREAM) } else { (&self.checks, &CHECKS) }
     }
 
+    /// An instance is left out of what clients are offered: `failures` or `latency`.
+    pub fn left_out(&self, reason: &'static str) {
+        self.outliers.get_or_create(&labels(&OUTLIERS, [reason])).inc();
+    }
+
     /// A source of addresses knows so many, and that is or is not its newest answer.
     pub fn discovered(&self, source: &str, addresses: u64, is_current: bool) {
         self.source_addresses.get_or_create(&labels(&SOURCE_ADDRESSES, [source])).set(addresses);
         self.source_current.get_or_create(&labels(&SOURCE_CURRENT, [source])).set(is_current.into());
+        // A counter that is there from the beginning can be seen to grow.
+        let _ = self.source_doubts.get_or_create(&labels(&SOURCE_DOUBTS, [source]));
     }
 
     /// A source of addresses that was sure is not any more.

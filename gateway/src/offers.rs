@@ -4,7 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::fleet::{Fleet, Standing};
+use teegate_protocol::manifest::ModelEntry;
+
+use crate::balance::load::Load;
+use crate::balance::outliers::{Judged, Peer, judge};
+use crate::clock::Now;
+use crate::fleet::{Fleet, Standing, State};
 use crate::identity::{Identity, identity};
 use crate::trust::{Offer, Trusted};
 
@@ -15,11 +20,18 @@ const NAMES: usize = 16;
 #[derive(Debug)]
 pub(crate) enum Offers {
     /// One offer for each instance that runs the model, takes requests, and may be sealed to now.
-    Some(Vec<Arc<Trusted<Offer>>>),
+    Some(Vec<Offered>),
     /// Nothing now; it may come.
     NotNow,
     /// Instances are attested, and none of them serves the model.
     Unknown(Served),
+}
+
+/// An instance that can be offered, and what is measured of it.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    pub(crate) offer: Arc<Trusted<Offer>>,
+    pub(crate) load: Arc<Load>,
 }
 
 /// The models that are served, by name; the first of them, if there are many.
@@ -111,7 +123,7 @@ impl Fleet {
             }
         }
         if !offers.is_empty() {
-            Offers::Some(offers.into_iter().map(|(_, offer)| offer).collect())
+            Offers::Some(self.best_of(offers, &state, &now))
         } else if any_attested && !may_come {
             Offers::Unknown(served)
         } else {
@@ -119,11 +131,42 @@ impl Fleet {
         }
     }
 
+    /// Without those that rest or do much worse than the others, as long as somebody is left: whoever seals to one that rests is
+    /// sent away again.
+    fn best_of(&self, offers: Vec<(Identity, Arc<Trusted<Offer>>)>, state: &State, now: &Now) -> Vec<Offered> {
+        let peers: Vec<Peer<&[ModelEntry]>> = offers
+            .iter()
+            .map(|(identity, offer)| Peer {
+                load: state.load(identity).map(Arc::clone).unwrap_or_default(),
+                group: offer.once().manifest().manifest().models.as_slice(),
+            })
+            .collect();
+        let judged = judge(&peers, &self.outlier_limits, now.mono);
+        let loads: Vec<Arc<Load>> = peers.into_iter().map(|peer| peer.load).collect();
+        let is_good = |identity: &Identity, judged: Judged| {
+            let rests = state.breaker(identity).is_some_and(|breaker| breaker.is_open(now.mono));
+            judged == Judged::In && !rests
+        };
+        let is_any_good = offers.iter().zip(&judged).any(|((identity, _), judged)| is_good(identity, *judged));
+        let mut best = Vec::with_capacity(offers.len());
+        for (((identity, offer), judged), load) in offers.into_iter().zip(judged).zip(loads) {
+            if let Judged::OutNow(reason) = judged {
+                self.metrics.left_out(reason.name());
+                let instance = offer.once().manifest().manifest().instance_id;
+                tracing::warn!(target: "audit", %instance, reason = reason.name(), "left out of offers for a while");
+            }
+            if !is_any_good || is_good(&identity, judged) {
+                best.push(Offered { offer, load });
+            }
+        }
+        best
+    }
+
     /// The offers alone.
     #[cfg(test)]
     pub(crate) fn offered(&self, model: Option<&str>) -> Vec<Arc<Trusted<Offer>>> {
         match self.offers(model) {
-            Offers::Some(offers) => offers,
+            Offers::Some(offers) => offers.into_iter().map(|offered| offered.offer).collect(),
             Offers::NotNow | Offers::Unknown(_) => Vec::new(),
         }
     }

@@ -165,6 +165,8 @@ struct Exchanged {
     released: Option<CiphertextDigest>,
     released_bytes: u64,
     took: Duration,
+    /// From the last byte released, if all was released before there was an answer.
+    worked: Option<Duration>,
     deadline: Instant,
 }
 
@@ -222,7 +224,9 @@ where
     // From here on nothing more is queued. What is queued and has not left stays under the permit.
     let Outgoing { stream: rest, mut escort, digest, bytes: released_bytes, .. } = outgoing;
     let released = if rest.is_finished { digest.finish().as_ref().try_into().ok().map(CiphertextDigest) } else { None };
-    let deadline = Instant::now() + limits.answer;
+    let sent = Instant::now();
+    let deadline = sent + limits.answer;
+    let is_sent_first = early.is_none();
     let head = match early {
         Some(head) => head,
         None => {
@@ -241,16 +245,18 @@ where
         }
     };
     let head = head.map_err(|error| lost(error, released_bytes))?;
+    let worked = is_sent_first.then(|| sent.elapsed());
     let took = clock.now().mono.saturating_duration_since(start);
     metrics.answered_after(took);
-    Ok(Exchanged { head, rest, place, room: answer_room, released, released_bytes, took, deadline })
+    Ok(Exchanged { head, rest, place, room: answer_room, released, released_bytes, took, worked, deadline })
 }
 
 impl Exchanged {
     /// The answer, whose body is read from now on, however slowly the client takes it.
     async fn answer(self, attempt: Attempt, limits: ForwardLimits) -> Answer {
-        let Self { head, rest, place, room, released, released_bytes, took, deadline } = self;
+        let Self { head, rest, place, room, released, released_bytes, took, worked, deadline } = self;
         let (parts, stream) = head.into_parts();
+        attempt.headed(parts.status, worked);
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let ForwardLimits { pace, max_answer_bytes: most, .. } = limits;
         let coming = Coming { stream, announced, most, deadline, pace, room, attempt, rest, place };

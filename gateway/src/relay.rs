@@ -152,11 +152,11 @@ impl Gateway {
                 return Err(RouteError::Malformed("the sealed request is empty"));
             }
             self.metrics.held(account.held);
-            let Release { address, backend, permit, trial } = release;
+            let Release { address, backend, permit, trial, trip } = release;
             account.address = Some(address.to_string());
             account.policy_version = Some(backend.policy_version());
             account.evidence = Some(backend.once().evidence_digest());
-            let attempt = Attempt { address, trial, metrics: Arc::clone(&self.metrics) };
+            let attempt = Attempt { address, trial, trip, metrics: Arc::clone(&self.metrics) };
             let (clock, limits) = (self.fleet.clock(), self.limits.forward);
             let forwarded = forward(&backend, permit, attempt, &mut upload, peer, clock, limits).await;
             // Where nothing was sent the same instance may be tried again.

@@ -15,10 +15,12 @@ use teegate_protocol::manifest::ManifestDigest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
+use crate::balance::choice;
+use crate::balance::load::Trip;
 use crate::breaker::Trial;
 use crate::clock::Now;
 use crate::config::Address;
-use crate::fleet::{Fleet, Standing, State};
+use crate::fleet::{Fleet, Route, Standing, State};
 use crate::identity::{Former, identity};
 use crate::trust::{Backend, Trusted};
 
@@ -44,6 +46,8 @@ pub struct Release {
     pub permit: Permit,
     /// To be told how it went.
     pub trial: Option<Trial>,
+    /// What is measured of it.
+    pub trip: Option<Trip>,
 }
 
 /// Why a request was not released. Nothing of it was sent.
@@ -87,6 +91,8 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
     let mut resting: Option<Duration> = None;
     let (mut is_known, mut is_draining, mut is_pending, mut is_silent) = (false, false, false, true);
     let mut is_occupied = false;
+    let mut ways: Vec<(&Address, &Route, &Arc<Trusted<Backend>>)> = Vec::new();
+    let mut instance = None;
     for (address, route) in &state.routes {
         let Some(manifest) = route.manifest(digest) else { continue };
         if now.wall.seconds() >= manifest.manifest().not_after {
@@ -96,27 +102,9 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
         match route.standing(&now, version) {
             Standing::Attested(_) if route.is_full() => is_occupied = true,
             Standing::Attested(backend) => {
-                let breaker = state.breaker(&identity(manifest));
-                match breaker.map(|breaker| breaker.admit(now.mono)).transpose() {
-                    Ok(trial) => {
-                        let permit = Permit {
-                            fleet: Arc::clone(fleet),
-                            changes: fleet.changes(),
-                            address: address.clone(),
-                            link: backend.once().link_id(),
-                            digest: *digest,
-                            version,
-                            _token: state.permit_token(),
-                        };
-                        return Admission::Release(Release {
-                            address: address.clone(),
-                            backend: Arc::clone(backend),
-                            permit,
-                            trial,
-                        });
-                    }
-                    Err(time) => resting = Some(time),
-                }
+                // Whoever shows this manifest is this instance: it names its TLS key and its id.
+                instance = Some(identity(manifest));
+                ways.push((address, route, backend));
             }
             Standing::Draining(_) => is_draining = true,
             Standing::Pending => {
@@ -124,6 +112,31 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
                 is_silent &= route.is_silent();
             }
             Standing::Rejected(checks) => rejected = Some(checks.to_vec()),
+        }
+    }
+    let readings: Vec<_> = ways.iter().map(|(_, route, _)| route.load().reading()).collect();
+    let way = choice::one(&readings, now.mono).and_then(|index| ways.get(index));
+    if let (Some((address, route, backend)), Some(instance)) = (way, instance) {
+        match state.breaker(&instance).map(|breaker| breaker.admit(now.mono)).transpose() {
+            Ok(trial) => {
+                let permit = Permit {
+                    fleet: Arc::clone(fleet),
+                    changes: fleet.changes(),
+                    address: (*address).clone(),
+                    link: backend.once().link_id(),
+                    digest: *digest,
+                    version,
+                    _token: state.permit_token(),
+                };
+                return Admission::Release(Release {
+                    address: (*address).clone(),
+                    backend: Arc::clone(backend),
+                    permit,
+                    trial,
+                    trip: state.load(&instance).map(|load| Trip::new(load, route.load())),
+                });
+            }
+            Err(time) => resting = Some(time),
         }
     }
     let others = Others::of(&state, &now, digest);
@@ -161,7 +174,7 @@ pub fn pointless_after(fleet: &Fleet, digest: &ManifestDigest) -> Option<Instant
 /// What the fleet offers beside the instance with one manifest, and why it offers nothing where it does not.
 struct Others {
     any_attested: bool,
-    /// Of these, whether any takes requests.
+    /// Of these, whether any takes requests and does not rest.
     any_free: bool,
     any_pending: bool,
     rejected: Vec<&'static str>,
@@ -175,7 +188,9 @@ impl Others {
                 Standing::Attested(_) => {
                     let is_other = route.manifest(digest).is_none();
                     others.any_attested |= is_other;
-                    others.any_free |= is_other && !route.is_full();
+                    let breaker = route.newest().and_then(|manifest| state.breaker(&identity(manifest)));
+                    let rests = breaker.is_some_and(|breaker| breaker.is_open(now.mono));
+                    others.any_free |= is_other && !route.is_full() && !rests;
                 }
                 Standing::Pending | Standing::Draining(_) => others.any_pending = true,
                 Standing::Rejected(checks) => {

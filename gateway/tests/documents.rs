@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use teegate_gateway::config::BOUNDS;
+use teegate_gateway::config::bounds;
 use teegate_gateway::metrics::{Kind, METRICS};
 use teegate_gateway::view::FLEET_PATH;
 use teegate_protocol::headers::{ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH};
@@ -57,7 +57,7 @@ fn every_number_of_the_configuration_stands_with_default_and_bounds() {
     let rows = table("Keys of the configuration", "key | default");
     let said: Vec<_> = rows.iter().map(|row| row.get(3).cloned().unwrap_or_default()).collect();
     let expected: Vec<_> =
-        BOUNDS.iter().enumerate().map(|(at, bound)| of(bound, said.get(at).cloned().unwrap_or_default())).collect();
+        bounds().enumerate().map(|(at, bound)| of(bound, said.get(at).cloned().unwrap_or_default())).collect();
     assert!(rows == expected, "the table is:\n{}", written(&expected));
     assert!(said.iter().all(|what| what.len() > 10), "a number is not explained: {said:?}");
 }
@@ -72,7 +72,13 @@ fn every_other_key_stands_with_what_its_absence_means() {
         if let Some((key, value)) = line.split_once(" = ") {
             let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && value.starts_with('"');
             let in_tls = ["certificate", "key"].contains(&key);
-            let key = if key == "weaker" { "reload.weaker" } else { key };
+            let key = match key {
+                "weaker" => "reload.weaker",
+                "name" => "discovery.dns.name",
+                "service" => "discovery.kubernetes.service",
+                "namespace" => "discovery.kubernetes.namespace",
+                key => key,
+            };
             if is_key {
                 keys.insert(if in_tls { format!("tls.{key}") } else { key.to_owned() });
             }

@@ -391,3 +391,34 @@ fn the_unit_of_systemd_starts_this_program_and_exposes_little() {
     };
     assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
 }
+
+#[test]
+fn sources_of_addresses_stand_in_for_a_list_and_need_what_they_need() {
+    let folder = Folder::new();
+    folder.configure("");
+    let said = failure_of(&folder);
+    assert!(said.contains("0 instances are listed: expected 1 to 1024 in `instances`, or where to look"), "{said}");
+    folder.configure("[[discovery.kubernetes]]\nservice = 'enclaves'");
+    let output = folder.command().env_remove("KUBERNETES_SERVICE_HOST").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected =
+        "`[[discovery.kubernetes]]` needs a pod with a service account: `KUBERNETES_SERVICE_HOST` is not set";
+    assert!(said.contains(expected), "{said}");
+
+    // Nobody answers there.
+    let source = "[discovery]\nname_servers = ['127.0.0.1:1']\n[[discovery.dns]]\nname = 'enclaves.'\nport = 8443";
+    folder.configure(source);
+    let running = Running::start(&folder);
+    running.await_metric("teegate_gateway_discovery_doubt_total{source=\"dns:enclaves.:8443\"} 1");
+    running.await_metric("teegate_gateway_discovery_current{source=\"dns:enclaves.:8443\"} 0");
+    // The list comes and goes beside it, and may be empty again.
+    for (list, count) in [("instances = ['127.0.0.1:1']", 1), ("instances = ['127.0.0.1:1', '127.0.0.1:2']", 2)] {
+        folder.configure(&format!("{list}\n{source}"));
+        running.signal("HUP");
+        running.await_metric(&format!("teegate_gateway_discovery_addresses{{source=\"list\"}} {count}"));
+    }
+    folder.configure(source);
+    running.signal("HUP");
+    running.await_metric("teegate_gateway_discovery_addresses{source=\"list\"} 0");
+}

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{BOUNDS, Config};
+use super::{Config, bounds};
 
 /// Keys that are no numbers, and stand for nothing when they are absent.
 const EMPTY: [&str; 2] = ["endorsements", "proxies"];
@@ -14,7 +14,7 @@ impl Config {
         for key in EMPTY {
             table.entry(key).or_insert_with(|| Value::Array(Vec::new()));
         }
-        for bound in BOUNDS {
+        for bound in bounds() {
             let value = Value::Integer(i64::try_from(bound.default).unwrap_or(i64::MAX));
             match bound.name.split_once('.') {
                 None => {

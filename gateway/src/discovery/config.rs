@@ -46,6 +46,8 @@ pub struct Settings {
     pub name_servers: Vec<SocketAddr>,
     /// Names of DNS.
     pub dns: Vec<Name>,
+    /// Services of Kubernetes.
+    pub kubernetes: Vec<Service>,
 }
 
 /// A name of DNS.
@@ -66,6 +68,41 @@ impl fmt::Display for Name {
     }
 }
 
+/// A Service of Kubernetes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Its name.
+    pub service: String,
+    /// Its namespace; without one that of this pod.
+    pub namespace: Option<String>,
+    /// Which port of its endpoints; without it the only one.
+    pub port: Option<ServicePort>,
+}
+
+/// A port of a Service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ServicePort {
+    /// By number, as the pods listen.
+    Number(u16),
+    /// By the name that the Service gives it.
+    Name(String),
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("kubernetes:")?;
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(&self.service)?;
+        match &self.port {
+            Some(ServicePort::Number(port)) => write!(f, ":{port}"),
+            Some(ServicePort::Name(port)) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The table as written.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -78,6 +115,7 @@ pub(crate) struct Table {
     admit: Vec<String>,
     name_servers: Vec<String>,
     dns: Vec<NameTable>,
+    kubernetes: Vec<ServiceTable>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +123,21 @@ pub(crate) struct Table {
 struct NameTable {
     name: String,
     port: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceTable {
+    service: String,
+    namespace: Option<String>,
+    port: Option<PortTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a number from 1 to 65535, or the name of a port")]
+enum PortTable {
+    Number(u16),
+    Name(String),
 }
 
 /// The table cannot be used.
@@ -116,6 +169,8 @@ pub enum DiscoveryError {
     },
     /// A name is not one of DNS.
     Name(String),
+    /// A name of a Service, a namespace or a port is none that Kubernetes gives.
+    Service(String),
     /// A port is zero.
     Port(String),
     /// The same source stands twice.
@@ -148,7 +203,12 @@ impl fmt::Display for DiscoveryError {
                 "`{text}` in `discovery.dns` is no name of DNS: expected labels of `A-Z a-z 0-9 - _`, for example \
                  `enclaves.default.svc.cluster.local`; an address belongs into `instances`"
             ),
-            Self::Port(name) => write!(f, "`discovery.dns`: the port of `{name}` is 0: expected 1 to 65535"),
+            Self::Service(text) => write!(
+                f,
+                "`{text}` in `discovery.kubernetes` is no name of Kubernetes: expected `a-z 0-9 -`, at most 63 of them, a letter or \
+                 digit first and last"
+            ),
+            Self::Port(name) => write!(f, "`discovery`: the port of `{name}` is 0: expected 1 to 65535"),
             Self::Twice(source) => write!(f, "`discovery`: `{source}` stands twice: remove one"),
         }
     }
@@ -163,6 +223,7 @@ impl Table {
         let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);
         for (key, count, most) in [
             ("dns", self.dns.len(), MAX_SOURCES),
+            ("kubernetes", self.kubernetes.len(), MAX_SOURCES),
             ("name_servers", self.name_servers.len(), MAX_NAME_SERVERS),
             ("admit", self.admit.len(), MAX_SOURCES),
         ] {
@@ -178,6 +239,14 @@ impl Table {
             }
             dns.push(name);
         }
+        let mut kubernetes: Vec<Service> = Vec::with_capacity(self.kubernetes.len());
+        for service in self.kubernetes {
+            let service = checked_service(service)?;
+            if kubernetes.contains(&service) {
+                return Err(DiscoveryError::Twice(service.to_string()));
+            }
+            kubernetes.push(service);
+        }
         let network = |text: String| Network::parse(&text).ok_or(DiscoveryError::Admit(text));
         let settings = Settings {
             max_instances: usize::try_from(take(MAX_INSTANCES, self.max_instances)?).unwrap_or(usize::MAX),
@@ -188,6 +257,7 @@ impl Table {
             admit: self.admit.into_iter().map(network).collect::<Result<_, _>>()?,
             name_servers: self.name_servers.into_iter().map(name_server).collect::<Result<_, _>>()?,
             dns,
+            kubernetes,
         };
         if settings.least > settings.most {
             return Err(DiscoveryError::LeastAboveMost);
@@ -203,7 +273,7 @@ impl Table {
 impl Settings {
     /// Whether there is any source beside the list.
     pub fn has_sources(&self) -> bool {
-        !self.dns.is_empty()
+        !self.dns.is_empty() || !self.kubernetes.is_empty()
     }
 
     /// How many addresses may be watched at a time, beside a list of `listed`.
@@ -225,6 +295,27 @@ fn checked_name(name: String, port: Option<u16>) -> Result<Name, DiscoveryError>
         return Err(DiscoveryError::Port(name));
     }
     Ok(Name { name: name.to_ascii_lowercase(), port })
+}
+
+/// Names as RFC 1123 has labels: nothing in them has to be escaped in a path or a query.
+fn checked_service(table: ServiceTable) -> Result<Service, DiscoveryError> {
+    let checked = |text: String| {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let ends = [text.bytes().next(), text.bytes().last()];
+        let is_name = text.len() <= 63
+            && text.bytes().all(|byte| is_plain(byte) || byte == b'-')
+            && ends.iter().all(|end| end.is_some_and(is_plain));
+        if is_name { Ok(text) } else { Err(DiscoveryError::Service(text.chars().take(80).collect())) }
+    };
+    let service = checked(table.service)?;
+    let namespace = table.namespace.map(checked).transpose()?;
+    let port = match table.port {
+        None => None,
+        Some(PortTable::Number(0)) => return Err(DiscoveryError::Port(service)),
+        Some(PortTable::Number(number)) => Some(ServicePort::Number(number)),
+        Some(PortTable::Name(name)) => Some(ServicePort::Name(checked(name)?)),
+    };
+    Ok(Service { service, namespace, port })
 }
 
 fn name_server(text: String) -> Result<SocketAddr, DiscoveryError> {
@@ -265,6 +356,12 @@ mod tests {
         .unwrap();
         let names: Vec<String> = settings.dns.iter().map(Name::to_string).collect();
         assert_eq!(names, ["dns:enclaves.default.svc.cluster.local.:8443", "srv:_tls._tcp.enclaves"]);
+        let kubernetes = "[[kubernetes]]\nservice = 'a'\n\
+                          [[kubernetes]]\nservice = 'a'\nnamespace = 'n'\nport = 'https'\n\
+                          [[kubernetes]]\nservice = 'a'\nport = 8443\n";
+        let services = checked(kubernetes).unwrap().kubernetes;
+        let services: Vec<String> = services.iter().map(Service::to_string).collect();
+        assert_eq!(services, ["kubernetes:a", "kubernetes:n/a:https", "kubernetes:a:8443"]);
         assert_eq!(settings.name_servers, ["10.0.0.10:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
         assert_eq!(settings.admit, [Network::parse("127.0.0.0/8").unwrap()]);
         assert_eq!(settings.most_watched(2), 256);
@@ -274,6 +371,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let name = |name: &str| format!("[[dns]]\nname = '{name}'\nport = 1\n");
+        let service = |keys: &str| format!("[[kubernetes]]\n{keys}\n");
         for (text, said) in [
             ("max_instances = 0".into(), "`discovery.max_instances = 0` is out of bounds: expected 1 to 1024"),
             (format!("max_instances = 1\n{}", name("a")), "2 instances are listed, and `discovery.max_instances = 1`"),
@@ -284,7 +382,13 @@ mod tests {
             (name("10.0.0.7"), "`10.0.0.7` in `discovery.dns` is no name of DNS"),
             (name(&"a".repeat(64)), "is no name of DNS"),
             (name("a b"), "`a b` in `discovery.dns` is no name of DNS"),
-            ("[[dns]]\nname = 'a'\nport = 0\n".into(), "`discovery.dns`: the port of `a` is 0"),
+            ("[[dns]]\nname = 'a'\nport = 0\n".into(), "`discovery`: the port of `a` is 0"),
+            (service("service = 'Enclaves'"), "`Enclaves` in `discovery.kubernetes` is no name of Kubernetes"),
+            (service("service = 'a&b'"), "`a&b` in `discovery.kubernetes` is no name of Kubernetes"),
+            (service("service = 'a'\nnamespace = '-a'"), "`-a` in `discovery.kubernetes` is no name of Kubernetes"),
+            (service("service = 'a'\nnamespace = ''"), "`` in `discovery.kubernetes` is no name of Kubernetes"),
+            (service("service = 'a'\nport = 0"), "`discovery`: the port of `a` is 0"),
+            (service("service = 'a'").repeat(2), "`kubernetes:a` stands twice"),
             (name("a") + &name("A"), "`dns:a:1` stands twice"),
             ((0..17).map(|n| name(&format!("a{n}"))).collect(), "`discovery.dns` has 17 entries: expected at most 16"),
         ] {

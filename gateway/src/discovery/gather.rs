@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use super::board::{Board, Certainty, Post, Sighting};
 use super::config::Settings;
+use super::dns;
+use super::kubernetes::{self, Cluster, NoCluster};
 use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
@@ -20,24 +22,35 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Watches the addresses of `list`, and from now on those of every source of `settings`, too. The fleet has none yet.
+    /// Watches the addresses of `list`, and from now on those of every source of `settings`, too. The fleet has none yet. A Service
+    /// of Kubernetes can be followed only from within a cluster.
     pub fn start(
         list: &[Address],
         settings: &Settings,
         fleet: &Arc<Fleet>,
         watching: &WatchSettings,
         metrics: &Arc<Metrics>,
-    ) -> Self {
+    ) -> Result<Self, NoCluster> {
         let board = Board::new(Arc::clone(metrics));
         let discovery = Self { list: board.post("list") };
         discovery.set_list(list);
+        for name in &settings.dns {
+            let post = board.post(&name.to_string());
+            tokio::spawn(dns::follow(name.clone(), settings.clone(), post));
+        }
+        for service in &settings.kubernetes {
+            let cluster = Cluster::of_this_pod()?;
+            let namespace = service.namespace.clone().map_or_else(|| cluster.namespace(), Ok)?;
+            let post = board.post(&service.to_string());
+            tokio::spawn(kubernetes::follow(service.clone(), namespace, cluster, settings.clone(), post));
+        }
         let gathering =
             Gathering { board, fleet: Arc::clone(fleet), most: settings.most_watched(MAX_LISTED), was_left_out: 0 };
         let (fleet, watching, metrics) = (Arc::clone(fleet), watching.clone(), Arc::clone(metrics));
         tokio::spawn(gathering.run(move |address| {
             tokio::spawn(watch(address, Arc::clone(&fleet), watching.clone(), Arc::clone(&metrics)));
         }));
-        discovery
+        Ok(discovery)
     }
 
     /// Takes a new list: what is new is watched, what is missing drains unless another source knows it.

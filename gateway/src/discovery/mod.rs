@@ -4,8 +4,11 @@
 //! puts what it knows now on one [`board`]; [`gather`] makes one set of addresses of it for the fleet, which watches what is new
 //! and drains what is missing. A source that cannot be asked keeps what it knew for a bounded time ([`known`]).
 
+mod again;
 pub mod board;
 pub mod config;
+mod dns;
 pub mod gather;
 pub mod known;
+pub mod kubernetes;
 pub mod special;

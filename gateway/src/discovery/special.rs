@@ -4,8 +4,10 @@
 //! Nobody is trusted by an address, and the first thing that a gateway writes is a TLS greeting. But whoever answers for a name must
 //! not choose that it talks to what listens only because nobody else gets there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::config::Address;
 use crate::source::Network;
 
 /// Metadata and control services at addresses that no range below covers: Alibaba's metadata, Azure's WireServer.
@@ -13,6 +15,66 @@ const SERVICES_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr:
 /// AWS's and Google's metadata over IPv6.
 const SERVICES_V6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+
+const LOOPBACK: &str = "loopback";
+
+/// What one source may lead to, and what of it was refused last: that is said once.
+#[derive(Debug)]
+pub struct Gate {
+    admitted: Vec<Network>,
+    refused: BTreeSet<IpAddr>,
+}
+
+impl Gate {
+    /// Special addresses pass where `admitted` covers them.
+    pub fn new(admitted: Vec<Network>) -> Self {
+        Self { admitted, refused: BTreeSet::new() }
+    }
+
+    /// What passes, and a doubt if something does not. `source` is what the log calls it.
+    pub fn sift(&mut self, sockets: BTreeSet<SocketAddr>, source: &str) -> (BTreeSet<Address>, Option<String>) {
+        let (mut addresses, mut refused_now, mut doubt) = (BTreeSet::new(), BTreeSet::new(), None);
+        for socket in sockets {
+            let Some(what) = refused(socket.ip(), &self.admitted) else {
+                addresses.extend(Address::parse(&socket.to_string()));
+                continue;
+            };
+            if refused_now.insert(socket.ip()) && !self.refused.contains(&socket.ip()) {
+                tracing::warn!(
+                    target: "audit", source, address = %socket.ip(),
+                    "discovery: leads to {what}, which is left out; `discovery.admit` can admit it"
+                );
+            }
+            doubt.get_or_insert_with(|| format!("it leads to {what}, which is not admitted"));
+        }
+        self.refused = refused_now;
+        (addresses, doubt)
+    }
+}
+
+/// Where a name of the list may lead, of what was `found` for it. `localhost` says what it is; otherwise whoever answers for a name
+/// could choose a special address.
+pub fn reachable(
+    address: &str,
+    found: impl Iterator<Item = SocketAddr>,
+    admitted: &[Network],
+) -> Result<Vec<SocketAddr>, String> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let is_local = host.eq_ignore_ascii_case("localhost");
+    let (mut reachable, mut special) = (Vec::new(), None);
+    for socket in found {
+        match refused(socket.ip(), admitted) {
+            Some(what) if !(is_local && what == LOOPBACK) => special = Some(what),
+            _ => reachable.push(socket),
+        }
+    }
+    match special {
+        Some(what) if reachable.is_empty() => {
+            Err(format!("the name leads to {what}, which is not admitted (`discovery.admit`)"))
+        }
+        _ => Ok(reachable),
+    }
+}
 
 /// What `address` is, where that is special and none of `admitted` covers it.
 pub fn refused(address: IpAddr, admitted: &[Network]) -> Option<&'static str> {
@@ -34,7 +96,7 @@ fn kind_v4(address: Ipv4Addr) -> Option<&'static str> {
     match address.octets() {
         // Linux connects to itself at 0.0.0.0; all of 0.0.0.0/8 is "this network" (RFC 1122, section 3.2.1.3).
         [0, ..] => Some("this host"),
-        [127, ..] => Some("loopback"),
+        [127, ..] => Some(LOOPBACK),
         [169, 254, 169, 254] => Some("the metadata service"),
         [169, 254, ..] => Some("link-local"),
         [224..=255, ..] => Some("no single host"),
@@ -45,7 +107,7 @@ fn kind_v4(address: Ipv4Addr) -> Option<&'static str> {
 fn kind_v6(address: Ipv6Addr) -> Option<&'static str> {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("this host"),
-        [0, 0, 0, 0, 0, 0, 0, 1] => Some("loopback"),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Some(LOOPBACK),
         [0xfe80..=0xfebf, ..] => Some("link-local"),
         [0xff00..=0xffff, ..] => Some("no single host"),
         _ => SERVICES_V6.contains(&address).then_some("the metadata service"),
@@ -110,6 +172,25 @@ mod tests {
         ] {
             assert_eq!(refused(address.parse().unwrap(), &[]), what, "{address}");
         }
+    }
+
+    #[test]
+    fn a_name_of_the_list_leads_to_nothing_special_but_localhost_to_itself() {
+        let admitted = [Network::parse("169.254.7.7").unwrap()];
+        let led = |host: &str, found: &[&str]| {
+            let found = found.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 1));
+            reachable(host, found, &admitted)
+                .map(|sockets| sockets.iter().map(|socket| socket.ip().to_string()).collect())
+        };
+        let only = |address: &str| Ok(vec![address.to_owned()]);
+        assert_eq!(led("enclave:1", &["10.0.0.1", "169.254.169.254"]), only("10.0.0.1"));
+        let refused = led("enclave:1", &["169.254.169.254"]).unwrap_err();
+        assert_eq!(refused, "the name leads to the metadata service, which is not admitted (`discovery.admit`)");
+        assert!(led("enclave:1", &["127.0.0.1"]).unwrap_err().contains("leads to loopback"));
+        assert_eq!(led("enclave:1", &["169.254.7.7"]), only("169.254.7.7"));
+        assert_eq!(led("Localhost:1", &["127.0.0.1"]), only("127.0.0.1"));
+        assert!(led("localhost:1", &["169.254.169.254"]).is_err());
+        assert_eq!(led("enclave:1", &[]), Ok(Vec::<String>::new()), "the resolver has its own error");
     }
 
     #[test]

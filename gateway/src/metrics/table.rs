@@ -81,6 +81,7 @@ table! {
     SOURCE_ADDRESSES, Gauge, "discovery_addresses", ["source"], "addresses that a source knows";
     SOURCE_CURRENT, Gauge, "discovery_current", ["source"], "1 when a source's last question was answered";
     SOURCE_DOUBTS, Counter, "discovery_doubt_total", ["source"], "times that a source stopped being sure";
+    OUTLIERS, Counter, "outlier_total", ["reason"], "times that an instance was left out of offers: `failures` or `latency`";
     RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
     UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";
     RELEASED, Counter, "released_bytes_total", [], "sealed bytes sent to instances";

@@ -85,6 +85,7 @@ async fn every_metric_of_the_table_is_answered_and_no_other() {
     gateway.metrics.kept_refused("kept");
     gateway.metrics.discovered("list", 1, true);
     gateway.metrics.doubted("list");
+    gateway.metrics.left_out("latency");
     let text = answered(&gateway).await;
     let described: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

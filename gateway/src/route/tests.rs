@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 mod answers;
+mod balance;
 mod listing;
 mod shares;
 mod withdrawal;

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +28,7 @@ use teegate_protocol::binding::Exporter;
 use teegate_protocol::limits;
 use teegate_protocol::manifest::SpkiDigest;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -35,6 +36,8 @@ use tokio_rustls::TlsConnector;
 use super::outlet::{Outlet, Valve};
 use crate::caller::Caller;
 use crate::config::Address;
+use crate::discovery::special;
+use crate::source::Network;
 use crate::turns::{Place, Readiness, Turns};
 
 /// What h2 may keep of one request before the socket has taken it; beside it, one frame and its TLS record are on their way.
@@ -55,12 +58,29 @@ pub struct LinkSettings {
     tls: Arc<ClientConfig>,
     connect_timeout: Duration,
     answer_timeout: Duration,
+    admitted: Vec<Network>,
 }
 
 impl LinkSettings {
     /// `connect_timeout` covers TCP, TLS and HTTP/2; an answer with evidence may take `answer_timeout`.
     pub fn new(connect_timeout: Duration, answer_timeout: Duration) -> Result<Self, rustls::Error> {
-        Ok(Self { tls: Arc::new(client_config()?), connect_timeout, answer_timeout })
+        Ok(Self { tls: Arc::new(client_config()?), connect_timeout, answer_timeout, admitted: Vec::new() })
+    }
+
+    /// The same, where a name may lead to special addresses that `admitted` covers.
+    #[must_use]
+    pub fn admitting(self, admitted: Vec<Network>) -> Self {
+        Self { admitted, ..self }
+    }
+
+    async fn reach(&self, address: &Address) -> std::io::Result<TcpStream> {
+        // Where an address stands it was written, or has passed the gate of its source.
+        if address.as_str().parse::<SocketAddr>().is_ok() {
+            return TcpStream::connect(address.as_str()).await;
+        }
+        let found = lookup_host(address.as_str()).await?;
+        let reachable = special::reachable(address.as_str(), found, &self.admitted).map_err(std::io::Error::other)?;
+        TcpStream::connect(reachable.as_slice()).await
     }
 }
 
@@ -145,7 +165,7 @@ impl Link {
     }
 
     async fn set_up(address: &Address, settings: &LinkSettings) -> Result<Self, NoAnswer> {
-        let tcp = TcpStream::connect(address.as_str()).await.map_err(NoAnswer::Unreachable)?;
+        let tcp = settings.reach(address).await.map_err(NoAnswer::Unreachable)?;
         tcp.set_nodelay(true).map_err(NoAnswer::Unreachable)?;
         // The name is not sent (no SNI) and not checked.
         let name = ServerName::try_from("enclave.invalid").map_err(|_| NoAnswer::NotHttp2)?;

@@ -69,7 +69,7 @@ async fn a_list_that_is_read_again_adds_drains_and_leaves_those_that_stay_alone(
     let fleet = fleet(&metrics);
     let [first, second] = [one.address.clone(), two.address.clone()];
     let list = std::slice::from_ref(&first);
-    let discovery = Discovery::start(list, &settings(), &fleet, &watching(Duration::ZERO), &metrics);
+    let discovery = Discovery::start(list, &settings(), &fleet, &watching(Duration::ZERO), &metrics).unwrap();
     let stays = released(&fleet, &one).await;
     for _ in 0..8 {
         discovery.set_list(&[first.clone(), second.clone()]);
@@ -92,7 +92,7 @@ async fn who_comes_back_while_it_drains_goes_on_over_its_connection() {
     let fleet = fleet(&metrics);
     let [first, second] = [one.address.clone(), two.address.clone()];
     let both = [first.clone(), second.clone()];
-    let discovery = Discovery::start(&both, &settings(), &fleet, &watching(PATIENCE), &metrics);
+    let discovery = Discovery::start(&both, &settings(), &fleet, &watching(PATIENCE), &metrics).unwrap();
     let permit = released(&fleet, &two).await.permit;
     released(&fleet, &one).await;
     for _ in 0..4 {
@@ -128,7 +128,13 @@ fn where_there_are_too_many_the_list_and_those_that_are_there_come_first() {
     let chosen = |most| {
         let Chosen { addresses, left_out } =
             choose(&[known(&[5]), known(&[1, 5, 8, 9]), known(&[2, 7])], &present, most);
-        (addresses.iter().map(|address| address.as_str()[2..].parse().unwrap()).collect::<Vec<u16>>(), left_out)
+        (
+            addresses
+                .iter()
+                .map(|address| address.as_str().strip_prefix("a:").unwrap().parse().unwrap())
+                .collect::<Vec<u16>>(),
+            left_out,
+        )
     };
     assert_eq!(chosen(9), (vec![5, 7, 8, 9, 1, 2], 0));
     assert_eq!(chosen(4), (vec![5, 7, 8, 9], 2));
