@@ -38,6 +38,7 @@ pub(super) async fn follow(service: Service, namespace: String, cluster: Cluster
         gate: Gate::new(settings.admit.clone()),
         known: Known::new(settings.known),
         slices: None,
+        was_watching: false,
         service,
         path,
         cluster,
@@ -47,7 +48,13 @@ pub(super) async fn follow(service: Service, namespace: String, cluster: Cluster
     let (mut doubts, mut was_retried) = (0, false);
     loop {
         let start = Instant::now();
-        let why = match follower.round().await {
+        let ended = follower.round().await;
+        if std::mem::take(&mut follower.was_watching) {
+            // It is there: a watch that is cut now and then is no reason to ask less and less often.
+            doubts = 0;
+            was_retried &= matches!(ended, Err(Trouble::Gone));
+        }
+        let why = match ended {
             Ok(()) => {
                 (doubts, was_retried) = (0, false);
                 // The server has ended the watch in its time, or somebody did before it: then not at once again.
@@ -89,6 +96,8 @@ struct Follower {
     known: Known,
     /// What was listed and watched since; `None` asks for a list.
     slices: Option<Slices>,
+    /// Whether the last round came to a watch.
+    was_watching: bool,
 }
 
 impl Follower {
@@ -134,6 +143,7 @@ impl Follower {
         );
         let deadline = Instant::now() + length.max(Duration::from_secs(1)) + self.settings.timeout;
         let mut lines: Lines = self.cluster.watch(&path, self.settings.timeout).await?;
+        self.was_watching = true;
         self.put_up(slices);
         loop {
             let line = match timeout_at(deadline, lines.next()).await {

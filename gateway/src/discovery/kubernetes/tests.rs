@@ -432,6 +432,21 @@ async fn a_watch_goes_on_from_the_last_version_however_it_ended() {
 }
 
 #[tokio::test]
+async fn a_watch_that_is_cut_again_and_again_is_asked_for_as_soon_as_the_first_time() {
+    let api = Api::start().await;
+    api.put("one", &[("10.0.0.1", ready())]);
+    let (board, metrics) = api.follow(Settings { least: Duration::from_millis(50), ..settings() });
+    // If the pause doubled each time, the last ones would be longer than anybody waits here.
+    for number in 1..=14 {
+        api.seen("a watch", |seen| seen.watches == number).await;
+        until_known(&board, &["10.0.0.1"]).await;
+        api.cut();
+    }
+    until_doubted(&board, "the watch was cut off").await;
+    assert_eq!((doubts(&metrics), api.now().lists), (14, 1));
+}
+
+#[tokio::test]
 async fn a_version_that_is_forgotten_is_listed_anew() {
     for mood in [Mood::Well, Mood::GoneAsEvent] {
         let api = Api::start().await;
