@@ -124,6 +124,7 @@ cargo build --locked --bins || status=$?
 ((status != 0)) || cargo build --locked --release --package teegate-speed --bin teegate-speed || status=$?
 
 if ((status == 0)); then step 'the walk of the README' ci/walk.sh; fi
+if ((status == 0)); then step 'the walk of an operator' ci/operate.sh; fi
 
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT

@@ -21,7 +21,7 @@ use crate::breaker::{Breaker, BreakerLimits};
 use crate::clock::{Clock, Now};
 use crate::config::Address;
 use crate::identity::{Claim, Former, Identity, conflicting, identity, succeed};
-use crate::journal::{Condition, Journal, Sight, Silence, compare};
+use crate::journal::{Condition, Journal, NOT_ASKED, Sight, Silence, compare};
 use crate::metrics::Metrics;
 use crate::trust::{Appraisal, Backend, Distrust, Failed, Offer, Seen, Trusted, Vouched};
 
@@ -175,14 +175,11 @@ impl Route {
             (Standing::Draining(proof), ..) => of(Condition::Draining, "it is not listed any more", Some(proof)),
             (Standing::Pending, _, Some(_)) => of(Condition::Unreachable, "it does not answer", None),
             (Standing::Pending, Verdict::Attested(proof), None) => {
-                let why = match (proof.policy_version() == version, proof.once().is_closed()) {
-                    (false, _) => "the policy is a new one",
-                    (true, true) => "its connection has ended",
-                    (true, false) => "its last proof has lapsed",
-                };
+                let is_closed = proof.once().is_closed();
+                let why = if is_closed { "its connection has ended" } else { "its last proof has lapsed" };
                 of(Condition::Pending, why, None)
             }
-            (Standing::Pending, ..) => of(Condition::Pending, "it was not asked yet under this policy", None),
+            (Standing::Pending, ..) => of(Condition::Pending, NOT_ASKED, None),
         }
     }
 

@@ -14,6 +14,9 @@ use crate::clock::Now;
 use crate::config::Address;
 use crate::trust::{Backend, Failed, Trusted};
 
+/// Why an address is pending that has not been judged under the policy in force.
+pub(crate) const NOT_ASKED: &str = "it was not asked yet under this policy";
+
 /// Where an address stands, as operators are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Condition {
@@ -206,8 +209,8 @@ fn line(address: &Address, known: Option<&Entry>, sight: &Sight<'_>, now: &Now, 
         Condition::Draining => ("instance_draining", false),
         Condition::Rejected => ("instance_rejected", true),
         Condition::Unreachable => ("instance_unreachable", true),
-        // From a proof to none: nobody may be sent there any more.
-        Condition::Pending => ("instance_pending", was.is_some_and(|was| was != Condition::Pending)),
+        // From a proof to none: nobody may be sent there any more. Under a new policy that is so by design.
+        Condition::Pending => ("instance_pending", was.is_some() && sight.why != NOT_ASKED),
     };
     let first = sight.failed.first();
     let mut line = Line {
