@@ -12,6 +12,7 @@ use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
 use crate::breaker::BreakerLimits;
 use crate::budget;
+use crate::collateral::config::{self as collateral, CollateralSettings, CollateralTable};
 use crate::hold::HoldLimits;
 use crate::pace::{self, Pace};
 use crate::refused::config::{self as refused, RefusedLimits, RefusedTable};
@@ -82,6 +83,11 @@ pub const BOUNDS: &[Limit] = &[
     reload::SECONDS,
     refused::FILES,
     refused::BYTES,
+    collateral::REFRESH,
+    collateral::ADDRESS,
+    collateral::STRANGERS,
+    collateral::FILES,
+    collateral::BYTES,
 ];
 
 /// At most so many addresses of instances.
@@ -158,6 +164,8 @@ pub struct Config {
     pub refused_dir: Option<PathBuf>,
     /// How much of it.
     pub refused: RefusedLimits,
+    /// Asking the vendors.
+    pub collateral: CollateralSettings,
     /// As it was written, to tell what a reload does not take.
     written: toml::Table,
 }
@@ -346,6 +354,7 @@ impl Config {
             state_dir: file.state_dir.map(|path| folder.join(path)),
             refused_dir: file.refused_dir.map(|path| folder.join(path)),
             refused: file.refused.resolve().map_err(ConfigError::OutOfBounds)?,
+            collateral: file.collateral.resolve(folder).map_err(ConfigError::OutOfBounds)?,
             written,
         };
         if config.reattest > config.channel_age {
@@ -433,6 +442,8 @@ struct File {
     refused_dir: Option<PathBuf>,
     #[serde(default)]
     refused: RefusedTable,
+    #[serde(default)]
+    collateral: CollateralTable,
 }
 
 #[derive(Default, Deserialize)]

@@ -5,11 +5,12 @@
 //! does, so two addresses that prove the same TLS key and `instance_id` are two routes to one instance, and one identity
 //! proven under two TLS keys is a conflict that rejects everyone who takes part in it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use teegate_intake::forecast::Forecast;
 use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
 use teegate_verifier::{Check, Endorsements, Policy};
 use tokio::sync::{mpsc, watch};
@@ -236,6 +237,35 @@ impl Fleet {
             permits: Permits::new(),
         };
         Self { clock, breaker_limits, metrics, changes: watch::Sender::new(0), state: RwLock::new(state) }
+    }
+
+    /// The same, which remembers what an earlier process has seen.
+    #[must_use]
+    pub fn remembering(self, seen: Seen) -> Self {
+        {
+            let mut state = self.write();
+            let Appraisal { version, policy, endorsements, vouched, .. } = &*state.appraisal;
+            let (version, policy, endorsements) = (*version, policy.clone(), endorsements.clone());
+            let vouched = vouched.clone();
+            state.appraisal = Arc::new(Appraisal { version, policy, endorsements, seen, vouched });
+        }
+        self
+    }
+
+    /// Of every address that is attested now: until when its evidence is accepted by what is in hand, and what refuses it then.
+    pub fn forecasts(&self) -> Vec<(Address, Arc<Forecast>)> {
+        let now = self.clock.now();
+        let state = self.read();
+        let attested = state.standings(&now).filter_map(|(address, standing)| match standing {
+            Standing::Attested(backend) => Some((address.clone(), Arc::clone(backend.once().grounds().forecast()?))),
+            _ => None,
+        });
+        attested.collect()
+    }
+
+    /// Every address that is not gone.
+    pub fn addresses(&self) -> HashSet<Address> {
+        self.read().routes.keys().cloned().collect()
     }
 
     /// The clocks by which everything here is judged.

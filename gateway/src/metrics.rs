@@ -29,6 +29,7 @@ pub struct Metrics {
     answered: Histogram,
     reloads: Reloads,
     kept_refused: Mutex<BTreeMap<&'static str, u64>>,
+    asked_vendors: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// How policy and endorsements were read.
@@ -130,6 +131,11 @@ impl Metrics {
         add(&self.kept_refused, outcome, 1);
     }
 
+    /// A set of documents was asked of the vendors: it is `complete`, `incomplete`, or the question was `refused`.
+    pub fn asked_vendors(&self, outcome: &'static str) {
+        add(&self.asked_vendors, outcome, 1);
+    }
+
     /// A connection has a place.
     pub fn seated(&self, listener: Listener) {
         self.places(listener).accepted.fetch_add(1, Ordering::Relaxed);
@@ -210,6 +216,13 @@ impl Metrics {
             "teegate_gateway_refused_kept_total",
             "bundles of refused evidence by whether they could be written",
             &self.kept_refused,
+            |outcome| labels(&[("outcome", outcome)]),
+        );
+        counters(
+            &mut text,
+            "teegate_gateway_collateral_total",
+            "sets of documents that were to be asked of the vendors, by what came of it",
+            &self.asked_vendors,
             |outcome| labels(&[("outcome", outcome)]),
         );
         let (clients, operator) = (&self.clients, &self.operator);

@@ -1,16 +1,18 @@
 //! What the operator's tools may ask: whether the process lives, whether a request could be released, and the metrics.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
+use teegate_intake::forecast::Forecast;
 use teegate_protocol::headers::{HEALTH_PATH, READY_PATH};
 use teegate_verifier::Policy;
 
 use crate::answer::AnswerStream;
 use crate::budget::Charge;
+use crate::config::Address;
 use crate::fleet::{Route, Standing};
 use crate::gateway::Gateway;
 use crate::identity::{Identity, identity};
@@ -19,6 +21,7 @@ use crate::peer::Peer;
 use crate::problem::{RouteError, say};
 use crate::reload::sha256;
 use crate::respond::{respond, text};
+use crate::trust::Ending;
 
 /// The metrics as text, paid for until they have left.
 struct Paid {
@@ -37,6 +40,13 @@ fn policy_labels(policy: &Policy) -> String {
     let document = policy.document();
     let version = document.version().map_or_else(String::new, |version| version.to_string());
     labels(&[("name", document.name()), ("version", &version), ("sha256", &sha256(document))])
+}
+
+/// When the evidence of an address will be refused, and by which check. One that ends by no check says none.
+fn forecast_of((address, forecast): &(Address, Arc<Forecast>)) -> Option<(String, u64)> {
+    let check = forecast.refused_by.first().copied().unwrap_or_default();
+    let until = forecast.accepted_until?.seconds();
+    Some((labels(&[("address", address.as_str()), ("check", check)]), until))
 }
 
 impl Gateway {
@@ -103,7 +113,8 @@ impl Gateway {
         let state = self.fleet.read();
         let mut states = [("pending", 0), ("attested", 0), ("draining", 0), ("rejected", 0)];
         let mut left = Vec::new();
-        let mut codes: BTreeMap<Arc<str>, HashSet<Identity>> = BTreeMap::new();
+        let mut ends = BTreeSet::new();
+        let mut codes: BTreeMap<String, HashSet<Identity>> = BTreeMap::new();
         for (address, standing) in state.standings(&now) {
             let (name, seconds) = match standing {
                 Standing::Pending => ("pending", 0),
@@ -115,8 +126,9 @@ impl Gateway {
                 *count += u64::from(*state == name);
             }
             if let Standing::Attested(backend) = standing {
-                let (code, manifest) = (Arc::clone(backend.once().code()), backend.once().manifest());
-                codes.entry(code).or_default().insert(identity(manifest));
+                let (grounds, manifest) = (backend.once().grounds(), backend.once().manifest());
+                ends.extend(grounds.ends().iter().min().cloned());
+                codes.entry(grounds.code().to_owned()).or_default().insert(identity(manifest));
             }
             left.push((labels(&[("address", address.as_str())]), seconds));
         }
@@ -132,6 +144,9 @@ impl Gateway {
             (labels(&[("measurement", code)]), u64::try_from(instances.len()).unwrap_or(u64::MAX))
         });
         let codes = codes.collect();
+        let first_end = ends
+            .first()
+            .map(|first: &Ending| (labels(&[("kind", first.kind), ("name", &first.name)]), first.until.seconds()));
         let policy = policy_labels(&appraisal.policy);
         let states = states.iter().map(|(state, count)| (labels(&[("state", state)]), *count)).collect();
         vec![
@@ -155,6 +170,16 @@ impl Gateway {
                 name: "teegate_gateway_instances",
                 help: "attested instances by launch measurement",
                 values: codes,
+            },
+            Gauge {
+                name: "teegate_gateway_first_end_timestamp_seconds",
+                help: "when the first of the vendors' statements ends on which an attested instance rests, and which",
+                values: first_end.into_iter().collect(),
+            },
+            Gauge {
+                name: "teegate_gateway_forecast_end_timestamp_seconds",
+                help: "when the evidence of an address will be refused by what is in hand, and by which check",
+                values: self.fleet.forecasts().iter().filter_map(forecast_of).collect(),
             },
             Gauge {
                 name: "teegate_gateway_full",

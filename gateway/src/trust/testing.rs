@@ -195,7 +195,7 @@ impl Wire {
                 link: Arc::clone(&self.link),
                 manifest: Arc::clone(manifest),
                 evidence_digest,
-                code: "00".into(),
+                grounds: Grounds::default(),
             },
             policy_version: version,
             checked_at: now,
