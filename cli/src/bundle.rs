@@ -3,7 +3,7 @@
 //! verifier's own.
 
 pub(crate) mod maker;
-mod question;
+pub(crate) mod question;
 
 use std::fmt::Write as _;
 use std::fs::File;

@@ -16,6 +16,9 @@ pub(crate) const FOUND: u8 = 4;
 /// `fetch`: something that the evidence needs could not be had.
 pub(crate) const INCOMPLETE: u8 = 6;
 
+/// `watch`: everything is accepted now, and something will be refused too soon.
+pub(crate) const ENDS_SOON: u8 = 7;
+
 /// The status of a rejection at `stage`.
 pub(crate) const fn of_rejection(stage: Stage) -> u8 {
     match stage {

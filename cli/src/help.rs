@@ -73,6 +73,17 @@ Examples:
 Exit status: 0 accepted; 1 could not run, or not the verdict that the bundle records (--expect-recorded); rejected as 2 malformed \
 (an altered bundle included), 3 unauthentic, 4 unacceptable. Of many files the highest counts.";
 
+pub(crate) const WATCH: &str = "\
+Examples:
+  teegate watch bundles/
+  teegate watch bundles/ --within 2w --format sarif
+
+Nobody is asked: what a vendor revokes, or finds wanting, from now on is in none of the files.
+
+Exit status: 0 all of it is accepted, and for longer than `--within`; 7 all of it is accepted now, and something will be refused \
+within that time; 1 could not run, or the folder holds no bundle; refused now as 2 malformed (an altered bundle included), \
+3 unauthentic, 4 unacceptable: of many the highest counts.";
+
 pub(crate) const POLICY: &str = "\
 Examples:
   teegate policy explain genuine

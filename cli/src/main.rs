@@ -35,6 +35,7 @@ mod sealing;
 mod supplied;
 mod values;
 mod verify;
+mod watch;
 mod watcher;
 
 use std::process::ExitCode;
@@ -67,6 +68,8 @@ enum Verb {
     Record(record::RecordArgs),
     /// Keep evidence and all that its verification needs in one file, and verify that file
     Bundle(bundle::BundleArgs),
+    /// Say until when the evidence in each bundle of a folder is accepted, and what refuses it then
+    Watch(watch::WatchArgs),
     /// Explain a policy, find its weak places, or compare two
     Policy(policy_command::PolicyArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Verb::Fetch(args) => fetch::run(&args),
         Verb::Record(args) => record::run(&args),
         Verb::Bundle(args) => bundle::run(&args),
+        Verb::Watch(args) => watch::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Models(args) => models::run(&args),

@@ -15,6 +15,7 @@ mod effective;
 use crate::balance::outliers::{self, OutlierLimits};
 use crate::breaker::BreakerLimits;
 use crate::budget;
+use crate::collateral::config::{self as collateral, CollateralSettings, CollateralTable};
 use crate::discovery::config::{self as discovery, DiscoveryError};
 use crate::hold::HoldLimits;
 use crate::pace::{self, Pace};
@@ -90,6 +91,11 @@ const BOUNDS: &[Limit] = &[
     reload::SECONDS,
     refused::FILES,
     refused::BYTES,
+    collateral::REFRESH,
+    collateral::ADDRESS,
+    collateral::STRANGERS,
+    collateral::FILES,
+    collateral::BYTES,
 ];
 
 /// At most so many addresses of instances.
@@ -170,6 +176,8 @@ pub struct Config {
     pub refused: RefusedLimits,
     /// When an instance is left out of offers.
     pub outliers: OutlierLimits,
+    /// Asking the vendors.
+    pub collateral: CollateralSettings,
     /// As it was written, to tell what a reload does not take.
     written: toml::Table,
 }
@@ -369,6 +377,7 @@ impl Config {
             refused_dir: file.refused_dir.map(|path| folder.join(path)),
             refused: file.refused.resolve().map_err(ConfigError::OutOfBounds)?,
             outliers: file.outliers.check().map_err(ConfigError::OutOfBounds)?,
+            collateral: file.collateral.resolve(folder).map_err(ConfigError::OutOfBounds)?,
             written,
         };
         if config.reattest > config.channel_age {
@@ -466,6 +475,8 @@ struct File {
     refused: RefusedTable,
     #[serde(default)]
     outliers: outliers::Table,
+    #[serde(default)]
+    collateral: CollateralTable,
 }
 
 #[derive(Default, Deserialize)]

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use teegate_intake::forecast::Forecast;
 use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
 use teegate_verifier::{Check, Endorsements, Policy};
 use tokio::sync::{mpsc, watch};
@@ -233,7 +234,6 @@ impl State {
     }
 
     /// Every address where it stands at `now`.
-    #[cfg(test)]
     pub(crate) fn standings(&self, now: &Now) -> impl Iterator<Item = (&Address, Standing<'_>)> {
         let (now, version) = (*now, self.appraisal.version);
         self.routes.iter().map(move |(address, route)| (address, route.standing(&now, version)))
@@ -314,6 +314,30 @@ impl Fleet {
     #[must_use]
     pub fn with_outliers(self, outlier_limits: OutlierLimits) -> Self {
         Self { outlier_limits, ..self }
+    }
+
+    /// The same, which remembers what an earlier process has seen.
+    #[must_use]
+    pub fn remembering(self, seen: Seen) -> Self {
+        {
+            let mut state = self.write();
+            let Appraisal { version, policy, endorsements, vouched, .. } = &*state.appraisal;
+            let (version, policy, endorsements) = (*version, policy.clone(), endorsements.clone());
+            let vouched = vouched.clone();
+            state.appraisal = Arc::new(Appraisal { version, policy, endorsements, seen, vouched });
+        }
+        self
+    }
+
+    /// Of every address that is attested now: until when its evidence is accepted by what is in hand, and what refuses it then.
+    pub fn forecasts(&self) -> Vec<(Address, Arc<Forecast>)> {
+        let now = self.clock.now();
+        let state = self.read();
+        let attested = state.standings(&now).filter_map(|(address, standing)| match standing {
+            Standing::Attested(backend) => Some((address.clone(), Arc::clone(backend.once().forecast()?))),
+            _ => None,
+        });
+        attested.collect()
     }
 
     /// The clocks by which everything here is judged.

@@ -17,13 +17,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Parser as _;
+use teegate_collateral::Fetcher;
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
 use teegate_gateway::challenge::Challenges;
 use teegate_gateway::clock::Clock;
+use teegate_gateway::collateral::{self, Desk};
 use teegate_gateway::config::{Config, ConfigError};
 use teegate_gateway::discovery::gather::Discovery;
 use teegate_gateway::fleet::Fleet;
+use teegate_gateway::freshness;
 use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
 use teegate_gateway::metrics::Metrics;
@@ -37,7 +40,7 @@ use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator
 use teegate_gateway::state::StateDir;
 use teegate_gateway::supervisor::{Supervisor, Tell};
 use teegate_gateway::tls::Certificates;
-use teegate_gateway::trust::{Beside, Lifetimes, LinkSettings};
+use teegate_gateway::trust::{Beside, Lifetimes, LinkSettings, Seen};
 use teegate_gateway::watch::WatchSettings;
 use teegate_protocol::receipt::ReceiptKey;
 use tokio::net::TcpListener;
@@ -175,7 +178,8 @@ fn printed(path: &Path) -> Result<String, Failure> {
 async fn run(path: &Path) -> Result<(), Failure> {
     let Prepared { config, open_files, mut files, loaded, receipt_key, certificates } = prepare(path)?;
     let state = config.state_dir.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
-    let ratchet = Ratchet::open(state)?;
+    let seen = state.as_deref().map_or_else(|| Ok(Seen::default()), Seen::open)?;
+    let ratchet = Ratchet::open(state.clone())?;
     ratchet.check(&loaded.policy, config.reload.weaker.as_deref())?;
     ratchet.take(&loaded.policy)?;
     let tls = certificates.as_ref().map(Certificates::acceptor).transpose()?;
@@ -192,7 +196,14 @@ async fn run(path: &Path) -> Result<(), Failure> {
         config.breaker,
         Arc::clone(&metrics),
     );
-    let fleet = Arc::new(fleet.with_outliers(config.outliers));
+    let fleet = Arc::new(fleet.with_outliers(config.outliers).remembering(seen.clone()));
+    if let Some(state) = &state {
+        tokio::spawn(seen.clone().keep_in(Arc::clone(state)));
+    }
+    let (desk, _own_cache) = desk(&config, state.as_deref(), &metrics)?;
+    if let Some(desk) = &desk {
+        tokio::spawn(freshness::keep(Arc::clone(desk), Arc::clone(&fleet)));
+    }
     let watching = WatchSettings {
         link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?
             .admitting(config.discovery.admit.clone()),
@@ -201,10 +212,10 @@ async fn run(path: &Path) -> Result<(), Failure> {
         retry: config.retry,
         health: config.health,
         drain: config.drain_timeout,
-        beside: Beside { refused: keeper(&config, &metrics)? },
+        beside: Beside { refused: keeper(&config, &metrics)?, desk: desk.clone(), ..Beside::default() },
     };
     let reloads = Arc::new(Reloads::new(loaded.file(), fleet.clock().now().wall));
-    let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, Arc::clone(&reloads));
+    let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, desk, Arc::clone(&reloads));
     let discovery = Discovery::start(&config.instances, &config.discovery, &fleet, &watching, &metrics)?;
     tokio::spawn(note_lapses(Arc::clone(&fleet)));
     if let Some(certificates) = certificates.clone() {
@@ -295,6 +306,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
         _ = interrupt.recv() => tracing::warn!("told twice: what is in flight is given up"),
     }
     stop_operator.send_replace(true);
+    if let Some(Err(why)) = state.map(|state| seen.keep(&state)) {
+        tracing::error!("what was seen is not kept for the next start: {why}");
+    }
     Ok(())
 }
 
@@ -351,6 +365,27 @@ fn keeper(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Refused>
     let folder = config.refused_dir.as_deref();
     let opened = folder.map(|folder| Refused::open(folder, config.refused, Arc::clone(metrics))).transpose();
     Ok(opened?.map(Arc::new))
+}
+
+/// Who asks the vendors, and the folder of what they answer where that ends with this process.
+type OwnDesk = (Option<Arc<Desk>>, Option<tempfile::TempDir>);
+
+/// Who asks the vendors, where that is configured.
+fn desk(config: &Config, state: Option<&StateDir>, metrics: &Arc<Metrics>) -> Result<OwnDesk, Failure> {
+    let limits = config.collateral.clone();
+    if !limits.is_online {
+        return Ok((None, None));
+    }
+    let (cache, own) = match (&limits.cache, state) {
+        (Some(named), _) => (named.clone(), None),
+        (None, Some(state)) => (state.folder("collateral"), None),
+        (None, None) => {
+            let own = tempfile::tempdir().map_err(|error| format!("no folder for the vendors' answers: {error}"))?;
+            (own.path().to_owned(), Some(own))
+        }
+    };
+    let fetcher = Fetcher::new(collateral::settings(&limits, cache));
+    Ok((Some(Arc::new(Desk::new(fetcher, limits, Arc::clone(metrics)))), own))
 }
 
 /// The seed as 64 hexadecimal digits, or a key that lives as long as this process.

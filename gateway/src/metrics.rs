@@ -55,6 +55,7 @@ pub struct Metrics {
     answered: Histogram,
     kept_refused: Counters,
     outliers: Counters,
+    asked_vendors: Counters,
     /// Under which words each address was counted: those of `upstream`, and those of `checks`.
     counted: Mutex<BTreeMap<Address, BTreeSet<(bool, &'static str)>>>,
     source_addresses: Family<Labels, Open>,
@@ -129,6 +130,7 @@ impl Default for Metrics {
             sealed_out: registered(&mut registry, &ANSWERED, Counter::default()),
             conflicts: registered(&mut registry, &CONFLICTS, Counter::default()),
             kept_refused: registered(&mut registry, &KEPT_REFUSED, Counters::default()),
+            asked_vendors: registered(&mut registry, &ASKED_VENDORS, Counters::default()),
             outliers: registered(&mut registry, &OUTLIERS, Counters::default()),
             counted: Mutex::default(),
             source_addresses: registered(&mut registry, &SOURCE_ADDRESSES, Family::default()),
@@ -245,6 +247,11 @@ impl Metrics {
     /// Refused evidence was `kept` as a bundle, or keeping it `failed`.
     pub fn kept_refused(&self, outcome: &'static str) {
         self.kept_refused.get_or_create(&labels(&KEPT_REFUSED, [outcome])).inc();
+    }
+
+    /// A set of documents was asked of the vendors: it is `complete`, `incomplete`, or the question was `refused`.
+    pub fn asked_vendors(&self, outcome: &'static str) {
+        self.asked_vendors.get_or_create(&labels(&ASKED_VENDORS, [outcome])).inc();
     }
 
     /// A connection has a place.

@@ -1,22 +1,25 @@
 //! What the operator's tools may ask: whether the process lives, whether a request could be released, and the metrics.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
+use teegate_intake::forecast::Forecast;
 use teegate_protocol::headers::{HEALTH_PATH, READY_PATH};
 
 use crate::answer::AnswerStream;
 use crate::budget::Charge;
+use crate::config::Address;
 use crate::fleet::{Route, Standing};
 use crate::gateway::Gateway;
 use crate::identity::{Identity, identity};
 use crate::journal::{Condition, Sight};
 use crate::metrics::{
-    self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FULL, Gauge, HELD_BYTES,
-    HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO, POLICY_SINCE,
-    POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TLS_NOT_AFTER, TLS_OK,
+    self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FORECAST_END, FULL, Gauge,
+    HELD_BYTES, HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO,
+    POLICY_SINCE, POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TLS_NOT_AFTER, TLS_OK,
 };
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
@@ -38,6 +41,13 @@ impl AsRef<[u8]> for Paid {
     fn as_ref(&self) -> &[u8] {
         self.text.as_bytes()
     }
+}
+
+/// When the evidence of an address will be refused, and by which check. One that ends by no check says none.
+fn forecast_of((address, forecast): &(Address, Arc<Forecast>)) -> Option<([String; 2], u64)> {
+    let check = forecast.refused_by.first().copied().unwrap_or_default();
+    let until = forecast.accepted_until?.seconds();
+    Some(([address.as_str().to_owned(), check.to_owned()], until))
 }
 
 impl Gateway {
@@ -101,6 +111,7 @@ impl Gateway {
         let (held_requests, held_bytes) = self.hold.usage();
         let record = self.reloads.record();
         let policy = [record.policy.name, record.policy.sha256];
+        let forecasts = self.fleet.forecasts();
         let state = self.fleet.read();
         let sights: Vec<(String, Sight<'_>)> =
             state.sights(&now).map(|(address, sight)| (address.as_str().to_owned(), sight)).collect();
@@ -149,6 +160,7 @@ impl Gateway {
             by_address(&BREAKER_OPEN, &is_open),
             Gauge::family(&FIRST_END, first),
             Gauge::family(&NOT_AFTER, endings.iter().take(ENDINGS_SHOWN).map(|end| (labels(end), end.at.seconds()))),
+            Gauge::family(&FORECAST_END, forecasts.iter().filter_map(forecast_of)),
             Gauge::family(&TLS_NOT_AFTER, tls.map(|tls| ([], tls.not_after().seconds()))),
             Gauge::family(&TLS_OK, tls.map(|tls| ([], u64::from(tls.refused().is_none())))),
             Gauge::single(&HELD_REQUESTS, held_requests),

@@ -30,6 +30,8 @@ use http::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, Proven, Refused};
+use teegate_intake::evidence;
+use teegate_intake::forecast::Forecast;
 use teegate_protocol::binding::{Exporter, Nonce};
 use teegate_protocol::evidence::EndorsementDigest;
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
@@ -48,7 +50,9 @@ pub(crate) use self::vouched::Statement;
 pub use self::vouched::Vouched;
 use crate::caller::Caller;
 use crate::clock::{Clock, Now};
+use crate::collateral::Desk;
 use crate::config::Address;
+use crate::forecasts::Forecasts;
 use crate::refused::{Case, Refused as KeptRefused};
 use crate::turns::Readiness;
 
@@ -138,6 +142,7 @@ pub struct Backend {
     manifest: Arc<ManifestBytes>,
     evidence_digest: EvidenceDigest,
     summary: Summary,
+    forecast: Option<Arc<Forecast>>,
 }
 
 impl Backend {
@@ -159,6 +164,11 @@ impl Backend {
     /// Requests that have a place on its connection.
     pub fn in_flight(&self) -> usize {
         self.link.in_flight()
+    }
+
+    /// Until when the vendors' statements and the policy accept its evidence, and what refuses it then.
+    pub fn forecast(&self) -> Option<&Arc<Forecast>> {
+        self.forecast.as_ref()
     }
 
     /// Tells its connection from every other one.
@@ -277,6 +287,10 @@ impl fmt::Display for Doubt {
 pub struct Beside {
     /// Where refused evidence is kept.
     pub refused: Option<Arc<KeptRefused>>,
+    /// Who asks the vendors.
+    pub desk: Option<Arc<Desk>>,
+    /// What is to come.
+    pub forecasts: Forecasts,
 }
 
 /// A connection whose other end has proven nothing but its TLS key.
@@ -327,11 +341,13 @@ impl Candidate {
         let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
         let question = Question::Channel { nonce, exporter: self.link.exporter().clone() };
-        let take = |proven: &Proven| {
+        let beside = self.beside.clone();
+        let take = move |proven: &Proven, judged: &Judged<'_>| {
             let digest = EvidenceDigest::of(&proven.envelope().evidence.bytes);
-            Ok((digest, Summary::of(proven.attested().report())))
+            let forecast = beside.forecast(judged, proven.manifest().digest());
+            Ok((digest, Summary::of(proven.attested().report()), forecast))
         };
-        let ((evidence_digest, summary), proven) =
+        let ((evidence_digest, summary, forecast), proven) =
             self.judge(envelope, question, take, appraisal, lives, clock).await?;
         Ok(Trusted {
             valid_until: valid_until(&proven),
@@ -340,6 +356,7 @@ impl Candidate {
                 manifest: Arc::new(proven.into_parts().0),
                 evidence_digest,
                 summary,
+                forecast,
             },
             policy_version: appraisal.version,
             checked_at,
@@ -358,7 +375,7 @@ impl Candidate {
         let answer = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await;
         let envelope = answer.map_err(|error| self.doubt(error))?;
         let vouched = appraisal.vouched.clone();
-        let take = move |proven: &Proven| {
+        let take = move |proven: &Proven, _: &Judged<'_>| {
             let vouched = vouched.keep(proven.attested().report());
             Ok((listed(proven, &vouched)?, vouched))
         };
@@ -406,7 +423,7 @@ impl Candidate {
         &self,
         envelope: Vec<u8>,
         question: Question,
-        take: impl FnOnce(&Proven) -> Result<T, Refused> + Send + 'static,
+        take: impl FnOnce(&Proven, &Judged<'_>) -> Result<T, Refused> + Send + 'static,
         appraisal: &Arc<Appraisal>,
         lives: Lifetimes,
         clock: &Clock,
@@ -414,11 +431,15 @@ impl Candidate {
         let (appraisal, verifier) = (Arc::clone(appraisal), Arc::clone(&self.verifier));
         let (tls_spki, now) = (self.link.tls_spki_sha256(), clock.now().wall);
         let (address, beside) = (self.address.clone(), self.beside.clone());
+        let pool = beside.pool(&address, &envelope, &appraisal, now).await;
         tokio::task::spawn_blocking(move || {
             let asked = question.of(&tls_spki);
-            let proven = judge(&envelope, &asked, &appraisal, lives, &verifier, now)
-                .inspect_err(|refused| beside.keep(&address, &envelope, &asked, refused, &appraisal))?;
-            Ok((take(&proven)?, proven))
+            let judged =
+                Judged { address: &address, envelope: &envelope, asked, pool: &pool, appraisal: &appraisal, now };
+            let proven = judge(&judged, lives, &verifier);
+            beside.judged(&judged, &proven);
+            let proven = proven?;
+            Ok((take(&proven, &judged)?, proven))
         })
         .await
         .map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?
@@ -426,20 +447,68 @@ impl Candidate {
     }
 }
 
+/// One envelope, and everything that it is judged by.
+#[derive(Clone, Copy)]
+struct Judged<'a> {
+    address: &'a Address,
+    envelope: &'a [u8],
+    asked: Asked<'a>,
+    pool: &'a Pool,
+    appraisal: &'a Appraisal,
+    now: UnixTime,
+}
+
+/// What may vouch for evidence, beside what came with it.
+struct Pool {
+    endorsements: Endorsements,
+    /// How much of what came with it counts.
+    carried: Carried,
+}
+
 impl Beside {
+    /// The operator's endorsements, and where the vendors are asked their answers: then only certificates count of what came along.
+    async fn pool(&self, address: &Address, envelope: &[u8], appraisal: &Appraisal, now: UnixTime) -> Pool {
+        let mut endorsements = appraisal.endorsements.clone();
+        let Some(desk) = &self.desk else { return Pool { endorsements, carried: Carried::All } };
+        endorsements.extend(&desk.endorsements(address, envelope, &appraisal.policy, now).await);
+        Pool { endorsements, carried: Carried::Certificates }
+    }
+
+    /// Tells who stands beside it how it went.
+    fn judged(&self, judged: &Judged<'_>, proven: &Result<Proven, Refused>) {
+        if let Some(desk) = &self.desk {
+            desk.judged(judged.address, proven.is_ok());
+        }
+        if let Err(refused) = proven {
+            self.keep(judged, refused);
+        }
+    }
+
+    /// What is to come of accepted evidence, by the statements in hand.
+    fn forecast(&self, judged: &Judged<'_>, manifest: &ManifestDigest) -> Option<Arc<Forecast>> {
+        let evidence = evidence::recognise(judged.envelope, None).ok()?;
+        let mut pool = judged.pool.endorsements.clone();
+        match judged.pool.carried {
+            Carried::All => pool.extend(&evidence.endorsements),
+            Carried::Certificates => pool.extend(&evidence.endorsements.without_order_in_time()),
+        }
+        let policy = judged.appraisal.policy.with_report_data(judged.asked.report_data(manifest));
+        Some(self.forecasts.of(judged.address, &evidence, &pool, &policy, judged.now))
+    }
+
     /// Keeps evidence that the verifier refused, with what it was judged by.
-    fn keep(&self, address: &Address, envelope: &[u8], asked: &Asked<'_>, refused: &Refused, appraisal: &Appraisal) {
+    fn keep(&self, judged: &Judged<'_>, refused: &Refused) {
         let (Some(folder), Some(manifest), Some(rejection)) = (&self.refused, &refused.manifest, &refused.rejection)
         else {
             return;
         };
         folder.keep(&Case {
-            address: address.as_str(),
-            envelope,
-            only_certificates: false,
-            endorsements: &appraisal.endorsements,
-            policy: &appraisal.policy,
-            report_data: asked.report_data(manifest),
+            address: judged.address.as_str(),
+            envelope: judged.envelope,
+            only_certificates: judged.pool.carried == Carried::Certificates,
+            endorsements: &judged.pool.endorsements,
+            policy: &judged.appraisal.policy,
+            report_data: judged.asked.report_data(manifest),
             report: rejection.report(),
         });
     }
@@ -462,30 +531,24 @@ impl Question {
 }
 
 /// The whole appraisal of one envelope. What an accepted one rests on is remembered.
-fn judge(
-    envelope: &[u8],
-    asked: &Asked<'_>,
-    appraisal: &Appraisal,
-    lives: Lifetimes,
-    verifier: &Verifier,
-    now: UnixTime,
-) -> Result<Proven, Refused> {
-    let Appraisal { policy, endorsements, seen, .. } = appraisal;
+fn judge(judged: &Judged<'_>, lives: Lifetimes, verifier: &Verifier) -> Result<Proven, Refused> {
+    let Judged { envelope, asked, pool, appraisal, now, .. } = judged;
+    let Appraisal { policy, seen, .. } = appraisal;
     let proven = seen.with(|memory| {
         let judge = Judge {
             policy,
             // An operator may admit what is his own machine to him, and is warned when the policy is loaded. Clients, who seal,
             // ask for themselves.
             bound_to: BoundToClaim::Unchecked,
-            endorsements,
+            endorsements: &pool.endorsements,
             // The instance chose them.
             carried_by: Source::Evidence,
-            carried: Carried::All,
+            carried: pool.carried,
             max_manifest_life: lives.max_manifest_life,
             verifier,
             memory,
         };
-        teegate_intake::envelope::judge(envelope, asked, judge, now)
+        teegate_intake::envelope::judge(envelope, asked, judge, *now)
     })?;
     seen.learn(proven.attested());
     Ok(proven)

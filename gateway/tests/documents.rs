@@ -74,6 +74,7 @@ fn every_other_key_stands_with_what_its_absence_means() {
             let in_tls = ["certificate", "key"].contains(&key);
             let key = match key {
                 "weaker" => "reload.weaker",
+                "cache" => "collateral.cache",
                 "name" => "discovery.dns.name",
                 "service" => "discovery.kubernetes.service",
                 "namespace" => "discovery.kubernetes.namespace",

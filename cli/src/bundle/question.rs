@@ -9,28 +9,28 @@ use crate::output::{plain, short};
 use crate::{caller, policy, verify};
 
 /// What the verifier names on the command line.
-pub(super) struct Wanted<'a> {
-    pub(super) policy: Option<&'a str>,
-    pub(super) at: Option<UnixTime>,
-    pub(super) report_data: Option<ReportData>,
+pub(crate) struct Wanted<'a> {
+    pub(crate) policy: Option<&'a str>,
+    pub(crate) at: Option<UnixTime>,
+    pub(crate) report_data: Option<ReportData>,
 }
 
 /// What is asked of a bundle's evidence, and by whom. The bundle answers its maker's question: with a policy of the verifier's
 /// own, whoever made the bundle is not the caller, and neither names the time nor the report data.
-pub(super) struct Question {
-    pub(super) named: String,
-    pub(super) text: String,
-    pub(super) policy: Policy,
-    pub(super) policy_by: Source,
-    pub(super) moment: Moment,
-    pub(super) report_data_by: Option<Source>,
+pub(crate) struct Question {
+    pub(crate) named: String,
+    pub(crate) text: String,
+    pub(crate) policy: Policy,
+    pub(crate) policy_by: Source,
+    pub(crate) moment: Moment,
+    pub(crate) report_data_by: Option<Source>,
     /// In what it is another question than the bundle's own.
-    pub(super) departs: Vec<String>,
+    pub(crate) departs: Vec<String>,
 }
 
 impl Question {
     /// The question of `bundle` where the verifier names no policy, else the verifier's own.
-    pub(super) fn of(args: &Wanted<'_>, bundle: &Bundle) -> Result<Self, String> {
+    pub(crate) fn of(args: &Wanted<'_>, bundle: &Bundle) -> Result<Self, String> {
         let mut departs = Vec::new();
         let named_at = args.at.map(|at| Moment { at, named_by: Some(Source::Supplied) });
         if let Some(at) = args.at {

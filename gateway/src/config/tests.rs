@@ -59,6 +59,9 @@ fn what_is_wrong_is_named() {
         ("[hold]\nmax_seconds = 5\n", "`hold.seconds` is more than `hold.max_seconds`"),
         ("[hold]\ntotal_bytes = 1\n", "unknown field `total_bytes`"),
         ("proxies = ['10.0.0.1/24']\n", "proxy `10.0.0.1/24` is not understood: expected an address or a prefix"),
+        ("[reload]\nweaker = ' '\n", "says nothing: expected the reason, which the log repeats"),
+        ("[collateral]\nsources = ['amd']\n", "expected `kds`, `pcs`"),
+        ("[collateral]\nonlin = true\n", "unknown field `onlin`"),
         ("[limits]\nlong_polls = 3\n", "`limits.long_polls = 3` is out of bounds: expected 4 to 65536"),
         (
             "[limits]\nconnections = 4096\n",

@@ -73,6 +73,7 @@ table! {
     NOT_AFTER, Gauge, "endorsement_not_after_timestamp_seconds", ["kind", "name"], "the end of each such statement";
     TLS_NOT_AFTER, Gauge, "tls_not_after_timestamp_seconds", [], "the end of the certificate that clients are shown; absent without TLS";
     TLS_OK, Gauge, "tls_last_reload_successful", [], "0 when the newest certificate or key on disk cannot be used; absent without TLS";
+    FORECAST_END, Gauge, "forecast_end_timestamp_seconds", ["address", "check"], "when the evidence of an address will be refused by what is in hand, and by which check";
     CHECKS, Counter, "channel_check_total", ["address", "verdict"], "channel checks: `accepted`, `rejected`, `no-answer`";
     REFUSALS, Counter, "failed_check_total", ["check"], "refusals of evidence by check";
     CONFLICTS, Counter, "identity_conflict_total", [], "conflicts of identity seen";
@@ -81,6 +82,7 @@ table! {
     SOURCE_ADDRESSES, Gauge, "discovery_addresses", ["source"], "addresses that a source knows";
     SOURCE_CURRENT, Gauge, "discovery_current", ["source"], "1 when a source's last question was answered";
     SOURCE_DOUBTS, Counter, "discovery_doubt_total", ["source"], "times that a source stopped being sure";
+    ASKED_VENDORS, Counter, "collateral_total", ["outcome"], "sets of documents that were to be asked of the vendors: `complete`, `incomplete` or `refused`";
     OUTLIERS, Counter, "outlier_total", ["reason"], "times that an instance was left out of offers: `failures` or `latency`";
     RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
     UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";

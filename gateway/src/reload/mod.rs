@@ -19,6 +19,7 @@ use teegate_verifier::{BoundTo, Endorsements, Policy};
 
 pub use self::ratchet::{Ratchet, Refused, sha256};
 pub use self::stamp::{Stamp, Watched};
+use crate::collateral::Desk;
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::reloads::{PolicyFile, Reloads};
@@ -32,7 +33,7 @@ pub struct Loaded {
     /// The appraisal policy.
     pub policy: Policy,
     /// The operator's endorsements, each with its file.
-    pub supplied: endorsements::Loaded,
+    pub supplied: Arc<endorsements::Loaded>,
 }
 
 impl Loaded {
@@ -84,7 +85,7 @@ pub fn load(config: &Config) -> Result<Loaded, String> {
         tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
     }
     let supplied = endorsements::load(&config.endorsements).map_err(|error| error.to_string())?;
-    Ok(Loaded { policy, supplied })
+    Ok(Loaded { policy, supplied: Arc::new(supplied) })
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
@@ -102,15 +103,26 @@ pub struct Policies {
     fleet: Arc<Fleet>,
     ratchet: Ratchet,
     /// The operator's endorsements in force.
-    supplied: Mutex<Vec<endorsements::Found>>,
+    supplied: Mutex<Arc<endorsements::Loaded>>,
+    /// Who asks the vendors, and counts the operator's endorsements beside their answers.
+    desk: Option<Arc<Desk>>,
     reloads: Arc<Reloads>,
 }
 
 impl Policies {
     /// The fleet has `first` already, which `ratchet` has taken; `reloads` is told what becomes of the next.
-    pub fn new(fleet: Arc<Fleet>, first: &Loaded, ratchet: Ratchet, reloads: Arc<Reloads>) -> Self {
-        let supplied = Mutex::new(first.supplied.found.clone());
-        Self { fleet, ratchet, supplied, reloads }
+    pub fn new(
+        fleet: Arc<Fleet>,
+        first: &Loaded,
+        ratchet: Ratchet,
+        desk: Option<Arc<Desk>>,
+        reloads: Arc<Reloads>,
+    ) -> Self {
+        let supplied = Mutex::new(Arc::clone(&first.supplied));
+        if let Some(desk) = &desk {
+            desk.supply(Arc::clone(&first.supplied));
+        }
+        Self { fleet, ratchet, supplied, desk, reloads }
     }
 
     /// What the files say now, if it may come into force.
@@ -130,10 +142,13 @@ impl Policies {
         let current = self.fleet.appraisal();
         let is_supply_new = {
             let mut supplied = self.supplied.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_new = *supplied != loaded.supplied.found;
-            supplied.clone_from(&loaded.supplied.found);
+            let is_new = supplied.found != loaded.supplied.found;
+            *supplied = Arc::clone(&loaded.supplied);
             is_new
         };
+        if let Some(desk) = &self.desk {
+            desk.supply(Arc::clone(&loaded.supplied));
+        }
         if let Err(error) = self.ratchet.take(&loaded.policy) {
             // What the files say now is what the operator wants now.
             tracing::error!("the policy in force is not kept for the next start: {error}");

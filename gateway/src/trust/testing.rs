@@ -201,6 +201,7 @@ impl Wire {
                 manifest: Arc::clone(manifest),
                 evidence_digest,
                 summary: summary(),
+                forecast: None,
             },
             policy_version: version,
             checked_at: now,

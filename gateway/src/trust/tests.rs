@@ -92,7 +92,10 @@ fn what_an_instance_sends_along_is_its_own_and_not_the_operators() {
     let sent = honest(&who, &platform(), &challenge);
     let asked = Asked::EpochOver { spki: &spki };
     let now = UnixTime::from_seconds(START);
-    let proven = judge(&sent, &asked, &appraisal, LIVES, &Verifier::new(), now).unwrap();
+    let pool = Pool { endorsements: appraisal.endorsements.clone(), carried: Carried::All };
+    let address = Address::parse("enclave:1").unwrap();
+    let judged = Judged { address: &address, envelope: &sent, asked, pool: &pool, appraisal: &appraisal, now };
+    let proven = judge(&judged, LIVES, &Verifier::new()).unwrap();
     let told: Vec<_> = proven.attested().report().endorsements().iter().map(|one| (one.kind, one.source)).collect();
     assert!(told.iter().any(|(kind, source)| (*kind, *source) == ("crl", Source::Supplied)), "{told:?}");
     let certificates: Vec<_> = told.iter().filter(|(kind, _)| *kind == "certificate").collect();
@@ -223,6 +226,52 @@ async fn an_older_revocation_list_than_was_seen_is_refused_at_every_address_and_
     another.prove(&fleet.appraisal(), LIVES, fleet.clock()).await.unwrap();
     // The list itself is good enough for a gateway that has seen no other.
     another.prove(&appraisal_with(older()), LIVES, fleet.clock()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_seen_outlives_the_process() {
+    let newer = revocations(&platform().crl_window(START - 100, Some(START + 86_400)));
+    let older = || revocations(&platform().crl_window(START - 200, Some(START + 86_400)));
+    let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let candidate = enclave.candidate().await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let state = crate::state::StateDir::open(place.path()).unwrap();
+    let first = fleet_with(newer).remembering(Seen::open(&state).unwrap());
+    candidate.prove(&first.appraisal(), LIVES, first.clock()).await.unwrap();
+    first.appraisal().seen.keep(&state).unwrap();
+    let second = fleet_with(older()).remembering(Seen::open(&state).unwrap());
+    assert_rejected(candidate.prove(&second.appraisal(), LIVES, second.clock()).await, "snp.chain.rollback");
+    let without = fleet_with(older());
+    candidate.prove(&without.appraisal(), LIVES, without.clock()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gateway_that_asks_the_vendors_needs_no_list_of_its_own_and_says_what_is_to_come() {
+    let device = platform().crl_window(START - 100, Some(START + 86_400));
+    let vendor = teegate_forge::services::Vendor::start(device.kds_routes());
+    let text = format!(
+        "listen = 'x:1'\noperator_listen = 'x:2'\npolicy = 'p'\ninstances = ['a:1']\n\
+         [collateral]\nonline = true\nsources = ['kds={}']\n",
+        vendor.url()
+    );
+    let limits = crate::config::Config::parse(&text, std::path::Path::new("")).unwrap().collateral;
+    let cache = tempfile::tempdir().unwrap();
+    let settings = crate::collateral::settings(&limits, cache.path().to_owned());
+    let desk = Desk::new(teegate_collateral::Fetcher::new(settings), limits, Arc::default());
+    let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    let appraisal = appraisal_with(Endorsements::new());
+    let alone = enclave.candidate().await.unwrap();
+    assert_rejected(alone.prove(&appraisal, LIVES, &clock()).await, "snp.chain.revocation");
+    assert!(vendor.requests().is_empty());
+
+    let beside = Beside { desk: Some(Arc::new(desk)), ..Beside::default() };
+    let proven = enclave.candidate().await.unwrap().beside(beside).prove(&appraisal, LIVES, &clock()).await.unwrap();
+    assert!(vendor.requests().iter().any(|asked| asked.ends_with("/crl")), "{:?}", vendor.requests());
+    let list = proven.once().summary().endings.iter().find(|end| end.kind == "crl").unwrap();
+    assert_eq!(list.at.seconds(), START + 86_400);
+    let forecast = proven.once().forecast().unwrap();
+    assert_eq!(forecast.accepted_until, Some(list.at));
+    assert_eq!(forecast.refused_by, ["snp.chain.revocation"]);
 }
 
 #[tokio::test]

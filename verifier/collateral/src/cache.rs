@@ -9,18 +9,22 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use teegate_encoding::hex;
 use teegate_verifier::UnixTime;
 
 use crate::answer::Read;
+use crate::settings::Limits;
 
 /// A folder of kept answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
     folder: PathBuf,
     max_file_bytes: u64,
+    max_files: u64,
+    max_bytes: u64,
 }
 
 /// What the folder holds for one question.
@@ -50,9 +54,14 @@ const FORMAT: &str = "teegate-collateral/1 ";
 const MAX_HEAD_BYTES: u64 = 8 << 10;
 
 impl Cache {
-    pub(crate) fn new(folder: PathBuf, max_body_bytes: usize) -> Self {
-        let max_file_bytes = u64::try_from(max_body_bytes).unwrap_or(u64::MAX).saturating_add(128 << 10);
-        Self { folder, max_file_bytes: max_file_bytes.saturating_add(MAX_HEAD_BYTES) }
+    pub(crate) fn new(folder: PathBuf, limits: Limits) -> Self {
+        let max_file_bytes = u64::try_from(limits.max_body_bytes).unwrap_or(u64::MAX).saturating_add(128 << 10);
+        Self {
+            folder,
+            max_file_bytes: max_file_bytes.saturating_add(MAX_HEAD_BYTES),
+            max_files: limits.max_cache_files,
+            max_bytes: limits.max_cache_bytes,
+        }
     }
 
     /// What is kept for `url`.
@@ -60,7 +69,11 @@ impl Cache {
         let path = self.path(url);
         match self.load(&path) {
             Ok(Some(bytes)) => match parse(&bytes, url) {
-                Ok((read, fetched_at)) => Kept::Document { read, fetched_at },
+                Ok((read, fetched_at)) => {
+                    // In use: where room has to be made, others go first. A file system that does not keep that loses nothing else.
+                    let _used = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+                    Kept::Document { read, fetched_at }
+                }
                 Err(reason) => Kept::Spoilt { path, reason },
             },
             Ok(None) => Kept::Nothing,
@@ -77,6 +90,33 @@ impl Cache {
         file.persist(self.path(url)).map_err(|error| error.error)?;
         // The new name, too, is to survive a loss of power; a folder that cannot be synced loses at most a cached copy.
         let _synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        self.make_room()
+    }
+
+    /// Removes what was not used for longest, where there is more than there may be. Only what has the name of a kept answer is touched.
+    fn make_room(&self) -> io::Result<()> {
+        let is_ours = |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            // One that is gone meanwhile takes no room.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if entry.file_name().to_str().is_some_and(is_ours) && metadata.is_file() {
+                files.push((metadata.modified()?, metadata.len(), entry.path()));
+            }
+        }
+        files.sort();
+        let mut count = u64::try_from(files.len()).unwrap_or(u64::MAX);
+        let mut bytes = files.iter().fold(0_u64, |sum, (_, length, _)| sum.saturating_add(*length));
+        for (_, length, path) in files {
+            if count <= self.max_files && bytes <= self.max_bytes || count <= 1 {
+                break;
+            }
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => (count, bytes) = (count.saturating_sub(1), bytes.saturating_sub(length)),
+            }
+        }
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl Fetcher {
     pub fn with_clock(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         let Settings { sources, cache, updates, tls_roots, user_agent, limits, patience } = settings;
         let link = Link::new(user_agent, limits, patience.connect, tls_roots);
-        let cache = cache.map(|folder| Cache::new(folder, limits.max_body_bytes));
+        let cache = cache.map(|folder| Cache::new(folder, limits));
         let (flights, pace) = (Flights::default(), Pace::default());
         Self { sources, updates, means: Means { link, cache, clock, patience, flights, pace } }
     }

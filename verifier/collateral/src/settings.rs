@@ -78,11 +78,15 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Of the header of one answer, in steps of the reader: less than twice as much is ever read. An issuer chain takes 3 KB.
     pub max_header_bytes: usize,
+    /// Files of the cache; beyond them the one that was not used for longest goes.
+    pub max_cache_files: u64,
+    /// Bytes of the cache, likewise.
+    pub max_cache_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_body_bytes: 1 << 20, max_header_bytes: 64 << 10 }
+        Self { max_body_bytes: 1 << 20, max_header_bytes: 64 << 10, max_cache_files: 65_536, max_cache_bytes: 1 << 30 }
     }
 }
 

@@ -21,6 +21,7 @@ mod error;
 pub mod evidence;
 mod files;
 mod first_bytes;
+pub mod forecast;
 mod go_attestation;
 mod json;
 mod label;

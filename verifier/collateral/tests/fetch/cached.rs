@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use teegate_collateral::{Origin, Outcome, Settings};
+use teegate_collateral::{Limits, Origin, Outcome, Settings};
 use teegate_forge::services::{Misbehaviour, Vendor};
 use teegate_forge::snp::SnpBuilder;
 use teegate_forge::time::{AT, DAY};
@@ -239,4 +239,33 @@ async fn a_document_of_another_chip_behind_the_same_address_is_not_served() {
         outcome.notes
     );
     assert_eq!(outcome.documents[0].origin, Origin::Service);
+}
+
+#[tokio::test]
+async fn what_was_not_used_for_longest_makes_room() {
+    let device = teegate_forge::snp().crl_window(AT - 10 * DAY, Some(AT + 30 * DAY));
+    let kds = Vendor::start(device.kds_routes());
+    let folder = tempfile::tempdir().unwrap();
+    // Of somebody else's, and older than all.
+    std::fs::write(folder.path().join("notes"), "").unwrap();
+    let files = || -> Vec<String> {
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "notes").collect()
+    };
+    let subject = Subject::snp(&device);
+    for (limits, kept) in [
+        (Limits::default(), 3),
+        (Limits { max_cache_files: 2, ..Limits::default() }, 2),
+        (Limits { max_cache_bytes: 1, ..Limits::default() }, 1),
+    ] {
+        let settings =
+            Settings { cache: Some(folder.path().to_owned()), limits, ..asking(&[format!("kds={}", kds.url())]) };
+        let (fetcher, clock) = fetcher(settings);
+        clock.pass(Duration::from_secs(DAY));
+        let outcome = subject.complete_at(&fetcher, AT + DAY).await;
+        assert_eq!((missing(&outcome), outcome.notes), (vec![], vec![]));
+        assert_eq!(files().len(), kept, "{limits:?}");
+    }
+    assert!(folder.path().join("notes").exists());
 }
