@@ -254,16 +254,17 @@ async fn what_was_not_used_for_longest_makes_room() {
         names.filter(|name| name != "notes").collect()
     };
     let subject = Subject::snp(&device);
-    for (limits, kept) in [
-        (Limits::default(), 3),
-        (Limits { max_cache_files: 2, ..Limits::default() }, 2),
-        (Limits { max_cache_bytes: 1, ..Limits::default() }, 1),
+    // Each a day later: room is made when an answer is kept.
+    for (days, limits, kept) in [
+        (1, Limits::default(), 3),
+        (2, Limits { max_cache_files: 2, ..Limits::default() }, 2),
+        (3, Limits { max_cache_bytes: 1, ..Limits::default() }, 1),
     ] {
         let settings =
             Settings { cache: Some(folder.path().to_owned()), limits, ..asking(&[format!("kds={}", kds.url())]) };
         let (fetcher, clock) = fetcher(settings);
-        clock.pass(Duration::from_secs(DAY));
-        let outcome = subject.complete_at(&fetcher, AT + DAY).await;
+        clock.pass(Duration::from_secs(days * DAY));
+        let outcome = subject.complete_at(&fetcher, AT + days * DAY).await;
         assert_eq!((missing(&outcome), outcome.notes), (vec![], vec![]));
         assert_eq!(files().len(), kept, "{limits:?}");
     }
