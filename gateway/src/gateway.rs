@@ -13,6 +13,7 @@ use crate::hold::Hold;
 use crate::metrics::Metrics;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
+use crate::published::Published;
 
 /// What the endpoints work with.
 pub struct Gateway {
@@ -28,6 +29,8 @@ pub struct Gateway {
     pub challenges: Challenges,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What the operator publishes for clients.
+    pub published: Published,
     /// Signs release receipts.
     pub receipt_key: ReceiptKey,
     /// The limits of the configuration that apply to requests.

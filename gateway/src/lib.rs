@@ -38,6 +38,7 @@ pub mod polls;
 pub mod problem;
 pub mod proxy;
 mod proxy_protocol;
+pub mod published;
 mod relay;
 pub mod release;
 mod respond;

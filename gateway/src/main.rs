@@ -24,6 +24,7 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
+use teegate_gateway::published::Published;
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
 use teegate_gateway::tls::tls_acceptor;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
@@ -37,7 +38,7 @@ use tracing_subscriber::EnvFilter;
 /// Requests at a time on one HTTP/2 connection of the operator's tools.
 const OPERATOR_STREAMS: u64 = 8;
 
-const USAGE: &str = "usage: teegate-gateway --config FILE";
+const USAGE: &str = "usage: teegate-gateway --config FILE | --public-key SEED-FILE";
 
 /// Why the gateway does not run: a sentence for the operator.
 struct Failure(String);
@@ -60,6 +61,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = match arguments.as_slice() {
         [flag, path] if flag == "--config" => PathBuf::from(path),
+        // For whoever keeps the seed of the next key elsewhere, and configures `next_receipt_key` here.
+        [flag, path] if flag == "--public-key" => return print_public_key(Path::new(path)),
         [flag] if flag == "--help" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -96,6 +99,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     open_files::fits(&config, open_files)?;
     let (policy, endorsements) = load_policy(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
+    let published = Published::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
     let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
@@ -125,6 +129,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
         challenges: Challenges::default(),
+        published,
         metrics: Arc::clone(&metrics),
         receipt_key,
         limits: RouteLimits {
@@ -263,6 +268,20 @@ fn load_receipt_key(path: Option<&Path>) -> Result<ReceiptKey, Failure> {
     hex::decode_to_slice(text.trim(), &mut seed)
         .map_err(|_| format!("the receipt key `{name}` is not understood: expected 64 hexadecimal digits"))?;
     Ok(ReceiptKey::from_seed(&seed))
+}
+
+/// Prints the public key of a seed.
+fn print_public_key(path: &Path) -> ExitCode {
+    match load_receipt_key(Some(path)) {
+        Ok(key) => {
+            println!("{}", key.public());
+            ExitCode::SUCCESS
+        }
+        Err(Failure(why)) => {
+            eprintln!("teegate-gateway: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn bind(address: &str) -> Result<TcpListener, Failure> {

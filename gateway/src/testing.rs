@@ -21,6 +21,7 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
+use crate::published::Published;
 use crate::source::Source;
 use crate::trust::testing::{any_policy, clock};
 
@@ -66,6 +67,7 @@ fn gateway_of(addresses: &[Address], pool_bytes: u64) -> Arc<Gateway> {
         budget: Arc::new(Budget::new(pool_bytes + 16 * FLOOR_BYTES, 16)),
         polls: Polls::new(8),
         challenges: Challenges::default(),
+        published: Published::default(),
         metrics,
         receipt_key: ReceiptKey::generate().unwrap(),
         limits: RouteLimits {
