@@ -281,3 +281,6 @@ impl fmt::Debug for Permit {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod explored;
