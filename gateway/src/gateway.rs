@@ -7,7 +7,7 @@ use std::time::Duration;
 use teegate_protocol::receipt::ReceiptKey;
 
 use crate::budget::Budget;
-use crate::challenge::Challenges;
+use crate::challenges::Challenges;
 use crate::fleet::Fleet;
 use crate::hold::Hold;
 use crate::metrics::Metrics;

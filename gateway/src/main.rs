@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
-use teegate_gateway::challenge::Challenges;
+use teegate_gateway::challenges::Challenges;
 use teegate_gateway::clock::Clock;
 use teegate_gateway::config::{Address, Config};
 use teegate_gateway::fleet::Fleet;

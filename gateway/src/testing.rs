@@ -11,7 +11,7 @@ use crate::activity::{Activity, Patience};
 use crate::breaker::BreakerLimits;
 use crate::budget::{Budget, FLOOR_BYTES};
 use crate::caller::{Caller, Tenant};
-use crate::challenge::Challenges;
+use crate::challenges::Challenges;
 use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::gateway::{Gateway, RouteLimits};
