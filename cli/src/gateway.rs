@@ -15,6 +15,7 @@ use teegate_verifier::{Check, Endorsements, Policy, Stage};
 
 use crate::online::{self, OnlineArgs};
 use crate::output::{note, plain};
+use crate::pinned::PinnedArgs;
 use crate::values::ValuesArgs;
 use crate::watcher::Watcher;
 use crate::{exit, memory, supplied};
@@ -24,15 +25,22 @@ const MAX_SMALL_BYTES: u64 = 1024 * 1024;
 /// Exit status: a problem after the request had been sealed.
 const REMOTE_PROBLEM: u8 = 5;
 
-/// Whom to ask, and what an instance must satisfy.
+/// Whom to ask.
 #[derive(Args, Debug)]
-pub(crate) struct GatewayArgs {
+pub(crate) struct PlaceArgs {
     /// The gateway: `http://HOST:PORT` or `https://…`
     #[arg(long, value_name = "URL")]
     gateway: String,
     /// CA certificates (PEM) by which an https gateway is recognised, and by no others; without it by those of this machine
     #[arg(long, value_name = "FILE")]
     gateway_ca: Option<PathBuf>,
+}
+
+/// Whom to ask, and what an instance must satisfy.
+#[derive(Args, Debug)]
+pub(crate) struct GatewayArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(flatten)]
     judging: JudgingArgs,
 }
@@ -40,9 +48,12 @@ pub(crate) struct GatewayArgs {
 /// What an instance must satisfy, and what vouches for it.
 #[derive(Args, Debug)]
 pub(crate) struct JudgingArgs {
-    /// The policy that an instance must satisfy: a TOML file or `strict`; it has to say what evidence is bound to (`bound_to`)
+    /// The policy that an instance must satisfy: a TOML file, `strict`, or an address (`https://…`) with `--policy-sha256`; it has to say
+    /// what evidence is bound to (`bound_to`)
     #[arg(long, value_name = "FILE")]
     policy: String,
+    #[command(flatten)]
+    pinned: PinnedArgs,
     #[command(flatten)]
     values: ValuesArgs,
     /// Certificates, CRLs and collateral for verifying, beside those that the gateway hands on: files or folders
@@ -67,20 +78,29 @@ pub(crate) struct Means {
     pub(crate) settings: Settings,
 }
 
-impl GatewayArgs {
-    /// Reads the files that are named.
-    pub(crate) fn read(&self) -> Result<Means, String> {
-        let Judging { policy, endorsements, settings, .. } = self.judging.read()?;
+impl PlaceArgs {
+    /// Reads the file that is named.
+    pub(crate) fn read(&self) -> Result<Gateway, String> {
         let mut gateway = Gateway::parse(&self.gateway).map_err(|error| error.to_string())?;
         if let Some(path) = &self.gateway_ca {
             gateway = gateway.with_pinned_ca(&read(path, MAX_SMALL_BYTES)?).map_err(|error| error.to_string())?;
         }
+        Ok(gateway)
+    }
+}
+
+impl GatewayArgs {
+    /// Reads the files that are named, and fetches a policy that is published.
+    pub(crate) async fn read(&self) -> Result<Means, String> {
+        let gateway = self.place.read()?;
+        let Judging { policy, endorsements, settings, .. } = self.judging.read(Some(&gateway)).await?;
         Ok(Means { gateway, policy, endorsements, settings })
     }
 
     /// The command that shows what a model takes.
     pub(crate) fn models_command(&self, model: &str) -> String {
-        format!("teegate models --gateway {} --policy {} {model}", self.gateway, self.judging.policy)
+        let JudgingArgs { policy, pinned, .. } = &self.judging;
+        format!("teegate models --gateway {} --policy {policy}{} {model}", self.place.gateway, pinned.written())
     }
 
     /// Where what was seen is kept.
@@ -101,9 +121,10 @@ pub(crate) struct Judging {
 }
 
 impl JudgingArgs {
-    /// Reads the files that are named.
-    pub(crate) fn read(&self) -> Result<Judging, String> {
-        let (policy, policy_text) = self.values.policy(&self.policy, None)?;
+    /// Reads the files that are named, and fetches a policy that is published.
+    pub(crate) async fn read(&self, gateway: Option<&Gateway>) -> Result<Judging, String> {
+        let text = self.pinned.text(&self.policy, gateway).await?;
+        let (policy, policy_text) = self.values.policy_of(&self.policy, text, None)?;
         let supplied = supplied::endorsements(&self.endorsements)?;
         let memory = self.memory.as_deref().map(memory::read).transpose()?.unwrap_or_default();
         if !policy.trusts_only_vendors() {

@@ -172,6 +172,14 @@ Examples:
 Exit status: 0 told to leave (SIGTERM, SIGINT), and what was under way is answered; 1 could not run, or no instance was there at the \
 start; 2, 3, 4 evidence was rejected at the start (malformed, unauthentic, unacceptable).";
 
+pub(crate) const RECEIPT_KEYS: &str = "\
+Examples:
+  teegate receipt-keys --gateway https://gw
+  teegate receipt-keys --gateway https://gw --format json
+
+Exit status: 0 shown, and where a key is pinned, vouched for by it; 1 could not run, or the gateway signs with a key that is not \
+pinned.";
+
 pub(crate) const DEMO: &str = "\
 Examples:
   teegate demo

@@ -53,7 +53,7 @@ pub(crate) fn run(args: InferArgs) -> ExitCode {
 async fn infer(args: &InferArgs) -> Result<ExitCode, Failure> {
     let content = args.inputs.read().map_err(Failure::Input)?;
     let outputs = args.outputs.open(matches!(content, Content::Request(_, true))).map_err(Failure::Input)?;
-    let Means { gateway, policy, endorsements, settings } = args.gateway.read().map_err(Failure::Input)?;
+    let Means { gateway, policy, endorsements, settings } = args.gateway.read().await.map_err(Failure::Input)?;
     let settings = args.sealing.applied_to(settings);
     // Opened first, so that a mistyped path is told before anything is sent; what it holds stays until there is an answer.
     let report = args.report.as_deref().map(Destination::open).transpose().map_err(Failure::Input)?;

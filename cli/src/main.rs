@@ -22,6 +22,7 @@ mod nearest;
 mod offered;
 mod online;
 mod output;
+mod pinned;
 mod policy;
 mod policy_command;
 mod policy_init;
@@ -29,6 +30,7 @@ mod policy_lint;
 mod pool;
 mod probe;
 mod proxy;
+mod receipt_keys;
 mod record;
 mod screen;
 mod sealing;
@@ -80,6 +82,8 @@ enum Verb {
     Probe(probe::ProbeArgs),
     /// Open a door on this machine for any client: plaintext towards it, verified and sealed from there on
     Proxy(proxy::ProxyArgs),
+    /// Show which key signs a gateway's release receipts, and which one will follow it
+    ReceiptKeys(receipt_keys::ReceiptKeysArgs),
     /// Walk the whole path on this machine, on forged hardware and with a real model, or keep it running to walk it yourself
     Demo(demo::DemoArgs),
     /// Write a script that completes commands and options, for your shell
@@ -113,6 +117,7 @@ fn main() -> ExitCode {
         Verb::Models(args) => models::run(&args),
         Verb::Probe(args) => probe::run(&args),
         Verb::Proxy(args) => proxy::run(&args),
+        Verb::ReceiptKeys(args) => receipt_keys::run(&args),
         Verb::Demo(args) => demo::run(args),
         Verb::Completions(args) => offered::completions(&args, Command::command()),
         Verb::Man(args) => offered::man(&args, Command::command()),

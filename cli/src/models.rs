@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ModelsArgs) -> ExitCode {
 }
 
 async fn models(args: &ModelsArgs) -> Result<ExitCode, Failure> {
-    let means = args.gateway.read().map_err(Failure::Input)?;
+    let means = args.gateway.read().await.map_err(Failure::Input)?;
     match &args.name {
         None => served(args, means).await,
         Some(name) => one(args, means, name).await,

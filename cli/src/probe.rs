@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ProbeArgs) -> ExitCode {
 async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let ear_key = args.shown.prepare().map_err(Failure::Input)?;
     let address = Gateway::parse(&args.address).map_err(|error| Failure::Input(error.to_string()))?;
-    let judging = args.judging.read().map_err(Failure::Input)?;
+    let judging = args.judging.read(Some(&address)).await.map_err(Failure::Input)?;
     let Judging { policy, endorsements, settings, .. } = &judging;
     let (stands, mut found) = probe(&address, policy.clone(), endorsements.clone(), args.asked(), settings).await?;
     if let (Some(wanted), false) = (&args.manifest, found.is_empty()) {

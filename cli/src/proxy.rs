@@ -64,7 +64,7 @@ pub(crate) fn run(args: &ProxyArgs) -> ExitCode {
 
 async fn proxy(args: &ProxyArgs) -> Result<ExitCode, Failure> {
     let access = args.access().map_err(Failure::Input)?;
-    let Means { gateway, policy, endorsements, settings } = args.gateway.read().map_err(Failure::Input)?;
+    let Means { gateway, policy, endorsements, settings } = args.gateway.read().await.map_err(Failure::Input)?;
     let settings = args.sealing.applied_to(settings);
     let place = args.dangerous_listen.map_or_else(|| args.listen.clone(), Listen::Dangerous);
     let mut signals = Signals::listen().map_err(|e| Failure::Input(format!("signals cannot be received: {e}")))?;

@@ -19,9 +19,10 @@ pub(crate) struct SealingArgs {
     /// instance is refused
     #[arg(long)]
     accept_shared_runs: bool,
-    /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for each release
+    /// The gateway's receipt key (64 hexadecimal digits), to check that the gateway signed for each release; may be given again, as for
+    /// the key that will follow it (`teegate receipt-keys`)
     #[arg(long, value_name = "HEX", value_parser = receipt_key)]
-    gateway_receipt_key: Option<ReceiptPublicKey>,
+    gateway_receipt_key: Vec<ReceiptPublicKey>,
 }
 
 impl SealingArgs {
@@ -31,13 +32,13 @@ impl SealingArgs {
             hold: Duration::from_secs(self.hold),
             once: self.once,
             shared_runs: if self.accept_shared_runs { SharedRuns::Accepted } else { SharedRuns::Refused },
-            gateway_receipt_key: self.gateway_receipt_key,
+            gateway_receipt_keys: self.gateway_receipt_key.clone(),
             ..settings
         }
     }
 }
 
-fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {
+pub(crate) fn receipt_key(text: &str) -> Result<ReceiptPublicKey, String> {
     text.parse()
         .map_err(|_| "expected 64 hexadecimal digits in lower case, as the gateway prints its `receipt_key`".to_owned())
 }

@@ -25,7 +25,11 @@ pub(crate) struct ValuesArgs {
 impl ValuesArgs {
     /// The policy called `name`, filled in, and its text, which loads by itself.
     pub(crate) fn policy(&self, name: &str, at: Option<UnixTime>) -> Result<(Policy, String), String> {
-        let text = policy::read_text(name)?;
+        self.policy_of(name, policy::read_text(name)?, at)
+    }
+
+    /// The same of a text that was read already.
+    pub(crate) fn policy_of(&self, name: &str, text: String, at: Option<UnixTime>) -> Result<(Policy, String), String> {
         let Some(values) = self.load(at)? else {
             let policy = Policy::parse(&text).map_err(|error| policy::refused(name, &error))?;
             return Ok((policy, text));

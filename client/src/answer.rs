@@ -41,7 +41,7 @@ pub struct Reply {
 /// What became of the gateway's release receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseCheck {
-    /// It holds under the key that the caller pinned, for this ciphertext and this manifest.
+    /// It holds under a key that the caller pinned, for this ciphertext and this manifest.
     Verified(Release),
     /// The caller pinned no key of the gateway, so nothing was checked.
     NotChecked,
@@ -53,7 +53,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) request_id: &'a str,
     /// The model that has to have run, where the caller asked for one.
     pub(crate) model: Option<&'a ModelEntry>,
-    pub(crate) gateway_key: Option<&'a ReceiptPublicKey>,
+    /// Those that the caller pinned.
+    pub(crate) gateway_keys: &'a [ReceiptPublicKey],
     pub(crate) limit: usize,
 }
 
@@ -119,19 +120,24 @@ fn check_execution(opened: &Opened, expected: &Expected<'_>) -> Result<Option<Ex
     Ok(Some(receipt))
 }
 
-/// The release receipt, if the caller pinned the gateway's key.
+/// The release receipt, if the caller pinned keys of the gateway.
 fn check_release(
     answer: &http::Response<Bytes>,
     sealed: &Sealed,
     expected: &Expected<'_>,
 ) -> Result<ReleaseCheck, AnswerError> {
-    let Some(key) = expected.gateway_key else { return Ok(ReleaseCheck::NotChecked) };
+    if expected.gateway_keys.is_empty() {
+        return Ok(ReleaseCheck::NotChecked);
+    }
     let wrong = |what: String| AnswerError::Release { what };
     let header = answer.headers().get(TEEGATE_RELEASE).and_then(|value| value.to_str().ok());
     let header = header.ok_or_else(|| wrong("there is none".to_owned()))?;
-    let release = Signed::parse_header(header)
-        .and_then(|signed| Release::verify(&signed, key))
-        .map_err(|e| wrong(e.to_string()))?;
+    let signed = Signed::parse_header(header).map_err(|e| wrong(e.to_string()))?;
+    // Under a key that did not sign it, it is unauthentic.
+    let mut tried = expected.gateway_keys.iter().map(|key| Release::verify(&signed, key));
+    let release =
+        tried.find(|release| *release != Err(ReceiptError::Unauthentic)).unwrap_or(Err(ReceiptError::Unauthentic));
+    let release = release.map_err(|e| wrong(e.to_string()))?;
     if release.ciphertext != CiphertextDigest::of(sealed.bytes()) {
         return Err(wrong("it is about another ciphertext".to_owned()));
     }

@@ -299,7 +299,7 @@ impl Client {
             instance,
             request_id,
             model,
-            gateway_key: self.settings.gateway_receipt_key.as_ref(),
+            gateway_keys: &self.settings.gateway_receipt_keys,
             limit: self.settings.max_sealed_bytes,
         };
         accept(&answer, sealed, &expected)

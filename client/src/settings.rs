@@ -30,8 +30,9 @@ pub struct Settings {
     pub once: bool,
     /// Whether an instance will do that computes requests of several callers in one run.
     pub shared_runs: SharedRuns,
-    /// The gateway's receipt key; without it, release receipts are not checked, and [`Reply::release`] says so.
-    pub gateway_receipt_key: Option<ReceiptPublicKey>,
+    /// The gateway's receipt keys, such as the present one and the one that follows it; without any, release receipts are not checked, and
+    /// [`Reply::release`] says so.
+    pub gateway_receipt_keys: Vec<ReceiptPublicKey>,
     /// What was seen in earlier runs, against roll-back. See [`Client::memory`].
     pub memory: Memory,
     /// Asks the vendors for what verifying needs. Of what gateway and instance hand on only certificates count then.
@@ -52,7 +53,7 @@ impl Default for Settings {
             max_manifest_life: Duration::from_secs(limits::MANIFEST_LIFE_SECONDS.default),
             once: false,
             shared_runs: SharedRuns::default(),
-            gateway_receipt_key: None,
+            gateway_receipt_keys: Vec::new(),
             memory: Memory::default(),
             online: None,
             observer: None,

@@ -22,6 +22,7 @@ const AFTER_HELP: &str = "\
 Examples:
   teegate-gateway --config gateway.toml
   teegate-gateway --config gateway.toml --check-config
+  teegate-gateway --public-key receipt.seed
   teegate-gateway status --operator 127.0.0.1:9090
 
 Signals: SIGHUP reads policy, endorsements and instances again; SIGTERM finishes what is in flight and ends.
@@ -44,8 +45,12 @@ pub(crate) struct Command {
     pub(crate) verb: Option<Verb>,
 
     /// The configuration, TOML; `example.toml` has every key
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "public_key")]
     pub(crate) config: Option<PathBuf>,
+
+    /// Print the public key of a receipt key's seed, for clients to pin, and for `next_receipt_key`
+    #[arg(long, value_name = "SEED-FILE", conflicts_with_all = ["config", "check_config", "print_config"])]
+    pub(crate) public_key: Option<PathBuf>,
 
     /// Read everything that a start reads, policy, endorsements, certificates and keys, and start nothing
     #[arg(long)]

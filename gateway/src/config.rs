@@ -122,6 +122,10 @@ pub struct Config {
     pub discovery: discovery::Settings,
     /// Ed25519 seed of the key that signs release receipts, 64 hexadecimal digits; without it a new key is made at every start.
     pub receipt_key: Option<PathBuf>,
+    /// The public key that will sign release receipts next, 64 hexadecimal digits.
+    pub next_receipt_key: Option<String>,
+    /// The policy that clients are asked to hold instances against.
+    pub client_policy: Option<PathBuf>,
     /// Between two channel checks of one address.
     pub reattest: Duration,
     /// How long a channel check counts.
@@ -340,6 +344,8 @@ impl Config {
             instances,
             discovery,
             receipt_key: file.receipt_key.map(|path| folder.join(path)),
+            next_receipt_key: file.next_receipt_key,
+            client_policy: file.client_policy.map(|path| folder.join(path)),
             reattest: seconds(REATTEST, file.reattest_seconds)?,
             channel_age: seconds(CHANNEL_AGE, file.channel_age_seconds)?,
             retry: seconds(RETRY, file.retry_seconds)?,
@@ -452,6 +458,8 @@ struct File {
     #[serde(default)]
     proxies: Vec<String>,
     receipt_key: Option<PathBuf>,
+    next_receipt_key: Option<String>,
+    client_policy: Option<PathBuf>,
     reattest_seconds: Option<u64>,
     channel_age_seconds: Option<u64>,
     retry_seconds: Option<u64>,

@@ -7,12 +7,13 @@ use std::time::Duration;
 use teegate_protocol::receipt::ReceiptKey;
 
 use crate::budget::Budget;
-use crate::challenge::Challenges;
+use crate::challenges::Challenges;
 use crate::fleet::Fleet;
 use crate::hold::Hold;
 use crate::metrics::Metrics;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
+use crate::published::Published;
 use crate::reloads::Reloads;
 use crate::tls::Certificates;
 
@@ -34,6 +35,8 @@ pub struct Gateway {
     pub reloads: Arc<Reloads>,
     /// What clients are shown, where they speak TLS to the gateway itself.
     pub certificates: Option<Arc<Certificates>>,
+    /// What the operator publishes for clients.
+    pub published: Published,
     /// Signs release receipts.
     pub receipt_key: ReceiptKey,
     /// The limits of the configuration that apply to requests.

@@ -20,7 +20,7 @@ use clap::Parser as _;
 use teegate_collateral::Fetcher;
 use teegate_encoding::hex;
 use teegate_gateway::budget::Budget;
-use teegate_gateway::challenge::Challenges;
+use teegate_gateway::challenges::Challenges;
 use teegate_gateway::clock::Clock;
 use teegate_gateway::collateral::{self, Desk};
 use teegate_gateway::config::{Config, ConfigError};
@@ -33,6 +33,7 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
+use teegate_gateway::published::Published;
 use teegate_gateway::refused::Refused;
 use teegate_gateway::reload::{self, Loaded, Policies, Ratchet, Watched};
 use teegate_gateway::reloads::Reloads;
@@ -109,6 +110,10 @@ fn log_filter() -> Result<EnvFilter, Failure> {
 async fn obey(command: Command) -> Result<(), Failure> {
     let said = match (command.verb, command.config) {
         (Some(Verb::Status(args)), _) => status(&args).await.map_err(Failure)?,
+        // For whoever keeps the seed of the next key elsewhere, and configures `next_receipt_key` here.
+        _ if command.public_key.is_some() => {
+            format!("{}\n", load_receipt_key(command.public_key.as_deref())?.public())
+        }
         (None, Some(path)) if command.check_config => prepare(&path)?.in_words(&path),
         (None, Some(path)) if command.print_config => printed(&path)?,
         (None, Some(path)) => return run(&path).await,
@@ -128,6 +133,7 @@ struct Prepared {
     files: Watched,
     loaded: Loaded,
     receipt_key: ReceiptKey,
+    published: Published,
     certificates: Option<Arc<Certificates>>,
 }
 
@@ -139,8 +145,9 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let files = Watched::new(reload::files(path, &config), config.reload.every);
     let loaded = reload::load(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
+    let published = Published::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
     let certificates = config.tls.as_ref().map(Certificates::load).transpose()?;
-    Ok(Prepared { config, open_files, files, loaded, receipt_key, certificates })
+    Ok(Prepared { config, open_files, files, loaded, receipt_key, published, certificates })
 }
 
 impl Prepared {
@@ -176,7 +183,7 @@ fn printed(path: &Path) -> Result<String, Failure> {
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {
-    let Prepared { config, open_files, mut files, loaded, receipt_key, certificates } = prepare(path)?;
+    let Prepared { config, open_files, mut files, loaded, receipt_key, published, certificates } = prepare(path)?;
     let state = config.state_dir.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
     let seen = state.as_deref().map_or_else(|| Ok(Seen::default()), Seen::open)?;
     let ratchet = Ratchet::open(state.clone())?;
@@ -228,6 +235,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
         challenges: Challenges::default(),
+        published,
         metrics: Arc::clone(&metrics),
         reloads,
         certificates: certificates.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use teegate_protocol::problem::{Problem, ProblemKind};
 
 use crate::budget::NoMemory;
-use crate::challenge::Unanswered;
+use crate::challenges::Unanswered;
 use crate::hold::Full;
 use crate::offers::NoSuchModel;
 use crate::polls::TooMany;

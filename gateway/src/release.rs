@@ -296,3 +296,6 @@ impl fmt::Debug for Permit {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod explored;

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Body;
 use teegate_protocol::headers::{
-    CHALLENGE_PATH, ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH,
+    CHALLENGE_PATH, ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, POLICY_PATH, READY_PATH, RECEIPT_KEYS_PATH,
+    RELAY_PATH,
 };
 
 use crate::answer::AnswerStream;
@@ -43,8 +44,12 @@ impl Gateway {
                     Err(error) => Err(error),
                 }
             }
+            (POLICY_PATH, &Method::GET) => self.client_policy(request.headers()),
+            (RECEIPT_KEYS_PATH, &Method::GET) => self.receipt_keys(),
             (RELAY_PATH, &Method::POST) => return self.relay(request, peer).await,
-            (HEALTH_PATH | READY_PATH | INSTANCES_PATH | CHALLENGE_PATH, _) => Err(RouteError::Method("GET")),
+            (HEALTH_PATH | READY_PATH | INSTANCES_PATH | CHALLENGE_PATH | POLICY_PATH | RECEIPT_KEYS_PATH, _) => {
+                Err(RouteError::Method("GET"))
+            }
             (RELAY_PATH, _) => Err(RouteError::Method("POST")),
             (path, method) => match (path.strip_prefix(ENDORSEMENTS_PATH), method) {
                 (Some(digest), &Method::GET) => self.endorsement(digest),

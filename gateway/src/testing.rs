@@ -11,7 +11,7 @@ use crate::activity::{Activity, Patience};
 use crate::breaker::BreakerLimits;
 use crate::budget::{Budget, FLOOR_BYTES};
 use crate::caller::{Caller, Tenant};
-use crate::challenge::Challenges;
+use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::Address;
 use crate::fleet::Fleet;
@@ -22,6 +22,7 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
+use crate::published::Published;
 use crate::reloads::{PolicyFile, Reloads};
 use crate::source::Source;
 use crate::trust::testing::{START, any_policy, clock, clock_at};
@@ -79,6 +80,7 @@ fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gat
         budget: Arc::new(Budget::new(pool_bytes + 16 * FLOOR_BYTES, 16)),
         polls: Polls::new(8),
         challenges: Challenges::default(),
+        published: Published::default(),
         metrics,
         reloads: Arc::new(Reloads::new(
             PolicyFile::of("test", "a policy"),

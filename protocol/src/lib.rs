@@ -35,6 +35,7 @@ pub mod ohttp;
 pub mod oip;
 pub mod padding;
 pub mod problem;
+pub mod published;
 pub mod receipt;
 
 pub use fixed::NotFixedBytes;

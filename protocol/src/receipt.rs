@@ -129,6 +129,11 @@ impl Signed {
         format!("{}.{}", to_base64url(&self.bytes), to_base64url(&self.signature))
     }
 
+    /// Whether the signature holds under `key`, over `label` and the exact bytes.
+    pub(crate) fn holds(&self, label: &[u8], key: &ReceiptPublicKey) -> Result<(), ReceiptError> {
+        check_signature(self, label, key)
+    }
+
     /// Reads that value.
     pub fn parse_header(value: &str) -> Result<Self, ReceiptError> {
         // Base64 makes four characters of three bytes.
@@ -163,7 +168,7 @@ impl ReceiptKey {
         ReceiptPublicKey(self.0.public())
     }
 
-    fn sign(&self, label: &[u8], bytes: Vec<u8>) -> Result<Signed, ReceiptError> {
+    pub(crate) fn sign(&self, label: &[u8], bytes: Vec<u8>) -> Result<Signed, ReceiptError> {
         let signature = self.0.sign(&labelled(label, &bytes)).map_err(|_| ReceiptError::Signing)?;
         Ok(Signed { bytes, signature })
     }
@@ -256,7 +261,7 @@ impl Release {
     }
 }
 
-fn check_version(found: u64) -> Result<(), ReceiptError> {
+pub(crate) fn check_version(found: u64) -> Result<(), ReceiptError> {
     if found == VERSION { Ok(()) } else { Err(ReceiptError::Version { found }) }
 }
 

@@ -10,6 +10,13 @@ pub struct AddressError {
     pub(super) reason: String,
 }
 
+impl AddressError {
+    /// What is wrong with it.
+    pub(crate) fn reason(self) -> String {
+        self.reason
+    }
+}
+
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "gateway address `{}` cannot be used: {}", self.url, self.reason)

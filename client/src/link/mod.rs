@@ -180,6 +180,12 @@ impl Gateway {
         (&self.way.host, self.way.port, self.way.tls.is_some())
     }
 
+    /// Whether it is recognised by certificates that the caller pinned.
+    #[cfg(test)]
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.way.tls.as_ref().is_some_and(|tls| tls.pinned.is_some())
+    }
+
     /// The name by which TLS would recognise it.
     pub(crate) fn name(&self) -> Option<ServerName<'static>> {
         self.way.tls.as_ref().map(|tls| tls.name.clone())

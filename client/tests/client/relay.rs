@@ -154,7 +154,7 @@ async fn a_receipt_has_to_be_there_and_to_speak_of_this_request() {
 /// What becomes of a release receipt that the gateway signed and somebody changed before.
 async fn released(change: fn(&mut Release)) -> Result<ReleaseCheck, Error> {
     let script = Script::new(Fake::new(), [Act::Released(change)]);
-    let pinned = Settings { gateway_receipt_key: Some(script.gateway_key.public()), ..settings() };
+    let pinned = Settings { gateway_receipt_keys: vec![script.gateway_key.public()], ..settings() };
     script.connect(pinned).await.unwrap().infer(&input()).await.map(|(_, reply)| reply.release)
 }
 
@@ -172,7 +172,7 @@ async fn a_release_receipt_has_to_speak_of_this_ciphertext_and_this_manifest() {
     }
     // Under a key that the gateway does not have, and where there is none at all.
     let script = Script::new(Fake::new(), [Act::Released(|_| {})]);
-    let other = Settings { gateway_receipt_key: Some(ReceiptKey::generate().unwrap().public()), ..settings() };
+    let other = Settings { gateway_receipt_keys: vec![ReceiptKey::generate().unwrap().public()], ..settings() };
     let client = script.connect(other).await.unwrap();
     for missing in ["signature", "there is none"] {
         match client.infer(&input()).await {

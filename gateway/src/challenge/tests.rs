@@ -1,15 +1,17 @@
 //! A client's own challenge, through the endpoint, against instances in memory.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body as _;
 use teegate_protocol::headers::{CHALLENGE_PATH, ENVELOPE_PATH};
+use teegate_protocol::problem::{Problem, ProblemKind};
 
 use super::*;
 use crate::caller::Tenant;
+use crate::source::Source;
 use crate::testing::{address, gateway, gateway_keeping, peer_of, two_addresses};
 use crate::trust::testing::{Who, Wire, serving};
 
@@ -174,7 +176,7 @@ async fn challenges_under_way_are_bounded_and_pay_for_their_memory() {
     let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&address(), wire.trusted(&manifest, 1, FRESH));
     let caller = |source| crate::caller::Caller::new(Tenant::DEFAULT, Source::V4([10, 0, 0, source]));
-    let held: Vec<_> = (0..16).map(|source| gateway.challenges.under_way.one(&caller(source))).collect();
+    let held: Vec<_> = (0..16).map(|source| gateway.challenges.enter(&caller(source))).collect();
     let query = format!("?nonce={}", nonce(1));
     assert_eq!(problem(ask(&gateway, 99, &query).await).await.kind, ProblemKind::Busy);
     drop(held);
@@ -193,5 +195,4 @@ async fn challenges_under_way_are_bounded_and_pay_for_their_memory() {
     assert_eq!(gateway.budget.kept(), before + length);
     drop(answer);
     assert_eq!(gateway.budget.kept(), before);
-    assert_eq!(Arc::strong_count(&gateway.challenges.under_way), 1);
 }

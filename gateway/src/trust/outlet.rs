@@ -166,3 +166,67 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Valve<T> {
         Pin::new(&mut this.inner).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// A socket that sees whether something is written to it after `shut` has returned.
+    struct Socket {
+        is_shut: Arc<AtomicBool>,
+        written: u64,
+    }
+
+    impl AsyncRead for Socket {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            // Long enough for `shut` to return in between, if it can.
+            std::thread::yield_now();
+            assert!(!self.is_shut.load(Ordering::SeqCst), "a byte went to a socket that was shut");
+            self.written += 1;
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            assert!(!self.is_shut.load(Ordering::SeqCst), "a socket that was shut was flushed");
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn when_shut_returns_no_thread_writes_another_byte() {
+        for _ in 0..100 {
+            let (outlet, is_shut) = (Arc::new(Outlet::new()), Arc::new(AtomicBool::new(false)));
+            let inner = Socket { is_shut: Arc::clone(&is_shut), written: 0 };
+            let mut valve = Valve { inner, outlet: Arc::clone(&outlet) };
+            let (began, begun) = std::sync::mpsc::channel();
+            let writing = std::thread::spawn(move || {
+                let mut context = Context::from_waker(std::task::Waker::noop());
+                let error = loop {
+                    match Pin::new(&mut valve).poll_write(&mut context, b"byte") {
+                        Poll::Ready(Err(error)) => break error,
+                        _ => drop(began.send(())),
+                    }
+                    let _flushed = Pin::new(&mut valve).poll_flush(&mut context);
+                };
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+                valve.inner.written
+            });
+            begun.recv().unwrap();
+            outlet.shut();
+            is_shut.store(true, Ordering::SeqCst);
+            assert!(writing.join().unwrap() > 0 && outlet.is_shut());
+        }
+    }
+}

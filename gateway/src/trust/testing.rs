@@ -186,6 +186,19 @@ impl Wire {
         Self { link: Arc::new(link), arrived }
     }
 
+    /// Ends it, and waits until the gateway's side knows.
+    pub(crate) async fn ended(self) {
+        let Self { link, arrived } = self;
+        drop(arrived);
+        link.outlet().shut();
+        link.closed().await;
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.link.is_closed()
+    }
+
     /// Tells it from other connections.
     pub(crate) fn link_id(&self) -> u64 {
         self.link.id()
@@ -193,8 +206,18 @@ impl Wire {
 
     /// A proof about its other end that lasts `fresh` and says `manifest`, on evidence that outlives the manifest.
     pub(crate) fn trusted(&self, manifest: &Arc<ManifestBytes>, version: u64, fresh: Duration) -> Trusted<Backend> {
+        self.trusted_since(manifest, version, fresh, Instant::now())
+    }
+
+    /// The same, asked at `now` by the clock of ages.
+    pub(crate) fn trusted_since(
+        &self,
+        manifest: &Arc<ManifestBytes>,
+        version: u64,
+        fresh: Duration,
+        now: Instant,
+    ) -> Trusted<Backend> {
         let evidence_digest = EvidenceDigest([7; 32]);
-        let now = Instant::now();
         Trusted {
             subject: Backend {
                 link: Arc::clone(&self.link),

@@ -35,12 +35,12 @@ async fn the_gateways_release_receipt_is_checked_where_its_key_is_pinned() {
     let stage = Stage1::set().await;
     let gateway = stage.gateway(&stage.enclave.address, "").await;
     let key = gateway.program.ready["receipt_key"].as_str().unwrap().parse().unwrap();
-    let pinned = Settings { gateway_receipt_key: Some(key), ..Settings::default() };
+    let pinned = Settings { gateway_receipt_keys: vec![key], ..Settings::default() };
     let client = stage.connect_with(&gateway, pinned).await.unwrap();
     let reply = client.infer_json(sample()).await.unwrap();
     assert!(matches!(reply.release, teegate_client::ReleaseCheck::Verified(_)), "{:?}", reply.release);
 
-    let other = Settings { gateway_receipt_key: Some("11".repeat(32).parse().unwrap()), ..Settings::default() };
+    let other = Settings { gateway_receipt_keys: vec!["11".repeat(32).parse().unwrap()], ..Settings::default() };
     let client = stage.connect_with(&gateway, other).await.unwrap();
     let error = client.infer_json(sample()).await.unwrap_err();
     assert!(matches!(error, Error::Answer(AnswerError::Release { .. })), "{error}");

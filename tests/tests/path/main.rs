@@ -14,6 +14,7 @@ mod probe_command;
 mod proxy_clients;
 mod proxy_command;
 mod proxy_sealing;
+mod published;
 mod record_command;
 mod release;
 mod scarcity;
