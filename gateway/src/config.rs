@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
+use crate::admission::config::{self as admission, AdmissionError, TenantTable};
 use crate::breaker::BreakerLimits;
 use crate::budget;
 use crate::hold::HoldLimits;
@@ -91,6 +92,10 @@ pub struct Config {
     pub operator_listen: String,
     /// TLS on the clients' listener; without it the listener speaks plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// Who may ask.
+    pub admission: admission::Settings,
+    /// Why a listener that others reach may speak plain HTTP; without a reason it may not.
+    pub plain_http: Option<String>,
     /// The appraisal policy.
     pub policy: PathBuf,
     /// Why a policy may admit evidence that it claims nothing about (`bound_to`); without a reason such a policy is refused.
@@ -150,7 +155,7 @@ pub struct Config {
 }
 
 /// The keys that a reload takes.
-const RELOADED: [&str; 4] = ["policy", "unbound_policy", "endorsements", "instances"];
+const RELOADED: [&str; 6] = ["policy", "unbound_policy", "endorsements", "instances", "admission", "tenant"];
 
 /// Certificate chain and private key of the clients' listener, both PEM.
 #[derive(Clone, Debug, Deserialize)]
@@ -220,6 +225,8 @@ pub enum ConfigError {
         /// The longest request.
         sealed_body: u64,
     },
+    /// What is said of admission.
+    Admission(AdmissionError),
     /// Two numbers contradict each other.
     Contradiction(&'static str),
 }
@@ -250,6 +257,7 @@ impl fmt::Display for ConfigError {
             ),
             Self::AddressTwice(address) => write!(f, "instance `{address}` is listed twice: remove one"),
             Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
+            Self::Admission(error) => error.fmt(f),
             Self::Contradiction(what) => f.write_str(what),
         }
     }
@@ -285,6 +293,13 @@ impl Config {
                 "`unbound_policy` says nothing: expected the reason, which the log repeats",
             ));
         }
+        if file.plain_http.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(ConfigError::Contradiction(
+                "`plain_http` says nothing: expected the reason, which the log repeats",
+            ));
+        }
+        let admission = admission::settle(file.admission, file.tenant, file.tls.is_some(), folder)
+            .map_err(ConfigError::Admission)?;
         let network = |text: String| Network::parse(&text).ok_or(ConfigError::Proxy(text));
         let proxies = file.proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);
@@ -292,6 +307,8 @@ impl Config {
             listen: file.listen,
             operator_listen: file.operator_listen,
             tls: file.tls.map(|tls| TlsFiles { certificate: folder.join(tls.certificate), key: folder.join(tls.key) }),
+            admission,
+            plain_http: file.plain_http,
             policy: folder.join(file.policy),
             unbound_policy: file.unbound_policy,
             endorsements: file.endorsements.iter().map(|path| folder.join(path)).collect(),
@@ -387,6 +404,10 @@ struct File {
     listen: String,
     operator_listen: String,
     tls: Option<TlsFiles>,
+    admission: Option<toml::Value>,
+    #[serde(default)]
+    tenant: Vec<TenantTable>,
+    plain_http: Option<String>,
     policy: PathBuf,
     unbound_policy: Option<String>,
     #[serde(default)]

@@ -1,17 +1,19 @@
 //! `GET /v1/instances?model=NAME&wait=SECONDS`: whom a client may seal to now, up to three instances in random order.
 //!
+//! A tenant is shown what it may use, and what it may not use is not there.
+//!
 //! What is said of an instance is written once, when its epoch evidence was verified; every answer is made of those same bytes.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 
+use crate::admitted::Admitted;
 use crate::answer::AnswerStream;
 use crate::gateway::Gateway;
 use crate::head::InstanceQuery;
 use crate::hold::wait_until;
 use crate::offers::{NoSuchModel, Offers};
-use crate::peer::Peer;
 use crate::problem::RouteError;
 use crate::release::why_none;
 use crate::respond::{parts, whole};
@@ -24,10 +26,12 @@ impl Gateway {
     pub(crate) async fn instances(
         &self,
         query: InstanceQuery,
-        peer: &Peer,
+        admitted: &Admitted,
     ) -> Result<Response<AnswerStream>, RouteError> {
+        admitted.ask()?;
         let InstanceQuery { model, wait } = query;
-        let judge = || match self.fleet.offers(model.as_deref()) {
+        let permission = admitted.member.permission();
+        let judge = || match self.fleet.offers_for(model.as_deref(), permission) {
             _ if self.is_draining() => Some(Err(RouteError::Draining)),
             Offers::Some(offers) => Some(Ok(offers)),
             Offers::NotNow => None,
@@ -38,13 +42,13 @@ impl Gateway {
         };
         let judged = match judge() {
             None if !wait.is_zero() => {
-                let _waiting = self.polls.enter(peer.caller()).map_err(RouteError::Polls)?;
+                let _waiting = self.polls.enter(admitted.peer.caller()).map_err(RouteError::Polls)?;
                 let deadline = self.fleet.clock().now().mono + wait;
                 wait_until(&mut self.fleet.changes(), deadline, judge).await
             }
             judged => judged,
         };
-        let mut offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
+        let mut offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet, permission))))?;
         shuffle(&mut offers);
         let mut pieces = vec![Bytes::from_static(b"{\"instances\":[")];
         for (index, offer) in offers.iter().take(CANDIDATES).enumerate() {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use teegate_encoding::hex;
+use teegate_gateway::admission::{Gatekeeper, exposure};
 use teegate_gateway::budget::Budget;
 use teegate_gateway::clock::Clock;
 use teegate_gateway::config::{Address, Config};
@@ -24,7 +25,7 @@ use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
-use teegate_gateway::tls::tls_acceptor;
+use teegate_gateway::tls::tls_acceptor_asking;
 use teegate_gateway::trust::{Lifetimes, LinkSettings};
 use teegate_gateway::watch::{WatchSettings, watch};
 use teegate_protocol::receipt::ReceiptKey;
@@ -95,9 +96,14 @@ async fn run(path: &Path) -> Result<(), Failure> {
     open_files::fits(&config, open_files)?;
     let (policy, endorsements) = load_policy(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
-    let tls = config.tls.as_ref().map(tls_acceptor).transpose()?;
+    let gatekeeper = Gatekeeper::load(&config.admission)?;
+    let asking = |files| tls_acceptor_asking(files, gatekeeper.client_certificates());
+    let tls = config.tls.as_ref().map(asking).transpose()?;
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
+    let plain_http = config.plain_http.as_deref();
+    exposure::check("listen", listener.local_addr()?, tls.is_some(), plain_http)?;
+    exposure::check("operator_listen", operator.local_addr()?, false, plain_http)?;
 
     let metrics = Arc::new(Metrics::default());
     let fleet = Arc::new(Fleet::new(
@@ -120,6 +126,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
+        gatekeeper,
         hold: Arc::new(Hold::new(config.hold_limits)),
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
@@ -166,7 +173,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let reloading = async {
         loop {
             let _ = hangup.recv().await;
-            reload(path, &config, open_files, &fleet, &watching, &metrics).await;
+            reload(path, &config, open_files, &gateway, &watching).await;
         }
     };
     let (mut terminate, mut interrupt) = tokio::select! {
@@ -195,24 +202,21 @@ fn watch_all(addresses: Vec<Address>, fleet: &Arc<Fleet>, settings: &WatchSettin
 }
 
 /// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes.
-async fn reload(
-    path: &Path,
-    running: &Config,
-    open_files: u64,
-    fleet: &Arc<Fleet>,
-    settings: &WatchSettings,
-    metrics: &Arc<Metrics>,
-) {
+async fn reload(path: &Path, running: &Config, open_files: u64, gateway: &Gateway, settings: &WatchSettings) {
+    let (fleet, metrics) = (&gateway.fleet, &gateway.metrics);
     let loaded = Config::load(path).map_err(Failure::from).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config), open_files)?;
         let (policy, endorsements) = load_policy(&config)?;
-        Ok((config, policy, endorsements))
+        let rules = gateway.gatekeeper.prepare(&config.admission)?;
+        Ok((config, policy, endorsements, rules))
     });
     match loaded {
-        Ok((config, policy, endorsements)) => {
+        Ok((config, policy, endorsements, rules)) => {
             for key in running.needs_restart(&config) {
                 tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
             }
+            // Whoever may no longer ask is told with the rest, by the change of policy.
+            gateway.gatekeeper.take(rules);
             // The policy first: nobody new is judged by the old one.
             fleet.set_policy(policy, endorsements).await;
             let added = fleet.set_addresses(&config.instances);

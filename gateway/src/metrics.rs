@@ -1,6 +1,6 @@
 //! What the operator's tools may count: the Prometheus text format, version 0.0.4.
 //!
-//! Labels are `&'static str` (outcomes, check ids, tenants) or configured addresses, so no byte of a request, of an answer
+//! Labels are `&'static str` (outcomes, check ids, names of configured tenants) or configured addresses, so no byte of a request, of an answer
 //! or of a client's header can become one, and their number is bounded.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ pub struct Metrics {
     checks: Mutex<BTreeMap<(Address, &'static str), u64>>,
     failed_checks: Mutex<BTreeMap<&'static str, u64>>,
     upstream: Mutex<BTreeMap<(Address, &'static str), u64>>,
+    denied: Mutex<BTreeMap<&'static str, u64>>,
     sealed_in: AtomicU64,
     sealed_out: AtomicU64,
     conflicts: AtomicU64,
@@ -67,6 +68,11 @@ impl Metrics {
     /// A relay request ended: `answered`, or the name of its problem.
     pub fn relayed(&self, tenant: &'static str, outcome: &'static str) {
         add(&self.relays, (tenant, outcome), 1);
+    }
+
+    /// A request was not let in, for this reason.
+    pub fn denied(&self, why: &'static str) {
+        add(&self.denied, why, 1);
     }
 
     /// A channel check ended: `accepted`, `rejected` or `no-answer`.
@@ -173,6 +179,13 @@ impl Metrics {
             "released requests by what came back",
             &self.upstream,
             |(address, outcome)| labels(&[("address", address.as_str()), ("outcome", outcome)]),
+        );
+        counters(
+            &mut text,
+            "teegate_gateway_denied_total",
+            "requests that were not let in, by what was wrong with their credential",
+            &self.denied,
+            |why| labels(&[("why", why)]),
         );
         let (clients, operator) = (&self.clients, &self.operator);
         for (name, kind, help, of_clients, of_operator) in [

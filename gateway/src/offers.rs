@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::admission::Permission;
 use crate::fleet::{Fleet, Standing};
 use crate::identity::{Identity, identity};
 use crate::trust::{Offer, Trusted};
@@ -71,18 +72,22 @@ impl NoSuchModel {
 }
 
 impl Fleet {
-    /// What there is for a client that asks for `model`, or for any.
-    pub(crate) fn offers(&self, model: Option<&str>) -> Offers {
+    /// What there is for a client that asks for `model`, or for any, and may use what `permission` says. What it may not use is not
+    /// there: the answer is the one that it would get without that.
+    pub(crate) fn offers_for(&self, model: Option<&str>, permission: &Permission) -> Offers {
         let now = self.clock().now();
         let state = self.read();
         let mut offers: Vec<(Identity, Arc<Trusted<Offer>>)> = Vec::new();
         let mut served = Served { names: BTreeSet::new(), are_all: true };
         let (mut any_attested, mut may_come) = (false, model.is_none());
+        let is_permitted =
+            |manifest: &teegate_protocol::manifest::ManifestBytes| permission.admits(manifest.manifest());
         for route in state.routes.values() {
             let runs = |manifest: &teegate_protocol::manifest::ManifestBytes| {
                 model.is_none_or(|name| manifest.manifest().model(name, None).is_some())
             };
             match route.standing(&now, state.appraisal.version) {
+                Standing::Attested(backend) if !is_permitted(backend.once().manifest()) => continue,
                 Standing::Attested(backend) => {
                     any_attested = true;
                     let proven = backend.once().manifest();
@@ -93,9 +98,9 @@ impl Fleet {
                 }
                 // It has proven to serve the model before, and the next check may be a moment away.
                 Standing::Pending => {
-                    may_come |= route
-                        .newest()
-                        .is_some_and(|claimed| runs(claimed) && now.wall.seconds() < claimed.manifest().not_after);
+                    may_come |= route.newest().is_some_and(|claimed| {
+                        is_permitted(claimed) && runs(claimed) && now.wall.seconds() < claimed.manifest().not_after
+                    });
                     continue;
                 }
                 Standing::Draining(_) | Standing::Rejected(_) => continue,
@@ -103,7 +108,8 @@ impl Fleet {
             let Some(offer) = route.offer().filter(|_| !route.is_full()) else { continue };
             let Ok(offered) = offer.at(&now) else { continue };
             let manifest = offered.manifest();
-            if runs(manifest)
+            if is_permitted(manifest)
+                && runs(manifest)
                 && manifest.manifest().may_seal(now.wall.seconds())
                 && offers.iter().all(|(known, _)| *known != identity(manifest))
             {
@@ -112,7 +118,7 @@ impl Fleet {
         }
         if !offers.is_empty() {
             Offers::Some(offers.into_iter().map(|(_, offer)| offer).collect())
-        } else if any_attested && !may_come {
+        } else if model.is_some_and(|name| !permission.names(name)) || (any_attested && !may_come) {
             Offers::Unknown(served)
         } else {
             Offers::NotNow
@@ -122,7 +128,7 @@ impl Fleet {
     /// The offers alone.
     #[cfg(test)]
     pub(crate) fn offered(&self, model: Option<&str>) -> Vec<Arc<Trusted<Offer>>> {
-        match self.offers(model) {
+        match self.offers_for(model, &Permission::everything()) {
             Offers::Some(offers) => offers,
             Offers::NotNow | Offers::Unknown(_) => Vec::new(),
         }

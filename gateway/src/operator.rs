@@ -5,6 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
 use teegate_protocol::headers::{HEALTH_PATH, READY_PATH};
 
+use crate::admission::Member;
 use crate::answer::AnswerStream;
 use crate::budget::Charge;
 use crate::fleet::{Route, Standing};
@@ -104,6 +105,10 @@ impl Gateway {
             .map(|(address, route)| (labels(&[("address", address.as_str())]), u64::from(route.is_full())));
         let full = full.collect();
         drop(state);
+        let members = self.gatekeeper.members();
+        let of_tenants = |of: fn(&Member) -> u64| {
+            members.iter().map(|member| (labels(&[("tenant", member.tenant().name())]), of(member))).collect()
+        };
         let states = states.iter().map(|(state, count)| (labels(&[("state", state)]), *count)).collect();
         vec![
             Gauge::single(
@@ -117,6 +122,16 @@ impl Gateway {
             Gauge::single("teegate_gateway_kept_bytes", "bytes that clients make the gateway keep", self.budget.kept()),
             Gauge::single("teegate_gateway_kept_bytes_limit", "bytes that they may", self.budget.total()),
             Gauge::single("teegate_gateway_polls", "clients that wait for an instance", self.polls.waiting()),
+            Gauge {
+                name: "teegate_gateway_tenant_requests",
+                help: "requests that are relayed for a tenant now",
+                values: of_tenants(Member::running),
+            },
+            Gauge {
+                name: "teegate_gateway_tenant_bytes",
+                help: "bytes of a tenant's requests and answers that are kept now",
+                values: of_tenants(|member| member.purse().spent()),
+            },
             Gauge {
                 name: "teegate_gateway_full",
                 help: "1 when the instance at an address says that it takes no more",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsFiles;
@@ -27,8 +28,16 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// TLS for the clients' listener.
+/// TLS for the clients' listener, which asks nobody for a certificate.
 pub fn tls_acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    tls_acceptor_asking(files, None)
+}
+
+/// TLS for the clients' listener, which asks clients for the certificates that `clients` judges, where there is such a judge.
+pub fn tls_acceptor_asking(
+    files: &TlsFiles,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<TlsAcceptor, TlsError> {
     let error = |path: &Path, reason: &dyn fmt::Display| TlsError { path: path.to_owned(), reason: reason.to_string() };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)
@@ -38,12 +47,19 @@ pub fn tls_acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|cause| error(&files.key, &cause))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|cause| error(&files.certificate, &cause))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .map_err(|cause| error(&files.certificate, &cause))?;
+    let asks = clients.is_some();
+    let config = match clients {
+        Some(clients) => config.with_client_cert_verifier(clients),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_single_cert(chain, key).map_err(|cause| error(&files.certificate, &cause))?;
+    if asks {
+        // A session that is taken up again would bring a certificate that is not judged again.
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
