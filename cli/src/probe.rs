@@ -15,7 +15,7 @@ use teegate_verifier::{ReportData, Source};
 use crate::answers::{self, Answer};
 use crate::exit::{self, Stop};
 use crate::format::{Inputs, ReportFormat, ShownArgs};
-use crate::gateway::{self, Failure, Judging, JudgingArgs};
+use crate::gateway::{self, CredentialArgs, Failure, Judging, JudgingArgs, MAX_SMALL_BYTES, read};
 use crate::output::finish;
 use crate::{help, memory};
 
@@ -31,6 +31,11 @@ pub(crate) struct ProbeArgs {
     #[arg(long, value_name = "DIGEST", value_parser = manifest_digest)]
     manifest: Option<ManifestDigest>,
     #[command(flatten)]
+    credential: CredentialArgs,
+    /// CA certificates (PEM) by which a gateway is recognised that is shown a token; without it by those of this machine
+    #[arg(long, value_name = "FILE", requires = "gateway_token_file")]
+    gateway_ca: Option<PathBuf>,
+    #[command(flatten)]
     judging: JudgingArgs,
     #[command(flatten)]
     shown: ShownArgs,
@@ -43,7 +48,7 @@ pub(crate) fn run(args: &ProbeArgs) -> ExitCode {
 
 async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let ear_key = args.shown.prepare().map_err(Failure::Input)?;
-    let address = Gateway::parse(&args.address).map_err(|error| Failure::Input(error.to_string()))?;
+    let address = args.gateway().map_err(Failure::Input)?;
     let judging = args.judging.read().map_err(Failure::Input)?;
     let Judging { policy, endorsements, settings, .. } = &judging;
     let (stands, mut found) = probe(&address, policy.clone(), endorsements.clone(), settings).await?;
@@ -74,6 +79,16 @@ async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     match answered {
         Ok((text, status)) => Ok(finish(&text, status)),
         Err(stop) => Ok(gateway::fail(&format!("error: {}", stop.message), stop.status)),
+    }
+}
+
+impl ProbeArgs {
+    fn gateway(&self) -> Result<Gateway, String> {
+        let mut gateway = Gateway::parse(&self.address).map_err(|error| error.to_string())?;
+        if let Some(path) = &self.gateway_ca {
+            gateway = gateway.with_pinned_ca(&read(path, MAX_SMALL_BYTES)?).map_err(|error| error.to_string())?;
+        }
+        self.credential.beside(gateway)
     }
 }
 

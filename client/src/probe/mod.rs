@@ -4,13 +4,15 @@
 //! By whose certificate the address is recognised does not matter here, nor for the statements that a gateway hands on: evidence is
 //! judged by itself, and those by who signed them. Of an enclave-app that was reached by TLS, the manifest has to name the TLS key of
 //! the very connection; without TLS there is none, and [`Probed::tls_key`] says so.
+//!
+//! A gateway to which a credential is shown has to be recognised by its certificate all the same. An enclave-app is shown none.
 
 mod direct;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use teegate_intake::envelope::{BoundToClaim, Proven, Refused};
 use teegate_protocol::binding::Nonce;
 use teegate_protocol::headers::INSTANCES_PATH;
@@ -21,7 +23,7 @@ use teegate_verifier::{Check, Endorsements, Policy, Source, Verifier};
 use crate::candidates::{self, Offered};
 use crate::error::{Error, RequestError};
 use crate::instance::{Freshness, Trust};
-use crate::link::Gateway;
+use crate::link::{Gateway, LinkError, Upload};
 use crate::relayed;
 use crate::remote;
 use crate::settings::Settings;
@@ -69,7 +71,10 @@ pub async fn probe(
     let trust = settings.trust(policy, endorsements);
     let listing = format!("{INSTANCES_PATH}?wait={}", settings.wait.as_secs().min(limits::WAIT_SECONDS.most));
     let deadline = settings.wait.saturating_add(candidates::ANSWER_WITHIN);
-    let Told { answer, .. } = direct::ask(address, &listing, deadline, candidates::MAX_BYTES).await?;
+    let answer = match address.has_credential() {
+        true => recognised(address, listing, deadline, candidates::MAX_BYTES).await.map_err(Error::Unlisted)?,
+        false => direct::ask(address, &listing, deadline, candidates::MAX_BYTES).await?.answer,
+    };
     match answer.status() {
         StatusCode::OK => {
             let offered = candidates::read(answer.body()).map_err(Error::Listing)?;
@@ -83,11 +88,27 @@ pub async fn probe(
     }
 }
 
+/// The answer of a gateway that is recognised by its certificate: whoever else answers is not shown a credential.
+async fn recognised(
+    gateway: &Gateway,
+    path: String,
+    deadline: Duration,
+    limit: usize,
+) -> Result<Response<Bytes>, LinkError> {
+    let unaskable =
+        |error: http::Error| LinkError::Unreachable { gateway: gateway.to_string(), reason: error.to_string() };
+    let request = Request::get(path).body(Upload::nothing()).map_err(unaskable)?;
+    gateway.exchange(request, deadline, limit).await
+}
+
 /// A gateway, by whose certificate ever it is recognised.
 struct Whoever<'a>(&'a Gateway);
 
 impl relayed::Asked for Whoever<'_> {
     async fn ask(&self, path: String, deadline: Duration, limit: usize) -> Result<Response<Bytes>, String> {
+        if self.0.has_credential() {
+            return recognised(self.0, path, deadline, limit).await.map_err(|error| error.to_string());
+        }
         let told = direct::ask(self.0, &path, deadline, limit).await.map_err(|error| error.to_string())?;
         Ok(told.answer)
     }
