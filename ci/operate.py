@@ -217,7 +217,7 @@ def operate(programs, folder):
         addresses = [one.said["listening"] for one in (good, debug, other)]
         endorsements = [str(folder / name / "endorsements") for name in ("good", "debug", "other")]
         (folder / "gateway.toml").write_text(
-            toml(listen="127.0.0.1:0", operator_listen="127.0.0.1:0", policy="policy.toml", instances=[*addresses, dead])
+            toml(listen="127.0.0.1:0", operator_listen="127.0.0.1:0", policy="policy.toml", admission="none", instances=[*addresses, dead])
             + toml(endorsements=endorsements, retry_seconds=1, reattest_seconds=30)
         )
         config = ["teegate-gateway", "--config", str(folder / "gateway.toml")]

@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::future::Future;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use teegate_client::{AnswerError, Error, Gateway, Online, ProblemKind, Refused, RemoteProblem, Settings};
+use teegate_client::{AnswerError, Credential, Error, Gateway, Online, ProblemKind, Refused, RemoteProblem, Settings};
 use teegate_protocol::members::Members;
 use teegate_verifier::{Check, Endorsements, Policy, Stage};
 
@@ -21,7 +22,7 @@ use crate::watcher::Watcher;
 use crate::{exit, memory, supplied};
 
 /// The largest CA file.
-const MAX_SMALL_BYTES: u64 = 1024 * 1024;
+pub(crate) const MAX_SMALL_BYTES: u64 = 1024 * 1024;
 /// Exit status: a problem after the request had been sealed.
 const REMOTE_PROBLEM: u8 = 5;
 
@@ -42,7 +43,38 @@ pub(crate) struct GatewayArgs {
     #[command(flatten)]
     place: PlaceArgs,
     #[command(flatten)]
+    credential: CredentialArgs,
+    #[command(flatten)]
     judging: JudgingArgs,
+}
+
+/// What lets this client in at the gateway.
+#[derive(Args, Debug)]
+pub(crate) struct CredentialArgs {
+    /// Show the gateway what stands in this file, as `Authorization: Bearer …`: a token or a JWT on one line, read again for each
+    /// request
+    #[arg(long, value_name = "FILE")]
+    gateway_token_file: Option<PathBuf>,
+}
+
+impl CredentialArgs {
+    /// `gateway` with the credential that is named, if one is.
+    pub(crate) fn beside(&self, gateway: Gateway) -> Result<Gateway, String> {
+        let Some(path) = &self.gateway_token_file else { return Ok(gateway) };
+        let credential = Credential::file(path).map_err(|error| error.to_string())?;
+        if readable_by_others(path) {
+            note(&format!("`{}` can be read by others; `chmod 600` keeps the token yours", path.display()));
+        }
+        if gateway.is_readable_on_the_way() {
+            note(&format!("whoever is on the way to {gateway} reads the token; `https://` keeps it yours"));
+        }
+        Ok(gateway.with_credential(credential))
+    }
+}
+
+/// Whether a file that holds a secret can be read by more than its owner.
+pub(crate) fn readable_by_others(path: &Path) -> bool {
+    File::open(path).and_then(|file| file.metadata()).is_ok_and(|found| found.mode() & 0o077 != 0)
 }
 
 /// What an instance must satisfy, and what vouches for it.
@@ -92,15 +124,17 @@ impl PlaceArgs {
 impl GatewayArgs {
     /// Reads the files that are named, and fetches a policy that is published.
     pub(crate) async fn read(&self) -> Result<Means, String> {
-        let gateway = self.place.read()?;
+        let gateway = self.credential.beside(self.place.read()?)?;
         let Judging { policy, endorsements, settings, .. } = self.judging.read(Some(&gateway)).await?;
         Ok(Means { gateway, policy, endorsements, settings })
     }
 
     /// The command that shows what a model takes.
     pub(crate) fn models_command(&self, model: &str) -> String {
+        let token = self.credential.gateway_token_file.as_ref();
+        let token = token.map_or_else(String::new, |path| format!(" --gateway-token-file {}", path.display()));
         let JudgingArgs { policy, pinned, .. } = &self.judging;
-        format!("teegate models --gateway {} --policy {policy}{} {model}", self.place.gateway, pinned.written())
+        format!("teegate models --gateway {}{token} --policy {policy}{} {model}", self.place.gateway, pinned.written())
     }
 
     /// Where what was seen is kept.

@@ -15,7 +15,7 @@ use teegate_verifier::{ReportData, Source};
 use crate::answers::{self, Answer};
 use crate::exit::{self, Stop};
 use crate::format::{Inputs, ReportFormat, ShownArgs};
-use crate::gateway::{self, Failure, Judging, JudgingArgs};
+use crate::gateway::{self, CredentialArgs, Failure, Judging, JudgingArgs, MAX_SMALL_BYTES, read};
 use crate::output::finish;
 use crate::{help, memory};
 
@@ -34,6 +34,11 @@ pub(crate) struct ProbeArgs {
     #[arg(long)]
     epoch: bool,
     #[command(flatten)]
+    credential: CredentialArgs,
+    /// CA certificates (PEM) by which a gateway is recognised that is shown a token; without it by those of this machine
+    #[arg(long, value_name = "FILE", requires = "gateway_token_file")]
+    gateway_ca: Option<PathBuf>,
+    #[command(flatten)]
     judging: JudgingArgs,
     #[command(flatten)]
     shown: ShownArgs,
@@ -46,7 +51,7 @@ pub(crate) fn run(args: &ProbeArgs) -> ExitCode {
 
 async fn look(args: &ProbeArgs) -> Result<ExitCode, Failure> {
     let ear_key = args.shown.prepare().map_err(Failure::Input)?;
-    let address = Gateway::parse(&args.address).map_err(|error| Failure::Input(error.to_string()))?;
+    let address = args.gateway().map_err(Failure::Input)?;
     let judging = args.judging.read(Some(&address)).await.map_err(Failure::Input)?;
     let Judging { policy, endorsements, settings, .. } = &judging;
     let (stands, mut found) = probe(&address, policy.clone(), endorsements.clone(), args.asked(), settings).await?;
@@ -88,6 +93,14 @@ impl ProbeArgs {
             (false, Some(manifest)) => Ask::FreshOf(manifest),
             (false, None) => Ask::Fresh,
         }
+    }
+
+    fn gateway(&self) -> Result<Gateway, String> {
+        let mut gateway = Gateway::parse(&self.address).map_err(|error| error.to_string())?;
+        if let Some(path) = &self.gateway_ca {
+            gateway = gateway.with_pinned_ca(&read(path, MAX_SMALL_BYTES)?).map_err(|error| error.to_string())?;
+        }
+        self.credential.beside(gateway)
     }
 }
 

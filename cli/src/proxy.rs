@@ -7,9 +7,7 @@
 mod ready;
 mod say;
 
-use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +18,7 @@ use teegate_client::proxy::{Access, Event, Hosts, Listen, Proxy, ProxySettings, 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::gateway::{self, Failure, GatewayArgs, Means, read};
+use crate::gateway::{self, Failure, GatewayArgs, Means, read, readable_by_others};
 use crate::output::{finish, note};
 use crate::sealing::SealingArgs;
 use crate::{exit, help, memory};
@@ -119,8 +117,7 @@ impl ProxyArgs {
 fn token(path: &Path) -> Result<Token, String> {
     let text = read(path, MAX_TOKEN_BYTES)?;
     let token = Token::parse(&text).map_err(|error| format!("`{}`: {error}", path.display()))?;
-    let is_shared = File::open(path).and_then(|file| file.metadata()).is_ok_and(|found| found.mode() & 0o077 != 0);
-    if is_shared {
+    if readable_by_others(path) {
         note(&format!("`{}` can be read by others; `chmod 600` keeps the token yours", path.display()));
     }
     Ok(token)

@@ -31,6 +31,7 @@
 mod answer;
 mod candidates;
 mod client;
+mod credential;
 mod error;
 mod instance;
 mod link;
@@ -52,6 +53,7 @@ mod words;
 
 pub use answer::{ReleaseCheck, Reply};
 pub use client::Client;
+pub use credential::{Credential, CredentialError};
 pub use error::{AnswerError, Error, Fault, NotChallenged, RequestError};
 pub use instance::{Freshness, Instance, Trust};
 pub use link::{AddressError, Gateway, LinkError};

@@ -15,6 +15,8 @@ use teegate_protocol::headers::CMW_JSON;
 use teegate_protocol::limits;
 use teegate_protocol::manifest::ManifestDigest;
 
+use crate::admission::Permission;
+use crate::admitted::Admitted;
 use crate::answer::AnswerStream;
 use crate::budget::{Charge, NoMemory};
 use crate::challenges::Unanswered;
@@ -24,7 +26,6 @@ use crate::head::model_name;
 use crate::identity::{Identity, identity};
 use crate::listing::shuffle;
 use crate::offers::{NoSuchModel, Offers};
-use crate::peer::Peer;
 use crate::problem::RouteError;
 use crate::release::{Refusal, why_none};
 use crate::respond::whole;
@@ -75,12 +76,14 @@ impl Gateway {
     pub(crate) async fn challenge(
         &self,
         ChallengeQuery { nonce, wanted }: ChallengeQuery,
-        peer: &Peer,
+        admitted: &Admitted,
     ) -> Result<Response<AnswerStream>, RouteError> {
+        admitted.ask()?;
         if self.is_draining() {
             return Err(RouteError::Draining);
         }
-        let mut instances = attested(&self.fleet, &wanted)?;
+        let peer = &admitted.peer;
+        let mut instances = attested(&self.fleet, &wanted, admitted.member.permission())?;
         shuffle(&mut instances);
         let _under_way = self.challenges.enter(peer.caller()).map_err(unanswered)?;
         let now = self.fleet.clock().now().mono;
@@ -113,7 +116,8 @@ fn unanswered(why: Unanswered) -> RouteError {
 type Instances = Vec<(Identity, Arc<Trusted<Backend>>)>;
 
 /// The attested instances that are wanted, each once; why there is none, otherwise.
-fn attested(fleet: &Fleet, wanted: &Wanted) -> Result<Instances, RouteError> {
+/// What the tenant may not use is not there.
+fn attested(fleet: &Fleet, wanted: &Wanted, permission: &Permission) -> Result<Instances, RouteError> {
     let now = fleet.clock().now();
     let mut found = Instances::new();
     let mut any_attested = false;
@@ -121,8 +125,11 @@ fn attested(fleet: &Fleet, wanted: &Wanted) -> Result<Instances, RouteError> {
         let state = fleet.read();
         for route in state.routes.values() {
             let Standing::Attested(backend) = route.standing(&now, state.appraisal.version) else { continue };
-            any_attested = true;
             let manifest = backend.once().manifest();
+            if !permission.admits(manifest.manifest()) {
+                continue;
+            }
+            any_attested = true;
             let is_wanted = match wanted {
                 Wanted::Any => true,
                 Wanted::Manifest(digest) => manifest.digest() == digest,
@@ -137,13 +144,13 @@ fn attested(fleet: &Fleet, wanted: &Wanted) -> Result<Instances, RouteError> {
         return Ok(found);
     }
     Err(match wanted {
-        Wanted::Model(name) => match fleet.offers(Some(name)) {
+        Wanted::Model(name) => match fleet.offers_for(Some(name), permission) {
             Offers::Unknown(served) => RouteError::UnknownModel(NoSuchModel::new(name.clone(), served)),
-            Offers::Some(_) | Offers::NotNow => RouteError::Refused(why_none(fleet)),
+            Offers::Some(_) | Offers::NotNow => RouteError::Refused(why_none(fleet, permission)),
         },
         // The words that a sealed request to it would get: whoever asks looks at the list again.
         Wanted::Manifest(_) if any_attested => RouteError::Refused(Refusal::Stale),
-        Wanted::Any | Wanted::Manifest(_) => RouteError::Refused(why_none(fleet)),
+        Wanted::Any | Wanted::Manifest(_) => RouteError::Refused(why_none(fleet, permission)),
     })
 }
 

@@ -12,6 +12,7 @@ use teegate_protocol::limits::{self, Limit, OutOfBounds};
 
 mod effective;
 
+use crate::admission::config::{self as admission, AdmissionError, TenantTable};
 use crate::balance::outliers::{self, OutlierLimits};
 use crate::breaker::BreakerLimits;
 use crate::budget;
@@ -110,6 +111,10 @@ pub struct Config {
     pub operator_listen: String,
     /// TLS on the clients' listener; without it the listener speaks plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// Who may ask.
+    pub admission: admission::Settings,
+    /// Why a listener that others reach may speak plain HTTP; without a reason it may not.
+    pub plain_http: Option<String>,
     /// The appraisal policy.
     pub policy: PathBuf,
     /// Why a policy may admit evidence that it claims nothing about (`bound_to`); without a reason such a policy is refused.
@@ -187,7 +192,7 @@ pub struct Config {
 }
 
 /// The keys that a reload takes.
-const RELOADED: [&str; 5] = ["policy", "unbound_policy", "endorsements", "instances", "reload"];
+const RELOADED: [&str; 7] = ["policy", "unbound_policy", "endorsements", "instances", "reload", "admission", "tenant"];
 
 /// Certificate chain and private key of the clients' listener, both PEM.
 #[derive(Clone, Debug, Deserialize)]
@@ -259,6 +264,8 @@ pub enum ConfigError {
         /// The longest request.
         sealed_body: u64,
     },
+    /// What is said of admission.
+    Admission(AdmissionError),
     /// Two numbers contradict each other.
     Contradiction(&'static str),
 }
@@ -294,6 +301,7 @@ impl fmt::Display for ConfigError {
             ),
             Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
             Self::Discovery(error) => error.fmt(f),
+            Self::Admission(error) => error.fmt(f),
             Self::Contradiction(what) => f.write_str(what),
         }
     }
@@ -331,6 +339,13 @@ impl Config {
                 "`unbound_policy` says nothing: expected the reason, which the log repeats",
             ));
         }
+        if file.plain_http.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(ConfigError::Contradiction(
+                "`plain_http` says nothing: expected the reason, which the log repeats",
+            ));
+        }
+        let admission = admission::settle(file.admission, file.tenant, file.tls.is_some(), folder)
+            .map_err(ConfigError::Admission)?;
         let network = |text: String| Network::parse(&text).ok_or(ConfigError::Proxy(text));
         let proxies = file.proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);
@@ -338,6 +353,8 @@ impl Config {
             listen: file.listen,
             operator_listen: file.operator_listen,
             tls: file.tls.map(|tls| TlsFiles { certificate: folder.join(tls.certificate), key: folder.join(tls.key) }),
+            admission,
+            plain_http: file.plain_http,
             policy: folder.join(file.policy),
             unbound_policy: file.unbound_policy,
             endorsements: file.endorsements.iter().map(|path| folder.join(path)).collect(),
@@ -447,6 +464,10 @@ struct File {
     listen: String,
     operator_listen: String,
     tls: Option<TlsFiles>,
+    admission: Option<toml::Value>,
+    #[serde(default)]
+    tenant: Vec<TenantTable>,
+    plain_http: Option<String>,
     policy: PathBuf,
     unbound_policy: Option<String>,
     #[serde(default)]

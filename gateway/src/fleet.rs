@@ -382,7 +382,7 @@ impl Fleet {
     }
 
     /// Tells everyone who waits to judge again.
-    pub(crate) fn announce(&self) {
+    pub fn announce(&self) {
         self.note();
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use teegate_protocol::receipt::ReceiptKey;
 
+use crate::admission::Gatekeeper;
 use crate::budget::Budget;
 use crate::challenges::Challenges;
 use crate::fleet::Fleet;
@@ -21,6 +22,8 @@ use crate::tls::Certificates;
 pub struct Gateway {
     /// Who may be sent to.
     pub fleet: Arc<Fleet>,
+    /// Who may ask.
+    pub gatekeeper: Gatekeeper,
     /// What waits.
     pub hold: Arc<Hold>,
     /// What clients may make the gateway keep.

@@ -6,12 +6,16 @@
 //! takes a [`trust::Trusted`] backend, which only `trust` can make and which expires, and writes nothing without a
 //! [`release::Permit`], which judges the release predicate again before every piece.
 //!
+//! Who may ask at all, in whose name and how much of it, is decided in [`admission`].
+//!
 //! What a client makes scarce it makes scarce for itself: places for connections (`connections`), memory ([`budget`]), places
 //! at an instance ([`turns`]) and waits ([`polls`]) are shared out by connection, [`source`] and tenant ([`caller`]).
 //!
 //! For confidentiality the gateway is not trusted at all; clients verify the same evidence and seal to it themselves.
 
 mod activity;
+pub mod admission;
+mod admitted;
 pub mod answer;
 mod attempt;
 pub mod balance;

@@ -1,6 +1,8 @@
 //! `GET /v1/instances?model=NAME&wait=SECONDS`: whom a client may seal to now, up to three instances, each the less loaded of two random
 //! ones.
 //!
+//! A tenant is shown what it may use, and what it may not use is not there.
+//!
 //! What is said of an instance is written once, when its epoch evidence was verified; every answer is made of those same bytes.
 
 use bytes::Bytes;
@@ -8,13 +10,13 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response};
 use tokio::time::Instant;
 
+use crate::admitted::Admitted;
 use crate::answer::AnswerStream;
 use crate::balance::choice;
 use crate::gateway::Gateway;
 use crate::head::InstanceQuery;
 use crate::hold::wait_until;
 use crate::offers::{NoSuchModel, Offered, Offers};
-use crate::peer::Peer;
 use crate::problem::RouteError;
 use crate::release::why_none;
 use crate::respond::{parts, whole};
@@ -27,10 +29,12 @@ impl Gateway {
     pub(crate) async fn instances(
         &self,
         query: InstanceQuery,
-        peer: &Peer,
+        admitted: &Admitted,
     ) -> Result<Response<AnswerStream>, RouteError> {
+        admitted.ask()?;
         let InstanceQuery { model, wait } = query;
-        let judge = || match self.fleet.offers(model.as_deref()) {
+        let permission = admitted.member.permission();
+        let judge = || match self.fleet.offers_for(model.as_deref(), permission) {
             _ if self.is_draining() => Some(Err(RouteError::Draining)),
             Offers::Some(offers) => Some(Ok(offers)),
             Offers::NotNow => None,
@@ -41,13 +45,13 @@ impl Gateway {
         };
         let judged = match judge() {
             None if !wait.is_zero() => {
-                let _waiting = self.polls.enter(peer.caller()).map_err(RouteError::Polls)?;
+                let _waiting = self.polls.enter(admitted.peer.caller()).map_err(RouteError::Polls)?;
                 let deadline = self.fleet.clock().now().mono + wait;
                 wait_until(&mut self.fleet.changes(), deadline, judge).await
             }
             judged => judged,
         };
-        let offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet))))?;
+        let offers = judged.unwrap_or_else(|| Err(RouteError::Refused(why_none(&self.fleet, permission))))?;
         let offers = choice::some(offers, CANDIDATES, |offered| offered.load.reading(), Instant::now());
         let mut pieces = vec![Bytes::from_static(b"{\"instances\":[")];
         for (index, Offered { offer, .. }) in offers.iter().enumerate() {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use teegate_collateral::Fetcher;
 use teegate_encoding::hex;
+use teegate_gateway::admission::{Gatekeeper, exposure};
 use teegate_gateway::budget::Budget;
 use teegate_gateway::challenges::Challenges;
 use teegate_gateway::clock::Clock;
@@ -135,6 +136,7 @@ struct Prepared {
     receipt_key: ReceiptKey,
     published: Published,
     certificates: Option<Arc<Certificates>>,
+    gatekeeper: Gatekeeper,
 }
 
 /// Reads and checks all of it; starts nothing.
@@ -147,7 +149,8 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
     let published = Published::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
     let certificates = config.tls.as_ref().map(Certificates::load).transpose()?;
-    Ok(Prepared { config, open_files, files, loaded, receipt_key, published, certificates })
+    let gatekeeper = Gatekeeper::load(&config.admission)?;
+    Ok(Prepared { config, open_files, files, loaded, receipt_key, published, certificates, gatekeeper })
 }
 
 impl Prepared {
@@ -183,16 +186,20 @@ fn printed(path: &Path) -> Result<String, Failure> {
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {
-    let Prepared { config, open_files, mut files, loaded, receipt_key, published, certificates } = prepare(path)?;
+    let Prepared { config, open_files, mut files, loaded, receipt_key, published, certificates, gatekeeper } =
+        prepare(path)?;
     let state = config.state_dir.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
     let seen = state.as_deref().map_or_else(|| Ok(Seen::default()), Seen::open)?;
     let ratchet = Ratchet::open(state.clone())?;
     ratchet.check(&loaded.policy, config.reload.weaker.as_deref())?;
     ratchet.take(&loaded.policy)?;
-    let tls = certificates.as_ref().map(Certificates::acceptor).transpose()?;
+    let tls = certificates.as_ref().map(|shown| shown.acceptor_asking(gatekeeper.client_certificates())).transpose()?;
     let supervisor = Arc::new(Supervisor::from_environment()?);
     let listener = bind(&config.listen).await?;
     let operator = bind(&config.operator_listen).await?;
+    let plain_http = config.plain_http.as_deref();
+    exposure::check("listen", listener.local_addr()?, tls.is_some(), plain_http)?;
+    exposure::check("operator_listen", operator.local_addr()?, false, plain_http)?;
 
     let metrics = Arc::new(Metrics::default());
     let fleet = Fleet::new(
@@ -231,6 +238,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
 
     let gateway = Arc::new(Gateway {
         fleet: Arc::clone(&fleet),
+        gatekeeper,
         hold: Arc::new(Hold::new(config.hold_limits)),
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
@@ -291,7 +299,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
             // Before they are read: what changes meanwhile is seen the next time.
             files.read_now();
             supervisor.tell(Tell::Reloading);
-            if let Some(newer) = reload(path, &config, open_files, &policies, &discovery).await {
+            if let Some(newer) = reload(path, &config, open_files, &policies, &discovery, &gateway).await {
                 files.name(reload::files(path, &newer), newer.reload.every);
             }
             supervisor.tell(Tell::Ready);
@@ -345,17 +353,22 @@ async fn reload(
     open_files: u64,
     policies: &Policies,
     discovery: &Discovery,
+    gateway: &Gateway,
 ) -> Option<Config> {
     let loaded = load_config(path).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config)?, open_files)?;
         let loaded = policies.next(&config)?;
-        Ok((config, loaded))
+        let rules = gateway.gatekeeper.prepare(&config.admission)?;
+        Ok((config, loaded, rules))
     });
     match loaded {
-        Ok((config, loaded)) => {
+        Ok((config, loaded, rules)) => {
             for key in running.needs_restart(&config) {
                 tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
             }
+            // Whoever may no longer ask is told at once, whether or not the policy is another.
+            gateway.gatekeeper.take(rules);
+            gateway.fleet.announce();
             // The policy first: nobody new is judged by the old one.
             policies.take(&loaded).await;
             discovery.set_list(&config.instances);

@@ -54,6 +54,7 @@ pub struct Metrics {
     held: Histogram,
     answered: Histogram,
     kept_refused: Counters,
+    denied: Counters,
     outliers: Counters,
     asked_vendors: Counters,
     /// Under which words each address was counted: those of `upstream`, and those of `checks`.
@@ -129,6 +130,7 @@ impl Default for Metrics {
             sealed_in: registered(&mut registry, &RELEASED, Counter::default()),
             sealed_out: registered(&mut registry, &ANSWERED, Counter::default()),
             conflicts: registered(&mut registry, &CONFLICTS, Counter::default()),
+            denied: registered(&mut registry, &DENIED, Counters::default()),
             kept_refused: registered(&mut registry, &KEPT_REFUSED, Counters::default()),
             asked_vendors: registered(&mut registry, &ASKED_VENDORS, Counters::default()),
             outliers: registered(&mut registry, &OUTLIERS, Counters::default()),
@@ -163,6 +165,11 @@ impl Metrics {
     /// A relay request ended: `answered`, or the name of its problem.
     pub fn relayed(&self, tenant: &'static str, outcome: &'static str) {
         self.relays.get_or_create(&labels(&RELAYS, [tenant, outcome])).inc();
+    }
+
+    /// A request was not let in, for this reason.
+    pub fn denied(&self, why: &'static str) {
+        self.denied.get_or_create(&labels(&DENIED, [why])).inc();
     }
 
     /// A channel check ended: `accepted`, `rejected` or `no-answer`.

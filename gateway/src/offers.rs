@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::admission::Permission;
 use teegate_protocol::manifest::ModelEntry;
 
 use crate::balance::load::Load;
@@ -83,18 +84,22 @@ impl NoSuchModel {
 }
 
 impl Fleet {
-    /// What there is for a client that asks for `model`, or for any.
-    pub(crate) fn offers(&self, model: Option<&str>) -> Offers {
+    /// What there is for a client that asks for `model`, or for any, and may use what `permission` says. What it may not use is not
+    /// there: the answer is the one that it would get without that.
+    pub(crate) fn offers_for(&self, model: Option<&str>, permission: &Permission) -> Offers {
         let now = self.clock().now();
         let state = self.read();
         let mut offers: Vec<(Identity, Arc<Trusted<Offer>>)> = Vec::new();
         let mut served = Served { names: BTreeSet::new(), are_all: true };
         let (mut any_attested, mut may_come) = (false, model.is_none());
+        let is_permitted =
+            |manifest: &teegate_protocol::manifest::ManifestBytes| permission.admits(manifest.manifest());
         for route in state.routes.values() {
             let runs = |manifest: &teegate_protocol::manifest::ManifestBytes| {
                 model.is_none_or(|name| manifest.manifest().model(name, None).is_some())
             };
             match route.standing(&now, state.appraisal.version) {
+                Standing::Attested(backend) if !is_permitted(backend.once().manifest()) => continue,
                 Standing::Attested(backend) => {
                     any_attested = true;
                     let proven = backend.once().manifest();
@@ -105,9 +110,9 @@ impl Fleet {
                 }
                 // It has proven to serve the model before, and the next check may be a moment away.
                 Standing::Pending => {
-                    may_come |= route
-                        .newest()
-                        .is_some_and(|claimed| runs(claimed) && now.wall.seconds() < claimed.manifest().not_after);
+                    may_come |= route.newest().is_some_and(|claimed| {
+                        is_permitted(claimed) && runs(claimed) && now.wall.seconds() < claimed.manifest().not_after
+                    });
                     continue;
                 }
                 Standing::Draining(_) | Standing::Rejected(_) => continue,
@@ -115,7 +120,8 @@ impl Fleet {
             let Some(offer) = route.offer().filter(|_| !route.is_full()) else { continue };
             let Ok(offered) = offer.at(&now) else { continue };
             let manifest = offered.manifest();
-            if runs(manifest)
+            if is_permitted(manifest)
+                && runs(manifest)
                 && manifest.manifest().may_seal(now.wall.seconds())
                 && offers.iter().all(|(known, _)| *known != identity(manifest))
             {
@@ -124,7 +130,7 @@ impl Fleet {
         }
         if !offers.is_empty() {
             Offers::Some(self.best_of(offers, &state, &now))
-        } else if any_attested && !may_come {
+        } else if model.is_some_and(|name| !permission.names(name)) || (any_attested && !may_come) {
             Offers::Unknown(served)
         } else {
             Offers::NotNow
@@ -165,7 +171,7 @@ impl Fleet {
     /// The offers alone.
     #[cfg(test)]
     pub(crate) fn offered(&self, model: Option<&str>) -> Vec<Arc<Trusted<Offer>>> {
-        match self.offers(model) {
+        match self.offers_for(model, &Permission::everything()) {
             Offers::Some(offers) => offers.into_iter().map(|offered| offered.offer).collect(),
             Offers::NotNow | Offers::Unknown(_) => Vec::new(),
         }

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let config = Config::parse(
-            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\ninstances = ['a:1', 'b:1']\n",
+            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\nadmission = 'none'\ninstances = ['a:1', 'b:1']\n",
             Path::new(""),
         )
         .unwrap();

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use teegate_intake::forecast::Forecast;
 use teegate_protocol::headers::{HEALTH_PATH, READY_PATH};
 
+use crate::admission::Member;
 use crate::answer::AnswerStream;
 use crate::budget::Charge;
 use crate::config::Address;
@@ -19,7 +20,8 @@ use crate::journal::{Condition, Sight};
 use crate::metrics::{
     self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FORECAST_END, FULL, Gauge,
     HELD_BYTES, HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO,
-    POLICY_SINCE, POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TLS_NOT_AFTER, TLS_OK,
+    POLICY_SINCE, POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TENANT_BYTES, TENANT_REQUESTS,
+    TLS_NOT_AFTER, TLS_OK,
 };
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
@@ -141,6 +143,10 @@ impl Gateway {
             u64::from(breaker.is_some_and(|breaker| breaker.word(now.mono) == "open"))
         };
         let tls = self.certificates.as_ref();
+        let members = self.gatekeeper.members();
+        let of_tenants = |row, of: fn(&Member) -> u64| {
+            Gauge::family(row, members.iter().map(|member| ([member.tenant().name().to_owned()], of(member))))
+        };
         vec![
             Gauge::family(&BUILD_INFO, [([env!("CARGO_PKG_VERSION").to_owned()], 1)]),
             Gauge::single(&READY, u64::from(is_ready)),
@@ -161,6 +167,8 @@ impl Gateway {
             Gauge::family(&FIRST_END, first),
             Gauge::family(&NOT_AFTER, endings.iter().take(ENDINGS_SHOWN).map(|end| (labels(end), end.at.seconds()))),
             Gauge::family(&FORECAST_END, forecasts.iter().filter_map(forecast_of)),
+            of_tenants(&TENANT_REQUESTS, Member::running),
+            of_tenants(&TENANT_BYTES, |member| member.purse().spent()),
             Gauge::family(&TLS_NOT_AFTER, tls.map(|tls| ([], tls.not_after().seconds()))),
             Gauge::family(&TLS_OK, tls.map(|tls| ([], u64::from(tls.refused().is_none())))),
             Gauge::single(&HELD_REQUESTS, held_requests),

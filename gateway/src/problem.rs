@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use teegate_protocol::problem::{Problem, ProblemKind};
 
+use crate::admission::{Denied, Limited};
 use crate::budget::NoMemory;
 use crate::challenges::Unanswered;
 use crate::hold::Full;
@@ -19,6 +20,10 @@ use crate::upload::UploadError;
 /// Why a request to the gateway has no answer of an enclave.
 #[derive(Debug)]
 pub enum RouteError {
+    /// It shows no credential that counts.
+    Denied(Denied),
+    /// Its tenant has as much as it may.
+    Limited(Limited),
     /// The release predicate did not hold in time, or cannot.
     Refused(Refusal),
     /// No room to hold it.
@@ -81,6 +86,12 @@ impl Said {
 pub fn say(error: &RouteError) -> Said {
     let plain = |status, name, detail| Said::Plain { status, name, detail, allow: None };
     Said::Problem(match error {
+        RouteError::Denied(denied) if denied.is_known() => Problem::new(ProblemKind::Forbidden).with_detail(denied),
+        RouteError::Denied(denied) => Problem::new(ProblemKind::Unauthorised).with_detail(denied),
+        RouteError::Limited(Limited::Rate(wait)) => Problem::new(ProblemKind::RateLimited)
+            .with_detail("this tenant asks more often than it may")
+            .with_retry_after(in_seconds(*wait)),
+        RouteError::Limited(Limited::Running) => busy("this tenant has as many requests at a time as it may", SOON),
         RouteError::Refused(refusal) => refused(refusal),
         RouteError::Full(Full) => busy("the hold is full", SOON),
         RouteError::Upload(error) => return undelivered(*error, false),
@@ -138,6 +149,7 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::Rejected(checks) => problem(ProblemKind::EvidenceRejected).with_checks(checks.iter().copied()),
         Refusal::Resting(time) => busy("the instance has failed repeatedly and rests", *time),
         Refusal::Occupied => busy(refusal, SOON),
+        Refusal::NotPermitted => problem(ProblemKind::Forbidden),
     }
 }
 
@@ -166,6 +178,12 @@ fn busy(detail: impl fmt::Display, retry_after: Duration) -> Problem {
     Problem::new(ProblemKind::Busy).with_detail(detail).with_retry_after(seconds)
 }
 
+/// Not before it: whole seconds, rounded up.
+fn in_seconds(wait: Duration) -> u32 {
+    let whole = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use teegate_protocol::problem::Executed;
@@ -183,6 +201,12 @@ mod tests {
     fn every_row_of_the_table_that_is_the_gateways() {
         let lost = || h2::Error::from(h2::Reason::CANCEL);
         for (error, name, status, executed) in [
+            (RouteError::Denied(Denied::Nothing), "unauthorised", 401, Executed::No),
+            (RouteError::Denied(Denied::TwoTenants), "unauthorised", 401, Executed::No),
+            (RouteError::Denied(Denied::NoTenant), "unauthorised", 403, Executed::No),
+            (RouteError::Limited(Limited::Rate(Duration::from_millis(1_001))), "rate-limited", 429, Executed::No),
+            (RouteError::Limited(Limited::Running), "busy", 503, Executed::No),
+            (RouteError::Refused(Refusal::NotPermitted), "unauthorised", 403, Executed::No),
             (RouteError::Refused(Refusal::Stale), "stale-manifest", 409, Executed::No),
             (RouteError::Refused(Refusal::Reseal), "reseal", 409, Executed::No),
             (RouteError::Refused(Refusal::NoInstance), "no-attested-instance", 503, Executed::No),
@@ -220,6 +244,14 @@ mod tests {
         ] {
             let problem = problem(error);
             assert_eq!((problem.kind.name(), problem.status(), problem.executed), (name, status, executed));
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_and_never_nothing() {
+        for (wait, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2)] {
+            let limited = RouteError::Limited(Limited::Rate(Duration::from_millis(wait)));
+            assert_eq!(problem(limited).retry_after, Some(seconds), "{wait}");
         }
     }
 

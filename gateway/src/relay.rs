@@ -16,15 +16,18 @@ use teegate_protocol::headers::TEEGATE_RELEASE;
 use teegate_protocol::manifest::ManifestDigest;
 use teegate_protocol::receipt::Release as ReleaseReceipt;
 
+use crate::admission::{Permission, Running};
+use crate::admitted::Admitted;
 use crate::answer::AnswerStream;
 use crate::attempt::Attempt;
+use crate::caller::Tenant;
 use crate::gateway::Gateway;
 use crate::head::SealedHead;
 use crate::hold::{wait_until, wait_until_changed};
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
 use crate::proxy::{Answer, NotForwarded, forward};
-use crate::release::{Admission, Refusal, Release, admit, pointless_after};
+use crate::release::{Admission, Refusal, Release, admit_for, pointless_after};
 use crate::respond::respond;
 use crate::trust::NotOpened;
 use crate::upload::Upload;
@@ -41,22 +44,19 @@ impl Gateway {
     pub(crate) async fn relay<B: Body<Data = Bytes> + Unpin>(
         &self,
         request: Request<B>,
-        peer: &Peer,
+        admitted: Result<Admitted, RouteError>,
     ) -> Response<AnswerStream>
     where
         B::Error: Error + 'static,
     {
-        let tenant = peer.caller().tenant;
+        let tenant = admitted.as_ref().map_or(Tenant::STRANGER, Admitted::tenant);
         let start = self.fleet.clock().now().mono;
         let mut account = Account::default();
-        let answered = self.release(request, peer, &mut account).await;
+        let answered = self.release_admitted(request, admitted, &mut account).await;
         let took_ms = millis(start.elapsed());
         let held_ms = millis(account.held);
         match answered {
-            Ok(answer) => {
-                if answer.status.is_success() {
-                    peer.activity().relayed();
-                }
+            Ok((answer, running)) => {
                 self.metrics.relayed(tenant.name(), "answered");
                 let status = answer.status.as_u16();
                 tracing::info!(
@@ -65,11 +65,15 @@ impl Gateway {
                     held_ms, sealed_bytes = answer.released_bytes,
                     ciphertext = answer.released.map(|digest| digest.to_string()),
                 );
-                self.pass_on(answer, &account)
+                self.pass_on(answer, running, &account)
             }
             Err(error) => {
                 let said = say(&error);
                 self.metrics.relayed(tenant.name(), said.name());
+                // Anybody can be refused as often as he likes: the audit trail is of who was let in.
+                if tenant == Tenant::STRANGER {
+                    return respond(&said);
+                }
                 tracing::info!(
                     target: "audit", tenant = tenant.name(), outcome = said.name(), took_ms, manifest = %account.manifest(),
                     address = account.address, policy_version = account.policy_version, held_ms,
@@ -79,11 +83,32 @@ impl Gateway {
         }
     }
 
+    /// The same for a request that was let in, inside the limits of its tenant.
+    async fn release_admitted<B: Body<Data = Bytes> + Unpin>(
+        &self,
+        request: Request<B>,
+        admitted: Result<Admitted, RouteError>,
+        account: &mut Account,
+    ) -> Result<(Answer, Running), RouteError>
+    where
+        B::Error: Error + 'static,
+    {
+        let admitted = admitted?;
+        let running = admitted.run()?;
+        let Admitted { member, peer } = admitted;
+        let answer = self.release(request, &peer, member.permission(), account).await?;
+        if answer.status.is_success() {
+            peer.activity().relayed();
+        }
+        Ok((answer, running))
+    }
+
     /// From the arrival of a sealed request to the head of its answer.
     async fn release<B: Body<Data = Bytes> + Unpin>(
         &self,
         request: Request<B>,
         peer: &Peer,
+        permission: &Arc<Permission>,
         account: &mut Account,
     ) -> Result<Answer, RouteError>
     where
@@ -103,7 +128,7 @@ impl Gateway {
         // What was kept while it was held stays counted there until it has been forwarded.
         let mut place = None;
         loop {
-            let judge = || match admit(&self.fleet, &digest) {
+            let judge = || match admit_for(&self.fleet, &digest, permission) {
                 _ if self.is_draining() => Some(Err(RouteError::Draining)),
                 Admission::Wait(_) => None,
                 Admission::Release(release) if Some(release.backend.once().link_id()) == lost_link => None,
@@ -141,7 +166,8 @@ impl Gateway {
                         error = upload.keep(place) => return Err(RouteError::Upload(error)),
                     };
                     account.held += self.fleet.clock().now().mono.saturating_duration_since(start);
-                    let release = judged.unwrap_or_else(|| Err(RouteError::Refused(self.why_not(&digest))))?;
+                    let release =
+                        judged.unwrap_or_else(|| Err(RouteError::Refused(self.why_not(&digest, permission))))?;
                     if upload.readiness().is_none() {
                         continue;
                     }
@@ -180,8 +206,8 @@ impl Gateway {
     }
 
     /// What stands in the way now that the time is over.
-    fn why_not(&self, digest: &ManifestDigest) -> Refusal {
-        match admit(&self.fleet, digest) {
+    fn why_not(&self, digest: &ManifestDigest, permission: &Arc<Permission>) -> Refusal {
+        match admit_for(&self.fleet, digest, permission) {
             Admission::Wait(refusal) | Admission::Refuse(refusal) => refusal,
             // It came back a moment too late, or only the connection that was lost is there.
             Admission::Release(_) => Refusal::NoInstance,
@@ -189,7 +215,7 @@ impl Gateway {
     }
 
     /// Status, content type and body of the enclave, and the gateway's own receipt.
-    fn pass_on(&self, answer: Answer, account: &Account) -> Response<AnswerStream> {
+    fn pass_on(&self, answer: Answer, running: Running, account: &Account) -> Response<AnswerStream> {
         let receipt = match (answer.released, account.manifest, account.evidence, account.policy_version) {
             (Some(ciphertext), Some(manifest), Some(evidence), Some(policy_version)) => {
                 let claimed_time = self.fleet.clock().now().wall.seconds();
@@ -198,7 +224,12 @@ impl Gateway {
             }
             _ => None,
         };
-        let mut response = Response::new(answer.body.boxed_unsync());
+        // It is over for its tenant when the body is, whoever ends that.
+        let body = answer.body.map_err(move |broken| {
+            let _running = &running;
+            broken
+        });
+        let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = answer.status;
         if let Some(content_type) = answer.content_type {
             response.headers_mut().insert(CONTENT_TYPE, content_type);

@@ -1,9 +1,9 @@
 //! The release predicate: whether one sealed request may go to the instance that it is sealed to, now.
 //!
 //! > An instance with that manifest digest is attested under the current policy version, its channel check and manifest are
-//! > within their time, no identity conflict.
+//! > within their time, no identity conflict, and the tenant may use every model of that manifest.
 //!
-//! [`admit`] judges it once; what it hands out is a [`Permit`], which judges it again before every piece of the request that
+//! [`admit_for`] judges it once; what it hands out is a [`Permit`], which judges it again before every piece of the request that
 //! is written, under the lock that a policy change has to take. The model's name is sealed, so admission is by manifest.
 
 use std::convert::Infallible;
@@ -15,6 +15,7 @@ use teegate_protocol::manifest::ManifestDigest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
+use crate::admission::Permission;
 use crate::balance::choice;
 use crate::balance::load::Trip;
 use crate::breaker::Trial;
@@ -65,6 +66,8 @@ pub enum Refusal {
     Resting(Duration),
     /// Its instance says that it takes no more, and no other is free.
     Occupied,
+    /// Its instance runs a model that its tenant may not use.
+    NotPermitted,
 }
 
 impl fmt::Display for Refusal {
@@ -77,13 +80,14 @@ impl fmt::Display for Refusal {
             Self::Occupied => {
                 f.write_str("every attested instance that could serve says that it takes no more for now")
             }
+            Self::NotPermitted => f.write_str("this tenant may not use the instance that the request is sealed to"),
             Self::Resting(time) => write!(f, "the instance has failed repeatedly and rests for {} s", time.as_secs()),
         }
     }
 }
 
-/// Judges the predicate for the manifest with `digest`.
-pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
+/// Judges the predicate for the manifest with `digest`, for who may use what `permission` says.
+pub fn admit_for(fleet: &Arc<Fleet>, digest: &ManifestDigest, permission: &Arc<Permission>) -> Admission {
     let now = fleet.clock().now();
     let state = fleet.read();
     let version = state.appraisal.version;
@@ -95,6 +99,10 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
     let mut instance = None;
     for (address, route) in &state.routes {
         let Some(manifest) = route.manifest(digest) else { continue };
+        // Whoever has the digest of a manifest has seen it.
+        if !permission.admits(manifest.manifest()) {
+            return Admission::Refuse(Refusal::NotPermitted);
+        }
         if now.wall.seconds() >= manifest.manifest().not_after {
             return Admission::Refuse(Refusal::Stale);
         }
@@ -125,6 +133,7 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
                     address: (*address).clone(),
                     link: backend.once().link_id(),
                     digest: *digest,
+                    permission: Arc::clone(permission),
                     version,
                     _token: state.permit_token(),
                 };
@@ -139,7 +148,7 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
             Err(time) => resting = Some(time),
         }
     }
-    let others = Others::of(&state, &now, digest);
+    let others = Others::of(&state, &now, digest, permission);
     let elsewhere = others.elsewhere();
     if let Some(time) = resting {
         return Admission::Refuse(if others.any_free { Refusal::Reseal } else { Refusal::Resting(time) });
@@ -163,6 +172,12 @@ pub fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
     }
 }
 
+/// The same for who may use everything.
+#[cfg(test)]
+pub(crate) fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
+    admit_for(fleet, digest, &Arc::new(Permission::everything()))
+}
+
 /// When holding a request for the manifest with `digest` becomes pointless, as far as that is known: its keys are gone then.
 pub fn pointless_after(fleet: &Fleet, digest: &ManifestDigest) -> Option<Instant> {
     let now = fleet.clock().now();
@@ -171,7 +186,7 @@ pub fn pointless_after(fleet: &Fleet, digest: &ManifestDigest) -> Option<Instant
     Some(now.mono + Duration::from_secs(manifest.manifest().not_after.saturating_sub(now.wall.seconds())))
 }
 
-/// What the fleet offers beside the instance with one manifest, and why it offers nothing where it does not.
+/// What the fleet offers a tenant beside the instance with one manifest, and why it offers nothing where it does not.
 struct Others {
     any_attested: bool,
     /// Of these, whether any takes requests and does not rest.
@@ -181,9 +196,13 @@ struct Others {
 }
 
 impl Others {
-    fn of(state: &State, now: &Now, digest: &ManifestDigest) -> Self {
+    fn of(state: &State, now: &Now, digest: &ManifestDigest, permission: &Permission) -> Self {
         let mut others = Self { any_attested: false, any_free: false, any_pending: false, rejected: Vec::new() };
         for route in state.routes.values() {
+            // What an address may turn out to be is open before it has proven anything.
+            if route.newest().is_some_and(|claimed| !permission.admits(claimed.manifest())) {
+                continue;
+            }
             match route.standing(now, state.appraisal.version) {
                 Standing::Attested(_) => {
                     let is_other = route.manifest(digest).is_none();
@@ -222,10 +241,10 @@ impl Others {
     }
 }
 
-/// Why there is no instance that could be offered to a client, when there is none.
-pub fn why_none(fleet: &Fleet) -> Refusal {
+/// Why there is no instance that could be offered to who may use what `permission` says, when there is none.
+pub fn why_none(fleet: &Fleet, permission: &Permission) -> Refusal {
     let now = fleet.clock().now();
-    Others::of(&fleet.read(), &now, &ManifestDigest([0; 32])).none()
+    Others::of(&fleet.read(), &now, &ManifestDigest([0; 32]), permission).none()
 }
 
 /// The right to write one request to one connection, as long as the predicate holds.
@@ -236,6 +255,7 @@ pub struct Permit {
     address: Address,
     link: u64,
     digest: ManifestDigest,
+    permission: Arc<Permission>,
     version: u64,
     _token: mpsc::Sender<Infallible>,
 }
@@ -275,7 +295,11 @@ impl Permit {
         if state.appraisal.version != self.version {
             return None;
         }
-        let not_after = route.manifest(&self.digest)?.manifest().not_after;
+        let manifest = route.manifest(&self.digest)?.manifest();
+        if !self.permission.admits(manifest) {
+            return None;
+        }
+        let not_after = manifest.not_after;
         match route.standing(&now, self.version) {
             Standing::Attested(backend) | Standing::Draining(backend) => {
                 let is_same = backend.once().link_id() == self.link;

@@ -28,31 +28,38 @@ impl Gateway {
             (HEALTH_PATH, &Method::GET) => Ok(text(StatusCode::OK, "ok\n")),
             (READY_PATH, &Method::GET) => Ok(self.ready()),
             (INSTANCES_PATH, &Method::GET) => {
+                let admitted = self.let_in(request.headers(), peer);
                 let query = InstanceQuery::parse(request.uri().query().unwrap_or(""));
                 // Nothing of the request is needed any more, and some of it may be waited for.
                 drop(request);
-                match query {
-                    Ok(query) => self.instances(query, peer).await,
+                match admitted.and_then(|admitted| query.map(|query| (admitted, query))) {
+                    Ok((admitted, query)) => self.instances(query, &admitted).await,
                     Err(error) => Err(error),
                 }
             }
             (CHALLENGE_PATH, &Method::GET) => {
                 let query = ChallengeQuery::parse(request.uri().query().unwrap_or(""));
+                let admitted = self.let_in(request.headers(), peer);
                 drop(request);
-                match query {
-                    Ok(query) => self.challenge(query, peer).await,
+                match admitted.and_then(|admitted| query.map(|query| (admitted, query))) {
+                    Ok((admitted, query)) => self.challenge(query, &admitted).await,
                     Err(error) => Err(error),
                 }
             }
             (POLICY_PATH, &Method::GET) => self.client_policy(request.headers()),
             (RECEIPT_KEYS_PATH, &Method::GET) => self.receipt_keys(),
-            (RELAY_PATH, &Method::POST) => return self.relay(request, peer).await,
+            (RELAY_PATH, &Method::POST) => {
+                let admitted = self.let_in(request.headers(), peer);
+                return self.relay(request, admitted).await;
+            }
             (HEALTH_PATH | READY_PATH | INSTANCES_PATH | CHALLENGE_PATH | POLICY_PATH | RECEIPT_KEYS_PATH, _) => {
                 Err(RouteError::Method("GET"))
             }
             (RELAY_PATH, _) => Err(RouteError::Method("POST")),
             (path, method) => match (path.strip_prefix(ENDORSEMENTS_PATH), method) {
-                (Some(digest), &Method::GET) => self.endorsement(digest),
+                (Some(digest), &Method::GET) => {
+                    self.let_in(request.headers(), peer).and_then(|_| self.endorsement(digest))
+                }
                 (Some(_), _) => Err(RouteError::Method("GET")),
                 (None, _) => Err(RouteError::NotFound),
             },

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::activity::Patience;
+use crate::admission::Certificate;
 use crate::answer::AnswerStream;
 use crate::budget::{Charge, NoMemory, STREAM_BYTES, WINDOW_BYTES};
-use crate::caller::{Caller, Tenant};
+use crate::caller::Caller;
 use crate::connections::{Connections, Seat};
 use crate::gateway::Gateway;
 use crate::metrics::Listener;
@@ -99,19 +101,32 @@ async fn serve_client(
     if !seat.comes_from(source) {
         return;
     }
-    let peer = peer_at(&seat, source, &gateway);
-    let asked = Arc::clone(&peer);
-    let answer = move |request: Request<Incoming>| {
-        let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&asked));
-        async move { gateway.serve(request, &peer).await }
-    };
+    // Two ends, one account: before the handshake nobody knows who it will be.
+    let peer = |certificate| peer_at(&seat, source, &gateway, certificate);
     match tls {
-        None => serve_connection(tcp, peer, answer, limits, shutdown).await,
+        None => {
+            let peer = peer(Certificate::None);
+            serve_connection(tcp, Arc::clone(&peer), answers(&gateway, &peer), limits, shutdown).await;
+        }
         Some(tls) => {
             if let Ok(Ok(stream)) = timeout(limits.header_read, tls.accept(tcp)).await {
-                serve_connection(stream, peer, answer, limits, shutdown).await;
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let peer = peer(shown.map_or(Certificate::None, |leaf| Certificate::of(leaf)));
+                serve_connection(stream, Arc::clone(&peer), answers(&gateway, &peer), limits, shutdown).await;
             }
         }
+    }
+}
+
+/// What answers the requests of one client's connection.
+fn answers(
+    gateway: &Arc<Gateway>,
+    peer: &Arc<Peer>,
+) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<AnswerStream>> + Send>> + Clone + use<> {
+    let (gateway, peer) = (Arc::clone(gateway), Arc::clone(peer));
+    move |request| {
+        let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&peer));
+        Box::pin(async move { gateway.serve(request, &peer).await })
     }
 }
 
@@ -125,7 +140,7 @@ pub async fn serve_operator(
     let connections = places(limits, &gateway, Listener::Operator);
     accept(listener, connections, shutdown, move |tcp, peer, seat, shutdown| {
         let gateway = Arc::clone(&gateway);
-        let peer = peer_at(&seat, Source::of(peer.ip()), &gateway);
+        let peer = peer_at(&seat, Source::of(peer.ip()), &gateway, Certificate::None);
         let asked = Arc::clone(&peer);
         let answer = move |request: Request<Incoming>| {
             let answer = gateway.serve_operator(request.method(), request.uri().path(), &asked);
@@ -146,9 +161,10 @@ fn places(limits: ServerLimits, gateway: &Gateway, listener: Listener) -> Arc<Co
     Connections::new(most, patience, Arc::clone(&gateway.metrics), listener)
 }
 
-fn peer_at(seat: &Seat, source: Source, gateway: &Gateway) -> Arc<Peer> {
-    let caller = Caller::new(Tenant::DEFAULT, source);
-    Arc::new(Peer::new(caller, &gateway.budget, Arc::clone(seat.activity())))
+fn peer_at(seat: &Seat, source: Source, gateway: &Gateway, certificate: Certificate) -> Arc<Peer> {
+    let caller = Caller::new(gateway.gatekeeper.before_admission(), source);
+    let peer = Peer::new(caller, &gateway.budget, Arc::clone(seat.activity()));
+    Arc::new(peer.with_certificate(certificate))
 }
 
 /// Accepts connections; each has a place until it has ended, or is told to make room.

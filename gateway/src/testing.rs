@@ -8,6 +8,8 @@ use teegate_protocol::receipt::ReceiptKey;
 use teegate_verifier::Endorsements;
 
 use crate::activity::{Activity, Patience};
+use crate::admission::Gatekeeper;
+use crate::admission::config::Settings;
 use crate::breaker::BreakerLimits;
 use crate::budget::{Budget, FLOOR_BYTES};
 use crate::caller::{Caller, Tenant};
@@ -76,6 +78,7 @@ fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gat
     let fleet = Fleet::new(addresses, any_policy(), Endorsements::new(), clock, breaker, Arc::clone(&metrics));
     Arc::new(Gateway {
         fleet: Arc::new(fleet),
+        gatekeeper: Gatekeeper::load(&Settings::Everybody).unwrap(),
         hold: Arc::new(Hold::new(HoldLimits { tenant_requests: 2, tenant_bytes: 100_000 })),
         budget: Arc::new(Budget::new(pool_bytes + 16 * FLOOR_BYTES, 16)),
         polls: Polls::new(8),

@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use teegate_encoding::der::{self, CivilTime, Der, DerError};
@@ -96,13 +97,29 @@ impl Certificates {
         }))
     }
 
-    /// TLS for the clients' listener, which shows each client the newest certificate.
+    /// TLS for the clients' listener, which shows each client the newest certificate and asks nobody for one.
     pub fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        self.acceptor_asking(None)
+    }
+
+    /// The same, which asks clients for the certificates that `clients` judges, where there is such a judge.
+    pub fn acceptor_asking(
+        self: &Arc<Self>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<TlsAcceptor, TlsError> {
+        let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|cause| error(&self.files.certificate, &cause))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+            .map_err(|cause| error(&self.files.certificate, &cause))?;
+        let asks = clients.is_some();
+        let config = match clients {
+            Some(clients) => config.with_client_cert_verifier(clients),
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config.with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        if asks {
+            // A session that is taken up again would bring a certificate that is not judged again.
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }

@@ -42,7 +42,7 @@ impl Gateway {
         let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../measurements/policy/genuine.toml");
         std::fs::copy(policy, folder.path().join("policy.toml")).unwrap();
         let config = format!(
-            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\nunbound_policy = 'a test of memory'\ninstances = ['127.0.0.1:1']\n\
+            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\nadmission = 'none'\nunbound_policy = 'a test of memory'\ninstances = ['127.0.0.1:1']\n\
              [hold]\ntenant_requests = 65536\nseconds = 120\n[budget]\nbytes = {BUDGET}\n\
              [limits]\nconnections = {CONNECTIONS}\noperator_connections = 4\nstreams_per_connection = {STREAMS}\n\
              sealed_body_bytes = 131072\n"

@@ -32,7 +32,7 @@ impl Folder {
 
     fn configure(&self, more: &str) {
         let text = format!(
-            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\n\
+            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\nadmission = 'none'\n\
              unbound_policy = 'tests of the program, not of policies'\n{more}\n"
         );
         std::fs::write(self.path("gateway.toml"), text).unwrap();
@@ -209,7 +209,9 @@ fn the_limit_of_open_files_is_raised_and_has_to_suffice() {
 fn a_policy_that_claims_nothing_is_admitted_by_name_only() {
     let folder = Folder::new();
     let configure = |more: &str| {
-        let text = "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\n".to_owned();
+        let text =
+            "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\nadmission = 'none'\n"
+                .to_owned();
         std::fs::write(folder.path("gateway.toml"), text + more + "instances = ['127.0.0.1:1']\n").unwrap();
     };
     configure("");
@@ -220,6 +222,67 @@ fn a_policy_that_claims_nothing_is_admitted_by_name_only() {
     assert!(said.contains("`unbound_policy` says nothing"), "{said}");
     configure("unbound_policy = 'my own machine'\n");
     drop(Running::start(&folder));
+}
+
+#[test]
+fn nobody_is_let_in_and_nothing_is_plain_unless_that_is_written() {
+    let folder = Folder::new();
+    let configure = |listen: &str, operator: &str, more: &str| {
+        let text = format!(
+            "listen = '{listen}'\noperator_listen = '{operator}'\npolicy = 'policy.toml'\ninstances = ['127.0.0.1:1']\n\
+             unbound_policy = 'a test'\n{more}"
+        );
+        std::fs::write(folder.path("gateway.toml"), text).unwrap();
+    };
+    let loopback = "127.0.0.1:0";
+    configure(loopback, loopback, "");
+    let said = failure_of(&folder);
+    assert!(said.contains("`admission` is missing, so that nobody would be asked for a credential"), "{said}");
+    for (listen, operator, key) in [("0.0.0.0:0", loopback, "`listen`"), (loopback, "0.0.0.0:0", "`operator_listen`")] {
+        configure(listen, operator, "admission = 'none'\n");
+        let said = failure_of(&folder);
+        assert!(said.contains(&format!("{key} would speak plain HTTP at 0.0.0.0:")), "{said}");
+    }
+    configure("0.0.0.0:0", "0.0.0.0:0", "admission = 'none'\nplain_http = 'a test of the program'\n");
+    drop(Running::start(&folder));
+    configure(loopback, loopback, "admission = 'none'\n");
+    drop(Running::start(&folder));
+}
+
+#[test]
+fn a_reload_takes_the_file_of_tokens() {
+    let folder = Folder::new();
+    let text = "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\ninstances = ['127.0.0.1:1']\n\
+                unbound_policy = 'a test'\n[admission]\ntokens = 'tokens'\n[[tenant]]\nname = 'team-a'\nmodels = ['*']\n";
+    std::fs::write(folder.path("gateway.toml"), text).unwrap();
+    std::fs::write(folder.path("tokens"), "").unwrap();
+    let running = Running::start(&folder);
+    let list = || {
+        let mut stream = TcpStream::connect(running.ready["listening"].as_str().unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = "GET /v1/instances HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n";
+        write!(stream, "{head}authorization: Bearer a-token-of-team-a\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(list(), "401");
+    // As the README has it.
+    let made = Command::new("sh")
+        .arg("-c")
+        .arg("printf '%s team-a\\n' \"$(printf %s \"$TOKEN\" | sha256sum | cut -d' ' -f1)\" >> tokens")
+        .env("TOKEN", "a-token-of-team-a")
+        .current_dir(folder.0.path())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    running.signal("HUP");
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 1");
+    assert_eq!(list(), "503");
+    std::fs::write(folder.path("tokens"), "").unwrap();
+    running.signal("HUP");
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 2");
+    assert_eq!(list(), "401");
 }
 
 #[test]

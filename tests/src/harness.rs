@@ -280,10 +280,12 @@ impl Gateway {
         // A policy that is about hardware alone has to be admitted by name.
         let unbound = Policy::parse(policy).is_ok_and(|policy| policy.weakest_bound_to().is_none());
         let unbound = if unbound { "unbound_policy = \"a test of other things\"\n" } else { "" };
+        // Whoever says nothing of admission tests something else.
+        let admission = if more.contains("[admission") { "" } else { "admission = \"none\"\n" };
         let policy = scratch.write(&format!("{label}-policy.toml"), policy);
         let config = format!(
             "listen = \"127.0.0.1:0\"\noperator_listen = \"127.0.0.1:0\"\npolicy = {policy:?}\nendorsements = [{:?}]\n\
-             instances = {instances:?}\nreattest_seconds = 1\nretry_seconds = 1\n{unbound}{more}",
+             instances = {instances:?}\nreattest_seconds = 1\nretry_seconds = 1\n{admission}{unbound}{more}",
             guest.endorsements(),
         );
         let path = scratch.write(&format!("{label}.toml"), &config);

@@ -102,8 +102,12 @@ impl Instance {
         let loaded = Policy::parse(policy).map_err(|e| format!("the demo's own policy: {e}"))?;
         let careless = loaded.weakest_bound_to().is_none().then_some("unbound_policy = \"a careless operator\"\n");
         let policy = write(&place.scratch, &format!("{label}-policy.toml"), policy)?;
-        let config = toml_text(&[("listen", listen), ("operator_listen", "127.0.0.1:0"), ("policy", &policy)])
-            + careless.unwrap_or_default()
+        let config = toml_text(&[
+            ("listen", listen),
+            ("operator_listen", "127.0.0.1:0"),
+            ("admission", "none"),
+            ("policy", &policy),
+        ]) + careless.unwrap_or_default()
             + &format!(
                 "endorsements = [{:?}]\ninstances = [{:?}]\nreattest_seconds = 30\n",
                 self.endorsements(),

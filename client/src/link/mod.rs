@@ -14,6 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
@@ -21,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use crate::credential::Credential;
 pub use error::{AddressError, LinkError};
 pub(crate) use room::{AnswerRoom, Room};
 pub(crate) use upload::Upload;
@@ -47,6 +49,8 @@ pub struct Gateway {
     connections: Client<Way, Upload>,
     /// What answers may take together, where that is bounded.
     room: Option<Room>,
+    /// What is shown to be let in.
+    credential: Option<Credential>,
 }
 
 impl Gateway {
@@ -108,7 +112,7 @@ impl Gateway {
             return Err(wrong("the CA file holds no certificate".to_owned()));
         }
         tls.pinned = Some(way::connector(roots).map_err(wrong)?);
-        Ok(Self::of(self.way))
+        Ok(Self { room: self.room, credential: self.credential, ..Self::of(self.way) })
     }
 
     fn of(way: Way) -> Self {
@@ -116,7 +120,27 @@ impl Gateway {
         connections.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
         connections.pool_idle_timeout(IDLE).pool_max_idle_per_host(MAX_IDLE).http1_max_buf_size(MAX_HEADER_BYTES);
         let connections = connections.build(way.clone());
-        Self { way, connections, room: None }
+        Self { way, connections, room: None, credential: None }
+    }
+
+    /// Shows this with every request, to be let in. It goes to this gateway alone, outside the seal. Over `http://` whoever is on the way
+    /// reads it ([`Gateway::is_readable_on_the_way`]).
+    #[must_use]
+    pub fn with_credential(mut self, credential: Credential) -> Self {
+        self.credential = Some(credential);
+        self
+    }
+
+    /// Whether what is not sealed can be read between here and the gateway: there is no TLS, and it is not on this machine.
+    pub fn is_readable_on_the_way(&self) -> bool {
+        let host = self.way.host.trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = host.parse().map_or(host == "localhost", |address: std::net::IpAddr| address.is_loopback());
+        self.way.tls.is_none() && !is_loopback
+    }
+
+    /// Whether it is shown a credential, which nobody may get who was not recognised.
+    pub(crate) fn has_credential(&self) -> bool {
+        self.credential.is_some()
     }
 
     /// Bounds what answers take together, from their first byte until who has one drops its [`AnswerRoom`].
@@ -137,6 +161,11 @@ impl Gateway {
         *request.uri_mut() = self
             .absolute(request.uri())
             .map_err(|reason| LinkError::Unreachable { gateway: self.to_string(), reason })?;
+        if let Some(credential) = &self.credential {
+            let unready = |reason| LinkError::Unreachable { gateway: self.to_string(), reason };
+            let field = credential.field().map_err(|error| unready(error.to_string()))?;
+            request.headers_mut().insert(AUTHORIZATION, field);
+        }
         let answer = async {
             let answer = self.connections.request(request).await.map_err(|error| {
                 let reason = words(&error);
@@ -281,6 +310,54 @@ mod tests {
         assert_eq!(read.body().as_ref(), b"four");
         let refused = server(answer).await.exchange(get(), Duration::from_secs(5), 3).await.unwrap_err();
         assert!(matches!(refused, LinkError::TooLarge { limit: 3, .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_credential_goes_with_every_exchange_and_is_never_shown() {
+        let (gateway, _, _) = keeping(2).await;
+        assert!(!gateway.has_credential());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let gateway = gateway.with_credential(Credential::token(b"canary-of-a-token").unwrap());
+        let told = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heads = Vec::new();
+            for _ in 0..2 {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                heads.push(String::from_utf8(head).unwrap());
+                stream.write_all(b"HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            }
+            heads
+        });
+        for _ in 0..2 {
+            let answer = gateway.exchange(get(), Duration::from_secs(5), 64).await.unwrap();
+            assert_eq!(answer.status().as_u16(), 307, "nobody else is asked");
+        }
+        let heads = told.await.unwrap();
+        assert!(
+            heads.iter().all(|head| head.matches("authorization: Bearer canary-of-a-token\r\n").count() == 1),
+            "{heads:?}"
+        );
+        assert!(!format!("{gateway:?} {gateway}").contains("canary"));
+    }
+
+    #[test]
+    fn what_is_readable_on_the_way_is_known() {
+        for (url, is_readable) in [
+            ("http://gateway.example", true),
+            ("http://10.0.0.1", true),
+            ("http://[2001:db8::1]", true),
+            ("http://127.0.0.1.example", true),
+            ("http://127.0.0.1", false),
+            ("http://localhost", false),
+            ("http://[::1]", false),
+            ("https://gateway.example", false),
+        ] {
+            assert_eq!(Gateway::parse(url).unwrap().is_readable_on_the_way(), is_readable, "{url}");
+        }
     }
 
     #[tokio::test]

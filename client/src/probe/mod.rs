@@ -7,6 +7,8 @@
 //!
 //! The instances of a gateway are challenged through it, each with a nonce of its own, unless the evidence of the epoch will do
 //! ([`Ask::Epoch`]). The gateway hands the challenge on; that the answer was made for it, and by whom, is judged here.
+//!
+//! A gateway to which a credential is shown has to be recognised by its certificate all the same. An enclave-app is shown none.
 
 mod direct;
 mod fresh;
@@ -14,7 +16,7 @@ mod fresh;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use teegate_intake::envelope::{BoundToClaim, Proven, Refused};
 use teegate_protocol::binding::Nonce;
 use teegate_protocol::headers::{ENVELOPE_PATH, INSTANCES_PATH};
@@ -25,7 +27,7 @@ use teegate_verifier::{Check, Endorsements, Policy, Source, Verifier};
 use crate::candidates::{self, Offered};
 use crate::error::{Error, RequestError};
 use crate::instance::{Freshness, Trust};
-use crate::link::Gateway;
+use crate::link::{Gateway, LinkError, Upload};
 use crate::relayed;
 use crate::remote;
 use crate::settings::Settings;
@@ -84,7 +86,10 @@ pub async fn probe(
     let trust = settings.trust(policy, endorsements);
     let listing = format!("{INSTANCES_PATH}?wait={}", settings.wait.as_secs().min(limits::WAIT_SECONDS.most));
     let deadline = settings.wait.saturating_add(candidates::ANSWER_WITHIN);
-    let Told { answer, .. } = direct::ask(address, &listing, deadline, candidates::MAX_BYTES).await?;
+    let answer = match address.has_credential() {
+        true => recognised(address, listing, deadline, candidates::MAX_BYTES).await.map_err(Error::Unlisted)?,
+        false => direct::ask(address, &listing, deadline, candidates::MAX_BYTES).await?.answer,
+    };
     match answer.status() {
         StatusCode::OK => {
             let offered = candidates::read(answer.body()).map_err(Error::Listing)?;
@@ -98,11 +103,27 @@ pub async fn probe(
     }
 }
 
+/// The answer of a gateway that is recognised by its certificate: whoever else answers is not shown a credential.
+async fn recognised(
+    gateway: &Gateway,
+    path: String,
+    deadline: Duration,
+    limit: usize,
+) -> Result<Response<Bytes>, LinkError> {
+    let unaskable =
+        |error: http::Error| LinkError::Unreachable { gateway: gateway.to_string(), reason: error.to_string() };
+    let request = Request::get(path).body(Upload::nothing()).map_err(unaskable)?;
+    gateway.exchange(request, deadline, limit).await
+}
+
 /// A gateway, by whose certificate ever it is recognised.
 struct Whoever<'a>(&'a Gateway);
 
 impl relayed::Asked for Whoever<'_> {
     async fn ask(&self, path: String, deadline: Duration, limit: usize) -> Result<Response<Bytes>, String> {
+        if self.0.has_credential() {
+            return recognised(self.0, path, deadline, limit).await.map_err(|error| error.to_string());
+        }
         let told = direct::ask(self.0, &path, deadline, limit).await.map_err(|error| error.to_string())?;
         Ok(told.answer)
     }

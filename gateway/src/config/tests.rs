@@ -1,7 +1,6 @@
 use super::*;
 
-const SMALLEST: &str =
-    "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\ninstances = ['a:1']\n";
+const SMALLEST: &str = "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'p.toml'\nadmission = 'none'\ninstances = ['a:1']\n";
 
 fn error_of(text: &str) -> String {
     Config::parse(text, Path::new("")).unwrap_err().to_string()

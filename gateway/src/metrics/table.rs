@@ -84,6 +84,9 @@ table! {
     SOURCE_DOUBTS, Counter, "discovery_doubt_total", ["source"], "times that a source stopped being sure";
     ASKED_VENDORS, Counter, "collateral_total", ["outcome"], "sets of documents that were to be asked of the vendors: `complete`, `incomplete` or `refused`";
     OUTLIERS, Counter, "outlier_total", ["reason"], "times that an instance was left out of offers: `failures` or `latency`";
+    DENIED, Counter, "denied_total", ["why"], "requests that were not let in, by what was wrong with their credential";
+    TENANT_REQUESTS, Gauge, "tenant_requests", ["tenant"], "requests that are relayed for a tenant now";
+    TENANT_BYTES, Gauge, "tenant_bytes", ["tenant"], "of a tenant's requests and answers that are kept now";
     RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
     UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";
     RELEASED, Counter, "released_bytes_total", [], "sealed bytes sent to instances";

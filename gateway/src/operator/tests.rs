@@ -86,6 +86,7 @@ async fn every_metric_of_the_table_is_answered_and_no_other() {
     gateway.metrics.discovered("list", 1, true);
     gateway.metrics.doubted("list");
     gateway.metrics.left_out("latency");
+    gateway.metrics.denied("no-credential");
     gateway.metrics.asked_vendors("complete");
     let text = answered(&gateway).await;
     let described: BTreeSet<&str> =

@@ -53,6 +53,7 @@ pub fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
     [path, &config.policy]
         .into_iter()
         .chain(config.endorsements.iter().map(PathBuf::as_path))
+        .chain(config.admission.files())
         .map(Path::to_owned)
         .collect()
 }

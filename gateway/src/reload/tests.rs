@@ -117,7 +117,7 @@ fn write_policy(folder: &Path, version: u64, measurements: &[[u8; 48]]) {
 }
 
 fn config(folder: &Path) -> Config {
-    let text = "listen = 'x:1'\noperator_listen = 'x:2'\npolicy = 'policy.toml'\nendorsements = ['crl.der']\ninstances = ['a:1']\n";
+    let text = "listen = 'x:1'\noperator_listen = 'x:2'\npolicy = 'policy.toml'\nadmission = 'none'\nendorsements = ['crl.der']\ninstances = ['a:1']\n";
     Config::parse(text, folder).unwrap()
 }
 

@@ -250,7 +250,7 @@ async fn a_gateway_that_asks_the_vendors_needs_no_list_of_its_own_and_says_what_
     let device = platform().crl_window(START - 100, Some(START + 86_400));
     let vendor = teegate_forge::services::Vendor::start(device.kds_routes());
     let text = format!(
-        "listen = 'x:1'\noperator_listen = 'x:2'\npolicy = 'p'\ninstances = ['a:1']\n\
+        "listen = 'x:1'\noperator_listen = 'x:2'\npolicy = 'p'\nadmission = 'none'\ninstances = ['a:1']\n\
          [collateral]\nonline = true\nsources = ['kds={}']\n",
         vendor.url()
     );

@@ -103,7 +103,7 @@ impl Stage {
         let policy = policy(&guest_folder)?;
         std::fs::write(at("policy.toml"), &policy)?;
         let gateway_config = format!(
-            "listen = \"127.0.0.1:0\"\noperator_listen = \"127.0.0.1:0\"\npolicy = {:?}\nendorsements = [{:?}]\n\
+            "listen = \"127.0.0.1:0\"\noperator_listen = \"127.0.0.1:0\"\nadmission = \"none\"\npolicy = {:?}\nendorsements = [{:?}]\n\
              instances = [{:?}]\nreattest_seconds = 30\n",
             at("policy.toml"),
             guest_folder.join("endorsements"),
