@@ -16,6 +16,7 @@ mod proxy_command;
 mod record_command;
 mod release;
 mod scarcity;
+mod tenants;
 mod walk;
 mod workers;
 
