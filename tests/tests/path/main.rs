@@ -18,6 +18,7 @@ mod published;
 mod record_command;
 mod release;
 mod scarcity;
+mod tenants;
 mod walk;
 mod workers;
 
