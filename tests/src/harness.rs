@@ -117,6 +117,11 @@ impl Program {
         processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
     }
 
+    /// Sends it a signal by name, such as `STOP`, and to none of its children.
+    pub fn signal(&self, name: &str) {
+        signal(name, &[self.child.id().expect("it runs")]);
+    }
+
     /// SIGTERM. [`Program::ended`] waits for what comes of it.
     pub async fn terminate(&self) {
         let process = self.child.id().expect("it runs").to_string();
@@ -317,6 +322,13 @@ impl Gateway {
         let answer = self.ask("GET", &format!("/v1/instances?model={MODEL}&wait=30"), &[], b"").await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+}
+
+/// Sends a signal by name to processes, some of which may be gone.
+pub fn signal(name: &str, processes: &[u32]) {
+    let words = processes.iter().map(u32::to_string);
+    let mut kill = std::process::Command::new("kill");
+    let _status = kill.arg(format!("-{name}")).args(words).stderr(Stdio::null()).status().expect("kill");
 }
 
 /// Asks again until there is an answer. Panics with `what` when the deadline has passed.

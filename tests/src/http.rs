@@ -43,6 +43,18 @@ pub async fn plain(address: &str, method: &str, path: &str, headers: &[(&str, &s
     exchange(stream, address, method, path, headers, body).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
 }
 
+/// The same to somebody who may be gone, or go meanwhile.
+pub async fn tried(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Answer, String> {
+    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    exchange(stream, address, method, path, headers, body).await.map_err(|error| error.to_string())
+}
+
 /// One request over TLS 1.3, HTTP/1.1, whoever answers.
 pub async fn tls(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -6,6 +6,8 @@ use teegate_protocol::binding::Nonce;
 use teegate_protocol::problem::Problem;
 use teegate_tests::wire::{Relay, Wire};
 use teegate_verifier::{Memory, Stage, Verifier};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{LIMIT, Stage1, assert_is_expected_answer, now, problem, relay, sample};
 
@@ -135,6 +137,46 @@ async fn a_canary_in_the_request_appears_nowhere() {
             .map(|at| String::from_utf8_lossy(&said[at.saturating_sub(200)..said.len().min(at + 100)]).into_owned());
         assert_eq!(around, None, "{canary} was said");
     }
+}
+
+/// Somebody who asks gateway or door for another server: in the target, as `Host`, or both. In the place of a cloud's metadata service
+/// stands a listener, to which nobody may come.
+#[tokio::test]
+async fn whoever_names_another_server_is_sent_nowhere() {
+    let stage = Stage1::set().await;
+    let gateway = stage.gateway(&stage.enclave.address, "").await;
+    let door = crate::proxy_command::Door::open(&stage, &gateway, &[]).await;
+    let metadata = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = metadata.local_addr().unwrap().to_string();
+    let link_local = "169.254.169.254";
+    let ask = async |address: &str, head: String| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        answer.split(' ').nth(1).unwrap_or_else(|| panic!("no answer to {head}")).parse::<u16>().unwrap()
+    };
+    for server in [place.as_str(), link_local] {
+        for target in ["/latest/meta-data/", "/computeMetadata/v1/"] {
+            let absolute = format!("GET http://{server}{target} HTTP/1.1\r\nhost: {server}\r\n");
+            let host = format!("GET {target} HTTP/1.1\r\nhost: {server}\r\n");
+            assert_eq!(ask(&gateway.address, absolute.clone()).await, 404, "{absolute}");
+            assert_eq!(ask(&gateway.address, host.clone()).await, 404, "{host}");
+            if server == link_local {
+                assert_eq!(ask(&door.address, absolute.clone()).await, 421, "{absolute}");
+                assert_eq!(ask(&door.address, host.clone()).await, 421, "{host}");
+            }
+        }
+        let tunnel = format!("CONNECT {server} HTTP/1.1\r\nhost: {server}\r\n");
+        assert!([400, 404, 405].contains(&ask(&gateway.address, tunnel.clone()).await), "{tunnel}");
+        assert!([400, 421].contains(&ask(&door.address, tunnel.clone()).await), "{tunnel}");
+    }
+    // The passing twins: both serve who asks for themselves.
+    assert_eq!(ask(&gateway.address, "GET /healthz HTTP/1.1\r\nhost: gateway\r\n".into()).await, 200);
+    assert_eq!(ask(&door.address, "GET /readyz HTTP/1.1\r\nhost: localhost\r\n".into()).await, 200);
+    let nobody = tokio::time::timeout(std::time::Duration::from_millis(200), metadata.accept()).await;
+    assert!(nobody.is_err(), "somebody came to the other server");
 }
 
 /// The middle of the base64 of `text`, which any base64 of something that contains it at that alignment has too.

@@ -4,6 +4,7 @@
 mod attacks;
 mod demo_command;
 mod event_log;
+mod faults;
 mod infer_command;
 mod infer_files;
 mod inference;

@@ -113,6 +113,27 @@ fn what_keeps_a_claim_is_a_test_or_a_script() {
     }
 }
 
+/// An attack is kept by tests, each by its file and its name.
+#[test]
+fn every_attack_is_kept_by_tests_that_are_there() {
+    let document = std::fs::read_to_string(root().join("docs/ATTACKS.md")).unwrap();
+    let rows: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).skip(1).collect();
+    assert!(rows.len() > 20, "{} attacks", rows.len());
+    for (attack, keepers) in rows {
+        let keepers: Vec<_> = keepers.split('`').skip(1).step_by(2).collect();
+        assert!(!keepers.is_empty(), "{attack}: nothing keeps it");
+        for keeper in keepers {
+            let (file, name) = keeper.split_once("::").unwrap_or_else(|| panic!("{keeper}: expected FILE::TEST"));
+            let text = std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let before = text.split_once(&format!("fn {name}()")).map(|(before, _)| before);
+            let before = before.unwrap_or_else(|| panic!("{attack}: there is no `{name}` in {file}"));
+            let attributes = before.rsplit("\n\n").next().unwrap();
+            let is_test = ["#[test]", "#[tokio::test"].iter().any(|mark| attributes.contains(mark));
+            assert!(is_test, "`{name}` in {file} is no test");
+        }
+    }
+}
+
 #[test]
 fn the_catalogue_is_that_of_the_code() {
     let document = include_str!("../../../../verifier/CHECKS.md");
