@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn it_parses_to_the_same_and_shows_every_default() {
-        let smallest = "listen = 'a:1'\noperator_listen = 'b:1'\npolicy = 'p.toml'\nadmission = 'none'\ninstances = ['a:1']\n";
+        let smallest =
+            "listen = 'a:1'\noperator_listen = 'b:1'\npolicy = 'p.toml'\nadmission = 'none'\ninstances = ['a:1']\n";
         let more = "unbound_policy = 'why'\nendorsements = ['crl']\nretry_seconds = 7\n[hold]\nseconds = 3\n\
                     [tls]\ncertificate = 'c'\nkey = 'k'\n";
         for text in [smallest.to_owned(), format!("{smallest}{more}"), include_str!("../../example.toml").to_owned()] {
