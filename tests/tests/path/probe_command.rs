@@ -40,9 +40,10 @@ async fn a_gateway_and_an_enclave_are_told_apart_and_judged() {
     let (status, out, _) = teegate(&["probe", &directly, "--policy", &policy]).await;
     assert!(status == 3 && out.contains("\n  ✗ snp.chain.revocation\n"), "{out}");
 
-    for address in [&by_gateway, &directly] {
-        let (status, out, err) =
-            teegate(&["probe", address, "--policy", &other, "--endorsements", &crl, "--format", "json"]).await;
+    // The enclave has fresh evidence four times at once, and this is the fourth.
+    for (address, more) in [(&by_gateway, &["--epoch"][..]), (&directly, &[])] {
+        let asked = ["probe", address, "--policy", &other, "--endorsements", &crl, "--format", "json"];
+        let (status, out, err) = teegate(&[&asked[..], more].concat()).await;
         assert_eq!(status, 4, "{err}");
         let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((&report["verdict"], &report["stage"]), (&"rejected".into(), &"unacceptable".into()), "{report}");
