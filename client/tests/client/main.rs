@@ -14,6 +14,7 @@ mod online;
 mod probe;
 #[cfg(test)]
 mod proxy;
+#[cfg(test)]
 mod published;
 #[cfg(test)]
 mod relay;
