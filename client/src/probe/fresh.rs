@@ -11,7 +11,6 @@ use teegate_protocol::limits;
 use teegate_protocol::manifest::ManifestDigest;
 
 use super::Ask;
-use super::direct::{self, Told};
 use crate::candidates;
 use crate::error::{Error, NotChallenged, RequestError};
 use crate::link::Gateway;
@@ -33,8 +32,8 @@ pub(super) async fn challenge(gateway: &Gateway, manifest: &ManifestDigest) -> R
     let not = |why| Error::NotChallenged { manifest: *manifest, why: Box::new(why) };
     let nonce = Nonce::generate().map_err(|_| Error::Request(RequestError::NoRandomness))?;
     let path = format!("{CHALLENGE_PATH}?nonce={nonce}&manifest={manifest}");
-    let told = direct::ask(gateway, &path, candidates::ANSWER_WITHIN, limits::ENVELOPE_BYTES).await;
-    let Told { answer, .. } = told.map_err(|error| match error {
+    let answer = super::answer_of(gateway, path, candidates::ANSWER_WITHIN, limits::ENVELOPE_BYTES).await;
+    let answer = answer.map_err(|error| match error {
         Error::Unlisted(link) => not(NotChallenged::Link(link)),
         error => error,
     })?;

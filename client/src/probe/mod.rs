@@ -86,10 +86,7 @@ pub async fn probe(
     let trust = settings.trust(policy, endorsements);
     let listing = format!("{INSTANCES_PATH}?wait={}", settings.wait.as_secs().min(limits::WAIT_SECONDS.most));
     let deadline = settings.wait.saturating_add(candidates::ANSWER_WITHIN);
-    let answer = match address.has_credential() {
-        true => recognised(address, listing, deadline, candidates::MAX_BYTES).await.map_err(Error::Unlisted)?,
-        false => direct::ask(address, &listing, deadline, candidates::MAX_BYTES).await?.answer,
-    };
+    let answer = answer_of(address, listing, deadline, candidates::MAX_BYTES).await?;
     match answer.status() {
         StatusCode::OK => {
             let offered = candidates::read(answer.body()).map_err(Error::Listing)?;
@@ -121,12 +118,21 @@ struct Whoever<'a>(&'a Gateway);
 
 impl relayed::Asked for Whoever<'_> {
     async fn ask(&self, path: String, deadline: Duration, limit: usize) -> Result<Response<Bytes>, String> {
-        if self.0.has_credential() {
-            return recognised(self.0, path, deadline, limit).await.map_err(|error| error.to_string());
-        }
-        let told = direct::ask(self.0, &path, deadline, limit).await.map_err(|error| error.to_string())?;
-        Ok(told.answer)
+        answer_of(self.0, path, deadline, limit).await.map_err(|error| error.to_string())
     }
+}
+
+/// What a gateway answers: one that is shown a credential is recognised first.
+async fn answer_of(
+    gateway: &Gateway,
+    path: String,
+    deadline: Duration,
+    limit: usize,
+) -> Result<Response<Bytes>, Error> {
+    if gateway.has_credential() {
+        return recognised(gateway, path, deadline, limit).await.map_err(Error::Unlisted);
+    }
+    Ok(direct::ask(gateway, &path, deadline, limit).await?.answer)
 }
 
 /// Judges everything that a gateway offers.
