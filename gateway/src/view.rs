@@ -4,6 +4,7 @@
 //! What stands in it is configured, measured, or of bounded length: an instance of the largest manifest takes a few kilobytes.
 
 use serde::{Deserialize, Serialize};
+use teegate_intake::forecast::Forecast;
 use teegate_protocol::manifest::ManifestBytes;
 
 use crate::clock::Now;
@@ -19,6 +20,9 @@ pub const FLEET_PATH: &str = "/v1/fleet";
 pub const SCHEMA: &str = "teegate/fleet/1";
 /// So many models of an instance are named.
 const MODELS: usize = 16;
+/// So many characters of a sentence are shown, and so many evaluations.
+const WORDS: usize = 400;
+const OUTLOOKS: usize = 8;
 
 /// The whole fleet at one moment. Times are RFC 3339, in UTC.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
@@ -167,6 +171,9 @@ pub struct ProofView {
     pub tcb: String,
     /// What ends the verdict, if it is not asked again.
     pub ends_first: Option<EndView>,
+    /// From when on its evidence will be refused by what is in hand, if that is known.
+    #[serde(default)]
+    pub refused_from: Option<ForecastView>,
     /// Digest of its newest manifest.
     pub manifest: String,
     /// Its instance id.
@@ -181,6 +188,23 @@ pub struct ProofView {
     pub models: Vec<ModelView>,
     /// How many more there are.
     pub more_models: u64,
+}
+
+/// The verifier's own verdict at an instant to come, by the statements and the policy of now.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct ForecastView {
+    /// The first instant at which the evidence is refused.
+    pub at: String,
+    /// Seconds until then.
+    pub seconds: u64,
+    /// The checks that refuse it then.
+    pub checks: Vec<String>,
+    /// The first of them in words.
+    pub reason: String,
+    /// What helps.
+    pub remedy: String,
+    /// What each TCB evaluation in hand says of the platform, in a sentence.
+    pub outlook: Vec<String>,
 }
 
 /// A model.
@@ -297,6 +321,7 @@ fn proof(backend: &Trusted<Backend>, now: &Now) -> ProofView {
         code: summary.code.clone(),
         tcb: summary.tcb.clone(),
         ends_first: summary.first.as_ref().map(|ending| end(ending, now)),
+        refused_from: backend.once().forecast().and_then(|forecast| refused_from(forecast, now)),
         manifest: digest.to_string(),
         instance_id: manifest.instance_id.to_string(),
         epoch: manifest.epoch,
@@ -305,6 +330,18 @@ fn proof(backend: &Trusted<Backend>, now: &Now) -> ProofView {
         models: models.map(|model| ModelView { name: model.name.clone(), version: model.version.clone() }).collect(),
         more_models: u64::try_from(manifest.models.len().saturating_sub(MODELS)).unwrap_or(u64::MAX),
     }
+}
+
+fn refused_from(forecast: &Forecast, now: &Now) -> Option<ForecastView> {
+    let until = forecast.accepted_until?;
+    Some(ForecastView {
+        at: until.to_string(),
+        seconds: until.seconds().saturating_sub(now.wall.seconds()),
+        checks: forecast.refused_by.iter().map(|check| (*check).to_owned()).collect(),
+        reason: forecast.reason.chars().take(WORDS).collect(),
+        remedy: forecast.remedy.chars().take(WORDS).collect(),
+        outlook: forecast.outlook.iter().take(OUTLOOKS).map(|line| line.chars().take(WORDS).collect()).collect(),
+    })
 }
 
 fn end(ending: &Ending, now: &Now) -> EndView {

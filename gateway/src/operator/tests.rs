@@ -18,7 +18,8 @@ use crate::reloads::PolicyFile;
 use crate::testing::{peer, two_addresses, two_addresses_at};
 use crate::tls::Certificates;
 use crate::tls::tests::Pair;
-use crate::trust::testing::{START, Who, Wire};
+use crate::trust::forged::{Enclave, LIVES, appraisal_with, honest, platform, revocations};
+use crate::trust::testing::{START, Who, Wire, clock};
 use crate::trust::{Distrust, Failed};
 
 const FRESH: Duration = Duration::from_secs(300);
@@ -248,7 +249,30 @@ async fn each_alert_fires_when_it_should_and_only_then() {
     check(firing(&now, &now), &["TeegateGatewayNotReady", "TeegateTlsRefused"]);
 
     let all: BTreeSet<String> = promql::rules(RULES).into_iter().map(|(name, _)| name).collect();
+    // It takes evidence: see the next test.
+    fired.insert("TeegateEvidenceRefusedSoon".to_owned());
     assert_eq!(fired, all, "every rule has fired once");
+}
+
+#[tokio::test]
+async fn evidence_that_will_be_refused_is_seen_two_weeks_ahead() {
+    for (days, is_soon) in [(1, true), (20, false)] {
+        let until = START + days * 86_400;
+        let platform = move || platform().crl_window(START - 100, Some(until));
+        let enclave = Enclave::start(move |who, challenge| honest(who, &platform(), challenge)).await;
+        let candidate = enclave.candidate().await.unwrap();
+        let proven = candidate.prove(&appraisal_with(revocations(&platform())), LIVES, &clock()).await.unwrap();
+        let (gateway, [one, _]) = two_addresses();
+        assert!(gateway.fleet.accept(&one, proven));
+        let now = scraped(&gateway).await;
+        let fires = firing(&now, &now).contains("TeegateEvidenceRefusedSoon");
+        assert_eq!(fires, is_soon, "{days}");
+        let view = gateway.view(None);
+        let proof = view.instances.iter().find_map(|instance| instance.proof.as_ref()).unwrap();
+        let forecast = proof.refused_from.as_ref().unwrap();
+        assert_eq!(forecast.checks, ["snp.chain.revocation"]);
+        assert_eq!(forecast.at, UnixTime::from_seconds(until).to_string(), "{forecast:?}");
+    }
 }
 
 #[test]

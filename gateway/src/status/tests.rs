@@ -38,6 +38,7 @@ fn proof() -> ProofView {
         code: "4d".repeat(48),
         tcb: String::new(),
         ends_first: None,
+        refused_from: None,
         manifest: "aa".repeat(32),
         instance_id: String::new(),
         epoch: 0,
