@@ -15,6 +15,10 @@ set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 caller=$PWD # what the arguments name lies from there
 built=
+if [[ ${1-} == --help || ${1-} == -h ]]; then
+  sed -n '2,/^set -euo/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+  exit 0
+fi
 if [[ ${1-} == --built ]]; then
   built=$(cd -- "${2:?--built needs the folder of the programs}" && pwd)
   shift 2
