@@ -109,7 +109,7 @@ mod tests {
                     genuine.replace("measurement = \"unchecked\"", &format!("measurement = \"{long}\"")),
                     "96 hexadecimal digits",
                 ),
-                (format!("\"{long}\" = 1\n{genuine}"), "expected schema, name, trust_anchors"),
+                (format!("\"{long}\" = 1\n{genuine}"), "expected schema, name, version, trust_anchors"),
                 (genuine.replace("products = [", &format!("products = [\"{long}\", ")), "genoa"),
             ] {
                 let error = Policy::parse(&text).unwrap_err().to_string();
