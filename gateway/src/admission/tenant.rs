@@ -139,7 +139,7 @@ mod tests {
         let member = member(&same);
         member.ask().unwrap();
         member.set(&same);
-        assert!(member.ask().is_err());
+        assert_eq!(member.ask(), Err(Limited::Rate(Duration::from_secs(1))));
         member.set(&settings(1, 2, 1));
         assert_eq!(member.ask(), Ok(()), "the passing twin: a new limit");
     }

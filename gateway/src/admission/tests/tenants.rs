@@ -3,6 +3,11 @@
 use super::*;
 use crate::release::{Admission, Withdrawn, admit_for};
 
+/// A client's own challenge, to whom it says.
+fn challenge(wanted: &str, fields: &str) -> String {
+    request(&format!("GET /v1/challenge?nonce={}&{wanted}", "A".repeat(43)), fields, "")
+}
+
 #[tokio::test]
 async fn whoever_shows_no_credential_that_counts_gets_nothing() {
     let mut stage = Stage::new(Folder::new().gatekeeper(&two_tenants(""))).await;
@@ -23,7 +28,8 @@ async fn whoever_shows_no_credential_that_counts_gets_nothing() {
         ("a cookie", format!("cookie: token={TOKEN_OF_A}\r\n"), "asks for a credential"),
     ] {
         let endorsement = request(&format!("GET /v1/endorsements/{}", "0".repeat(64)), &fields, "");
-        for request in [list(&fields), relay(&stage.manifests[0], &fields), endorsement] {
+        let challenge = challenge(&format!("manifest={}", stage.manifests[0]), &fields);
+        for request in [list(&fields), relay(&stage.manifests[0], &fields), endorsement, challenge] {
             let answer = ask(&listening, &request).await;
             assert_eq!(answer.status, 401, "{what}: {answer:?}");
             assert!(answer.head.contains("\r\nwww-authenticate: bearer realm=\"teegate\"\r\n"), "{what}: {answer:?}");
@@ -81,7 +87,18 @@ async fn what_a_tenant_may_not_use_is_not_there() {
     let answer = ask(&listening, &relay(&stage.manifests[1], &bearer(TOKEN_OF_A))).await;
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(!answer.head.contains("www-authenticate"), "{answer:?}");
-    assert!(stage.wires[1].arrived.try_recv().is_err());
+    // Neither does a challenge, by the words that it would get if the instance were not there.
+    let of_b = format!("manifest={}", stage.manifests[1]);
+    let answer = ask(&listening, &challenge(&of_b, &bearer(TOKEN_OF_A))).await;
+    assert!(answer.status == 409 && answer.body.contains("stale-manifest"), "{answer:?}");
+    assert_eq!(ask(&listening, &challenge("model=b", &bearer(TOKEN_OF_A))).await.status, 404);
+    assert!(matches!(stage.wires[1].arrived.try_recv(), Err(tokio::sync::mpsc::error::TryRecvError::Empty)));
+    let question = challenge(&of_b, &bearer(TOKEN_OF_B));
+    let (answer, path) = tokio::join!(ask(&listening, &question), async {
+        let (asked, _) = in_time(stage.wires[1].arrived.recv()).await.unwrap();
+        asked.uri().path().to_owned()
+    });
+    assert_eq!((answer.status, path.as_str()), (503, "/.well-known/teegate"), "it was asked, and did not answer");
     let unknown = ask(&listening, &relay(&"0".repeat(64), &bearer(TOKEN_OF_A))).await;
     assert!(unknown.status == 409 && unknown.body.contains("stale-manifest"), "{unknown:?}");
     // The passing twin: the same request in the name of the other.
