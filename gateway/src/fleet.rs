@@ -5,7 +5,7 @@
 //! does, so two addresses that prove the same TLS key and `instance_id` are two routes to one instance, and one identity
 //! proven under two TLS keys is a conflict that rejects everyone who takes part in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub struct Fleet {
     pub(crate) outlier_limits: OutlierLimits,
     pub(crate) metrics: Arc<Metrics>,
     changes: watch::Sender<u64>,
+    /// Of these changes the few that concern who attests an address: another policy, other endorsements, other addresses.
+    orders: watch::Sender<u64>,
     state: RwLock<State>,
     /// Taken before `state`, never while that is held.
     journal: Journal,
@@ -53,6 +55,8 @@ pub struct Fleet {
 pub(crate) struct State {
     pub(crate) appraisal: Arc<Appraisal>,
     pub(crate) routes: BTreeMap<Address, Route>,
+    /// The addresses that show a manifest: a request names one, and there may be a thousand addresses.
+    showing: HashMap<ManifestDigest, Vec<Address>>,
     breakers: HashMap<Identity, Arc<Breaker>>,
     /// What is measured of an instance, by all of its routes.
     loads: HashMap<Identity, Arc<Load>>,
@@ -246,10 +250,26 @@ impl State {
         self.former.push_back((*manifest.digest(), what));
     }
 
+    /// Every address that shows the manifest with `digest`.
+    pub(crate) fn showing(&self, digest: &ManifestDigest) -> impl Iterator<Item = (&Address, &Route)> {
+        let addresses = self.showing.get(digest).into_iter().flatten();
+        addresses.filter_map(|address| self.routes.get_key_value(address))
+    }
+
+    /// Finds anew who shows which manifest; after every change of a claim.
+    fn index(&mut self) {
+        self.showing.clear();
+        for (address, route) in &self.routes {
+            for manifest in route.claim.iter().flat_map(|claim| &claim.manifests) {
+                self.showing.entry(*manifest.digest()).or_default().push(address.clone());
+            }
+        }
+    }
+
     /// Forgets the claim of a route; a manifest that no other route shows is gone.
     fn depart(&mut self, claim: Claim, what: Former) {
         for manifest in claim.manifests {
-            if self.routes.values().all(|route| route.manifest(manifest.digest()).is_none()) {
+            if self.showing(manifest.digest()).next().is_none() {
                 self.remember(&manifest, what);
             }
         }
@@ -292,19 +312,21 @@ impl Fleet {
                 vouched: Vouched::default(),
             }),
             routes: addresses.iter().map(|address| (address.clone(), Route::default())).collect(),
+            showing: HashMap::new(),
             breakers: HashMap::new(),
             loads: HashMap::new(),
             former: VecDeque::new(),
             rejected: HashMap::new(),
             permits: Permits::new(),
         };
-        let (changes, state) = (watch::Sender::new(0), RwLock::new(state));
+        let state = RwLock::new(state);
         Self {
             clock,
             breaker_limits,
             outlier_limits: OutlierLimits::default(),
             metrics,
-            changes,
+            changes: watch::Sender::new(0),
+            orders: watch::Sender::new(0),
             state,
             journal: Journal::default(),
         }
@@ -350,6 +372,13 @@ impl Fleet {
         self.changes.subscribe()
     }
 
+    /// Wakes when who attests an address may have something else to do: after each of [`Fleet::set_policy`],
+    /// [`Fleet::set_endorsements`] and [`Fleet::set_addresses`] that changed anything. What others prove does not wake it: with a
+    /// thousand addresses each of them would be told of a thousand proofs every round.
+    pub(crate) fn orders(&self) -> watch::Receiver<u64> {
+        self.orders.subscribe()
+    }
+
     /// The policy and endorsements of now.
     pub fn appraisal(&self) -> Arc<Appraisal> {
         Arc::clone(&self.read().appraisal)
@@ -387,6 +416,12 @@ impl Fleet {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// The same, and tells who attests an address.
+    fn order(&self) {
+        self.orders.send_modify(|count| *count = count.wrapping_add(1));
+        self.announce();
+    }
+
     /// Takes a new policy into force. When this returns, no permit of an older version exists, and what was queued under one
     /// has left this process or never will: the connection on which it was stuck is shut. Every address has to prove itself
     /// under the new policy.
@@ -403,7 +438,7 @@ impl Fleet {
             }
             (version, std::mem::replace(&mut state.permits, Permits::new()))
         };
-        self.announce();
+        self.order();
         let Permits { sender, mut receiver } = old;
         drop(sender);
         while receiver.recv().await.is_some() {}
@@ -419,7 +454,7 @@ impl Fleet {
             let (version, policy, seen, vouched) = (*version, policy.clone(), seen.clone(), vouched.clone());
             state.appraisal = Arc::new(Appraisal { version, policy, endorsements, seen, vouched });
         }
-        self.announce();
+        self.order();
     }
 
     /// An address passed its channel check. False when that came too late to count: under another policy, for an address that
@@ -433,7 +468,10 @@ impl Fleet {
             }
             let Some(mut route) = state.routes.remove(address) else { return false };
             let newest = Arc::clone(backend.once().manifest());
-            if route.claim.as_ref().and_then(Claim::identity) != Some(identity(&newest)) {
+            let claimed = route.claim.as_ref().and_then(Claim::newest);
+            // Round after round it shows the same manifest: then nothing is judged anew that rests on who shows what.
+            let is_known = claimed.is_some_and(|claimed| claimed.digest() == newest.digest());
+            if claimed.map(|claimed| identity(claimed)) != Some(identity(&newest)) {
                 route.load = Arc::default();
             }
             let (claim, departed) = succeed(route.claim.take(), newest.clone());
@@ -442,17 +480,22 @@ impl Fleet {
             route.verdict = Verdict::Attested(Arc::new(backend));
             (route.silence, route.refusals) = (None, 0);
             state.routes.insert(address.clone(), route);
-            for (claim, what) in departed {
-                state.depart(claim, what);
+            if !is_known {
+                state.index();
+                for (claim, what) in departed {
+                    state.depart(claim, what);
+                }
+                let limits = self.breaker_limits;
+                state.breakers.entry(identity(&newest)).or_insert_with(|| Arc::new(Breaker::new(limits)));
+                state.loads.entry(identity(&newest)).or_default();
+                let claimed: HashSet<Identity> =
+                    state.routes.values().filter_map(|route| route.claim.as_ref()?.identity()).collect();
+                state.breakers.retain(|identity, _| claimed.contains(identity));
+                state.loads.retain(|identity, _| claimed.contains(identity));
             }
-            let limits = self.breaker_limits;
-            state.breakers.entry(identity(&newest)).or_insert_with(|| Arc::new(Breaker::new(limits)));
-            state.loads.entry(identity(&newest)).or_default();
-            let claimed: Vec<Identity> =
-                state.routes.values().filter_map(|route| route.claim.as_ref()?.identity()).collect();
-            state.breakers.retain(|identity, _| claimed.contains(identity));
-            state.loads.retain(|identity, _| claimed.contains(identity));
-            state.judge_conflicts(&now)
+            // A conflict ends by itself, when a manifest of it is past.
+            let is_to_be_judged = !is_known || state.routes.values().any(|route| route.is_conflicted);
+            is_to_be_judged && state.judge_conflicts(&now)
         };
         if is_conflict_new {
             self.metrics.conflicted();
@@ -556,7 +599,7 @@ impl Fleet {
             }
         }
         if is_changed || !added.is_empty() {
-            self.announce();
+            self.order();
         }
         added
     }
@@ -579,6 +622,7 @@ impl Fleet {
                 return false;
             }
             let Some(route) = state.routes.remove(address) else { return true };
+            state.index();
             if let Some(claim) = route.claim {
                 state.depart(claim, Former::Gone);
             }

@@ -4,7 +4,7 @@
 //! the line that follows says how often it came. What an instance chooses freely (values that a check found, the words of an
 //! error) makes no change, so that nobody fills a disk from outside; what it may choose between is the ids of checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use teegate_protocol::manifest::ManifestDigest;
@@ -121,6 +121,16 @@ struct Key {
 }
 
 impl Key {
+    /// The same comparison as with the key of `sight`, which is not made: nearly every address stands where it stood.
+    fn is_of(&self, sight: &Sight<'_>) -> bool {
+        let Self { condition, why, checks, silence, manifest } = self;
+        *condition == sight.condition
+            && *why == sight.why
+            && *checks == sight.checks
+            && *silence == sight.silence.map(|silence| silence.kind)
+            && manifest.as_ref() == sight.proof.map(|proof| proof.once().manifest().digest())
+    }
+
     fn of(sight: &Sight<'_>) -> Self {
         Self {
             condition: sight.condition,
@@ -168,22 +178,22 @@ pub(crate) fn compare<'a>(
     now: &Now,
     policy_version: u64,
 ) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let mut former = std::mem::take(entries);
+    let (mut lines, mut seen) = (Vec::new(), BTreeSet::new());
     for (address, sight) in sights {
-        let (key, tries) = (Key::of(&sight), sight.tries());
-        let entry = match former.remove(address) {
-            Some(known) if known.key == key => Entry { tries, ..known },
+        seen.insert(address);
+        match entries.get_mut(address) {
+            Some(known) if known.key.is_of(&sight) => known.tries = sight.tries(),
             known => {
-                lines.push(line(address, known.as_ref(), &sight, now, policy_version));
+                let known = known.as_deref();
+                lines.push(line(address, known, &sight, now, policy_version));
                 // Another reason is a change too, and the state is as old as it was.
-                let since = known.filter(|known| known.key.condition == key.condition).map(|known| known.since);
-                Entry { key, since: since.unwrap_or(now.wall), tries }
+                let since = known.filter(|known| known.key.condition == sight.condition).map(|known| known.since);
+                let entry = Entry { key: Key::of(&sight), since: since.unwrap_or(now.wall), tries: sight.tries() };
+                entries.insert(address.clone(), entry);
             }
-        };
-        entries.insert(address.clone(), entry);
+        }
     }
-    for (address, entry) in former {
+    for (address, entry) in entries.extract_if(.., |address, _| !seen.contains(address)) {
         lines.push(Line {
             event: "instance_gone",
             address: address.as_str().to_owned(),

@@ -97,7 +97,7 @@ pub fn admit_for(fleet: &Arc<Fleet>, digest: &ManifestDigest, permission: &Arc<P
     let mut is_occupied = false;
     let mut ways: Vec<(&Address, &Route, &Arc<Trusted<Backend>>)> = Vec::new();
     let mut instance = None;
-    for (address, route) in &state.routes {
+    for (address, route) in state.showing(digest) {
         let Some(manifest) = route.manifest(digest) else { continue };
         // Whoever has the digest of a manifest has seen it.
         if !permission.admits(manifest.manifest()) {
@@ -182,7 +182,7 @@ pub(crate) fn admit(fleet: &Arc<Fleet>, digest: &ManifestDigest) -> Admission {
 pub fn pointless_after(fleet: &Fleet, digest: &ManifestDigest) -> Option<Instant> {
     let now = fleet.clock().now();
     let state = fleet.read();
-    let manifest = state.routes.values().find_map(|route| route.manifest(digest))?;
+    let manifest = state.showing(digest).find_map(|(_, route)| route.manifest(digest))?;
     Some(now.mono + Duration::from_secs(manifest.manifest().not_after.saturating_sub(now.wall.seconds())))
 }
 

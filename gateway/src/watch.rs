@@ -49,15 +49,15 @@ pub async fn watch(address: Address, fleet: Arc<Fleet>, settings: WatchSettings,
 
 /// Whether `address` is to be watched again before what is in flight has had its time to end.
 async fn comes_back(address: &Address, fleet: &Fleet, drain: Duration) -> bool {
-    let mut changes = fleet.changes();
+    let mut orders = fleet.orders();
     let back = async {
         loop {
-            changes.borrow_and_update();
+            orders.borrow_and_update();
             if !fleet.is_draining(address) {
                 return;
             }
-            // The fleet is borrowed, so there is an end of changes only with it.
-            if changes.changed().await.is_err() {
+            // The fleet is borrowed, so there is an end of orders only with it.
+            if orders.changed().await.is_err() {
                 std::future::pending().await
             }
         }
@@ -201,7 +201,7 @@ async fn rest(
     fleet: &Arc<Fleet>,
     settings: &WatchSettings,
 ) -> bool {
-    let mut changes = fleet.changes();
+    let mut orders = fleet.orders();
     let closed = async {
         match candidate {
             Some(candidate) => candidate.closed().await,
@@ -210,10 +210,10 @@ async fn rest(
     };
     let changed = async {
         loop {
-            changes.borrow_and_update();
+            orders.borrow_and_update();
             if fleet.is_draining(address)
                 || !Arc::ptr_eq(&fleet.appraisal(), appraisal)
-                || changes.changed().await.is_err()
+                || orders.changed().await.is_err()
             {
                 return;
             }

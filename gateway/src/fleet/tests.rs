@@ -402,3 +402,50 @@ async fn a_proof_ages_while_the_machine_is_suspended() {
     assert_eq!(permit.exercise(|| ()), Err(Withdrawn), "the monotonic clock has not moved");
     assert_waits(&fleet, manifest.digest(), &Refusal::NoInstance);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_address_proves_is_no_order_to_the_others() {
+    let fleet = fleet(&[1]);
+    let (mut orders, mut changes) = (fleet.orders(), fleet.changes());
+    let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
+    let mut seen = || {
+        let seen = (orders.has_changed().unwrap(), changes.has_changed().unwrap());
+        orders.mark_unchanged();
+        changes.mark_unchanged();
+        seen
+    };
+    fleet.accept(&address(1), wire.trusted(&manifest, 1, FRESH));
+    assert_eq!(seen(), (false, true), "a proof");
+    fleet.accept_offer(&address(1), offer(&manifest, 1));
+    fleet.silent(&address(1), "timeout", "no answer".into());
+    fleet.reject(&address(1), &distrust(2), 1);
+    assert_eq!(seen(), (false, true), "an offer, silence and a refusal");
+    fleet.set_addresses(&[address(1), address(2)]);
+    assert_eq!(seen(), (true, true), "addresses");
+    fleet.set_addresses(&[address(1), address(2)]);
+    assert_eq!(seen(), (false, false), "the same addresses");
+    fleet.set_endorsements(Endorsements::new());
+    assert_eq!(seen(), (true, true), "endorsements");
+    fleet.set_policy(any_policy(), Endorsements::new()).await;
+    assert_eq!(seen(), (true, true), "a policy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_ends_when_its_manifest_is_past_although_nobody_shows_another() {
+    let fleet = fleet(&[1, 2]);
+    let (one, other) = (Wire::connect().await, Wire::connect().await);
+    let mine = Who::new(1).manifest(0, None);
+    let theirs = Who { instance: 1, ..Who::new(2) }.manifest(0, None);
+    let life = Duration::from_secs(7_200);
+    fleet.accept(&address(1), one.trusted(&mine, 1, life));
+    fleet.accept(&address(2), other.trusted(&theirs, 1, life));
+    let is_conflicted = || fleet.read().routes.values().map(|route| route.is_conflicted).collect::<Vec<_>>();
+    assert_eq!(is_conflicted(), [true, true]);
+    // The same proof again, while both hold and when both are past.
+    fleet.accept(&address(1), one.trusted(&mine, 1, life));
+    assert_eq!(is_conflicted(), [true, true]);
+    set_wall(START);
+    tokio::time::advance(Duration::from_secs(mine.manifest().not_after - START)).await;
+    assert!(fleet.accept(&address(1), one.trusted(&mine, 1, life)));
+    assert_eq!(is_conflicted(), [false, false]);
+}
