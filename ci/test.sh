@@ -110,7 +110,7 @@ ci/valgrind.sh || not_run+=('instructions and allocations of a call: ci/valgrind
 [[ -e /sys/kernel/config/tsm/report ]] ||
   not_run+=('evidence from a real TEE: this machine has no /sys/kernel/config/tsm/report')
 not_run+=('tests/bench: ci/bench.sh builds and runs it')
-not_run+=('tests/load, the path under load: ci/load.sh builds and runs it')
+not_run+=('tests/load, the path under load and a fleet of a thousand: ci/load.sh and ci/gateway.sh build and run it')
 not_run+=('the long run of the fuzz targets: ci/fuzz.sh; what ran is some thousand mutations of each')
 
 if [[ $lint == yes ]]; then

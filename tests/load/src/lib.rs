@@ -9,6 +9,7 @@
 
 pub mod arguments;
 pub mod engine;
+pub mod machine;
 pub mod model;
 pub mod process;
 pub mod round;

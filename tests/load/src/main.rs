@@ -1,21 +1,20 @@
 //! Measures the whole path under load, in every way in turns, and prints one table a model. `ci/load.sh` builds what it needs and
 //! calls it; its options are in `arguments.rs`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use teegate_load::Outcome;
 use teegate_load::arguments::{Arguments, USAGE};
 use teegate_load::engine::Library;
+use teegate_load::machine;
 use teegate_load::model::Model;
 use teegate_load::process::{Process, peak_here};
 use teegate_load::round::{Watched, measure, measure_here};
 use teegate_load::stage::{Place, Stage};
 use teegate_load::table::{self, Table};
 use teegate_load::ways::Caller;
-use teegate_verifier::UnixTime;
 
 fn main() -> ExitCode {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
@@ -63,7 +62,7 @@ async fn run(arguments: &Arguments) -> Outcome<()> {
     }
     println!("{result}");
     if let Some((path, document)) = document {
-        std::fs::write(path, table::written_into(&document, &result)?)?;
+        std::fs::write(path, table::written_into(&document, table::MARK, &result)?)?;
     }
     Ok(())
 }
@@ -182,23 +181,12 @@ fn peaks(stage: &Stage) -> Outcome<Vec<(String, u64)>> {
 
 /// Where and how it was measured.
 fn machine(arguments: &Arguments) -> Outcome<String> {
-    let read = |path: &str| std::fs::read_to_string(PathBuf::from(path)).unwrap_or_default();
-    let information = read("/proc/cpuinfo");
-    let processor = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let processors = std::thread::available_parallelism()?;
-    let (kernel, load) = (read("/proc/sys/kernel/osrelease"), read("/proc/loadavg"));
-    let load = load.split(' ').next().unwrap_or_default();
-    let now = UnixTime::from_seconds(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     let words = arguments.to_words();
     let command = if arguments.peers.is_empty() { words } else { format!("--with-peers {words}") };
-    let built = if cfg!(debug_assertions) { "**Built for debugging: no number here means anything.** " } else { "" };
     Ok(format!(
-        "{built}Measured at {now} on {processors} processors ({}), Linux {}, load {load} at the start:\n\n```sh\nci/load.sh {}\n```\n\n\
-         Medians of {} rounds of {} s; CPU is processor time of the process, ratios are those of one round. Servers have {} \
+        "{}\n\nMedians of {} rounds of {} s; CPU is processor time of the process, ratios are those of one round. Servers have {} \
          worker(s) of {} thread(s); clients and servers share the processors.",
-        processor.map_or("of an unknown kind", |(_, name)| name),
-        kernel.trim(),
-        command,
+        machine::described(&format!("ci/load.sh {command}"))?,
         arguments.rounds,
         arguments.time.as_secs_f64(),
         arguments.workers,

@@ -72,6 +72,11 @@ impl Process {
         Ok(address.ok_or_else(|| format!("a first line without `listening`: {}", self.ready))?.to_owned())
     }
 
+    /// Something else that its first line says.
+    pub fn said(&self, name: &str) -> Outcome<&Value> {
+        Ok(self.ready.get(name).ok_or_else(|| format!("a first line without `{name}`: {}", self.ready))?)
+    }
+
     /// What it used so far.
     pub fn used(&self) -> Outcome<Used> {
         used(self.id()?)
@@ -81,6 +86,12 @@ impl Process {
     pub fn peak(&self) -> Outcome<(u64, u64)> {
         let id = self.id()?;
         Ok((peak(id)?, below(id)?.into_iter().filter_map(|id| peak(id).ok()).sum()))
+    }
+
+    /// What it holds now: memory in bytes, and open files.
+    pub fn held(&self) -> Outcome<(u64, usize)> {
+        let id = self.id()?;
+        Ok((status(id, "VmRSS:")?, std::fs::read_dir(format!("/proc/{id}/fd"))?.count()))
     }
 
     fn id(&self) -> Outcome<u32> {
@@ -162,10 +173,15 @@ fn parse_stat(text: &str, ticks_per_second: u64) -> Option<Stat> {
 }
 
 fn peak(id: u32) -> Outcome<u64> {
+    status(id, "VmHWM:")
+}
+
+/// A size of `/proc/ID/status`, in bytes.
+fn status(id: u32, name: &str) -> Outcome<u64> {
     let text = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    Ok(kilobytes.ok_or("no VmHWM in the status of a process")? * 1024)
+    Ok(kilobytes.ok_or_else(|| format!("no {name} in the status of a process"))? * 1024)
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Stage {
 }
 
 /// `genuine` under the forged root, with everything pinned that the guest says of itself.
-fn policy(guest: &Path) -> Outcome<String> {
+pub fn policy(guest: &Path) -> Outcome<String> {
     let values: Value = serde_json::from_slice(&std::fs::read(guest.join("values.json"))?)?;
     let value = |name: &str| {
         let value = values.get(name).and_then(Value::as_str).map(|value| format!("{value:?}"));

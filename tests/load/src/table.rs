@@ -57,7 +57,8 @@ impl Row {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The one in the middle, or between the two there.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,
@@ -70,7 +71,8 @@ fn plural(clients: usize) -> String {
     if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") }
 }
 
-fn milliseconds(time: Duration) -> f64 {
+/// As a number to write down.
+pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
@@ -179,17 +181,18 @@ impl Table {
     }
 }
 
-fn aim(what: &str, aim: &str, measured: &str, is_met: bool) -> String {
+/// A line of the table of aims.
+pub fn aim(what: &str, aim: &str, measured: &str, is_met: bool) -> String {
     format!("| {what} | {aim} | {measured} | {} |", if is_met { "met" } else { "**missed**" })
 }
 
 /// The line of a document below which everything is the result of a run.
 pub const MARK: &str = "<!-- Everything below is written by `ci/load.sh --write`. -->";
 
-/// `document` with `result` below its mark.
-pub fn written_into(document: &str, result: &str) -> Outcome<String> {
-    let (head, _) = document.split_once(MARK).ok_or_else(|| format!("the document has no line `{MARK}`"))?;
-    Ok(format!("{head}{MARK}\n\n{result}"))
+/// `document` with `result` below the line `mark`.
+pub fn written_into(document: &str, mark: &str, result: &str) -> Outcome<String> {
+    let (head, _) = document.split_once(mark).ok_or_else(|| format!("the document has no line `{mark}`"))?;
+    Ok(format!("{head}{mark}\n\n{result}"))
 }
 
 #[cfg(test)]
@@ -251,9 +254,9 @@ mod tests {
     #[test]
     fn a_document_keeps_its_head() {
         let document = format!("# Head\n\n{MARK}\n\nold");
-        let written = written_into(&document, "new\n").unwrap();
+        let written = written_into(&document, MARK, "new\n").unwrap();
         assert_eq!(written, format!("# Head\n\n{MARK}\n\nnew\n"));
-        assert_eq!(written_into(&written, "new\n").unwrap(), written);
-        assert!(written_into("# Head", "new").unwrap_err().to_string().contains(MARK));
+        assert_eq!(written_into(&written, MARK, "new\n").unwrap(), written);
+        assert!(written_into("# Head", MARK, "new").unwrap_err().to_string().contains(MARK));
     }
 }

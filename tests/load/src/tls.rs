@@ -12,15 +12,15 @@ use tokio_rustls::client::TlsStream;
 
 use crate::Outcome;
 
-/// Connects, for HTTP/1.1.
-pub async fn connect(address: &str) -> Outcome<TlsStream<TcpStream>> {
+/// Connects, for HTTP/1.1 (`http/1.1`) or HTTP/2 (`h2`).
+pub async fn connect(address: &str, protocol: &str) -> Outcome<TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("enclave")?, stream).await?)

@@ -13,7 +13,8 @@ use teegate_client::seal::seal;
 use teegate_client::{Client, Freshness, Gateway, Instance, Memory, Settings, SharedRuns, Trust};
 use teegate_protocol::bhttp;
 use teegate_protocol::headers::{
-    ENVELOPE_PATH, OHTTP_PATH, OHTTP_REQUEST, SEALED_MANIFEST, SEALED_RECEIPT, SEALED_RECEIPT_SALT,
+    ENVELOPE_PATH, OHTTP_PATH, OHTTP_REQUEST, RELAY_PATH, SEALED_MANIFEST, SEALED_RECEIPT, SEALED_RECEIPT_SALT,
+    TEEGATE_MANIFEST,
 };
 use teegate_protocol::ohttp::KeyConfig;
 use teegate_protocol::receipt::{Execution, Salt, Signed};
@@ -39,10 +40,12 @@ pub enum Caller {
         /// Where the model is.
         path: String,
     },
-    /// Sealed, to the enclave itself.
+    /// Sealed, to the enclave itself or to who hands it on as it is.
     Sealed {
         /// Its connection.
         connection: Connection,
+        /// Where sealed requests go there.
+        outside: &'static str,
         /// The instance, verified.
         instance: Arc<Instance>,
         /// Its key.
@@ -72,17 +75,35 @@ impl Caller {
     /// Connects to the enclave, and verifies it as a client does.
     pub async fn sealed(stage: &Stage, model: &Model) -> Outcome<Self> {
         let address = stage.enclave.address()?;
-        let mut connection = Connection::over(tls::connect(&address).await?, &address).await?;
-        let envelope = connection.exchange(Request::get(ENVELOPE_PATH), Bytes::new()).await?;
         let trust = Trust::new(stage.policy.clone(), stage.endorsements.clone());
+        let (connection, instance) = Self::verified(&address, &trust).await?;
+        Self::of_instance(connection, OHTTP_PATH, instance, model.name)
+    }
+
+    /// Connects to who hands sealed requests on: to a gateway, or to a proxy that does no more than that. The instance is
+    /// verified over a connection to itself.
+    pub async fn behind(address: &str, is_gateway: bool, instance: &str, trust: &Trust, model: &str) -> Outcome<Self> {
+        let (_, instance) = Self::verified(instance, trust).await?;
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let connection = Connection::over(stream, address).await?;
+        Self::of_instance(connection, if is_gateway { RELAY_PATH } else { OHTTP_PATH }, instance, model)
+    }
+
+    async fn verified(address: &str, trust: &Trust) -> Outcome<(Connection, Instance)> {
+        let mut connection = Connection::over(tls::connect(address, "http/1.1").await?, address).await?;
+        let envelope = connection.exchange(Request::get(ENVELOPE_PATH), Bytes::new()).await?;
         let envelope = envelope.body();
-        let instance =
-            Instance::verify(envelope, Freshness::Epoch, &trust, &Verifier::new(), &Memory::default(), now())
-                .map_err(|refused| refused.to_string())?;
+        let instance = Instance::verify(envelope, Freshness::Epoch, trust, &Verifier::new(), &Memory::default(), now())
+            .map_err(|refused| refused.to_string())?;
+        Ok((connection, instance))
+    }
+
+    fn of_instance(connection: Connection, outside: &'static str, instance: Instance, model: &str) -> Outcome<Self> {
         let keys = KeyConfig::parse_list(&instance.manifest().ohttp_keys)?;
         let key = keys.into_iter().next().ok_or("the manifest has no key")?;
-        let path = format!("/v2/models/{}/versions/1/infer", model.name);
-        Ok(Self::Sealed { connection, instance: Arc::new(instance), key, path })
+        let path = format!("/v2/models/{model}/versions/1/infer");
+        Ok(Self::Sealed { connection, outside, instance: Arc::new(instance), key, path })
     }
 
     /// Connects to the gateway, which has attested the enclave by then or waits for it.
@@ -115,14 +136,17 @@ impl Caller {
                 let answer = connection.exchange(request, question.body.clone()).await?;
                 question.check_body(answer.body())
             }
-            Self::Sealed { connection, instance, key, path } => {
+            Self::Sealed { connection, outside, instance, key, path } => {
                 let mut request = bhttp::Request::new("POST", "enclave", path);
                 request.fields.push("content-type", "application/json")?;
                 request.fields.push(SEALED_MANIFEST, instance.digest().to_string())?;
                 request.content = question.body.to_vec();
                 let sealed = seal(key, &request, LIMIT)?;
                 let bytes = Bytes::copy_from_slice(sealed.bytes());
-                let request = Request::post(OHTTP_PATH).header(CONTENT_TYPE, OHTTP_REQUEST);
+                let mut request = Request::post(*outside).header(CONTENT_TYPE, OHTTP_REQUEST);
+                if *outside == RELAY_PATH {
+                    request = request.header(TEEGATE_MANIFEST, instance.digest().to_string());
+                }
                 let answer = connection.exchange(request, bytes).await?;
                 let opened = sealed.open(answer.body(), LIMIT)?.response;
                 if opened.status != 200 {
