@@ -279,7 +279,6 @@ impl KeyValue {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a member of a message is optional")]
 fn any(value: Any) -> Option<AnyValue> {
     Some(AnyValue { value: Some(value) })
 }

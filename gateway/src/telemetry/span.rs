@@ -147,6 +147,11 @@ impl Tracer {
         (Self(Some(Arc::new(Recorder { sampler, server, queue, metrics }))), Queue(waiting))
     }
 
+    /// Whether anything is recorded at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The span of a client's request, in the trace that its head names, if it is to be recorded.
     pub(crate) fn request<B>(&self, request: &Request<B>, route: Option<&'static str>, scheme: &'static str) -> Span {
         let Some(recorder) = &self.0 else { return Span::default() };

@@ -118,7 +118,7 @@ impl Stage {
     async fn relay(&self, fields: &[(&str, &str)], body: &'static str) -> u16 {
         let manifest = self.enclave.who.manifest(0, None).digest().to_string();
         let own = [("content-type", "message/ohttp-req"), ("teegate-manifest", manifest.as_str())];
-        ask(self.address, "POST", "/v1/relay", &[&own, fields].concat(), body).await
+        ask(self.address, "POST", "/v1/relay", &[&own[..], fields].concat(), body).await
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint};
@@ -60,7 +59,6 @@ fn ordered(text: &str) -> String {
 async fn every_metric_of_the_table_arrives_with_the_value_of_the_text() {
     let oracle = Oracle::start().await;
     let Stage { mut gateway, enclave, address, exporting, _shutdown } = Stage::honest(&oracle, 79, "").await;
-    // The spans of this one go on to another queue, which nobody empties: it must be alone with its `Arc`s no more than the text is.
     exporting.end().await;
     drop((address, _shutdown));
     let folder = tempfile::tempdir().unwrap();
@@ -130,12 +128,11 @@ async fn every_metric_of_the_table_arrives_with_the_value_of_the_text() {
     }
     let text = written.lock().unwrap().clone();
     let expected: BTreeSet<String> = text.lines().filter(|line| !line.starts_with('#')).map(ordered).collect();
-    assert!(expected.len() > 100);
+    assert!(expected.len() > 80);
     assert_eq!(lines, expected);
     let arrived: Vec<&str> = decoded.iter().map(|metric| metric.name.as_str()).collect();
     let all: Vec<&str> = METRICS.iter().map(|row| row.name).collect();
     assert_eq!(arrived, all, "all of the table, in its order");
-    let _: &[KeyValue] = &request.resource_metrics[0].resource.as_ref().unwrap().attributes;
 }
 
 fn with_certificates(gateway: Arc<Gateway>, certificates: Arc<Certificates>) -> Arc<Gateway> {

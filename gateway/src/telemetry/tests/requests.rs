@@ -1,6 +1,6 @@
 //! A client's request: one trace, joined to its caller's, of this shape, and with nothing in it that the client chose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use opentelemetry_proto::tonic::trace::v1::Span as Decoded;
@@ -46,7 +46,7 @@ async fn a_request_is_one_trace_that_joins_its_callers_and_holds_nothing_of_it()
     let manifest = stage.enclave.who.manifest(0, None).digest().to_string();
     let own = [("content-type", "message/ohttp-req"), ("teegate-manifest", manifest.as_str())];
     let path = "/v1/relay?key=canary-query";
-    assert_eq!(ask(stage.address, "POST", path, &[&own, &fields[..]].concat(), "canary-body").await, 200);
+    assert_eq!(ask(stage.address, "POST", path, &[&own[..], &fields[..]].concat(), "canary-body").await, 200);
     // Also what is refused, and what is nowhere.
     for (method, path, token, status) in [
         ("GET", "/v1/endorsements/canary-digest", bearer.as_str(), 404),
@@ -65,7 +65,10 @@ async fn a_request_is_one_trace_that_joins_its_callers_and_holds_nothing_of_it()
     assert_eq!(names(&spans), BTreeSet::from(["POST /v1/relay", "upload", "relay", "answer"]), "{spans:#?}");
     assert_eq!(spans.len(), 4);
     let server = spans.iter().find(|span| is_server(span)).unwrap();
-    assert_eq!((hex::encode(&server.trace_id), hex::encode(&server.parent_span_id)), (TRACE.into(), SPAN.into()));
+    assert_eq!(
+        (hex::encode(&server.trace_id), hex::encode(&server.parent_span_id)),
+        (TRACE.to_owned(), SPAN.to_owned())
+    );
     // Sampled and random, as the caller said; its parent is known to be remote.
     assert_eq!(server.flags, 0x303);
     assert_eq!(server.trace_state, "", "a stranger's text is not handed on");
@@ -91,10 +94,8 @@ async fn a_request_is_one_trace_that_joins_its_callers_and_holds_nothing_of_it()
         ("teegate.tenant", "team-a"),
         ("teegate.manifest", &manifest),
     ];
-    assert_eq!(
-        attributes(&server.attributes),
-        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-    );
+    let expected = BTreeMap::from(expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(attributes(&server.attributes), expected);
     let of = |name: &str| attributes(&spans.iter().find(|span| span.name == name).unwrap().attributes);
     let relay = of("relay");
     assert_eq!(relay["teegate.instance.address"], stage.enclave.address.as_str());
