@@ -111,7 +111,7 @@ mod tests {
             ("/hunter2", "neither `http://`"),
             ("http://user:hunter2@collector:1", "a password"),
             ("http://collector:1/?key=hunter2", "something follows"),
-            ("http://collector:hunter2", "no URL"),
+            ("http://collector:hunter2", "its port is none"),
             ("http://collector:70000", "none"),
             ("http:///hunter2", "no URL"),
         ] {
