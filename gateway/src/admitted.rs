@@ -9,6 +9,7 @@ use crate::caller::Tenant;
 use crate::gateway::Gateway;
 use crate::peer::Peer;
 use crate::problem::RouteError;
+use crate::telemetry::{Attribute, Span};
 
 /// A request that was let in.
 pub(crate) struct Admitted {
@@ -18,16 +19,18 @@ pub(crate) struct Admitted {
 }
 
 impl Gateway {
-    /// Lets a request in by what its head and its connection show, or not.
-    pub(crate) fn let_in(&self, headers: &HeaderMap, peer: &Peer) -> Result<Admitted, RouteError> {
+    /// Lets a request in by what its head and its connection show, or not. Its span has its tenant from here on.
+    pub(crate) fn let_in(&self, headers: &HeaderMap, peer: &Peer, span: &mut Span) -> Result<Admitted, RouteError> {
         let now = self.fleet.clock().now();
         match self.gatekeeper.admit(headers, peer.certificate(), &now) {
             Ok(member) => {
+                span.note(|| Attribute::Tenant(member.tenant()));
                 let peer = peer.in_the_name_of(member.tenant(), Arc::clone(member.purse()));
                 Ok(Admitted { member, peer })
             }
             Err(denied) => {
                 self.metrics.denied(denied.name());
+                span.note(|| Attribute::Tenant(Tenant::STRANGER));
                 tracing::debug!(source = %peer.caller().source, "not let in: {denied}");
                 Err(RouteError::Denied(denied))
             }

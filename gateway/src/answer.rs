@@ -208,7 +208,7 @@ pub enum BrokenAnswer {
 
 impl BrokenAnswer {
     /// As metrics show it.
-    fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Lost(_) => "answer-lost",
             Self::TooLong => "answer-too-long",

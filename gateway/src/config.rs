@@ -23,6 +23,7 @@ use crate::pace::{self, Pace};
 use crate::refused::config::{self as refused, RefusedLimits, RefusedTable};
 use crate::reload::config::{self as reload, ReloadSettings, ReloadTable};
 use crate::source::{Network, Proxies};
+use crate::telemetry::config::{self as telemetry, TelemetryError, TelemetrySettings, TelemetryTable};
 
 /// A number of the configuration, named by its key: dotted where it stands in a table.
 const fn bound(name: &'static str, default: u64, least: u64, most: u64) -> Limit {
@@ -61,7 +62,7 @@ const BREAKER_OPEN: Limit = bound("breaker.open_seconds", 10, 1, 600);
 
 /// Every number of the configuration, for documentation and tests, those of tables that are read elsewhere included.
 pub fn bounds() -> impl Iterator<Item = &'static Limit> {
-    BOUNDS.iter().chain(discovery::BOUNDS).chain(outliers::BOUNDS)
+    BOUNDS.iter().chain(discovery::BOUNDS).chain(outliers::BOUNDS).chain(telemetry::BOUNDS)
 }
 
 const BOUNDS: &[Limit] = &[
@@ -187,6 +188,8 @@ pub struct Config {
     pub outliers: OutlierLimits,
     /// Asking the vendors.
     pub collateral: CollateralSettings,
+    /// Spans and metrics over OTLP, if anybody receives them.
+    pub telemetry: Option<TelemetrySettings>,
     /// As it was written, to tell what a reload does not take.
     written: toml::Table,
 }
@@ -266,6 +269,8 @@ pub enum ConfigError {
     },
     /// What is said of admission.
     Admission(AdmissionError),
+    /// What is said of telemetry.
+    Telemetry(TelemetryError),
     /// Two numbers contradict each other.
     Contradiction(&'static str),
 }
@@ -302,6 +307,7 @@ impl fmt::Display for ConfigError {
             Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
             Self::Discovery(error) => error.fmt(f),
             Self::Admission(error) => error.fmt(f),
+            Self::Telemetry(error) => error.fmt(f),
             Self::Contradiction(what) => f.write_str(what),
         }
     }
@@ -401,6 +407,7 @@ impl Config {
             refused: file.refused.resolve().map_err(ConfigError::OutOfBounds)?,
             outliers: file.outliers.check().map_err(ConfigError::OutOfBounds)?,
             collateral: file.collateral.resolve(folder).map_err(ConfigError::OutOfBounds)?,
+            telemetry: file.telemetry.settle(folder).map_err(ConfigError::Telemetry)?,
             written,
         };
         if config.reattest > config.channel_age {
@@ -506,6 +513,8 @@ struct File {
     outliers: outliers::Table,
     #[serde(default)]
     collateral: CollateralTable,
+    #[serde(default)]
+    telemetry: TelemetryTable,
 }
 
 #[derive(Default, Deserialize)]

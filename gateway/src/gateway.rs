@@ -16,6 +16,7 @@ use crate::polls::Polls;
 use crate::proxy::ForwardLimits;
 use crate::published::Published;
 use crate::reloads::Reloads;
+use crate::telemetry::Tracer;
 use crate::tls::Certificates;
 
 /// What the endpoints work with.
@@ -34,6 +35,8 @@ pub struct Gateway {
     pub challenges: Challenges,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is traced.
+    pub tracer: Tracer,
     /// Which policy is in force, and whether the last reload succeeded.
     pub reloads: Arc<Reloads>,
     /// What clients are shown, where they speak TLS to the gateway itself.

@@ -67,6 +67,7 @@ pub mod state;
 pub mod status;
 pub mod supervisor;
 mod taken;
+pub mod telemetry;
 pub mod tls;
 pub mod trust;
 pub mod turns;

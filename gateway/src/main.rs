@@ -41,6 +41,7 @@ use teegate_gateway::reloads::Reloads;
 use teegate_gateway::server::{Front, ServerLimits, serve_clients, serve_operator};
 use teegate_gateway::state::StateDir;
 use teegate_gateway::supervisor::{Supervisor, Tell};
+use teegate_gateway::telemetry::{self, Receiver, Task, Tracer};
 use teegate_gateway::tls::Certificates;
 use teegate_gateway::trust::{Beside, Lifetimes, LinkSettings, Seen};
 use teegate_gateway::watch::WatchSettings;
@@ -137,6 +138,7 @@ struct Prepared {
     published: Published,
     certificates: Option<Arc<Certificates>>,
     gatekeeper: Gatekeeper,
+    receiver: Option<Receiver>,
 }
 
 /// Reads and checks all of it; starts nothing.
@@ -150,7 +152,8 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let published = Published::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
     let certificates = config.tls.as_ref().map(Certificates::load).transpose()?;
     let gatekeeper = Gatekeeper::load(&config.admission)?;
-    Ok(Prepared { config, open_files, files, loaded, receipt_key, published, certificates, gatekeeper })
+    let receiver = config.telemetry.as_ref().map(Receiver::load).transpose()?;
+    Ok(Prepared { config, open_files, files, loaded, receipt_key, published, certificates, gatekeeper, receiver })
 }
 
 impl Prepared {
@@ -186,7 +189,7 @@ fn printed(path: &Path) -> Result<String, Failure> {
 }
 
 async fn run(path: &Path) -> Result<(), Failure> {
-    let Prepared { config, open_files, mut files, loaded, receipt_key, published, certificates, gatekeeper } =
+    let Prepared { config, open_files, mut files, loaded, receipt_key, published, certificates, gatekeeper, receiver } =
         prepare(path)?;
     let state = config.state_dir.as_deref().map(StateDir::open).transpose()?.map(Arc::new);
     let seen = state.as_deref().map_or_else(|| Ok(Seen::default()), Seen::open)?;
@@ -202,6 +205,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
     exposure::check("operator_listen", operator.local_addr()?, false, plain_http)?;
 
     let metrics = Arc::new(Metrics::default());
+    let server = listener.local_addr()?;
+    let traced = config.telemetry.as_ref().map(|settings| Tracer::new(settings, server, Arc::clone(&metrics)));
+    let (tracer, spans) = traced.map_or_else(Default::default, |(tracer, spans)| (tracer, Some(spans)));
     let fleet = Fleet::new(
         &[],
         loaded.policy.clone(),
@@ -214,7 +220,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
     if let Some(state) = &state {
         tokio::spawn(seen.clone().keep_in(Arc::clone(state)));
     }
-    let (desk, _own_cache) = desk(&config, state.as_deref(), &metrics)?;
+    let (desk, _own_cache) = desk(&config, state.as_deref(), &metrics, &tracer)?;
     if let Some(desk) = &desk {
         tokio::spawn(freshness::keep(Arc::clone(desk), Arc::clone(&fleet)));
     }
@@ -226,7 +232,12 @@ async fn run(path: &Path) -> Result<(), Failure> {
         retry: config.retry,
         health: config.health,
         drain: config.drain_timeout,
-        beside: Beside { refused: keeper(&config, &metrics)?, desk: desk.clone(), ..Beside::default() },
+        beside: Beside {
+            refused: keeper(&config, &metrics)?,
+            desk: desk.clone(),
+            tracer: tracer.clone(),
+            ..Beside::default()
+        },
     };
     let reloads = Arc::new(Reloads::new(loaded.file(), fleet.clock().now().wall));
     let policies = Policies::new(Arc::clone(&fleet), &loaded, ratchet, desk, Arc::clone(&reloads));
@@ -245,6 +256,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         challenges: Challenges::default(),
         published,
         metrics: Arc::clone(&metrics),
+        tracer,
         reloads,
         certificates: certificates.clone(),
         receipt_key,
@@ -259,6 +271,10 @@ async fn run(path: &Path) -> Result<(), Failure> {
             },
         },
         is_draining: AtomicBool::new(false),
+    });
+    let exporting = receiver.zip(spans).map(|(receiver, spans)| {
+        let gateway = Arc::clone(&gateway);
+        telemetry::export(receiver, spans, metrics, move || gateway.metrics_text())
     });
     let limits = ServerLimits {
         connections: config.max_connections,
@@ -321,6 +337,9 @@ async fn run(path: &Path) -> Result<(), Failure> {
         _ = terminate.recv() => tracing::warn!("told twice: what is in flight is given up"),
         _ = interrupt.recv() => tracing::warn!("told twice: what is in flight is given up"),
     }
+    if let Some(exporting) = exporting {
+        exporting.end().await;
+    }
     stop_operator.send_replace(true);
     if let Some(Err(why)) = state.map(|state| seen.keep(&state)) {
         tracing::error!("what was seen is not kept for the next start: {why}");
@@ -355,6 +374,7 @@ async fn reload(
     discovery: &Discovery,
     gateway: &Gateway,
 ) -> Option<Config> {
+    let mut span = gateway.tracer.begin(Task::Reload);
     let loaded = load_config(path).and_then(|config| {
         open_files::fits(&running.with_instances_of(&config)?, open_files)?;
         let loaded = policies.next(&config)?;
@@ -372,10 +392,13 @@ async fn reload(
             // The policy first: nobody new is judged by the old one.
             policies.take(&loaded).await;
             discovery.set_list(&config.instances);
+            span.ended("taken");
             Some(config)
         }
         Err(Failure(why)) => {
             policies.refused(&why);
+            span.ended("refused");
+            span.failed("refused");
             None
         }
     }
@@ -392,7 +415,12 @@ fn keeper(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Refused>
 type OwnDesk = (Option<Arc<Desk>>, Option<tempfile::TempDir>);
 
 /// Who asks the vendors, where that is configured.
-fn desk(config: &Config, state: Option<&StateDir>, metrics: &Arc<Metrics>) -> Result<OwnDesk, Failure> {
+fn desk(
+    config: &Config,
+    state: Option<&StateDir>,
+    metrics: &Arc<Metrics>,
+    tracer: &Tracer,
+) -> Result<OwnDesk, Failure> {
     let limits = config.collateral.clone();
     if !limits.is_online {
         return Ok((None, None));
@@ -406,7 +434,7 @@ fn desk(config: &Config, state: Option<&StateDir>, metrics: &Arc<Metrics>) -> Re
         }
     };
     let fetcher = Fetcher::new(collateral::settings(&limits, cache));
-    Ok((Some(Arc::new(Desk::new(fetcher, limits, Arc::clone(metrics)))), own))
+    Ok((Some(Arc::new(Desk::new(fetcher, limits, Arc::clone(metrics)).traced(tracer.clone()))), own))
 }
 
 /// The seed as 64 hexadecimal digits, or a key that lives as long as this process.

@@ -62,6 +62,8 @@ pub struct Metrics {
     source_addresses: Family<Labels, Open>,
     source_current: Family<Labels, Open>,
     source_doubts: Counters,
+    telemetry_exported: Counters,
+    telemetry_dropped: Counters,
 }
 
 /// One of the two listeners.
@@ -141,6 +143,8 @@ impl Default for Metrics {
             accepted: registered(&mut registry, &SEATED, accepted),
             displaced: registered(&mut registry, &DISPLACED, displaced),
             refused: registered(&mut registry, &NO_ROOM, refused),
+            telemetry_exported: registered(&mut registry, &TELEMETRY_EXPORTED, Counters::default()),
+            telemetry_dropped: registered(&mut registry, &TELEMETRY_DROPPED, Counters::default()),
             held: registered(&mut registry, &HOLD_TIME, histogram()),
             answered: registered(&mut registry, &ANSWER_TIME, histogram()),
             open,
@@ -280,6 +284,26 @@ impl Metrics {
     /// No room could be made for a connection.
     pub fn refused(&self, listener: Listener) {
         self.refused.get_or_create(&listener.labels()).inc();
+    }
+
+    /// Telemetry is exported from now on: what counts it is there, and can be seen to grow.
+    pub(crate) fn telemetry_begins(&self) {
+        for signal in ["spans", "metrics"] {
+            self.telemetry_exported(signal, 0);
+            for reason in ["queue", "refused", "unreachable"] {
+                self.telemetry_dropped(signal, reason, 0);
+            }
+        }
+    }
+
+    /// So many `spans`, or points of `metrics`, have arrived.
+    pub(crate) fn telemetry_exported(&self, signal: &'static str, count: u64) {
+        self.telemetry_exported.get_or_create(&labels(&TELEMETRY_EXPORTED, [signal])).inc_by(count);
+    }
+
+    /// So many are lost: `queue`, `refused` or `unreachable`.
+    pub(crate) fn telemetry_dropped(&self, signal: &'static str, reason: &'static str, count: u64) {
+        self.telemetry_dropped.get_or_create(&labels(&TELEMETRY_DROPPED, [signal, reason])).inc_by(count);
     }
 
     /// How long a request was held.

@@ -71,7 +71,7 @@ impl Gateway {
     }
 
     /// Every metric, in the text format.
-    pub(crate) fn metrics_text(&self) -> String {
+    pub fn metrics_text(&self) -> String {
         self.metrics.render(&self.gauges())
     }
 

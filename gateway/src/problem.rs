@@ -73,6 +73,14 @@ pub enum Said {
 }
 
 impl Said {
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Problem(problem) => problem.status(),
+            Self::Plain { status, .. } => *status,
+        }
+    }
+
     /// The outcome, as metrics and the audit trail show it.
     pub fn name(&self) -> &'static str {
         match self {

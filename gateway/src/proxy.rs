@@ -96,6 +96,22 @@ pub enum NotForwarded {
     NoMemory(NoMemory),
 }
 
+impl NotForwarded {
+    /// In a word, for whoever traces it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::NotOpened(NotOpened::Lapsed) => "lapsed",
+            Self::NotOpened(NotOpened::Lost(_)) | Self::Lost(_) => "lost",
+            Self::NoRoom => "no-room",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Deadline { .. } => "deadline",
+            Self::Upload { .. } => "upload",
+            Self::Late { .. } => "late",
+            Self::NoMemory(_) => "no-memory",
+        }
+    }
+}
+
 /// Sends the request and waits for the head of the answer.
 pub async fn forward<B: Body<Data = Bytes> + Unpin>(
     trusted: &Trusted<Backend>,

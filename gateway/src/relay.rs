@@ -29,6 +29,7 @@ use crate::problem::{RouteError, say};
 use crate::proxy::{Answer, NotForwarded, forward};
 use crate::release::{Admission, Refusal, Release, admit_for, pointless_after};
 use crate::respond::respond;
+use crate::telemetry::{Attribute, Span, Task};
 use crate::trust::NotOpened;
 use crate::upload::Upload;
 
@@ -45,13 +46,14 @@ impl Gateway {
         &self,
         request: Request<B>,
         admitted: Result<Admitted, RouteError>,
+        span: Span,
     ) -> Response<AnswerStream>
     where
         B::Error: Error + 'static,
     {
         let tenant = admitted.as_ref().map_or(Tenant::STRANGER, Admitted::tenant);
         let start = self.fleet.clock().now().mono;
-        let mut account = Account::default();
+        let mut account = Account { span, ..Account::default() };
         let answered = self.release_admitted(request, admitted, &mut account).await;
         let took_ms = millis(start.elapsed());
         let held_ms = millis(account.held);
@@ -63,20 +65,22 @@ impl Gateway {
                     target: "audit", tenant = tenant.name(), outcome = "answered", status, took_ms,
                     manifest = %account.manifest(), address = account.address, policy_version = account.policy_version,
                     held_ms, sealed_bytes = answer.released_bytes,
-                    ciphertext = answer.released.map(|digest| digest.to_string()),
+                    ciphertext = answer.released.map(|digest| digest.to_string()), trace = account.span.trace(),
                 );
-                self.pass_on(answer, running, &account)
+                account.span.answered(status, None);
+                self.pass_on(answer, running, account)
             }
             Err(error) => {
                 let said = say(&error);
                 self.metrics.relayed(tenant.name(), said.name());
+                account.span.answered(said.status(), Some(said.name()));
                 // Anybody can be refused as often as he likes: the audit trail is of who was let in.
                 if tenant == Tenant::STRANGER {
                     return respond(&said);
                 }
                 tracing::info!(
                     target: "audit", tenant = tenant.name(), outcome = said.name(), took_ms, manifest = %account.manifest(),
-                    address = account.address, policy_version = account.policy_version, held_ms,
+                    address = account.address, policy_version = account.policy_version, held_ms, trace = account.span.trace(),
                 );
                 respond(&said)
             }
@@ -119,8 +123,10 @@ impl Gateway {
             SealedHead::parse(&head.headers, self.limits.hold, self.limits.max_hold)?;
         drop(head);
         account.manifest = Some(digest);
+        account.span.note(|| Attribute::Manifest(digest));
         let mut upload = Upload::new(body, self.limits.max_sealed_bytes, self.limits.forward.pace, peer)
-            .map_err(RouteError::Upload)?;
+            .map_err(RouteError::Upload)?
+            .traced(account.span.child(Task::Upload));
         let deadline = self.fleet.clock().now().mono + hold;
         // A connection that was lost is not tried again: its replacement proves itself first.
         let mut lost_link = None;
@@ -158,6 +164,7 @@ impl Gateway {
                         }
                     };
                     let start = self.fleet.clock().now().mono;
+                    let _holding = account.span.child(Task::Hold);
                     let mut changes = self.fleet.changes();
                     let deadline = pointless_after(&self.fleet, &digest).map_or(deadline, |end| end.min(deadline));
                     let judged = tokio::select! {
@@ -182,9 +189,18 @@ impl Gateway {
             account.address = Some(address.to_string());
             account.policy_version = Some(backend.policy_version());
             account.evidence = Some(backend.once().evidence_digest());
+            let mut relaying = account.span.child(Task::Relay);
+            relaying.note(|| Attribute::Address(address.clone()));
+            relaying.note(|| Attribute::Instance(backend.once().manifest().manifest().instance_id));
+            relaying.note(|| Attribute::PolicyVersion(backend.policy_version()));
             let attempt = Attempt { address, trial, trip, metrics: Arc::clone(&self.metrics) };
             let (clock, limits) = (self.fleet.clock(), self.limits.forward);
             let forwarded = forward(&backend, permit, attempt, &mut upload, peer, clock, limits).await;
+            match &forwarded {
+                Ok(answer) => relaying.note(|| Attribute::Status(answer.status.as_u16())),
+                Err(error) => relaying.failed(error.name()),
+            }
+            drop(relaying);
             // Where nothing was sent the same instance may be tried again.
             match forwarded {
                 Ok(answer) => return Ok(answer),
@@ -215,7 +231,7 @@ impl Gateway {
     }
 
     /// Status, content type and body of the enclave, and the gateway's own receipt.
-    fn pass_on(&self, answer: Answer, running: Running, account: &Account) -> Response<AnswerStream> {
+    fn pass_on(&self, answer: Answer, running: Running, account: Account) -> Response<AnswerStream> {
         let receipt = match (answer.released, account.manifest, account.evidence, account.policy_version) {
             (Some(ciphertext), Some(manifest), Some(evidence), Some(policy_version)) => {
                 let claimed_time = self.fleet.clock().now().wall.seconds();
@@ -224,9 +240,12 @@ impl Gateway {
             }
             _ => None,
         };
-        // It is over for its tenant when the body is, whoever ends that.
+        // It is over for its tenant when the body is, whoever ends that; and for whoever traces it.
+        // The part ends before the whole.
+        let mut until_then = (account.span.child(Task::Answer), account.span, running);
         let body = answer.body.map_err(move |broken| {
-            let _running = &running;
+            let (answering, ..) = &mut until_then;
+            answering.failed(broken.outcome());
             broken
         });
         let mut response = Response::new(body.boxed_unsync());
@@ -249,6 +268,7 @@ struct Account {
     policy_version: Option<u64>,
     evidence: Option<teegate_protocol::receipt::EvidenceDigest>,
     held: Duration,
+    span: Span,
 }
 
 impl Account {

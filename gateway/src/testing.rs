@@ -85,6 +85,7 @@ fn gateway_with(addresses: &[Address], pool_bytes: u64, clock: Clock) -> Arc<Gat
         challenges: Challenges::default(),
         published: Published::default(),
         metrics,
+        tracer: crate::telemetry::Tracer::default(),
         reloads: Arc::new(Reloads::new(
             PolicyFile::of("test", "a policy"),
             teegate_verifier::UnixTime::from_seconds(START),

@@ -54,6 +54,7 @@ use crate::collateral::Desk;
 use crate::config::Address;
 use crate::forecasts::Forecasts;
 use crate::refused::{Case, Refused as KeptRefused};
+use crate::telemetry::{Attribute, Lineage, Task, Tracer};
 use crate::turns::Readiness;
 
 /// What evidence is appraised against. A new policy is a new version; what was judged under another one does not count.
@@ -291,6 +292,8 @@ pub struct Beside {
     pub desk: Option<Arc<Desk>>,
     /// What is to come.
     pub forecasts: Forecasts,
+    /// What is traced.
+    pub tracer: Tracer,
 }
 
 /// A connection whose other end has proven nothing but its TLS key.
@@ -301,19 +304,40 @@ pub struct Candidate {
     beside: Beside,
     /// Notes of what was authenticated over this connection. Its own: what one peer sends costs no other a note.
     verifier: Arc<Verifier>,
+    /// The round of attestation that it is asked in.
+    lineage: Lineage,
 }
 
 impl Candidate {
     /// Connects.
     pub async fn connect(address: &Address, settings: &LinkSettings) -> Result<Self, NoAnswer> {
         let link = Arc::new(Link::connect(address, settings).await?);
-        Ok(Self { link, address: address.clone(), beside: Beside::default(), verifier: Arc::default() })
+        Ok(Self {
+            link,
+            address: address.clone(),
+            beside: Beside::default(),
+            verifier: Arc::default(),
+            lineage: Lineage::default(),
+        })
     }
 
     /// The same, with this beside the judging of its evidence.
     #[must_use]
     pub fn beside(self, beside: Beside) -> Self {
         Self { beside, ..self }
+    }
+
+    /// The same, asked in a round of which this lineage is.
+    #[must_use]
+    pub(crate) fn within(self, lineage: Lineage) -> Self {
+        Self { lineage, ..self }
+    }
+
+    /// Asks for evidence.
+    async fn ask(&self, method: Method, path: &str, question: Bytes) -> Result<Vec<u8>, Doubt> {
+        let mut asking = self.lineage.child(Task::Evidence);
+        let answer = self.link.ask(method, path, question).await;
+        answer.inspect_err(|why| asking.failed(why.kind())).map_err(|error| self.doubt(error))
     }
 
     /// Whether the connection has ended.
@@ -338,8 +362,7 @@ impl Candidate {
         // The age counts from here: what is proven is that the peer was alive after this instant.
         let checked_at = clock.now().aged;
         let question = Bytes::from(nonce.to_string());
-        let answer = self.link.ask(Method::POST, ATTEST_PATH, question).await;
-        let envelope = answer.map_err(|error| self.doubt(error))?;
+        let envelope = self.ask(Method::POST, ATTEST_PATH, question).await?;
         let question = Question::Channel { nonce, exporter: self.link.exporter().clone() };
         let beside = self.beside.clone();
         let take = move |proven: &Proven, judged: &Judged<'_>| {
@@ -372,8 +395,7 @@ impl Candidate {
         clock: &Clock,
     ) -> Result<Trusted<Offer>, Doubt> {
         let checked_at = clock.now().aged;
-        let answer = self.link.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await;
-        let envelope = answer.map_err(|error| self.doubt(error))?;
+        let envelope = self.ask(Method::GET, ENVELOPE_PATH, Bytes::new()).await?;
         let vouched = appraisal.vouched.clone();
         let take = move |proven: &Proven, _: &Judged<'_>| {
             let vouched = vouched.keep(proven.attested().report());
@@ -431,6 +453,7 @@ impl Candidate {
         let (appraisal, verifier) = (Arc::clone(appraisal), Arc::clone(&self.verifier));
         let (tls_spki, now) = (self.link.tls_spki_sha256(), clock.now().wall);
         let (address, beside) = (self.address.clone(), self.beside.clone());
+        let mut judging = self.lineage.child(Task::Judge);
         let pool = beside.pool(&address, &envelope, &appraisal, now).await;
         tokio::task::spawn_blocking(move || {
             let asked = question.of(&tls_spki);
@@ -443,7 +466,11 @@ impl Candidate {
         })
         .await
         .map_err(|error| Doubt::NoAnswer(NoAnswer::Unreachable(std::io::Error::other(error))))?
-        .map_err(|refused: Refused| self.distrust(refused))
+        .map_err(|refused: Refused| {
+            judging.note(|| Attribute::Checks(refused.checks.clone()));
+            judging.failed("rejected");
+            self.distrust(refused)
+        })
     }
 }
 

@@ -18,6 +18,7 @@ use crate::budget::{Charge, NoMemory};
 use crate::hold::{Full, Place};
 use crate::pace::{Meter, Pace, TooSlow};
 use crate::peer::Peer;
+use crate::telemetry::{Attribute, Span};
 use crate::turns::Readiness;
 
 /// The largest piece that is handed on at once: the permit is shown again for the next.
@@ -45,6 +46,8 @@ pub struct Upload<B> {
     meter: Meter,
     activity: Arc<Activity>,
     waits: Option<Phase>,
+    /// Until all of it is here.
+    span: Span,
 }
 
 /// The body did not arrive as it should.
@@ -126,12 +129,29 @@ where
             meter: Meter::new(demanded),
             activity: Arc::clone(peer.activity()),
             waits: None,
+            span: Span::default(),
             body,
         };
         if upload.body.is_end_stream() {
             upload.complete();
         }
         Ok(upload)
+    }
+
+    /// The same, of which this span tells: it ends when all of it is here, or with it.
+    #[must_use]
+    pub fn traced(mut self, span: Span) -> Self {
+        self.span = span;
+        if self.is_complete {
+            self.end_span();
+        }
+        self
+    }
+
+    fn end_span(&mut self) {
+        let received = self.received;
+        let mut span = std::mem::take(&mut self.span);
+        span.note(|| Attribute::Size(received));
     }
 
     /// How long it will be in all, if that was announced.
@@ -288,6 +308,7 @@ where
 
     fn complete(&mut self) {
         self.is_complete = true;
+        self.end_span();
         self.waits = Some(self.activity.waits());
     }
 }

@@ -8,6 +8,7 @@ use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::health;
 use crate::metrics::Metrics;
+use crate::telemetry::{Attribute, Span, Task};
 use crate::trust::{Appraisal, Beside, Candidate, Doubt, Lifetimes, LinkSettings, NoAnswer};
 
 /// The first pause after an address did not answer; it doubles up to the configured one.
@@ -76,7 +77,13 @@ async fn watch_until_drained(
     loop {
         let appraisal = fleet.appraisal();
         let version = appraisal.version;
-        let pause = match check(address, candidate, &appraisal, fleet, settings).await {
+        let mut span = settings.beside.tracer.begin(Task::Attest);
+        span.note(|| Attribute::Address(address.clone()));
+        span.note(|| Attribute::PolicyVersion(version));
+        let checked = check(address, candidate, &appraisal, fleet, settings, &span).await;
+        tell(&mut span, &checked);
+        drop(span);
+        let pause = match checked {
             Ok(Next::Regular(pause)) => {
                 metrics.checked(address, "accepted");
                 (silent_for, unsettled_for, is_unlisted) = (0, 0, false);
@@ -122,6 +129,22 @@ async fn watch_until_drained(
     }
 }
 
+/// Says in the span of a round how it ended.
+fn tell(span: &mut Span, checked: &Result<Next, Doubt>) {
+    match checked {
+        Ok(_) => span.ended("accepted"),
+        Err(Doubt::NoAnswer(why)) => {
+            span.ended("no-answer");
+            span.failed(why.kind());
+        }
+        Err(Doubt::Distrust(distrust)) => {
+            span.ended("rejected");
+            span.note(|| Attribute::Checks(distrust.checks.clone()));
+            span.failed("rejected");
+        }
+    }
+}
+
 /// The pause before the next attempt of a row; it doubles from one to the next.
 fn backed_off(attempts: &mut u32, settings: &WatchSettings) -> Duration {
     let pause = FIRST_RETRY.saturating_mul(1 << (*attempts).min(10)).min(settings.retry);
@@ -146,15 +169,18 @@ async fn check(
     appraisal: &Arc<Appraisal>,
     fleet: &Arc<Fleet>,
     settings: &WatchSettings,
+    span: &Span,
 ) -> Result<Next, Doubt> {
     let current = match candidate.take().filter(|candidate| !candidate.is_closed()) {
         Some(current) => current,
         None => {
-            let connected = Candidate::connect(address, &settings.link).await.map_err(Doubt::NoAnswer)?;
+            let mut linking = span.child(Task::Link);
+            let connected = Candidate::connect(address, &settings.link).await;
+            let connected = connected.inspect_err(|why| linking.failed(why.kind())).map_err(Doubt::NoAnswer)?;
             connected.beside(settings.beside.clone())
         }
     };
-    let current = candidate.insert(current);
+    let current = candidate.insert(current.within(span.lineage()));
     let backend = current.prove(appraisal, settings.lives, fleet.clock()).await?;
     let manifest = Arc::clone(backend.once().manifest());
     tracing::debug!(

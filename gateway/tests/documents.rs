@@ -11,6 +11,7 @@ use std::path::Path;
 
 use teegate_gateway::config::bounds;
 use teegate_gateway::metrics::{Kind, METRICS};
+use teegate_gateway::telemetry::{ATTRIBUTES, SPANS};
 use teegate_gateway::view::FLEET_PATH;
 use teegate_protocol::headers::{ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH};
 use teegate_protocol::problem::ProblemKind;
@@ -70,7 +71,8 @@ fn every_other_key_stands_with_what_its_absence_means() {
         example.iter().filter(|(_, value)| value.is_str() || value.is_array()).map(|(key, _)| key.clone()).collect();
     for line in EXAMPLE.lines().filter_map(|line| line.strip_prefix("# ")) {
         if let Some((key, value)) = line.split_once(" = ") {
-            let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && value.starts_with('"');
+            let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                && (value.starts_with('"') || value.starts_with("false"));
             let in_tls = ["certificate", "key"].contains(&key);
             let of_admission = ["keys", "issuer", "audience", "tenant_claim", "client_ca", "trust_domain"];
             if of_admission.contains(&key) && is_key {
@@ -81,6 +83,11 @@ fn every_other_key_stands_with_what_its_absence_means() {
             let key = match key {
                 "weaker" => "reload.weaker",
                 "cache" => "collateral.cache",
+                "otlp_endpoint" => "telemetry.otlp_endpoint",
+                "headers" => "telemetry.headers",
+                "ca" => "telemetry.ca",
+                "service_name" => "telemetry.service_name",
+                "trust_parent" => "telemetry.trust_parent",
                 "name" => "discovery.dns.name",
                 "service" => "discovery.kubernetes.service",
                 "namespace" => "discovery.kubernetes.namespace",
@@ -113,6 +120,15 @@ fn every_metric_stands_as_it_is_answered() {
     };
     let expected: Vec<_> = METRICS.iter().map(of).collect();
     assert!(table("Metrics", "metric") == expected, "the table is:\n{}", written(&expected));
+}
+
+#[test]
+fn every_span_and_every_attribute_stands_as_it_is_sent() {
+    for (first, all) in [("span", SPANS), ("attribute", ATTRIBUTES)] {
+        let of = |(name, help): &(&str, &str)| vec![format!("`{name}`"), (*help).to_owned()];
+        let expected: Vec<_> = all.iter().map(of).collect();
+        assert!(table("Spans", first) == expected, "the table is:\n{}", written(&expected));
+    }
 }
 
 #[test]

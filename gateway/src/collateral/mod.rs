@@ -29,6 +29,7 @@ use self::config::CollateralSettings;
 use self::seat::Seat;
 use crate::config::Address;
 use crate::metrics::Metrics;
+use crate::telemetry::{Attribute, Task, Tracer};
 
 /// For one set of documents. A channel check waits no longer for the first one.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +42,7 @@ pub struct Desk {
     fetcher: Fetcher,
     limits: CollateralSettings,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     /// What the operator has: it counts beside the answers, and may spare questions for certificates.
     supplied: Mutex<Arc<Loaded>>,
     seats: Mutex<HashMap<Address, Seat>>,
@@ -74,11 +76,18 @@ impl Desk {
             fetcher,
             limits,
             metrics,
+            tracer: Tracer::default(),
             supplied: Mutex::default(),
             seats: Mutex::default(),
             strangers: Mutex::default(),
             turn: Semaphore::new(1),
         }
+    }
+
+    /// The same, whose questions are traced.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// What the operator has from now on.
@@ -175,18 +184,27 @@ impl Desk {
         supplied: &Loaded,
         now: UnixTime,
     ) {
+        let mut span = self.tracer.begin(Task::Collateral);
+        span.note(|| Attribute::Address(address.clone()));
         let completed = self.fetcher.complete_evidence(evidence, supplied, std::slice::from_ref(policy), now).await;
         let outcome = match completed {
             Ok(Some(completed)) => completed.outcome,
             // It needed something a moment ago.
-            Ok(None) => return,
+            Ok(None) => return span.ended("nothing-to-ask"),
             Err(error) => {
+                span.failed("unusable");
                 tracing::error!(%address, "an answer of a vendor's cannot be used: {error}");
                 return;
             }
         };
         let (is_complete, missing) = (outcome.is_complete(), outcome.missing.clone());
-        self.metrics.asked_vendors(if is_complete { "complete" } else { "incomplete" });
+        let word = if is_complete { "complete" } else { "incomplete" };
+        self.metrics.asked_vendors(word);
+        span.ended(word);
+        if !is_complete {
+            span.failed(word);
+        }
+        drop(span);
         let mut seats = self.seats();
         let Some(seat) = seats.get_mut(address) else { return };
         let was_lacking = seat.is_lacking();

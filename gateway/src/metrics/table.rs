@@ -102,6 +102,8 @@ table! {
     SEATED, Counter, "connection_total", ["listener"], "connections that had a place";
     DISPLACED, Counter, "displaced_total", ["listener"], "connections that made room";
     NO_ROOM, Counter, "refused_total", ["listener"], "connections without room";
+    TELEMETRY_EXPORTED, Counter, "telemetry_exported_total", ["signal"], "`spans` and points of `metrics` that the OTLP receiver has taken";
+    TELEMETRY_DROPPED, Counter, "telemetry_dropped_total", ["signal", "reason"], "and those that are lost: the `queue` was full, the receiver `refused` them or was `unreachable`";
 }
 
 #[cfg(test)]

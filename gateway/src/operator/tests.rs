@@ -89,6 +89,7 @@ async fn every_metric_of_the_table_is_answered_and_no_other() {
     gateway.metrics.left_out("latency");
     gateway.metrics.denied("no-credential");
     gateway.metrics.asked_vendors("complete");
+    gateway.metrics.telemetry_begins();
     let text = answered(&gateway).await;
     let described: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
@@ -182,6 +183,13 @@ async fn each_alert_fires_when_it_should_and_only_then() {
     check(firing(&conflict, &conflict), &[]);
     gateway.metrics.conflicted();
     check(firing(&conflict, &scraped(&gateway).await), &["TeegateIdentityConflict"]);
+
+    gateway.metrics.telemetry_begins();
+    let exported = scraped(&gateway).await;
+    gateway.metrics.telemetry_exported("spans", 5);
+    check(firing(&exported, &scraped(&gateway).await), &[]);
+    gateway.metrics.telemetry_dropped("spans", "queue", 1);
+    check(firing(&exported, &scraped(&gateway).await), &["TeegateTelemetryLost"]);
     let now = scraped(&gateway).await;
 
     gateway.reloads.refused("line 147", UnixTime::from_seconds(START));
