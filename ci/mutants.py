@@ -47,6 +47,8 @@ def main():
     if wrong:
         sys.exit("\n".join(["mutants.toml does not fit the tree:", *wrong]))
     if arguments.list:
+        # What stands once may stand no more when the ones before it are in place.
+        planted(root, mutants, pathlib.Path("switch"))
         print(f"{len(mutants)} mutants, each where mutants.toml says")
         return
 
