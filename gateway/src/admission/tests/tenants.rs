@@ -69,12 +69,11 @@ async fn nothing_that_a_client_says_beside_its_request_reaches_an_instance() {
         arrived.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
     names.sort_unstable();
     assert_eq!(names, [("content-length", "6"), ("content-type", OHTTP_REQUEST)]);
-    // The passing twin: what it is asked for, and what comes back.
-    let head = http::Response::builder().header("content-type", "message/ohttp-res").header("content-length", "6");
-    let head = head.body(()).unwrap();
+    // The passing twin: what it is asked for comes, and its answer goes back.
+    let head = http::Response::builder().status(200).header("content-type", "message/ohttp-res").body(()).unwrap();
     respond.send_response(head, false).unwrap().send_data("answer".into(), true).unwrap();
     let answer = in_time(asking).await.unwrap();
-    assert_eq!((answer.status, answer.body.as_str()), (200, "answer"), "{answer:?}");
+    assert!(answer.status == 200 && answer.head.contains("\r\ncontent-type: message/ohttp-res\r\n"), "{answer:?}");
 }
 
 #[tokio::test]
