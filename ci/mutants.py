@@ -47,6 +47,10 @@ def main():
     if wrong:
         sys.exit("\n".join(["mutants.toml does not fit the tree:", *wrong]))
     if arguments.list:
+        # What stands once may stand no more when the ones before it are in place, and a switch fits where an expression does.
+        texts = planted(root, mutants, pathlib.Path("switch"))
+        if wrong := [complaint for name, text in texts.items() if (complaint := misspelt(name, text))]:
+            sys.exit("\n".join(["mutants.toml makes no Rust of:", *wrong]))
         print(f"{len(mutants)} mutants, each where mutants.toml says")
         return
 
@@ -152,6 +156,15 @@ def misplaced(root, mutant):
         return f"{mutant['name']}: no file {mutant['file']}"
     count = path.read_text().count(mutant["old"])
     return None if count == 1 else f"{mutant['name']}: `{mutant['old']}` stands {count} times in {mutant['file']}"
+
+
+def misspelt(name, text):
+    """What a parser says of a file with its mutants, if that is no Rust. Says nothing where rustfmt is not there."""
+    if name.suffix != ".rs" or not shutil.which("rustfmt"):
+        return None
+    done = subprocess.run(["rustfmt", "--edition", "2024"], input=text, capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ") or " --> " in line]
+    return f"{name}: {' '.join(said[:2])}" if done.returncode != 0 and said else None
 
 
 def copy(root, tree, planted):

@@ -32,6 +32,8 @@ use rustls::server::danger::ClientCertVerifier;
 
 pub use certificate::Certificate;
 pub use denied::Denied;
+#[cfg(test)]
+pub(crate) use permission::Models;
 pub use permission::Permission;
 pub use tenant::{Limited, Member, Running};
 

@@ -392,6 +392,12 @@ impl Fleet {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody holds its state, so that nothing about it changes.
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.state.try_write().is_err()
+    }
+
     /// Writes into the log what has changed since it was asked last, if anything has.
     pub fn note(&self) {
         let now = self.clock.now();

@@ -247,6 +247,9 @@ pub fn why_none(fleet: &Fleet, permission: &Permission) -> Refusal {
     Others::of(&fleet.read(), &now, &ManifestDigest([0; 32]), permission).none()
 }
 
+/// How long a step of the wall clock may go unnoticed by what waits under a permit.
+const LOOK_AT_CLOCKS: Duration = Duration::from_secs(1);
+
 /// The right to write one request to one connection, as long as the predicate holds.
 #[derive(Clone)]
 pub struct Permit {
@@ -272,12 +275,13 @@ impl Permit {
         if self.holds(&state).is_some() { Ok(write()) } else { Err(Withdrawn) }
     }
 
-    /// Resolves when the predicate has fallen, by a change of the fleet or by time.
+    /// Resolves when the predicate has fallen, by a change of the fleet or by time; by a step of the wall clock, a second later.
     pub async fn withdrawn(&mut self) {
         loop {
             self.changes.borrow_and_update();
             let Some(rest) = self.holds(&self.fleet.read()) else { return };
-            if let Ok(Err(_)) = timeout(rest, self.changes.changed()).await {
+            // Nobody tells of a clock that was set.
+            if let Ok(Err(_)) = timeout(rest.min(LOOK_AT_CLOCKS), self.changes.changed()).await {
                 return;
             }
         }
@@ -323,3 +327,5 @@ impl fmt::Debug for Permit {
 
 #[cfg(test)]
 mod explored;
+#[cfg(test)]
+mod threads;

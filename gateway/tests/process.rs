@@ -285,6 +285,71 @@ fn a_reload_takes_the_file_of_tokens() {
     assert_eq!(list(), "401");
 }
 
+/// A token of a signature that is there, by another library.
+fn signed(header: &jsonwebtoken::Header, key: &jsonwebtoken::EncodingKey, more: &serde_json::Value) -> String {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let mut claims =
+        serde_json::json!({ "iss": "https://issuer.example", "aud": "teegate", "exp": now + 600, "team": "a" });
+    for (name, value) in more.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    jsonwebtoken::encode(header, &claims, key).unwrap()
+}
+
+#[test]
+fn a_json_web_token_is_that_of_its_signer_whatever_its_header_says() {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    use teegate_encoding::base64::encode_url;
+    let pair = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let (own, other) = (pair(), pair());
+    let folder = Folder::new();
+    let text = "listen = '127.0.0.1:0'\noperator_listen = '127.0.0.1:0'\npolicy = 'policy.toml'\ninstances = ['127.0.0.1:1']\n\
+                unbound_policy = 'a test'\n[admission.jwt]\nkeys = 'jwks.json'\nalgorithms = ['EdDSA']\n\
+                issuer = 'https://issuer.example'\naudience = 'teegate'\ntenant_claim = 'team'\n\
+                [[tenant]]\nname = 'team-a'\nmodels = ['*']\njwt = ['a']\n";
+    std::fs::write(folder.path("gateway.toml"), text).unwrap();
+    let public = encode_url(own.public_key_raw());
+    let keys =
+        serde_json::json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "one", "use": "sig", "x": public }] });
+    std::fs::write(folder.path("jwks.json"), keys.to_string()).unwrap();
+    let running = Running::start(&folder);
+    let status = |token: &str| {
+        let mut stream = TcpStream::connect(running.ready["listening"].as_str().unwrap()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = "GET /v1/instances HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n";
+        write!(stream, "{head}authorization: Bearer {token}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let header = |alg: Algorithm, kid: Option<&str>| Header { kid: kid.map(str::to_owned), ..Header::new(alg) };
+    let [of_own, of_other] = [&own, &other].map(|pair| EncodingKey::from_ed_der(&pair.serialize_der()));
+    let none = serde_json::json!({});
+    let good = signed(&header(Algorithm::EdDSA, Some("one")), &of_own, &none);
+    assert_eq!(status(&good), "503", "admitted, and nobody is attested");
+    let [_, payload, signature] = *good.split('.').collect::<Vec<_>>() else { panic!("{good}") };
+    let with_header = |header: &str| format!("{}.{payload}.{signature}", encode_url(header));
+    let unsigned = format!("{}.{payload}.", encode_url(r#"{"alg":"none"}"#));
+    let by_public_key = EncodingKey::from_secret(own.public_key_raw());
+    let of_another_team = signed(&header(Algorithm::EdDSA, Some("one")), &of_own, &serde_json::json!({ "team": "b" }));
+    for (what, token) in [
+        ("signed by another key", signed(&header(Algorithm::EdDSA, Some("one")), &of_other, &none)),
+        ("not signed at all", unsigned),
+        ("a MAC under the public key", signed(&header(Algorithm::HS256, Some("one")), &by_public_key, &none)),
+        ("a key that there is not", signed(&header(Algorithm::EdDSA, Some("two")), &of_own, &none)),
+        ("a path for a key", signed(&header(Algorithm::EdDSA, Some("../jwks.json")), &of_own, &none)),
+        ("another header than was signed", with_header(r#"{"alg":"EdDSA","kid":"one","typ":"other"}"#)),
+        ("of the past", signed(&header(Algorithm::EdDSA, Some("one")), &of_own, &serde_json::json!({ "exp": 1 }))),
+        (
+            "for somebody else",
+            signed(&header(Algorithm::EdDSA, Some("one")), &of_own, &serde_json::json!({ "aud": "b" })),
+        ),
+        ("of nobody's team", of_another_team),
+    ] {
+        assert!(["401", "403"].contains(&status(&token).as_str()), "{what}: {}", status(&token));
+    }
+}
+
 #[test]
 fn what_cannot_be_used_is_named() {
     let folder = Folder::new();

@@ -72,11 +72,36 @@ pub struct Program {
 impl Program {
     /// Starts `name` and waits for its first line. What it says goes to `LABEL.log`, at the most verbose level.
     pub async fn start(scratch: &Scratch, label: &str, name: &str, arguments: &[&str]) -> Self {
+        Self::start_in(scratch, label, name, arguments, &[]).await
+    }
+
+    /// The same with this in its environment.
+    pub async fn start_in(
+        scratch: &Scratch,
+        label: &str,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(binary(name));
+        command.args(arguments).env_clear().envs(environment.iter().copied());
+        Self::spawn(scratch, label, name, command).await
+    }
+
+    /// The same by a command that becomes it: `wrapper`, then the program and its arguments.
+    pub async fn start_by(scratch: &Scratch, label: &str, wrapper: &[&str], name: &str, arguments: &[&str]) -> Self {
+        let [first, rest @ ..] = wrapper else { panic!("a wrapper has a name") };
+        let mut command = Command::new(first);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.args(rest).arg(binary(name)).args(arguments).env_clear().env("PATH", path);
+        Self::spawn(scratch, label, name, command).await
+    }
+
+    async fn spawn(scratch: &Scratch, label: &str, name: &str, mut command: Command) -> Self {
         let log_path = scratch.path().join(format!("{label}.log"));
         let log = std::fs::File::create(&log_path).expect("a log file");
-        let mut child = Command::new(binary(name))
-            .args(arguments)
-            .env_clear() // cargo sets LD_LIBRARY_PATH for tests, and enclave-app refuses to start under it
+        // The environment is empty: cargo sets LD_LIBRARY_PATH for tests, and enclave-app refuses to start under it.
+        let mut child = command
             .env("TEEGATE_LOG", "trace")
             .current_dir(scratch.path())
             .stdin(Stdio::null())
@@ -117,9 +142,14 @@ impl Program {
         processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Sends it a signal by name, such as `STOP`, and to none of its children.
     pub fn signal(&self, name: &str) {
-        signal(name, &[self.child.id().expect("it runs")]);
+        signal(name, &[self.id()]);
     }
 
     /// SIGTERM. [`Program::ended`] waits for what comes of it.

@@ -3,6 +3,7 @@
 pub mod harness;
 pub mod http;
 pub mod isolation;
+pub mod names;
 pub mod size;
 pub mod wire;
 

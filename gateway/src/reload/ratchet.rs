@@ -5,6 +5,7 @@
 //! in force last outlives the process where there is a `state_dir`.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -105,6 +106,8 @@ impl std::error::Error for Refused {}
 pub struct Ratchet {
     state: Option<Arc<StateDir>>,
     held: Mutex<Option<InForce>>,
+    /// Whether the folder has what is held.
+    is_kept: AtomicBool,
 }
 
 impl Ratchet {
@@ -114,7 +117,7 @@ impl Ratchet {
     /// It cannot be read.
     pub fn open(state: Option<Arc<StateDir>>) -> Result<Self, String> {
         let held = state.as_ref().map_or(Ok(None), |state| state.read(FILE))?;
-        Ok(Self { state, held: Mutex::new(held) })
+        Ok(Self { state, held: Mutex::new(held), is_kept: AtomicBool::new(true) })
     }
 
     /// Whether `policy` may come into force now.
@@ -149,7 +152,12 @@ impl Ratchet {
         let is_new = self.held().as_ref() != Some(&next);
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(next.clone());
         match &self.state {
-            Some(state) if is_new => state.write(FILE, &next),
+            // What could not be kept is tried again the next time that it is taken.
+            Some(state) if is_new || !self.is_kept.load(Ordering::SeqCst) => {
+                let written = state.write(FILE, &next);
+                self.is_kept.store(written.is_ok(), Ordering::SeqCst);
+                written
+            }
             _ => Ok(()),
         }
     }
@@ -232,5 +240,25 @@ mod tests {
         std::fs::write(place.path().join(FILE), "{}").unwrap();
         let spoilt = Ratchet::open(Some(Arc::new(StateDir::open(place.path()).unwrap()))).unwrap_err();
         assert!(spoilt.contains("policy.json` is not what a gateway wrote"), "{spoilt}");
+    }
+
+    #[test]
+    fn what_could_not_be_kept_is_tried_again_with_the_same_policy() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("state");
+        let open = || Ratchet::open(Some(Arc::new(StateDir::open(&folder).unwrap()))).unwrap();
+        let ratchet = open();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let refused = ratchet.take(&workload(Some(7), 1)).unwrap_err();
+        assert!(refused.contains("policy.json` cannot be written"), "{refused}");
+        let older = Err(Refused::Older { version: Some(6), held: 7 });
+        assert_eq!(ratchet.check(&workload(Some(6), 1), None), older, "it holds for this process");
+        std::fs::create_dir(&folder).unwrap();
+        ratchet.take(&workload(Some(7), 1)).unwrap();
+        assert_eq!(open().check(&workload(Some(6), 1), None), older, "and now for the next");
+        // What is kept is not written again.
+        std::fs::remove_file(folder.join(FILE)).unwrap();
+        ratchet.take(&workload(Some(7), 1)).unwrap();
+        assert!(!folder.join(FILE).exists());
     }
 }

@@ -31,7 +31,7 @@ use crate::answer::BrokenAnswer;
 use crate::relay::MOST_REFUSALS;
 use crate::testing::{MOST_ANSWERED, MOST_SEALED, PACE, address, gateway, peer_of, two_addresses};
 use crate::trust::Distrust;
-use crate::trust::testing::{Who, Wire, any_policy, offer, set_wall};
+use crate::trust::testing::{START, Who, Wire, any_policy, offer, set_wall};
 
 const FRESH: Duration = Duration::from_secs(300);
 const SEALED: &[u8] = b"ciphertext";

@@ -199,6 +199,11 @@ impl Wire {
         self.link.is_closed()
     }
 
+    /// Whether it was shut: nothing more is written to it.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.link.outlet().is_shut()
+    }
+
     /// Tells it from other connections.
     pub(crate) fn link_id(&self) -> u64 {
         self.link.id()

@@ -220,3 +220,74 @@ async fn a_refusal_that_is_tried_again_and_again_is_one_line_of_the_log() {
     assert_eq!((&refused["expected"], &refused["found"]), (&"DEBUG 0".into(), &"DEBUG 1".into()));
     assert!(lines[1]["tries"].as_u64().unwrap() >= 5 && lines[1]["from"] == "rejected", "{}", lines[1]);
 }
+
+/// The standings of these addresses, in words.
+fn standings(fleet: &Fleet) -> Vec<String> {
+    let now = fleet.clock().now();
+    let state = fleet.read();
+    let word = |standing: Standing<'_>| match standing {
+        Standing::Attested(_) => "attested".to_owned(),
+        Standing::Draining(_) => "draining".to_owned(),
+        Standing::Pending => "pending".to_owned(),
+        Standing::Rejected(checks) => checks.join(", "),
+    };
+    state.standings(&now).map(|(_, standing)| word(standing)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_claims_the_id_of_another_has_both_rejected_until_one_is_gone() {
+    // Two that share their number: instance id, receipt key, OHTTP key. Each has a TLS key of its own, and genuine evidence for it.
+    let (genuine, another) = (Enclave::numbered(201).await, Enclave::numbered(201).await);
+    let metrics = Arc::default();
+    let fleet = watched_with(&genuine, &metrics);
+    let digest = *genuine.who.manifest(0, None).digest();
+    until(&fleet, "attested", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
+    let Admission::Release(release) = admit(&fleet, &digest) else { panic!("attested") };
+    let mut permit = release.permit;
+
+    fleet.set_addresses(&[genuine.address.clone(), another.address.clone()]);
+    tokio::spawn(watch(another.address.clone(), Arc::clone(&fleet), settings(), Arc::clone(&metrics)));
+    permit.withdrawn().await;
+    assert_eq!(standings(&fleet), ["identity.conflict", "identity.conflict"]);
+    assert!(permit.exercise(|| ()).is_err() && fleet.offered(None).is_empty());
+    // Whoever is proven again and again is not believed for that.
+    let connections = genuine.mood.connections.load(Ordering::SeqCst);
+    assert!(connections > 0 && !matches!(admit(&fleet, &digest), Admission::Release(_)));
+
+    fleet.set_addresses(std::slice::from_ref(&genuine.address));
+    until(&fleet, "attested again", || matches!(admit(&fleet, &digest), Admission::Release(_))).await;
+    assert_eq!(standings(&fleet), ["attested"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_addresses_of_one_instance_are_two_ways_to_it_and_one_offer() {
+    let enclave = Enclave::start(|who, challenge| honest(who, &platform(), challenge)).await;
+    // A second way to it, that only passes bytes on.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second = Address::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let target = enclave.address.as_str().to_owned();
+    let passing = tokio::spawn(async move {
+        let mut open = tokio::task::JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let target = target.clone();
+            open.spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(target).await.unwrap();
+                let _ended = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let metrics = Arc::default();
+    let fleet = watched_with(&enclave, &metrics);
+    fleet.set_addresses(&[enclave.address.clone(), second.clone()]);
+    tokio::spawn(watch(second, Arc::clone(&fleet), settings(), Arc::clone(&metrics)));
+    until(&fleet, "both are attested", || standings(&fleet) == ["attested", "attested"]).await;
+    until(&fleet, "offered", || !fleet.offered(None).is_empty()).await;
+    assert_eq!(fleet.offered(None).len(), 1, "one instance");
+    // One way ends: the other is there, and the instance with it.
+    passing.abort();
+    let digest = *enclave.who.manifest(0, None).digest();
+    let is_left = || standings(&fleet).iter().filter(|standing| *standing == "attested").count() == 1;
+    until(&fleet, "one way is left", is_left).await;
+    let Admission::Release(release) = admit(&fleet, &digest) else { panic!("still attested") };
+    assert_eq!(release.address, enclave.address);
+}

@@ -3,7 +3,13 @@
 //!
 //! Half of the clients seal by hand and hold a ciphertext each, which they send again and again, as no client of ours would: what ran once
 //! must be told as a replay. The others are plain programs behind the door of `teegate proxy`. `TEEGATE_FAULTS_SECONDS` says for how long;
-//! `ci/faults.sh` runs it.
+//! `ci/faults.sh` runs it. What surrounds the programs fails in the files below.
+
+mod clock;
+mod disk;
+mod load;
+mod names;
+mod vendors;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

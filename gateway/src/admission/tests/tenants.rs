@@ -53,6 +53,30 @@ async fn whoever_shows_no_credential_that_counts_gets_nothing() {
 }
 
 #[tokio::test]
+async fn nothing_that_a_client_says_beside_its_request_reaches_an_instance() {
+    let mut stage = Stage::new(Folder::new().gatekeeper(&two_tenants(""))).await;
+    let listening = stage.listen(None).await;
+    let more = "cookie: session=of-the-client\r\nx-forwarded-for: 10.1.2.3\r\nforwarded: for=10.1.2.3\r\nuser-agent: of-the-client\r\n\
+                traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nx-teegate-tenant: b\r\nteegate-nonce: of-the-client\r\n";
+    let request = relay(&stage.manifests[0], &format!("{}{more}", bearer(TOKEN_OF_A)));
+    let asking = tokio::spawn(async move { ask(&listening, &request).await });
+    let (arrived, mut respond) = in_time(stage.wires[0].arrived.recv()).await.unwrap();
+    assert_eq!(
+        (arrived.method().as_str(), arrived.uri().to_string().as_str()),
+        ("POST", "https://enclave.invalid/ohttp")
+    );
+    let mut names: Vec<_> =
+        arrived.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    names.sort_unstable();
+    assert_eq!(names, [("content-length", "6"), ("content-type", OHTTP_REQUEST)]);
+    // The passing twin: what it is asked for comes, and its answer goes back.
+    let head = http::Response::builder().status(200).header("content-type", "message/ohttp-res").body(()).unwrap();
+    respond.send_response(head, false).unwrap().send_data("answer".into(), true).unwrap();
+    let answer = in_time(asking).await.unwrap();
+    assert!(answer.status == 200 && answer.head.contains("\r\ncontent-type: message/ohttp-res\r\n"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_connection_has_no_tenant_and_every_request_its_own() {
     let stage = Stage::new(Folder::new().gatekeeper(&two_tenants(""))).await;
     let listening = stage.listen(None).await;

@@ -63,6 +63,29 @@ async fn a_proof_that_lapses_takes_back_what_was_queued() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_of_the_clock_takes_back_what_was_queued() {
+    // Back by more than is tolerated, and forward to the end of the manifest.
+    for wall in [START - 61, START + 4_200] {
+        let (_gateway, wire, tap, relaying) = stuck(FRESH).await;
+        let start = Instant::now();
+        set_wall(wall);
+        let problem = problem_of(in_time(relaying).await.unwrap()).await;
+        assert_eq!((problem.kind, problem.executed), (ProblemKind::PolicyChanged, Executed::Unknown));
+        assert!(start.elapsed() < Duration::from_secs(3), "nothing else told of it: {:?}", start.elapsed());
+        assert_cut(wire, &tap).await;
+    }
+    // The passing twin: a step that is tolerated.
+    let (_gateway, mut wire, tap, relaying) = stuck(FRESH).await;
+    set_wall(START - 59);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    tap.send_replace(true);
+    let (request, mut respond) = wire.arrived.recv().await.unwrap();
+    assert_eq!(read(request.into_body()).await.unwrap().len(), TEN_KIB);
+    answer(&mut respond, 200, b"");
+    assert_eq!(relaying.await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_has_left_gets_its_answer_whatever_changes() {
     let (gateway, manifest) = (gateway(), Who::new(1).manifest(0, None));
     let mut wire = Wire::connect().await;

@@ -113,13 +113,24 @@ fn what_keeps_a_claim_is_a_test_or_a_script() {
     }
 }
 
+/// The rows of a table without its head: the first cell, and the rest.
+fn rows(table: &str) -> Vec<(&str, &str)> {
+    table.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).skip(1).collect()
+}
+
 /// An attack is kept by tests, each by its file and its name.
 #[test]
 fn every_attack_is_kept_by_tests_that_are_there() {
     let document = std::fs::read_to_string(root().join("docs/ATTACKS.md")).unwrap();
-    let rows: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).skip(1).collect();
-    assert!(rows.len() > 20, "{} attacks", rows.len());
-    for (attack, keepers) in rows {
+    let (attacks, properties) = document.split_once("\n## The gateway, property by property\n").unwrap();
+    // A property has a test over sockets and an attack; an attack has whatever keeps it.
+    let (attacks, properties) = (rows(attacks), rows(properties));
+    assert!(attacks.len() > 20 && properties.len() > 35, "{}, {}", attacks.len(), properties.len());
+    let cells = properties.iter().flat_map(|(property, cells)| match cells.split_once(" | ") {
+        Some((sockets, attack)) => [(*property, sockets), (*property, attack)],
+        None => panic!("{property}: expected `property | over sockets | attacked by`"),
+    });
+    for (attack, keepers) in attacks.into_iter().chain(cells) {
         let keepers: Vec<_> = keepers.split('`').skip(1).step_by(2).collect();
         assert!(!keepers.is_empty(), "{attack}: nothing keeps it");
         for keeper in keepers {
