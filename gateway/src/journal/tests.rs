@@ -1,6 +1,7 @@
 //! The log: one line for each change, with what an operator needs, and none for a retry.
 
 use std::io;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use teegate_protocol::manifest::SpkiDigest;
@@ -14,6 +15,16 @@ use crate::trust::Distrust;
 use crate::trust::testing::{START, Who, Wire, any_policy, clock, set_wall};
 
 const FRESH: Duration = Duration::from_secs(300);
+
+/// A second listener, which nobody reads. With one alone, `tracing` asks whichever thread comes first to a line of the program whether
+/// anybody listens to it, and keeps a *no* for the others.
+static DEAF: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
+
+/// Whoever listens to one thread calls this first.
+pub(crate) fn not_alone() {
+    LazyLock::force(&DEAF);
+}
 
 /// What this thread has logged.
 #[derive(Clone, Default)]
@@ -33,6 +44,7 @@ impl io::Write for Log {
 impl Log {
     /// Begins to listen, as the program writes it.
     pub(crate) fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+        not_alone();
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();

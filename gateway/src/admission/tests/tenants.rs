@@ -201,6 +201,7 @@ async fn no_log_has_a_token() {
     let listens = || tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
     // While there is one subscriber, `tracing` asks that of whichever thread comes to an event first, and another test's has none.
     let _second = tracing::Dispatch::new(listens().with_writer(std::io::sink).finish());
+    crate::journal::tests::not_alone();
     let _guard = tracing::subscriber::set_default(listens().with_writer(move || writer.clone()).finish());
     let stage = Stage::new(Folder::new().gatekeeper(&two_tenants(""))).await;
     let listening = stage.listen(None).await;
