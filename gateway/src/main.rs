@@ -260,6 +260,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         },
         is_draining: AtomicBool::new(false),
     });
+    tokio::spawn(keep_keys(Arc::clone(&gateway)));
     let limits = ServerLimits {
         connections: config.max_connections,
         streams: config.max_streams,
@@ -337,6 +338,11 @@ async fn keep_telling(supervisor: Arc<Supervisor>, pulse: Duration, fleet: Arc<F
     }
 }
 
+/// The keys of tokens, where they are at an address.
+async fn keep_keys(gateway: Arc<Gateway>) {
+    gateway.gatekeeper.keep_keys(gateway.fleet.clock()).await;
+}
+
 /// A proof lapses by itself, and nobody is told but the log.
 async fn note_lapses(fleet: Arc<Fleet>) {
     loop {
@@ -355,13 +361,15 @@ async fn reload(
     discovery: &Discovery,
     gateway: &Gateway,
 ) -> Option<Config> {
-    let loaded = load_config(path).and_then(|config| {
+    let loaded = async {
+        let config = load_config(path)?;
         open_files::fits(&running.with_instances_of(&config)?, open_files)?;
         let loaded = policies.next(&config)?;
         let rules = gateway.gatekeeper.prepare(&config.admission)?;
+        rules.ask_for_keys(gateway.fleet.clock()).await?;
         Ok((config, loaded, rules))
-    });
-    match loaded {
+    };
+    match loaded.await {
         Ok((config, loaded, rules)) => {
             for key in running.needs_restart(&config) {
                 tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");

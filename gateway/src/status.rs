@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use teegate_verifier::UnixTime;
 
-use crate::view::{FleetView, InstanceView};
+use crate::view::{FleetView, InstanceView, JwksView};
 
 /// So many characters of one text are shown.
 const SHOWN: usize = 240;
@@ -50,6 +50,9 @@ pub fn draw(view: &FleetView, screen: Screen) -> String {
         }
         heads.push(("tls", words));
     }
+    if let Some(jwks) = &view.jwks {
+        heads.push(("token keys", token_keys(jwks)));
+    }
     heads.push(("addresses", counts));
     for (name, words) in heads {
         text.push_str(&hung(&format!("{name:<12}"), &words, screen.columns));
@@ -57,6 +60,19 @@ pub fn draw(view: &FleetView, screen: Screen) -> String {
     text.push('\n');
     table(&mut text, &view.instances, at, screen);
     text
+}
+
+fn token_keys(jwks: &JwksView) -> String {
+    let mut words = match jwks.age_seconds {
+        None => format!("none yet, of {}", plain(&jwks.url)),
+        Some(_) if jwks.keys == 0 => format!("ENDED, of {}: no token is taken", plain(&jwks.url)),
+        Some(age) => format!("{} of {}, read {} ago", jwks.keys, plain(&jwks.url), span(age)),
+    };
+    if let Some(why) = &jwks.failure {
+        let until = if jwks.keys == 0 { String::new() } else { format!(", they count for {} more", span(jwks.seconds)) };
+        let _ = write!(words, "; THE LAST QUESTION FAILED{until}: {}", plain(why));
+    }
+    words
 }
 
 fn policy(view: &FleetView, at: Option<UnixTime>) -> String {

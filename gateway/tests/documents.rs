@@ -72,7 +72,7 @@ fn every_other_key_stands_with_what_its_absence_means() {
         if let Some((key, value)) = line.split_once(" = ") {
             let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && value.starts_with('"');
             let in_tls = ["certificate", "key"].contains(&key);
-            let of_admission = ["keys", "issuer", "audience", "tenant_claim", "client_ca", "trust_domain"];
+            let of_admission = ["keys", "jwks_url", "jwks_ca", "issuer", "audience", "tenant_claim", "client_ca", "trust_domain"];
             if of_admission.contains(&key) && is_key {
                 let table = if ["client_ca", "trust_domain"].contains(&key) { "spiffe" } else { "jwt" };
                 keys.insert(format!("admission.{table}.{key}"));
