@@ -2,7 +2,7 @@
 //! starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
 //!
 //! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP, or a change of their
-//! files, reads policy, endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
+//! files, reads again what `docs/OPERATIONS.md` says that a reload takes, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
 //! second one without finishing.
 
 mod command;
@@ -34,7 +34,8 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
-use teegate_gateway::published::Published;
+use teegate_gateway::discovery::sources;
+use teegate_gateway::published::{Contents, Published};
 use teegate_gateway::refused::Refused;
 use teegate_gateway::reload::{self, Loaded, Policies, Ratchet, Watched};
 use teegate_gateway::reloads::Reloads;
@@ -134,7 +135,7 @@ struct Prepared {
     files: Watched,
     loaded: Loaded,
     receipt_key: ReceiptKey,
-    published: Published,
+    published: Contents,
     certificates: Option<Arc<Certificates>>,
     gatekeeper: Gatekeeper,
 }
@@ -147,7 +148,7 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let files = Watched::new(reload::files(path, &config), config.reload.every);
     let loaded = reload::load(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
-    let published = Published::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
+    let published = Contents::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
     let certificates = config.tls.as_ref().map(Certificates::load).transpose()?;
     let gatekeeper = Gatekeeper::load(&config.admission)?;
     Ok(Prepared { config, open_files, files, loaded, receipt_key, published, certificates, gatekeeper })
@@ -219,8 +220,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         tokio::spawn(freshness::keep(Arc::clone(desk), Arc::clone(&fleet)));
     }
     let watching = WatchSettings {
-        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?
-            .admitting(config.discovery.admit.clone()),
+        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?,
         lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },
         reattest: config.reattest,
         retry: config.retry,
@@ -243,7 +243,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
         challenges: Challenges::default(),
-        published,
+        published: Published::of(published),
         metrics: Arc::clone(&metrics),
         reloads,
         certificates: certificates.clone(),
@@ -351,7 +351,7 @@ async fn note_lapses(fleet: Arc<Fleet>) {
     }
 }
 
-/// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes. Gives
+/// Takes all that a reload takes from the files as they are now. If one of them cannot be used, nothing changes. Gives
 /// the configuration that it took.
 async fn reload(
     path: &Path,
@@ -363,23 +363,24 @@ async fn reload(
 ) -> Option<Config> {
     let loaded = async {
         let config = load_config(path)?;
-        open_files::fits(&running.with_instances_of(&config)?, open_files)?;
+        open_files::fits(&running.with_places_of(&config), open_files)?;
         let loaded = policies.next(&config)?;
         let rules = gateway.gatekeeper.prepare(&config.admission)?;
+        let sources = sources::Prepared::of(&config.discovery)?;
+        let published = Contents::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
         rules.ask_for_keys(gateway.fleet.clock()).await?;
-        Ok((config, loaded, rules))
+        Ok((config, loaded, rules, sources, published))
     };
     match loaded.await {
-        Ok((config, loaded, rules)) => {
-            for key in running.needs_restart(&config) {
-                tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
-            }
+        Ok((config, loaded, rules, sources, published)) => {
+            gateway.reloads.need_restart(running.needs_restart(&config));
             // Whoever may no longer ask is told at once, whether or not the policy is another.
             gateway.gatekeeper.take(rules);
             gateway.fleet.announce();
             // The policy first: nobody new is judged by the old one.
             policies.take(&loaded).await;
-            discovery.set_list(&config.instances);
+            discovery.take(&config.instances, &sources);
+            gateway.published.take(published);
             Some(config)
         }
         Err(Failure(why)) => {

@@ -231,6 +231,13 @@ impl Metrics {
         let _ = self.source_doubts.get_or_create(&labels(&SOURCE_DOUBTS, [source]));
     }
 
+    /// A source of addresses is followed no more.
+    pub fn undiscovered(&self, source: &str) {
+        self.source_addresses.remove(&labels(&SOURCE_ADDRESSES, [source]));
+        self.source_current.remove(&labels(&SOURCE_CURRENT, [source]));
+        self.source_doubts.remove(&labels(&SOURCE_DOUBTS, [source]));
+    }
+
     /// A source of addresses that was sure is not any more.
     pub fn doubted(&self, source: &str) {
         self.source_doubts.get_or_create(&labels(&SOURCE_DOUBTS, [source])).inc();

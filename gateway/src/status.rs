@@ -35,6 +35,10 @@ pub fn draw(view: &FleetView, screen: Screen) -> String {
     };
     let counts = counts(&view.instances);
     let mut heads = vec![("gateway", format!("{}  {ready}", plain(&view.version))), ("policy", policy(view, at))];
+    if !view.policy.needs_restart.is_empty() {
+        let keys: Vec<String> = view.policy.needs_restart.iter().map(|key| plain(key)).collect();
+        heads.push(("restart", format!("changed, and taken by a restart alone: {}", keys.join(", "))));
+    }
     heads.push(match &view.ends_first {
         Some(end) => {
             let words =

@@ -68,6 +68,9 @@ pub struct PolicyView {
     pub refused_reloads: u64,
     /// The last reload, if it was refused.
     pub last_refused: Option<RefusedView>,
+    /// The keys of the configuration that are written otherwise now, and that only a restart takes.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
 }
 
 /// A refused reload: everything stayed as it was.
@@ -262,6 +265,7 @@ impl Gateway {
                 reloads: record.taken,
                 refused_reloads: record.refused,
                 last_refused: record.failure.map(|(at, why)| RefusedView { at: at.to_string(), why }),
+                needs_restart: record.restart,
             },
             ends_first: endings(&state, &now).first().map(|ending| end(ending, &now)),
             tls: self

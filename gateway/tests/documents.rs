@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use teegate_gateway::config::bounds;
+use teegate_gateway::config::{RELOADED, bounds};
 use teegate_gateway::metrics::{Kind, METRICS};
 use teegate_gateway::view::FLEET_PATH;
 use teegate_protocol::headers::{ENDORSEMENTS_PATH, HEALTH_PATH, INSTANCES_PATH, READY_PATH, RELAY_PATH};
@@ -93,6 +93,22 @@ fn every_other_key_stands_with_what_its_absence_means() {
     }
     let documented = column(&table("Keys of the configuration", "key | what it is"), 0);
     assert_eq!(documented, keys);
+}
+
+/// Which keys a reload takes is said once, and by the program.
+#[test]
+fn every_key_stands_under_what_takes_it() {
+    let rows = table("Keys of the configuration", "taken");
+    let [by_reload, by_restart] = [0, 1].map(|index| quoted(&rows[index][1]).into_iter().collect::<BTreeSet<_>>());
+    assert!(rows[0][0].starts_with("by a reload") && rows[1][0] == "by a restart", "{rows:?}");
+    assert_eq!(by_reload, BTreeSet::from(RELOADED));
+    let (numbers, others) =
+        (table("Keys of the configuration", "key | default"), table("Keys of the configuration", "key | what it is"));
+    let all = column(&numbers, 0).into_iter().chain(column(&others, 0));
+    let all: BTreeSet<String> = all.map(|key| key.split('.').next().unwrap_or_default().to_owned()).collect();
+    let said: BTreeSet<String> = by_reload.union(&by_restart).map(|key| (*key).to_owned()).collect();
+    assert_eq!(said, all);
+    assert!(by_reload.is_disjoint(&by_restart));
 }
 
 #[test]

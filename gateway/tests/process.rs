@@ -286,6 +286,47 @@ fn a_reload_takes_the_file_of_tokens() {
 }
 
 #[test]
+fn a_reload_takes_sources_and_what_is_published_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let key = |digit: &str| format!("next_receipt_key = '{}'\n", digit.repeat(64));
+    folder.configure(&format!("{}instances = ['127.0.0.1:1']", key("1")));
+    let running = Running::start(&folder);
+    let fleet = || running.get("operator", "/v1/fleet");
+    let metric = |source: &str, value: u8| format!("teegate_gateway_discovery_addresses{{source=\"{source}\"}} {value}");
+    running.await_metric(&metric("list", 1));
+
+    // No name server is asked for an address: the source is there, and has nobody yet.
+    let source = "[discovery]\nname_servers = ['127.0.0.1:1']\n[[discovery.dns]]\nname = 'enclaves.invalid.'\nport = 1\n";
+    folder.configure(&format!("{}instances = ['127.0.0.1:1']\n{source}", key("2")));
+    running.signal("HUP");
+    running.await_metric(&metric("dns:enclaves.invalid.:1", 0));
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 1");
+    assert!(running.get("listening", "/v1/receipt-keys").starts_with("HTTP/1.1 200 "));
+
+    // A policy for clients that no client could use takes nothing of the whole.
+    std::fs::write(folder.path("client.toml"), "schema = 1").unwrap();
+    folder.configure("client_policy = 'client.toml'\ninstances = ['127.0.0.1:1', '127.0.0.1:2']");
+    running.signal("HUP");
+    running.await_metric("teegate_gateway_reload_total{outcome=\"refused\"} 1");
+    running.await_metric(&metric("list", 1));
+    running.await_metric(&metric("dns:enclaves.invalid.:1", 0));
+    assert!(fleet().contains("`client_policy`, `"), "{}", fleet());
+
+    // What a restart alone takes is named, and the rest is taken.
+    folder.configure("instances = ['127.0.0.1:1', '127.0.0.1:2']\nretry_seconds = 9\n[limits]\nconnections = 9");
+    running.signal("HUP");
+    running.await_metric(&metric("list", 2));
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 2");
+    assert!(fleet().contains("\"needs_restart\":[\"limits\",\"retry_seconds\"]"), "{}", fleet());
+    assert!(!running.get("operator", "/metrics").contains("dns:enclaves.invalid."), "it is followed no more");
+    folder.configure("instances = ['127.0.0.1:1']");
+    running.signal("HUP");
+    running.await_metric(&metric("list", 1));
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 3");
+    assert!(fleet().contains("\"needs_restart\":[]"), "{}", fleet());
+}
+
+#[test]
 fn what_cannot_be_used_is_named() {
     let folder = Folder::new();
     folder.configure("instance = []");

@@ -90,6 +90,7 @@ fn fleet() -> FleetView {
                 at: "2026-11-28T21:10:29Z".into(),
                 why: "policy `hospital.toml`: line 147".into(),
             }),
+            needs_restart: Vec::new(),
         },
         ends_first: Some(EndView {
             kind: "crl".into(),
@@ -173,6 +174,14 @@ fn lengths_of_time_are_told_in_two_units() {
     for (seconds, said) in [(40, "40 s"), (61, "1 min"), (12_000, "3 h 20 min"), (2 * DAY_SECONDS, "2 d 0 h")] {
         assert_eq!(span(seconds), said);
     }
+}
+
+#[test]
+fn what_takes_a_restart_is_named() {
+    let mut view = fleet();
+    view.policy.needs_restart = vec!["hold.seconds".into(), "listen".into()];
+    let text = draw(&view, PLAIN);
+    assert!(text.contains("\nrestart     changed, and taken by a restart alone: hold.seconds, listen\n"), "{text}");
 }
 
 #[test]
