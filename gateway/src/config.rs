@@ -355,8 +355,9 @@ impl Config {
                 "`plain_http` says nothing: expected the reason, which the log repeats",
             ));
         }
-        let admission = admission::settle(file.admission, file.tenant, file.tls.is_some(), file.plain_http.is_some(), folder)
-            .map_err(ConfigError::Admission)?;
+        let admission =
+            admission::settle(file.admission, file.tenant, file.tls.is_some(), file.plain_http.is_some(), folder)
+                .map_err(ConfigError::Admission)?;
         let network = |text: String| Network::parse(&text).ok_or(ConfigError::Proxy(text));
         let proxies = file.proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);

@@ -1,5 +1,5 @@
-//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens. `--check-config` reads the same and
-//! starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
+//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens. `--check-config` reads the same, judges the
+//! folders that a start writes into, and starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
 //!
 //! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP, or a change of their
 //! files, reads again what `docs/OPERATIONS.md` says that a reload takes, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
@@ -26,7 +26,9 @@ use teegate_gateway::clock::Clock;
 use teegate_gateway::collateral::{self, Desk};
 use teegate_gateway::config::{Config, ConfigError};
 use teegate_gateway::discovery::gather::Discovery;
+use teegate_gateway::discovery::sources;
 use teegate_gateway::fleet::Fleet;
+use teegate_gateway::foresight;
 use teegate_gateway::freshness;
 use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
@@ -34,7 +36,6 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
-use teegate_gateway::discovery::sources;
 use teegate_gateway::published::{Contents, Published};
 use teegate_gateway::refused::Refused;
 use teegate_gateway::reload::{self, Loaded, Policies, Ratchet, Watched};
@@ -116,7 +117,11 @@ async fn obey(command: Command) -> Result<(), Failure> {
         _ if command.public_key.is_some() => {
             format!("{}\n", load_receipt_key(command.public_key.as_deref())?.public())
         }
-        (None, Some(path)) if command.check_config => prepare(&path)?.in_words(&path),
+        (None, Some(path)) if command.check_config => {
+            let prepared = prepare(&path)?;
+            let notes = foresight::judge(&prepared.config, &prepared.loaded)?;
+            prepared.in_words(&path, &notes)
+        }
         (None, Some(path)) if command.print_config => printed(&path)?,
         (None, Some(path)) => return run(&path).await,
         // The command line does not parse without it.
@@ -156,15 +161,16 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
 
 impl Prepared {
     /// What was found in order.
-    fn in_words(&self, path: &Path) -> String {
+    fn in_words(&self, path: &Path, notes: &[String]) -> String {
         let Self { config, loaded, certificates, .. } = self;
         let file = loaded.file();
         let front = match certificates {
             Some(certificates) => format!("clients speak TLS under a certificate until {}", certificates.not_after()),
             None => "clients speak plain HTTP".to_owned(),
         };
+        let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
         format!(
-            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {front}\n",
+            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {front}\n{notes}",
             path.display(),
             file.name,
             file.sha256,

@@ -20,9 +20,9 @@ use crate::identity::{Identity, identity};
 use crate::journal::{Condition, Sight};
 use crate::metrics::{
     self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FORECAST_END, FULL, Gauge,
-    HELD_BYTES, HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, JWKS_ASKED, JWKS_LEFT, JWKS_OK, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO,
-    POLICY_SINCE, POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TENANT_BYTES, TENANT_REQUESTS,
-    TLS_NOT_AFTER, TLS_OK,
+    HELD_BYTES, HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, JWKS_ASKED, JWKS_LEFT, JWKS_OK, KEPT, KEPT_LIMIT,
+    NOT_AFTER, POLICY_INFO, POLICY_SINCE, POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TENANT_BYTES,
+    TENANT_REQUESTS, TLS_NOT_AFTER, TLS_OK,
 };
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
@@ -177,7 +177,10 @@ impl Gateway {
             of_tenants(&TENANT_BYTES, |member| member.purse().spent()),
             Gauge::family(&TLS_NOT_AFTER, tls.map(|tls| ([], tls.not_after().seconds()))),
             Gauge::family(&TLS_OK, tls.map(|tls| ([], u64::from(tls.refused().is_none())))),
-            Gauge::family(&JWKS_OK, keys.map(|keys| ([], u64::from(keys.age_seconds.is_some() && keys.failure.is_none())))),
+            Gauge::family(
+                &JWKS_OK,
+                keys.map(|keys| ([], u64::from(keys.age_seconds.is_some() && keys.failure.is_none()))),
+            ),
             Gauge::family(&JWKS_LEFT, keys.map(|keys| ([], keys.seconds))),
             Gauge::family(&JWKS_ASKED, keys.into_iter().flat_map(asked)),
             Gauge::single(&HELD_REQUESTS, held_requests),

@@ -49,7 +49,15 @@ pub(crate) struct Record {
 impl Reloads {
     /// At the start.
     pub fn new(policy: PolicyFile, now: UnixTime) -> Self {
-        Self(Mutex::new(Record { policy, since: now, taken: 0, refused: 0, succeeded_at: now, failure: None, restart: Vec::new() }))
+        Self(Mutex::new(Record {
+            policy,
+            since: now,
+            taken: 0,
+            refused: 0,
+            succeeded_at: now,
+            failure: None,
+            restart: Vec::new(),
+        }))
     }
 
     /// A reload succeeded, and this is the policy in force. The same bytes are in force as long as they were.

@@ -73,7 +73,8 @@ fn token_keys(jwks: &JwksView) -> String {
         Some(age) => format!("{} of {}, read {} ago", jwks.keys, plain(&jwks.url), span(age)),
     };
     if let Some(why) = &jwks.failure {
-        let until = if jwks.keys == 0 { String::new() } else { format!(", they count for {} more", span(jwks.seconds)) };
+        let until =
+            if jwks.keys == 0 { String::new() } else { format!(", they count for {} more", span(jwks.seconds)) };
         let _ = write!(words, "; THE LAST QUESTION FAILED{until}: {}", plain(why));
     }
     words

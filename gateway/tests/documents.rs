@@ -62,17 +62,28 @@ fn every_number_of_the_configuration_stands_with_default_and_bounds() {
     assert!(said.iter().all(|what| what.len() > 10), "a number is not explained: {said:?}");
 }
 
+/// Whether it is a list of tables, whose keys stand by themselves.
+fn is_of_tables(value: &toml::Value) -> bool {
+    value.as_array().is_some_and(|list| list.first().is_some_and(toml::Value::is_table))
+}
+
 #[test]
 fn every_other_key_stands_with_what_its_absence_means() {
     let example: toml::Table = EXAMPLE.parse().unwrap();
     // The keys that are no numbers, the commented ones of the example included.
     let mut keys: BTreeSet<String> =
         example.iter().filter(|(_, value)| value.is_str() || value.is_array()).map(|(key, _)| key.clone()).collect();
+    for name in ["collateral", "discovery"] {
+        let table = example[name].as_table().unwrap();
+        let inner = table.iter().filter(|(_, value)| value.is_str() || value.is_array() || value.is_bool());
+        keys.extend(inner.filter(|(_, value)| !is_of_tables(value)).map(|(key, _)| format!("{name}.{key}")));
+    }
     for line in EXAMPLE.lines().filter_map(|line| line.strip_prefix("# ")) {
         if let Some((key, value)) = line.split_once(" = ") {
             let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && value.starts_with('"');
             let in_tls = ["certificate", "key"].contains(&key);
-            let of_admission = ["keys", "jwks_url", "jwks_ca", "issuer", "audience", "tenant_claim", "client_ca", "trust_domain"];
+            let of_admission =
+                ["keys", "jwks_url", "jwks_ca", "issuer", "audience", "tenant_claim", "client_ca", "trust_domain"];
             if of_admission.contains(&key) && is_key {
                 let table = if ["client_ca", "trust_domain"].contains(&key) { "spiffe" } else { "jwt" };
                 keys.insert(format!("admission.{table}.{key}"));

@@ -279,7 +279,18 @@ fn settled(
 
 impl JwtTable {
     fn settle(self, folder: &Path, may_be_plain: bool) -> Result<JwtSettings, AdmissionError> {
-        let Self { keys, jwks_url, jwks_ca, refresh_seconds, known_seconds, algorithms, issuer, audience, tenant_claim, skew_seconds } = self;
+        let Self {
+            keys,
+            jwks_url,
+            jwks_ca,
+            refresh_seconds,
+            known_seconds,
+            algorithms,
+            issuer,
+            audience,
+            tenant_claim,
+            skew_seconds,
+        } = self;
         let said = |what: String| AdmissionError::Said(format!("`[admission.jwt]`: {what}"));
         let words = || Algorithm::ALL.map(|(word, _)| word).join(", ");
         if algorithms.is_empty() {

@@ -53,7 +53,12 @@ pub struct Post {
 impl Board {
     /// An empty board. Metrics show what stands on it.
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { metrics, sightings: Mutex::default(), changes: watch::Sender::new(0), posts: AtomicU64::new(0) })
+        Arc::new(Self {
+            metrics,
+            sightings: Mutex::default(),
+            changes: watch::Sender::new(0),
+            posts: AtomicU64::new(0),
+        })
     }
 
     /// A place for one more source, which knows nothing yet.

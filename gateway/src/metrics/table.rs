@@ -91,6 +91,7 @@ table! {
     TENANT_REQUESTS, Gauge, "tenant_requests", ["tenant"], "requests that are relayed for a tenant now";
     TENANT_BYTES, Gauge, "tenant_bytes", ["tenant"], "of a tenant's requests and answers that are kept now";
     RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
+    CHALLENGED, Counter, "challenge_total", ["outcome"], "challenges of clients: `answered`, or the name of their problem";
     UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";
     RELEASED, Counter, "released_bytes_total", [], "sealed bytes sent to instances";
     ANSWERED, Counter, "answered_bytes_total", [], "sealed bytes passed back to clients";

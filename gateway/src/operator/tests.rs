@@ -92,6 +92,7 @@ async fn every_metric_of_the_table_is_answered_and_no_other() {
     gateway.fleet.reject(&two, &refusal(), 1);
     gateway.metrics.checked(&one, "accepted");
     gateway.metrics.relayed("default", "answered");
+    gateway.metrics.challenged("answered");
     gateway.metrics.upstream(&one, "answered");
     gateway.metrics.kept_refused("kept");
     gateway.metrics.discovered("list", 1, true);

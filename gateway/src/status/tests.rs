@@ -1,7 +1,9 @@
 //! The picture, and what must not come through it.
 
 use super::*;
-use crate::view::{EndView, FailedView, JwksView, ModelView, PolicyView, ProofView, RefusedView, SCHEMA, SilenceView, TlsView};
+use crate::view::{
+    EndView, FailedView, JwksView, ModelView, PolicyView, ProofView, RefusedView, SCHEMA, SilenceView, TlsView,
+};
 
 const PLAIN: Screen = Screen { columns: None, is_coloured: false };
 

@@ -8,9 +8,11 @@ use teegate_protocol::limits::{Limit, OutOfBounds};
 use super::location::Location;
 
 /// The longest time between two questions.
-pub(crate) const REFRESH: Limit = Limit { name: "admission.jwt.refresh_seconds", default: 600, least: 60, most: 86_400 };
+pub(crate) const REFRESH: Limit =
+    Limit { name: "admission.jwt.refresh_seconds", default: 600, least: 60, most: 86_400 };
 /// How long keys count that nothing has confirmed.
-pub(crate) const KNOWN: Limit = Limit { name: "admission.jwt.known_seconds", default: 14_400, least: 60, most: 604_800 };
+pub(crate) const KNOWN: Limit =
+    Limit { name: "admission.jwt.known_seconds", default: 14_400, least: 60, most: 604_800 };
 
 /// Where the keys are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,7 +87,9 @@ impl KeysTable {
             (None, None) => return said("expected `keys`, a file with the public keys, or `jwks_url`"),
             (Some(_), Some(_)) => return said("`keys` and `jwks_url` both say where the public keys are: remove one"),
             (Some(_), None) if jwks_ca.is_some() || refresh_seconds.is_some() || known_seconds.is_some() => {
-                return said("`jwks_ca`, `refresh_seconds` and `known_seconds` are for `jwks_url`, and `keys` is a file");
+                return said(
+                    "`jwks_ca`, `refresh_seconds` and `known_seconds` are for `jwks_url`, and `keys` is a file",
+                );
             }
             (Some(file), None) => return Ok(KeysAt::File(folder.join(file))),
             (None, Some(url)) => url,
@@ -99,7 +103,9 @@ impl KeysTable {
             |limit: Limit, given| limit.resolve(given).map(Duration::from_secs).map_err(KeysError::OutOfBounds);
         let (refresh, known) = (seconds(REFRESH, refresh_seconds)?, seconds(KNOWN, known_seconds)?);
         if refresh > known {
-            return said("`refresh_seconds` is more than `known_seconds`: the keys would end before they are asked for again");
+            return said(
+                "`refresh_seconds` is more than `known_seconds`: the keys would end before they are asked for again",
+            );
         }
         let ca = jwks_ca.map(|path| folder.join(path));
         Ok(KeysAt::Url(Box::new(UrlSettings { location, ca, refresh, known, pauses: Pauses::default() })))

@@ -48,7 +48,9 @@ impl Exchange {
 
     /// One answer, within `time`.
     pub(super) async fn ask(&self, time: Duration) -> Result<Answer, String> {
-        timeout(time, self.speak()).await.unwrap_or_else(|_| Err(format!("no whole answer within {} ms", time.as_millis())))
+        timeout(time, self.speak())
+            .await
+            .unwrap_or_else(|_| Err(format!("no whole answer within {} ms", time.as_millis())))
     }
 
     async fn speak(&self) -> Result<Answer, String> {
@@ -123,7 +125,9 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
 /// RFC 9111, section 5.2.2: `max-age`, less the `Age` that the answer has already; nothing of it may be kept where it says so.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let mut found = None;
-    for directive in headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')) {
+    for directive in
+        headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','))
+    {
         let (name, value) = directive.trim().split_once('=').unwrap_or((directive.trim(), ""));
         match name.to_ascii_lowercase().as_str() {
             "no-store" | "no-cache" => return Some(Duration::ZERO),
@@ -141,15 +145,19 @@ fn connector(ca: Option<&[u8]>) -> Result<TlsConnector, String> {
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err("this machine has no CA certificates: install `ca-certificates`, or name a file of them in \
+                return Err(
+                    "this machine has no CA certificates: install `ca-certificates`, or name a file of them in \
                             `admission.jwt.jwks_ca`"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         }
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
                 let certificate = certificate.map_err(|error| format!("`jwks_ca` is not PEM: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("`jwks_ca` has a certificate that cannot be used: {error}"))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| format!("`jwks_ca` has a certificate that cannot be used: {error}"))?;
             }
             if roots.is_empty() {
                 return Err("`jwks_ca` holds no certificate: expected PEM with a `CERTIFICATE` block".to_owned());

@@ -303,13 +303,21 @@ async fn what_an_issuer_must_not_answer_is_refused_with_its_reason_and_the_last_
     let many: Vec<Value> = (0..65).map(|number| keys.ed_jwk(&number.to_string())).collect();
     let too_long = "x".repeat((256 << 10) + 1);
     let cases = [
-        ("HTML", answered("200 OK", "content-type: text/html; charset=utf-8\r\n", "<html>"), "HTML and not with a JWKS"),
+        (
+            "HTML",
+            answered("200 OK", "content-type: text/html; charset=utf-8\r\n", "<html>"),
+            "HTML and not with a JWKS",
+        ),
         ("HTML that says nothing", answered("200 OK", "", "<html>"), "it is no JWKS"),
         ("a redirect", answered("302 Found", moved, ""), "it answered 302, and no redirect is followed"),
         ("nothing there", answered("404 Not Found", "", ""), "it answered 404"),
         ("compressed", answered("200 OK", "content-encoding: gzip\r\n", "x"), "`content-encoding`"),
         ("too long", answered("200 OK", "", &too_long), "more than 262144 bytes"),
-        ("without end", Reply::Endless([chunked, b"3e8\r\n".to_vec(), vec![b'x'; 1_000], b"\r\n".to_vec()].concat()), ""),
+        (
+            "without end",
+            Reply::Endless([chunked, b"3e8\r\n".to_vec(), vec![b'x'; 1_000], b"\r\n".to_vec()].concat()),
+            "",
+        ),
         ("broken off", Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec()), "broken off"),
         ("no HTTP", Reply::Bytes(b"SSH-2.0-OpenSSH\r\n".to_vec()), "invalid HTTP version"),
         ("nothing", Reply::Bytes(Vec::new()), "connection closed"),
@@ -440,7 +448,10 @@ async fn a_client_is_told_that_it_is_not_its_token_and_the_operator_why() {
     let refused = ask(&listening, &request).await;
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(refused.head.contains("\r\nretry-after: 10\r\n"), "{refused:?}");
-    assert!(refused.body.contains("urn:teegate:problem:busy") && refused.body.contains("out of its reach"), "{refused:?}");
+    assert!(
+        refused.body.contains("urn:teegate:problem:busy") && refused.body.contains("out of its reach"),
+        "{refused:?}"
+    );
     let ready = ask(&listening, &super::request("GET /readyz", "", "")).await;
     assert!(ready.status == 503 && ready.body.contains("`admission.jwt.jwks_url`"), "{ready:?}");
     let text = stage.gateway.metrics_text();
@@ -480,9 +491,18 @@ fn where_keys_are_is_said_once_and_over_tls() {
         ("keys = 'a'\nrefresh_seconds = 60\n", "are for `jwks_url`"),
         ("jwks_url = 'http://issuer.example/'\n", "`jwks_url` cannot be used: over plain HTTP"),
         ("jwks_url = 'http://127.0.0.1/'\njwks_ca = 'ca.pem'\n", "`jwks_url` is plain HTTP"),
-        ("jwks_url = 'https://a/'\nrefresh_seconds = 59\n", "`admission.jwt.refresh_seconds = 59` is out of bounds: expected 60 to"),
-        ("jwks_url = 'https://a/'\nknown_seconds = 604801\n", "`admission.jwt.known_seconds = 604801` is out of bounds"),
-        ("jwks_url = 'https://a/'\nrefresh_seconds = 61\nknown_seconds = 60\n", "would end before they are asked for again"),
+        (
+            "jwks_url = 'https://a/'\nrefresh_seconds = 59\n",
+            "`admission.jwt.refresh_seconds = 59` is out of bounds: expected 60 to",
+        ),
+        (
+            "jwks_url = 'https://a/'\nknown_seconds = 604801\n",
+            "`admission.jwt.known_seconds = 604801` is out of bounds",
+        ),
+        (
+            "jwks_url = 'https://a/'\nrefresh_seconds = 61\nknown_seconds = 60\n",
+            "would end before they are asked for again",
+        ),
     ] {
         let error = with(keys).unwrap_err();
         assert!(error.contains(said), "{keys}: {error}");
