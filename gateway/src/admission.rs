@@ -1,7 +1,7 @@
 //! Who may ask, and in whose name: the credential of a request becomes a tenant, or the request ends here.
 //!
 //! Three kinds of credential are known, each only if it is configured: a bearer token whose digest stands in a file, a JWT under a
-//! key of a file, and a client certificate of TLS with one SPIFFE ID. Whatever is shown has to be good, and all that is shown has
+//! key of its issuer, and a client certificate of TLS with one SPIFFE ID. Whatever is shown has to be good, and all that is shown has
 //! to name one tenant: a request is never counted for one tenant and let in by another. What admits is read again at a
 //! reload; a tenant keeps its counters then.
 //!
@@ -14,6 +14,7 @@ mod client_ca;
 pub mod config;
 mod denied;
 pub mod exposure;
+pub mod issuer;
 mod jwks;
 mod jwt;
 mod permission;
@@ -29,6 +30,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderMap;
 use rustls::server::danger::ClientCertVerifier;
+use tokio::sync::watch;
 
 pub use certificate::Certificate;
 pub use denied::Denied;
@@ -38,9 +40,10 @@ pub use permission::Permission;
 pub use tenant::{Limited, Member, Running};
 
 use crate::caller::Tenant;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use client_ca::{ClientCa, verifier};
 use config::{Admitting, Settings, TenantSettings};
+use issuer::{Issuer, Standing};
 use jwt::Jwt;
 use secret::Secret;
 use spiffe::Ids;
@@ -52,6 +55,8 @@ pub struct Gatekeeper {
     rules: RwLock<Arc<Rules>>,
     /// Where client certificates are taken; since when the process lives.
     client_ca: Option<Arc<ClientCa>>,
+    /// Counts what was taken into force.
+    changes: watch::Sender<u64>,
 }
 
 /// What is in force.
@@ -83,10 +88,10 @@ impl std::error::Error for LoadError {}
 impl Gatekeeper {
     /// What `settings` say, with the files that they name.
     pub fn load(settings: &Settings) -> Result<Self, LoadError> {
-        let rules = Rules::read(settings, &BTreeMap::new())?;
+        let rules = Rules::read(settings, &BTreeMap::new(), None)?;
         rules.apply(&BTreeMap::new());
         let client_ca = rules.verifier.clone().map(ClientCa::new);
-        Ok(Self { rules: RwLock::new(Arc::new(rules)), client_ca })
+        Ok(Self { rules: RwLock::new(Arc::new(rules)), client_ca, changes: watch::Sender::new(0) })
     }
 
     /// Judges the certificates that clients show in the TLS handshake, where they are taken.
@@ -96,7 +101,8 @@ impl Gatekeeper {
 
     /// Reads what `settings` say now. Nothing changes before [`Gatekeeper::take`].
     pub fn prepare(&self, settings: &Settings) -> Result<Rules, LoadError> {
-        let rules = Rules::read(settings, &self.rules().members)?;
+        let own = self.rules();
+        let rules = Rules::read(settings, &own.members, own.issuer())?;
         if rules.verifier.is_some() && self.client_ca.is_none() {
             return Err(LoadError(
                 "`[admission.spiffe]` is new: to ask clients for certificates takes a restart".to_owned(),
@@ -114,6 +120,38 @@ impl Gatekeeper {
             ca.replace(Arc::clone(verifier));
         }
         *own = Arc::new(rules);
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Asks for the keys of tokens where they are at an address, again and again, and of another one after a reload. Never ends.
+    pub async fn keep_keys(&self, clock: &Clock) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.borrow_and_update();
+            let rules = self.rules();
+            let keeping = async {
+                match rules.issuer() {
+                    Some(issuer) => issuer.keep(clock).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = keeping => {}
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// How the keys of tokens stand that are asked for at an address.
+    pub(crate) fn keys(&self, now: &Now) -> Option<Standing> {
+        self.rules().issuer().map(|issuer| issuer.standing(now))
+    }
+
+    /// Whether nobody can show a credential that counts, or the keys of tokens were never had.
+    pub(crate) fn lacks_keys(&self, now: &Now) -> bool {
+        let rules = self.rules();
+        let Some(standing) = rules.issuer().map(|issuer| issuer.standing(now)) else { return false };
+        standing.keys == 0 && (standing.age_seconds.is_none() || rules.takes_tokens_alone())
     }
 
     /// In whose name a connection is kept before any request of it was admitted.
@@ -170,6 +208,7 @@ impl Rules {
     fn read<'a>(
         settings: &'a Settings,
         known: &BTreeMap<Tenant, (Arc<Member>, TenantSettings)>,
+        issuer: Option<&Arc<Issuer>>,
     ) -> Result<Self, LoadError> {
         let member = |tenant: Tenant, limits: &TenantSettings| {
             let kept = known.get(&tenant).map(|(member, _)| Arc::clone(member));
@@ -194,10 +233,32 @@ impl Rules {
             Ids::new(spiffe.trust_domain.clone(), tenants.iter().flat_map(of_tenant))
         });
         let values = || tenants.iter().flat_map(|tenant| tenant.jwt.iter().map(|value| (value.clone(), tenant.tenant)));
-        let jwt = jwt.as_ref().map(|jwt| Jwt::load(jwt, values().collect())).transpose().map_err(LoadError)?;
+        let jwt = jwt.as_ref().map(|jwt| Jwt::load(jwt, values().collect(), issuer)).transpose().map_err(LoadError)?;
         let verifier = spiffe.as_ref().map(|spiffe| verifier(&spiffe.client_ca)).transpose().map_err(LoadError)?;
         let jwt = jwt.map(Box::new);
         Ok(Self { admits: Admits::Tenants { tokens, jwt, ids }, verifier, members })
+    }
+
+    /// Asks for the keys of tokens, where they are at an address that was not asked yet.
+    ///
+    /// # Errors
+    /// There are none: with these rules no token would be taken.
+    pub async fn ask_for_keys(&self, clock: &Clock) -> Result<(), LoadError> {
+        let Some(issuer) = self.issuer().filter(|issuer| issuer.is_new()) else { return Ok(()) };
+        let url = issuer.standing(&clock.now()).url;
+        issuer.ask(clock).await.map_err(|why| LoadError(format!("JWKS `{url}`: {why}")))
+    }
+
+    fn issuer(&self) -> Option<&Arc<Issuer>> {
+        match &self.admits {
+            Admits::Tenants { jwt: Some(jwt), .. } => jwt.issuer(),
+            Admits::Everybody(_) | Admits::Tenants { jwt: None, .. } => None,
+        }
+    }
+
+    /// Whether a JWT is the only credential.
+    fn takes_tokens_alone(&self) -> bool {
+        matches!(&self.admits, Admits::Tenants { tokens: None, jwt: Some(_), ids: None })
     }
 
     /// What every member may do from now on, and that those of `before` who are gone may do nothing.

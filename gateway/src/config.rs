@@ -194,8 +194,19 @@ pub struct Config {
     written: toml::Table,
 }
 
-/// The keys that a reload takes.
-const RELOADED: [&str; 7] = ["policy", "unbound_policy", "endorsements", "instances", "reload", "admission", "tenant"];
+/// The keys and tables that a reload takes; everything else takes a restart.
+pub const RELOADED: [&str; 10] = [
+    "policy",
+    "unbound_policy",
+    "endorsements",
+    "instances",
+    "discovery",
+    "reload",
+    "admission",
+    "tenant",
+    "client_policy",
+    "next_receipt_key",
+];
 
 /// Certificate chain and private key of the clients' listener, both PEM.
 #[derive(Clone, Debug, Deserialize)]
@@ -350,8 +361,9 @@ impl Config {
                 "`plain_http` says nothing: expected the reason, which the log repeats",
             ));
         }
-        let admission = admission::settle(file.admission, file.tenant, file.tls.is_some(), folder)
-            .map_err(ConfigError::Admission)?;
+        let admission =
+            admission::settle(file.admission, file.tenant, file.tls.is_some(), file.plain_http.is_some(), folder)
+                .map_err(ConfigError::Admission)?;
         let network = |text: String| Network::parse(&text).ok_or(ConfigError::Proxy(text));
         let proxies = file.proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let seconds = |bound: Limit, given| take(bound, given).map(Duration::from_secs);
@@ -429,15 +441,9 @@ impl Config {
         self.max_connections.saturating_add(self.max_operator_connections)
     }
 
-    /// The limits of this configuration, with the instances of `newer`: what a reload makes of them. The sources of addresses stay,
-    /// so a list that is empty beside none of them would leave nobody.
-    pub fn with_instances_of(&self, newer: &Self) -> Result<Self, ConfigError> {
-        if newer.instances.is_empty() && !self.discovery.has_sources() {
-            return Err(ConfigError::Contradiction(
-                "no instances are listed any more, and a source of `[discovery]` takes a restart",
-            ));
-        }
-        Ok(Self { instances: newer.instances.clone(), ..self.clone() })
+    /// The limits of this configuration, with the instances and the sources of `newer`: what a reload makes of them.
+    pub fn with_places_of(&self, newer: &Self) -> Self {
+        Self { instances: newer.instances.clone(), discovery: newer.discovery.clone(), ..self.clone() }
     }
 
     /// The budget has room for the floor of every connection, and beside them for the longest request: of which one connection
@@ -452,12 +458,26 @@ impl Config {
         Err(ConfigError::Budget { given: self.budget_bytes, needed, connections, sealed_body: self.max_sealed_bytes })
     }
 
-    /// The keys and tables that `newer` writes otherwise and that only a restart takes.
+    /// The keys that `newer` writes otherwise and that only a restart takes, in the order of their names.
     pub fn needs_restart(&self, newer: &Self) -> Vec<String> {
-        let all = self.written.keys().chain(newer.written.keys().filter(|key| !self.written.contains_key(*key)));
-        let changed = all.filter(|key| self.written.get(*key) != newer.written.get(*key));
-        changed.filter(|key| !RELOADED.contains(&key.as_str())).cloned().collect()
+        let mut named = Vec::new();
+        for key in changed(&self.written, &newer.written).filter(|key| !RELOADED.contains(&key.as_str())) {
+            match (self.written.get(key), newer.written.get(key)) {
+                (Some(toml::Value::Table(old)), Some(toml::Value::Table(new))) => {
+                    named.extend(changed(old, new).map(|inner| format!("{key}.{inner}")));
+                }
+                _ => named.push(key.clone()),
+            }
+        }
+        named.sort_unstable();
+        named
     }
+}
+
+/// The keys of two tables that are not the same in both.
+fn changed<'t>(old: &'t toml::Table, new: &'t toml::Table) -> impl Iterator<Item = &'t String> {
+    let all = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+    all.filter(|key| old.get(*key) != new.get(*key))
 }
 
 fn take(bound: Limit, given: Option<u64>) -> Result<u64, ConfigError> {

@@ -31,6 +31,7 @@ mod connections;
 pub mod discovery;
 pub mod fleet;
 pub mod forecasts;
+pub mod foresight;
 pub mod freshness;
 pub mod gateway;
 pub mod head;

@@ -1,8 +1,8 @@
-//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens. `--check-config` reads the same and
-//! starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
+//! `teegate-gateway --config FILE`: reads its configuration, starts to attest, then listens. `--check-config` reads the same, judges the
+//! folders that a start writes into, and starts nothing; `--print-config` shows it with its defaults; `status` asks a gateway that runs.
 //!
 //! On standard output it prints one line of JSON once it listens; everything else goes to standard error. SIGHUP, or a change of their
-//! files, reads policy, endorsements and the list of instances again, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
+//! files, reads again what `docs/OPERATIONS.md` says that a reload takes, and nothing else; SIGTERM and SIGINT finish what is in flight and leave, the
 //! second one without finishing.
 
 mod command;
@@ -26,7 +26,9 @@ use teegate_gateway::clock::Clock;
 use teegate_gateway::collateral::{self, Desk};
 use teegate_gateway::config::{Config, ConfigError};
 use teegate_gateway::discovery::gather::Discovery;
+use teegate_gateway::discovery::sources;
 use teegate_gateway::fleet::Fleet;
+use teegate_gateway::foresight;
 use teegate_gateway::freshness;
 use teegate_gateway::gateway::{Gateway, RouteLimits};
 use teegate_gateway::hold::Hold;
@@ -34,7 +36,7 @@ use teegate_gateway::metrics::Metrics;
 use teegate_gateway::open_files;
 use teegate_gateway::polls::Polls;
 use teegate_gateway::proxy::ForwardLimits;
-use teegate_gateway::published::Published;
+use teegate_gateway::published::{Contents, Published};
 use teegate_gateway::refused::Refused;
 use teegate_gateway::reload::{self, Loaded, Policies, Ratchet, Watched};
 use teegate_gateway::reloads::Reloads;
@@ -116,7 +118,11 @@ async fn obey(command: Command) -> Result<(), Failure> {
         _ if command.public_key.is_some() => {
             format!("{}\n", load_receipt_key(command.public_key.as_deref())?.public())
         }
-        (None, Some(path)) if command.check_config => prepare(&path)?.in_words(&path),
+        (None, Some(path)) if command.check_config => {
+            let prepared = prepare(&path)?;
+            let notes = foresight::judge(&prepared.config, &prepared.loaded)?;
+            prepared.in_words(&path, &notes)
+        }
         (None, Some(path)) if command.print_config => printed(&path)?,
         (None, Some(path)) => return run(&path).await,
         // The command line does not parse without it.
@@ -135,7 +141,7 @@ struct Prepared {
     files: Watched,
     loaded: Loaded,
     receipt_key: ReceiptKey,
-    published: Published,
+    published: Contents,
     certificates: Option<Arc<Certificates>>,
     gatekeeper: Gatekeeper,
     receiver: Option<Receiver>,
@@ -149,7 +155,7 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
     let files = Watched::new(reload::files(path, &config), config.reload.every);
     let loaded = reload::load(&config)?;
     let receipt_key = load_receipt_key(config.receipt_key.as_deref())?;
-    let published = Published::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
+    let published = Contents::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
     let certificates = config.tls.as_ref().map(Certificates::load).transpose()?;
     let gatekeeper = Gatekeeper::load(&config.admission)?;
     let receiver = config.telemetry.as_ref().map(Receiver::load).transpose()?;
@@ -158,15 +164,16 @@ fn prepare(path: &Path) -> Result<Prepared, Failure> {
 
 impl Prepared {
     /// What was found in order.
-    fn in_words(&self, path: &Path) -> String {
+    fn in_words(&self, path: &Path, notes: &[String]) -> String {
         let Self { config, loaded, certificates, .. } = self;
         let file = loaded.file();
         let front = match certificates {
             Some(certificates) => format!("clients speak TLS under a certificate until {}", certificates.not_after()),
             None => "clients speak plain HTTP".to_owned(),
         };
+        let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
         format!(
-            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {front}\n",
+            "`{}` is in order: policy `{}` (sha256:{}), {} instances, {front}\n{notes}",
             path.display(),
             file.name,
             file.sha256,
@@ -225,8 +232,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         tokio::spawn(freshness::keep(Arc::clone(desk), Arc::clone(&fleet)));
     }
     let watching = WatchSettings {
-        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?
-            .admitting(config.discovery.admit.clone()),
+        link: LinkSettings::new(config.connect_timeout, config.attest_timeout)?,
         lives: Lifetimes { channel_age: config.channel_age, max_manifest_life: config.max_manifest_life },
         reattest: config.reattest,
         retry: config.retry,
@@ -254,7 +260,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         budget: Arc::new(Budget::new(config.budget_bytes, config.all_connections())),
         polls: Polls::new(config.max_long_polls),
         challenges: Challenges::default(),
-        published,
+        published: Published::of(published),
         metrics: Arc::clone(&metrics),
         tracer,
         reloads,
@@ -276,6 +282,7 @@ async fn run(path: &Path) -> Result<(), Failure> {
         let gateway = Arc::clone(&gateway);
         telemetry::export(receiver, spans, metrics, move || gateway.metrics_text())
     });
+    tokio::spawn(keep_keys(Arc::clone(&gateway)));
     let limits = ServerLimits {
         connections: config.max_connections,
         streams: config.max_streams,
@@ -356,6 +363,11 @@ async fn keep_telling(supervisor: Arc<Supervisor>, pulse: Duration, fleet: Arc<F
     }
 }
 
+/// The keys of tokens, where they are at an address.
+async fn keep_keys(gateway: Arc<Gateway>) {
+    gateway.gatekeeper.keep_keys(gateway.fleet.clock()).await;
+}
+
 /// A proof lapses by itself, and nobody is told but the log.
 async fn note_lapses(fleet: Arc<Fleet>) {
     loop {
@@ -364,7 +376,7 @@ async fn note_lapses(fleet: Arc<Fleet>) {
     }
 }
 
-/// Takes policy, endorsements and instances from the files as they are now. If one of them cannot be used, nothing changes. Gives
+/// Takes all that a reload takes from the files as they are now. If one of them cannot be used, nothing changes. Gives
 /// the configuration that it took.
 async fn reload(
     path: &Path,
@@ -375,23 +387,26 @@ async fn reload(
     gateway: &Gateway,
 ) -> Option<Config> {
     let mut span = gateway.tracer.begin(Task::Reload);
-    let loaded = load_config(path).and_then(|config| {
-        open_files::fits(&running.with_instances_of(&config)?, open_files)?;
+    let loaded = async {
+        let config = load_config(path)?;
+        open_files::fits(&running.with_places_of(&config), open_files)?;
         let loaded = policies.next(&config)?;
         let rules = gateway.gatekeeper.prepare(&config.admission)?;
-        Ok((config, loaded, rules))
-    });
-    match loaded {
-        Ok((config, loaded, rules)) => {
-            for key in running.needs_restart(&config) {
-                tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
-            }
+        let sources = sources::Prepared::of(&config.discovery)?;
+        let published = Contents::load(config.client_policy.as_deref(), config.next_receipt_key.as_deref())?;
+        rules.ask_for_keys(gateway.fleet.clock()).await?;
+        Ok((config, loaded, rules, sources, published))
+    };
+    match loaded.await {
+        Ok((config, loaded, rules, sources, published)) => {
+            gateway.reloads.need_restart(running.needs_restart(&config));
             // Whoever may no longer ask is told at once, whether or not the policy is another.
             gateway.gatekeeper.take(rules);
             gateway.fleet.announce();
             // The policy first: nobody new is judged by the old one.
             policies.take(&loaded).await;
-            discovery.set_list(&config.instances);
+            discovery.take(&config.instances, &sources);
+            gateway.published.take(published);
             span.ended("taken");
             Some(config)
         }

@@ -41,6 +41,7 @@ const BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 pub struct Metrics {
     registry: Registry,
     relays: Counters,
+    challenges: Counters,
     checks: Counters,
     failed_checks: Counters,
     upstream: Counters,
@@ -126,6 +127,7 @@ impl Default for Metrics {
         let histogram = || Histogram::new(BUCKETS);
         Self {
             relays: registered(&mut registry, &RELAYS, Counters::default()),
+            challenges: registered(&mut registry, &CHALLENGED, Counters::default()),
             checks: registered(&mut registry, &CHECKS, Counters::default()),
             failed_checks: registered(&mut registry, &REFUSALS, Counters::default()),
             upstream: registered(&mut registry, &UPSTREAM, Counters::default()),
@@ -169,6 +171,11 @@ impl Metrics {
     /// A relay request ended: `answered`, or the name of its problem.
     pub fn relayed(&self, tenant: &'static str, outcome: &'static str) {
         self.relays.get_or_create(&labels(&RELAYS, [tenant, outcome])).inc();
+    }
+
+    /// A challenge of a client ended: `answered`, or the name of its problem.
+    pub fn challenged(&self, outcome: &'static str) {
+        self.challenges.get_or_create(&labels(&CHALLENGED, [outcome])).inc();
     }
 
     /// A request was not let in, for this reason.
@@ -233,6 +240,13 @@ impl Metrics {
         self.source_current.get_or_create(&labels(&SOURCE_CURRENT, [source])).set(is_current.into());
         // A counter that is there from the beginning can be seen to grow.
         let _ = self.source_doubts.get_or_create(&labels(&SOURCE_DOUBTS, [source]));
+    }
+
+    /// A source of addresses is followed no more.
+    pub fn undiscovered(&self, source: &str) {
+        self.source_addresses.remove(&labels(&SOURCE_ADDRESSES, [source]));
+        self.source_current.remove(&labels(&SOURCE_CURRENT, [source]));
+        self.source_doubts.remove(&labels(&SOURCE_DOUBTS, [source]));
     }
 
     /// A source of addresses that was sure is not any more.

@@ -10,6 +10,7 @@ use teegate_intake::forecast::Forecast;
 use teegate_protocol::headers::{HEALTH_PATH, READY_PATH};
 
 use crate::admission::Member;
+use crate::admission::issuer::Standing as KeysStanding;
 use crate::answer::AnswerStream;
 use crate::budget::Charge;
 use crate::config::Address;
@@ -19,9 +20,9 @@ use crate::identity::{Identity, identity};
 use crate::journal::{Condition, Sight};
 use crate::metrics::{
     self, ADDRESSES, ATTESTED, BREAKER_OPEN, BUILD_INFO, FAILED_CHECK, FIRST_END, FORECAST_END, FULL, Gauge,
-    HELD_BYTES, HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, KEPT, KEPT_LIMIT, NOT_AFTER, POLICY_INFO,
-    POLICY_SINCE, POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TENANT_BYTES, TENANT_REQUESTS,
-    TLS_NOT_AFTER, TLS_OK,
+    HELD_BYTES, HELD_REQUESTS, IN_FLIGHT, INSTANCE_STATE, INSTANCES, JWKS_ASKED, JWKS_LEFT, JWKS_OK, KEPT, KEPT_LIMIT,
+    NOT_AFTER, POLICY_INFO, POLICY_SINCE, POLICY_VERSION, POLLS, READY, RELOAD_AT, RELOAD_OK, RELOADS, TENANT_BYTES,
+    TENANT_REQUESTS, TLS_NOT_AFTER, TLS_OK,
 };
 use crate::peer::Peer;
 use crate::problem::{RouteError, say};
@@ -89,6 +90,8 @@ impl Gateway {
             Some("shutting down\n")
         } else if now.is_set_back {
             Some("the wall clock was set back by more than 60 s: correct it, or restart the gateway\n")
+        } else if self.gatekeeper.lacks_keys(&now) {
+            Some("the keys of tokens are not at hand (`admission.jwt.jwks_url`): status says why\n")
         } else {
             let state = self.fleet.read();
             let version = state.appraisal.version;
@@ -143,6 +146,9 @@ impl Gateway {
             u64::from(breaker.is_some_and(|breaker| breaker.word(now.mono) == "open"))
         };
         let tls = self.certificates.as_ref();
+        let keys = self.gatekeeper.keys(&now);
+        let keys = keys.as_ref();
+        let asked = |keys: &KeysStanding| [(["taken".to_owned()], keys.taken), (["failed".to_owned()], keys.failed)];
         let members = self.gatekeeper.members();
         let of_tenants = |row, of: fn(&Member) -> u64| {
             Gauge::family(row, members.iter().map(|member| ([member.tenant().name().to_owned()], of(member))))
@@ -171,6 +177,12 @@ impl Gateway {
             of_tenants(&TENANT_BYTES, |member| member.purse().spent()),
             Gauge::family(&TLS_NOT_AFTER, tls.map(|tls| ([], tls.not_after().seconds()))),
             Gauge::family(&TLS_OK, tls.map(|tls| ([], u64::from(tls.refused().is_none())))),
+            Gauge::family(
+                &JWKS_OK,
+                keys.map(|keys| ([], u64::from(keys.age_seconds.is_some() && keys.failure.is_none()))),
+            ),
+            Gauge::family(&JWKS_LEFT, keys.map(|keys| ([], keys.seconds))),
+            Gauge::family(&JWKS_ASKED, keys.into_iter().flat_map(asked)),
             Gauge::single(&HELD_REQUESTS, held_requests),
             Gauge::single(&HELD_BYTES, held_bytes),
             Gauge::single(&KEPT, self.budget.kept()),

@@ -94,6 +94,8 @@ impl Said {
 pub fn say(error: &RouteError) -> Said {
     let plain = |status, name, detail| Said::Plain { status, name, detail, allow: None };
     Said::Problem(match error {
+        // Nothing is wrong with the token, as far as anybody can say.
+        RouteError::Denied(denied @ Denied::JwtNoKeys) => busy(denied, Duration::from_secs(10)),
         RouteError::Denied(denied) if denied.is_known() => Problem::new(ProblemKind::Forbidden).with_detail(denied),
         RouteError::Denied(denied) => Problem::new(ProblemKind::Unauthorised).with_detail(denied),
         RouteError::Limited(Limited::Rate(wait)) => Problem::new(ProblemKind::RateLimited)
@@ -212,6 +214,7 @@ mod tests {
             (RouteError::Denied(Denied::Nothing), "unauthorised", 401, Executed::No),
             (RouteError::Denied(Denied::TwoTenants), "unauthorised", 401, Executed::No),
             (RouteError::Denied(Denied::NoTenant), "unauthorised", 403, Executed::No),
+            (RouteError::Denied(Denied::JwtNoKeys), "busy", 503, Executed::No),
             (RouteError::Limited(Limited::Rate(Duration::from_millis(1_001))), "rate-limited", 429, Executed::No),
             (RouteError::Limited(Limited::Running), "busy", 503, Executed::No),
             (RouteError::Refused(Refusal::NotPermitted), "unauthorised", 403, Executed::No),

@@ -1,11 +1,11 @@
 //! What the operator publishes for clients, and `publishing.rs` serves: a policy, and the key that signs receipts next.
 //!
 //! The policy is for clients to hold instances against, and nothing that this gateway judges by. Its bytes are those of the file as it
-//! was when the gateway started. A client takes it only under a digest that it has from elsewhere, so serving it costs no trust.
+//! was when it was read last: at the start, and at each reload that was taken. A client takes it only under a digest that it has from elsewhere, so serving it costs no trust.
 
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::header::IF_NONE_MATCH;
@@ -17,13 +17,19 @@ use teegate_verifier::Policy;
 /// The longest policy that is published, in bytes; clients read no longer one.
 const MAX_POLICY_BYTES: u64 = 1 << 20;
 
-/// What is published.
+/// What is published, and may be replaced.
 #[derive(Debug, Default)]
 pub struct Published {
-    pub(crate) policy: Option<ClientPolicy>,
-    pub(crate) next_receipt_key: Option<ReceiptPublicKey>,
+    contents: RwLock<Arc<Contents>>,
     /// The statement about keys that was signed last, and when.
     pub(crate) statement: Mutex<Option<(u64, Bytes)>>,
+}
+
+/// What is published at a time.
+#[derive(Debug, Default)]
+pub struct Contents {
+    pub(crate) policy: Option<ClientPolicy>,
+    pub(crate) next_receipt_key: Option<ReceiptPublicKey>,
 }
 
 /// A policy, byte for byte, and its digest as an entity tag.
@@ -34,6 +40,34 @@ pub(crate) struct ClientPolicy {
 }
 
 impl Published {
+    /// These from the beginning.
+    pub fn of(contents: Contents) -> Self {
+        Self { contents: RwLock::new(Arc::new(contents)), statement: Mutex::default() }
+    }
+
+    /// And these from now on.
+    pub fn take(&self, contents: Contents) {
+        let before = self.contents();
+        let tag = |contents: &Contents| contents.policy.as_ref().map(|policy| policy.tag.clone());
+        if tag(&before) != tag(&contents) {
+            tracing::info!(target: "audit", sha256 = ?tag(&contents), "another policy is published for clients");
+        }
+        if before.next_receipt_key != contents.next_receipt_key {
+            let next = contents.next_receipt_key.map(|key| key.to_string());
+            tracing::info!(target: "audit", next, "another key is announced as the next one that signs receipts");
+        }
+        *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(contents);
+        // What was signed says what was announced before.
+        *self.statement.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What is published now.
+    pub(crate) fn contents(&self) -> Arc<Contents> {
+        Arc::clone(&self.contents.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Contents {
     /// Reads the policy for clients, and the public key (64 hexadecimal digits) that will sign receipts next.
     ///
     /// # Errors
@@ -48,11 +82,7 @@ impl Published {
         let policy = policy.map(|path| {
             ClientPolicy::load(path).map_err(|what| format!("`client_policy`, `{}`: {what}", path.display()))
         });
-        Ok(Self {
-            policy: policy.transpose()?,
-            next_receipt_key: next_receipt_key.transpose()?,
-            statement: Mutex::default(),
-        })
+        Ok(Self { policy: policy.transpose()?, next_receipt_key: next_receipt_key.transpose()? })
     }
 }
 

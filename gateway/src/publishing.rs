@@ -18,7 +18,8 @@ const STATEMENT_SECONDS: u64 = 60;
 impl Gateway {
     /// `GET /v1/policy`: the policy, and its SHA-256 as the entity tag; 304 for whoever has it.
     pub(crate) fn client_policy(&self, headers: &HeaderMap) -> Result<Response<AnswerStream>, RouteError> {
-        let policy = self.published.policy.as_ref().ok_or(RouteError::NotFound)?;
+        let contents = self.published.contents();
+        let policy = contents.policy.as_ref().ok_or(RouteError::NotFound)?;
         let is_had = policy.is_had(headers);
         let mut answer = Response::new(if is_had { nothing() } else { whole(policy.bytes.clone()) });
         if is_had {
@@ -40,7 +41,7 @@ impl Gateway {
         let text = match kept {
             Some((_, text)) => text.clone(),
             None => {
-                let (current, next) = (self.receipt_key.public(), self.published.next_receipt_key);
+                let (current, next) = (self.receipt_key.public(), self.published.contents().next_receipt_key);
                 let keys = ReceiptKeys { current, next, claimed_time: now };
                 let signed = keys.sign(&self.receipt_key).map_err(|_| RouteError::Internal)?;
                 let text = Bytes::from(signed.to_header());
@@ -67,12 +68,12 @@ mod tests {
     use teegate_protocol::receipt::{ReceiptKey, Signed};
 
     use super::*;
-    use crate::published::{ClientPolicy, Published};
+    use crate::published::{ClientPolicy, Contents, Published};
     use crate::testing::{gateway, peer};
     use crate::trust::testing::{START, set_wall};
 
-    fn publishing(published: Published) -> Gateway {
-        Gateway { published, ..Arc::into_inner(gateway()).unwrap() }
+    fn publishing(contents: Contents) -> Gateway {
+        Gateway { published: Published::of(contents), ..Arc::into_inner(gateway()).unwrap() }
     }
 
     async fn ask(gateway: &Gateway, request: http::request::Builder) -> (Response<()>, Vec<u8>) {
@@ -83,8 +84,8 @@ mod tests {
     #[tokio::test]
     async fn a_policy_is_served_byte_for_byte_under_its_digest() {
         let bytes = b"schema = 1 # as it is written\n".to_vec();
-        let published = Published { policy: Some(ClientPolicy::of(bytes.clone())), ..Published::default() };
-        let gateway = publishing(published);
+        let contents = Contents { policy: Some(ClientPolicy::of(bytes.clone())), ..Contents::default() };
+        let gateway = publishing(contents);
         let (head, body) = ask(&gateway, Request::get(POLICY_PATH)).await;
         assert_eq!((head.status(), &body), (StatusCode::OK, &bytes));
         let tag = head.headers()[ETAG].to_str().unwrap().to_owned();
@@ -100,14 +101,14 @@ mod tests {
         let (head, body) = ask(&gateway, Request::get(POLICY_PATH).header(IF_NONE_MATCH, "\"other\"")).await;
         assert_eq!((head.status(), body), (StatusCode::OK, bytes));
         assert_eq!(ask(&gateway, Request::post(POLICY_PATH)).await.0.status().as_u16(), 405);
-        let (head, _) = ask(&publishing(Published::default()), Request::get(POLICY_PATH)).await;
+        let (head, _) = ask(&publishing(Contents::default()), Request::get(POLICY_PATH)).await;
         assert_eq!(head.status(), StatusCode::NOT_FOUND, "where none is published there is none");
     }
 
     #[tokio::test(start_paused = true)]
     async fn keys_are_stated_by_the_one_that_signs_and_anew_every_minute() {
         let next = ReceiptKey::generate().unwrap().public();
-        let gateway = publishing(Published { next_receipt_key: Some(next), ..Published::default() });
+        let gateway = publishing(Contents { next_receipt_key: Some(next), ..Contents::default() });
         let stated = async || {
             let (head, body) = ask(&gateway, Request::get(RECEIPT_KEYS_PATH)).await;
             assert_eq!(
@@ -122,6 +123,23 @@ mod tests {
         assert_eq!(stated().await.claimed_time, START);
         set_wall(START + 60);
         assert_eq!(stated().await.claimed_time, START + 60);
+        // What a reload announces is told at once, and not after a minute.
+        let another = ReceiptKey::generate().unwrap().public();
+        gateway.published.take(Contents { next_receipt_key: Some(another), ..Contents::default() });
+        assert_eq!(stated().await, ReceiptKeys { current, next: Some(another), claimed_time: START + 60 });
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_is_replaced_is_another_under_another_tag() {
+        let of = |text: &str| Contents { policy: Some(ClientPolicy::of(text.into())), ..Contents::default() };
+        let gateway = publishing(of("one"));
+        let (first, _) = ask(&gateway, Request::get(POLICY_PATH)).await;
+        gateway.published.take(of("two"));
+        let had = &first.headers()[ETAG];
+        let (head, body) = ask(&gateway, Request::get(POLICY_PATH).header(IF_NONE_MATCH, had)).await;
+        assert_eq!((head.status(), body.as_slice()), (StatusCode::OK, b"two".as_slice()), "whoever had the one before");
+        gateway.published.take(Contents::default());
+        assert_eq!(ask(&gateway, Request::get(POLICY_PATH)).await.0.status(), StatusCode::NOT_FOUND);
     }
 
     #[test]
@@ -132,7 +150,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         };
-        let load = |text: &str| Published::load(Some(&put(text)), None).map(drop);
+        let load = |text: &str| Contents::load(Some(&put(text)), None).map(drop);
         let bound = teegate_measurements::GENUINE.replace("bound_to = \"unchecked\"", "bound_to = \"guest\"");
         for (text, told) in [
             ("schema = 1", "client.toml`: "),
@@ -146,12 +164,12 @@ mod tests {
             // A policy that binds to a guest has to pin its code; the loader says so.
             assert!(error.contains("bound"), "{error}");
         }
-        let missing = Published::load(Some(&folder.path().join("none")), None).map(drop).unwrap_err();
+        let missing = Contents::load(Some(&folder.path().join("none")), None).map(drop).unwrap_err();
         assert!(missing.contains("cannot be read"), "{missing}");
         let key = ReceiptKey::generate().unwrap().public().to_string();
-        assert!(Published::load(None, Some(&key)).is_ok());
+        assert!(Contents::load(None, Some(&key)).is_ok());
         for wrong in ["", "ab", &key.to_uppercase(), &format!("{key}0")] {
-            let error = Published::load(None, Some(wrong)).map(drop).unwrap_err();
+            let error = Contents::load(None, Some(wrong)).map(drop).unwrap_err();
             assert!(error.contains("--public-key"), "{error}");
         }
     }

@@ -42,12 +42,22 @@ pub(crate) struct Record {
     pub(crate) succeeded_at: UnixTime,
     /// The newest, if it did not succeed: when, and why.
     pub(crate) failure: Option<(UnixTime, String)>,
+    /// The keys that are written otherwise now, and that only a restart takes.
+    pub(crate) restart: Vec<String>,
 }
 
 impl Reloads {
     /// At the start.
     pub fn new(policy: PolicyFile, now: UnixTime) -> Self {
-        Self(Mutex::new(Record { policy, since: now, taken: 0, refused: 0, succeeded_at: now, failure: None }))
+        Self(Mutex::new(Record {
+            policy,
+            since: now,
+            taken: 0,
+            refused: 0,
+            succeeded_at: now,
+            failure: None,
+            restart: Vec::new(),
+        }))
     }
 
     /// A reload succeeded, and this is the policy in force. The same bytes are in force as long as they were.
@@ -68,6 +78,15 @@ impl Reloads {
         record.refused = record.refused.saturating_add(1);
         record.failure = Some((now, why.chars().take(REASON).collect()));
         tracing::error!(target: "audit", event = "reload_refused", why, "reload refused, everything stays as it was");
+    }
+
+    /// What the configuration says now of these keys takes a restart: the reload that was taken has left them as they were.
+    pub fn need_restart(&self, keys: Vec<String>) {
+        let mut record = self.lock();
+        for key in keys.iter().filter(|key| !record.restart.contains(key)) {
+            tracing::warn!("`{key}` has changed, which takes a restart: the reload leaves it as it was");
+        }
+        record.restart = keys;
     }
 
     pub(crate) fn record(&self) -> Record {

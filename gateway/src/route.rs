@@ -46,10 +46,12 @@ impl Gateway {
                 let query = ChallengeQuery::parse(request.uri().query().unwrap_or(""));
                 let admitted = self.let_in(request.headers(), peer, &mut span);
                 drop(request);
-                match admitted.and_then(|admitted| query.map(|query| (admitted, query))) {
+                let ended = match admitted.and_then(|admitted| query.map(|query| (admitted, query))) {
                     Ok((admitted, query)) => self.challenge(query, &admitted).await,
                     Err(error) => Err(error),
-                }
+                };
+                self.metrics.challenged(ended.as_ref().map_or_else(|error| say(error).name(), |_| "answered"));
+                ended
             }
             (POLICY_PATH, &Method::GET) => self.client_policy(request.headers()),
             (RECEIPT_KEYS_PATH, &Method::GET) => self.receipt_keys(),

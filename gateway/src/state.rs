@@ -18,7 +18,19 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: File,
+    /// None where it is only looked at.
+    lock: Option<File>,
+}
+
+/// What is there, looked at and not taken.
+#[derive(Debug)]
+pub enum Look {
+    /// Nothing yet.
+    Absent,
+    /// A folder that nobody has.
+    Free(StateDir),
+    /// A folder that another process has.
+    Held(StateDir),
 }
 
 impl StateDir {
@@ -33,11 +45,31 @@ impl StateDir {
         let lock = File::options().write(true).create(true).truncate(false).open(path.join("lock"));
         let lock = lock.map_err(|error| cannot(&format_args!("cannot be written: {error}")))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock: Some(lock) }),
             Err(TryLockError::WouldBlock) => {
                 Err(cannot(&"is in use by another gateway: give each gateway a folder of its own"))
             }
             Err(TryLockError::Error(error)) => Err(cannot(&format_args!("cannot be locked: {error}"))),
+        }
+    }
+
+    /// What is there, for who only reads it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn look(path: &Path) -> Result<Look, String> {
+        let own = || Self { path: path.to_owned(), lock: None };
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(if path.exists() { Look::Free(own()) } else { Look::Absent });
+            }
+            Err(error) => return Err(format!("`state_dir`: `{}` cannot be read: {error}", path.display())),
+        };
+        // It is given back at once: who starts at this very moment may meet it, and has to start again.
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(Look::Held(own())),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Look::Free(own())),
         }
     }
 
@@ -71,6 +103,9 @@ impl StateDir {
     /// It cannot be written; what was there before is there still.
     pub fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), String> {
         let path = self.path.join(name);
+        if self.lock.is_none() {
+            return Err(format!("`{}` is only looked at", path.display()));
+        }
         let bytes = serde_json::to_vec(value).map_err(io::Error::from);
         let written = bytes.and_then(|bytes| write_whole(&self.path, &path, &bytes));
         written.map_err(|error| format!("`{}` cannot be written: {error}", path.display()))
@@ -112,7 +147,14 @@ mod tests {
         state.write("number.json", &7).unwrap();
         let refused = StateDir::open(&path).unwrap_err();
         assert!(refused.contains("is in use by another gateway"), "{refused}");
+        // Who only looks sees it all the same, and changes nothing.
+        let Ok(Look::Held(looked)) = StateDir::look(&path) else { panic!() };
+        assert_eq!(looked.read("number.json"), Ok(Some(7)));
+        assert!(looked.write("number.json", &8).unwrap_err().contains("only looked at"));
         drop(state);
+        assert!(matches!(StateDir::look(&path), Ok(Look::Free(_))));
+        assert!(matches!(StateDir::look(&place.path().join("b")), Ok(Look::Absent)));
+        assert!(!place.path().join("b").exists());
         let state = StateDir::open(&path).unwrap();
         assert_eq!(state.read("number.json"), Ok(Some(7)));
         fs::write(path.join("number.json"), "{").unwrap();

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use teegate_verifier::UnixTime;
 
-use crate::view::{FleetView, InstanceView};
+use crate::view::{FleetView, InstanceView, JwksView};
 
 /// So many characters of one text are shown.
 const SHOWN: usize = 240;
@@ -35,6 +35,10 @@ pub fn draw(view: &FleetView, screen: Screen) -> String {
     };
     let counts = counts(&view.instances);
     let mut heads = vec![("gateway", format!("{}  {ready}", plain(&view.version))), ("policy", policy(view, at))];
+    if !view.policy.needs_restart.is_empty() {
+        let keys: Vec<String> = view.policy.needs_restart.iter().map(|key| plain(key)).collect();
+        heads.push(("restart", format!("changed, and taken by a restart alone: {}", keys.join(", "))));
+    }
     heads.push(match &view.ends_first {
         Some(end) => {
             let words =
@@ -50,6 +54,9 @@ pub fn draw(view: &FleetView, screen: Screen) -> String {
         }
         heads.push(("tls", words));
     }
+    if let Some(jwks) = &view.jwks {
+        heads.push(("token keys", token_keys(jwks)));
+    }
     heads.push(("addresses", counts));
     for (name, words) in heads {
         text.push_str(&hung(&format!("{name:<12}"), &words, screen.columns));
@@ -57,6 +64,20 @@ pub fn draw(view: &FleetView, screen: Screen) -> String {
     text.push('\n');
     table(&mut text, &view.instances, at, screen);
     text
+}
+
+fn token_keys(jwks: &JwksView) -> String {
+    let mut words = match jwks.age_seconds {
+        None => format!("none yet, of {}", plain(&jwks.url)),
+        Some(_) if jwks.keys == 0 => format!("ENDED, of {}: no token is taken", plain(&jwks.url)),
+        Some(age) => format!("{} of {}, read {} ago", jwks.keys, plain(&jwks.url), span(age)),
+    };
+    if let Some(why) = &jwks.failure {
+        let until =
+            if jwks.keys == 0 { String::new() } else { format!(", they count for {} more", span(jwks.seconds)) };
+        let _ = write!(words, "; THE LAST QUESTION FAILED{until}: {}", plain(why));
+    }
+    words
 }
 
 fn policy(view: &FleetView, at: Option<UnixTime>) -> String {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use teegate_intake::forecast::Forecast;
 use teegate_protocol::manifest::ManifestBytes;
 
+use crate::admission::issuer::Standing;
 use crate::clock::Now;
 use crate::fleet::State;
 use crate::gateway::Gateway;
@@ -43,6 +44,9 @@ pub struct FleetView {
     pub ends_first: Option<EndView>,
     /// The certificate that clients are shown; none where they do not speak TLS to the gateway itself.
     pub tls: Option<TlsView>,
+    /// The keys of tokens; none where they are in a file, or no tokens are taken.
+    #[serde(default)]
+    pub jwks: Option<JwksView>,
     /// Every address, in the order of their names.
     pub instances: Vec<InstanceView>,
 }
@@ -64,6 +68,9 @@ pub struct PolicyView {
     pub refused_reloads: u64,
     /// The last reload, if it was refused.
     pub last_refused: Option<RefusedView>,
+    /// The keys of the configuration that are written otherwise now, and that only a restart takes.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
 }
 
 /// A refused reload: everything stayed as it was.
@@ -82,6 +89,21 @@ pub struct TlsView {
     pub not_after: String,
     /// Why the files on disk are not what is shown, if they are not.
     pub refused: Option<String>,
+}
+
+/// The keys under which tokens are taken, of an issuer who publishes them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct JwksView {
+    /// Where they are asked for.
+    pub url: String,
+    /// How many there are; 0 where none count, and no token is taken then.
+    pub keys: u64,
+    /// Seconds since they were read, if they ever were.
+    pub age_seconds: Option<u64>,
+    /// Seconds until they end, if nothing confirms them.
+    pub seconds: u64,
+    /// Why the last question was not answered with keys, if it was not.
+    pub failure: Option<String>,
 }
 
 /// When something ends.
@@ -243,12 +265,14 @@ impl Gateway {
                 reloads: record.taken,
                 refused_reloads: record.refused,
                 last_refused: record.failure.map(|(at, why)| RefusedView { at: at.to_string(), why }),
+                needs_restart: record.restart,
             },
             ends_first: endings(&state, &now).first().map(|ending| end(ending, &now)),
             tls: self
                 .certificates
                 .as_ref()
                 .map(|shown| TlsView { not_after: shown.not_after().to_string(), refused: shown.refused() }),
+            jwks: self.gatekeeper.keys(&now).map(|standing| jwks(&standing)),
             instances: instances.collect(),
         }
     }
@@ -277,6 +301,11 @@ pub(crate) fn counts(state: &State, now: &Now) -> [(Condition, u64); Condition::
         }
     }
     counts
+}
+
+fn jwks(standing: &Standing) -> JwksView {
+    let Standing { url, keys, age_seconds, seconds, failure, .. } = standing.clone();
+    JwksView { url, keys, age_seconds, seconds, failure }
 }
 
 fn instance(address: &str, since: &str, sight: &Sight<'_>, state: &State, now: &Now) -> InstanceView {

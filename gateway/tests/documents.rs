@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use teegate_gateway::config::bounds;
+use teegate_gateway::config::{RELOADED, bounds};
 use teegate_gateway::metrics::{Kind, METRICS};
 use teegate_gateway::telemetry::{ATTRIBUTES, SPANS};
 use teegate_gateway::view::FLEET_PATH;
@@ -63,18 +63,29 @@ fn every_number_of_the_configuration_stands_with_default_and_bounds() {
     assert!(said.iter().all(|what| what.len() > 10), "a number is not explained: {said:?}");
 }
 
+/// Whether it is a list of tables, whose keys stand by themselves.
+fn is_of_tables(value: &toml::Value) -> bool {
+    value.as_array().is_some_and(|list| list.first().is_some_and(toml::Value::is_table))
+}
+
 #[test]
 fn every_other_key_stands_with_what_its_absence_means() {
     let example: toml::Table = EXAMPLE.parse().unwrap();
     // The keys that are no numbers, the commented ones of the example included.
     let mut keys: BTreeSet<String> =
         example.iter().filter(|(_, value)| value.is_str() || value.is_array()).map(|(key, _)| key.clone()).collect();
+    for name in ["collateral", "discovery"] {
+        let table = example[name].as_table().unwrap();
+        let inner = table.iter().filter(|(_, value)| value.is_str() || value.is_array() || value.is_bool());
+        keys.extend(inner.filter(|(_, value)| !is_of_tables(value)).map(|(key, _)| format!("{name}.{key}")));
+    }
     for line in EXAMPLE.lines().filter_map(|line| line.strip_prefix("# ")) {
         if let Some((key, value)) = line.split_once(" = ") {
             let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
                 && (value.starts_with('"') || value.starts_with("false"));
             let in_tls = ["certificate", "key"].contains(&key);
-            let of_admission = ["keys", "issuer", "audience", "tenant_claim", "client_ca", "trust_domain"];
+            let of_admission =
+                ["keys", "jwks_url", "jwks_ca", "issuer", "audience", "tenant_claim", "client_ca", "trust_domain"];
             if of_admission.contains(&key) && is_key {
                 let table = if ["client_ca", "trust_domain"].contains(&key) { "spiffe" } else { "jwt" };
                 keys.insert(format!("admission.{table}.{key}"));
@@ -100,6 +111,22 @@ fn every_other_key_stands_with_what_its_absence_means() {
     }
     let documented = column(&table("Keys of the configuration", "key | what it is"), 0);
     assert_eq!(documented, keys);
+}
+
+/// Which keys a reload takes is said once, and by the program.
+#[test]
+fn every_key_stands_under_what_takes_it() {
+    let rows = table("Keys of the configuration", "taken");
+    let [by_reload, by_restart] = [0, 1].map(|index| quoted(&rows[index][1]).into_iter().collect::<BTreeSet<_>>());
+    assert!(rows[0][0].starts_with("by a reload") && rows[1][0] == "by a restart", "{rows:?}");
+    assert_eq!(by_reload, BTreeSet::from(RELOADED));
+    let (numbers, others) =
+        (table("Keys of the configuration", "key | default"), table("Keys of the configuration", "key | what it is"));
+    let all = column(&numbers, 0).into_iter().chain(column(&others, 0));
+    let all: BTreeSet<String> = all.map(|key| key.split('.').next().unwrap_or_default().to_owned()).collect();
+    let said: BTreeSet<String> = by_reload.union(&by_restart).map(|key| (*key).to_owned()).collect();
+    assert_eq!(said, all);
+    assert!(by_reload.is_disjoint(&by_restart));
 }
 
 #[test]

@@ -351,6 +351,99 @@ fn a_json_web_token_is_that_of_its_signer_whatever_its_header_says() {
 }
 
 #[test]
+fn a_reload_takes_sources_and_what_is_published_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let key = |digit: &str| format!("next_receipt_key = '{}'\n", digit.repeat(64));
+    folder.configure(&format!("{}instances = ['127.0.0.1:1']", key("1")));
+    let running = Running::start(&folder);
+    let fleet = || running.get("operator", "/v1/fleet");
+    let metric =
+        |source: &str, value: u8| format!("teegate_gateway_discovery_addresses{{source=\"{source}\"}} {value}");
+    running.await_metric(&metric("list", 1));
+
+    // No name server is asked for an address: the source is there, and has nobody yet.
+    let source =
+        "[discovery]\nname_servers = ['127.0.0.1:1']\n[[discovery.dns]]\nname = 'enclaves.invalid.'\nport = 1\n";
+    folder.configure(&format!("{}instances = ['127.0.0.1:1']\n{source}", key("2")));
+    running.signal("HUP");
+    running.await_metric(&metric("dns:enclaves.invalid.:1", 0));
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 1");
+    assert!(running.get("listening", "/v1/receipt-keys").starts_with("HTTP/1.1 200 "));
+
+    // A policy for clients that no client could use takes nothing of the whole.
+    std::fs::write(folder.path("client.toml"), "schema = 1").unwrap();
+    folder.configure("client_policy = 'client.toml'\ninstances = ['127.0.0.1:1', '127.0.0.1:2']");
+    running.signal("HUP");
+    running.await_metric("teegate_gateway_reload_total{outcome=\"refused\"} 1");
+    running.await_metric(&metric("list", 1));
+    running.await_metric(&metric("dns:enclaves.invalid.:1", 0));
+    assert!(fleet().contains("`client_policy`, `"), "{}", fleet());
+
+    // What a restart alone takes is named, and the rest is taken.
+    folder.configure("instances = ['127.0.0.1:1', '127.0.0.1:2']\nretry_seconds = 9\n[limits]\nconnections = 9");
+    running.signal("HUP");
+    running.await_metric(&metric("list", 2));
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 2");
+    assert!(fleet().contains("\"needs_restart\":[\"limits\",\"retry_seconds\"]"), "{}", fleet());
+    assert!(!running.get("operator", "/metrics").contains("dns:enclaves.invalid."), "it is followed no more");
+    folder.configure("instances = ['127.0.0.1:1']");
+    running.signal("HUP");
+    running.await_metric(&metric("list", 1));
+    running.await_metric("teegate_gateway_reload_total{outcome=\"taken\"} 3");
+    assert!(fleet().contains("\"needs_restart\":[]"), "{}", fleet());
+}
+
+#[test]
+fn a_check_says_what_a_start_would_say_of_its_folders_and_makes_none() {
+    let folder = Folder::new();
+    let check = || {
+        let config = folder.path("gateway.toml");
+        let (status, said, wrong) = output_of(&["--config", config.to_str().unwrap(), "--check-config"]);
+        (status, said + &wrong)
+    };
+    let write = |version: u64| {
+        std::fs::write(folder.path("policy.toml"), format!("version = {version}\n{}", policy())).unwrap();
+    };
+    let state = "instances = ['127.0.0.1:1']\nstate_dir = 'state'\n";
+    write(7);
+    folder.configure(&format!("{state}refused_dir = 'refused'"));
+    let (status, said) = check();
+    assert!(status == Some(0) && !folder.path("state").exists() && !folder.path("refused").exists(), "{said}");
+
+    // Beside a gateway that runs, and of what it has in force.
+    let running = Running::start(&folder);
+    let (status, said) = check();
+    assert!(
+        status == Some(0) && said.contains("note: `state_dir`: `") && said.contains("in use by a gateway"),
+        "{said}"
+    );
+    write(6);
+    let (status, said) = check();
+    assert!(status == Some(1) && said.contains("the policy has `version = 6`, and version 7 was in force"), "{said}");
+    drop(running);
+    write(8);
+    let (status, said) = check();
+    assert!(status == Some(0) && !said.contains("note:"), "{said}");
+
+    // The sentence of a start, whichever folder it is.
+    for (more, named) in
+        [("state_dir = 'policy.toml'", "`state_dir`: `"), ("refused_dir = 'policy.toml/below'", "`refused_dir`: `")]
+    {
+        folder.configure(&format!("instances = ['127.0.0.1:1']\n{more}"));
+        let (status, said) = check();
+        assert!(status == Some(1) && said.contains(named) && said.contains("cannot be used"), "{said}");
+        assert!(failure_of(&folder).contains(named), "a start says it too");
+    }
+    folder.configure("instances = ['127.0.0.1:1']\n[collateral]\nonline = true\ncache = 'policy.toml'");
+    let (status, said) = check();
+    assert!(status == Some(1) && said.contains("`collateral.cache`: `"), "{said}");
+    let text = std::fs::read_to_string(folder.path("gateway.toml")).unwrap().replace("'127.0.0.1:0'", "'0.0.0.0:0'");
+    std::fs::write(folder.path("gateway.toml"), text).unwrap();
+    let (status, said) = check();
+    assert!(status == Some(1) && said.contains("`listen` would speak plain HTTP at 0.0.0.0:0"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_used_is_named() {
     let folder = Folder::new();
     folder.configure("instance = []");

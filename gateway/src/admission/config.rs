@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use teegate_protocol::limits::{Limit, OutOfBounds};
 
+use super::issuer::config::{self as issuer, KeysAt, KeysError, KeysTable};
 use super::jwks::Algorithm;
 use super::permission::Models;
 use super::rate::Rate;
@@ -23,7 +24,7 @@ const BYTES: Limit = Limit { name: "tenant.bytes", default: 256 << 20, least: 1 
 const SKEW: Limit = Limit { name: "admission.jwt.skew_seconds", default: 30, least: 0, most: 300 };
 
 /// Every number of admission, for documentation and tests.
-pub const BOUNDS: &[Limit] = &[PER_SECOND, BURST, REQUESTS, BYTES, SKEW];
+pub const BOUNDS: &[Limit] = &[PER_SECOND, BURST, REQUESTS, BYTES, SKEW, issuer::REFRESH, issuer::KNOWN];
 
 /// At most so many tenants.
 const MOST_TENANTS: usize = 1_024;
@@ -58,8 +59,8 @@ pub struct Admitting {
 /// Whose JSON Web Tokens are taken.
 #[derive(Clone, Debug)]
 pub struct JwtSettings {
-    /// A file with the public keys, a JSON Web Key Set.
-    pub keys: PathBuf,
+    /// Where the public keys are.
+    pub keys: KeysAt,
     /// The algorithms that are taken.
     pub algorithms: Vec<Algorithm>,
     /// What `iss` has to be.
@@ -89,9 +90,9 @@ impl Settings {
             Self::Tenants { admitting, .. } => Some(admitting),
         };
         admitting.into_iter().flat_map(|admitting| {
-            let keys = admitting.jwt.as_ref().map(|jwt| &jwt.keys);
-            let client_ca = admitting.spiffe.as_ref().map(|spiffe| &spiffe.client_ca);
-            [admitting.tokens.as_ref(), keys, client_ca].into_iter().flatten().map(PathBuf::as_path)
+            let keys = admitting.jwt.as_ref().and_then(|jwt| jwt.keys.file());
+            let client_ca = admitting.spiffe.as_ref().map(|spiffe| spiffe.client_ca.as_path());
+            [admitting.tokens.as_deref(), keys, client_ca].into_iter().flatten()
         })
     }
 }
@@ -187,7 +188,11 @@ struct AdmissionTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JwtTable {
-    keys: PathBuf,
+    keys: Option<PathBuf>,
+    jwks_url: Option<String>,
+    jwks_ca: Option<PathBuf>,
+    refresh_seconds: Option<u64>,
+    known_seconds: Option<u64>,
     algorithms: Vec<String>,
     issuer: String,
     audience: String,
@@ -202,11 +207,12 @@ struct SpiffeTable {
     trust_domain: String,
 }
 
-/// What is written, checked; relative paths start from `folder`.
+/// What is written, checked; relative paths start from `folder`. `may_be_plain` where the configuration says why plain HTTP will do.
 pub(crate) fn settle(
     admission: Option<toml::Value>,
     tenants: Vec<TenantTable>,
     has_tls: bool,
+    may_be_plain: bool,
     folder: &Path,
 ) -> Result<Settings, AdmissionError> {
     let said = |what: &str| Err(AdmissionError::Said(what.to_owned()));
@@ -232,7 +238,7 @@ pub(crate) fn settle(
         return said("`[admission.spiffe]` takes client certificates, which needs `[tls]`");
     }
     let spiffe = spiffe.map(|table| settled(table, folder)).transpose()?;
-    let jwt = jwt.map(|table| table.settle(folder)).transpose()?;
+    let jwt = jwt.map(|table| table.settle(folder, may_be_plain)).transpose()?;
     if tenants.is_empty() || tenants.len() > MOST_TENANTS {
         let count = tenants.len();
         return said(&format!("{count} tenants are listed (`[[tenant]]`): expected 1 to {MOST_TENANTS}"));
@@ -272,8 +278,19 @@ fn settled(
 }
 
 impl JwtTable {
-    fn settle(self, folder: &Path) -> Result<JwtSettings, AdmissionError> {
-        let Self { keys, algorithms, issuer, audience, tenant_claim, skew_seconds } = self;
+    fn settle(self, folder: &Path, may_be_plain: bool) -> Result<JwtSettings, AdmissionError> {
+        let Self {
+            keys,
+            jwks_url,
+            jwks_ca,
+            refresh_seconds,
+            known_seconds,
+            algorithms,
+            issuer,
+            audience,
+            tenant_claim,
+            skew_seconds,
+        } = self;
         let said = |what: String| AdmissionError::Said(format!("`[admission.jwt]`: {what}"));
         let words = || Algorithm::ALL.map(|(word, _)| word).join(", ");
         if algorithms.is_empty() {
@@ -291,7 +308,12 @@ impl JwtTable {
             }
         }
         let skew = Duration::from_secs(SKEW.resolve(skew_seconds).map_err(AdmissionError::OutOfBounds)?);
-        Ok(JwtSettings { keys: folder.join(keys), algorithms, issuer, audience, tenant_claim, skew })
+        let keys = KeysTable { keys, jwks_url, jwks_ca, refresh_seconds, known_seconds };
+        let keys = keys.settle(folder, may_be_plain).map_err(|error| match error {
+            KeysError::OutOfBounds(error) => AdmissionError::OutOfBounds(error),
+            KeysError::Said(what) => said(what),
+        })?;
+        Ok(JwtSettings { keys, algorithms, issuer, audience, tenant_claim, skew })
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Denied {
     JwtKey,
     /// The same: its signature.
     JwtSignature,
+    /// A token that cannot be judged: the keys of its issuer are not at hand.
+    JwtNoKeys,
     /// An authentic JWT of another issuer.
     JwtIssuer,
     /// An authentic JWT for somebody else.
@@ -48,6 +50,7 @@ impl Denied {
             Self::JwtForm => "jwt-form",
             Self::JwtAlgorithm => "jwt-algorithm",
             Self::JwtKey => "jwt-key",
+            Self::JwtNoKeys => "jwt-no-keys",
             Self::JwtSignature => "jwt-signature",
             Self::JwtIssuer => "jwt-issuer",
             Self::JwtAudience => "jwt-audience",
@@ -77,6 +80,7 @@ impl fmt::Display for Denied {
             Self::Unknown | Self::JwtForm | Self::JwtAlgorithm | Self::JwtKey | Self::JwtSignature => {
                 "the token is not one that this gateway admits"
             }
+            Self::JwtNoKeys => "this gateway cannot judge tokens now: the keys of their issuer are out of its reach",
             Self::JwtIssuer => "the token is of another issuer",
             Self::JwtAudience => "the token is for another audience",
             Self::JwtTime => "the token has expired, is not valid yet, or does not say until when it is",

@@ -1,13 +1,13 @@
-//! The public keys under which JWTs are taken: a JSON Web Key Set, RFC 7517, from a file of the operator's.
+//! The public keys under which JWTs are taken: a JSON Web Key Set, RFC 7517, from a file of the operator's or from its issuer.
 //!
 //! A key says for which algorithms it is, so a token cannot: an elliptic key is never the secret of an HMAC. Symmetric keys and
-//! private ones do not belong into the file, and stop it from loading.
+//! private ones do not belong into a set, and stop it from loading.
 
 use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use teegate_encoding::base64;
 use teegate_encoding::json::{Members, elements, string};
 
-/// The largest file.
+/// The largest set.
 pub(crate) const MOST_BYTES: u64 = 256 << 10;
 const MOST_KEYS: usize = 64;
 const MOST_MEMBERS: usize = 64;
@@ -127,7 +127,7 @@ fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     })
 }
 
-/// The keys of a file.
+/// The keys of a set.
 pub(crate) struct Keys(Vec<Key>);
 
 impl Keys {
@@ -163,9 +163,20 @@ impl Keys {
         }
     }
 
-    /// Whether any of them is for `algorithm`.
-    pub(crate) fn any_takes(&self, algorithm: Algorithm) -> bool {
-        self.0.iter().any(|key| key.takes(algorithm))
+    /// A set of which no key is for any of these is of no use.
+    pub(crate) fn for_any(&self, algorithms: &[Algorithm]) -> Result<(), String> {
+        let is_of_use = algorithms.iter().any(|algorithm| self.0.iter().any(|key| key.takes(*algorithm)));
+        if is_of_use { Ok(()) } else { Err("no key is for any of `admission.jwt.algorithms`".into()) }
+    }
+
+    /// Whether a key is called so.
+    pub(crate) fn has(&self, kid: &str) -> bool {
+        self.0.iter().any(|key| key.kid.as_deref() == Some(kid))
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -1,11 +1,12 @@
 //! JSON Web Tokens, RFC 7519 under RFC 8725: by whom they are signed, for whom, until when, and for which tenant.
 //!
-//! The operator names the algorithms, the keys are in a file, and the header of a token chooses among these and nothing else: what it
+//! The operator names the algorithms and where the keys are, and the header of a token chooses among these and nothing else: what it
 //! says of where keys are (`jku`, `x5u`, `jwk`, `x5c`) is not read. Nothing of a token is believed before its signature holds over the
 //! very bytes that came, and no error repeats any of it.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use teegate_encoding::base64;
@@ -13,6 +14,8 @@ use teegate_encoding::json::{Members, elements, string};
 
 use super::config::{JwtSettings, read};
 use super::denied::Denied;
+use super::issuer::Issuer;
+use super::issuer::config::{KeysAt, UrlSettings};
 use super::jwks::{Algorithm, Keys, MOST_BYTES};
 use super::secret::Secret;
 use crate::caller::Tenant;
@@ -27,13 +30,19 @@ const MOST_AUDIENCES: usize = 64;
 
 /// Takes tokens of one issuer.
 pub(crate) struct Jwt {
-    keys: Keys,
+    keys: Source,
     algorithms: Vec<Algorithm>,
     issuer: String,
     audience: String,
     claim: String,
     skew: Duration,
     tenants: HashMap<String, Tenant>,
+}
+
+/// Where the keys come from.
+enum Source {
+    File(Arc<Keys>),
+    Url(Arc<Issuer>),
 }
 
 impl std::fmt::Debug for Jwt {
@@ -43,17 +52,27 @@ impl std::fmt::Debug for Jwt {
 }
 
 impl Jwt {
-    /// What `settings` say, with the keys of their file; of the claim each value in `tenants` is one tenant.
-    pub(crate) fn load(settings: &JwtSettings, tenants: HashMap<String, Tenant>) -> Result<Self, String> {
-        let path: &Path = &settings.keys;
-        let of_file = |error: String| format!("JWKS `{}`: {error}", path.display());
-        let text = String::from_utf8(read(path, MOST_BYTES)?).map_err(|_| of_file("it is not UTF-8".into()))?;
-        let keys = Keys::parse(&text).map_err(of_file)?;
-        let JwtSettings { algorithms, issuer, audience, tenant_claim, skew, .. } = settings.clone();
-        if !algorithms.iter().any(|algorithm| keys.any_takes(*algorithm)) {
-            return Err(of_file("no key is for any of `admission.jwt.algorithms`".into()));
-        }
+    /// What `settings` say, with the keys of their file, or `known` where that follows the same address; of the claim each value in
+    /// `tenants` is one tenant.
+    pub(crate) fn load(
+        settings: &JwtSettings,
+        tenants: HashMap<String, Tenant>,
+        known: Option<&Arc<Issuer>>,
+    ) -> Result<Self, String> {
+        let JwtSettings { keys, algorithms, issuer, audience, tenant_claim, skew } = settings.clone();
+        let keys = match &keys {
+            KeysAt::File(path) => Source::File(Arc::new(of_file(path, &algorithms)?)),
+            KeysAt::Url(url) => Source::Url(of_url(url, &algorithms, known)?),
+        };
         Ok(Self { keys, algorithms, issuer, audience, claim: tenant_claim, skew, tenants })
+    }
+
+    /// Who publishes the keys, where they are asked for at an address.
+    pub(crate) fn issuer(&self) -> Option<&Arc<Issuer>> {
+        match &self.keys {
+            Source::File(_) => None,
+            Source::Url(issuer) => Some(issuer),
+        }
     }
 
     /// Whose token this is.
@@ -71,7 +90,16 @@ impl Jwt {
         let algorithm = header.get("alg").and_then(string).and_then(|word| Algorithm::named(&word));
         let algorithm = algorithm.filter(|one| self.algorithms.contains(one)).ok_or(Denied::JwtAlgorithm)?;
         let kid = header.get("kid").map(|kid| string(kid).ok_or(Denied::JwtForm)).transpose()?;
-        let key = self.keys.choose(kid.as_deref(), algorithm).ok_or(Denied::JwtKey)?;
+        let keys = match &self.keys {
+            Source::File(keys) => Arc::clone(keys),
+            Source::Url(issuer) => issuer.keys(now).ok_or(Denied::JwtNoKeys)?,
+        };
+        if let (Source::Url(issuer), Some(kid)) = (&self.keys, &kid)
+            && !keys.has(kid)
+        {
+            issuer.call();
+        }
+        let key = keys.choose(kid.as_deref(), algorithm).ok_or(Denied::JwtKey)?;
         let signature = base64::decode_url(signature).map_err(|_| Denied::JwtForm)?;
         if !key.has_signed(algorithm, signed.as_bytes(), &signature) {
             return Err(Denied::JwtSignature);
@@ -105,6 +133,28 @@ impl Jwt {
         let is_ours = |name: &str| string(name).as_deref() == Some(&self.audience);
         is_ours(aud) || elements(aud, MOST_AUDIENCES).is_ok_and(|names| names.into_iter().any(is_ours))
     }
+}
+
+fn of_file(path: &Path, algorithms: &[Algorithm]) -> Result<Keys, String> {
+    let wrong = |error: String| format!("JWKS `{}`: {error}", path.display());
+    let text = String::from_utf8(read(path, MOST_BYTES)?).map_err(|_| wrong("it is not UTF-8".into()))?;
+    let keys = Keys::parse(&text).map_err(wrong)?;
+    keys.for_any(algorithms).map_err(wrong)?;
+    Ok(keys)
+}
+
+/// `known`, where nothing about the address is another: it keeps its keys then.
+fn of_url(
+    settings: &UrlSettings,
+    algorithms: &[Algorithm],
+    known: Option<&Arc<Issuer>>,
+) -> Result<Arc<Issuer>, String> {
+    let ca = settings.ca.as_deref().map(|path| read(path, MOST_BYTES)).transpose()?;
+    if let Some(known) = known.filter(|known| known.is_of(settings, algorithms, ca.as_deref())) {
+        return Ok(Arc::clone(known));
+    }
+    let issuer = Issuer::new(settings, algorithms, ca);
+    Ok(Arc::new(issuer.map_err(|error| format!("JWKS `{}`: {error}", settings.location))?))
 }
 
 fn text(part: &str) -> Result<String, Denied> {

@@ -22,6 +22,7 @@ use crate::testing::{gateway, two_addresses};
 use crate::trust::testing::{Who, Wire, offer, serving};
 
 mod certificates;
+mod issuer;
 mod jwt;
 mod limits;
 mod tenants;

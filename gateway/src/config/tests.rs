@@ -87,11 +87,12 @@ fn the_budget_has_to_go_round() {
 #[test]
 fn what_a_reload_does_not_take_is_named() {
     let config = |more: &str| Config::parse(&format!("{SMALLEST}{more}"), Path::new("")).unwrap();
-    let old = config("retry_seconds = 7\n[hold]\nseconds = 5\n");
-    let newer = config("endorsements = ['crl']\nreattest_seconds = 60\n[hold]\nseconds = 6\n");
-    let mut named = old.needs_restart(&newer);
-    named.sort_unstable();
-    assert_eq!(named, ["hold", "reattest_seconds", "retry_seconds"]);
+    let old = config("retry_seconds = 7\n[hold]\nseconds = 5\nmax_seconds = 9\n[breaker]\nfailures = 1\n");
+    let newer = config(
+        "endorsements = ['crl']\nclient_policy = 'c.toml'\nreattest_seconds = 60\n[hold]\nseconds = 6\nmax_seconds = 9\n\
+         [discovery]\nadmit = ['127.0.0.0/8']\n",
+    );
+    assert_eq!(old.needs_restart(&newer), ["breaker", "hold.seconds", "reattest_seconds", "retry_seconds"]);
     assert!(old.needs_restart(&old).is_empty());
 }
 

@@ -1,6 +1,7 @@
 //! The board: what each source of addresses knows now. The one place where a doubt is said, once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -33,15 +34,18 @@ pub enum Certainty {
 #[derive(Debug)]
 pub struct Board {
     metrics: Arc<Metrics>,
-    sightings: Mutex<Vec<Sighting>>,
+    /// By post, the oldest first.
+    sightings: Mutex<BTreeMap<u64, Sighting>>,
     changes: watch::Sender<u64>,
+    /// How many there ever were: no number is given twice.
+    posts: AtomicU64,
 }
 
 /// The place of one source on the board.
 #[derive(Clone, Debug)]
 pub struct Post {
     board: Arc<Board>,
-    index: usize,
+    number: u64,
     /// As log and metrics call it. It comes from the configuration.
     name: Arc<str>,
 }
@@ -49,14 +53,20 @@ pub struct Post {
 impl Board {
     /// An empty board. Metrics show what stands on it.
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { metrics, sightings: Mutex::default(), changes: watch::Sender::new(0) })
+        Arc::new(Self {
+            metrics,
+            sightings: Mutex::default(),
+            changes: watch::Sender::new(0),
+            posts: AtomicU64::new(0),
+        })
     }
 
     /// A place for one more source, which knows nothing yet.
     pub fn post(self: &Arc<Self>, name: &str) -> Post {
         let mut sightings = self.lock();
-        sightings.push(Sighting::default());
-        let post = Post { board: Arc::clone(self), index: sightings.len().saturating_sub(1), name: Arc::from(name) };
+        let number = self.posts.fetch_add(1, Ordering::Relaxed);
+        sightings.insert(number, Sighting::default());
+        let post = Post { board: Arc::clone(self), number, name: Arc::from(name) };
         drop(sightings);
         self.metrics.discovered(name, 0, false);
         post
@@ -64,7 +74,21 @@ impl Board {
 
     /// What all sources know now, in the order of their posts.
     pub fn sightings(&self) -> Vec<Sighting> {
-        self.lock().clone()
+        self.lock().values().cloned().collect()
+    }
+
+    /// Takes a source off, with what it knew. Whatever it puts up later is nothing.
+    pub(super) fn remove(&self, post: &Post) {
+        let mut sightings = self.lock();
+        sightings.remove(&post.number);
+        self.metrics.undiscovered(post.name());
+        drop(sightings);
+        self.touch();
+    }
+
+    /// Wakes whoever follows the changes.
+    pub(super) fn touch(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Wakes after every change.
@@ -72,7 +96,7 @@ impl Board {
         self.changes.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Sighting>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Sighting>> {
         self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,10 +112,12 @@ impl Post {
         let (known, is_current) = (sighting.addresses.len(), sighting.certainty == Certainty::Current);
         let before = {
             let mut sightings = self.board.lock();
-            let Some(place) = sightings.get_mut(self.index) else { return };
+            let Some(place) = sightings.get_mut(&self.number) else { return };
             if *place == sighting {
                 return;
             }
+            // While it cannot be taken off: what is gone is not counted.
+            self.board.metrics.discovered(self.name(), u64::try_from(known).unwrap_or(u64::MAX), is_current);
             std::mem::replace(place, sighting.clone())
         };
         let source = self.name();
@@ -114,8 +140,22 @@ impl Post {
             }
             _ => {}
         }
-        self.board.metrics.discovered(source, u64::try_from(known).unwrap_or(u64::MAX), is_current);
-        self.board.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.board.touch();
+    }
+
+    /// What the source knows now.
+    pub(super) fn addresses(&self) -> BTreeSet<Address> {
+        self.board.lock().get(&self.number).map(|sighting| sighting.addresses.clone()).unwrap_or_default()
+    }
+
+    /// Leaves out what does not stay.
+    pub(super) fn retain(&self, stays: impl FnMut(&Address) -> bool) {
+        if let Some(sighting) = self.board.lock().get_mut(&self.number) {
+            sighting.addresses.retain(stays);
+            let known = u64::try_from(sighting.addresses.len()).unwrap_or(u64::MAX);
+            self.board.metrics.discovered(&self.name, known, sighting.certainty == Certainty::Current);
+        }
+        self.board.touch();
     }
 }
 

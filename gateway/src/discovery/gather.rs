@@ -4,21 +4,27 @@
 //! bounded, those that drain included: what does not fit waits, and is said.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::board::{Board, Certainty, Post, Sighting};
 use super::config::Settings;
-use super::dns;
-use super::kubernetes::{self, Cluster, NoCluster};
+use super::kubernetes::NoCluster;
+use super::sources::{Prepared, Sources};
 use crate::config::Address;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
+use crate::trust::LinkSettings;
 use crate::watch::{WatchSettings, watch};
 
 /// All sources of addresses, and the task that follows them.
 #[derive(Debug)]
 pub struct Discovery {
     list: Post,
+    board: Arc<Board>,
+    sources: Mutex<Sources>,
+    most: Arc<AtomicUsize>,
+    link: LinkSettings,
 }
 
 impl Discovery {
@@ -32,20 +38,17 @@ impl Discovery {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, NoCluster> {
         let board = Board::new(Arc::clone(metrics));
-        let discovery = Self { list: board.post("list") };
-        discovery.set_list(list);
-        for name in &settings.dns {
-            let post = board.post(&name.to_string());
-            tokio::spawn(dns::follow(name.clone(), settings.clone(), post));
-        }
-        for service in &settings.kubernetes {
-            let cluster = Cluster::of_this_pod()?;
-            let namespace = service.namespace.clone().map_or_else(|| cluster.namespace(), Ok)?;
-            let post = board.post(&service.to_string());
-            tokio::spawn(kubernetes::follow(service.clone(), namespace, cluster, settings.clone(), post));
-        }
-        let gathering =
-            Gathering { board, fleet: Arc::clone(fleet), most: settings.most_watched(MAX_LISTED), was_left_out: 0 };
+        let prepared = Prepared::of(settings)?;
+        let discovery = Self {
+            list: board.post("list"),
+            sources: Mutex::new(Sources::new(Arc::clone(&board))),
+            board: Arc::clone(&board),
+            most: Arc::default(),
+            link: watching.link.clone(),
+        };
+        discovery.take(list, &prepared);
+        let most = Arc::clone(&discovery.most);
+        let gathering = Gathering { board, fleet: Arc::clone(fleet), most, was_left_out: 0 };
         let (fleet, watching, metrics) = (Arc::clone(fleet), watching.clone(), Arc::clone(metrics));
         tokio::spawn(gathering.run(move |address| {
             tokio::spawn(watch(address, Arc::clone(&fleet), watching.clone(), Arc::clone(&metrics)));
@@ -58,6 +61,17 @@ impl Discovery {
         let addresses = list.iter().cloned().collect();
         self.list.put_up(Sighting { addresses, certainty: Certainty::Current });
     }
+
+    /// Takes a new list, and follows these sources from now on, by these settings. A source that stays notices nothing, unless it is to be
+    /// asked in another way; who goes over from a source to the list stays where he is.
+    pub fn take(&self, list: &[Address], prepared: &Prepared) {
+        self.link.admit(prepared.settings.admit.clone());
+        self.most.store(prepared.settings.most_watched(MAX_LISTED), Ordering::Relaxed);
+        self.set_list(list);
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).follow(prepared);
+        // There may be room for more, or for fewer.
+        self.board.touch();
+    }
 }
 
 /// The configuration bounds the list by itself.
@@ -68,7 +82,7 @@ struct Gathering {
     board: Arc<Board>,
     fleet: Arc<Fleet>,
     /// At most so many addresses are in use, and as many may drain beside them.
-    most: usize,
+    most: Arc<AtomicUsize>,
     was_left_out: usize,
 }
 
@@ -92,15 +106,15 @@ impl Gathering {
 
     /// Brings the fleet to what the board says now; how many addresses had no room.
     fn apply(&mut self, watch: &impl Fn(Address)) -> usize {
-        let present = self.fleet.addresses();
-        let Chosen { addresses, left_out } = choose(&self.board.sightings(), &present, self.most);
+        let (present, most) = (self.fleet.addresses(), self.most.load(Ordering::Relaxed));
+        let Chosen { addresses, left_out } = choose(&self.board.sightings(), &present, most);
         for address in self.fleet.set_addresses(&addresses) {
             tracing::info!(target: "audit", %address, "discovered");
             watch(address);
         }
         if left_out > self.was_left_out {
             tracing::warn!(
-                target: "audit", left_out, most = self.most,
+                target: "audit", left_out, most,
                 "discovery: more addresses than may be watched: some are left out (`discovery.max_instances`)"
             );
         }

@@ -26,6 +26,12 @@ impl Known {
         Self { keep, addresses: BTreeSet::new(), confirmed: None }
     }
 
+    /// What a source goes on with that is begun anew: it counts as if it had been found just now.
+    pub fn going_on(keep: Duration, addresses: BTreeSet<Address>, now: Instant) -> Self {
+        let confirmed = (!addresses.is_empty()).then_some(now);
+        Self { keep, addresses, confirmed }
+    }
+
     /// An answer that is whole: it replaces everything.
     pub fn confirm(&mut self, addresses: BTreeSet<Address>, now: Instant) -> Sighting {
         self.addresses = addresses;

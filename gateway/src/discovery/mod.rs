@@ -11,4 +11,5 @@ mod dns;
 pub mod gather;
 pub mod known;
 pub mod kubernetes;
+pub mod sources;
 pub mod special;

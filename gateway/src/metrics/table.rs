@@ -73,6 +73,9 @@ table! {
     NOT_AFTER, Gauge, "endorsement_not_after_timestamp_seconds", ["kind", "name"], "the end of each such statement";
     TLS_NOT_AFTER, Gauge, "tls_not_after_timestamp_seconds", [], "the end of the certificate that clients are shown; absent without TLS";
     TLS_OK, Gauge, "tls_last_reload_successful", [], "0 when the newest certificate or key on disk cannot be used; absent without TLS";
+    JWKS_OK, Gauge, "jwks_current", [], "1 when the last question for the keys of tokens was answered with keys; absent without `jwks_url`";
+    JWKS_LEFT, Gauge, "jwks_left_seconds", [], "until no token is taken any more, if nothing confirms their keys; 0 when none is";
+    JWKS_ASKED, Counter, "jwks_total", ["outcome"], "questions for the keys of tokens that were `taken` or `failed`";
     FORECAST_END, Gauge, "forecast_end_timestamp_seconds", ["address", "check"], "when the evidence of an address will be refused by what is in hand, and by which check";
     CHECKS, Counter, "channel_check_total", ["address", "verdict"], "channel checks: `accepted`, `rejected`, `no-answer`";
     REFUSALS, Counter, "failed_check_total", ["check"], "refusals of evidence by check";
@@ -88,6 +91,7 @@ table! {
     TENANT_REQUESTS, Gauge, "tenant_requests", ["tenant"], "requests that are relayed for a tenant now";
     TENANT_BYTES, Gauge, "tenant_bytes", ["tenant"], "of a tenant's requests and answers that are kept now";
     RELAYS, Counter, "relay_total", ["tenant", "outcome"], "relay requests: `answered`, or the name of their problem";
+    CHALLENGED, Counter, "challenge_total", ["outcome"], "challenges of clients: `answered`, or the name of their problem";
     UPSTREAM, Counter, "upstream_total", ["address", "outcome"], "released requests by what came back";
     RELEASED, Counter, "released_bytes_total", [], "sealed bytes sent to instances";
     ANSWERED, Counter, "answered_bytes_total", [], "sealed bytes passed back to clients";

@@ -72,16 +72,27 @@ fn shows_certificate(gateway: &mut Arc<Gateway>, folder: &Path, year: i32) -> Ar
     certificates
 }
 
+/// Lets the gateway ask for the keys of tokens where nobody is.
+fn follows_keys(gateway: &mut Arc<Gateway>) {
+    let text = "listen = 'a:1'\noperator_listen = 'b:1'\npolicy = 'p'\ninstances = ['a:1']\n[admission.jwt]\n\
+                jwks_url = 'http://127.0.0.1:1/'\nalgorithms = ['EdDSA']\nissuer = 'i'\naudience = 'a'\ntenant_claim = 'sub'\n\
+                [[tenant]]\nname = 'default'\nmodels = ['*']\n";
+    let config = crate::config::Config::parse(text, Path::new("")).unwrap();
+    Arc::get_mut(gateway).unwrap().gatekeeper = crate::admission::Gatekeeper::load(&config.admission).unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_metric_of_the_table_is_answered_and_no_other() {
     let (mut gateway, [one, two]) = two_addresses();
     let folder = tempfile::tempdir().unwrap();
     let _ = shows_certificate(&mut gateway, folder.path(), 2030);
+    follows_keys(&mut gateway);
     let (wire, manifest) = (Wire::connect().await, Who::new(1).manifest(0, None));
     gateway.fleet.accept(&one, wire.trusted(&manifest, 1, FRESH));
     gateway.fleet.reject(&two, &refusal(), 1);
     gateway.metrics.checked(&one, "accepted");
     gateway.metrics.relayed("default", "answered");
+    gateway.metrics.challenged("answered");
     gateway.metrics.upstream(&one, "answered");
     gateway.metrics.kept_refused("kept");
     gateway.metrics.discovered("list", 1, true);
@@ -255,6 +266,12 @@ async fn each_alert_fires_when_it_should_and_only_then() {
     }
     let now = scraped(&lasts).await;
     check(firing(&now, &now), &["TeegateGatewayNotReady", "TeegateTlsRefused"]);
+
+    // An issuer of tokens that nobody has asked yet, and who is not there.
+    let (mut tokens, _) = two_addresses();
+    follows_keys(&mut tokens);
+    let now = scraped(&tokens).await;
+    check(firing(&now, &now), &["TeegateGatewayNotReady", "TeegateTokenKeysStale"]);
 
     let all: BTreeSet<String> = promql::rules(RULES).into_iter().map(|(name, _)| name).collect();
     // It takes evidence: see the next test.

@@ -54,6 +54,7 @@ pub fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
         .into_iter()
         .chain(config.endorsements.iter().map(PathBuf::as_path))
         .chain(config.admission.files())
+        .chain(config.client_policy.as_deref())
         .map(Path::to_owned)
         .collect()
 }

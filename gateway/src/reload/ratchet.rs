@@ -120,6 +120,15 @@ impl Ratchet {
         Ok(Self { state, held: Mutex::new(held), is_kept: AtomicBool::new(true) })
     }
 
+    /// What an earlier process left in a folder that is only looked at.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn look(state: Option<&StateDir>) -> Result<Self, String> {
+        let held = state.map_or(Ok(None), |state| state.read(FILE))?;
+        Ok(Self { state: None, held: Mutex::new(held), is_kept: AtomicBool::new(true) })
+    }
+
     /// Whether `policy` may come into force now.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! The picture, and what must not come through it.
 
 use super::*;
-use crate::view::{EndView, FailedView, ModelView, PolicyView, ProofView, RefusedView, SCHEMA, SilenceView, TlsView};
+use crate::view::{
+    EndView, FailedView, JwksView, ModelView, PolicyView, ProofView, RefusedView, SCHEMA, SilenceView, TlsView,
+};
 
 const PLAIN: Screen = Screen { columns: None, is_coloured: false };
 
@@ -90,6 +92,7 @@ fn fleet() -> FleetView {
                 at: "2026-11-28T21:10:29Z".into(),
                 why: "policy `hospital.toml`: line 147".into(),
             }),
+            needs_restart: Vec::new(),
         },
         ends_first: Some(EndView {
             kind: "crl".into(),
@@ -98,6 +101,7 @@ fn fleet() -> FleetView {
             seconds: 9 * DAY_SECONDS + 4 * 3_600,
         }),
         tls: Some(TlsView { not_after: "2027-01-02T00:00:00Z".into(), refused: Some("keys do not match".into()) }),
+        jwks: None,
         instances: vec![good, debug, other, dead],
     }
 }
@@ -171,5 +175,43 @@ fn what_strangers_say_moves_no_cursor_and_is_not_endless() {
 fn lengths_of_time_are_told_in_two_units() {
     for (seconds, said) in [(40, "40 s"), (61, "1 min"), (12_000, "3 h 20 min"), (2 * DAY_SECONDS, "2 d 0 h")] {
         assert_eq!(span(seconds), said);
+    }
+}
+
+#[test]
+fn what_takes_a_restart_is_named() {
+    let mut view = fleet();
+    view.policy.needs_restart = vec!["hold.seconds".into(), "listen".into()];
+    let text = draw(&view, PLAIN);
+    assert!(text.contains("\nrestart     changed, and taken by a restart alone: hold.seconds, listen\n"), "{text}");
+}
+
+#[test]
+fn the_keys_of_tokens_stand_with_their_age_and_what_is_wrong() {
+    let jwks = |keys, age_seconds, failure: Option<&str>| JwksView {
+        url: "https://issuer.example/jwks".into(),
+        keys,
+        age_seconds,
+        seconds: 14_400,
+        failure: failure.map(str::to_owned),
+    };
+    for (jwks, expected) in [
+        (jwks(2, Some(40), None), "token keys  2 of https://issuer.example/jwks, read 40 s ago\n"),
+        (
+            jwks(2, Some(400), Some("it answered 503")),
+            "token keys  2 of https://issuer.example/jwks, read 6 min ago; THE LAST QUESTION FAILED, they count for 4 h 0 min more: \
+             it answered 503\n",
+        ),
+        (
+            jwks(0, None, Some("it answered 503")),
+            "token keys  none yet, of https://issuer.example/jwks; THE LAST QUESTION FAILED: it answered 503\n",
+        ),
+        (
+            jwks(0, Some(20_000), Some("\u{1b}[2J")),
+            "token keys  ENDED, of https://issuer.example/jwks: no token is taken; THE LAST QUESTION FAILED: \\u{1b}[2J\n",
+        ),
+    ] {
+        let text = draw(&FleetView { jwks: Some(jwks), ..fleet() }, PLAIN);
+        assert!(text.contains(expected), "{text}");
     }
 }

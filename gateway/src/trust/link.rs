@@ -10,8 +10,8 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,19 +58,19 @@ pub struct LinkSettings {
     tls: Arc<ClientConfig>,
     connect_timeout: Duration,
     answer_timeout: Duration,
-    admitted: Vec<Network>,
+    /// Shared with every copy of these settings.
+    admitted: Arc<RwLock<Vec<Network>>>,
 }
 
 impl LinkSettings {
     /// `connect_timeout` covers TCP, TLS and HTTP/2; an answer with evidence may take `answer_timeout`.
     pub fn new(connect_timeout: Duration, answer_timeout: Duration) -> Result<Self, rustls::Error> {
-        Ok(Self { tls: Arc::new(client_config()?), connect_timeout, answer_timeout, admitted: Vec::new() })
+        Ok(Self { tls: Arc::new(client_config()?), connect_timeout, answer_timeout, admitted: Arc::default() })
     }
 
-    /// The same, where a name may lead to special addresses that `admitted` covers.
-    #[must_use]
-    pub fn admitting(self, admitted: Vec<Network>) -> Self {
-        Self { admitted, ..self }
+    /// From now on a name may lead to special addresses that `admitted` covers, also for every copy of these settings.
+    pub fn admit(&self, admitted: Vec<Network>) {
+        *self.admitted.write().unwrap_or_else(PoisonError::into_inner) = admitted;
     }
 
     async fn reach(&self, address: &Address) -> std::io::Result<TcpStream> {
@@ -79,7 +79,10 @@ impl LinkSettings {
             return TcpStream::connect(address.as_str()).await;
         }
         let found = lookup_host(address.as_str()).await?;
-        let reachable = special::reachable(address.as_str(), found, &self.admitted).map_err(std::io::Error::other)?;
+        let reachable = {
+            let admitted = self.admitted.read().unwrap_or_else(PoisonError::into_inner);
+            special::reachable(address.as_str(), found, &admitted).map_err(std::io::Error::other)?
+        };
         TcpStream::connect(reachable.as_slice()).await
     }
 }

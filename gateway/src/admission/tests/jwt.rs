@@ -13,18 +13,18 @@ use crate::clock::Clock;
 use crate::trust::testing::{START, clock, set_wall};
 
 /// Two keys of different kinds, and what the file says of them.
-struct Keys {
+pub(super) struct Keys {
     ed: KeyPair,
     ec: KeyPair,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let ed = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         Self { ed, ec: KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap() }
     }
 
-    fn ed_jwk(&self, kid: &str) -> Value {
+    pub(super) fn ed_jwk(&self, kid: &str) -> Value {
         json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "use": "sig", "x": base64::encode_url(self.ed.public_key_raw()) })
     }
 
@@ -35,7 +35,7 @@ impl Keys {
     }
 
     /// By `jsonwebtoken`.
-    fn sign(&self, header: &Header, claims: &Value) -> String {
+    pub(super) fn sign(&self, header: &Header, claims: &Value) -> String {
         let key = match header.alg {
             jsonwebtoken::Algorithm::EdDSA => EncodingKey::from_ed_der(&self.ed.serialize_der()),
             _ => EncodingKey::from_ec_der(&self.ec.serialize_der()),
@@ -61,22 +61,22 @@ fn keeper(jwks: &Value) -> Result<Gatekeeper, String> {
     Gatekeeper::load(&folder.settings(TABLE)).map_err(|error| error.to_string())
 }
 
-fn set(keys: &[Value]) -> Value {
+pub(super) fn set(keys: &[Value]) -> Value {
     json!({ "keys": keys })
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({ "iss": "https://issuer.example", "aud": "teegate", "exp": START + 600, "nbf": START, "team": "team-a" })
 }
 
 /// What becomes of a token: the name of its tenant.
-fn judged(keeper: &Gatekeeper, clock: &Clock, token: &str) -> Result<&'static str, Denied> {
+pub(super) fn judged(keeper: &Gatekeeper, clock: &Clock, token: &str) -> Result<&'static str, Denied> {
     let mut headers = HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
     keeper.admit(&headers, &Certificate::None, &clock.now()).map(|member| member.tenant().name())
 }
 
-fn header(alg: jsonwebtoken::Algorithm, kid: Option<&str>) -> Header {
+pub(super) fn header(alg: jsonwebtoken::Algorithm, kid: Option<&str>) -> Header {
     Header { kid: kid.map(str::to_owned), ..Header::new(alg) }
 }
 

@@ -123,6 +123,11 @@ async fn what_a_tenant_may_not_use_is_not_there() {
         asked.uri().path().to_owned()
     });
     assert_eq!((answer.status, path.as_str()), (503, "/.well-known/teegate"), "it was asked, and did not answer");
+    let counted = stage.gateway.metrics_text();
+    for (outcome, count) in [("stale-manifest", 1), ("unknown-model", 1), ("no-attested-instance", 1)] {
+        let line = format!("teegate_gateway_challenge_total{{outcome=\"{outcome}\"}} {count}");
+        assert!(counted.lines().any(|own| own == line), "{line} is not in:\n{counted}");
+    }
     let unknown = ask(&listening, &relay(&"0".repeat(64), &bearer(TOKEN_OF_A))).await;
     assert!(unknown.status == 409 && unknown.body.contains("stale-manifest"), "{unknown:?}");
     // The passing twin: the same request in the name of the other.

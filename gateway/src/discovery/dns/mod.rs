@@ -18,7 +18,7 @@ use super::known::Known;
 
 /// Asks for `name` for ever.
 pub(super) async fn follow(name: Name, settings: Settings, post: Post) {
-    let mut known = Known::new(settings.known);
+    let mut known = Known::going_on(settings.known, post.addresses(), Instant::now());
     let mut asker = Asker::new(name, settings.clone());
     let mut doubts = 0;
     loop {

@@ -18,6 +18,7 @@ use crate::config::Address;
 use crate::discovery::board::{Board, Certainty, Sighting};
 use crate::discovery::config::Table;
 use crate::discovery::gather::Discovery;
+use crate::discovery::sources::Prepared;
 use crate::fleet::Fleet;
 use crate::hold::wait_until;
 use crate::metrics::Metrics;
@@ -399,4 +400,66 @@ async fn an_instance_that_a_name_leads_to_is_attested_and_an_outage_does_not_tou
     let gone = || (!fleet.addresses().contains_key(&enclave.address)).then_some(());
     wait_until(&mut fleet.changes(), deadline, gone).await.expect("gone");
     assert_eq!(permit.exercise(|| ()), Err(Withdrawn));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_are_begun_ended_and_asked_otherwise_while_who_stays_notices_nothing() {
+    let (server, enclave) = (Server::start().await, Enclave::numbered(1).await);
+    server.say("enclaves", Says::Addresses(ips(&["127.0.0.1"])));
+    let port = enclave.address.as_str().rsplit_once(':').unwrap().1.parse().unwrap();
+    let name = Name { name: "enclaves".into(), port: Some(port) };
+    let none = Settings { admit: vec![Network::parse("127.0.0.0/8").unwrap()], ..settings(&server) };
+    let one = Settings { dns: vec![name.clone()], ..none.clone() };
+    let (metrics, breaker) = (Arc::new(Metrics::default()), BreakerLimits { failures: 3, open: PATIENCE });
+    let (policy, endorsements) = (appraisal().policy.clone(), appraisal().endorsements.clone());
+    let fleet = Arc::new(Fleet::new(&[], policy, endorsements, clock(), breaker, Arc::clone(&metrics)));
+    let watching = WatchSettings {
+        link: LinkSettings::new(PATIENCE, PATIENCE).unwrap(),
+        lives: LIVES,
+        reattest: Duration::from_millis(20),
+        retry: Duration::from_millis(20),
+        health: Duration::from_millis(20),
+        drain: Duration::ZERO,
+        beside: crate::trust::Beside::default(),
+    };
+    let listed = std::slice::from_ref(&enclave.address);
+    let discovery = Discovery::start(&[], &one, &fleet, &watching, &metrics).unwrap();
+    let digest = *enclave.who.manifest(0, None).digest();
+    let deadline = Instant::now() + PATIENCE;
+    let admitted = || match admit(&fleet, &digest) {
+        Admission::Release(release) => Some(release),
+        Admission::Wait(_) | Admission::Refuse(_) => None,
+    };
+    let permit = wait_until(&mut fleet.changes(), deadline, admitted).await.expect("attested").permit;
+    let take = |list: &[Address], settings: &Settings| discovery.take(list, &Prepared::of(settings).unwrap());
+    let stands = || permit.exercise(|| ()) == Ok(());
+    let counted = || metrics.render(&[]).contains(&format!("discovery_current{{source=\"{name}\"}}"));
+
+    // In another way, while nobody answers: what was known counts.
+    server.say("enclaves", Says::Code(Rcode::SERVFAIL));
+    take(&[], &Settings { timeout: Duration::from_secs(3), ..one.clone() });
+    server.asked(8).await;
+    assert!(stands() && counted());
+    // From the source to the list, and another source that knows nobody beside it.
+    take(listed, &Settings { dns: vec![Name { name: "others".into(), port: Some(1) }], ..none.clone() });
+    server.asked(8).await;
+    assert!(stands() && !counted(), "{}", metrics.render(&[]));
+    server.say("enclaves", Says::Addresses(ips(&["127.0.0.1"])));
+    take(listed, &one);
+    let answered = || metrics.render(&[]).contains(&format!("discovery_current{{source=\"{name}\"}} 1\n"));
+    while !answered() {
+        assert!(Instant::now() < deadline);
+        server.asked(2).await;
+    }
+    take(&[], &one);
+    server.asked(8).await;
+    assert!(stands());
+    // What may not be led to any more goes, and so does what nobody names.
+    take(&[], &Settings { admit: Vec::new(), ..one });
+    let gone = || (!fleet.addresses().contains_key(&enclave.address)).then_some(());
+    wait_until(&mut fleet.changes(), deadline, gone).await.expect("gone");
+    assert_eq!(permit.exercise(|| ()), Err(Withdrawn));
+    take(listed, &none);
+    wait_until(&mut fleet.changes(), deadline, admitted).await.expect("attested again");
+    assert!(!counted());
 }

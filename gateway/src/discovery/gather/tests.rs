@@ -148,7 +148,8 @@ async fn however_fast_addresses_change_the_number_that_is_watched_is_bounded() {
     let fleet = Arc::new(Fleet::new(&[], any_policy(), Endorsements::new(), clock(), breaker, Arc::clone(&metrics)));
     let board = Board::new(metrics);
     let (_list, source) = (board.post("list"), board.post("dns:a"));
-    let gathering = Gathering { board, fleet: Arc::clone(&fleet), most: 3, was_left_out: 0 };
+    let gathering =
+        Gathering { board, fleet: Arc::clone(&fleet), most: Arc::new(AtomicUsize::new(3)), was_left_out: 0 };
     let (watches, mut watched) = mpsc::unbounded_channel();
     tokio::spawn(gathering.run(move |address| watches.send(address).unwrap()));
     source.put_up(known(&[1, 2, 3, 4]));

@@ -36,7 +36,7 @@ pub(super) async fn follow(service: Service, namespace: String, cluster: Cluster
     );
     let mut follower = Follower {
         gate: Gate::new(settings.admit.clone()),
-        known: Known::new(settings.known),
+        known: Known::going_on(settings.known, post.addresses(), Instant::now()),
         slices: None,
         was_watching: false,
         service,
