@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use teegate_client::{AnswerError, Credential, Error, Gateway, Online, ProblemKind, Refused, RemoteProblem, Settings};
+use teegate_client::{
+    AnswerError, ClientCertificate, Credential, Error, Gateway, Online, ProblemKind, Refused, RemoteProblem, Settings,
+};
 use teegate_protocol::members::Members;
 use teegate_verifier::{Check, Endorsements, Policy, Stage};
 
@@ -55,11 +57,24 @@ pub(crate) struct CredentialArgs {
     /// request
     #[arg(long, value_name = "FILE")]
     gateway_token_file: Option<PathBuf>,
+    /// Show an https gateway that asks for one this certificate (PEM, the client's own first), read again for each connection
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+    /// The private key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
 }
 
 impl CredentialArgs {
-    /// `gateway` with the credential that is named, if one is.
-    pub(crate) fn beside(&self, gateway: Gateway) -> Result<Gateway, String> {
+    /// `gateway` with the credentials that are named, if any are.
+    pub(crate) fn beside(&self, mut gateway: Gateway) -> Result<Gateway, String> {
+        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
+            let shown = ClientCertificate::files(certificate, key).map_err(|error| error.to_string())?;
+            if readable_by_others(key) {
+                note(&format!("`{}` can be read by others; `chmod 600` keeps the key yours", key.display()));
+            }
+            gateway = gateway.with_client_certificate(shown).map_err(|error| error.to_string())?;
+        }
         let Some(path) = &self.gateway_token_file else { return Ok(gateway) };
         let credential = Credential::file(path).map_err(|error| error.to_string())?;
         if readable_by_others(path) {
@@ -69,6 +84,19 @@ impl CredentialArgs {
             note(&format!("whoever is on the way to {gateway} reads the token; `https://` keeps it yours"));
         }
         Ok(gateway.with_credential(credential))
+    }
+}
+
+impl CredentialArgs {
+    /// The options as they were given.
+    fn written(&self) -> String {
+        let options = [
+            ("--gateway-token-file", &self.gateway_token_file),
+            ("--client-certificate", &self.client_certificate),
+            ("--client-key", &self.client_key),
+        ];
+        let given = options.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
+        given.map(|(option, path)| format!(" {option} {}", path.display())).collect()
     }
 }
 
@@ -93,7 +121,7 @@ pub(crate) struct JudgingArgs {
     endorsements: Vec<PathBuf>,
     #[command(flatten)]
     online: OnlineArgs,
-    /// How many seconds the gateway may wait until it has an attested instance to offer; at most 30
+    /// How many seconds the gateway may wait until it has an attested instance to offer, before anything is sealed; at most 30
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=30))]
     wait: u64,
     /// Keep in this file what was seen, and refuse CRLs and collateral that are older than what it holds (JSON)
@@ -131,10 +159,9 @@ impl GatewayArgs {
 
     /// The command that shows what a model takes.
     pub(crate) fn models_command(&self, model: &str) -> String {
-        let token = self.credential.gateway_token_file.as_ref();
-        let token = token.map_or_else(String::new, |path| format!(" --gateway-token-file {}", path.display()));
+        let shown = self.credential.written();
         let JudgingArgs { policy, pinned, .. } = &self.judging;
-        format!("teegate models --gateway {}{token} --policy {policy}{} {model}", self.place.gateway, pinned.written())
+        format!("teegate models --gateway {}{shown} --policy {policy}{} {model}", self.place.gateway, pinned.written())
     }
 
     /// Where what was seen is kept.

@@ -35,8 +35,8 @@ pub(crate) struct ProbeArgs {
     epoch: bool,
     #[command(flatten)]
     credential: CredentialArgs,
-    /// CA certificates (PEM) by which a gateway is recognised that is shown a token; without it by those of this machine
-    #[arg(long, value_name = "FILE", requires = "gateway_token_file")]
+    /// CA certificates (PEM) by which a gateway is recognised that is shown a token or a certificate; without it by those of this machine
+    #[arg(long, value_name = "FILE", requires = "CredentialArgs")]
     gateway_ca: Option<PathBuf>,
     #[command(flatten)]
     judging: JudgingArgs,

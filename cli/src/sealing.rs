@@ -9,7 +9,8 @@ use teegate_protocol::manifest::ReceiptPublicKey;
 /// What is asked of the way and of the instance beside the policy.
 #[derive(Args, Debug)]
 pub(crate) struct SealingArgs {
-    /// How many seconds the gateway may hold a sealed request until that instance is attested; at most 120
+    /// How many seconds the gateway may hold the sealed request if the instance that it is sealed to is not attested just then; at most
+    /// 120. `--wait` is the time before that, in which nothing is sealed yet
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=120))]
     hold: u64,
     /// Never seal a request a second time, whatever the gateway asks for

@@ -63,9 +63,16 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// There is no token. What was read is not repeated.
+/// There is nothing that can be shown. What was read is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialError(String);
+
+impl CredentialError {
+    /// With this sentence, which has nothing of a secret.
+    pub(crate) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
 
 impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

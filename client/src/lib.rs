@@ -31,6 +31,7 @@
 mod answer;
 mod candidates;
 mod client;
+mod client_certificate;
 mod credential;
 mod error;
 mod instance;
@@ -53,6 +54,7 @@ mod words;
 
 pub use answer::{ReleaseCheck, Reply};
 pub use client::Client;
+pub use client_certificate::ClientCertificate;
 pub use credential::{Credential, CredentialError};
 pub use error::{AnswerError, Error, Fault, NotChallenged, RequestError};
 pub use instance::{Freshness, Instance, Trust};
@@ -71,3 +73,8 @@ pub use teegate_protocol::problem::{Executed, Problem, ProblemKind};
 pub use teegate_verifier::Memory;
 pub use wanted::Wanted;
 pub use words::Words;
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

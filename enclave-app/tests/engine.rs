@@ -163,7 +163,7 @@ fn a_run_past_its_deadline_ends_with_its_worker_and_the_next_one_serves() {
         assert!(!Path::new(&format!("/proc/{worker}")).exists(), "it was reaped");
         let begun = Instant::now();
         engine.process.load().unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(5), "nothing is waited for: {:?}", begun.elapsed());
         assert_ne!(engine.process.process_id(), Some(worker));
     }
     // A run that is nearly through has its grace.

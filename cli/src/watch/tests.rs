@@ -110,6 +110,7 @@ fn programs_get_all_of_it_and_code_scanning_what_is_wrong() {
     assert_eq!(short["standing"], "ends");
     assert_eq!(short["forecast"]["accepted_until"], "2026-06-21T00:00:00Z");
     assert_eq!(short["forecast"]["changes"][0]["refused_by"], serde_json::json!(["snp.chain.revocation"]));
+    holds_to_its_schema(&json);
 
     let (text, _) = look_at(place.path(), WatchFormat::Sarif, "30d", 0).unwrap();
     let log: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -118,4 +119,62 @@ fn programs_get_all_of_it_and_code_scanning_what_is_wrong() {
     let expected = [(Some("snp.policy.debug"), Some("error")), (Some("snp.chain.revocation"), Some("warning"))];
     assert_eq!(shown, expected);
     assert_eq!(log["runs"][0]["invocations"][0]["exitCode"], 4);
+    holds_to_sarif(&log);
+}
+
+#[test]
+fn what_cannot_be_read_stands_in_both_forms_too() {
+    let place = tempfile::tempdir().unwrap();
+    put(place.path(), "long.json", &device(60));
+    let whole = fs::read_to_string(place.path().join("long.json")).unwrap();
+    fs::write(place.path().join("altered.json"), whole.replacen("a test", "b test", 1)).unwrap();
+    let parsed = |format| -> serde_json::Value {
+        let (text, status) = look_at(place.path(), format, "30d", 0).unwrap();
+        assert_eq!(status, exit::MALFORMED);
+        serde_json::from_str(&text).unwrap()
+    };
+    let json = parsed(WatchFormat::Json);
+    assert_eq!(json["bundles"][0]["standing"], "unreadable");
+    holds_to_its_schema(&json);
+    holds_to_sarif(&parsed(WatchFormat::Sarif));
+}
+
+fn errors(schema: &jsonschema::Validator, value: &serde_json::Value) -> Vec<String> {
+    schema.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// And its twins, each with one thing wrong, do not.
+fn holds_to_its_schema(json: &serde_json::Value) {
+    let schema = serde_json::from_str(include_str!("../../schema/watch-1.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    assert_eq!(errors(&schema, json), Vec::<String>::new());
+    for (pointer, wrong) in [
+        ("/schema", serde_json::json!("teegate/watch/2")),
+        ("/at", serde_json::json!("tomorrow")),
+        ("/status", serde_json::json!(5)),
+        ("/bundles", serde_json::json!([])),
+        ("/bundles/0/standing", serde_json::json!("good")),
+        ("/bundles/0/error", serde_json::json!(1)),
+    ] {
+        let mut twin = json.clone();
+        *twin.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!schema.is_valid(&twin), "{pointer}");
+    }
+    let mut twin = json.clone();
+    twin["more"] = true.into();
+    assert!(!schema.is_valid(&twin), "a member that it does not name");
+}
+
+/// The schema of OASIS, where `ci/schemas.sh` has brought it.
+fn holds_to_sarif(log: &serde_json::Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/schemas/sarif-2.1.0.json");
+    let Ok(schema) = fs::read_to_string(path) else {
+        return eprintln!("note: not run: SARIF of `watch` was not held against its schema: run ci/schemas.sh first");
+    };
+    let schema = serde_json::from_str(&schema).unwrap();
+    let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    assert_eq!(errors(&schema, log), Vec::<String>::new());
+    let mut wrong = log.clone();
+    wrong["runs"][0]["invocations"][0]["exitCode"] = "0".into();
+    assert!(!schema.is_valid(&wrong), "a schema that takes everything");
 }

@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use crate::client_certificate::ClientCertificate;
 use crate::credential::Credential;
 pub use error::{AddressError, LinkError};
 pub(crate) use room::{AnswerRoom, Room};
@@ -86,7 +87,7 @@ impl Gateway {
         let tls = if is_tls {
             let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(bare).map_err(|e| wrong(format!("{e}")))?;
-            Some(Tls { pinned: None, name })
+            Some(Tls::new(name))
         } else {
             None
         };
@@ -111,7 +112,23 @@ impl Gateway {
         if roots.is_empty() {
             return Err(wrong("the CA file holds no certificate".to_owned()));
         }
-        tls.pinned = Some(way::connector(roots).map_err(wrong)?);
+        tls.pinned = Some(roots);
+        tls.settle().map_err(wrong)?;
+        Ok(Self { room: self.room, credential: self.credential, ..Self::of(self.way) })
+    }
+
+    /// Shows this certificate to an `https://` gateway that asks for one in the handshake, to be let in.
+    ///
+    /// # Errors
+    /// The gateway is reached without TLS.
+    pub fn with_client_certificate(mut self, certificate: ClientCertificate) -> Result<Self, AddressError> {
+        let url = self.to_string();
+        let wrong = |reason: String| AddressError { url: url.clone(), reason };
+        let Some(tls) = self.way.tls.as_mut() else {
+            return Err(wrong("a client certificate was given for a gateway that is reached without TLS".to_owned()));
+        };
+        tls.certificate = Some(certificate);
+        tls.settle().map_err(wrong)?;
         Ok(Self { room: self.room, credential: self.credential, ..Self::of(self.way) })
     }
 
@@ -140,7 +157,7 @@ impl Gateway {
 
     /// Whether it is shown a credential, which nobody may get who was not recognised.
     pub(crate) fn has_credential(&self) -> bool {
-        self.credential.is_some()
+        self.credential.is_some() || self.way.tls.as_ref().is_some_and(|tls| tls.certificate.is_some())
     }
 
     /// Bounds what answers take together, from their first byte until who has one drops its [`AnswerRoom`].
@@ -446,9 +463,10 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_was_sent_where_nobody_listens() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway = Gateway::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        drop(listener);
+        // A port that nobody else can take meanwhile, and at which nobody listens.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let gateway = Gateway::parse(&format!("http://{}", held.local_addr().unwrap())).unwrap();
         let error = gateway.exchange(get(), Duration::from_secs(5), 64).await.unwrap_err();
         assert!(matches!(error, LinkError::Unreachable { .. }), "{error}");
         assert!(!error.sent());

@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use crate::client_certificate::ClientCertificate;
+
 /// How long a TCP connection and a TLS handshake may take together.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -30,44 +32,76 @@ pub(super) struct Way {
 
 #[derive(Clone)]
 pub(super) struct Tls {
-    /// By pinned CA certificates; `None` for those of this machine.
-    pub(super) pinned: Option<TlsConnector>,
+    /// Pinned CA certificates; `None` for those of this machine.
+    pub(super) pinned: Option<rustls::RootCertStore>,
+    /// What is shown to a gateway that asks for a certificate.
+    pub(super) certificate: Option<ClientCertificate>,
+    /// Made of these two; `None` where there is neither.
+    own: Option<TlsConnector>,
     pub(super) name: ServerName<'static>,
+}
+
+impl Tls {
+    /// By the CA certificates of this machine, with nothing to show.
+    pub(super) fn new(name: ServerName<'static>) -> Self {
+        Self { pinned: None, certificate: None, own: None, name }
+    }
+
+    /// Takes what was set into use.
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        self.own = match (&self.pinned, &self.certificate) {
+            (None, None) => None,
+            (pinned, certificate) => {
+                let roots = pinned.clone().map_or_else(system_roots, Ok)?;
+                Some(connector(roots, certificate.as_ref())?)
+            }
+        };
+        Ok(())
+    }
 }
 
 /// By the CA certificates of this machine, which are read at the first connection that needs them.
 static SYSTEM: OnceLock<Result<TlsConnector, String>> = OnceLock::new();
 
 fn system() -> Result<TlsConnector, String> {
-    let read = || {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("this machine has no CA certificates by which an https gateway could be recognised; install \
-                 `ca-certificates`, name a file of them in `SSL_CERT_FILE`, or pin the gateway's CA"
-                .to_owned());
-        }
-        connector(roots)
-    };
-    SYSTEM.get_or_init(read).clone()
+    SYSTEM.get_or_init(|| connector(system_roots()?, None)).clone()
 }
 
-/// Whoever has a certificate of one of these `roots`.
-pub(super) fn connector(roots: rustls::RootCertStore) -> Result<TlsConnector, String> {
+fn system_roots() -> Result<rustls::RootCertStore, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err("this machine has no CA certificates by which an https gateway could be recognised; install \
+             `ca-certificates`, name a file of them in `SSL_CERT_FILE`, or pin the gateway's CA"
+            .to_owned());
+    }
+    Ok(roots)
+}
+
+/// Whoever has a certificate of one of these `roots`, who is shown `certificate` if he asks for one.
+fn connector(roots: rustls::RootCertStore, certificate: Option<&ClientCertificate>) -> Result<TlsConnector, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match certificate {
+        None => config.with_no_client_auth(),
+        Some(certificate) => {
+            let mut config = config.with_client_cert_resolver(certificate.resolver());
+            // A session that goes on would go on under the certificate of before.
+            config.resumption = rustls::client::Resumption::disabled();
+            config
+        }
+    };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
 impl Way {
     async fn open(self) -> Result<Stream, String> {
         let tcp = outward::connect(&self.host, self.port, self.tls.is_some()).await?;
-        let Some(Tls { pinned, name }) = self.tls else { return Ok(Stream(TokioIo::new(Box::new(tcp)))) };
-        let connector = pinned.map_or_else(system, Ok)?;
+        let Some(Tls { own, name, .. }) = self.tls else { return Ok(Stream(TokioIo::new(Box::new(tcp)))) };
+        let connector = own.map_or_else(system, Ok)?;
         let tls = connector.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?;
         Ok(Stream(TokioIo::new(Box::new(tls))))
     }

@@ -1,5 +1,6 @@
-//! Commands that show a gateway who they ask for, and a gateway that asks.
+//! Commands that show a gateway who they ask for, by a token or by a certificate, and a gateway that asks.
 
+use teegate_forge::pem;
 use teegate_tests::harness::{MODEL, binary};
 
 use crate::infer_command::infer_command;
@@ -50,4 +51,72 @@ async fn a_command_shows_its_token_and_is_its_tenant() {
     assert!(metrics.contains("teegate_gateway_relay_total{tenant=\"clinic\",outcome=\"answered\"}"), "{metrics}");
     assert!(!metrics.contains("tenant=\"others\",outcome"), "{metrics}");
     assert!(metrics.contains("teegate_gateway_denied_total{why=\"nothing\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_command_shows_its_certificate_and_is_its_tenant() {
+    let stage = Stage1::set().await;
+    let (ca, gateway_key) = (authority(), rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap());
+    let write = |name: &str, text: &str| stage.scratch.write(name, text);
+    let client_ca = write("clients.pem", &pem::certificate(&ca.0));
+    let chain = write("gateway.pem", &pem::certificate(gateway_key.cert.der()));
+    let key = write("gateway.key", &key_pem(&gateway_key.signing_key));
+    let admission = format!(
+        "[tls]\ncertificate = {chain:?}\nkey = {key:?}\n[admission.spiffe]\nclient_ca = {client_ca:?}\n\
+         trust_domain = \"example.org\"\n[[tenant]]\nname = \"clinic\"\nmodels = [{MODEL:?}]\n\
+         spiffe = [\"spiffe://example.org/clinic/*\"]\n"
+    );
+    let gateway = stage.gateway(&stage.enclave.address, &admission).await;
+    let port = gateway.address.rsplit_once(':').unwrap().1;
+    let (url, policy) = (format!("https://localhost:{port}"), stage.guest.policy());
+    let shown = |name: &str, id: &str| {
+        let (certificate, key) = issued(&ca, id);
+        [write(&format!("{name}.pem"), &certificate), write(&format!("{name}.key"), &key)]
+    };
+    let clinic = shown("clinic", "spiffe://example.org/clinic/ward");
+    let other = shown("other", "spiffe://example.org/other/ward");
+    let options = |[certificate, key]: &[String; 2]| {
+        ["--gateway-ca", chain.as_str(), "--client-certificate", certificate.as_str(), "--client-key", key.as_str()]
+            .map(str::to_owned)
+    };
+    let ask = async |given: &[String]| {
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        infer_command(&stage, &url, &policy, &sample(), &given).await
+    };
+    let (status, out, err) = ask(&options(&clinic)).await;
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains("execution receipt verified"), "{out}");
+    // Another identity, none at all, and a key of another certificate.
+    let (status, _, err) = ask(&options(&other)).await;
+    assert!(status == 1 && err.contains("of no tenant") && err.contains("nothing was sealed"), "{err}");
+    let (status, _, err) = ask(&["--gateway-ca".to_owned(), chain.clone()]).await;
+    assert!(status == 1 && err.contains("asks for a credential"), "{err}");
+    let mixed = [clinic[0].clone(), other[1].clone()];
+    let (status, _, err) = ask(&options(&mixed)).await;
+    assert!(status == 1 && err.contains("other.key`: it is not the key of the certificate in `"), "{err}");
+}
+
+/// A CA of clients.
+fn authority() -> (Vec<u8>, rcgen::Issuer<'static, rcgen::KeyPair>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "clients");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    (der, rcgen::Issuer::new(params, key))
+}
+
+/// A certificate with this SPIFFE ID, and its key, both PEM.
+fn issued((_, issuer): &(Vec<u8>, rcgen::Issuer<'static, rcgen::KeyPair>), id: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = vec![rcgen::SanType::URI(rcgen::string::Ia5String::try_from(id).unwrap())];
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    (pem::certificate(params.signed_by(&key, issuer).unwrap().der()), key_pem(&key))
+}
+
+fn key_pem(key: &rcgen::KeyPair) -> String {
+    pem::certificate(&key.serialize_der()).replace("CERTIFICATE", "PRIVATE KEY")
 }
