@@ -207,4 +207,4 @@ fn long(text: String, kind: HeaderValue, peer: &Peer) -> Response<AnswerStream> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -86,6 +86,21 @@ impl Board {
         self.touch();
     }
 
+    /// Gives a source that begins anew another place, with what it knew and `stays` of that. Whatever is put up under the old place
+    /// from now on is nothing: a task that is ended may still be on its way there.
+    pub(super) fn renew(self: &Arc<Self>, post: &Post, stays: impl FnMut(&Address) -> bool) -> Post {
+        let mut sightings = self.lock();
+        let number = self.posts.fetch_add(1, Ordering::Relaxed);
+        let mut sighting = sightings.remove(&post.number).unwrap_or_default();
+        sighting.addresses.retain(stays);
+        let known = u64::try_from(sighting.addresses.len()).unwrap_or(u64::MAX);
+        self.metrics.discovered(post.name(), known, sighting.certainty == Certainty::Current);
+        sightings.insert(number, sighting);
+        drop(sightings);
+        self.touch();
+        Post { number, ..post.clone() }
+    }
+
     /// Wakes whoever follows the changes.
     pub(super) fn touch(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
@@ -147,16 +162,6 @@ impl Post {
     pub(super) fn addresses(&self) -> BTreeSet<Address> {
         self.board.lock().get(&self.number).map(|sighting| sighting.addresses.clone()).unwrap_or_default()
     }
-
-    /// Leaves out what does not stay.
-    pub(super) fn retain(&self, stays: impl FnMut(&Address) -> bool) {
-        if let Some(sighting) = self.board.lock().get_mut(&self.number) {
-            sighting.addresses.retain(stays);
-            let known = u64::try_from(sighting.addresses.len()).unwrap_or(u64::MAX);
-            self.board.metrics.discovered(&self.name, known, sighting.certainty == Certainty::Current);
-        }
-        self.board.touch();
-    }
 }
 
 #[cfg(test)]
@@ -198,5 +203,23 @@ mod tests {
         post.put_up(sighting(&[1], Certainty::Current));
         post.put_up(sighting(&[1], Certainty::Doubtful("SERVFAIL".into())));
         shown("doubt_total", 2);
+    }
+
+    #[test]
+    fn who_begins_anew_keeps_what_stays_and_the_task_before_changes_nothing() {
+        let metrics = Arc::new(Metrics::default());
+        let board = Board::new(Arc::clone(&metrics));
+        let (other, before) = (board.post("list"), board.post("dns:a"));
+        other.put_up(sighting(&[9], Certainty::Current));
+        before.put_up(sighting(&[1, 2], Certainty::Current));
+        let now = board.renew(&before, |address| address.as_str() == "a:2");
+        let expected = [sighting(&[9], Certainty::Current), sighting(&[2], Certainty::Current)];
+        assert_eq!(board.sightings(), expected);
+        before.put_up(sighting(&[1, 2], Certainty::Current));
+        assert_eq!(board.sightings(), expected, "it was on its way when it was ended");
+        let line = "teegate_gateway_discovery_addresses{source=\"dns:a\"} 1\n";
+        assert!(metrics.render(&[]).contains(line));
+        now.put_up(sighting(&[3], Certainty::Current));
+        assert_eq!(board.sightings()[1], sighting(&[3], Certainty::Current));
     }
 }

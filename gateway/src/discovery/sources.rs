@@ -1,6 +1,6 @@
 //! The sources that are followed beside the list: begun, begun anew where what they are asked by has changed, and ended, at a reload.
 //!
-//! A source that stays keeps its place on the board and what it knew, whether or not it begins anew; one that is not named any more
+//! A source that stays keeps what it knew, whether or not it begins anew; one that is not named any more
 //! is gone with what it knew, and who is nowhere else drains.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use super::board::{Board, Post};
 use super::config::{Name, Service, Settings};
 use super::kubernetes::{self, Cluster, NoCluster};
 use super::{dns, special};
+use crate::config::Address;
 
 /// What is to be followed, and can be.
 #[derive(Clone, Debug)]
@@ -107,18 +108,18 @@ impl Sources {
             let running = match before {
                 Some(running) if running.manner == manner => running,
                 before => {
-                    let post = before.map_or_else(
-                        || board.post(&name),
-                        |running| {
-                            running.task.abort();
-                            running.post
-                        },
-                    );
                     // What may not be led to any more is left out at once, and not only by the next answer.
-                    post.retain(|address| {
+                    let stays = |address: &Address| {
                         let socket = address.as_str().parse::<SocketAddr>();
                         socket.map_or(true, |socket| special::refused(socket.ip(), &manner.admit).is_none())
-                    });
+                    };
+                    let post = match before {
+                        None => board.post(&name),
+                        Some(running) => {
+                            running.task.abort();
+                            board.renew(&running.post, stays)
+                        }
+                    };
                     let task = wanted.follow(&prepared.settings, post.clone());
                     Running { manner: manner.clone(), post, task }
                 }

@@ -73,7 +73,7 @@ fn shows_certificate(gateway: &mut Arc<Gateway>, folder: &Path, year: i32) -> Ar
 }
 
 /// Lets the gateway ask for the keys of tokens where nobody is.
-fn follows_keys(gateway: &mut Arc<Gateway>) {
+pub(crate) fn follows_keys(gateway: &mut Arc<Gateway>) {
     let text = "listen = 'a:1'\noperator_listen = 'b:1'\npolicy = 'p'\ninstances = ['a:1']\n[admission.jwt]\n\
                 jwks_url = 'http://127.0.0.1:1/'\nalgorithms = ['EdDSA']\nissuer = 'i'\naudience = 'a'\ntenant_claim = 'sub'\n\
                 [[tenant]]\nname = 'default'\nmodels = ['*']\n";

@@ -425,12 +425,12 @@ async fn sources_are_begun_ended_and_asked_otherwise_while_who_stays_notices_not
     let listed = std::slice::from_ref(&enclave.address);
     let discovery = Discovery::start(&[], &one, &fleet, &watching, &metrics).unwrap();
     let digest = *enclave.who.manifest(0, None).digest();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = || Instant::now() + PATIENCE;
     let admitted = || match admit(&fleet, &digest) {
         Admission::Release(release) => Some(release),
         Admission::Wait(_) | Admission::Refuse(_) => None,
     };
-    let permit = wait_until(&mut fleet.changes(), deadline, admitted).await.expect("attested").permit;
+    let permit = wait_until(&mut fleet.changes(), deadline(), admitted).await.expect("attested").permit;
     let take = |list: &[Address], settings: &Settings| discovery.take(list, &Prepared::of(settings).unwrap());
     let stands = || permit.exercise(|| ()) == Ok(());
     let counted = || metrics.render(&[]).contains(&format!("discovery_current{{source=\"{name}\"}}"));
@@ -447,8 +447,9 @@ async fn sources_are_begun_ended_and_asked_otherwise_while_who_stays_notices_not
     server.say("enclaves", Says::Addresses(ips(&["127.0.0.1"])));
     take(listed, &one);
     let answered = || metrics.render(&[]).contains(&format!("discovery_current{{source=\"{name}\"}} 1\n"));
+    let until = deadline();
     while !answered() {
-        assert!(Instant::now() < deadline);
+        assert!(Instant::now() < until);
         server.asked(2).await;
     }
     take(&[], &one);
@@ -457,9 +458,9 @@ async fn sources_are_begun_ended_and_asked_otherwise_while_who_stays_notices_not
     // What may not be led to any more goes, and so does what nobody names.
     take(&[], &Settings { admit: Vec::new(), ..one });
     let gone = || (!fleet.addresses().contains_key(&enclave.address)).then_some(());
-    wait_until(&mut fleet.changes(), deadline, gone).await.expect("gone");
+    wait_until(&mut fleet.changes(), deadline(), gone).await.expect("gone");
     assert_eq!(permit.exercise(|| ()), Err(Withdrawn));
     take(listed, &none);
-    wait_until(&mut fleet.changes(), deadline, admitted).await.expect("attested again");
+    wait_until(&mut fleet.changes(), deadline(), admitted).await.expect("attested again");
     assert!(!counted());
 }

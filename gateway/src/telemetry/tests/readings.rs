@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoin
 use super::oracle::{Oracle, attributes};
 use super::*;
 use crate::metrics::{Kind, METRICS};
+use crate::operator::tests::follows_keys;
 use crate::tls::Certificates;
 use crate::tls::tests::{Pair, files};
 use crate::trust::Distrust;
@@ -74,6 +75,7 @@ async fn every_metric_of_the_table_arrives_with_the_value_of_the_text() {
     gateway.fleet.reject(&elsewhere(), &refused, 1);
     metrics.failed_check("snp.policy.debug");
     metrics.relayed("a \"quoted\" \\ name", "answered");
+    metrics.challenged("answered");
     metrics.upstream(&enclave.address, "answered");
     metrics.kept_refused("kept");
     metrics.discovered("list", 1, true);
@@ -85,6 +87,7 @@ async fn every_metric_of_the_table_arrives_with_the_value_of_the_text() {
     metrics.answered_after(Duration::from_millis(40));
     let certificates = Certificates::load(&pair).unwrap();
     gateway = with_certificates(gateway, certificates);
+    follows_keys(&mut gateway);
 
     let oracle = Oracle::start().await;
     let settings = TelemetrySettings { metrics: PATIENCE, ..settings(oracle.address, "") };
