@@ -58,9 +58,14 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
+        // One port for both, which somebody may have for TCP that is free for UDP.
+        let (udp, tcp, address) = loop {
+            let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = udp.local_addr().unwrap();
+            if let Ok(tcp) = TcpListener::bind(address).await {
+                break (udp, tcp, address);
+            }
+        };
         let zone = Arc::new(Mutex::new(HashMap::new()));
         let (count, asked) = watch::channel(0);
         let count = Arc::new(count);
