@@ -154,11 +154,13 @@ fn waiting(library: &std::path::Path, folder: &Folder, guest: &str) -> std::proc
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_api_that_comes_up_late_is_waited_for_and_an_end_is_not_put_off() {
     let Some(library) = library::library() else { return };
-    // A port that was free a moment ago, and is not given to anybody else so soon.
-    let late = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // A port that is taken, and at which nobody listens yet.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let late = socket.local_addr().unwrap().to_string();
     let folders = [Folder::new(), Folder::new()];
     let mut child = waiting(&library, &folders[0], &late);
-    let _guest = enclave::Guest::start_at(&late).await;
+    let _guest = enclave::Guest::start_on(socket.listen(16).unwrap()).await;
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     child.kill().unwrap();

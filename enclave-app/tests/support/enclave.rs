@@ -39,11 +39,10 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) async fn start() -> Self {
-        Self::start_at("127.0.0.1:0").await
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap()).await
     }
 
-    pub(crate) async fn start_at(address: &str) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    pub(crate) async fn start_on(listener: TcpListener) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (asked, silent, slow_ms) = <(Arc<AtomicUsize>, Arc<AtomicBool>, Arc<AtomicU64>)>::default();
         let (count, hold, slow) = (Arc::clone(&asked), Arc::clone(&silent), Arc::clone(&slow_ms));

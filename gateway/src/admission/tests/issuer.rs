@@ -63,11 +63,12 @@ impl Publisher {
                 tokio::spawn(async move {
                     match tls {
                         None => serve(stream, &answers, &log).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, &answers, &log).await,
-                            // Who does not like the certificate.
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            // Otherwise somebody did not like the certificate.
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, &answers, &log).await;
+                            }
+                        }
                     }
                 });
             }

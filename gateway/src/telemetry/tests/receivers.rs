@@ -6,6 +6,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use teegate_forge::pem;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsAcceptor;
 
 use super::oracle::{Mood, Oracle};
@@ -66,11 +67,10 @@ fn said(log: &Log) -> String {
 #[tokio::test]
 async fn a_receiver_that_is_down_is_asked_again_and_the_log_says_it_once() {
     let (log, _guard) = Log::of_this_thread();
-    // While there is one subscriber, `tracing` asks that of whichever thread comes to an event first, and another test's has none.
-    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Its port is taken, and nobody listens there yet.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let bench = Bench::set(&quiet(address, ""));
     bench.spans(3);
     let fails = "the receiver does not take all spans";
@@ -78,7 +78,7 @@ async fn a_receiver_that_is_down_is_asked_again_and_the_log_says_it_once() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     bench.spans(2);
-    let oracle = Oracle::start_at(TcpListener::bind(address).await.unwrap(), None);
+    let oracle = Oracle::start_at(socket.listen(16).unwrap(), None);
     oracle.until("all that waited", |got| (got.spans.len() == 5).then_some(())).await;
     bench.until(&format!("{TAKEN} 5")).await;
     assert!(bench.has(&lost("unreachable", 0)) && bench.has(&lost("queue", 0)));
