@@ -22,6 +22,7 @@ mod instances;
 mod intel;
 mod judge;
 mod kept;
+mod logs;
 mod memory;
 pub mod place;
 mod platform;
