@@ -51,6 +51,7 @@ pub use evidence::{Endorsements, Evidence};
 pub use expiry::expired;
 pub use facts::{FactBytes, FactValue};
 pub use hints::{Hint, HintKind, hints_of};
+pub use logs::{EventLog, LogDefect, LogEvent, LogRegisters, is_event_log, read_event_log};
 pub use memory::{Memory, Seen};
 pub use platform::KeyChecks;
 pub use platforms::{Needs, fields_of, inspect, needs_of};
