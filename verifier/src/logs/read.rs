@@ -49,9 +49,9 @@ pub enum LogRegisters {
     /// PCR 0 to 23 of a TPM, in each of the two banks that the log has.
     Pcrs {
         /// The bank of SHA-256.
-        sha256: Option<[[u8; 32]; 24]>,
+        sha256: Option<Box<[[u8; 32]; 24]>>,
         /// The bank of SHA-384.
-        sha384: Option<[[u8; 48]; 24]>,
+        sha384: Option<Box<[[u8; 48]; 24]>>,
     },
 }
 
@@ -88,7 +88,7 @@ pub fn read_event_log(log: &[u8]) -> Result<EventLog, LogDefect> {
         Kind::Ccel => LogRegisters::Rtmrs(ccel::replay(log).map_err(LogDefect)?.rtmrs.map(|register| register.0)),
         Kind::Tpm => {
             let tpm::Replayed { sha256, sha384, .. } = tpm::replay(log).map_err(LogDefect)?;
-            LogRegisters::Pcrs { sha256, sha384 }
+            LogRegisters::Pcrs { sha256: sha256.map(Box::new), sha384: sha384.map(Box::new) }
         }
     };
     let mut log = Log::open(log, kind).map_err(LogDefect)?;
