@@ -58,7 +58,7 @@ impl UkiBoot {
     }
 }
 
-/// Predicts `pcr4`, `pcr9` and `pcr11`.
+/// Predicts `pcr4`, `pcr9`, `pcr11` and `pcr12`.
 ///
 /// # Errors
 /// As [`UkiBoot::of`].
@@ -70,11 +70,13 @@ pub fn pcrs(uki: &[u8], bank: DigestAlgorithm) -> Result<Prediction, PredictErro
             let of = format!("UKI {sha256} ({}), bank {}", boot.stub, bank.name());
             Predicted { field, value: extended(bank, digests), of }
         });
+    let of = "nothing: an image alone, without credentials or add-ons beside it, leaves it at zero".to_owned();
+    let values = values.chain([Predicted { field: "pcr12", value: vec![0; bank.length()], of }]);
     let notes = vec![
         "PCR 4 and 9 hold for firmware that starts the image as a boot option (`EFI/BOOT/BOOTX64.EFI`), not from a boot loader or a \
          shell, and for a kernel whose EFI stub measures its options and its initrd"
             .to_owned(),
-        "PCR 9 and 12 differ when credentials, extensions or add-ons lie beside the image; 12 and 13 of this image alone are zero"
+        "PCR 9 and 12 differ when credentials, extensions or add-ons lie beside the image"
             .to_owned(),
         "PCR 11 is that of the boot: a guest with systemd-pcrphase extends it again as it goes on".to_owned(),
         "not predicted: PCR 0 to 3, 5 and 7 (firmware, its settings, its variables, the disk's partitions), and 8, 10, 14"

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use teegate_encoding::hex;
-use teegate_verifier::{Tee, fields_of};
+use teegate_verifier::Tee;
 
 use super::input::PredictError;
+use crate::reference::{ReferenceValue, ReferenceValues};
 
 /// What was predicted of one guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,17 +75,24 @@ impl Prediction {
     /// As reference values in TOML, version 1, which `teegate policy fill` takes. `command` is how to compute them again; it
     /// stands in the file as the source of each.
     ///
+    /// RTMR3 is left out: it changes while the guest runs.
+    ///
     /// # Errors
     /// Where a value is no field of a policy, or belongs to no TEE.
     pub fn reference_values(&self, name: &str, command: &str) -> Result<String, PredictError> {
         let tee = self.tee.ok_or_else(|| {
-            PredictError::new(format!("{} names no TEE, and reference values stand in the table of one", self.kind))
+            PredictError::new(format!(
+                "{} belongs to no TEE by itself, and reference values stand in the table of one: name it (`--tee`)",
+                self.kind
+            ))
         })?;
         let mut fields: Vec<(&str, Vec<String>)> = Vec::new();
-        for Predicted { field, value, .. } in &self.values {
-            if !fields_of(tee).iter().any(|known| known.name == *field) {
+        // What the running guest extends is no property of what it was built from.
+        for Predicted { field, value, .. } in self.values.iter().filter(|one| one.field != "rtmr3") {
+            let bytes = vec![ReferenceValue::Bytes(value.clone())];
+            if let Err(error) = ReferenceValues::new(name).add(tee, field, bytes, None) {
                 return Err(PredictError::new(format!(
-                    "`{field}` is no field of a policy for {tee} in this release: pin it by hand where your verifier reads it"
+                    "no reference value of this release: {error}; pin it where your verifier reads it"
                 )));
             }
             match fields.iter_mut().find(|(name, _)| name == field) {

@@ -160,7 +160,7 @@ fn rtmr2_is_what_the_stub_and_then_the_kernel_extend() {
     assert_eq!((prediction.values[0].field, prediction.values[0].value.len()), ("rtmr2", 48));
     // Registers of a TPM are no fields of a policy of this release, and say so.
     let error = pcrs(&image, SHA256).unwrap().reference_values("x", "y").unwrap_err().to_string();
-    assert!(error.contains("names no TEE"), "{error}");
+    assert!(error.contains("belongs to no TEE by itself"), "{error}");
 }
 
 #[test]

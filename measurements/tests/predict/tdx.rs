@@ -96,6 +96,7 @@ fn firmware_without_an_answer_is_refused_with_the_reason() {
         (tdx(&[code, (0, 0, 0x1234, 0x1000, 3, 0)]), "not whole pages"),
         (tdx(&[code, (0, 0, u64::MAX - 0xFFF, 0x1000, 3, 0)]), "not whole pages"),
         (tdx(&[code, (0, 0, 0x1000, 0x1000, 3, 4)]), "attributes 0x4"),
+        (tdx(&[code, (0, 0, 0x1000, 0x1000, 3, 3)]), "attributes 0x3"),
         (tdx(&[code, (0, 0, 0x1000, 1 << 40, 3, 1)]), "at most 65536 are read"),
     ] {
         let error = mrtd(&firmware, &PageOrder::ALL).unwrap_err().to_string();
