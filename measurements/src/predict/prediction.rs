@@ -95,9 +95,12 @@ impl Prediction {
                     "no reference value of this release: {error}; pin it where your verifier reads it"
                 )));
             }
+            let digits = hex::encode(value);
             match fields.iter_mut().find(|(name, _)| name == field) {
-                Some((_, values)) => values.push(hex::encode(value)),
-                None => fields.push((field, vec![hex::encode(value)])),
+                // Two ways that lead to one value, which is written once.
+                Some((_, values)) if values.contains(&digits) => {}
+                Some((_, values)) => values.push(digits),
+                None => fields.push((field, vec![digits])),
             }
         }
         let mut text = String::new();
