@@ -40,7 +40,8 @@ case "${1:-}" in
   -*) fail "unknown option \"$1\"; known are --check and --once" ;;
   ?*) commit=$1 ;;
 esac
-commit=$(git -C "$root" rev-parse --verify --quiet "$commit^{commit}") || fail "$commit is no commit of this repository"
+named=$commit
+commit=$(git -C "$root" rev-parse --verify --quiet "$named^{commit}") || fail "$named is no commit of this repository"
 
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
