@@ -85,7 +85,7 @@ fn igvm_bytes(mutator: &mut mutate::Mutator<'_>, input: &mut Vec<u8>) {
     let word = |input: &[u8], at: usize| {
         input
             .get(at..at + 4)
-            .map_or(0, |bytes| bytes.iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte)))
+            .map_or(0, |bytes| bytes.iter().rev().fold(0_usize, |number, byte| (number << 8) | usize::from(*byte)))
     };
     if let Some(place) = input.get_mut(16..20) {
         place.copy_from_slice(&length);

@@ -27,18 +27,9 @@ const NAMED: &[(&str, (u32, u32, u32))] = &[
 ];
 
 /// The names that [`CpuSignature::named`] knows.
-pub const CPU_NAMES: [&str; NAMED.len()] = {
-    let mut names = [""; NAMED.len()];
-    let mut at = 0;
-    while at < names.len() {
-        #[expect(clippy::indexing_slicing, reason = "a constant; both have this length, and the compiler would say so")]
-        {
-            names[at] = NAMED[at].0;
-        }
-        at += 1;
-    }
-    names
-};
+pub fn cpu_names() -> impl Iterator<Item = &'static str> {
+    NAMED.iter().map(|(name, _)| *name)
+}
 
 impl CpuSignature {
     /// Of family, model and stepping, as `lscpu` shows them.
@@ -53,7 +44,7 @@ impl CpuSignature {
             }
         }
         let (low, high) = if family > 0xF { (0xF, family - 0xF) } else { (family, 0) };
-        Ok(Self(high << 20 | (model >> 4) << 16 | low << 8 | (model & 0xF) << 4 | stepping))
+        Ok(Self((high << 20) | ((model >> 4) << 16) | (low << 8) | ((model & 0xF) << 4) | stepping))
     }
 
     /// Of a processor model by the name that QEMU gives it.
@@ -68,7 +59,7 @@ impl CpuSignature {
             )),
             None => Err(PredictError::new(format!(
                 "no processor of this name: expected one of {}, or family, model and stepping",
-                CPU_NAMES.join(", ")
+                cpu_names().collect::<Vec<_>>().join(", ")
             ))),
         }
     }

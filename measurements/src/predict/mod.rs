@@ -23,7 +23,7 @@ mod vmsa;
 
 pub use aci::aci_policy;
 pub use authenticode::authenticode;
-pub use cpu::{CPU_NAMES, CpuSignature};
+pub use cpu::{CpuSignature, cpu_names};
 pub use digest::DigestAlgorithm;
 pub use igvm::igvm;
 pub use initdata::{InitdataFor, initdata};

@@ -92,15 +92,15 @@ impl<'a> Firmware<'a> {
 
     /// Offset of the metadata of SEV in the file.
     pub(super) fn sev_metadata(&self) -> Result<Option<usize>, PredictError> {
-        self.from_end(self.sev_metadata, "SEV")
+        self.offset_from_end(self.sev_metadata, "SEV")
     }
 
     /// Offset of the metadata of TDX in the file.
     pub(super) fn tdx_metadata(&self) -> Result<Option<usize>, PredictError> {
-        self.from_end(self.tdx_metadata, "TDX")
+        self.offset_from_end(self.tdx_metadata, "TDX")
     }
 
-    fn from_end(&self, distance: Option<u32>, of: &str) -> Result<Option<usize>, PredictError> {
+    fn offset_from_end(&self, distance: Option<u32>, of: &str) -> Result<Option<usize>, PredictError> {
         let Some(distance) = distance else { return Ok(None) };
         let offset = usize::try_from(distance).ok().and_then(|distance| self.input.len().checked_sub(distance));
         offset.map(Some).ok_or_else(|| {

@@ -37,7 +37,6 @@ fn digits<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(&hex::encode(bytes))
 }
 
-#[expect(clippy::ref_option, reason = "serde hands a reference to the member")]
 fn tee_name<S: serde::Serializer>(tee: &Option<Tee>, serializer: S) -> Result<S::Ok, S::Error> {
     match tee {
         Some(tee) => serializer.serialize_some(tee.name()),

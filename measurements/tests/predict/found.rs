@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn note(text: &str) {
     // Not `eprintln!`, which the test harness keeps to itself.
-    writeln!(std::io::stderr(), "note: {text}").unwrap();
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "note: {text}").unwrap();
 }
 
 fn root() -> PathBuf {

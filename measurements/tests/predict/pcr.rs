@@ -9,6 +9,9 @@ use teegate_verifier::{LogRegisters, read_event_log};
 use crate::found::{self, note};
 use crate::pe;
 
+/// Sections of an image, each with its name.
+type Sections<'a> = &'a [(&'a str, &'a [u8])];
+
 const SHA256: DigestAlgorithm = DigestAlgorithm::Sha256;
 const MAGIC: &[u8] = b"#### LoaderInfo: systemd-stub 252.39-1~deb12u2 ####\0";
 
@@ -131,9 +134,9 @@ fn systemd_measure_says_the_same_of_pcr_11() {
             let mut command = Command::new(measure);
             command.args(["calculate", "--phase=", &format!("--bank={}", bank.name())]);
             for (name, content) in [&[(".linux", kernel.as_slice())], sections].concat() {
-                let file = folder.join(&name[1..]);
+                let file = folder.join(name.trim_start_matches('.'));
                 std::fs::write(&file, content).unwrap();
-                command.arg(format!("--{}={}", &name[1..], file.display()));
+                command.arg(format!("--{}={}", name.trim_start_matches('.'), file.display()));
             }
             let output = command.output().unwrap();
             let said = String::from_utf8(output.stdout).unwrap();
@@ -195,7 +198,7 @@ fn images_without_an_answer_are_refused_with_the_reason() {
     let version = |number: &str| format!("#### LoaderInfo: systemd-stub {number} ####");
     let (old, between, new) = (version("251.1"), version("254.5"), version("257~rc1"));
     assert_eq!(of(&[(".sdmagic", new.as_bytes()), linux, command_line]), Ok(()));
-    let cases: [(&[(&str, &[u8])], &str); 15] = [
+    let cases: [(Sections<'_>, &str); 15] = [
         (&[linux, command_line], "no section `.sdmagic`"),
         (&[(".sdmagic", b"#### LoaderInfo: sd-boot 252 ####"), linux, command_line], "its stub is `sd-boot 252`"),
         (&[(".sdmagic", old.as_bytes()), linux, command_line], "known from systemd-stub 252 on"),
