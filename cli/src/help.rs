@@ -25,8 +25,50 @@ pub(crate) const INSPECT: &str = "\
 Examples:
   teegate inspect quote.bin
   teegate inspect report.bin --format json
+  teegate inspect ccel.bin
 
 Exit status: 0 well-formed, which is not verified; 1 could not run; 2 malformed, or no evidence.";
+
+pub(crate) const PREDICT: &str = "\
+Examples:
+  teegate predict tdx --firmware OVMF.fd
+  teegate predict initdata initdata.toml --platform sev-snp
+
+Exit status: 0 predicted; 1 could not run, or no prediction follows from the files.";
+
+pub(crate) const PREDICT_SEV_SNP: &str = "\
+Examples:
+  teegate predict sev-snp --firmware OVMF.fd --vcpus 4 --cpu EPYC-v4
+  teegate predict sev-snp --firmware OVMF.fd --vcpus 2 --vmm ec2
+  teegate predict sev-snp --igvm paravisor.igvm --reference-values
+
+Exit status: 0 predicted; 1 could not run, or no prediction follows from the files.";
+
+pub(crate) const PREDICT_TDX: &str = "\
+Examples:
+  teegate predict tdx --firmware OVMF.fd --reference-values
+  teegate predict tdx --firmware OVMF.fd --event-log ccel.bin
+
+Exit status: 0 predicted; 1 could not run, or no prediction follows from the files.";
+
+pub(crate) const PREDICT_PCR: &str = "\
+Examples:
+  teegate predict pcr --uki guest.efi
+  teegate predict pcr --uki guest.efi --bank sha384 --format json
+
+Exit status: 0 predicted; 1 could not run, or no prediction follows from the files.";
+
+pub(crate) const PREDICT_INITDATA: &str = "\
+Examples:
+  teegate predict initdata initdata.toml --platform azure-vtpm
+
+Exit status: 0 predicted; 1 could not run, or no prediction follows from the files.";
+
+pub(crate) const PREDICT_ACI_POLICY: &str = "\
+Examples:
+  teegate predict aci-policy policy.rego --reference-values
+
+Exit status: 0 predicted; 1 could not run, or no prediction follows from the files.";
 
 pub(crate) const FETCH: &str = "\
 Examples:

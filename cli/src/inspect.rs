@@ -11,6 +11,7 @@ use teegate_verifier::{FactValue, Finding, Stage, Tee, inspect};
 
 use crate::exit::{self, Stop};
 use crate::help;
+use crate::inspect_log;
 use crate::output::{self, plain};
 use crate::screen::{Length, Screen, Tone};
 use crate::verify::{Format, TeeName};
@@ -20,7 +21,8 @@ use crate::verify::{Format, TeeName};
 #[command(after_help = help::INSPECT)]
 pub(crate) struct InspectArgs {
     /// SEV-SNP report or TDX quote: raw, hexadecimal, base64, a hex dump, in a CMW, CoCo JSON, a member of other JSON, an attestation of
-    /// Google's Go libraries, a bundle, a configfs-tsm report; `-` for standard input
+    /// Google's Go libraries, a bundle, a configfs-tsm report; `-` for standard input. Or a file that holds the event log of a boot: CCEL,
+    /// or a TPM's
     #[arg(value_name = "EVIDENCE")]
     evidence: PathBuf,
 
@@ -35,6 +37,12 @@ pub(crate) struct InspectArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> ExitCode {
+    if let Some(log) = inspect_log::found(&args.evidence) {
+        return match inspect_log::shown(&args.evidence, &log, args.format) {
+            Ok((text, status)) => output::finish(&text, status),
+            Err(stop) => output::stop(&stop),
+        };
+    }
     let evidence = match evidence::load(&args.evidence, args.tee.map(Tee::from)) {
         Ok(evidence) => evidence,
         Err(error) => return output::stop(&Stop::of_evidence(&error)),

@@ -15,6 +15,7 @@ mod gateway;
 mod help;
 mod infer;
 mod inspect;
+mod inspect_log;
 mod instant;
 mod memory;
 mod models;
@@ -28,6 +29,7 @@ mod policy_command;
 mod policy_init;
 mod policy_lint;
 mod pool;
+mod predict;
 mod probe;
 mod proxy;
 mod receipt_keys;
@@ -74,6 +76,8 @@ enum Verb {
     Watch(watch::WatchArgs),
     /// Explain a policy, find its weak places, or compare two
     Policy(policy_command::PolicyArgs),
+    /// Compute what hardware will measure of a guest, before it runs
+    Predict(predict::PredictArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
     Infer(infer::InferArgs),
     /// Verify what stands behind a gateway, and show the models it serves or what one of them takes
@@ -113,6 +117,7 @@ fn main() -> ExitCode {
         Verb::Bundle(args) => bundle::run(&args),
         Verb::Watch(args) => watch::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
+        Verb::Predict(args) => predict::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Models(args) => models::run(&args),
         Verb::Probe(args) => probe::run(&args),

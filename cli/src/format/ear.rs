@@ -54,6 +54,7 @@ const OF_THE_VERIFIER: &[&str] = &[
     "tcb_date_current",
     "advisories_current",
     "event_log_events",
+    "acpi_tables",
 ];
 
 #[derive(Serialize)]

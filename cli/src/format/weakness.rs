@@ -1,6 +1,6 @@
 //! What weakens an acceptance: whoever reads the verdict reads this with it, and it is never green.
 
-use teegate_verifier::{BoundTo, Check, FactValue, Finding, Outcome, Report};
+use teegate_verifier::{BoundTo, Check, FactValue, Finding, Outcome, Report, Wrapping};
 
 use super::about::{FOREIGN_ROOTS, rests_on_foreign_roots};
 
@@ -26,6 +26,16 @@ pub(super) fn of(report: &Report, in_vain: &[String]) -> Vec<Weakness> {
         say("ANY CODE", "the policy does not ask which code runs: do not send to it".to_owned());
     } else if report.bound_to().is_none() {
         say("NO CLAIM", "the policy makes no claim about which code the evidence speaks for (`bound_to`)".to_owned());
+    }
+    // Under a paravisor it is not the host that supplies them.
+    if report.bound_to().is_some() && report.wrapping() == Wrapping::Raw {
+        match report.fact("acpi_tables").map(ToString::to_string).as_deref() {
+            None | Some("pinned") => {}
+            Some(other) => say(
+                "ACPI TABLES",
+                format!("{other}: they are code that the host supplies, and RTMR0 does not show which (BadAML)"),
+            ),
+        }
     }
     if let Some(status) = worse_than_up_to_date(report) {
         let advisories = match report.fact("advisories") {

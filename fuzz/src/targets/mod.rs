@@ -6,6 +6,7 @@ mod files;
 mod intake;
 mod platforms;
 mod policy;
+mod predict;
 mod protocol;
 pub(crate) mod verify;
 
@@ -20,6 +21,7 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
         enclave::TARGETS,
         intake::TARGETS,
         policy::TARGETS,
+        predict::TARGETS,
         files::TARGETS,
         verify::TARGETS,
     ]

@@ -4,7 +4,6 @@ use super::accept::{self, Evaluated, Verdict};
 use super::authenticate::Vouched;
 use super::converged;
 use super::fields::FIELDS;
-use super::log;
 use super::outlook;
 use super::profile::{EventLog, ServiceTd, TUD, TdxProfile};
 use super::quote::{Body, Quote};
@@ -15,6 +14,7 @@ use crate::check::Check;
 use crate::findings::{Comparison, Findings};
 use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::judge::judge;
+use crate::logs::ccel as log;
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::report::Text;
@@ -58,6 +58,7 @@ pub(crate) fn appraise(
         ),
     }
     judge_log(event_log, &quote.body, profile.event_log, findings);
+    findings.facts.text("acpi_tables", acpi_tables(&quote.body, profile));
 }
 
 /// Level match, module, quoting enclave, convergence, relaunch, and then whether the outcome is accepted.
@@ -367,6 +368,18 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, rule: EventLog, findings
     };
     findings
         .judge(holds, Comparison { check: Check::TDX_LOG_REPLAY, expected: expected.into(), actual: actual.into() });
+}
+
+/// Whether anybody judged the ACPI tables. They are code that the host supplies and the guest runs (BadAML), and firmware extends
+/// them into RTMR0 as it finds them. An event log shows that it did, and never that they are harmless: it holds their digest
+/// alone. What judges them is a value of RTMR0 that the policy names; none is rebuilt here from the shape of a machine.
+fn acpi_tables(body: &Body<'_>, profile: &TdxProfile) -> &'static str {
+    let [rtmr0, ..] = &body.rtmrs;
+    match (*rtmr0 == Mr([0; 48]), profile.rtmr0.is_asked()) {
+        (true, _) => "not measured",
+        (false, true) => "pinned",
+        (false, false) => "not judged",
+    }
 }
 
 const ANY_LOG: &str = "an event log that replays to RTMR0, RTMR1, RTMR2 and RTMR3 of the quote";

@@ -165,6 +165,20 @@ fn the_log_of_an_envelope_is_judged() {
     assert_eq!(judge(&BOOT[1..]).unwrap_err().failed_checks(), ["tdx.log.replay"]);
 }
 
+/// ACPI tables are code of the host's (BadAML). A log that replays says that firmware measured some, and nothing about them.
+#[test]
+fn a_verdict_says_whether_anybody_judged_the_acpi_tables() {
+    let said = |subject: Subject| subject.accepted().fact("acpi_tables").unwrap().to_string();
+    let mut registers = registers(&BOOT);
+    assert_eq!(said(stating(registers).with_event_log(encode(&BOOT))), "pinned");
+    let open = ["rtmr0", "rtmr3", "mrconfigid", "mrowner", "mrownerconfig"]
+        .into_iter()
+        .fold(stating(registers).claiming_nothing(), |subject, field| subject.under(field, "\"unchecked\""));
+    assert_eq!(said(open.with_event_log(encode(&BOOT))), "not judged");
+    registers[0] = [0; 48];
+    assert_eq!(said(stating(registers).under("event_log", "\"unchecked\"")), "not measured");
+}
+
 fn fixtures() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
     let found = folder.join("eventlog/ccel/facts.json").is_file();
