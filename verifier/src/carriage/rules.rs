@@ -29,7 +29,7 @@ pub(crate) fn fields_of(wrapping: Wrapping) -> Vec<&'static Field> {
 
 /// The fields by which this check of a carriage is judged.
 pub(crate) fn asked_by(check: Check) -> Vec<&'static Field> {
-    azure_vtpm::FIELDS.iter().filter(|row| row.check == check).map(|row| &row.field).collect()
+    azure_vtpm::FIELDS.iter().filter(|row| row.apart.contains(&check)).map(|row| &row.field).collect()
 }
 
 /// Whether this launch measurement is of a carrier that speaks for others: whoever asks it for a bare report chooses nothing of it.
