@@ -30,6 +30,7 @@ pub struct AzureBuilder {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test has a handful of these")]
 enum Platform {
     Snp(SnpBuilder),
     Tdx(TdxBuilder),
@@ -37,6 +38,7 @@ enum Platform {
 
 /// The platform's part of the evidence, and what vouches for it.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test has a handful of these")]
 pub enum PlatformSet {
     /// On SEV-SNP: the report also stands in the paravisor's.
     Snp(SnpSet),

@@ -93,7 +93,7 @@ impl Claims {
 
 fn user_data(text: &str) -> UserData {
     let Some(written) = json::string(text) else { return UserData::Other(text.len()) };
-    let bytes = hex::decode(&written.to_ascii_lowercase()).ok().and_then(|bytes| bytes.try_into().ok());
+    let bytes = hex::decode(written.to_ascii_lowercase()).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.map_or(UserData::Other(written.chars().count()), UserData::Bytes)
 }
 

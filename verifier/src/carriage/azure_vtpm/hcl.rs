@@ -18,12 +18,13 @@
 //! | 1,232 | 4 | length of the claims |
 //! | 1,236 | | the claims, then zeros to the end of the NV index |
 
+use teegate_encoding::hex;
+
 use super::claims::Claims;
 use super::quote::TpmQuote;
 use crate::check::{Check, Tee};
 use crate::findings::{Comparison, Findings, Stop};
 use crate::reader::{OutOfBounds, Reader};
-use crate::report::Text;
 use crate::words::words;
 
 /// What lies around the evidence of a TEE under the paravisor of an Azure confidential VM, as received.
@@ -88,7 +89,7 @@ pub(crate) fn parse<'a>(vtpm: &'a AzureVtpm, tee: Tee, findings: &mut Findings) 
     let read = read(&vtpm.hcl_report, tee);
     let (expected, actual) = match &read {
         Ok(_) => ("a report of the paravisor for this TEE".into(), words!("{} bytes", vtpm.hcl_report.len())),
-        Err(Fault { expected, actual }) => (expected.clone(), actual.clone()),
+        Err(Fault { expected, actual }) => (expected.clone().into(), actual.clone().into()),
     };
     let (claims, td_report) =
         findings.require_some(read.ok(), Comparison { check: Check::HCL_BYTES, expected, actual })?;
@@ -101,13 +102,13 @@ pub(crate) fn parse<'a>(vtpm: &'a AzureVtpm, tee: Tee, findings: &mut Findings) 
 
 /// What was expected of the bytes, and what they say.
 struct Fault {
-    expected: Text,
-    actual: Text,
+    expected: String,
+    actual: String,
 }
 
 impl From<OutOfBounds> for Fault {
     fn from(OutOfBounds { offset, wanted, left }: OutOfBounds) -> Self {
-        Self { expected: words!("{} bytes at {}", wanted, offset), actual: words!("{} bytes", left) }
+        Self { expected: format!("{wanted} bytes at {offset}"), actual: format!("{left} bytes") }
     }
 }
 
@@ -116,15 +117,15 @@ type Parts<'a> = (&'a [u8], Option<([u8; 64], [u8; 48])>);
 
 fn read(bytes: &[u8], tee: Tee) -> Result<Parts<'_>, Fault> {
     let must = |holds: bool, expected: &'static str, actual: u32| {
-        if holds { Ok(()) } else { Err(Fault { expected: expected.into(), actual: words!("{}", u64::from(actual)) }) }
+        if holds { Ok(()) } else { Err(Fault { expected: expected.into(), actual: actual.to_string() }) }
     };
     if bytes.len() > MOST {
-        return Err(Fault { expected: words!("at most {} bytes", MOST), actual: words!("{} bytes", bytes.len()) });
+        return Err(Fault { expected: format!("at most {MOST} bytes"), actual: format!("{} bytes", bytes.len()) });
     }
     let mut reader = Reader::new(bytes);
     let signature: &[u8; 4] = reader.array()?;
     if signature != SIGNATURE {
-        return Err(Fault { expected: "the signature `HCLA`".into(), actual: words!("{}", &signature[..]) });
+        return Err(Fault { expected: "the signature `HCLA`".into(), actual: hex::encode(signature) });
     }
     let version = reader.u32_le()?;
     must(matches!(version, 1 | 2), "header version 1 or 2", version)?;
@@ -169,7 +170,7 @@ fn read(bytes: &[u8], tee: Tee) -> Result<Parts<'_>, Fault> {
 fn zero(bytes: &[u8], expected: &'static str) -> Result<(), Fault> {
     match bytes.iter().position(|byte| *byte != 0) {
         None => Ok(()),
-        Some(place) => Err(Fault { expected: expected.into(), actual: words!("another byte at {} of them", place) }),
+        Some(place) => Err(Fault { expected: expected.into(), actual: format!("another byte at {place} of them") }),
     }
 }
 
