@@ -1,5 +1,6 @@
 //! All targets.
 
+mod azure;
 mod enclave;
 mod encoding;
 mod files;
@@ -16,6 +17,7 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
     [
         encoding::TARGETS,
         platforms::TARGETS,
+        azure::TARGETS,
         protocol::TARGETS,
         enclave::TARGETS,
         intake::TARGETS,
