@@ -4,6 +4,7 @@
 //! keys, signatures and digests, and in nothing else. Two corpora come from encoders that stand with other tests: `evidence_protobuf`
 //! (`tests/tests/verifier/formats.rs`) and `corim` (`measurements/tests/corim.rs`).
 
+mod azure;
 mod cases;
 mod enclave;
 mod files;
@@ -96,6 +97,6 @@ pub fn of(target: &str) -> Seeds {
         }
         "verify_sev_snp" => cases::of_sev_snp(),
         "verify_tdx" => cases::of_tdx(),
-        other => [protocol::of(other), enclave::of(other), intake::of(other)].concat(),
+        other => [azure::of(other), protocol::of(other), enclave::of(other), intake::of(other)].concat(),
     }
 }

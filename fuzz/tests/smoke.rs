@@ -67,6 +67,7 @@ macro_rules! smoke {
 smoke! {
     hex base64 pem der document cbor protobuf json
     sev_snp_report tdx_quote hints
+    azure_vtpm azure_vtpm_json
     manifest envelope_form bhttp_request bhttp_response ohttp_keys ohttp_request receipt_header receipt problem coco
     certificate_table
     oip_infer engine_message engine_tensors engine_signature onnx_model

@@ -1,5 +1,6 @@
 //! All targets.
 
+mod azure;
 mod enclave;
 mod encoding;
 mod files;
@@ -17,6 +18,7 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
     [
         encoding::TARGETS,
         platforms::TARGETS,
+        azure::TARGETS,
         protocol::TARGETS,
         enclave::TARGETS,
         intake::TARGETS,

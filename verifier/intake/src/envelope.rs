@@ -15,7 +15,8 @@ use teegate_verifier::{
     Attested, Check, Endorsements, FactValue, Memory, Policy, Rejection, ReportData, Source, Stage, UnixTime, Verifier,
 };
 
-use crate::wrapper::verified_tee;
+use crate::unwrapped::Unwrapped;
+use crate::wrapper::{of_record, verified_tee};
 use crate::{endorsements, owned};
 
 /// What was asked, which the evidence has to bind: each needs another argument why it is not somebody else's answer.
@@ -145,21 +146,25 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
     let window = manifest.manifest().check_window(now.seconds(), judge.max_manifest_life);
     window.map_err(|e| refused(Check::MANIFEST_WINDOW, e.to_string()))?;
     is_named(asked.peer(), &manifest).map_err(|reason| refused(Check::CHANNEL_KEY, reason))?;
-    let pool = pool(&envelope, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
-
     let kind = envelope.evidence.kind;
-    let Some(tee) = verified_tee(kind) else {
+    if verified_tee(kind).is_none() {
         let reason = format!("this version does not verify evidence of type `{}`", kind.media_type());
         return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
-    };
-    let evidence = owned::of(tee, &envelope.evidence.bytes, envelope.event_log.as_deref(), &pool);
+    }
+    let found = of_record(kind, envelope.evidence.bytes.clone(), "envelope");
+    let found = found.map_err(|defect| refused(Check::ENVELOPE_FORM, defect.to_string()))?;
+    let pool = pool(&envelope, &found, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
+
+    let log = envelope.event_log.as_deref();
+    let evidence = owned::of(found.tee, &found.bytes, found.vtpm.as_ref(), log, &pool);
     let expected = asked.report_data(manifest.digest());
     let policy = judge.policy.with_report_data(expected);
     let attested = judge.verifier.verify_with(&evidence, &policy, now, judge.memory);
     let attested = attested.map_err(|rejection| Refused::with(*manifest.digest(), rejection))?;
 
     // The verifier compared the report data; that it did is the one thing that must not hang on a policy's spelling.
-    if attested.report().fact("report_data") != Some(&FactValue::Bytes(expected.0.as_slice().into())) {
+    let stands = attested.report().wrapping().report_data_fact();
+    if attested.report().fact(stands) != Some(&FactValue::Bytes(expected.0.as_slice().into())) {
         let reason = "the evidence was made for another manifest, challenge or connection".to_owned();
         return Err(refused(Check::BINDING_REPORT_DATA, reason));
     }
@@ -182,17 +187,17 @@ fn is_named(peer: Option<&SpkiDigest>, manifest: &ManifestBytes) -> Result<(), S
     }
 }
 
-/// The user's endorsements and those of the envelope, each as whose they are.
-fn pool(envelope: &Envelope, judge: &Judge<'_>) -> Result<Endorsements, String> {
-    let mut pool = judge.endorsements.clone();
+/// The user's endorsements and those of the envelope, in its evidence or beside it, each as whose they are.
+fn pool(envelope: &Envelope, found: &Unwrapped, judge: &Judge<'_>) -> Result<Endorsements, String> {
+    let (mut pool, mut theirs) = (judge.endorsements.clone(), Endorsements::brought_by(judge.carried_by));
+    found.endorsements.iter().for_each(|statement| statement.clone().add_to(&mut theirs));
     if let Some(carried) = &envelope.endorsements {
-        let mut theirs = Endorsements::brought_by(judge.carried_by);
         let read = endorsements::recognise("endorsements of the envelope", &carried.bytes, &mut theirs);
         read.map_err(|e| e.to_string())?;
-        match judge.carried {
-            Carried::All => pool.extend(&theirs),
-            Carried::Certificates => pool.extend(&theirs.without_order_in_time()),
-        }
+    }
+    match judge.carried {
+        Carried::All => pool.extend(&theirs),
+        Carried::Certificates => pool.extend(&theirs.without_order_in_time()),
     }
     Ok(pool)
 }
