@@ -33,6 +33,7 @@ mod roots;
 mod rule;
 mod sev_snp;
 mod signature;
+mod signer;
 mod stage;
 mod statement;
 mod tdx;
@@ -58,6 +59,7 @@ pub use report::{Attested, BoundTo, Endorsement, Finding, Outcome, Prospect, Rej
 pub use roots::PinnedRoots;
 pub use rule::{Ask, BitNames, Bits, Blank, Field, Floor, Recorded, Severity, Shown, Topic, Value, Values, Written};
 pub use sev_snp::{ReportBytes, SnpLeaf, SnpNeeds, SnpTcb, bulletin_table};
+pub use signer::{SignedStatement, Signer, SignerError};
 pub use statement::Source;
 pub use tdx::{TdxNeeds, TdxPlatform};
 pub use time::{TimeError, UnixTime};

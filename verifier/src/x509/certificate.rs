@@ -340,6 +340,11 @@ impl Powers {
             && self.usage.is_some_and(|usage| usage & DIGITAL_SIGNATURE != 0 && usage & (KEY_CERT_SIGN | CRL_SIGN) == 0)
     }
 
+    /// The same of a signer of whom nothing is said but by the names of its issuers: a key usage may be absent.
+    pub(crate) fn may_sign_as_an_end(&self) -> bool {
+        !self.ca && self.usage.is_none_or(|_| self.only_signs())
+    }
+
     /// May sign CRLs.
     pub(crate) fn may_revoke(&self) -> bool {
         self.usage.is_some_and(|usage| usage & CRL_SIGN != 0)
