@@ -16,6 +16,7 @@
 //! the PCS API v4, as recorded evidence shows them.
 
 pub mod aci;
+pub mod azure;
 pub mod certificate;
 pub mod coco;
 pub mod crl;
@@ -28,6 +29,16 @@ pub mod services;
 pub mod snp;
 pub mod tdx;
 pub mod time;
+
+/// An Azure confidential VM on the forged SEV-SNP platform that nothing is wrong with, with all that a pod of Confidential Containers has.
+pub fn azure_snp() -> azure::AzureBuilder {
+    azure::AzureBuilder::on_snp(snp())
+}
+
+/// The same on the forged TDX platform.
+pub fn azure_tdx() -> azure::AzureBuilder {
+    azure::AzureBuilder::on_tdx(tdx())
+}
 
 /// An SEV-SNP platform that nothing is wrong with: Genoa, report version 5, VCEK.
 pub fn snp() -> snp::SnpBuilder {
