@@ -46,7 +46,7 @@ mod wrapping;
 mod x509;
 
 pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
-pub use carriage::{AzureVtpm, TpmQuote, inspect_azure_vtpm};
+pub use carriage::{AciContext, AzureVtpm, TpmQuote, inspect_aci, inspect_azure_vtpm};
 pub use check::{Check, Claim, RestsOn, Stage, Tee};
 pub use evidence::{Endorsements, Evidence};
 pub use expiry::expired;
