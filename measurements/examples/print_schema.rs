@@ -1,0 +1,1 @@
+fn main() { print!("{}", teegate_measurements::schema()); }
