@@ -4,10 +4,14 @@ use teegate_forge as forge;
 use teegate_forge::aci::{AciBuilder, Context, OTHER_EKU, Signs, cose};
 use teegate_forge::keys::SignatureAlgorithm;
 use teegate_forge::time::{AT, DAY};
-use teegate_verifier::{Check, Source, Wrapping};
+use teegate_intake::envelope::Asked;
+use teegate_protocol::binding;
+use teegate_protocol::evidence::{Endorsements, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
+use teegate_verifier::{BoundTo, Check, Source, Wrapping};
 
 use crate::case::{Case, cases, refused};
-use crate::subject::{Subject, aci};
+use crate::envelope::{judged_by, manifest};
+use crate::subject::{SNP_DEVICE, Subject, aci};
 
 cases! {
     bytes_of_the_endorsement
@@ -266,4 +270,43 @@ fn a_memo_changes_no_verdict() {
     let report = report.accepted();
     assert_eq!(report.finding(Check::UVM_ENDORSEMENT).unwrap().outcome().name(), "not-checked");
     assert!(report.endorsements().iter().all(|one| one.kind != "uvm-endorsement"));
+}
+
+/// What client and gateway judge: an envelope whose evidence is of the type `aci-snp`.
+#[test]
+fn an_envelope_of_it_proves_its_manifest() {
+    let (manifest, context) = (manifest(), context(|_| {}));
+    let device = SNP_DEVICE.clone().host_data(context.host_data()).measurement(forge::aci::MEASUREMENT);
+    let set = device.report_data(binding::epoch(manifest.digest())).build();
+    let mut members = serde_json::json!({ "report": hex::encode(&set.report) });
+    context.files().into_iter().for_each(|(name, text)| members[name] = text.into());
+    let envelope = |kind: EvidenceKind, bytes: Vec<u8>| Envelope {
+        manifest: manifest.as_bytes().to_vec(),
+        evidence: TeeEvidence { kind, bytes },
+        endorsements: Some(Endorsements {
+            kind: EndorsementsKind::PemCertificateChain,
+            bytes: (forge::pem::chain(&set.certificates()) + &forge::pem::crl(set.crl.as_ref().unwrap())).into_bytes(),
+        }),
+        event_log: None,
+        nonce: None,
+    };
+    let policy = good().under("report_data", "\"caller\"").load_policy();
+    let judged = |kind, bytes| judged_by(&envelope(kind, bytes), &Asked::Epoch, &policy, AT);
+    let proven = judged(EvidenceKind::AciSnp, members.to_string().into_bytes()).unwrap();
+    assert_eq!(proven.attested().bound_to(), Some(BoundTo::Workload));
+    assert_eq!(proven.attested().report().wrapping(), Wrapping::AzureAci);
+
+    let refused = |kind, bytes: Vec<u8>, check: &str| {
+        let refused = judged(kind, bytes).unwrap_err();
+        assert_eq!(refused.checks, [check], "{refused}");
+    };
+    let mut other = members.clone();
+    other["security-policy-base64"] = "cGFja2FnZQ==".into();
+    refused(EvidenceKind::AciSnp, other.to_string().into_bytes(), "aci.policy");
+    let mut none = members.clone();
+    none.as_object_mut().unwrap().remove("reference-info-base64");
+    refused(EvidenceKind::AciSnp, none.to_string().into_bytes(), "uvm.issuer");
+    // The same report as another type of evidence, and what is no such evidence under this type.
+    refused(EvidenceKind::SnpReport, set.report.clone(), "policy.profile");
+    refused(EvidenceKind::AciSnp, set.report.clone(), "envelope.evidence-type");
 }
