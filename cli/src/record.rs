@@ -19,7 +19,7 @@ use teegate_intake::bundle::Kept;
 use teegate_intake::evidence::{self, OwnedEvidence};
 use teegate_intake::{Statement, endorsements};
 use teegate_protocol::evidence::EvidenceKind;
-use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime, inspect};
+use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime};
 
 use crate::output::{self, plain};
 use crate::screen::Screen;
@@ -210,10 +210,10 @@ fn must_be_free(into: &Path) -> Result<(), String> {
 
 /// Another process may share the source, and an old server may bind something else than it was asked to.
 fn must_carry(evidence: &OwnedEvidence, asked: &ReportData) -> Result<(), String> {
-    let facts = inspect(evidence.tee, &evidence.bytes);
+    let facts = evidence.inspect();
     let facts =
         facts.map_err(|error| format!("what the source gave is not well formed: {error}; nothing was written"))?;
-    let carried = facts.iter().find(|(name, _)| *name == "report_data").map(|(_, value)| value.to_string());
+    let carried = facts.iter().find(|(name, _)| *name == evidence.wrapping().report_data_fact()).map(|(_, value)| value.to_string());
     if carried == Some(asked.to_string()) {
         return Ok(());
     }

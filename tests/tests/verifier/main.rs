@@ -85,6 +85,12 @@ mod aci;
 mod aci_policy;
 #[path = "aci/aci_recorded.rs"]
 mod aci_recorded;
+#[path = "azure/azure_policy.rs"]
+mod azure_policy;
+#[path = "azure/azure_recorded.rs"]
+mod azure_recorded;
+#[path = "azure/azure_vtpm.rs"]
+mod azure_vtpm;
 
 #[path = "policy/loader.rs"]
 mod loader;
