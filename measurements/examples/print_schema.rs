@@ -1,1 +1,0 @@
-fn main() { print!("{}", teegate_measurements::schema()); }
