@@ -62,7 +62,7 @@ fn each_field_is_asked_for_and_read_strictly() {
         ("uvm_signer_validity", "\"if-supplied\"", "if-supplied"),
     ] {
         let error = loaded(&good().under(field, value)).unwrap_err().to_string();
-        assert!(error.contains(says) && error.contains("(line "), "{field} = {value}: {error}");
+        assert!(error.contains(says) && error.contains("line "), "{field} = {value}: {error}");
     }
 }
 
