@@ -76,7 +76,7 @@ pub(super) const TARGETS: &[Target] = &[
         effort: Effort::Reader,
         run: cose,
         mutate: mutate::cbor,
-        words: &["\x18\x21", "\x18\x22", "\x01\x38\x25", "iss", "\x02\x80"],
+        words: &["\x18\x21", "\x18\x22", "\x01\x38\x25", "iss", "\x02\x01"],
         max_bytes: 1_024,
     },
     Target {
@@ -229,7 +229,10 @@ fn cose(input: &[u8]) {
     };
     assert!(message.payload().len() + message.signature().len() < input.len(), "more than was there");
     let header = message.protected();
-    assert!(header.get(Label::ALG).is_some() && header.get(Label::CRIT).is_none(), "an algorithm, and nothing critical");
+    assert!(
+        header.get(Label::ALG).is_some() && header.get(Label::CRIT).is_none(),
+        "an algorithm, and nothing critical"
+    );
     for label in [Label::ALG, Label::CONTENT_TYPE, Label::X5CHAIN, Label::X5T, Label::Text("iss")] {
         assert!(header.get(label).is_none() || message.unprotected().get(label).is_none(), "a label in both headers");
         let Some(value) = header.get(label) else { continue };
