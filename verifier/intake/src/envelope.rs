@@ -152,11 +152,11 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
         return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
     }
     let found = of_record(kind, envelope.evidence.bytes.clone(), "envelope");
-    let found = found.map_err(|defect| refused(Check::ENVELOPE_FORM, defect.to_string()))?;
+    let found = found.map_err(|defect| refused(Check::ENVELOPE_EVIDENCE_TYPE, defect.to_string()))?;
     let pool = pool(&envelope, &found, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
 
     let log = envelope.event_log.as_deref();
-    let evidence = owned::of(found.tee, &found.bytes, found.vtpm.as_ref(), log, &pool);
+    let evidence = owned::of(found.tee, &found.bytes, (found.vtpm.as_ref(), found.aci.as_ref()), log, &pool);
     let expected = asked.report_data(manifest.digest());
     let policy = judge.policy.with_report_data(expected);
     let attested = judge.verifier.verify_with(&evidence, &policy, now, judge.memory);
