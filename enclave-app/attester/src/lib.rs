@@ -8,6 +8,7 @@
 
 pub mod coco;
 pub mod configfs_tsm;
+mod http;
 
 use std::future::Future;
 use std::pin::Pin;
