@@ -9,6 +9,7 @@
 pub mod coco;
 pub mod configfs_tsm;
 mod http;
+pub mod tpm;
 
 use std::future::Future;
 use std::pin::Pin;
