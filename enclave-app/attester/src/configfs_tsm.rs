@@ -361,7 +361,7 @@ mod tests {
 
     fn with_table(auxblob: Vec<u8>) -> RawEvidence {
         let evidence = RawEvidence::from(ask(&Imitation { auxblob: Some(auxblob), ..Imitation::new() }).unwrap());
-        assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::SnpReport, Some(&[9; 64][..])));
+        assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::SnpReport, Some([9; 64])));
         evidence
     }
 
