@@ -45,6 +45,7 @@ mod wrapping;
 mod x509;
 
 pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
+pub use carriage::{AzureVtpm, TpmQuote, inspect_azure_vtpm};
 pub use check::{Check, Claim, RestsOn, Stage, Tee};
 pub use evidence::{Endorsements, Evidence};
 pub use expiry::expired;
@@ -52,7 +53,7 @@ pub use facts::{FactBytes, FactValue};
 pub use hints::{Hint, HintKind, hints_of};
 pub use memory::{Memory, Seen};
 pub use platform::KeyChecks;
-pub use platforms::{Needs, fields_of, inspect, needs_of};
+pub use platforms::{Needs, fields_around, fields_of, inspect, needs_of};
 pub use policy::{Document, Draft, Needed, Policy, PolicyError, Profile, still_needed};
 pub use report::{Attested, BoundTo, Endorsement, Finding, Outcome, Prospect, Rejection, Report, Roots};
 pub use roots::PinnedRoots;

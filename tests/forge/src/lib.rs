@@ -15,6 +15,7 @@
 //! The layouts follow AMD 56860 (SEV-SNP Firmware ABI), AMD 57230 (VCEK and KDS), Intel's TDX DCAP quote format, the SGX PCK certificate profile and
 //! the PCS API v4, as recorded evidence shows them.
 
+pub mod azure;
 pub mod certificate;
 pub mod coco;
 pub mod crl;
@@ -27,6 +28,16 @@ pub mod services;
 pub mod snp;
 pub mod tdx;
 pub mod time;
+
+/// An Azure confidential VM on the forged SEV-SNP platform that nothing is wrong with, with all that a pod of Confidential Containers has.
+pub fn azure_snp() -> azure::AzureBuilder {
+    azure::AzureBuilder::on_snp(snp())
+}
+
+/// The same on the forged TDX platform.
+pub fn azure_tdx() -> azure::AzureBuilder {
+    azure::AzureBuilder::on_tdx(tdx())
+}
 
 /// An SEV-SNP platform that nothing is wrong with: Genoa, report version 5, VCEK.
 pub fn snp() -> snp::SnpBuilder {

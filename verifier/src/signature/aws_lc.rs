@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED, ParsedPublicKey,
-    RSA_PSS_2048_8192_SHA384, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RsaPublicKeyComponents, VerificationAlgorithm,
 };
 
 /// SHA-256 of `parts`, one after the other.
@@ -61,4 +61,10 @@ impl Scheme {
 /// The library checks that a point is on its curve, and that 0 < r, s < n.
 pub(crate) fn holds(scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     ParsedPublicKey::new(scheme.algorithm(), key).is_ok_and(|key| key.verify_sig(message, signature).is_ok())
+}
+
+/// Whether the RSA key with this modulus and exponent, big-endian, signed `message`: RSASSA-PKCS1-v1_5 with SHA-256, under 2,048 bits
+/// or more.
+pub(crate) fn rsa_pkcs1_sha256_holds(n: &[u8], e: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
 }

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-pub(crate) use aws_lc::{Scheme, holds, sha256, sha384};
+pub(crate) use aws_lc::{Scheme, holds, rsa_pkcs1_sha256_holds, sha256, sha384};
 use memo::Bringer;
 pub(crate) use memo::{Digest, Generations, Memo};
 
