@@ -6,7 +6,7 @@ use std::fmt;
 
 use teegate_encoding::hex;
 use teegate_verifier::place::shortened;
-use teegate_verifier::{Ask, Draft, Field, Tee, Value, Written, fields_of};
+use teegate_verifier::{Ask, Draft, Field, Tee, Value, Wrapping, Written, fields_around, fields_of};
 
 use crate::covers::covers;
 
@@ -232,7 +232,8 @@ fn is_everything(written: &Written, accepted: &BTreeSet<&ReferenceValue>) -> boo
 
 /// The fields of a profile that a template may leave to reference values.
 fn fields(tee: Tee) -> impl Iterator<Item = &'static Field> {
-    fields_of(tee).into_iter().filter(|field| field.written.takes_reference_values())
+    let around = Wrapping::ALL.iter().flat_map(|wrapping| fields_around(*wrapping));
+    fields_of(tee).into_iter().chain(around).filter(|field| field.written.takes_reference_values())
 }
 
 #[cfg(test)]

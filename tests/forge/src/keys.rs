@@ -46,7 +46,7 @@ enum Private {
 impl Key {
     /// The RSA key of this role in this process.
     pub fn rsa(role: RsaRole) -> Self {
-        static KEYS: [OnceLock<Key>; 7] = [const { OnceLock::new() }; 5];
+        static KEYS: [OnceLock<Key>; 7] = [const { OnceLock::new() }; 7];
         let is_short = matches!(role, RsaRole::Short | RsaRole::Ak | RsaRole::OtherAk);
         let size = if is_short { KeySize::Rsa2048 } else { KeySize::Rsa4096 };
         KEYS[role as usize]

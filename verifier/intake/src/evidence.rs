@@ -22,10 +22,12 @@ use crate::first_bytes::{SNP_REPORT_BYTES, begins_like, could_be};
 use crate::json::Members;
 use crate::statement::Statement;
 use crate::tsm::{self, Blobs};
+use crate::unwrapped::Unwrapped;
 use crate::words::shown;
-use crate::wrapper::{self, Unwrapped};
+use crate::wrapper;
 use crate::{
-    certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member, pem, ra_tls,
+    azure_vtpm, certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member, pem,
+    ra_tls,
 };
 
 impl From<Unwrapped> for OwnedEvidence {
@@ -33,6 +35,7 @@ impl From<Unwrapped> for OwnedEvidence {
         Self::new(found.tee, found.bytes, found.form)
             .with_statements(found.endorsements)
             .with_event_log(found.event_log)
+            .under(found.vtpm)
     }
 }
 
@@ -100,6 +103,9 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
         let text = text.trim_start_matches('\u{feff}').trim_start();
         if coco::looks_like_coco(text) {
             return coco::unwrap(text).map(OwnedEvidence::from);
+        }
+        if azure_vtpm::looks_like_it(text) {
+            return azure_vtpm::unwrap(text).map(OwnedEvidence::from);
         }
         // Before JSON, which begins with the same brackets; and text that is hexadecimal throughout need not be a whole dump.
         match dump::read(text) {
@@ -192,10 +198,16 @@ fn is_evidence(decoded: &[u8], insist: Option<Tee>) -> bool {
     begins_like(body).is_some() || body.len() == SNP_REPORT_BYTES || long_enough
 }
 
+/// What a paravisor's report alone is called: a quote of its vTPM is missing, without which it says nothing of the guest.
+const HCL_FORM: &str = "a paravisor's report (HCL) without the quote of its vTPM";
+
 /// Longer than what is base64 by accident, and shorter than any evidence that was cut to pieces.
 const SHORTEST_INSISTED: usize = 128;
 
 fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<OwnedEvidence, Defect> {
+    if let Some(found) = azure_vtpm::alone(bytes, HCL_FORM) {
+        return Ok(found.into());
+    }
     // Whatever is insisted on, what is known to be something else is none of it.
     if lookalike::blob(bytes).is_some() {
         return Err(unrecognised(bytes));

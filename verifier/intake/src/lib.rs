@@ -8,6 +8,7 @@
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
 mod answer;
+mod azure_vtpm;
 pub mod bundle;
 mod certificate_table;
 mod cmw_cbor;
@@ -35,6 +36,7 @@ mod respelt;
 mod saved_response;
 mod statement;
 mod tsm;
+mod unwrapped;
 mod words;
 mod wrapper;
 
