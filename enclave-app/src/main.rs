@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use teegate_attester::Attester;
+use teegate_attester::azure_vtpm::AzureVtpm;
 use teegate_attester::coco::Coco;
 use teegate_attester::configfs_tsm::ConfigfsTsm;
+use teegate_attester::imds::Imds;
 use teegate_enclave::config::{AttesterConfig, Config};
 use teegate_enclave::engine::process::{ModelProcess, Program, WORKER};
 use teegate_enclave::engine::sealed::sealed;
@@ -160,6 +162,10 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
             Box::new(coco_url.parse::<Coco>().map_err(|error| format!("attester.coco_url: {error}"))?)
         }
         AttesterConfig::ConfigfsTsm {} => Box::new(ConfigfsTsm::new()),
+        AttesterConfig::AzureVtpm { device, imds_url } => {
+            let imds = imds_url.parse::<Imds>().map_err(|error| format!("attester.imds_url: {error}"))?;
+            Box::new(AzureVtpm::at(device, imds))
+        }
     };
     let constants = Constants {
         models: models.iter().map(|model| model.entry.clone()).collect(),

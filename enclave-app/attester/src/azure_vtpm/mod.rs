@@ -14,7 +14,6 @@
 //!
 //! Not exercised on Azure's hardware: the tests put a software TPM (swtpm) and a forged paravisor behind this code.
 
-mod evidence;
 mod hcl;
 
 use std::io::{ErrorKind, Read, Write};
@@ -22,11 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use teegate_protocol::evidence::EvidenceKind;
-
-pub(crate) use evidence::report_data;
-use evidence::{Voucher, write};
 use hcl::{Hardware, Hcl};
+use teegate_protocol::azure_vtpm::{VtpmEvidence, VtpmPlatform};
 
 use crate::imds::Imds;
 use crate::tpm::{Attested, Device, Pcrs, Quote, Tpm, TpmError};
@@ -85,22 +81,26 @@ impl AzureVtpm {
     }
 
     async fn ask(&self, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
-        let Taken { hcl_report, hardware, quote, pcrs } = self.taken(report_data).await?;
+        let taken = self.taken(report_data).await?;
         let mut left_out = Vec::new();
-        let (kind, bytes, endorsements) = match hardware {
-            Hardware::Tdx(td_report) => {
-                let td_quote = self.imds.td_quote(&td_report).await?;
-                let bytes = write(&quote, &pcrs, &hcl_report, &Voucher::TdQuote(&td_quote));
-                (EvidenceKind::AzTdxVtpm, bytes, None)
-            }
-            Hardware::SevSnp => {
-                let certification = self.imds.certification().await?;
-                let chain = std::iter::once(&certification.vcek).chain(&certification.chain);
-                let endorsements = pem_chain(chain.map(|der| (CERTIFICATE, der.as_slice())), &mut left_out);
-                let bytes = write(&quote, &pcrs, &hcl_report, &Voucher::Vcek(&certification.vcek));
-                (EvidenceKind::AzSnpVtpm, bytes, endorsements)
-            }
+        let (platform, endorsements) = match &taken.hardware {
+            // Without the quote there is nothing that the hardware signed.
+            Hardware::Tdx(td_report) => (VtpmPlatform::Tdx(self.imds.td_quote(td_report).await?), None),
+            // Without certificates there is; whoever verifies can ask AMD for them.
+            Hardware::SevSnp => match self.imds.certification().await {
+                Ok(certification) => {
+                    let chain = std::iter::once(&certification.vcek).chain(&certification.chain);
+                    let endorsements = pem_chain(chain.map(|der| (CERTIFICATE, der.as_slice())), &mut left_out);
+                    (VtpmPlatform::SevSnp(Some(certification.vcek)), endorsements)
+                }
+                Err(error) => {
+                    left_out.push(format!("the certificates of this machine: {error}"));
+                    (VtpmPlatform::SevSnp(None), None)
+                }
+            },
         };
+        let evidence = taken.with(platform);
+        let (kind, bytes) = (evidence.kind(), evidence.to_json().into_bytes());
         Ok(RawEvidence { kind, bytes, endorsements, event_log: None, left_out })
     }
 }
@@ -132,7 +132,20 @@ struct Taken {
     pcrs: Pcrs,
 }
 
+/// The 64 bytes that the quote in such evidence carries.
+pub(crate) fn report_data(evidence: &[u8]) -> Option<[u8; 64]> {
+    let evidence = VtpmEvidence::parse(evidence).ok()?;
+    Attested::parse(&evidence.message).ok()?.extra_data.try_into().ok()
+}
+
 impl Taken {
+    /// The whole, as agents of Confidential Containers write it in version 2: the claims name what was asked for.
+    fn with(self, platform: VtpmPlatform) -> VtpmEvidence {
+        let Self { hcl_report, quote: Quote { message, signature }, pcrs, .. } = self;
+        let pcrs = pcrs.iter().map(|value| value.to_vec()).collect();
+        VtpmEvidence { version: 2, hcl_report, message, signature, pcrs, platform }
+    }
+
     fn from<C: Read + Write>(
         tpm: &mut Tpm<C>,
         report_data: &[u8; 64],

@@ -1,4 +1,5 @@
 use sha2::{Digest, Sha256};
+use teegate_protocol::evidence::EvidenceKind;
 
 use super::hcl::tests::blob;
 use super::*;
@@ -140,14 +141,12 @@ fn the_same_bytes_are_in_the_claims_and_in_the_quote() {
     for (report_type, hardware) in [(2, Hardware::SevSnp), (4, Hardware::Tdx(vec![7; 1_024]))] {
         let taken = take(Vtpm { report_type, ..Vtpm::new() }, Duration::ZERO).unwrap();
         assert_eq!((&taken.hardware, taken.pcrs), (&hardware, [[1; 32]; PCRS]));
-        let json = write(&taken.quote, &taken.pcrs, &taken.hcl_report, &Voucher::Vcek(b"vcek"));
+        let report = taken.hcl_report.clone();
+        let json = taken.with(VtpmPlatform::SevSnp(None)).to_json().into_bytes();
         assert_eq!(report_data(&json), Some(DATA));
-        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
-        assert_eq!((&value["version"], &value["vcek"]), (&2.into(), &"dmNlaw".into()));
-        assert_eq!(value["tpm_quote"]["pcrs"].as_array().unwrap().len(), 24);
-        assert_eq!(value["tpm_quote"]["signature"], "09".repeat(256));
-        let report = teegate_encoding::base64::decode_url(value["hcl_report"].as_str().unwrap()).unwrap();
-        assert_eq!(report, taken.hcl_report);
+        let written = VtpmEvidence::parse(&json).unwrap();
+        assert_eq!((written.version, written.pcrs.len(), &written.hcl_report), (2, 24, &report));
+        assert_eq!((written.signature, written.platform), (vec![9; 256], VtpmPlatform::SevSnp(None)));
         let evidence = |kind, bytes: &[u8]| RawEvidence {
             kind,
             bytes: bytes.to_vec(),
@@ -170,7 +169,7 @@ fn an_index_that_is_not_there_is_made_and_an_old_report_is_waited_out() {
     let said = error(Vtpm { claims: |_| "{}".to_owned(), ..Vtpm::new() });
     assert!(said.ends_with("it has no `user-data`: this paravisor is too old to bind any"), "{said}");
     for claims in [
-        |digits: &str| format!(r#"{{"user-data":"{}"}}"#, &digits[2..]),
+        |digits: &str| format!(r#"{{"user-data":"{}"}}"#, digits.strip_prefix("A5").unwrap()),
         |digits: &str| format!(r#"{{"user-data":"{digits}00"}}"#),
     ] {
         let said = error(Vtpm { claims, ..Vtpm::new() });

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use super::*;
 
+type Asked = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// A TPM that answers what it was given, in that order, whatever it is asked; then it is silent, or gone.
 struct Scripted {
-    asked: Arc<Mutex<Vec<Vec<u8>>>>,
+    asked: Asked,
     answers: VecDeque<Vec<u8>>,
     /// The part of the present answer that was not read yet.
     left: VecDeque<u8>,
@@ -17,8 +19,8 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn new(answers: Vec<Vec<u8>>) -> (Tpm<Self>, Arc<Mutex<Vec<Vec<u8>>>>) {
-        let asked = Arc::default();
+    fn new(answers: Vec<Vec<u8>>) -> (Tpm<Self>, Asked) {
+        let asked = Asked::default();
         let scripted = Self { asked: Arc::clone(&asked), answers: answers.into(), left: VecDeque::new(), part: 4_096 };
         (Tpm::new(scripted), asked)
     }
