@@ -61,7 +61,9 @@ fn serve(mut stream: TcpStream, platform: &Platform, refuses: bool) -> std::io::
 
 fn answer(request: &str, body: &[u8], platform: &Platform) -> Option<Vec<u8>> {
     match (request, platform) {
-        ("GET /metadata/THIM/amd/certification HTTP/1.1", Platform::Snp(builder)) => Some(builder.thim_routes().pop()?.body),
+        ("GET /metadata/THIM/amd/certification HTTP/1.1", Platform::Snp(builder)) => {
+            Some(builder.thim_routes().pop()?.body)
+        }
         ("POST /acc/tdquote HTTP/1.1", Platform::Tdx(..)) => {
             let question: serde_json::Value = serde_json::from_slice(body).ok()?;
             let report = question["report"].as_str()?;

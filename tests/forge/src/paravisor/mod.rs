@@ -71,8 +71,7 @@ impl Paravisor {
         let mut vtpm = Swtpm::start()?;
         let modulus = tpm::modulus(vtpm.stream())?;
         let user_data = vec![0; 64];
-        let mut paravisor =
-            Self { platform, vtpm, modulus, defect, user_data, report: Vec::new(), refusals: 0 };
+        let mut paravisor = Self { platform, vtpm, modulus, defect, user_data, report: Vec::new(), refusals: 0 };
         paravisor.renew();
         Ok(paravisor)
     }
@@ -160,7 +159,8 @@ impl Paravisor {
         // Read by owner, by its authorisation and by the platform; written; made by the platform.
         let attributes = 0x6206_0006_u32.to_be_bytes();
         let public =
-            [&HCL_REPORT.to_be_bytes()[..], &tpm::SHA256.to_be_bytes(), &attributes, &[0, 0], &size.to_be_bytes()].concat();
+            [&HCL_REPORT.to_be_bytes()[..], &tpm::SHA256.to_be_bytes(), &attributes, &[0, 0], &size.to_be_bytes()]
+                .concat();
         let name = [&tpm::SHA256.to_be_bytes()[..], digest(&SHA256, &public).as_ref()].concat();
         tpm::message(0x8001, 0, &[tpm::sized(&public), tpm::sized(&name)].concat())
     }

@@ -72,7 +72,9 @@ pub fn ask(stream: &mut (impl Read + Write), command: &[u8]) -> io::Result<Vec<u
             0 => return Ok(answer[10..].to_vec()),
             // TPM_RC_RETRY: it has just started.
             0x922 => {}
-            code => return Err(io::Error::other(format!("command {:#x} is answered with {code:#x}", word(command, 6)))),
+            code => {
+                return Err(io::Error::other(format!("command {:#x} is answered with {code:#x}", word(command, 6))));
+            }
         }
     }
 }
@@ -138,7 +140,11 @@ pub fn quote_command(extra_data: &[u8], banks: &Selections) -> Vec<u8> {
 }
 
 /// A quote's message and signature.
-pub fn quote(stream: &mut (impl Read + Write), extra_data: &[u8], banks: &Selections) -> io::Result<(Vec<u8>, Vec<u8>)> {
+pub fn quote(
+    stream: &mut (impl Read + Write),
+    extra_data: &[u8],
+    banks: &Selections,
+) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let answer = ask(stream, &quote_command(extra_data, banks))?;
     let length = half(&answer, 4);
     let message = answer[6..6 + length].to_vec();
