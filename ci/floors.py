@@ -38,7 +38,7 @@ VERIFIER = [
     ["windows"],
     ["evidence"],
     ["devices"],
-    ["intel", "roots", "carriage"],
+    ["intel", "roots", "carriage", "signer"],
     ["x509", "judge"],
     ["signature", "findings", "rule"],
     ["report", "stage", "instances"],

@@ -28,7 +28,7 @@ pub use reference::{Filled, ReferenceValue, ReferenceValues, ReferenceValuesErro
 pub use rewritten::Rewritten;
 pub use schema::schema;
 pub use shipped::{AZURE_CVM_NODE, AZURE_PEER_POD, GENUINE, POLICIES, SEEN, SHIPPED, STRICT, Shipped};
-pub use values::reference_values;
+pub use values::{reference_values, signed_reference_values};
 pub use witness::{Example, Side};
 
 #[cfg(test)]

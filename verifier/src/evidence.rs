@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::carriage::{AzureVtpm, Carriage};
+use crate::carriage::{AciContext, AzureVtpm, Carriage};
 use crate::check::Tee;
 use crate::devices::Device;
 use crate::intel::collateral::{QeIdentity, TcbInfo};
@@ -41,6 +41,11 @@ impl<'a> Evidence<'a> {
     /// report.
     pub const fn tdx_under_azure_vtpm(vtpm: &'a AzureVtpm, quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
         Self { carriage: Carriage::AzureVtpm(vtpm), ..Self::of(Tee::Tdx, quote, endorsements) }
+    }
+
+    /// Evidence of a container group of Confidential ACI: its SEV-SNP report, and the security context beside it.
+    pub const fn sev_snp_in_aci(context: &'a AciContext, report: &'a [u8], endorsements: &'a Endorsements) -> Self {
+        Self { carriage: Carriage::Aci(context), ..Self::of(Tee::SevSnp, report, endorsements) }
     }
 
     /// In what the evidence is carried.

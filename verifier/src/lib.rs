@@ -33,6 +33,7 @@ mod roots;
 mod rule;
 mod sev_snp;
 mod signature;
+mod signer;
 mod stage;
 mod statement;
 mod tdx;
@@ -45,7 +46,7 @@ mod wrapping;
 mod x509;
 
 pub use bytes::{ChipId, Fmspc, HostData, Measurement, Mr, ReportData};
-pub use carriage::{AzureVtpm, TpmQuote, inspect_azure_vtpm};
+pub use carriage::{AciContext, AzureVtpm, TpmQuote, inspect_aci, inspect_azure_vtpm};
 pub use check::{Check, Claim, RestsOn, Stage, Tee};
 pub use evidence::{Endorsements, Evidence};
 pub use expiry::expired;
@@ -59,6 +60,7 @@ pub use report::{Attested, BoundTo, Endorsement, Finding, Outcome, Prospect, Rej
 pub use roots::PinnedRoots;
 pub use rule::{Ask, BitNames, Bits, Blank, Field, Floor, Recorded, Severity, Shown, Topic, Value, Values, Written};
 pub use sev_snp::{ReportBytes, SnpLeaf, SnpNeeds, SnpTcb, bulletin_table};
+pub use signer::{SignedStatement, Signer, SignerError};
 pub use statement::Source;
 pub use tdx::{TdxNeeds, TdxPlatform};
 pub use time::{TimeError, UnixTime};

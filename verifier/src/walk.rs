@@ -58,6 +58,7 @@ pub(crate) fn walk<P: Platform>(
         Err(stop) => return Err(findings.refuse(Stage::Appraise, stop)),
     };
     findings.appraised_by(name, found.bound_to());
+    let memo = signatures.memo();
     let given = Given { endorsements, anchors: policy.anchors::<P>(), profile, now, signatures, chains, memory };
     let vouched = match P::authenticate(claim, given, &mut findings) {
         Ok(vouched) => vouched,
@@ -66,7 +67,7 @@ pub(crate) fn walk<P: Platform>(
     let report_data = policy.report_data();
     let offered = P::offers(&vouched);
     let asked = report_data.is_some() || found.asks_for_report_data();
-    let (carried, workload) = match carried.authenticate(offered, asked, &mut findings) {
+    let (carried, workload) = match carried.authenticate(offered, asked, found.beside(), memo, &mut findings) {
         Ok(opened) => opened,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
@@ -222,7 +223,7 @@ mod tests {
 
         fn offers<'v>(vouched: &'v Self::Vouched<'_>) -> Offered<'v> {
             let report_data = &vouched.get().chosen;
-            Offered { report_data, launch_measurement: &[0; 48], privilege_level: None }
+            Offered { report_data, launch_measurement: &[0; 48], host_data: None, privilege_level: None }
         }
 
         fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Profile>, findings: &mut Findings) {

@@ -14,6 +14,9 @@ pub enum Wrapping {
     Raw,
     /// The paravisor of an Azure confidential VM: its own report, and a quote of the vTPM that it runs.
     AzureVtpm,
+    /// A container group of Confidential ACI: its security policy, and the endorsement of its virtual machine.
+    #[serde(rename = "aci")]
+    AzureAci,
     /// Of a carriage that nobody builds.
     #[cfg(test)]
     MadeUp,
@@ -21,13 +24,14 @@ pub enum Wrapping {
 
 impl Wrapping {
     /// Every one that a policy can name.
-    pub const ALL: &[Self] = &[Self::Raw, Self::AzureVtpm];
+    pub const ALL: &[Self] = &[Self::Raw, Self::AzureVtpm, Self::AzureAci];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::AzureVtpm => "azure-vtpm",
+            Self::AzureAci => "aci",
             #[cfg(test)]
             Self::MadeUp => "made-up",
         }
@@ -47,6 +51,7 @@ impl Wrapping {
         match self {
             Self::Raw => "none",
             Self::AzureVtpm => "azure-vtpm",
+            Self::AzureAci => "aci",
             #[cfg(test)]
             Self::MadeUp => "made-up",
         }

@@ -42,6 +42,7 @@ pub struct Stated {
     pub(super) accepted: Vec<ReferenceValue>,
     origin: String,
     source: Option<String>,
+    signed_by: Option<String>,
 }
 
 /// Reference values were refused.
@@ -111,7 +112,7 @@ impl ReferenceValues {
         if let Some(other) = self.find(tee, field) {
             return refused(format!("given by `{}` and again by `{}`", named(&other.origin), named(&origin)));
         }
-        self.given.push(Stated { tee, field, accepted, origin, source });
+        self.given.push(Stated { tee, field, accepted, origin, source, signed_by: None });
         Ok(())
     }
 
@@ -133,6 +134,13 @@ impl ReferenceValues {
         }
         self.names.extend(other.names);
         Ok(self)
+    }
+
+    /// The same, all of which this one signed.
+    #[must_use]
+    pub(crate) fn signed_by(mut self, signer: &str) -> Self {
+        self.given.iter_mut().for_each(|given| given.signed_by = Some(signer.to_owned()));
+        self
     }
 
     /// Whether this policy leaves any field to reference values.
@@ -159,6 +167,11 @@ impl Stated {
     /// The name of the values that it came with.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Who signed it, in words; `None` where nobody did, so that it counts for whoever gave the file.
+    pub fn signed_by(&self) -> Option<&str> {
+        self.signed_by.as_deref()
     }
 
     /// How to compute it again, where that was said.

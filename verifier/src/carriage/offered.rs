@@ -9,6 +9,8 @@ pub(crate) struct Offered<'v> {
     pub(crate) report_data: &'v ReportData,
     /// What the hardware measured at launch: MEASUREMENT (SEV-SNP), MRTD (TDX), SHA-384.
     pub(crate) launch_measurement: &'v [u8; 48],
+    /// What the host bound at launch, where the platform has 32 bytes for it: HOST_DATA (SEV-SNP).
+    pub(crate) host_data: Option<&'v [u8; 32]>,
     /// The privilege level that asked for the report, where the platform has such levels; 0 is the most privileged.
     pub(crate) privilege_level: Option<u32>,
 }

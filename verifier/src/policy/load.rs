@@ -15,6 +15,7 @@ use crate::carriage::{self, Beside};
 use crate::check::{Check, Tee};
 use crate::place::{in_words, key_offset, position, readable};
 use crate::platforms;
+use crate::report::BoundTo;
 use crate::roots::{self, TrustAnchors};
 use crate::rule::{Ask, Field, Value, Written, clipped, unpinned};
 use crate::wrapping::Wrapping;
@@ -177,6 +178,14 @@ fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<P
             return Err(refused(bound, format!("{check}: [{place}] {words}"), Some(check)).into());
         }
     }
+    if let Some(field) = unbound_workload(&profile) {
+        let check = Check::POLICY_BOUND_WITHOUT_CODE;
+        let words = format!(
+            "{check}: [{place}] `bound_to` claims a workload, and `{field}` asks nothing: the host may bind any policy, and with it \
+             start anything; name the digest of yours"
+        );
+        return Err(refused("bound_to", words, Some(check)).into());
+    }
     if let Some(field) = carrier_as_guest(&profile) {
         let what = format!(
             "[{place}] `{field}` names a paravisor that carries other evidence: bare evidence of it speaks for whoever runs below \
@@ -194,6 +203,13 @@ fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<P
 fn wrapping(profile: &DeTable<'_>) -> Wrapping {
     let named = profile.get("wrapping").and_then(|word| Wrapping::deserialize(word.clone().into_deserializer()).ok());
     named.unwrap_or(Wrapping::Raw)
+}
+
+/// The field without which a claim about a workload rests on nothing in this carriage, where it asks nothing.
+fn unbound_workload(profile: &Profile) -> Option<&'static str> {
+    let claims = profile.bound_to().is_some_and(|bound_to| bound_to != BoundTo::Guest);
+    let field = profile.beside.binds_by().filter(|_| claims)?;
+    profile.ask(field).is_none_or(Ask::is_waived).then_some(field)
 }
 
 /// The field of a profile for bare evidence that names the launch measurement of a carrier.

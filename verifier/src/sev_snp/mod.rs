@@ -106,6 +106,7 @@ impl Platform for SevSnp {
         Offered {
             report_data: &report.report_data,
             launch_measurement: &report.measurement.0,
+            host_data: Some(&report.host_data.0),
             privilege_level: Some(report.vmpl),
         }
     }

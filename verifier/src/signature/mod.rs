@@ -103,6 +103,11 @@ impl<'m> Signatures<'m> {
         Self { memo: Some(memo), ..Self::stateless() }
     }
 
+    /// What it remembers, for another that pays for its own.
+    pub(crate) const fn memo(&self) -> Option<&'m Memo> {
+        self.memo
+    }
+
     /// Whether `key` signed `message`, which with its signature has the digest `name`. False as well where the share is spent
     /// that pays for it.
     pub(crate) fn endorsement_holds(
