@@ -3,9 +3,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::commands::SHA256;
+use super::commands::{Pcrs, SHA256};
+use super::error::TpmError;
 use super::wire::Reader;
-use super::{Pcrs, TpmError};
 
 const WHAT: &str = "TPMS_ATTEST";
 const MAGIC: u32 = 0xFF54_4347;

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 
+use super::error::TpmError;
+use super::exchange::{Command, Tpm};
 use super::wire::{Reader, Writer};
-use super::{Command, PCRS, Tpm, TpmError};
 
 const NV_READ_PUBLIC: Command = Command { name: "TPM2_NV_ReadPublic", code: 0x169 };
 const NV_DEFINE_SPACE: Command = Command { name: "TPM2_NV_DefineSpace", code: 0x12A };
@@ -44,6 +45,9 @@ pub struct Quote {
     /// RSASSA-PKCS1-v1_5 with SHA-256 over them.
     pub signature: Vec<u8>,
 }
+
+/// Values of a bank: PCR 0 to 23.
+pub const PCRS: usize = 24;
 
 /// The SHA-256 bank at one instant: its values, PCR 0 first.
 pub type Pcrs = [[u8; 32]; PCRS];

@@ -1,9 +1,11 @@
 use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::exchange::AGAIN;
 use super::*;
 
 type Asked = Arc<Mutex<Vec<Vec<u8>>>>;

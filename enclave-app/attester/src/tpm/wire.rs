@@ -3,7 +3,7 @@
 //! Trusted Platform Module Library, Part 2 (structures), revision 1.59. An answer comes from outside, so every length is
 //! checked before it is used, nothing is indexed, and what follows the end of a structure is an error.
 
-use super::TpmError;
+use super::error::TpmError;
 
 /// Reads an answer from its beginning. Every step says what it expects, which is what the error says.
 pub(super) struct Reader<'a> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 
-use super::Platform;
+use super::platform::Platform;
 
 /// A running service; it lasts as long as the process.
 #[derive(Debug)]

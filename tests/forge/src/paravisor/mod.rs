@@ -6,6 +6,7 @@
 
 mod defect;
 mod host;
+mod platform;
 mod swtpm;
 mod terminal;
 pub mod tpm;
@@ -18,38 +19,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use defect::{DEFECTS, Defect};
 pub use host::Host;
+pub use platform::Platform;
 pub use swtpm::Swtpm;
 pub use terminal::Terminal;
 
 use crate::azure::{Claims, Hcl, Quote, td_report};
 use crate::keys::{Key, RsaRole};
-use crate::snp::SnpBuilder;
-use crate::tdx::{TdxBuilder, TdxSet};
 
 /// The HCL report.
 pub const HCL_REPORT: u32 = 0x0140_0001;
 /// What goes into the next one.
 pub const USER_DATA: u32 = 0x0140_0002;
-
-/// The forged platform below.
-#[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
-pub enum Platform {
-    /// SEV-SNP.
-    Snp(SnpBuilder),
-    /// TDX, with the set that its quotes are made under.
-    Tdx(TdxBuilder, TdxSet),
-}
-
-impl Platform {
-    /// The quote over these 64 bytes, on TDX.
-    pub fn td_quote(&self, report_data: [u8; 64]) -> Option<Vec<u8>> {
-        match self {
-            Self::Snp(_) => None,
-            Self::Tdx(builder, set) => Some(builder.clone().report_data(report_data).quote_under(set)),
-        }
-    }
-}
 
 /// A paravisor in front of its TPM.
 pub struct Paravisor {
