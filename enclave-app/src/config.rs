@@ -77,6 +77,8 @@ pub enum AttesterConfig {
         #[serde(default = "default_imds_url")]
         imds_url: String,
     },
+    /// Confidential Azure Container Instances: the security context in the one folder `/security-context-*`, and configfs-tsm.
+    Aci {},
 }
 
 /// One version of a model: a name and a version to ask for it by, and one ONNX file.
@@ -407,7 +409,7 @@ impl Config {
                 imds_url.parse::<Imds>().is_ok(),
                 "`http://IP` or `http://IP:PORT` with a link-local or loopback IP, such as `http://169.254.169.254`",
             )?,
-            AttesterConfig::ConfigfsTsm {} => {}
+            AttesterConfig::ConfigfsTsm {} | AttesterConfig::Aci {} => {}
         }
         Ok(())
     }

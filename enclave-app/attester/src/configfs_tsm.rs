@@ -42,6 +42,7 @@ trait Tsm: Send + Sync + 'static {
 }
 
 /// configfs-tsm of this kernel.
+#[derive(Clone)]
 pub struct ConfigfsTsm {
     root: PathBuf,
     tsm: Arc<dyn Tsm>,

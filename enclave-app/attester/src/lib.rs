@@ -6,6 +6,7 @@
 //! What comes beside the evidence is the host's, and a help only: whatever of it cannot be used is passed over and named in
 //! [`RawEvidence::left_out`], and costs nobody the evidence.
 
+pub mod aci;
 pub mod azure_vtpm;
 pub mod coco;
 pub mod configfs_tsm;
@@ -53,10 +54,12 @@ const TDX_REPORT_DATA: usize = 520;
 impl RawEvidence {
     /// The 64 bytes that the evidence reports, where this program knows how to find them: behind a vTPM those of the quote.
     pub fn report_data(&self) -> Option<[u8; 64]> {
+        let report = if self.kind == EvidenceKind::AciSnp { aci::report(&self.bytes) } else { None };
+        let bytes = report.as_ref().unwrap_or(&self.bytes);
         let offset = match self.kind {
             EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm => return azure_vtpm::report_data(&self.bytes),
-            EvidenceKind::SnpReport => SNP_REPORT_DATA,
-            EvidenceKind::TdxQuote => match self.bytes.first_chunk::<2>().map(|version| u16::from_le_bytes(*version)) {
+            EvidenceKind::SnpReport | EvidenceKind::AciSnp => SNP_REPORT_DATA,
+            EvidenceKind::TdxQuote => match bytes.first_chunk::<2>().map(|version| u16::from_le_bytes(*version)) {
                 Some(4) => 48 + TDX_REPORT_DATA,
                 Some(5) => 54 + TDX_REPORT_DATA,
                 _ => return None,
@@ -64,7 +67,7 @@ impl RawEvidence {
             // No source of this crate makes others.
             _ => return None,
         };
-        self.bytes.get(offset..)?.first_chunk().copied()
+        bytes.get(offset..)?.first_chunk().copied()
     }
 }
 
