@@ -3,7 +3,7 @@
 
 use teegate_verifier::{BoundTo, Draft, PolicyError, Tee, Wrapping, Written};
 
-use crate::shipped::{AZURE_CVM_NODE, AZURE_PEER_POD, STRICT};
+use crate::shipped::{ACI, AZURE_CVM_NODE, AZURE_PEER_POD, STRICT};
 
 /// The text of a policy for evidence of this TEE, comments included. `shows` gives the bytes or the number that the evidence shows of
 /// a field, by its name in reports; what it does not show keeps the word of the template.
@@ -48,6 +48,7 @@ const fn template(wrapping: Wrapping, bound_to: BoundTo) -> (&'static str, &'sta
     match (wrapping, bound_to) {
         (Wrapping::AzureVtpm, BoundTo::Guest) => ("azure-cvm-node", "guest", AZURE_CVM_NODE),
         (Wrapping::AzureVtpm, _) => ("azure-peer-pod", "workload", AZURE_PEER_POD),
+        (Wrapping::AzureAci, _) => ("aci", "workload", ACI),
         _ => ("strict", "workload", STRICT),
     }
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use teegate_encoding::{base64, hex};
-use teegate_verifier::{AzureVtpm, Report, ReportData, Stage, Tee, TpmQuote, UnixTime};
+use teegate_verifier::{AciContext, AzureVtpm, Report, ReportData, Stage, Tee, TpmQuote, UnixTime};
 
 use crate::error::{Defect, IntakeError};
 use crate::json::Members;
@@ -57,6 +57,8 @@ pub struct Kept {
     pub evidence: Vec<u8>,
     /// What lay around it, under the paravisor of an Azure confidential VM.
     pub vtpm: Option<AzureVtpm>,
+    /// The security context beside it, of a container group of Confidential ACI.
+    pub aci: Option<AciContext>,
     /// The event log of the boot.
     pub event_log: Option<Vec<u8>>,
     /// Certificates, CRLs and collateral, each once.
@@ -71,6 +73,7 @@ impl Kept {
             tee: evidence.tee,
             evidence: evidence.bytes.clone(),
             vtpm: evidence.vtpm.clone(),
+            aci: evidence.aci.clone(),
             event_log: evidence.event_log.clone(),
             statements: statements.into_iter().chain(evidence.carried.iter().cloned()).collect(),
         }
@@ -83,6 +86,7 @@ impl Kept {
             .with_statements(self.statements.iter().cloned().collect())
             .with_event_log(self.event_log.clone())
             .under(self.vtpm.clone())
+            .in_aci(self.aci.clone())
     }
 }
 
@@ -260,9 +264,19 @@ struct Content {
 #[serde(deny_unknown_fields)]
 struct EvidenceText {
     #[serde(skip_serializing_if = "Option::is_none")]
+    aci: Option<AciText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     azure_vtpm: Option<VtpmText>,
     bytes: String,
     tee: String,
+}
+
+/// What lies beside the report of a container group.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AciText {
+    reference_info: String,
+    security_policy: String,
 }
 
 /// What lies around the evidence under a paravisor: its report, and the quote of its vTPM.
@@ -308,6 +322,7 @@ impl Content {
             endorsements: pool,
             event_log: bundle.kept.event_log.as_ref().map(base64::encode),
             evidence: EvidenceText {
+                aci: bundle.kept.aci.as_ref().map(AciText::of),
                 azure_vtpm: bundle.kept.vtpm.as_ref().map(VtpmText::of),
                 bytes: base64::encode(&bundle.kept.evidence),
                 tee: bundle.kept.tee.name().to_owned(),
@@ -340,10 +355,15 @@ impl Content {
         if tee == Tee::SevSnp && vtpm.as_ref().is_some_and(|vtpm| vtpm.sev_snp_report() != evidence) {
             return Err(broken("`evidence.bytes` is not the report that stands in `evidence.azure_vtpm.hcl_report`"));
         }
+        let aci = self.evidence.aci.map(AciText::read).transpose()?;
+        if aci.is_some() && (tee != Tee::SevSnp || vtpm.is_some()) {
+            return Err(broken("`evidence.aci` stands beside an SEV-SNP report alone"));
+        }
         let kept = Kept {
             tee,
             evidence,
             vtpm,
+            aci,
             event_log: self.event_log.map(|text| from_base64("event_log", &text)).transpose()?,
             statements: self.endorsements.read()?,
         };
@@ -380,6 +400,22 @@ impl Pool {
             statements.insert(Statement::QeIdentity { body, signature });
         }
         Ok(statements)
+    }
+}
+
+impl AciText {
+    fn of(context: &AciContext) -> Self {
+        Self {
+            reference_info: base64::encode(&context.reference_info),
+            security_policy: base64::encode(&context.security_policy),
+        }
+    }
+
+    fn read(self) -> Result<AciContext, Defect> {
+        Ok(AciContext {
+            reference_info: from_base64("evidence.aci.reference_info", &self.reference_info)?,
+            security_policy: from_base64("evidence.aci.security_policy", &self.security_policy)?,
+        })
     }
 }
 

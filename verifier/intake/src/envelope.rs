@@ -153,7 +153,7 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
         return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
     }
     let found = of_record(kind, envelope.evidence.bytes.clone(), "envelope")
-        .map_err(|defect| refused(Check::ENVELOPE_FORM, defect.to_string()))?;
+        .map_err(|defect| refused(Check::ENVELOPE_EVIDENCE_TYPE, defect.to_string()))?;
     let mut pool = pool;
     if !found.endorsements.is_empty() {
         let mut theirs = Endorsements::brought_by(judge.carried_by);
@@ -161,7 +161,7 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
         pool.extend(&theirs.without_order_in_time());
     }
     let log = envelope.event_log.as_deref();
-    let evidence = owned::of(found.tee, &found.bytes, found.vtpm.as_ref(), log, &pool);
+    let evidence = owned::of(found.tee, &found.bytes, (found.vtpm.as_ref(), found.aci.as_ref()), log, &pool);
     let expected = asked.report_data(manifest.digest());
     let policy = judge.policy.with_report_data(expected);
     let attested = judge.verifier.verify_with(&evidence, &policy, now, judge.memory);

@@ -26,8 +26,8 @@ use crate::unwrapped::Unwrapped;
 use crate::words::shown;
 use crate::wrapper;
 use crate::{
-    azure_vtpm, certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member, pem,
-    ra_tls,
+    aci, azure_vtpm, certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member,
+    pem, ra_tls,
 };
 
 impl From<Unwrapped> for OwnedEvidence {
@@ -36,6 +36,7 @@ impl From<Unwrapped> for OwnedEvidence {
             .with_statements(found.endorsements)
             .with_event_log(found.event_log)
             .under(found.vtpm)
+            .in_aci(found.aci)
     }
 }
 
@@ -63,6 +64,9 @@ pub fn load(path: &Path, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeErr
         return from_file(&bytes, insist).map_err(|error| error.named("standard input"));
     }
     if path.is_dir() {
+        if aci::is_folder(path) {
+            return of_tee(aci::from_folder(path)?.into(), insist).map_err(|error| error.named(name));
+        }
         return from_configfs_tsm(path, insist);
     }
     from_file(&files::read_at_most(path, bundle::MAX_BYTES)?, insist).map_err(|error| error.named(name))
@@ -83,7 +87,11 @@ fn from_file(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, IntakeE
 /// # Errors
 /// When the bytes are no evidence, or of another platform than the one insisted on.
 pub fn recognise(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
-    let evidence = recognise_any(bytes, insist).map_err(|defect| IntakeError::new("evidence", defect))?;
+    of_tee(recognise_any(bytes, insist).map_err(|defect| IntakeError::new("evidence", defect))?, insist)
+}
+
+/// The same, unless another platform is insisted on.
+fn of_tee(evidence: OwnedEvidence, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
     match insist {
         Some(expected) if expected != evidence.tee => {
             let defect = Defect::OtherTee { expected: expected.name(), actual: evidence.tee.name() };
@@ -147,6 +155,9 @@ fn from_json(text: &str, insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
     if let Some(members) = &members {
         if wrapper::is_envelope(members) {
             return wrapper::from_envelope(text).map(OwnedEvidence::from);
+        }
+        if aci::is_it(members) {
+            return aci::unwrap(members).map(OwnedEvidence::from);
         }
         if members.has("outblob") {
             return from_blobs(&tsm::from_json(members)?, insist);

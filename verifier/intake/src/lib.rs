@@ -7,6 +7,7 @@
 //! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
+mod aci;
 mod answer;
 mod azure_vtpm;
 pub mod bundle;

@@ -1,7 +1,8 @@
 //! Evidence as taken in: its bytes, what came along with them, and the form that both were found in.
 
 use teegate_verifier::{
-    AzureVtpm, Endorsements, Evidence, FactValue, Finding, Source, Tee, Wrapping, inspect, inspect_azure_vtpm,
+    AciContext, AzureVtpm, Endorsements, Evidence, FactValue, Finding, Source, Tee, Wrapping, inspect, inspect_aci,
+    inspect_azure_vtpm,
 };
 
 use crate::statement::Statement;
@@ -21,6 +22,8 @@ pub struct OwnedEvidence {
     pub event_log: Option<Vec<u8>>,
     /// What lay around it, under the paravisor of an Azure confidential VM.
     pub vtpm: Option<AzureVtpm>,
+    /// The security context beside it, of a container group of Confidential ACI.
+    pub aci: Option<AciContext>,
     /// The form that it was found in, in words.
     pub form: &'static str,
     /// The member of somebody's JSON that it was taken out of, at most 80 characters of its name; nothing else of that file counts.
@@ -33,7 +36,8 @@ impl OwnedEvidence {
     /// Evidence alone.
     pub(crate) fn new(tee: Tee, bytes: Vec<u8>, form: &'static str) -> Self {
         let endorsements = Endorsements::brought_by(Source::Evidence);
-        Self { tee, bytes, endorsements, event_log: None, vtpm: None, form, member: None, carried: Vec::new() }
+        let (event_log, vtpm, aci, member) = (None, None, None, None);
+        Self { tee, bytes, endorsements, event_log, vtpm, aci, form, member, carried: Vec::new() }
     }
 
     /// Evidence alone, out of a bundle: what comes along with it, whoever made the bundle chose.
@@ -56,9 +60,17 @@ impl OwnedEvidence {
         Self { vtpm, ..self }
     }
 
+    pub(crate) fn in_aci(self, aci: Option<AciContext>) -> Self {
+        Self { aci, ..self }
+    }
+
     /// In what it is carried.
     pub fn wrapping(&self) -> Wrapping {
-        if self.vtpm.is_some() { Wrapping::AzureVtpm } else { Wrapping::Raw }
+        match (&self.vtpm, &self.aci) {
+            (Some(_), _) => Wrapping::AzureVtpm,
+            (None, Some(_)) => Wrapping::AzureAci,
+            (None, None) => Wrapping::Raw,
+        }
     }
 
     /// What its bytes say, and those around it, every field by its name. **Nothing is verified.** Of a paravisor's report without
@@ -67,8 +79,11 @@ impl OwnedEvidence {
     /// # Errors
     /// They are malformed, as the verifier would say too.
     pub fn inspect(&self) -> Result<Vec<(&'static str, FactValue)>, Box<Finding>> {
-        let Some(vtpm) = &self.vtpm else { return inspect(self.tee, &self.bytes) };
-        let around = inspect_azure_vtpm(self.tee, vtpm)?;
+        let around = match (&self.vtpm, &self.aci) {
+            (Some(vtpm), _) => inspect_azure_vtpm(self.tee, vtpm)?,
+            (None, Some(aci)) => inspect_aci(aci)?,
+            (None, None) => return inspect(self.tee, &self.bytes),
+        };
         let own = if self.bytes.is_empty() { Vec::new() } else { inspect(self.tee, &self.bytes)? };
         Ok(own.into_iter().chain(around).collect())
     }
@@ -77,7 +92,7 @@ impl OwnedEvidence {
     /// them first, where what came along should count.
     #[must_use]
     pub fn as_evidence<'a>(&'a self, endorsements: &'a Endorsements) -> Evidence<'a> {
-        of(self.tee, &self.bytes, self.vtpm.as_ref(), self.event_log.as_deref(), endorsements)
+        of(self.tee, &self.bytes, (self.vtpm.as_ref(), self.aci.as_ref()), self.event_log.as_deref(), endorsements)
     }
 }
 
@@ -85,14 +100,15 @@ impl OwnedEvidence {
 pub(crate) fn of<'a>(
     tee: Tee,
     bytes: &'a [u8],
-    vtpm: Option<&'a AzureVtpm>,
+    (vtpm, aci): (Option<&'a AzureVtpm>, Option<&'a AciContext>),
     event_log: Option<&'a [u8]>,
     endorsements: &'a Endorsements,
 ) -> Evidence<'a> {
-    let evidence = match (vtpm, tee) {
-        (None, _) => Evidence::of(tee, bytes, endorsements),
-        (Some(vtpm), Tee::SevSnp) => Evidence::sev_snp_under_azure_vtpm(vtpm, endorsements),
-        (Some(vtpm), _) => Evidence::tdx_under_azure_vtpm(vtpm, bytes, endorsements),
+    let evidence = match (vtpm, aci, tee) {
+        (None, Some(aci), Tee::SevSnp) => Evidence::sev_snp_in_aci(aci, bytes, endorsements),
+        (None, ..) => Evidence::of(tee, bytes, endorsements),
+        (Some(vtpm), _, Tee::SevSnp) => Evidence::sev_snp_under_azure_vtpm(vtpm, endorsements),
+        (Some(vtpm), ..) => Evidence::tdx_under_azure_vtpm(vtpm, bytes, endorsements),
     };
     match event_log {
         Some(log) => evidence.with_event_log(log),

@@ -20,15 +20,15 @@ pub(crate) fn appraise(vouched: &Vouched, profile: &AciProfile, findings: &mut F
             findings.judge(feeds.contains(&endorsed.feed), Comparison { check: Check::UVM_FEED, expected, actual });
         }
     }
-    match profile.minimum_uvm_svn.required() {
+    let svn = u64::from(endorsed.svn);
+    match profile.uvm_svn.is_met_by(&endorsed.svn) {
         None => {
-            let why = words!("the policy asks for no version; it is {}", endorsed.svn);
-            findings.not_checked(Check::UVM_SVN, "minimum_uvm_svn", why);
+            let why = words!("the policy asks for no version; it is {}", svn);
+            findings.not_checked(Check::UVM_SVN, "uvm_svn", why);
         }
-        Some(least) => {
-            let (least, svn) = (u64::from(*least), endorsed.svn);
-            let (expected, actual) = (words!("at least {}", least), words!("{}", svn));
-            findings.judge(svn >= least, Comparison { check: Check::UVM_SVN, expected, actual });
+        Some(holds) => {
+            let (expected, actual) = (profile.uvm_svn.to_string().into(), words!("{}", svn));
+            findings.judge(holds, Comparison { check: Check::UVM_SVN, expected, actual });
         }
     }
 }

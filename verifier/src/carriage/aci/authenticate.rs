@@ -22,7 +22,7 @@ pub(crate) struct Vouched {
 
 pub(super) struct Endorsed {
     pub(super) feed: String,
-    pub(super) svn: u64,
+    pub(super) svn: u32,
 }
 
 /// Claim -> vouched for. Ends at the first check that fails.

@@ -41,9 +41,9 @@ checks! {
         claims: [Executables Cryptography],
     }
     UVM_SIGNER_VALIDITY "uvm.signer-validity" Authenticate Vendor {
-        stops: "the signer's certificate is valid now. It is for a year and containers run on: a policy that waives this answers roll-back by `minimum_uvm_svn`",
+        stops: "the signer's certificate is valid now. It is for a year and containers run on: a policy that waives this answers roll-back by `uvm_svn`",
         source: "RFC 5280, 4.1.2.5",
-        remedy: "start the container group anew, so that it gets a current endorsement; or waive it (`uvm_signer_validity = \"unchecked\"`) and raise `minimum_uvm_svn`",
+        remedy: "start the container group anew, so that it gets a current endorsement; or waive it (`uvm_signer_validity = \"unchecked\"`) and raise `uvm_svn`",
         claims: [Executables],
     }
     UVM_MEASUREMENT "uvm.measurement" Authenticate Hardware {
@@ -60,7 +60,7 @@ checks! {
     }
     UVM_SVN "uvm.guest-svn" Appraise Vendor {
         stops: "roll-back: the endorsed VM is of the version that the policy asks for, or a later one. It is not the GUEST_SVN of the report",
-        source: "appraisal policy, `minimum_uvm_svn`",
+        source: "appraisal policy, `uvm_svn`",
         remedy: "start the container group anew, so that it runs a current utility VM",
         claims: [Executables],
     }

@@ -2,7 +2,7 @@
 
 use super::profile::AciProfile;
 use crate::check::Check;
-use crate::rule::{Ask, Field, Severity, Topic, Written};
+use crate::rule::{Ask, Asks as _, Field, Severity, Topic, Written};
 
 /// One row.
 pub(crate) struct Row {
@@ -49,16 +49,14 @@ pub(crate) const FIELDS: &[Row] = &[
     },
     Row {
         field: Field::new(
-            "minimum_uvm_svn",
+            "uvm_svn",
             Topic::Code,
             "The version of the endorsed virtual machine",
             "a virtual machine that is long known to be vulnerable can run",
-            Written::Count,
+            Written::Number,
         )
-        .weak(Severity::Warning, "the version that your container groups run"),
-        asks: |profile| {
-            profile.minimum_uvm_svn.required().map_or(Ask::Nothing, |least| Ask::AtLeast(u64::from(*least)))
-        },
+        .weak(Severity::Warning, "{ at_least = … } with the version that your container groups run"),
+        asks: |profile| profile.uvm_svn.ask(),
         check: Check::UVM_SVN,
     },
     Row {
@@ -66,7 +64,7 @@ pub(crate) const FIELDS: &[Row] = &[
             "uvm_signer_validity",
             Topic::Vouching,
             "The certificate of the endorsement's signer",
-            "an endorsement counts after its signer's certificate has ended; `minimum_uvm_svn` answers roll-back",
+            "an endorsement counts after its signer's certificate has ended; `uvm_svn` answers roll-back",
             Written::Word(&["required", "unchecked"]),
         )
         .states(&[(1, "an endorsement whose signer's certificate has ended")]),

@@ -5,7 +5,7 @@ use serde::de::{Deserializer, Error as _};
 
 use super::did::Did;
 use crate::place::shortened;
-use crate::rule::{Form, Listed, Waivable};
+use crate::rule::{Expect, Form, Listed, Waivable};
 
 /// Every expectation of a container group, beside those of the platform. All fields must be written.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,7 +14,7 @@ pub(crate) struct AciProfile {
     pub(super) uvm_issuers: Waivable<Vec<Did>>,
     pub(super) uvm_feeds: Waivable<Vec<String>>,
     /// Of the endorsement, which is not the `guest_svn` of the report.
-    pub(super) minimum_uvm_svn: Waivable<u32>,
+    pub(super) uvm_svn: Expect<u32>,
     pub(super) uvm_signer_validity: Waivable<Required>,
 }
 
@@ -37,10 +37,8 @@ impl<'de> Deserialize<'de> for Did {
 }
 
 impl AciProfile {
-    /// Whether endorsements that this accepts are of code that somebody named: by issuer, line of releases and least version.
+    /// Whether endorsements that this accepts are of code that somebody named: by issuer, line of releases and version.
     pub(crate) const fn pins_code(&self) -> bool {
-        self.uvm_issuers.required().is_some()
-            && self.uvm_feeds.required().is_some()
-            && self.minimum_uvm_svn.required().is_some()
+        self.uvm_issuers.required().is_some() && self.uvm_feeds.required().is_some() && self.uvm_svn.is_asked()
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Endorsement<'a> {
     pub(crate) feed: &'a str,
     pub(crate) measurement: Measurement,
     /// The version of the virtual machine, which is not the `GUEST_SVN` of the report.
-    pub(crate) svn: u64,
+    pub(crate) svn: u32,
     /// Whether a timestamp came along, which is not taken apart here.
     pub(crate) has_timestamp: bool,
 }
@@ -96,7 +96,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The two members of the payload, and no other.
-fn payload(bytes: &[u8]) -> Result<(Measurement, u64), String> {
+fn payload(bytes: &[u8]) -> Result<(Measurement, u32), String> {
     if bytes.len() > MAX_PAYLOAD {
         return Err(format!("a payload of {} bytes: expected at most {MAX_PAYLOAD}", bytes.len()));
     }
@@ -118,9 +118,9 @@ fn payload(bytes: &[u8]) -> Result<(Measurement, u64), String> {
 }
 
 /// A number in the one spelling that it has, of at most 32 bits, as policies ask for them.
-fn decimal(text: &str) -> Option<u64> {
+fn decimal(text: &str) -> Option<u32> {
     let number: u32 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number.into())
+    (number.to_string() == text).then_some(number)
 }
 
 #[cfg(test)]
