@@ -259,6 +259,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_kernel_is_asked_and_no_other_hardware_will_do() {
+        let context = Context::find(folder(&[POLICY]).path(), &none).unwrap();
+        let on = |provider| Aci { context: context.clone(), tsm: crate::configfs_tsm::tests::imitated(provider) };
+        let evidence = on("sev_guest\n").evidence([7; 64]).await.unwrap();
+        assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::AciSnp, Some([7; 64])));
+        let error = on("tdx_guest\n").evidence([7; 64]).await.unwrap_err().to_string();
+        assert_eq!(error, "evidence: `provider` of configfs-tsm is malformed, expected `sev_guest`");
+    }
+
+    #[tokio::test]
     async fn without_the_hardware_the_error_says_what_to_look_at() {
         let context = Context::find(folder(&[POLICY]).path(), &none).unwrap();
         let aci = Aci { context, tsm: ConfigfsTsm::at(Path::new("/nonexistent/report")) };

@@ -269,7 +269,7 @@ impl Tsm for Configfs {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
@@ -336,6 +336,11 @@ mod tests {
             assert!(self.directories.lock().unwrap().remove(name).is_some());
             Ok(())
         }
+    }
+
+    /// The interface on such an imitation, of this provider.
+    pub(crate) fn imitated(provider: &'static str) -> ConfigfsTsm {
+        ConfigfsTsm { root: ROOT.into(), tsm: Arc::new(Imitation { provider, ..Imitation::new() }) }
     }
 
     /// A table of these kinds and contents.
