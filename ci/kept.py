@@ -12,7 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEPT = ROOT / "verifier/src/kept.rs"
 CASES = ROOT / "tests/tests/verifier"
-TABLES = ["policy/checks.rs", "sev_snp/checks.rs", "tdx/checks.rs", "instances.rs"]
+TABLES = ["policy/checks.rs", "sev_snp/checks.rs", "tdx/checks.rs", "carriage/azure_vtpm/checks.rs", "instances.rs"]
 # Where checks are judged. What only reads a report names checks too, and judges nothing.
 JUDGES = ["verifier/src", "verifier/intake/src", "client/src", "gateway/src"]
 HEADER = '''//! Where each check is judged, and the test that keeps it. Written by `python3 ci/kept.py --write`; do not edit.
@@ -99,7 +99,8 @@ def judged():
 def kept_by():
     """By id, the function of its first case, as `cargo test` names it; else of one that names it beside another."""
     found, first = {}, {}
-    for path in sorted(CASES.rglob("*.rs")):
+    # What lies around a platform comes after it: a check of the platform is kept by its own cases.
+    for path in sorted(CASES.rglob("*.rs"), key=lambda path: (path.parent.name == "azure", path)):
         if path.stem in ("case", "coverage", "main"):
             continue
         function = None
@@ -110,7 +111,7 @@ def kept_by():
             if not function:
                 continue
             test = f"{path.stem}::each::{function}"
-            for check in re.findall(r'refused\("([a-z0-9.-]+)"', line):
+            for check in re.findall(r'(?:refused|on_both)\("([a-z0-9.-]+)"', line):
                 first.setdefault(check, test)
             for check in re.findall(r'"((?:snp|tdx)\.[a-z0-9.-]+)"', line):
                 found.setdefault(check, test)

@@ -23,6 +23,7 @@ fn explanation(check: Check) -> String {
     let judges = match check.tee() {
         Some(tee) => tee.name(),
         None if check.is_around_evidence() => "what an instance sends around its evidence",
+        None if check.id().starts_with("hcl.") => "evidence under the paravisor of an Azure confidential VM",
         None => "any evidence",
     };
     let stage = match check.stage() {

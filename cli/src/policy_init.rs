@@ -341,4 +341,26 @@ mod tests {
         let refused = init(&args(&file, None, false)).unwrap_err();
         assert!(refused.message.contains("`measurement` does not pin who enforces it"), "{refused:?}");
     }
+
+    /// Under a paravisor the policy is that of a node or of a pod, with the registers that the quote of the vTPM shows.
+    #[test]
+    fn evidence_of_an_azure_vtpm_makes_a_policy_that_accepts_it() {
+        let set = teegate_forge::azure_snp().build();
+        let teegate_forge::azure::PlatformSet::Snp(platform) = &set.platform else { panic!("SEV-SNP") };
+        let evidence = teegate_intake::evidence::recognise(set.coco_evidence(2).as_bytes(), None).unwrap();
+        let facts = evidence.inspect().unwrap();
+        let mut pool = Endorsements::new();
+        platform.certificates().into_iter().for_each(|der| pool.add_certificate(der));
+        pool.add_crl(platform.crl.clone().unwrap());
+        for (bound_to, names_initdata) in [(BoundToName::Guest, false), (BoundToName::Workload, true)] {
+            let asked = InitArgs { bound_to, ..args(Path::new("evidence.json"), None, false) };
+            let text = first(&evidence, &facts, &asked).unwrap();
+            assert_eq!(text.contains("pcr8 = \"unchecked\""), !names_initdata, "{text}");
+            let text = format!("{text}\n[trust_anchors]\namd = ['''\n{}''']\n", platform.ark_pem);
+            let now = UnixTime::from_seconds(teegate_forge::time::AT);
+            let said = remarks(&evidence, &facts, &pool, &text, true, now);
+            assert_eq!(said[0], "it accepts the evidence that it was made of", "{said:?}");
+            assert!(said.last().unwrap().ends_with(&"a5".repeat(64)), "{said:?}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ use teegate_intake::bundle::Kept;
 use teegate_intake::evidence::{self, OwnedEvidence};
 use teegate_intake::{Statement, endorsements};
 use teegate_protocol::evidence::EvidenceKind;
-use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime, inspect};
+use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime};
 
 use crate::output::{self, plain};
 use crate::screen::Screen;
@@ -245,10 +245,7 @@ fn record(args: &RecordArgs) -> Result<String, String> {
     let name = taken.file().name;
     let mut files = vec![taken.file()];
     let Taken { evidence, auxblob, raw } = taken;
-    match &raw {
-        Some(raw) => must_hold(raw.report_data().map(ReportData), &report_data)?,
-        None => must_carry(&evidence, &report_data)?,
-    }
+    must_carry(&evidence, &report_data)?;
     let at = instant::now()?;
 
     for (position, statement) in Kept::new(&evidence, []).statements.iter().enumerate() {
@@ -296,19 +293,10 @@ fn must_be_free(into: &Path) -> Result<(), String> {
 
 /// Another process may share the source, and an old server may bind something else than it was asked to.
 fn must_carry(evidence: &OwnedEvidence, asked: &ReportData) -> Result<(), String> {
-    let facts = inspect(evidence.tee, &evidence.bytes);
+    let facts = evidence.inspect();
     let facts =
         facts.map_err(|error| format!("what the source gave is not well formed: {error}; nothing was written"))?;
-    let carried = facts.iter().find(|(name, _)| *name == "report_data").map(|(_, value)| value.to_string());
-    must_be(carried, asked)
-}
-
-/// The same of evidence that is wrapped: the bytes are in what wraps it.
-fn must_hold(carried: Option<ReportData>, asked: &ReportData) -> Result<(), String> {
-    must_be(carried.map(|carried| carried.to_string()), asked)
-}
-
-fn must_be(carried: Option<String>, asked: &ReportData) -> Result<(), String> {
+    let carried = facts.iter().find(|(name, _)| *name == evidence.wrapping().report_data_fact()).map(|(_, value)| value.to_string());
     if carried == Some(asked.to_string()) {
         return Ok(());
     }

@@ -105,8 +105,8 @@ impl Short<'_> {
         let report = self.report;
         let key = report.tee().key_checks();
         let mut lines = vec![("platform", self.platform()), ("vouched for", self.voucher())];
-        for (title, fact, check) in [("code", key.code_fact, key.code), ("report data", "report_data", key.report_data)]
-        {
+        let chosen = report.wrapping().report_data_fact();
+        for (title, fact, check) in [("code", key.code_fact, key.code), ("report data", chosen, key.report_data)] {
             if let Some(value) = report.fact(fact) {
                 lines.push((title, format!("{}: {}", self.compared(check), self.screen.value(&value.to_string()))));
             }

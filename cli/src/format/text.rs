@@ -113,7 +113,7 @@ impl Page<'_> {
         if self.report.stage() != Some(Stage::Parse) {
             let key = self.report.tee().key_checks();
             lines.push(("code", self.compared(key.code_fact, key.code)));
-            lines.push(("report data", self.compared("report_data", key.report_data)));
+            lines.push(("report data", self.compared(self.report.wrapping().report_data_fact(), key.report_data)));
             if let Some(status) = self.report.fact("tcb_status") {
                 let advisories =
                     self.report.fact("advisories").map_or_else(|| "unknown".to_owned(), ToString::to_string);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use teegate_intake::endorsements;
-use teegate_verifier::{BoundTo, Endorsements, Policy};
+use teegate_verifier::{Ask, BoundTo, Endorsements, Policy, Profile, Wrapping};
 
 pub use self::ratchet::{Ratchet, Refused, sha256};
 pub use self::stamp::{Stamp, Watched};
@@ -82,11 +82,25 @@ pub fn load(config: &Config) -> Result<Loaded, String> {
             ));
         }
     }
+    if let Some(place) = takes_stale_claims(&policy) {
+        return Err(format!(
+            "policy `{path}`: [{place}] `user_data` is unchecked, so that the hardware's report may be older than the quote beside it: a \
+             gateway asks for evidence of version 2, write \"required\""
+        ));
+    }
     if !policy.trusts_only_vendors() {
         tracing::warn!("this policy pins roots that are not the vendors': what it accepts may be forged hardware");
     }
     let supplied = endorsements::load(&config.endorsements).map_err(|error| error.to_string())?;
     Ok(Loaded { policy, supplied: Arc::new(supplied) })
+}
+
+/// The profile for an Azure vTPM, if there is one, that lets the paravisor's claims be older than what was asked.
+fn takes_stale_claims(policy: &Policy) -> Option<String> {
+    let stale = |profile: &&Profile| {
+        profile.wrapping() == Wrapping::AzureVtpm && profile.ask("user_data") == Some(&Ask::Nothing)
+    };
+    policy.document().profiles().iter().find(stale).map(Profile::place)
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

@@ -238,3 +238,37 @@ async fn new_endorsements_are_judged_by_at_once_and_withdraw_nothing() {
     };
     assert!(wait_until(&mut place.gateway.fleet.changes(), deadline, is_rejected).await.is_some());
 }
+
+/// Under an Azure vTPM the hardware's report holds no challenge of its own: the claims must hold it, as evidence of version 2 does.
+#[test]
+fn a_policy_that_takes_claims_older_than_the_quote_is_refused() {
+    use teegate_measurements::{GENUINE, Rewritten};
+    use teegate_verifier::Tee;
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("crl.der"), platform().build().crl.unwrap()).unwrap();
+    let pinned = |user_data: &str| {
+        let wrapped = Rewritten::of(GENUINE).unwrap().only(Tee::SevSnp).wrapped(Wrapping::AzureVtpm).unwrap();
+        let (code, register) = (format!("\"{}\"", "2a".repeat(48)), format!("\"{}\"", "2b".repeat(32)));
+        let rules = [
+            ("measurement", code.as_str()),
+            ("vmpl", "0"),
+            ("debug", "\"rejected\""),
+            ("migration_agent", "\"rejected\""),
+            ("pcr4", &register),
+            ("pcr9", &register),
+            ("pcr11", &register),
+            ("pcr12", &register),
+            ("bound_to", "\"guest\""),
+            ("user_data", user_data),
+        ];
+        rules.into_iter().fold(wrapped, |policy, (field, rule)| policy.rule(Tee::SevSnp, field, rule).unwrap()).text()
+    };
+    let load_with = |user_data: &str| {
+        std::fs::write(folder.path().join("policy.toml"), pinned(user_data)).unwrap();
+        load(&config(folder.path()))
+    };
+    load_with("\"required\"").unwrap();
+    let refused = load_with("\"unchecked\"").unwrap_err();
+    assert!(refused.contains("[sev-snp.genuine] `user_data` is unchecked"), "{refused}");
+}

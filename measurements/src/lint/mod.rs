@@ -13,7 +13,9 @@ pub use remark::Remark;
 
 use std::collections::BTreeMap;
 use teegate_verifier::place::{key_offset, position, readable};
-use teegate_verifier::{Ask, Bits, Blank, Document, Draft, Field, Floor, PolicyError, Profile, Severity, Tee, Value};
+use teegate_verifier::{
+    Ask, Bits, Blank, BoundTo, Document, Draft, Field, Floor, PolicyError, Profile, Severity, Tee, Value, Wrapping,
+};
 use toml::de::DeTable;
 
 use crate::reference::{ReferenceValues, fill};
@@ -49,12 +51,19 @@ pub fn lint(text: &str, values: &ReferenceValues, shipped: &Shipped<'_>) -> Resu
             Tee::Tdx => lint.tdx(profile),
             _ => {}
         }
+        lint.workload(profile);
         lint.unseen(&Seen::parse(shipped.seen, profile.tee()).map_err(failed)?, profile);
     }
     let mut remarks = lint.remarks;
     remarks.sort_by_key(|remark| (remark.line, remark.column, remark.severity));
     Ok(remarks)
 }
+
+/// What a claim about a workload may rest on.
+const HOST_BINDS: &str = "the digest of what the host must bind, if the claim of a workload rests on it";
+
+/// Registers that nobody extends under a paravisor: what it starts stands in those of its vTPM.
+const LEFT_TO_A_PARAVISOR: [&str; 4] = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"];
 
 /// What the strictest policy asks of SEV-SNP firmware.
 struct Floors {
@@ -109,7 +118,9 @@ impl Lint<'_> {
             let instead = "\"guest\", \"pod\" or \"workload\", as the pinned measurements admit";
             self.say(Severity::Warning, Unasked, "bound_to", opens, instead);
         }
-        for (field, ask) in profile.rules() {
+        let says_nothing =
+            |field: &Field| profile.wrapping() != Wrapping::Raw && LEFT_TO_A_PARAVISOR.contains(&field.name);
+        for (field, ask) in profile.rules().iter().filter(|(field, _)| !says_nothing(field)) {
             match (ask, field.weak) {
                 (Ask::Nothing, Some((severity, instead))) => {
                     self.say(severity, Unasked, field.name, field.open, instead)
@@ -130,6 +141,21 @@ impl Lint<'_> {
         if let Some((field, Ask::Nothing)) = of_field {
             self.say(severity, Unasked, field.name, field.open, instead);
         }
+    }
+
+    /// Where whoever starts the guest says which workload it is to run, by platform and wrapping.
+    fn workload(&mut self, profile: &Profile) {
+        if profile.bound_to() != Some(BoundTo::Workload) {
+            return;
+        }
+        let (field, instead) = match (profile.wrapping(), profile.tee()) {
+            (Wrapping::AzureVtpm, _) => {
+                ("pcr8", "the register of your initdata, if the claim of a workload rests on it")
+            }
+            (_, Tee::Tdx) => ("mrconfigid", HOST_BINDS),
+            _ => ("host_data", HOST_BINDS),
+        };
+        self.waived(profile, field, Severity::Warning, instead);
     }
 
     /// Values that are no digest of anybody, among those that a rule accepts.

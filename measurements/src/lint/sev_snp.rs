@@ -1,6 +1,6 @@
 //! What is weak or contradicts itself in a profile for SEV-SNP reports, beyond what its table of fields says.
 
-use teegate_verifier::{Ask, BoundTo, Profile, Severity, Shown, Value, Written};
+use teegate_verifier::{Ask, Profile, Severity, Shown, Value, Written};
 
 use super::RemarkKind::{Contradiction, Lasting, Moot, Narrow, Nobody, Old, Wide};
 use super::{Floors, LONG_GRACE_DAYS, Lint, names};
@@ -36,10 +36,6 @@ impl Lint<'_> {
         self.allowed(profile, "debug", Error, "the host can read and change the guest's memory");
         let opens = "a migration agent can take the guest, with its memory, to a place of its choice";
         self.allowed(profile, "migration_agent", Warning, opens);
-        if profile.bound_to() == Some(BoundTo::Workload) {
-            let instead = "the digest of what the host must bind, if the claim of a workload rests on it";
-            self.waived(profile, "host_data", Warning, instead);
-        }
         if let Some(Ask::OneOf(levels)) = profile.ask("vmpl")
             && levels.as_slice().len() > 1
         {

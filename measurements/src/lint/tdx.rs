@@ -1,7 +1,7 @@
 //! What is weak or contradicts itself in a profile for TDX quotes, beyond what its table of fields says.
 
 use std::collections::BTreeMap;
-use teegate_verifier::{Ask, BoundTo, Profile, Severity, UnixTime, Value, Values};
+use teegate_verifier::{Ask, Profile, Severity, UnixTime, Value, Values};
 
 use super::RemarkKind::{Allowed, Contradiction, Lasting, Moot, Narrow, Old, Unasked, Wide};
 use super::{LONG_GRACE_DAYS, Lint, is_allowed, names};
@@ -57,10 +57,6 @@ impl Lint<'_> {
             &[("migratable", "a service TD can take the TD, with its memory, elsewhere")],
         );
         self.xfam(profile);
-        if profile.bound_to() == Some(BoundTo::Workload) {
-            let instead = "the digest of what the host must bind, if the claim of a workload rests on it";
-            self.waived(profile, "mrconfigid", Warning, instead);
-        }
         self.report_data(profile);
     }
 

@@ -79,6 +79,13 @@ mod tdx_outlook;
 #[path = "tdx/tdx_policy.rs"]
 mod tdx_policy;
 
+#[path = "azure/azure_policy.rs"]
+mod azure_policy;
+#[path = "azure/azure_recorded.rs"]
+mod azure_recorded;
+#[path = "azure/azure_vtpm.rs"]
+mod azure_vtpm;
+
 #[path = "policy/loader.rs"]
 mod loader;
 #[path = "policy/policy_diff.rs"]

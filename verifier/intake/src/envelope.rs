@@ -15,6 +15,7 @@ use teegate_verifier::{
     Attested, Check, Endorsements, FactValue, Memory, Policy, Rejection, ReportData, Source, Stage, UnixTime, Verifier,
 };
 
+use crate::unwrapped::Unwrapped;
 use crate::wrapper::{of_record, verified_tee};
 use crate::{endorsements, owned};
 
@@ -145,21 +146,15 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
     let window = manifest.manifest().check_window(now.seconds(), judge.max_manifest_life);
     window.map_err(|e| refused(Check::MANIFEST_WINDOW, e.to_string()))?;
     is_named(asked.peer(), &manifest).map_err(|reason| refused(Check::CHANNEL_KEY, reason))?;
-    let pool = pool(&envelope, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
-
     let kind = envelope.evidence.kind;
     if verified_tee(kind).is_none() {
         let reason = format!("this version does not verify evidence of type `{}`", kind.media_type());
         return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
     }
-    let found = of_record(kind, envelope.evidence.bytes.clone(), "envelope")
-        .map_err(|defect| refused(Check::ENVELOPE_EVIDENCE_TYPE, defect.to_string()))?;
-    let mut pool = pool;
-    if !found.endorsements.is_empty() {
-        let mut theirs = Endorsements::brought_by(judge.carried_by);
-        found.endorsements.iter().for_each(|statement| statement.clone().add_to(&mut theirs));
-        pool.extend(&theirs.without_order_in_time());
-    }
+    let found = of_record(kind, envelope.evidence.bytes.clone(), "envelope");
+    let found = found.map_err(|defect| refused(Check::ENVELOPE_FORM, defect.to_string()))?;
+    let pool = pool(&envelope, &found, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
+
     let log = envelope.event_log.as_deref();
     let evidence = owned::of(found.tee, &found.bytes, (found.vtpm.as_ref(), found.aci.as_ref()), log, &pool);
     let expected = asked.report_data(manifest.digest());
@@ -192,17 +187,17 @@ fn is_named(peer: Option<&SpkiDigest>, manifest: &ManifestBytes) -> Result<(), S
     }
 }
 
-/// The user's endorsements and those of the envelope, each as whose they are.
-fn pool(envelope: &Envelope, judge: &Judge<'_>) -> Result<Endorsements, String> {
-    let mut pool = judge.endorsements.clone();
+/// The user's endorsements and those of the envelope, in its evidence or beside it, each as whose they are.
+fn pool(envelope: &Envelope, found: &Unwrapped, judge: &Judge<'_>) -> Result<Endorsements, String> {
+    let (mut pool, mut theirs) = (judge.endorsements.clone(), Endorsements::brought_by(judge.carried_by));
+    found.endorsements.iter().for_each(|statement| statement.clone().add_to(&mut theirs));
     if let Some(carried) = &envelope.endorsements {
-        let mut theirs = Endorsements::brought_by(judge.carried_by);
         let read = endorsements::recognise("endorsements of the envelope", &carried.bytes, &mut theirs);
         read.map_err(|e| e.to_string())?;
-        match judge.carried {
-            Carried::All => pool.extend(&theirs),
-            Carried::Certificates => pool.extend(&theirs.without_order_in_time()),
-        }
+    }
+    match judge.carried {
+        Carried::All => pool.extend(&theirs),
+        Carried::Certificates => pool.extend(&theirs.without_order_in_time()),
     }
     Ok(pool)
 }

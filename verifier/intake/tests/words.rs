@@ -248,6 +248,7 @@ fn json_of_others_is_taken_or_named_for_what_it_looks_like() {
 /// Blobs of attestation that are no report or quote, raw and as text, are named, whatever is insisted on.
 #[test]
 fn blobs_of_other_kinds_are_named() {
+    // It says neither SEV-SNP nor TDX where it says which.
     let hcl = [&b"HCLA\x02\0\0\0"[..], &[0; 24], &report(), &[0; 1_392]].concat();
     let td_report = [&[0x81, 0, 1, 0][..], &[3; 1_020]].concat();
     for (bytes, found) in [

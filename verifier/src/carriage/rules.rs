@@ -33,7 +33,7 @@ pub(crate) fn fields_of(wrapping: Wrapping) -> Vec<&'static Field> {
 
 /// The fields by which this check of a carriage is judged.
 pub(crate) fn asked_by(check: Check) -> Vec<&'static Field> {
-    let vtpm = azure_vtpm::FIELDS.iter().filter(|row| row.check == check).map(|row| &row.field);
+    let vtpm = azure_vtpm::FIELDS.iter().filter(|row| row.apart.contains(&check)).map(|row| &row.field);
     vtpm.chain(aci::FIELDS.iter().filter(|row| row.check == check).map(|row| &row.field)).collect()
 }
 

@@ -133,7 +133,7 @@ fn each_part_of_an_envelope_is_refused_by_its_check() {
     type Edit = fn(&mut Envelope);
     let edits: [(Edit, &str); 4] = [
         (|envelope| envelope.manifest = b"{}".to_vec(), "manifest.form"),
-        (|envelope| envelope.evidence.kind = EvidenceKind::AzTdxVtpm, "envelope.evidence-type"),
+        (|envelope| envelope.evidence.kind = EvidenceKind::AciSnp, "envelope.evidence-type"),
         (|envelope| envelope.endorsements.as_mut().unwrap().bytes = b"none".to_vec(), "envelope.endorsements"),
         (|envelope| envelope.evidence.bytes.truncate(40), "tdx.bytes.header"),
     ];
@@ -288,4 +288,55 @@ fn what_comes_with_an_envelope_is_not_the_users() {
     let instance = Instance::verify(&bytes, Freshness::Epoch, &trust, &Verifier::new(), &Memory::new(), now).unwrap();
     let told = instance.attested().report().endorsements().iter().find(|one| one.kind == "tcb-info").unwrap().source;
     assert_eq!(told, Source::Relayed);
+}
+
+/// Under the paravisor of an Azure confidential VM the instance's 64 bytes are those of the vTPM's quote; those of the hardware are the
+/// paravisor's, and answer nobody.
+#[test]
+fn an_instance_under_an_azure_vtpm_binds_its_manifest_by_the_quote() {
+    use teegate_forge::azure::{AzureBuilder, PlatformSet};
+
+    for tee in Tee::all() {
+        let subject = crate::subject::azure(tee, |vm| vm).under("report_data", "\"caller\"");
+        let policy = subject.load_policy();
+        let manifest = manifest();
+        let sent = |bytes: [u8; 64], kind: EvidenceKind| {
+            let vm = match tee {
+                Tee::SevSnp => AzureBuilder::on_snp(crate::subject::SNP_DEVICE.clone()),
+                _ => AzureBuilder::on_tdx(TDX_DEVICE.clone()),
+            };
+            let set = vm.asked(&bytes).build();
+            let (kind_of_endorsements, endorsements) = match &set.platform {
+                PlatformSet::Snp(platform) => {
+                    let list = teegate_forge::pem::crl(platform.crl.as_ref().unwrap());
+                    (EndorsementsKind::PemCertificateChain, platform.chain_pem() + &list)
+                }
+                PlatformSet::Tdx(platform) => (EndorsementsKind::Json, platform.dcap_collateral(false)),
+            };
+            Envelope {
+                manifest: manifest.as_bytes().to_vec(),
+                evidence: TeeEvidence { kind, bytes: set.coco_evidence(2).into_bytes() },
+                endorsements: Some(Carried { kind: kind_of_endorsements, bytes: endorsements.into_bytes() }),
+                event_log: None,
+                nonce: None,
+            }
+        };
+        let [own, other] = match tee {
+            Tee::SevSnp => [EvidenceKind::AzSnpVtpm, EvidenceKind::AzTdxVtpm],
+            _ => [EvidenceKind::AzTdxVtpm, EvidenceKind::AzSnpVtpm],
+        };
+        let bound = binding::epoch(manifest.digest());
+        let proven = judged_by(&sent(bound, own), &Asked::Epoch, &policy, AT).unwrap();
+        assert_eq!(proven.attested().report().wrapping(), teegate_verifier::Wrapping::AzureVtpm);
+        let check = if tee == Tee::SevSnp { "snp.guest.report-data" } else { "tdx.td.report-data" };
+        let elsewhere = sent([7; 64], own);
+        assert_refused(judged_by(&elsewhere, &Asked::Epoch, &policy, AT), Stage::Appraise, check);
+        // A record that says the other TEE.
+        let mixed = judged_by(&sent(bound, other), &Asked::Epoch, &policy, AT);
+        let said = assert_refused(mixed, Stage::Parse, "envelope.form");
+        assert!(said.contains("holds evidence of type"), "{said}");
+        // A policy for bare evidence has no profile for it.
+        let bare = good(tee).under("report_data", "\"caller\"").load_policy();
+        assert_refused(judged_by(&sent(bound, own), &Asked::Epoch, &bare, AT), Stage::Appraise, "policy.profile");
+    }
 }

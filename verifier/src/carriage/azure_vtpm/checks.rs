@@ -50,7 +50,6 @@ checks! {
         stops: "the claims themselves hold the 64 bytes that were asked for: the hardware's report is as fresh as the quote",
         source: "evidence of version 2 of Confidential Containers; NV index 0x01400002",
         remedy: "let the guest write its 64 bytes to NV index 0x01400002 before it reads the report, as agents of evidence version 2 do",
-        claims: [RuntimeOpaque],
     }
     HCL_SECURE_BOOT "hcl.secure-boot" Appraise Hardware {
         stops: "the guest's firmware started with Secure Boot, as the paravisor says",

@@ -9,8 +9,8 @@ pub(crate) struct Row {
     pub(crate) field: Field,
     /// What a profile asks there.
     pub(crate) asks: fn(&VtpmProfile) -> Ask,
-    /// The check that judges it.
-    pub(crate) check: Check,
+    /// The checks that ask for it.
+    pub(crate) apart: &'static [Check],
 }
 
 const REQUIRED_OR_NOT: Written = Written::Word(&["required", "unchecked"]);
@@ -34,7 +34,7 @@ pub(crate) const FIELDS: &[Row] = &[
         asks: |profile| {
             profile.user_data.required().map_or(Ask::Nothing, |_| Ask::Word(1, "must be those that the quote holds"))
         },
-        check: Check::HCL_USER_DATA,
+        apart: &[Check::HCL_USER_DATA],
     },
     Row {
         field: Field::new(
@@ -46,7 +46,7 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .states(&[(1, "a guest without Secure Boot")]),
         asks: |profile| profile.secure_boot.required().map_or(Ask::Nothing, |_| Ask::Word(1, "must be on")),
-        check: Check::HCL_SECURE_BOOT,
+        apart: &[Check::HCL_SECURE_BOOT],
     },
     Row {
         field: register(
@@ -57,13 +57,13 @@ pub(crate) const FIELDS: &[Row] = &[
         .weak(Severity::Warning, "the value that your image boots to")
         .blanks(&[(0x00, Blank::Nobody)]),
         asks: |profile| profile.pcr4.ask(),
-        check: Check::HCL_PCR_BOOT,
+        apart: &[Check::HCL_PCR_BOOT],
     },
     Row {
         field: register("pcr7", "PCR 7, the keys of Secure Boot,", "Secure Boot may trust anybody's keys")
             .blanks(&[(0x00, Blank::Nobody)]),
         asks: |profile| profile.pcr7.ask(),
-        check: Check::HCL_PCR_BOOT,
+        apart: &[Check::HCL_PCR_BOOT],
     },
     Row {
         field: register(
@@ -73,28 +73,28 @@ pub(crate) const FIELDS: &[Row] = &[
         )
         .blanks(&[(0x00, Blank::Unextended)]),
         asks: |profile| profile.pcr8.ask(),
-        check: Check::HCL_PCR_8,
+        apart: &[Check::HCL_PCR_8],
     },
     Row {
         field: register("pcr9", "PCR 9, the initial file system,", "any initial file system can run")
             .weak(Severity::Warning, "the value that your image boots to")
             .blanks(&[(0x00, Blank::Unextended)]),
         asks: |profile| profile.pcr9.ask(),
-        check: Check::HCL_PCR_BOOT,
+        apart: &[Check::HCL_PCR_BOOT],
     },
     Row {
         field: register("pcr11", "PCR 11, the unified kernel image,", "any kernel image can run")
             .weak(Severity::Warning, "the value that your image boots to")
             .blanks(&[(0x00, Blank::Unextended)]),
         asks: |profile| profile.pcr11.ask(),
-        check: Check::HCL_PCR_BOOT,
+        apart: &[Check::HCL_PCR_BOOT],
     },
     Row {
         field: register("pcr12", "PCR 12, the kernel's command line and credentials,", "any command line is taken")
             .weak(Severity::Warning, "the value that your image boots to")
             .blanks(&[(0x00, Blank::Unextended)]),
         asks: |profile| profile.pcr12.ask(),
-        check: Check::HCL_PCR_BOOT,
+        apart: &[Check::HCL_PCR_BOOT],
     },
 ];
 
