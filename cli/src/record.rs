@@ -296,7 +296,10 @@ fn must_carry(evidence: &OwnedEvidence, asked: &ReportData) -> Result<(), String
     let facts = evidence.inspect();
     let facts =
         facts.map_err(|error| format!("what the source gave is not well formed: {error}; nothing was written"))?;
-    let carried = facts.iter().find(|(name, _)| *name == evidence.wrapping().report_data_fact()).map(|(_, value)| value.to_string());
+    let carried = facts
+        .iter()
+        .find(|(name, _)| *name == evidence.wrapping().report_data_fact())
+        .map(|(_, value)| value.to_string());
     if carried == Some(asked.to_string()) {
         return Ok(());
     }
