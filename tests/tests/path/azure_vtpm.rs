@@ -27,10 +27,25 @@ async fn teegate(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-async fn vm(scratch: &Scratch, label: &str, tee: &str, defect: Option<&str>) -> Guest {
-    let mut options = vec!["--paravisor", "--tee", tee];
-    options.extend(defect.iter().flat_map(|name| ["--defect", name]));
-    Guest::start(scratch, label, &options).await
+/// A VM, and the file that names what is wrong with its paravisor.
+struct Vm {
+    guest: Guest,
+    defect: String,
+}
+
+impl Vm {
+    async fn start(scratch: &Scratch, label: &str, tee: &str) -> Self {
+        let defect = scratch.path().join(format!("{label}-defect")).display().to_string();
+        let guest = Guest::start(scratch, label, &["--paravisor", "--tee", tee, "--defect", &defect]).await;
+        Self { guest, defect }
+    }
+
+    fn breaks(&self, defect: Option<&str>) {
+        match defect {
+            Some(name) => std::fs::write(&self.defect, name).unwrap(),
+            None => drop(std::fs::remove_file(&self.defect)),
+        }
+    }
 }
 
 fn source(guest: &Guest) -> String {
@@ -48,7 +63,7 @@ async fn a_pod_behind_a_paravisor_serves_under_a_filled_policy() {
     }
     for tee in ["snp", "tdx"] {
         let scratch = Scratch::new();
-        let guest = vm(&scratch, "guest", tee, None).await;
+        let Vm { guest, .. } = Vm::start(&scratch, "guest", tee).await;
         let enclave = Enclave::start(&scratch, "enclave", &guest).await;
         let stage = Stage1 { scratch, guest, enclave };
         let gateway = stage.gateway(&stage.enclave.address, "").await;
@@ -76,11 +91,12 @@ async fn a_pod_behind_a_paravisor_serves_under_a_filled_policy() {
 }
 
 /// What a verifier says of what was recorded at a paravisor with this defect: the exit status and the checks that failed.
-async fn recorded_and_verified(scratch: &Scratch, tee: &str, defect: Option<&str>) -> (i32, Vec<String>) {
-    let label = format!("{tee}-{}", defect.unwrap_or("none"));
-    let guest = vm(scratch, &label, tee, defect).await;
+async fn recorded_and_verified(scratch: &Scratch, vm: &Vm, defect: Option<&str>) -> (i32, Vec<String>) {
+    vm.breaks(defect);
+    let guest = &vm.guest;
+    let label = format!("{}-{}", guest.folder.file_name().unwrap().display(), defect.unwrap_or("none"));
     let policy = scratch.write(&format!("{label}-policy.toml"), &guest.policy());
-    let arguments = ["record", "--into", &label, "--report-data", DATA, "--source", &source(&guest)];
+    let arguments = ["record", "--into", &label, "--report-data", DATA, "--source", &source(guest)];
     let (status, _, err) = teegate(scratch.path(), &arguments).await;
     assert_eq!(status, 0, "{label}: {err}");
     let evidence = format!("{label}/evidence.json");
@@ -99,6 +115,7 @@ async fn what_is_wrong_at_a_paravisor_is_refused_by_its_check() {
         return;
     }
     let scratch = Scratch::new();
+    let (snp, tdx) = (Vm::start(&scratch, "snp", "snp").await, Vm::start(&scratch, "tdx", "tdx").await);
     for (tee, defect, status, check) in [
         ("snp", None, 0, None),
         ("tdx", None, 0, None),
@@ -114,7 +131,7 @@ async fn what_is_wrong_at_a_paravisor_is_refused_by_its_check() {
         ("tdx", Some("hash-type-3"), 2, Some("hcl.bytes")),
     ] {
         let expected: Vec<String> = check.iter().map(|check: &&str| (*check).to_owned()).collect();
-        let found = recorded_and_verified(&scratch, tee, defect).await;
+        let found = recorded_and_verified(&scratch, if tee == "snp" { &snp } else { &tdx }, defect).await;
         assert_eq!(found, (status, expected), "{tee} {defect:?}");
     }
 }
@@ -124,43 +141,46 @@ async fn what_an_attester_can_see_ends_there_and_nothing_is_recorded() {
     if !has_swtpm("what an attester refuses at a paravisor") {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = std::sync::Arc::new(Scratch::new());
     let bank = "expected one over the 24 registers of the SHA-256 bank, with their values";
     let stale = "did not take up what was written: its `user-data` is still something else";
-    let cases = [
-        ("snp", "user-data-short", stale),
-        ("tdx", "not-renewed", stale),
-        ("tdx", "user-data-absent", "it has no `user-data`: this paravisor is too old to bind any"),
-        ("tdx", "user-data-twice", "the claims of the HCL report is malformed, expected a JSON object"),
-        ("tdx", "huge-index", "the HCL report of 65535 bytes is malformed, expected at most 16384"),
-        ("tdx", "huge-claims", "the length of the claims of the HCL report is malformed"),
-        ("tdx", "pcr-23", bank),
-        ("tdx", "sha1-bank", bank),
-        ("tdx", "two-selections", bank),
-        ("tdx", "other-extra-data", "evidence reports other bytes than those asked for"),
-        ("tdx", "always-retry", "the TPM asked for a repetition 10 times, at last with 0x922"),
-        ("tdx", "silent", "the attester did not answer in time"),
-        ("tdx", "no-service", "refused with status 400 Bad Request: Bad request"),
+    // Some of them last as long as an attester is patient: on five VMs, side by side.
+    let on = [
+        vec![
+            ("not-renewed", stale),
+            ("huge-index", "the HCL report of 65535 bytes is malformed, expected at most 16384"),
+        ],
+        vec![("user-data-short", stale), ("pcr-23", bank), ("sha1-bank", bank), ("two-selections", bank)],
+        vec![
+            ("user-data-absent", "it has no `user-data`: this paravisor is too old to bind any"),
+            ("other-extra-data", "evidence reports other bytes than those asked for"),
+            ("always-retry", "the TPM asked for a repetition 10 times, at last with 0x922"),
+            ("no-service", "refused with status 400 Bad Request: Bad request"),
+        ],
+        vec![
+            ("user-data-twice", "the claims of the HCL report is malformed, expected a JSON object"),
+            ("huge-claims", "the length of the claims of the HCL report is malformed"),
+        ],
+        vec![("silent", "the attester did not answer in time")],
     ];
-    let scratch = std::sync::Arc::new(scratch);
-    // Some of them last as long as an attester is patient: side by side.
-    let mut cases: tokio::task::JoinSet<()> = cases
-        .map(|(tee, defect, expected)| {
-            let scratch = std::sync::Arc::clone(&scratch);
-            async move {
-                let guest = vm(&scratch, defect, tee, Some(defect)).await;
+    let mut vms = tokio::task::JoinSet::new();
+    for (number, defects) in on.into_iter().enumerate() {
+        let scratch = std::sync::Arc::clone(&scratch);
+        let vm = Vm::start(&scratch, &format!("vm-{number}"), "tdx").await;
+        vms.spawn(async move {
+            for (defect, expected) in defects {
+                vm.breaks(Some(defect));
                 let into = format!("{defect}-recorded");
-                let arguments = ["record", "--into", &into, "--nonce", "01", "--source", &source(&guest)];
+                let arguments = ["record", "--into", &into, "--nonce", "01", "--source", &source(&vm.guest)];
                 let (status, out, err) = teegate(scratch.path(), &arguments).await;
                 assert_eq!((status, out.as_str()), (1, ""), "{defect}: {err}");
                 assert!(err.contains(expected), "{defect}: {err}");
                 assert!(!scratch.path().join(into).exists(), "{defect}");
             }
-        })
-        .into_iter()
-        .collect();
-    while let Some(case) = cases.join_next().await {
-        case.unwrap();
+        });
+    }
+    while let Some(vm) = vms.join_next().await {
+        vm.unwrap();
     }
 }
 
@@ -171,8 +191,8 @@ async fn a_real_quote_over_something_else_is_refused_and_so_is_another_list() {
         return;
     }
     let scratch = Scratch::new();
-    let guest = vm(&scratch, "guest", "tdx", None).await;
-    let other_vm = vm(&scratch, "other", "tdx", None).await;
+    let Vm { guest, .. } = Vm::start(&scratch, "guest", "tdx").await;
+    let Vm { guest: other_vm, .. } = Vm::start(&scratch, "other", "tdx").await;
     let policy = scratch.write("policy.toml", &guest.policy());
     let arguments = ["record", "--into", "recorded", "--report-data", DATA, "--source", &source(&guest)];
     let (status, _, err) = teegate(scratch.path(), &arguments).await;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use teegate_forge::paravisor::{DEFECTS, Defect};
 use teegate_forge::snp::Product;
 
 pub(crate) const USAGE: &str = "\
@@ -22,7 +21,8 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
                         its provisioning service (PCS); port 0: any. The first line names it as `services`
   --paravisor           an Azure confidential VM instead of the guest API: a vTPM (swtpm) behind a forged paravisor. The first line names
                         the device as `device`, and --listen is where the metadata service of its host listens
-  --defect NAME         with --paravisor: what is wrong with it (teegate_forge::paravisor::DEFECTS)
+  --defect FILE         with --paravisor: what FILE names is wrong with it (teegate_forge::paravisor::DEFECTS), and nothing while it is not
+                        there; read again at every command
   --replay              always answer with the first evidence, whatever is asked
   --fail-after N        answer 500 after N pieces of evidence
   --fail-when FILE      answer 500 while FILE exists
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     pub(crate) cert_chain: bool,
     pub(crate) services: Option<SocketAddr>,
     pub(crate) paravisor: bool,
-    pub(crate) defect: Option<Defect>,
+    pub(crate) defect: Option<PathBuf>,
     pub(crate) replay: bool,
     pub(crate) fail_after: Option<u64>,
     pub(crate) fail_when: Option<PathBuf>,
@@ -94,7 +94,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
             "--no-cert-chain" => args.cert_chain = false,
             "--services" => args.services = Some(address(&word, &value()?)?),
             "--paravisor" => args.paravisor = true,
-            "--defect" => args.defect = Some(defect(&value()?)?),
+            "--defect" => args.defect = Some(PathBuf::from(value()?)),
             "--replay" => args.replay = true,
             "--fail-after" => {
                 let text = value()?;
@@ -152,12 +152,4 @@ fn measurement(text: &str) -> Result<[u8; 48], String> {
     hex::decode_to_slice(text, &mut bytes)
         .map_err(|error| format!("--measurement: expected 96 hex digits: {error}"))?;
     Ok(bytes)
-}
-
-fn defect(name: &str) -> Result<Defect, String> {
-    let known = DEFECTS.iter().find(|(known, _)| *known == name);
-    known.map(|(_, defect)| *defect).ok_or_else(|| {
-        let names: Vec<_> = DEFECTS.iter().map(|(known, _)| *known).collect();
-        format!("--defect: `{name}` is none of {}", names.join(", "))
-    })
 }

@@ -17,14 +17,18 @@ pub struct Host {
 }
 
 impl Host {
-    /// Serves what this platform's host does; refuses everything, if `refuses`.
-    pub fn start(at: SocketAddr, platform: Platform, refuses: bool) -> std::io::Result<Self> {
+    /// Serves what this platform's host does; refuses everything while `refuses`.
+    pub fn start(
+        at: SocketAddr,
+        platform: Platform,
+        refuses: impl Fn() -> bool + Send + 'static,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(at)?;
         let address = listener.local_addr()?;
         let platform = Arc::new(platform);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let platform = Arc::clone(&platform);
+                let (platform, refuses) = (Arc::clone(&platform), refuses());
                 // A client that hangs up in the middle is its own business.
                 std::thread::spawn(move || drop(serve(stream, &platform, refuses)));
             }

@@ -47,13 +47,20 @@ impl Paravisor {
     ///
     /// # Errors
     /// `NotFound` where swtpm is not installed.
-    pub fn start(platform: Platform, defect: Option<Defect>) -> io::Result<Self> {
+    pub fn start(platform: Platform) -> io::Result<Self> {
         let mut vtpm = Swtpm::start()?;
         let modulus = tpm::modulus(vtpm.stream())?;
         let user_data = vec![0; 64];
-        let mut paravisor = Self { platform, vtpm, modulus, defect, user_data, report: Vec::new(), refusals: 0 };
+        let mut paravisor = Self { platform, vtpm, modulus, defect: None, user_data, report: Vec::new(), refusals: 0 };
         paravisor.renew();
         Ok(paravisor)
+    }
+
+    /// From here on this is wrong; the report shows it once it is made anew.
+    pub fn set_defect(&mut self, defect: Option<Defect>) {
+        if self.defect != defect {
+            (self.defect, self.refusals) = (defect, 0);
+        }
     }
 
     /// The platform below.
@@ -88,10 +95,11 @@ impl Paravisor {
         &mut self.vtpm
     }
 
-    /// Answers commands until the guest has gone.
-    pub fn serve(&mut self, guest: &mut (impl Read + Write)) -> io::Result<()> {
+    /// Answers commands until the guest has gone; `defect` says before each what is wrong.
+    pub fn serve(&mut self, guest: &mut (impl Read + Write), defect: impl Fn() -> Option<Defect>) -> io::Result<()> {
         loop {
             let request = tpm::receive(guest)?;
+            self.set_defect(defect());
             if let Some(answer) = self.answer(&request)? {
                 guest.write_all(&answer)?;
             }
