@@ -127,8 +127,6 @@ async fn what_is_wrong_at_a_paravisor_is_refused_by_its_check() {
         ("tdx", Some("claims-respelt"), 3, Some("hcl.binding")),
         ("tdx", Some("second-key"), 3, Some("hcl.ak")),
         ("tdx", Some("other-vm"), 3, Some("hcl.quote")),
-        ("tdx", Some("hash-type-2"), 2, Some("hcl.bytes")),
-        ("tdx", Some("hash-type-3"), 2, Some("hcl.bytes")),
     ] {
         let expected: Vec<String> = check.iter().map(|check: &&str| (*check).to_owned()).collect();
         let found = recorded_and_verified(&scratch, if tee == "snp" { &snp } else { &tdx }, defect).await;
@@ -161,7 +159,12 @@ async fn what_an_attester_can_see_ends_there_and_nothing_is_recorded() {
             ("user-data-twice", "the claims of the HCL report is malformed, expected a JSON object"),
             ("huge-claims", "the length of the claims of the HCL report is malformed"),
         ],
-        vec![("silent", "the attester did not answer in time")],
+        // What the claims are hashed with is no attester's business; the command looks at the whole before it writes anything.
+        vec![
+            ("hash-type-2", "hcl.bytes: expected hash type 1, SHA-256, found 2; nothing was written"),
+            ("hash-type-3", "hcl.bytes: expected hash type 1, SHA-256, found 3; nothing was written"),
+            ("silent", "the attester did not answer in time"),
+        ],
     ];
     let mut vms = tokio::task::JoinSet::new();
     for (number, defects) in on.into_iter().enumerate() {
