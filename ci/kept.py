@@ -12,7 +12,14 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEPT = ROOT / "verifier/src/kept.rs"
 CASES = ROOT / "tests/tests/verifier"
-TABLES = ["policy/checks.rs", "sev_snp/checks.rs", "tdx/checks.rs", "carriage/azure_vtpm/checks.rs", "instances.rs"]
+TABLES = [
+    "policy/checks.rs",
+    "sev_snp/checks.rs",
+    "tdx/checks.rs",
+    "carriage/azure_vtpm/checks.rs",
+    "carriage/aci/checks.rs",
+    "instances.rs",
+]
 # Where checks are judged. What only reads a report names checks too, and judges nothing.
 JUDGES = ["verifier/src", "verifier/intake/src", "client/src", "gateway/src"]
 HEADER = '''//! Where each check is judged, and the test that keeps it. Written by `python3 ci/kept.py --write`; do not edit.
@@ -113,7 +120,7 @@ def kept_by():
             test = f"{path.stem}::each::{function}"
             for check in re.findall(r'(?:refused|on_both)\("([a-z0-9.-]+)"', line):
                 first.setdefault(check, test)
-            for check in re.findall(r'"((?:snp|tdx)\.[a-z0-9.-]+)"', line):
+            for check in re.findall(r'"((?:snp|tdx|aci|uvm)\.[a-z0-9.-]+)"', line):
                 found.setdefault(check, test)
     return found | first
 

@@ -196,4 +196,31 @@ mod tests {
         let origins = origins(args(&[&host]).load(None).unwrap().as_ref());
         assert!(origins.ends_with("  sev-snp.host_data: `app`, unsigned\n"), "{origins}");
     }
+
+    /// Where a signer is named, what nobody signed is refused; and who is named is a public key or certificates.
+    #[test]
+    fn a_signer_that_is_named_lets_nothing_unsigned_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let values = put("v.toml", &toml(&format!("[sev-snp]\nhost_data = \"{}\"", "11".repeat(32))));
+        let key = teegate_forge::keys::Key::p256().public_key_info();
+        let key = teegate_forge::pem::certificate(&key).replace("CERTIFICATE", "PUBLIC KEY");
+        let load = |signer: Option<PathBuf>| {
+            ValuesArgs { reference_values: vec![values.clone()], signed_by: signer }.load(None)
+        };
+        assert!(origins(load(None).unwrap().as_ref()).ends_with("`app`, unsigned\n"));
+        for (pem, says) in [
+            (key.clone(), "v.toml`: not signed, and a signer was named: expected a signed CoRIM"),
+            (key.replace("PUBLIC", "PRIVATE"), "key.pem`: a private key"),
+            ("words".to_owned(), "key.pem`: expected PEM: one `PUBLIC KEY`"),
+        ] {
+            let error = load(Some(put("key.pem", &pem))).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+        assert!(load(Some(folder.path().join("none"))).unwrap_err().starts_with("signer `"));
+    }
 }

@@ -195,7 +195,7 @@ impl Roots {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Endorsement {
-    /// `certificate`, `crl`, `tcb-info` or `qe-identity`.
+    /// `certificate`, `crl`, `tcb-info`, `qe-identity` or `uvm-endorsement`.
     pub kind: &'static str,
     /// Subject of a certificate, issuer of a list, platform of a TCB info.
     pub name: Words,

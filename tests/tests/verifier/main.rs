@@ -79,6 +79,12 @@ mod tdx_outlook;
 #[path = "tdx/tdx_policy.rs"]
 mod tdx_policy;
 
+#[path = "aci/aci.rs"]
+mod aci;
+#[path = "aci/aci_policy.rs"]
+mod aci_policy;
+#[path = "aci/aci_recorded.rs"]
+mod aci_recorded;
 #[path = "azure/azure_policy.rs"]
 mod azure_policy;
 #[path = "azure/azure_recorded.rs"]

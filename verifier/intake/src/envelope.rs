@@ -152,7 +152,7 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
         return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
     }
     let found = of_record(kind, envelope.evidence.bytes.clone(), "envelope");
-    let found = found.map_err(|defect| refused(Check::ENVELOPE_FORM, defect.to_string()))?;
+    let found = found.map_err(|defect| refused(Check::ENVELOPE_EVIDENCE_TYPE, defect.to_string()))?;
     let pool = pool(&envelope, &found, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
 
     let log = envelope.event_log.as_deref();

@@ -67,6 +67,8 @@ pub struct AciBuilder {
     pub intermediate_is_ca: bool,
     /// Whether the signer may.
     pub signer_is_ca: bool,
+    /// Which certificate has one bit of its signature wrong.
+    pub damaged_certificate: Option<usize>,
     /// Another digest as x5t.
     pub thumbprint: Option<[u8; 32]>,
     /// Further labels of the protected header, encoded.
@@ -118,6 +120,7 @@ impl AciBuilder {
             intermediate_window: (AT - 4 * YEAR, AT + 16 * YEAR),
             intermediate_is_ca: true,
             signer_is_ca: false,
+            damaged_certificate: None,
             thumbprint: None,
             more: Vec::new(),
         }
@@ -201,7 +204,7 @@ impl AciBuilder {
                 inner_identifier: None,
                 outer_identifier: None,
                 signer: signers[usize::from(serial) - 1].clone(),
-                damaged_signature: false,
+                damaged_signature: self.damaged_certificate == Some(usize::from(serial) - 1),
             }
             .to_der()
         })

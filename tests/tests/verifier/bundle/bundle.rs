@@ -51,7 +51,8 @@ pub(crate) fn bundle_of(subject: &Subject) -> Bundle {
     let kept = Kept {
         tee: subject.tee,
         evidence: subject.evidence.clone(),
-        vtpm: None,
+        vtpm: subject.vtpm.clone(),
+        aci: subject.aci.clone(),
         event_log: subject.event_log.clone(),
         statements,
     };
@@ -133,6 +134,7 @@ fn fixed_bytes_have_a_fixed_bundle() {
         tee: Tee::SevSnp,
         evidence: vec![2, 0, 0, 0],
         vtpm: None,
+        aci: None,
         event_log: None,
         statements: [Statement::Certificate(vec![0x30, 0]), Statement::Crl(vec![0x30, 0])].into(),
     };

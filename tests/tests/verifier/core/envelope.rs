@@ -23,7 +23,7 @@ const SPKI: SpkiDigest = SpkiDigest([2; 32]);
 const NONCE: [u8; 32] = [3; 32];
 const EXPORTER: [u8; 32] = [4; 32];
 
-fn manifest() -> ManifestBytes {
+pub(crate) fn manifest() -> ManifestBytes {
     let (key, receipt) = (KeyPair::generate(2).unwrap(), ReceiptKey::generate().unwrap());
     Manifest {
         instance_id: InstanceId([1; 16]),
@@ -74,7 +74,7 @@ fn asking() -> Subject {
 }
 
 /// The verdict of somebody who has the policy and nothing else, and is about to send.
-fn judged_by(envelope: &Envelope, asked: &Asked<'_>, policy: &Policy, at: u64) -> Result<Proven, Refused> {
+pub(crate) fn judged_by(envelope: &Envelope, asked: &Asked<'_>, policy: &Policy, at: u64) -> Result<Proven, Refused> {
     claiming(BoundToClaim::Required, envelope, asked, policy, at)
 }
 
@@ -333,7 +333,7 @@ fn an_instance_under_an_azure_vtpm_binds_its_manifest_by_the_quote() {
         assert_refused(judged_by(&elsewhere, &Asked::Epoch, &policy, AT), Stage::Appraise, check);
         // A record that says the other TEE.
         let mixed = judged_by(&sent(bound, other), &Asked::Epoch, &policy, AT);
-        let said = assert_refused(mixed, Stage::Parse, "envelope.form");
+        let said = assert_refused(mixed, Stage::Parse, "envelope.evidence-type");
         assert!(said.contains("holds evidence of type"), "{said}");
         // A policy for bare evidence has no profile for it.
         let bare = good(tee).under("report_data", "\"caller\"").load_policy();

@@ -7,8 +7,8 @@ use teegate_forge::azure::{AzureBuilder, AzureSet, PlatformSet, Quote, default_p
 use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::tdx::{SignedJson, TdxBuilder, TdxSet};
 use teegate_verifier::{
-    Attested, AzureVtpm, Endorsements, Evidence, Memory, Rejection, Report, ReportData, Source, Tee, TpmQuote,
-    UnixTime, Verifier,
+    AciContext, Attested, AzureVtpm, Endorsements, Evidence, Memory, Rejection, Report, ReportData, Source, Tee,
+    TpmQuote, UnixTime, Verifier,
 };
 
 use crate::policy_text::{FORGED_ARKS, PolicyText};
@@ -19,6 +19,7 @@ pub(crate) struct Subject {
     pub(crate) tee: Tee,
     pub(crate) evidence: Vec<u8>,
     pub(crate) vtpm: Option<AzureVtpm>,
+    pub(crate) aci: Option<AciContext>,
     pub(crate) event_log: Option<Vec<u8>>,
     pub(crate) pool: Pool,
     pub(crate) policy: PolicyText,
@@ -106,6 +107,27 @@ pub(crate) fn azure(tee: Tee, edit: impl FnOnce(AzureBuilder) -> AzureBuilder) -
     Subject { vtpm: Some(vtpm), ..subject }.under_its_paravisor()
 }
 
+/// A container group of Confidential ACI on the SNP device, whose host bound the policy of `context`, under the policy that accepts
+/// it where its endorsement is good.
+pub(crate) fn aci(context: forge::aci::Context) -> Subject {
+    let bound = context.host_data();
+    let host_data = format!("\"{}\"", hex::encode(bound));
+    let subject = snp(|device| device.host_data(bound).measurement(forge::aci::MEASUREMENT));
+    let issuers = format!("[\"{}\"]", forge::aci().build().issuer);
+    let forge::aci::Context { security_policy, reference_info, .. } = context;
+    let mut subject = Subject { aci: Some(AciContext { security_policy, reference_info }), ..subject };
+    for (name, value) in [
+        ("uvm_issuers", issuers.as_str()),
+        ("uvm_feeds", "[\"ContainerPlat-AMD-UVM\"]"),
+        ("uvm_svn", "{ at_least = 100 }"),
+        ("uvm_signer_validity", "\"required\""),
+    ] {
+        subject.policy.snp.push((name, value.to_owned()));
+    }
+    let subject = subject.under("wrapping", "\"aci\"").under("measurement", "\"unchecked\"");
+    subject.under("host_data", &host_data).under("bound_to", "\"workload\"")
+}
+
 /// What is accepted before anything is wrong with it.
 pub(crate) fn good(tee: Tee) -> Subject {
     if tee == Tee::SevSnp { GOOD_SNP.clone() } else { GOOD_TDX.clone() }
@@ -118,6 +140,7 @@ impl Subject {
             tee,
             evidence,
             vtpm: None,
+            aci: None,
             event_log: None,
             pool,
             policy,
@@ -227,6 +250,9 @@ impl Subject {
         let endorsements = self.pool.to_endorsements();
         let policy = self.load_policy();
         let mut evidence = match (&self.vtpm, self.tee) {
+            (None, Tee::SevSnp) if self.aci.is_some() => {
+                Evidence::sev_snp_in_aci(self.aci.as_ref().unwrap(), &self.evidence, &endorsements)
+            }
             (None, tee) => evidence(tee, &self.evidence, &endorsements),
             (Some(vtpm), Tee::SevSnp) => Evidence::sev_snp_under_azure_vtpm(vtpm, &endorsements),
             (Some(vtpm), _) => Evidence::tdx_under_azure_vtpm(vtpm, &self.evidence, &endorsements),

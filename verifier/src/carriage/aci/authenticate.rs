@@ -1,7 +1,7 @@
 //! Who vouches for the container group's context: the hardware for the digest of the security policy, and a named issuer for the
 //! virtual machine that the hardware measured.
 
-use super::Claim;
+use super::context::Claim;
 use super::did::Did;
 use super::profile::AciProfile;
 use super::uvm::{Endorsement, shown};
