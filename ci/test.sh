@@ -9,7 +9,7 @@
 # A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
 # crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, ONNX's node tests, the
 # schemas of result formats and, where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing
-# is installed system-wide. The last line is the count over all test binaries, in which a test
+# is installed system-wide but, where it is missing and root runs this, Debian's package of swtpm. The last line is the count over all test binaries, in which a test
 # that says of itself that it was skipped is not counted as passed; the exit status is cargo's own when a test fails, and 1
 # when only a lint or a licence does.
 set -euo pipefail
@@ -108,6 +108,7 @@ ci/debian.sh || not_run+=("predictions beside Debian's firmware, stub and kernel
 ci/sev_snp_measure.sh ||
   not_run+=('launch digests beside another implementation: ci/sev_snp_measure.sh could not install it, its message stands above')
 ci/valgrind.sh || not_run+=('instructions and allocations of a call: ci/valgrind.sh found no valgrind, its message stands above')
+ci/swtpm.sh || not_run+=("Azure's vTPM behind a forged paravisor: ci/swtpm.sh found no swtpm, its message stands above")
 [[ -d ../shared/fixtures ]] ||
   not_run+=('recorded cases of ../shared/fixtures: the folder is not there; the recorded evidence of pinned crates and forged evidence stand in')
 [[ -e /sys/kernel/config/tsm/report ]] ||

@@ -12,8 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
+use teegate_attester::aci::{Aci, Context};
+use teegate_attester::azure_vtpm::{self, AzureVtpm};
 use teegate_attester::coco::{Coco, NotLoopback};
 use teegate_attester::configfs_tsm::{self, ConfigfsTsm};
+use teegate_attester::imds::{Imds, NotOnThisMachine};
+use teegate_attester::{Attester, AttesterError, RawEvidence};
 use teegate_encoding::hex;
 use teegate_intake::bundle::Kept;
 use teegate_intake::evidence::{self, OwnedEvidence};
@@ -41,7 +45,8 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "HEX", value_parser = nonce, conflicts_with = "report_data")]
     nonce: Option<ReportData>,
 
-    /// Who is asked: `configfs-tsm[=FOLDER]` or `coco[=http://IP:PORT]`, on loopback; the one that is there, if left out
+    /// Who is asked: `configfs-tsm[=FOLDER]`, `coco[=http://IP:PORT]` on loopback, `azure-vtpm[=DEVICE[,http://IP:PORT]]` or
+    /// `aci[=FOLDER]`; the one that is there, if left out
     #[arg(long, value_name = "SOURCE")]
     source: Option<Source>,
 
@@ -65,11 +70,26 @@ const DEADLINE: Duration = Duration::from_secs(60);
 enum Source {
     ConfigfsTsm(PathBuf),
     Coco(Coco),
+    /// The TPM device, and the metadata service.
+    AzureVtpm(PathBuf, Imds),
+    /// The security context, where it is named; else the one of this container.
+    Aci(Option<PathBuf>),
 }
+
+/// Every VM of Azure has this as the asset tag of its chassis.
+const AZURE: (&str, &str) = ("/sys/class/dmi/id/chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77");
 
 impl Source {
     /// The one that is there.
     fn find() -> Result<Self, String> {
+        if aci_context().is_ok() {
+            return Ok(Self::Aci(None));
+        }
+        // Before configfs-tsm: a kernel may have that there too, and no report behind it.
+        let is_azure = fs::read_to_string(AZURE.0).is_ok_and(|tag| tag.trim() == AZURE.1);
+        if is_azure && Path::new(azure_vtpm::DEVICE).exists() {
+            return Ok(Self::AzureVtpm(azure_vtpm::DEVICE.into(), Imds::default()));
+        }
         let folder = Path::new(configfs_tsm::ROOT);
         if folder.is_dir() {
             return Ok(Self::ConfigfsTsm(folder.to_owned()));
@@ -97,26 +117,57 @@ impl Source {
                 let tee = if report.kind == EvidenceKind::TdxQuote { Tee::Tdx } else { Tee::SevSnp };
                 let evidence = evidence::recognise(&report.bytes, Some(tee))
                     .map_err(|error| error.named("outblob of configfs-tsm").to_string())?;
-                Ok(Taken { evidence, auxblob: report.certificate_table })
+                Ok(Taken { evidence, auxblob: report.certificate_table, raw: None })
             }
             Self::Coco(coco) => {
                 let answer = wait_for(coco, report_data)?;
                 let evidence = evidence::recognise(&answer, None)
                     .map_err(|error| error.named("answer of the CoCo guest API").to_string())?;
-                Ok(Taken { evidence, auxblob: Vec::new() })
+                Ok(Taken { evidence, auxblob: Vec::new(), raw: None })
+            }
+            Self::AzureVtpm(device, imds) => {
+                wrapped(wait_until(self, AzureVtpm::at(device, *imds).evidence(report_data.0))?)
+            }
+            Self::Aci(folder) => {
+                let context = folder.as_deref().map_or_else(aci_context, Context::in_folder);
+                let context = context.map_err(|error| error.to_string())?;
+                wrapped(Aci::new(context).take(report_data.0).map_err(|error| error.to_string())?)
             }
         }
     }
 }
 
+/// The security context of the container that this runs in.
+fn aci_context() -> Result<Context, AttesterError> {
+    Context::find(Path::new("/"), &|name| std::env::var(name).ok())
+}
+
+/// What wraps the platform's report, whole, with the report in it.
+fn wrapped(raw: RawEvidence) -> Result<Taken, String> {
+    for what in &raw.left_out {
+        output::note(&format!("came with the evidence and is passed over: {what}"));
+    }
+    let evidence = evidence::recognise(&raw.bytes, None);
+    let evidence = evidence.map_err(|error| error.named("evidence of the source").to_string())?;
+    Ok(Taken { evidence, auxblob: Vec::new(), raw: Some(raw) })
+}
+
 fn wait_for(coco: &Coco, report_data: &ReportData) -> Result<Bytes, String> {
+    wait_until(coco, coco.answer(report_data.0))
+}
+
+/// What `source` answers, within the time that any of them may take.
+fn wait_until<T>(
+    source: &dyn std::fmt::Display,
+    answer: impl Future<Output = Result<T, AttesterError>>,
+) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("{coco} cannot be asked: {error}"))?;
-    let answer = runtime.block_on(async { tokio::time::timeout(DEADLINE, coco.answer(report_data.0)).await });
+        .map_err(|error| format!("{source} cannot be asked: {error}"))?;
+    let answer = runtime.block_on(async { tokio::time::timeout(DEADLINE, answer).await });
     answer
-        .map_err(|_elapsed| format!("{coco} did not answer within {} s", DEADLINE.as_secs()))?
+        .map_err(|_elapsed| format!("{source} did not answer within {} s", DEADLINE.as_secs()))?
         .map_err(|error| error.to_string())
 }
 
@@ -128,7 +179,18 @@ impl FromStr for Source {
             ("configfs-tsm", place) => Ok(Self::ConfigfsTsm(place.unwrap_or(configfs_tsm::ROOT).into())),
             ("coco", None) => Ok(Self::Coco(Coco::default())),
             ("coco", Some(url)) => url.parse().map(Self::Coco).map_err(|error: NotLoopback| error.to_string()),
-            _ => Err("expected `configfs-tsm`, `configfs-tsm=FOLDER`, `coco` or `coco=http://IP:PORT`".to_owned()),
+            ("azure-vtpm", None) => Ok(Self::AzureVtpm(azure_vtpm::DEVICE.into(), Imds::default())),
+            ("azure-vtpm", Some(place)) => {
+                let (device, service) =
+                    place.split_once(',').map_or((place, None), |(device, url)| (device, Some(url)));
+                let imds = service.map_or(Ok(Imds::default()), str::parse);
+                imds.map(|imds| Self::AzureVtpm(device.into(), imds))
+                    .map_err(|error: NotOnThisMachine| error.to_string())
+            }
+            ("aci", folder) => Ok(Self::Aci(folder.map(PathBuf::from))),
+            _ => Err("expected `configfs-tsm`, `configfs-tsm=FOLDER`, `coco`, `coco=http://IP:PORT`, `azure-vtpm`, \
+                      `azure-vtpm=DEVICE,http://IP:PORT`, `aci` or `aci=FOLDER`"
+                .to_owned()),
         }
     }
 }
@@ -138,6 +200,9 @@ impl std::fmt::Display for Source {
         match self {
             Self::ConfigfsTsm(folder) => write!(f, "configfs-tsm ({})", folder.display()),
             Self::Coco(coco) => coco.fmt(f),
+            Self::AzureVtpm(device, imds) => AzureVtpm::at(device, *imds).fmt(f),
+            Self::Aci(None) => f.write_str("Confidential ACI"),
+            Self::Aci(Some(folder)) => write!(f, "Confidential ACI ({})", folder.display()),
         }
     }
 }
@@ -148,6 +213,18 @@ struct Taken {
     evidence: OwnedEvidence,
     /// The certificate table of an SEV-SNP host.
     auxblob: Vec<u8>,
+    /// Where the platform's report came wrapped in something else: all of it, as an enclave-app hands it out.
+    raw: Option<RawEvidence>,
+}
+
+impl Taken {
+    /// The file that is verified later, by its name in the folder.
+    fn file(&self) -> File {
+        match &self.raw {
+            Some(raw) => File::new("evidence.json", &raw.bytes),
+            None => File::new("evidence.bin", &self.evidence.bytes),
+        }
+    }
 }
 
 /// Runs the command.
@@ -164,11 +241,13 @@ fn record(args: &RecordArgs) -> Result<String, String> {
     must_be_free(into)?;
     let source = args.source.clone().map_or_else(Source::find, Ok)?;
     let report_data = args.report_data.or(args.nonce).map_or_else(random, Ok)?;
-    let Taken { evidence, auxblob } = source.take(&report_data)?;
+    let taken = source.take(&report_data)?;
+    let name = taken.file().name;
+    let mut files = vec![taken.file()];
+    let Taken { evidence, auxblob, raw } = taken;
     must_carry(&evidence, &report_data)?;
     let at = instant::now()?;
 
-    let mut files = vec![File::new("evidence.bin", &evidence.bytes)];
     for (position, statement) in Kept::new(&evidence, []).statements.iter().enumerate() {
         if let Statement::Certificate(der) | Statement::Crl(der) = statement {
             let kind = statement.label().kind;
@@ -182,14 +261,18 @@ fn record(args: &RecordArgs) -> Result<String, String> {
             Err(error) => output::note(&format!("the host's certificates are left out: {error}")),
         }
     }
-    let event_log = event_log(&evidence, &args.event_log)?;
+    if let Some(came) = raw.as_ref().and_then(|raw| raw.endorsements.as_ref()) {
+        files.push(File::new(&format!("{ENDORSEMENTS}/host-certificates.pem"), &came.bytes));
+    }
+    // Behind a paravisor the registers of a TD are not the guest's, whose log is about the vTPM's.
+    let event_log = if raw.is_some() { None } else { event_log(&evidence, &args.event_log)? };
     if let Some(log) = &event_log {
         files.push(File::new(EVENT_LOG, log));
     }
     let manifest = manifest(&source, evidence.tee, at, &report_data, &files)?;
     files.push(File::new("recorded.json", manifest.as_bytes()));
     write(into, &files)?;
-    Ok(next(into, &source, &evidence, at, &report_data, event_log.is_some()))
+    Ok(next(into, &name, &source, &evidence, at, &report_data, event_log.is_some()))
 }
 
 const ENDORSEMENTS: &str = "endorsements";
@@ -336,6 +419,7 @@ fn write(into: &Path, files: &[File]) -> Result<(), String> {
 
 fn next(
     into: &Path,
+    name: &str,
     source: &Source,
     evidence: &OwnedEvidence,
     at: UnixTime,
@@ -348,8 +432,8 @@ fn next(
     format!(
         "Recorded in `{folder}`, from {source}: {tee} evidence of {length} bytes over the report data\n  {report_data}\n\
          NOT VERIFIED. Next, on a machine that you trust:\n\
-         \x20 teegate fetch {folder}/evidence.bin --into {folder}/{ENDORSEMENTS}\n\
-         \x20 teegate bundle create {folder}/evidence.bin --endorsements {folder}/{ENDORSEMENTS}{log} \\\n\
+         \x20 teegate fetch {folder}/{name} --into {folder}/{ENDORSEMENTS}\n\
+         \x20 teegate bundle create {folder}/{name} --endorsements {folder}/{ENDORSEMENTS}{log} \\\n\
          \x20   --policy POLICY --at {at} --report-data {report_data} --output {folder}.bundle.json\n"
     )
 }
@@ -368,6 +452,13 @@ mod tests {
             parse("coco=http://[::1]:1").map(|source| source.to_string()).unwrap(),
             "the CoCo guest API at [::1]:1"
         );
+        let azure = parse("azure-vtpm").map(|source| source.to_string()).unwrap();
+        assert_eq!(azure, "the vTPM (/dev/tpmrm0) and Azure's metadata service at 169.254.169.254:80");
+        let azure = parse("azure-vtpm=/dev/tpm1,http://127.0.0.1:1").map(|source| source.to_string()).unwrap();
+        assert_eq!(azure, "the vTPM (/dev/tpm1) and Azure's metadata service at 127.0.0.1:1");
+        assert!(parse("azure-vtpm=/dev/tpm1,http://192.0.2.1").unwrap_err().contains("expected `http://IP`"));
+        let aci = parse("aci=/security-context-1").map(|source| source.to_string()).unwrap();
+        assert_eq!((parse("aci"), aci.as_str()), (Ok(Source::Aci(None)), "Confidential ACI (/security-context-1)"));
         for wrong in ["coco=http://192.0.2.1:8006", "coco=https://127.0.0.1:8006", "tpm", ""] {
             assert!(parse(wrong).unwrap_err().contains("expected `"), "{wrong}");
         }

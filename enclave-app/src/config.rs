@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use teegate_attester::azure_vtpm;
 use teegate_attester::coco::Coco;
+use teegate_attester::imds::Imds;
 use teegate_encoding::hex;
 use teegate_protocol::oip::version_order;
 
@@ -54,7 +56,7 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// The two sources of evidence: Confidential Containers' guest API and the kernel's own interface.
+/// The sources of evidence. Where each is asked weakens nothing: evidence convinces by its signatures, over a digest that anybody may see.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(tag = "source", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum AttesterConfig {
@@ -66,6 +68,17 @@ pub enum AttesterConfig {
     },
     /// The kernel's configfs-tsm, at its fixed place.
     ConfigfsTsm {},
+    /// The vTPM of an Azure confidential VM, and the metadata service of its host.
+    AzureVtpm {
+        /// The TPM, a character device.
+        #[serde(default = "default_tpm")]
+        device: PathBuf,
+        /// `http://IP[:PORT]`, where `IP` is a link-local or loopback address.
+        #[serde(default = "default_imds_url")]
+        imds_url: String,
+    },
+    /// Confidential Azure Container Instances: the security context in the one folder `/security-context-*`, and configfs-tsm.
+    Aci {},
 }
 
 /// One version of a model: a name and a version to ask for it by, and one ONNX file.
@@ -181,6 +194,14 @@ impl Default for Limits {
 
 fn default_onnxruntime() -> PathBuf {
     PathBuf::from("/opt/teegate/lib/libonnxruntime.so")
+}
+
+fn default_tpm() -> PathBuf {
+    PathBuf::from(azure_vtpm::DEVICE)
+}
+
+fn default_imds_url() -> String {
+    "http://169.254.169.254".to_owned()
 }
 
 fn default_coco_url() -> String {
@@ -375,13 +396,20 @@ impl Config {
         let expected = "1 to 64 tables `[[models]]`, or none beside `model_repository`";
         bounds("models (how many)", self.models.len() as u64, least..=MAX_MODELS as u64, expected)?;
         check_models(&self.models, l)?;
-        if let AttesterConfig::Coco { coco_url } = &self.attester {
-            form(
+        match &self.attester {
+            AttesterConfig::Coco { coco_url } => form(
                 "attester.coco_url",
                 coco_url,
                 coco_url.parse::<Coco>().is_ok(),
                 "`http://IP:PORT` with a loopback IP, such as `http://127.0.0.1:8006`",
-            )?;
+            )?,
+            AttesterConfig::AzureVtpm { imds_url, .. } => form(
+                "attester.imds_url",
+                imds_url,
+                imds_url.parse::<Imds>().is_ok(),
+                "`http://IP` or `http://IP:PORT` with a link-local or loopback IP, such as `http://169.254.169.254`",
+            )?,
+            AttesterConfig::ConfigfsTsm {} | AttesterConfig::Aci {} => {}
         }
         Ok(())
     }
@@ -539,6 +567,26 @@ mod tests {
                 other => panic!("{table}.{key} = {value}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_metadata_service_is_asked_on_this_machine_only() {
+        let azure =
+            |more: &str| Config::parse(&GOOD.replace("source = \"coco\"", &format!("source = \"azure-vtpm\"\n{more}")));
+        match azure("").map(|config| config.attester) {
+            Ok(AttesterConfig::AzureVtpm { device, imds_url }) => {
+                assert_eq!((device, imds_url.as_str()), ("/dev/tpmrm0".into(), "http://169.254.169.254"));
+            }
+            other => panic!("{other:?}"),
+        }
+        azure("device = \"/dev/tpmrm1\"\nimds_url = \"http://127.0.0.1:8080\"").unwrap();
+        for url in ["http://10.0.0.1", "https://169.254.169.254", "http://metadata", "169.254.169.254"] {
+            match azure(&format!("imds_url = \"{url}\"")) {
+                Err(ConfigError::Form { key: "attester.imds_url", actual, .. }) => assert_eq!(actual, url),
+                other => panic!("{url}: {other:?}"),
+            }
+        }
+        assert!(matches!(azure("coco_url = \"http://127.0.0.1:1\""), Err(ConfigError::Invalid(_))));
     }
 
     #[test]

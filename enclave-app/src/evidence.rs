@@ -125,7 +125,7 @@ async fn attempts(
     let mut attempt = 1;
     loop {
         let error = match tokio::time::timeout(patience.attempt, attester.evidence(report_data)).await {
-            Ok(Ok(evidence)) if evidence.report_data() == Some(&report_data) => return Ok(evidence),
+            Ok(Ok(evidence)) if evidence.report_data() == Some(report_data) => return Ok(evidence),
             Ok(Ok(_)) => AttesterError::OtherReportData,
             Ok(Err(error)) => error,
             Err(_) => AttesterError::TimedOut,

@@ -1,14 +1,17 @@
 //! Starts the enclave in the order of the argument: configuration, models loaded and digested, keys, manifest,
 //! evidence, listener.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use teegate_attester::Attester;
+use teegate_attester::aci::{Aci, Context};
+use teegate_attester::azure_vtpm::AzureVtpm;
 use teegate_attester::coco::Coco;
 use teegate_attester::configfs_tsm::ConfigfsTsm;
+use teegate_attester::imds::Imds;
 use teegate_enclave::config::{AttesterConfig, Config};
 use teegate_enclave::engine::process::{ModelProcess, Program, WORKER};
 use teegate_enclave::engine::sealed::sealed;
@@ -160,6 +163,12 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
             Box::new(coco_url.parse::<Coco>().map_err(|error| format!("attester.coco_url: {error}"))?)
         }
         AttesterConfig::ConfigfsTsm {} => Box::new(ConfigfsTsm::new()),
+        // Of the environment nothing is left that somebody outside chose.
+        AttesterConfig::Aci {} => Box::new(Aci::new(Context::find(Path::new("/"), &|_| None)?)),
+        AttesterConfig::AzureVtpm { device, imds_url } => {
+            let imds = imds_url.parse::<Imds>().map_err(|error| format!("attester.imds_url: {error}"))?;
+            Box::new(AzureVtpm::at(device, imds))
+        }
     };
     let constants = Constants {
         models: models.iter().map(|model| model.entry.clone()).collect(),

@@ -207,6 +207,15 @@ impl Guest {
         Self { program, folder, values }
     }
 
+    /// The configuration of an enclave-app's attester in it.
+    pub fn attester(&self) -> String {
+        let url = format!("http://{}", self.program.address("listening"));
+        match self.program.ready.get("device") {
+            Some(device) => format!("source = \"azure-vtpm\"\ndevice = {device}\nimds_url = \"{url}\""),
+            None => format!("source = \"coco\"\ncoco_url = \"{url}\""),
+        }
+    }
+
     /// Its endorsements, for a gateway or a client.
     pub fn endorsements(&self) -> PathBuf {
         self.folder.join("endorsements")
@@ -227,6 +236,7 @@ impl Guest {
         };
         pin("bound_to", "\"workload\"");
         pin("report_data", "\"caller\"");
+        let registers = self.values.get("registers");
         if self.values["tee"] == "tdx" {
             pin("tcb_status", "[\"UpToDate\"]");
             // A TD that somebody's service TD can take over is nobody's workload.
@@ -237,8 +247,17 @@ impl Guest {
         } else {
             pin("revocation", "\"required\"");
             pin("vmpl", "0");
-            for field in ["measurement", "host_data"] {
-                pin(field, &value(field));
+            pin("measurement", &value("measurement"));
+            // Behind a paravisor the host's data say nothing of the guest.
+            if registers.is_none() {
+                pin("host_data", &value("host_data"));
+            }
+        }
+        if let Some(registers) = registers {
+            profile = profile.replacen("wrapping = \"none\"", "wrapping = \"azure-vtpm\"", 1);
+            profile.push_str("user_data = \"required\"\nsecure_boot = \"required\"\n");
+            for number in [4, 7, 8, 9, 11, 12] {
+                profile.push_str(&format!("pcr{number} = {}\n", registers[number]));
             }
         }
         let (amd, intel) = (root("amd.pem"), root("intel.pem"));
@@ -275,10 +294,10 @@ impl Enclave {
         more: &str,
     ) -> Self {
         let config = format!(
-            "listen = \"127.0.0.1:0\"\nonnxruntime = {:?}\n[attester]\nsource = \"coco\"\ncoco_url = \"http://{}\"\n\
+            "listen = \"127.0.0.1:0\"\nonnxruntime = {:?}\n[attester]\n{}\n\
              [[models]]\nname = {model:?}\nversion = \"1\"\npath = {:?}\n{more}",
             onnxruntime(),
-            guest.program.address("listening"),
+            guest.attester(),
             folder.join("model.onnx"),
         );
         let path = scratch.write(&format!("{label}.toml"), &config);

@@ -6,14 +6,13 @@
 //! attestation feature must be enabled in the guest's image.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use teegate_encoding::base64;
 use teegate_protocol::coco::{ChainKind, CocoEvidence};
 
+use crate::http::{Failed, exchange, refusal};
 use crate::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
 
 /// The agent writes a byte as up to four characters; a report with its chain stays below 64 KiB, an event log below 1
@@ -22,9 +21,6 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// An event log that is longer is left out: it is for convenience, and the envelope is bounded.
 const MAX_EVENT_LOG_BYTES: usize = 256 << 10;
-
-/// So much of what it says when it refuses is repeated.
-const SHOWN: usize = 80;
 
 /// The guest API at one loopback address: it speaks to processes of its own guest only, and another address would be another
 /// machine's evidence.
@@ -87,41 +83,18 @@ impl Coco {
     /// # Errors
     /// The API cannot be asked, or refuses.
     pub async fn answer(&self, report_data: [u8; 64]) -> Result<Bytes, AttesterError> {
-        let stream = tokio::net::TcpStream::connect(self.address).await.map_err(|error| self.not_listening(&error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.unreachable(error))?;
         let path = format!("/aa/evidence?runtime_data={}&encoding=base64", base64::encode_url(report_data));
-        let request = http::Request::get(path)
-            .header(http::header::HOST, self.address.to_string())
-            .header(http::header::ACCEPT, "application/json")
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| self.unreachable(error))?;
-        // The connection is driven here, so that it ends with this call whichever way the call ends.
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(|error| self.unreachable(error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
-                .collect()
-                .await
-                .map_err(|error| self.unreachable(error))?
-                .to_bytes();
-            if status == http::StatusCode::OK {
-                return Ok(body);
-            }
-            let words: String =
-                String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-            let reason = format!("status {status}: {words}");
-            // So it answers before the agent behind it has come up.
-            Err(AttesterError::Refused { source: self.to_string(), reason, is_early: status.is_server_error() })
-        };
-        tokio::pin!(connection);
-        tokio::pin!(exchange);
-        tokio::select! {
-            result = &mut exchange => result,
-            // The server may close at once; what it had sent is still to be read.
-            _ = &mut connection => exchange.await,
+        let answer = exchange(self.address, http::Request::get(path), Bytes::new(), MAX_ANSWER_BYTES).await;
+        let (status, body) = answer.map_err(|failed| match failed {
+            Failed::NotListening(error) => self.not_listening(&error),
+            Failed::Other(reason) => self.unreachable(reason),
+        })?;
+        if status == http::StatusCode::OK {
+            return Ok(body);
         }
+        let (source, reason) = (self.to_string(), refusal(status, &body));
+        // So it answers before the agent behind it has come up.
+        Err(AttesterError::Refused { source, reason, is_early: status.is_server_error() })
     }
 }
 

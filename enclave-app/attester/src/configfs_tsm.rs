@@ -42,6 +42,7 @@ trait Tsm: Send + Sync + 'static {
 }
 
 /// configfs-tsm of this kernel.
+#[derive(Clone)]
 pub struct ConfigfsTsm {
     root: PathBuf,
     tsm: Arc<dyn Tsm>,
@@ -268,7 +269,7 @@ impl Tsm for Configfs {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
@@ -337,6 +338,11 @@ mod tests {
         }
     }
 
+    /// The interface on such an imitation, of this provider.
+    pub(crate) fn imitated(provider: &'static str) -> ConfigfsTsm {
+        ConfigfsTsm { root: ROOT.into(), tsm: Arc::new(Imitation { provider, ..Imitation::new() }) }
+    }
+
     /// A table of these kinds and contents.
     fn table(documents: &[(&[u8; 16], &[u8])]) -> Vec<u8> {
         let (mut entries, mut contents) = (Vec::new(), Vec::new());
@@ -361,7 +367,7 @@ mod tests {
 
     fn with_table(auxblob: Vec<u8>) -> RawEvidence {
         let evidence = RawEvidence::from(ask(&Imitation { auxblob: Some(auxblob), ..Imitation::new() }).unwrap());
-        assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::SnpReport, Some(&[9; 64][..])));
+        assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::SnpReport, Some([9; 64])));
         evidence
     }
 

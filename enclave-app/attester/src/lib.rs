@@ -6,8 +6,13 @@
 //! What comes beside the evidence is the host's, and a help only: whatever of it cannot be used is passed over and named in
 //! [`RawEvidence::left_out`], and costs nobody the evidence.
 
+pub mod aci;
+pub mod azure_vtpm;
 pub mod coco;
 pub mod configfs_tsm;
+mod http;
+pub mod imds;
+pub mod tpm;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -47,11 +52,14 @@ const SNP_REPORT_DATA: usize = 0x50;
 const TDX_REPORT_DATA: usize = 520;
 
 impl RawEvidence {
-    /// The 64 bytes that the evidence reports, where this program knows how to find them.
-    pub fn report_data(&self) -> Option<&[u8]> {
+    /// The 64 bytes that the evidence reports, where this program knows how to find them: behind a vTPM those of the quote.
+    pub fn report_data(&self) -> Option<[u8; 64]> {
+        let report = if self.kind == EvidenceKind::AciSnp { aci::report(&self.bytes) } else { None };
+        let bytes = report.as_ref().unwrap_or(&self.bytes);
         let offset = match self.kind {
-            EvidenceKind::SnpReport => SNP_REPORT_DATA,
-            EvidenceKind::TdxQuote => match self.bytes.first_chunk::<2>().map(|version| u16::from_le_bytes(*version)) {
+            EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm => return azure_vtpm::report_data(&self.bytes),
+            EvidenceKind::SnpReport | EvidenceKind::AciSnp => SNP_REPORT_DATA,
+            EvidenceKind::TdxQuote => match bytes.first_chunk::<2>().map(|version| u16::from_le_bytes(*version)) {
                 Some(4) => 48 + TDX_REPORT_DATA,
                 Some(5) => 54 + TDX_REPORT_DATA,
                 _ => return None,
@@ -59,7 +67,7 @@ impl RawEvidence {
             // No source of this crate makes others.
             _ => return None,
         };
-        self.bytes.get(offset..offset + 64)
+        bytes.get(offset..)?.first_chunk().copied()
     }
 }
 
@@ -196,7 +204,7 @@ pub(crate) mod tests {
             bytes[offset..offset + 64].copy_from_slice(&[7; 64]);
             let evidence =
                 RawEvidence { kind, bytes: bytes.clone(), endorsements: None, event_log: None, left_out: Vec::new() };
-            assert_eq!(evidence.report_data(), Some([7; 64].as_slice()));
+            assert_eq!(evidence.report_data(), Some([7; 64]));
             let short = RawEvidence { bytes: bytes[..offset + 63].to_vec(), ..evidence };
             assert_eq!(short.report_data(), None);
         }

@@ -24,6 +24,7 @@ pub mod der;
 mod edits;
 mod json;
 pub mod keys;
+pub mod paravisor;
 pub mod pem;
 pub mod services;
 pub mod snp;

@@ -2,6 +2,7 @@
 //! silicon.
 
 mod attacks;
+mod azure_vtpm;
 mod demo_command;
 mod event_log;
 mod faults;

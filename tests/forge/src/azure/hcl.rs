@@ -83,7 +83,7 @@ impl Hcl {
 }
 
 /// TDREPORT_STRUCT (1,024 bytes) as far as it is shown: REPORTDATA at 128, and MRTD in TDINFO_STRUCT at 528.
-pub(super) fn td_report(report_data: &[u8; 64], mrtd: &[u8; 48]) -> Vec<u8> {
+pub fn td_report(report_data: &[u8; 64], mrtd: &[u8; 48]) -> Vec<u8> {
     let mut bytes = vec![0; 1_024];
     // REPORTTYPE: TDX.
     bytes[0] = 0x81;

@@ -10,5 +10,5 @@ mod quote;
 
 pub use builder::{AzureBuilder, AzureSet, PlatformSet};
 pub use claims::{Claims, Jwk};
-pub use hcl::Hcl;
+pub use hcl::{Hcl, td_report};
 pub use quote::{Attest, Quote, default_pcrs, initdata_pcr, pcr_digest};

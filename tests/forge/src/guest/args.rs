@@ -19,6 +19,10 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
   --no-cert-chain       snp: evidence without certificates, as from a host that provides none
   --services ADDRESS    loopback address and port to serve this device's vendor on as well: its key service (KDS) and THIM, or
                         its provisioning service (PCS); port 0: any. The first line names it as `services`
+  --paravisor           an Azure confidential VM instead of the guest API: a vTPM (swtpm) behind a forged paravisor. The first line names
+                        the device as `device`, and --listen is where the metadata service of its host listens
+  --defect FILE         with --paravisor: what FILE names is wrong with it (teegate_forge::paravisor::DEFECTS), and nothing while it is not
+                        there; read again at every command
   --replay              always answer with the first evidence, whatever is asked
   --fail-after N        answer 500 after N pieces of evidence
   --fail-when FILE      answer 500 while FILE exists
@@ -50,6 +54,8 @@ pub(crate) struct Args {
     pub(crate) event_log: Option<EventLog>,
     pub(crate) cert_chain: bool,
     pub(crate) services: Option<SocketAddr>,
+    pub(crate) paravisor: bool,
+    pub(crate) defect: Option<PathBuf>,
     pub(crate) replay: bool,
     pub(crate) fail_after: Option<u64>,
     pub(crate) fail_when: Option<PathBuf>,
@@ -68,6 +74,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
         event_log: None,
         cert_chain: true,
         services: None,
+        paravisor: false,
+        defect: None,
         replay: false,
         fail_after: None,
         fail_when: None,
@@ -85,6 +93,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
             "--event-log" => args.event_log = Some(event_log(&value()?)?),
             "--no-cert-chain" => args.cert_chain = false,
             "--services" => args.services = Some(address(&word, &value()?)?),
+            "--paravisor" => args.paravisor = true,
+            "--defect" => args.defect = Some(PathBuf::from(value()?)),
             "--replay" => args.replay = true,
             "--fail-after" => {
                 let text = value()?;

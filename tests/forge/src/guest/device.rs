@@ -5,6 +5,7 @@ use std::{fs, io};
 
 use serde_json::json;
 use teegate_forge as forge;
+use teegate_forge::paravisor::Platform;
 use teegate_forge::services::Route;
 use teegate_forge::snp::{Product, SnpBuilder, SnpSet};
 use teegate_forge::tdx::event_log::{BOOT, encode, registers};
@@ -79,6 +80,14 @@ impl Device {
         }
     }
 
+    /// The platform below a paravisor.
+    pub(crate) fn platform(&self) -> Platform {
+        match self {
+            Self::Snp { builder, .. } => Platform::Snp(builder.clone()),
+            Self::Tdx { builder, set, .. } => Platform::Tdx(builder.clone(), set.clone()),
+        }
+    }
+
     /// What the vendors' services answer for this device.
     pub(crate) fn services(&self) -> Vec<Route> {
         match self {
@@ -90,7 +99,8 @@ impl Device {
     /// `roots/amd.pem`, `roots/intel.pem`, `endorsements/*`, `values.json`.
     ///
     /// Both roots are written, so that one policy can pin both; the vendor that made no device still has its root.
-    pub(crate) fn write_files(&self, dir: &Path) -> io::Result<()> {
+    /// `more` goes into the values.
+    pub(crate) fn write_files(&self, dir: &Path, more: &[(&str, serde_json::Value)]) -> io::Result<()> {
         fs::create_dir_all(dir.join("roots"))?;
         fs::create_dir_all(dir.join("endorsements"))?;
         let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes);
@@ -107,7 +117,11 @@ impl Device {
                 write("endorsements/collateral.json", set.dcap_collateral(true).as_bytes())?;
             }
         }
-        write("values.json", format!("{:#}\n", self.values()).as_bytes())
+        let mut values = self.values();
+        for (name, value) in more {
+            values[name] = value.clone();
+        }
+        write("values.json", format!("{values:#}\n").as_bytes())
     }
 
     fn values(&self) -> serde_json::Value {

@@ -6,6 +6,7 @@
 mod api;
 mod args;
 mod device;
+mod vm;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -41,7 +42,12 @@ fn run(args: args::Args) -> Result<(), String> {
     );
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "the clock stands before 1970".to_owned())?;
     let device = device::Device::new(&args, now.as_secs());
-    device.write_files(&args.dir).map_err(|error| format!("cannot write into `{}`: {error}", args.dir.display()))?;
+    if args.paravisor {
+        return vm::serve(&args, &device);
+    }
+    device
+        .write_files(&args.dir, &[])
+        .map_err(|error| format!("cannot write into `{}`: {error}", args.dir.display()))?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("cannot start the runtime: {error}"))?.block_on(serve(args, device))
