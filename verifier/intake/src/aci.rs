@@ -185,7 +185,7 @@ mod tests {
         assert!(refused(&old.replace("cA==", "c A=")).contains("`security-policy-base64` is not base64"));
         assert!(refused(r#"{"UVM_SECURITY_POLICY": "cA=="}"#).contains("`report` is missing"));
         let without = old.replace(r#", "UVM_REFERENCE_INFO": "cQ==""#, "");
-        assert_eq!(unwrap(&Members::parse(&without).unwrap()).unwrap().aci.unwrap().reference_info, []);
+        assert_eq!(unwrap(&Members::parse(&without).unwrap()).unwrap().aci.unwrap().reference_info, b"");
     }
 
     #[test]

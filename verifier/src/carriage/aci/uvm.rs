@@ -158,7 +158,7 @@ mod tests {
             (format!("{{\"{GUEST_SVN}\": \"1\", \"{GUEST_SVN}\": \"2\"}}"), "stands twice"),
             (format!("{{\"{GUEST_SVN}\": \"1\", \"debug\": \"2\"}}"), "has a member `debug`"),
             (format!("{{\"{GUEST_SVN}\": \"1\"}}"), "has no `x-ms-sevsnpvm-launchmeasurement`"),
-            (format!("{{\"{MEASUREMENT}\": \"{}\"}}", &digits[2..]), "expected 48 bytes in hexadecimal"),
+            (format!("{{\"{MEASUREMENT}\": \"{}\"}}", digits.get(2..).unwrap()), "expected 48 bytes in hexadecimal"),
             ("[]".to_owned(), "expected"),
         ] {
             let message = payload(text.as_bytes()).unwrap_err();
