@@ -93,7 +93,7 @@ fn signed<'a>(
     match attest.selection {
         Selection::Several(count) => return Err(refuse(SELECTED, format!("{count} selections"))),
         Selection::One { bank, .. } if bank != SHA256 => return Err(refuse(SELECTED, format!("bank {bank:#06x}"))),
-        Selection::One { bits: [0xFF, 0xFF, 0xFF], .. } => {}
+        Selection::One { bits, .. } if bits == [0xFF, 0xFF, 0xFF] => {}
         Selection::One { bits, .. } => {
             let bits = bits.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
             return Err(refuse(SELECTED, format!("the bits {bits}")));
