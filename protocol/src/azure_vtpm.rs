@@ -261,7 +261,7 @@ mod tests {
             ("\"version\":2", "\"version\":2,\"more\":1", "unknown field `more`"),
             ("\"message\":\"0102\"", "\"message\":\"010\"", "`tpm_quote.message` is not hexadecimal"),
             ("\"hcl_report\":\"SENMQQ\"", "\"hcl_report\":\"SEN+QQ\"", "`hcl_report` is not base64url"),
-            ("\"signature\":\"03\",", "", "missing field `signature`"),
+            (",\"signature\":\"03\"", "", "missing field `signature`"),
         ] {
             assert!(good.contains(from), "{good}");
             let refused = VtpmEvidence::parse(good.replacen(from, to, 1).as_bytes()).unwrap_err().to_string();

@@ -53,7 +53,11 @@ pub(crate) fn unwrap(members: &Members<'_>) -> Result<Unwrapped, Defect> {
 /// The value of a record of this kind: the same object.
 pub(crate) fn from_record(value: &[u8], form: &'static str) -> Result<Unwrapped, Defect> {
     let text = std::str::from_utf8(value).map_err(|_| broken("is no JSON: not UTF-8".to_owned()))?;
-    from_members(&Members::parse(text)?, form)
+    let members = Members::parse(text).map_err(|error| match error {
+        Defect::Broken { defect, .. } => broken(format!("is no JSON: {defect}")),
+        other => other,
+    })?;
+    from_members(&members, form)
 }
 
 fn from_members(members: &Members<'_>, form: &'static str) -> Result<Unwrapped, Defect> {

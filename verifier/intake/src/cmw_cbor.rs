@@ -253,7 +253,7 @@ mod tests {
         }
         assert!(message(&record(QUOTE, &[1], &[2])).contains("the indicator is not 4"));
         assert!(message(&record("text/plain", &[1], &[])).contains("`text/plain` and no evidence"));
-        assert!(message(&record("application/vnd.teegate.aci-snp", &[1], &[])).contains("does not verify"));
+        assert!(message(&record("application/vnd.teegate.aci-snp", &[1], &[])).contains("is no JSON"));
         assert!(message(&[&record(QUOTE, &[1], &[])[..], &[0]].concat()).contains("1 bytes follow its end"));
         assert!(message(&[0x82, 0x18, 60, 0x40]).contains("CoAP content format 60"));
         assert!(message(&[0x84, 0x60]).contains("a record of 4 items"));

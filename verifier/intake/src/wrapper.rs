@@ -134,7 +134,7 @@ mod tests {
         let with_log = Envelope { event_log: Some(vec![9; 7]), ..envelope(EvidenceKind::TdxQuote) };
         assert_eq!(from_envelope(&text(&with_log)).unwrap().event_log, Some(vec![9; 7]));
         let refused = from_envelope(&text(&envelope(EvidenceKind::AciSnp))).unwrap_err().to_string();
-        assert!(refused.contains("is no JSON") || refused.contains("security context"), "{refused}");
+        assert!(refused.contains("is no JSON"), "{refused}");
     }
 
     #[test]

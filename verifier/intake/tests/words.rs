@@ -194,10 +194,9 @@ fn json_of_others_is_taken_or_named_for_what_it_looks_like() {
             None,
         ),
         // What it is bound to is said by what stands around it.
-        (json!({"td_quote": quote, "hcl_report": "AAAA", "tpm_quote": {}}), "evidence of an Azure vTPM", None),
         (
             json!({"platform": "az-snp", "evidence": {"hcl_report": "AAAA", "tpm_quote": {}}}),
-            "evidence of an Azure vTPM",
+            "a part of the evidence of an Azure vTPM",
             None,
         ),
         (
