@@ -199,11 +199,6 @@ fn json_of_others_is_taken_or_named_for_what_it_looks_like() {
             "a part of the evidence of an Azure vTPM",
             None,
         ),
-        (
-            json!({"quote": {"message": [1], "pcrs": [], "signature": []}, "report": [72, 67, 76, 65], "vcek": ""}),
-            "a TPM quote (`message`, `pcrs`)",
-            None,
-        ),
         (json!({"signature": "", "message": "", "pcrs": []}), "a TPM quote (`message`, `pcrs`)", None),
         (
             json!({"keys": [], "vm-configuration": {}, "user-data": ""}),
