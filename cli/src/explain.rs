@@ -106,7 +106,7 @@ mod tests {
     fn another_id_names_the_three_that_are_nearest() {
         assert_eq!(
             unknown("snp.chain"),
-            "`snp.chain` is not a check; the nearest are `snp.chain.csp`, `snp.chain.age`, `snp.chain.path`. \
+            "`snp.chain` is not a check; the nearest are `uvm.chain`, `snp.chain.csp`, `snp.chain.age`. \
              `teegate verify --explain all` lists every check"
         );
         for (meant, first) in [

@@ -70,12 +70,13 @@ pub(crate) struct VerifyArgs {
 }
 
 /// Every other option but that of colour: an explanation judges nothing. A test holds the list to the options.
-const NOT_EXPLAINED: [&str; 17] = [
+const NOT_EXPLAINED: [&str; 18] = [
     "evidence",
     "endorsements",
     "event_log",
     "policy",
     "reference_values",
+    "signed_by",
     "at",
     "report_data",
     "memory",
