@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use teegate_intake::evidence::{self, OwnedEvidence};
-use teegate_verifier::{FactValue, Finding, Stage, Tee, inspect};
+use teegate_verifier::{FactValue, Finding, Stage, Tee};
 
 use crate::exit::{self, Stop};
 use crate::help;
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
         Ok(evidence) => evidence,
         Err(error) => return output::stop(&Stop::of_evidence(&error)),
     };
-    let facts = inspect(evidence.tee, &evidence.bytes);
+    let facts = evidence.inspect();
     let status = if facts.is_ok() { exit::ACCEPTED } else { exit::of_rejection(Stage::Parse) };
     match args.format {
         Format::Text => {

@@ -1,9 +1,10 @@
-//! The policy that the user names: one of the two that are built in, or a file.
+//! The policy that the user names: one of those that are built in, or a file.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use teegate_measurements::POLICIES;
 use teegate_verifier::{Policy, PolicyError};
 
 use crate::nearest::nearest;
@@ -11,36 +12,40 @@ use crate::nearest::nearest;
 /// Reference values of a large fleet fit many times over.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads the policy called `name`. The names `genuine` and `strict` are taken; a file of that name is `./genuine`.
+/// Reads the policy called `name`. The names of those that are built in are taken; a file of that name is `./genuine`.
 pub(crate) fn read(name: &str) -> Result<Policy, String> {
     Policy::parse(&read_text(name)?).map_err(|error| refused(name, &error))
 }
 
 /// The text of the policy called `name`.
 pub(crate) fn read_text(name: &str) -> Result<String, String> {
-    match name {
-        "genuine" => Ok(teegate_measurements::GENUINE.to_owned()),
-        "strict" => Ok(teegate_measurements::STRICT.to_owned()),
-        path => read_file(path),
-    }
+    let shipped = POLICIES.into_iter().find(|(own, _)| *own == name);
+    shipped.map_or_else(|| read_file(name), |(_, text)| Ok(text.to_owned()))
 }
 
 /// Why the policy called `name` was refused.
 pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
     match name {
-        "strict" => format!(
-            "policy `strict` is a template: give your reference values with `--reference-values`, or put them into a copy of \
-             `measurements/policy/strict.toml` and name the copy: {error}"
+        template if template != "genuine" && POLICIES.iter().any(|(own, _)| *own == template) => format!(
+            "policy `{template}` is a template: give your reference values with `--reference-values`, or put them into a copy of \
+             `measurements/policy/{template}.toml` and name the copy: {error}"
         ),
         name => format!("policy `{name}`: {error}"),
     }
 }
 
 fn read_file(path: &str) -> Result<String, String> {
-    let meant =
-        || nearest(path, ["genuine", "strict"]).map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+    let meant = || {
+        nearest(path, POLICIES.map(|(name, _)| name))
+            .map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+    };
     file_text(Path::new(path))
-        .map_err(|what| format!("policy `{path}`: {what}; expected a TOML file, `genuine` or `strict`{}", meant()))
+        .map_err(|what| format!("policy `{path}`: {what}; expected a TOML file, or one of {}{}", names(), meant()))
+}
+
+/// The policies that are built in, as an error lists them.
+fn names() -> String {
+    POLICIES.map(|(name, _)| format!("`{name}`")).join(", ")
 }
 
 /// The text of a file that a policy, or what belongs to one, stands in; or what is wrong with it.

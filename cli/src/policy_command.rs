@@ -221,7 +221,7 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
 mod tests {
     use super::*;
 
-    const NONE: ValuesArgs = ValuesArgs { reference_values: Vec::new() };
+    const NONE: ValuesArgs = ValuesArgs { reference_values: Vec::new(), signed_by: None };
 
     fn lint(file: &str, _values: &ValuesArgs, _format: Format) -> Result<(String, u8), String> {
         policy_lint::lint(&LintArgs::of(file))

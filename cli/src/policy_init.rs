@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use teegate_encoding::hex;
 use teegate_intake::evidence::OwnedEvidence;
-use teegate_verifier::{BoundTo, Endorsements, FactValue, Policy, ReportData, Stage, Tee, UnixTime, inspect, verify};
+use teegate_measurements::Rewritten;
+use teegate_verifier::{BoundTo, Endorsements, FactValue, Policy, ReportData, Stage, Tee, UnixTime, verify};
 
 use crate::atomic::{self, Existing};
 use crate::exit::{self, Stop};
@@ -102,7 +103,9 @@ pub(crate) fn init(args: &InitArgs) -> Result<(String, u8), Stop> {
     let now = args.at.map_or_else(instant::now, Ok)?;
     let mut pool = supplied::endorsements(&args.endorsements)?.endorsements();
     pool.extend(&evidence.endorsements);
-    let genuine = Policy::parse(teegate_measurements::GENUINE).map_err(|error| error.to_string())?;
+    let wrapping = evidence.wrapping();
+    let genuine = Rewritten::of(teegate_measurements::GENUINE).and_then(|genuine| genuine.wrapped(wrapping));
+    let genuine = genuine.and_then(|genuine| Policy::parse(&genuine.text())).map_err(|error| error.to_string())?;
     let vouched = verify(&evidence.as_evidence(&pool), &genuine, now);
     let vouched = match vouched {
         Err(rejection) if !args.endorsements.is_empty() => {
@@ -114,7 +117,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(String, u8), Stop> {
         }
         verdict => verdict.is_ok(),
     };
-    let facts = inspect(evidence.tee, &evidence.bytes);
+    let facts = evidence.inspect();
     let facts = facts
         .map_err(|malformed| Stop::from(format!("this is no well-formed {} evidence: {malformed}", evidence.tee)))?;
     let text = first(&evidence, &facts, args)?;
@@ -143,7 +146,8 @@ fn remarks(
     vouched: bool,
     now: UnixTime,
 ) -> Vec<String> {
-    let report_data = facts.iter().find(|(name, _)| *name == "report_data").map(|(_, value)| value.to_string());
+    let stands = evidence.wrapping().report_data_fact();
+    let report_data = facts.iter().find(|(name, _)| *name == stands).map(|(_, value)| value.to_string());
     let bytes = report_data.as_ref().and_then(|text| hex::decode(text).ok()?.try_into().ok()).map(ReportData);
     let mut lines = Vec::new();
     if !vouched {
@@ -187,7 +191,7 @@ fn first(evidence: &OwnedEvidence, facts: &[(&'static str, FactValue)], args: &I
         let (_, value) = facts.iter().find(|(fact, _)| *fact == field)?;
         matches!(value, FactValue::Bytes(_) | FactValue::Number(_)).then(|| value.to_string())
     };
-    teegate_measurements::init(evidence.tee, &args.name, args.bound_to.into(), shows)
+    teegate_measurements::init((evidence.tee, evidence.wrapping()), &args.name, args.bound_to.into(), shows)
         .map_err(|error| Stop::from(format!("what this evidence shows cannot be expected by a strict policy: {error}")))
 }
 
@@ -290,7 +294,7 @@ mod tests {
             let mut pool = Endorsements::new();
             set.certificates().into_iter().for_each(|der| pool.add_certificate(der));
             pool.add_crl(set.crl.clone().unwrap());
-            let facts = inspect(Tee::SevSnp, &evidence.bytes).unwrap();
+            let facts = evidence.inspect().unwrap();
             let text = first(&evidence, &facts, &args(Path::new("report.bin"), None, false)).unwrap();
             let text = format!("{text}\n[trust_anchors]\namd = ['''\n{}''']\n", set.ark_pem);
             let now = UnixTime::from_seconds(teegate_forge::time::AT);
@@ -310,7 +314,7 @@ mod tests {
         let file = folder.path().join("forged-root.pem");
         std::fs::write(&file, teegate_forge::snp().ark_pem()).unwrap();
         let filled = |vendor: &str, file: &Path| {
-            let values = values::ValuesArgs { reference_values: Vec::new() };
+            let values = values::ValuesArgs { reference_values: Vec::new(), signed_by: None };
             let root = vec![root(&format!("{vendor}={}", file.display())).unwrap()];
             let output = Output { output: None, force: false };
             fill(&FillArgs { file: "genuine".to_owned(), values, root, output }).map(|(text, _)| text)

@@ -167,7 +167,7 @@ fn what_is_wrong(stale: &Stale) -> String {
 impl LintArgs {
     /// As on the command line, with nothing beside the file.
     pub(crate) fn of(file: &str) -> Self {
-        let (values, format) = (ValuesArgs { reference_values: Vec::new() }, LintFormat::Text);
+        let (values, format) = (ValuesArgs { reference_values: Vec::new(), signed_by: None }, LintFormat::Text);
         Self { file: file.to_owned(), values, accept: None, at: None, format, quiet: false }
     }
 }

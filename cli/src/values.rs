@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use teegate_measurements::{Filled, ReferenceValues};
-use teegate_verifier::{Policy, UnixTime};
+use teegate_verifier::{Policy, Signer, UnixTime};
 
 use crate::{instant, output, policy};
 
@@ -16,10 +16,14 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Reference values for what the policy leaves open.
 #[derive(Args, Debug)]
 pub(crate) struct ValuesArgs {
-    /// Reference values for the fields that the policy writes as "reference-value-needed": TOML or an unsigned CoRIM, told
-    /// apart by content; may be given again
+    /// Reference values for the fields that the policy writes as "reference-value-needed": TOML or a CoRIM, told apart by
+    /// content; may be given again
     #[arg(long, value_name = "FILE")]
     pub(crate) reference_values: Vec<PathBuf>,
+    /// Who must have signed each of them: PEM of a public key, or of certificates, the signer's first or a root alone. Then they
+    /// must be signed CoRIMs; without it they count for whoever gave you the files
+    #[arg(long, value_name = "KEY.pem|CHAIN.pem", requires = "reference_values")]
+    pub(crate) signed_by: Option<PathBuf>,
 }
 
 impl ValuesArgs {
@@ -61,10 +65,16 @@ impl ValuesArgs {
     /// All of them, where any are named. A CoRIM must be valid at `at`, or now.
     pub(crate) fn load(&self, at: Option<UnixTime>) -> Result<Option<ReferenceValues>, String> {
         let mut joined: Option<ReferenceValues> = None;
+        let signer = self.signed_by.as_deref().map(signer).transpose()?;
         for path in &self.reference_values {
             let now = at.map_or_else(instant::now, Ok)?;
             let failed = |what: String| format!("reference values `{}`: {what}", path.display());
-            let values = teegate_measurements::reference_values(&read(path).map_err(failed)?, now).map_err(failed)?;
+            let bytes = read(path).map_err(failed)?;
+            let values = match &signer {
+                None => teegate_measurements::reference_values(&bytes, now),
+                Some(signer) => teegate_measurements::signed_reference_values(&bytes, signer, now),
+            };
+            let values = values.map_err(failed)?;
             joined = Some(match joined {
                 None => values,
                 Some(earlier) => earlier.and(values).map_err(|error| failed(error.to_string()))?,
@@ -87,7 +97,8 @@ pub(crate) fn origins(values: Option<&ReferenceValues>) -> String {
     let mut text = "\nWhere the reference values come from\n".to_owned();
     for given in values.given() {
         let source = given.source().map_or_else(String::new, |source| format!(", computed with: {source}"));
-        let line = format!("{}.{}: `{}`{source}", given.tee(), given.field(), given.origin());
+        let signed = given.signed_by().map_or_else(|| ", unsigned".to_owned(), |who| format!(", signed by {who}"));
+        let line = format!("{}.{}: `{}`{signed}{source}", given.tee(), given.field(), given.origin());
         text += &format!("  {}\n", output::plain(&line));
     }
     text
@@ -99,9 +110,21 @@ pub(crate) fn listed(values: Option<&ReferenceValues>) -> Vec<serde_json::Value>
     given
         .map(|given| {
             let field = format!("{}.{}", given.tee(), given.field());
-            serde_json::json!({ "field": field, "rule": given.rule(), "from": given.origin(), "source": given.source() })
+            serde_json::json!({
+                "field": field,
+                "rule": given.rule(),
+                "from": given.origin(),
+                "signed_by": given.signed_by(),
+                "source": given.source(),
+            })
         })
         .collect()
+}
+
+/// Who is to have signed.
+fn signer(path: &Path) -> Result<Signer, String> {
+    let failed = |what: String| format!("signer `{}`: {what}", path.display());
+    Signer::from_pem(&read(path).map_err(failed)?).map_err(|error| failed(error.to_string()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -133,8 +156,10 @@ mod tests {
         };
         let measurement = put("m.toml", toml(&format!("[sev-snp]\nmeasurement = \"{}\"", "22".repeat(48))).as_bytes());
         let host = put("h.toml", toml(&format!("[sev-snp]\nhost_data = \"{}\"", "11".repeat(32))).as_bytes());
-        let args =
-            |paths: &[&PathBuf]| ValuesArgs { reference_values: paths.iter().map(|path| (*path).clone()).collect() };
+        let args = |paths: &[&PathBuf]| ValuesArgs {
+            reference_values: paths.iter().map(|path| (*path).clone()).collect(),
+            signed_by: None,
+        };
         let (policy, text) = args(&[&measurement, &host]).policy("strict", None).unwrap();
         assert_eq!(policy.name(), "strict");
         // The text stands for itself: the profile that was left out is not in it, nor any hole.
@@ -169,6 +194,6 @@ mod tests {
         }
         assert!(args(&[&folder.path().join("none")]).load(None).unwrap_err().contains("cannot be read"));
         let origins = origins(args(&[&host]).load(None).unwrap().as_ref());
-        assert!(origins.ends_with("  sev-snp.host_data: `app`\n"), "{origins}");
+        assert!(origins.ends_with("  sev-snp.host_data: `app`, unsigned\n"), "{origins}");
     }
 }

@@ -52,6 +52,19 @@ pub fn of(target: &str) -> Seeds {
             ("numbers", vec![0x83, 0x18, 0x64, 0x39, 1, 0, 0x1B, 0, 0, 0, 1, 0, 0, 0, 0]),
             ("map", vec![0xA2, 0x61, b'a', 0x01, 0x20, 0xC1, 0x41, 0xFF]),
         ],
+        "cose" => {
+            use forge::aci::cose::{array, bytes, map, number, sign1, text};
+            let header = map(&[
+                (number(1), number(-38)),
+                (number(33), array(&[bytes(&[1]), bytes(&[2, 3])])),
+                (number(34), array(&[number(-16), bytes(&[4; 32])])),
+                (text("iss"), text("did")),
+            ]);
+            vec![
+                ("endorsement", sign1(&header, &map(&[(text("timestamp"), bytes(&[5]))]), b"{}", &[6; 8])),
+                ("least", sign1(&map(&[(number(1), number(-7))]), &map(&[]), &[], &[])),
+            ]
+        }
         "protobuf" => vec![(
             "message",
             vec![0x08, 0x96, 1, 0x12, 4, 0x0A, 2, 8, 5, 0x1D, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8],

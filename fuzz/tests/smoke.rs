@@ -65,7 +65,7 @@ macro_rules! smoke {
 }
 
 smoke! {
-    hex base64 pem der document cbor protobuf json
+    hex base64 pem der document cbor cose protobuf json
     sev_snp_report tdx_quote hints
     manifest envelope_form bhttp_request bhttp_response ohttp_keys ohttp_request receipt_header receipt problem coco
     certificate_table

@@ -1,4 +1,4 @@
-//! Reference values out of an unsigned CoRIM (draft-ietf-rats-corim-11), under the three profiles that describe these TEEs:
+//! Reference values out of a CoRIM (draft-ietf-rats-corim-11), signed by whom the user names or unsigned, under the three profiles that describe these TEEs:
 //!
 //! * AMD SEV-SNP, draft-deeglaze-amd-sev-snp-corim-profile-02: the fields of a report by `mkey`;
 //! * AMD SEV-SNP, as Veraison's services and tools write it: the same report under other numbers;
@@ -10,6 +10,7 @@
 mod intel;
 mod members;
 mod sev_snp;
+mod signed;
 mod veraison;
 
 use corim::cbor::DecodeLimits;
@@ -22,7 +23,7 @@ use corim::types::measurement::{Digest, MeasurementMap, MeasurementValuesMap, Ra
 use corim::types::triples::ReferenceTriple;
 use std::collections::{BTreeMap, BTreeSet};
 use teegate_verifier::place::shortened;
-use teegate_verifier::{Tee, UnixTime};
+use teegate_verifier::{Signer, Tee, UnixTime};
 
 use crate::reference::{ReferenceValue, ReferenceValues};
 
@@ -37,19 +38,31 @@ const SHA_384: i64 = 7;
 /// The fields of one reference triple.
 type Fields = BTreeMap<&'static str, ReferenceValue>;
 
-/// Reads the reference values of a CoRIM that is valid at `now`. Nobody vouches for what is unsigned: the caller must have
-/// the file from whom it trusts.
-pub(crate) fn read(bytes: &[u8], now: UnixTime) -> Result<ReferenceValues, String> {
-    match bytes {
-        [0xD9, 0x01, 0xF5, ..] => {}
-        [0xD2, ..] => {
-            return Err("a signed CoRIM (CBOR tag 18): this release checks no signature of a manifest, and what was not checked \
-                        must not pass for signed; check it with its publisher's tools, and give the unsigned CoRIM (tag 501) \
-                        inside it"
-                .to_owned());
+/// Reads the reference values of a CoRIM that is valid at `now`, and that `signer` signed where one is named. Nobody vouches for
+/// what is unsigned: the caller must have the file from whom it trusts.
+pub(crate) fn read(bytes: &[u8], signer: Option<&Signer>, now: UnixTime) -> Result<ReferenceValues, String> {
+    match (bytes, signer) {
+        ([0xD9, 0x01, 0xF5, ..], None) => unsigned(bytes, now),
+        ([0xD2, ..], Some(signer)) if bytes.len() <= MAX_BYTES => {
+            let signed = signed::open(bytes, signer, now)?;
+            match signed.manifest {
+                [0xD9, 0x01, 0xF5, ..] => Ok(unsigned(signed.manifest, now)?.signed_by(&signed.by)),
+                _ => Err("what is signed is no CoRIM: expected CBOR tag 501 inside".to_owned()),
+            }
         }
-        _ => return Err("expected an unsigned CoRIM (CBOR tag 501)".to_owned()),
+        ([0xD9, 0x01, 0xF5, ..], Some(_)) => {
+            Err("an unsigned CoRIM (CBOR tag 501), and a signer was named: expected a signed one (tag 18)".to_owned())
+        }
+        ([0xD2, ..], None) => {
+            Err("a signed CoRIM (CBOR tag 18): name who is to have signed it, by a public key or a chain of \
+                                   certificates (`--signed-by KEY.pem`); what was not checked must not pass for signed"
+                .to_owned())
+        }
+        _ => Err("expected a CoRIM: unsigned (CBOR tag 501), or signed (tag 18) by whom you name".to_owned()),
     }
+}
+
+fn unsigned(bytes: &[u8], now: UnixTime) -> Result<ReferenceValues, String> {
     let mut limits = DecodeLimits::default();
     limits.max_input_bytes = MAX_BYTES;
     limits.max_values = MAX_VALUES;

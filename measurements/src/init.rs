@@ -1,9 +1,9 @@
-//! The first policy of somebody's own: `strict` for one TEE, with the values that some evidence shows in the places of those that
+//! The first policy of somebody's own: `strict` for one TEE (or the template for its wrapping), with the values that some evidence shows in the places of those that
 //! `strict` needs.
 
-use teegate_verifier::{BoundTo, Draft, PolicyError, Tee, Written};
+use teegate_verifier::{BoundTo, Draft, PolicyError, Tee, Wrapping, Written};
 
-use crate::shipped::STRICT;
+use crate::shipped::{ACI, AZURE_CVM_NODE, AZURE_PEER_POD, STRICT};
 
 /// The text of a policy for evidence of this TEE, comments included. `shows` gives the bytes or the number that the evidence shows of
 /// a field, by its name in reports; what it does not show keeps the word of the template.
@@ -14,17 +14,19 @@ use crate::shipped::STRICT;
 /// # Errors
 /// The loader refuses what the evidence shows, such as a measurement of zeros.
 pub fn init(
-    tee: Tee,
+    (tee, wrapping): (Tee, Wrapping),
     name: &str,
     bound_to: BoundTo,
     shows: impl Fn(&str) -> Option<String>,
 ) -> Result<String, PolicyError> {
-    let template = of_one_tee(tee).replacen(&format!("[{tee}.strict]"), &format!("[{tee}.own]"), 1).replacen(
-        "name = \"strict\"",
+    let (called, claims, text) = template(wrapping, bound_to);
+    let template = of_one_tee(text, tee).replacen(&format!("[{tee}.{called}]"), &format!("[{tee}.own]"), 1).replacen(
+        &format!("name = \"{called}\""),
         &format!("name = {}", toml::Value::from(name)),
         1,
     );
-    let template = template.replacen("bound_to = \"workload\"", &format!("bound_to = \"{}\"", bound_to.name()), 1);
+    let template =
+        template.replacen(&format!("bound_to = \"{claims}\""), &format!("bound_to = \"{}\"", bound_to.name()), 1);
     let draft = Draft::parse(&template)?;
     let (mut text, mut from) = (String::with_capacity(2 * template.len()), 0);
     for needed in draft.needed() {
@@ -41,12 +43,22 @@ pub fn init(
     Ok(text)
 }
 
-/// `strict` without its head, which speaks of the template, and without the profiles of other TEEs.
-fn of_one_tee(tee: Tee) -> String {
+/// The shipped template for evidence in this wrapping: its name, what it claims, and its text. Of a guest no initdata is expected.
+const fn template(wrapping: Wrapping, bound_to: BoundTo) -> (&'static str, &'static str, &'static str) {
+    match (wrapping, bound_to) {
+        (Wrapping::AzureVtpm, BoundTo::Guest) => ("azure-cvm-node", "guest", AZURE_CVM_NODE),
+        (Wrapping::AzureVtpm, _) => ("azure-peer-pod", "workload", AZURE_PEER_POD),
+        (Wrapping::AzureAci, _) => ("aci", "workload", ACI),
+        _ => ("strict", "workload", STRICT),
+    }
+}
+
+/// A template without its head, which speaks of the template, and without the profiles of other TEEs.
+fn of_one_tee(template: &str, tee: Tee) -> String {
     let own = format!("[{tee}.");
     let mut kept = true;
     let mut text = String::new();
-    for line in STRICT.lines().skip_while(|line| line.starts_with('#') || line.is_empty()) {
+    for line in template.lines().skip_while(|line| line.starts_with('#') || line.is_empty()) {
         if line.starts_with('[') {
             kept = line.starts_with(&own);
         }
@@ -72,7 +84,7 @@ mod tests {
                 let length = if field == "host_data" { 32 } else { 48 };
                 Some("2a".repeat(length))
             };
-            let text = init(tee, "mine", BoundTo::Pod, shows).unwrap();
+            let text = init((tee, Wrapping::Raw), "mine", BoundTo::Pod, shows).unwrap();
             let draft = Draft::parse(&text).unwrap();
             assert!(draft.needed().is_empty(), "{text}");
             assert_eq!(draft.document().name(), "mine");
@@ -88,10 +100,26 @@ mod tests {
         }
     }
 
+    /// Under a paravisor the template depends on what is claimed: of a node nobody expects an initdata.
+    #[test]
+    fn a_first_policy_for_an_azure_vtpm_is_that_of_a_pod_or_of_a_node() {
+        let shows = |field: &str| Some(if field.starts_with("pcr") { "3b".repeat(32) } else { "2a".repeat(48) });
+        for tee in Tee::all() {
+            for (bound_to, initdata) in [(BoundTo::Guest, false), (BoundTo::Pod, true), (BoundTo::Workload, true)] {
+                let text = init((tee, Wrapping::AzureVtpm), "mine", bound_to, shows).unwrap();
+                let draft = Draft::parse(&text).unwrap();
+                let profile = &draft.document().profiles()[0];
+                assert!(draft.needed().is_empty() && draft.document().name() == "mine", "{text}");
+                assert_eq!((profile.wrapping(), profile.bound_to()), (Wrapping::AzureVtpm, Some(bound_to)));
+                assert_eq!(text.contains(&format!("pcr8 = \"{}\"", "3b".repeat(32))), initdata, "{text}");
+            }
+        }
+    }
+
     #[test]
     fn any_name_is_one() {
         for name in ["[sev-snp.strict]", "a \"b\"", "\u{1b}", "one\ntwo"] {
-            let text = init(Tee::SevSnp, name, BoundTo::Guest, |field| {
+            let text = init((Tee::SevSnp, Wrapping::Raw), name, BoundTo::Guest, |field| {
                 Some("2a".repeat(if field == "host_data" { 32 } else { 48 }))
             })
             .unwrap();
@@ -105,10 +133,13 @@ mod tests {
 
     #[test]
     fn what_is_not_shown_is_still_needed_and_zeros_are_refused() {
-        let text =
-            init(Tee::Tdx, "mine", BoundTo::Workload, |field| (field == "mrtd").then(|| "2a".repeat(48))).unwrap();
+        let text = init((Tee::Tdx, Wrapping::Raw), "mine", BoundTo::Workload, |field| {
+            (field == "mrtd").then(|| "2a".repeat(48))
+        })
+        .unwrap();
         assert_eq!(Draft::parse(&text).unwrap().needed().len(), 4);
-        let refused = init(Tee::Tdx, "mine", BoundTo::Workload, |_| Some("00".repeat(48))).unwrap_err();
+        let refused =
+            init((Tee::Tdx, Wrapping::Raw), "mine", BoundTo::Workload, |_| Some("00".repeat(48))).unwrap_err();
         assert_eq!(refused.check(), Some("policy.bound-without-code"));
     }
 }

@@ -27,8 +27,8 @@ pub use pinned::pinned;
 pub use reference::{Filled, ReferenceValue, ReferenceValues, ReferenceValuesError, Stated, fill};
 pub use rewritten::Rewritten;
 pub use schema::schema;
-pub use shipped::{GENUINE, SEEN, SHIPPED, STRICT, Shipped};
-pub use values::reference_values;
+pub use shipped::{ACI, AZURE_CVM_NODE, AZURE_PEER_POD, GENUINE, POLICIES, SEEN, SHIPPED, STRICT, Shipped};
+pub use values::{reference_values, signed_reference_values};
 pub use witness::{Example, Side};
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A policy made out of another one by program: the same but for some rules, so that a field which is added later is there too.
 
 use teegate_verifier::place::readable;
-use teegate_verifier::{PolicyError, Tee, fields_of};
+use teegate_verifier::{PolicyError, Tee, Wrapping, fields_around, fields_of};
 
 /// The document of a policy, with some of its rules written anew. Nothing is judged before the loader reads the result.
 #[derive(Clone, Debug)]
@@ -44,12 +44,27 @@ impl Rewritten {
         self
     }
 
+    /// With every profile for evidence in this wrapping, nothing asked of what lies around it.
+    ///
+    /// # Errors
+    /// There is a field around it that something has to be asked of.
+    pub fn wrapped(self, wrapping: Wrapping) -> Result<Self, PolicyError> {
+        let profiles: Vec<_> = Tee::all().filter(|tee| self.document.contains_key(tee.name())).collect();
+        profiles.into_iter().try_fold(self, |rewritten, tee| {
+            let named = rewritten.rule(tee, "wrapping", &format!("\"{}\"", wrapping.word()))?;
+            let around = fields_around(wrapping).into_iter();
+            around.into_iter().try_fold(named, |rewritten, field| rewritten.rule(tee, field.name, "\"unchecked\""))
+        })
+    }
+
     /// With this rule, in TOML, in every profile of a TEE: `rule(Tee::SevSnp, "vmpl", "0")`.
     ///
     /// # Errors
     /// There is no such field, no such profile, or the rule is not TOML.
     pub fn rule(mut self, tee: Tee, field: &str, rule: &str) -> Result<Self, PolicyError> {
-        let known = field == "bound_to" || field == "wrapping" || fields_of(tee).iter().any(|own| own.name == field);
+        let around = Wrapping::ALL.iter().flat_map(|wrapping| fields_around(*wrapping));
+        let mut fields = fields_of(tee).into_iter().chain(around);
+        let known = field == "bound_to" || field == "wrapping" || fields.any(|own| own.name == field);
         let profiles = self.document.get_mut(tee.name()).and_then(toml::Value::as_table_mut).filter(|_| known);
         let Some(profiles) = profiles else {
             return Err(PolicyError::new(format!("`{tee}.{field}`: no such field, or no profile for {tee}")));

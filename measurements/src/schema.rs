@@ -1,7 +1,7 @@
 //! The JSON Schema of policies, their TOML read as JSON: printed from the tables of fields.
 
 use serde_json::{Map, Value, json};
-use teegate_verifier::{BitNames, Draft, Tee, Wrapping, Written, fields_of};
+use teegate_verifier::{BitNames, Draft, Tee, Wrapping, Written, fields_around, fields_of};
 
 /// The schema, as a text that ends with a line end.
 pub fn schema() -> String {
@@ -55,8 +55,11 @@ fn profile(tee: Tee) -> Value {
     properties.insert("wrapping".to_owned(), json!({ "enum": wrappings }));
     properties.insert("bound_to".to_owned(), json!({ "enum": ["guest", "pod", "workload", "unchecked"] }));
     properties.insert("weaker".to_owned(), reference("reason"));
-    for field in fields_of(tee) {
-        if !field.optional {
+    let around = Wrapping::ALL.iter().flat_map(|wrapping| fields_around(*wrapping));
+    for (field, always) in
+        fields_of(tee).into_iter().map(|field| (field, true)).chain(around.map(|field| (field, false)))
+    {
+        if always && !field.optional {
             required.push(field.name);
         }
         let mut rule = rule(&field.written);
@@ -68,7 +71,23 @@ fn profile(tee: Tee) -> Value {
         }
         properties.insert(field.name.to_owned(), rule);
     }
-    json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
+    let around: Vec<_> = Wrapping::ALL.iter().filter_map(|wrapping| beside(*wrapping)).collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": properties,
+        "allOf": around,
+    })
+}
+
+/// The fields that a profile has for this wrapping alone: all of them under it, none elsewhere.
+fn beside(wrapping: Wrapping) -> Option<Value> {
+    let fields = fields_around(wrapping);
+    let needed: Vec<_> = fields.iter().filter(|field| !field.optional).map(|field| field.name).collect();
+    let none: Map<_, _> = fields.iter().map(|field| (field.name.to_owned(), Value::Bool(false))).collect();
+    let named = json!({ "required": ["wrapping"], "properties": { "wrapping": { "const": wrapping.word() } } });
+    (!fields.is_empty()).then(|| json!({ "if": named, "then": { "required": needed }, "else": { "properties": none } }))
 }
 
 /// A rule, or the word that there is none.

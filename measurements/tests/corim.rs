@@ -448,14 +448,14 @@ fn triples_of_different_classes_are_not_joined() {
     }
 }
 
-/// Nobody checked the signature, so the values inside must not be taken.
+/// Nobody is named who should have signed, so the values inside must not be taken.
 #[test]
 fn a_signed_manifest_is_refused_with_the_reason() {
     let inside = manifest(amd_profile(), &[triple(by_chip(), &guest())]);
     read(&inside).unwrap();
     let protected = map(&[(1, int(-35)), (3, text("application/rim+cbor"))]);
     let signed = tag(18, array(&[bytes(&protected), map(&[]), bytes(&inside), bytes(&[0; 96])]));
-    assert!(read(&signed).unwrap_err().contains("checks no signature of a manifest"));
+    assert!(read(&signed).unwrap_err().contains("name who is to have signed it"));
     // Not by way of the outer tags of older drafts either.
     for older in [tag(500, signed.clone()), tag(502, signed.clone()), tag(500, inside.clone()), tag(501, signed)] {
         let error = read(&older).unwrap_err();

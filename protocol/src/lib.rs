@@ -10,7 +10,7 @@
 //! 6. [`receipt`]: the answer says, signed by a key of the same manifest, what was executed.
 //!
 //! [`coco`] reads the evidence of Confidential Containers, [`certificate_table`] the certificates of an SEV-SNP host: an enclave
-//! receives both, and a verifier finds them in files.
+//! receives both, and a verifier finds them in files. [`azure_vtpm`] reads and writes the evidence of an Azure vTPM.
 //! [`members`] reads the JSON of others, the Open Inference Protocol's, and [`oip`] has its words for the types of elements.
 //! [`problem`] says what went wrong and what is known to have happened; [`headers`] holds the names, [`limits`] the numbers.
 //!
@@ -22,6 +22,7 @@ mod fixed;
 mod json;
 mod words;
 
+pub mod azure_vtpm;
 pub mod bhttp;
 pub mod binding;
 pub mod certificate_table;

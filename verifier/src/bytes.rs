@@ -62,6 +62,8 @@ fixed_bytes! {
     pub ChipId(64);
     /// A SHA-384 measurement register or identity digest: MRTD, RTMR0..3, MRSEAM, MRCONFIGID, … of a TD; ID and author key digests of SNP.
     pub Mr(48);
+    /// A platform configuration register of a TPM's SHA-256 bank, 32 bytes.
+    pub(crate) Pcr(32);
     /// A family or image id of an SNP ID block, 16 bytes.
     pub(crate) BlockId(16);
     /// Id of a guest report or of its migration agent (`REPORT_ID_MA`), 32 bytes.

@@ -1,13 +1,14 @@
 //! Every check there is: those of policies, of each platform, and of instances.
 
 use crate::check::{Check, Tee};
-use crate::{instances, platforms, policy};
+use crate::{carriage, instances, platforms, policy};
 
 impl Check {
     /// Every check, in the order of the walk.
     pub fn all() -> impl Iterator<Item = Check> {
         let platforms = Tee::all().flat_map(platforms::checks);
-        policy::CHECKS.iter().chain(platforms).chain(instances::CHECKS).copied()
+        let carriages = carriage::CHECKS.iter().flat_map(|(_, checks)| *checks);
+        policy::CHECKS.iter().chain(platforms).chain(carriages).chain(instances::CHECKS).copied()
     }
 
     /// Whether it judges what an instance sends around its evidence, and the instance itself: client and gateway do, the
@@ -28,7 +29,7 @@ impl Check {
                         `teegate verify --explain all`; do not edit.\n"
                 .to_owned();
         let platforms = Tee::all().map(|tee| (tee.title(), platforms::checks(tee)));
-        let all = std::iter::once(("Policy", policy::CHECKS)).chain(platforms);
+        let all = std::iter::once(("Policy", policy::CHECKS)).chain(platforms).chain(carriage::CHECKS.iter().copied());
         for (title, checks) in all.chain([("Instances", instances::CHECKS)]) {
             text.push_str(&format!(
                 "\n## {title}\n\n| id | rejects as | rests on | establishes | source | if it fails | judged in | kept by |\n|---|---|---|---|---|---|---|---|\n"

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::carriage::Carriage;
+use crate::carriage::{AciContext, AzureVtpm, Carriage};
 use crate::check::Tee;
 use crate::devices::Device;
 use crate::intel::collateral::{QeIdentity, TcbInfo};
 use crate::statement::{Brought, Item, Readable, Source};
+use crate::wrapping::Wrapping;
 use crate::x509::certificate::Certificate;
 use crate::x509::crl::Crl;
 
@@ -16,7 +17,7 @@ use crate::x509::crl::Crl;
 pub struct Evidence<'a> {
     pub(crate) tee: Tee,
     /// What lay around it.
-    pub(crate) carriage: Carriage,
+    pub(crate) carriage: Carriage<'a>,
     pub(crate) bytes: &'a [u8],
     pub(crate) endorsements: &'a Endorsements,
     pub(crate) event_log: Option<&'a [u8]>,
@@ -28,6 +29,28 @@ impl<'a> Evidence<'a> {
     /// Evidence of this TEE, as the constructor of its name takes it: [`Evidence::sev_snp`], [`Evidence::tdx`].
     pub const fn of(tee: Tee, bytes: &'a [u8], endorsements: &'a Endorsements) -> Self {
         Self { tee, carriage: Carriage::Raw, bytes, endorsements, event_log: None, devices: &[] }
+    }
+
+    /// Evidence of an SEV-SNP guest under the paravisor of an Azure confidential VM: the report stands in the paravisor's.
+    pub fn sev_snp_under_azure_vtpm(vtpm: &'a AzureVtpm, endorsements: &'a Endorsements) -> Self {
+        let report = vtpm.sev_snp_report();
+        Self { carriage: Carriage::AzureVtpm(vtpm), ..Self::of(Tee::SevSnp, report, endorsements) }
+    }
+
+    /// Evidence of a TD under the paravisor of an Azure confidential VM: the quote, as received, stands beside the paravisor's
+    /// report.
+    pub const fn tdx_under_azure_vtpm(vtpm: &'a AzureVtpm, quote: &'a [u8], endorsements: &'a Endorsements) -> Self {
+        Self { carriage: Carriage::AzureVtpm(vtpm), ..Self::of(Tee::Tdx, quote, endorsements) }
+    }
+
+    /// Evidence of a container group of Confidential ACI: its SEV-SNP report, and the security context beside it.
+    pub const fn sev_snp_in_aci(context: &'a AciContext, report: &'a [u8], endorsements: &'a Endorsements) -> Self {
+        Self { carriage: Carriage::Aci(context), ..Self::of(Tee::SevSnp, report, endorsements) }
+    }
+
+    /// In what the evidence is carried.
+    pub const fn wrapping(&self) -> Wrapping {
+        self.carriage.wrapping()
     }
 
     /// The TEE whose evidence it is said to be.

@@ -17,9 +17,9 @@ checks! {
         remedy: "the instance sends something else as its endorsements: look at its attester; what it sends may be left out where you supply them",
     }
     ENVELOPE_EVIDENCE_TYPE "envelope.evidence-type" Parse Derived {
-        stops: "the evidence is of a type that this release verifies; nothing is taken for another type",
+        stops: "the evidence is of a type that this release verifies, and holds what that type holds; nothing is taken for another type",
         source: "teegate, protocol (media types of evidence)",
-        remedy: "use an attester that gives a raw SEV-SNP report or a raw TDX quote, or update teegate",
+        remedy: "use an attester that gives a raw SEV-SNP report, a raw TDX quote, or evidence of an Azure vTPM or of Confidential ACI, or update teegate",
     }
     MANIFEST_FORM "manifest.form" Parse Derived {
         stops: "the manifest is strict JSON with exactly the members of its version and a key that can be sealed to, so that what the evidence binds has one meaning",

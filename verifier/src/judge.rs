@@ -21,9 +21,15 @@ impl<'a> RulesInWords<'a> {
         let both = self.rules.iter().zip(self.words);
         both.map(|((field, ask), words)| Rule { field, ask, words })
     }
+
+    /// What this field asks.
+    pub(crate) fn of(self, field: &Field) -> Option<Rule<'a>> {
+        self.each().find(|rule| rule.field.name == field.name)
+    }
 }
 
 /// What one field asks.
+#[derive(Clone, Copy)]
 pub(crate) struct Rule<'a> {
     field: &'static Field,
     ask: &'a Ask,

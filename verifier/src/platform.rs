@@ -14,7 +14,7 @@ use crate::judge::RulesInWords;
 use crate::memory::Memory;
 use crate::report::BoundTo;
 use crate::roots::{PinnedRoots, Vendor};
-use crate::rule::{Ask, Field, Undertaken};
+use crate::rule::{Ask, Field, Pin, Undertaken};
 use crate::signature::Signatures;
 use crate::stage::Unverified;
 use crate::time::UnixTime;
@@ -70,7 +70,7 @@ pub(crate) trait Platform {
     ) -> Result<Self::Vouched<'a>, Stop>;
 
     /// What the authentic report offers to whatever carried it.
-    fn offers(vouched: &Self::Vouched<'_>) -> Offered;
+    fn offers<'v>(vouched: &'v Self::Vouched<'_>) -> Offered<'v>;
 
     /// Judges every rule of the profile, to the last.
     fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Self::Profile>, findings: &mut Findings);
@@ -114,6 +114,9 @@ pub(crate) trait Rules: Any + fmt::Debug + Send + Sync {
 
     /// What counts only beside something else.
     fn undertaken(&self) -> Vec<Undertaken>;
+
+    /// What pins the code that the hardware measures at launch, in this wrapping.
+    fn code(&self) -> Vec<Pin>;
 
     /// A field that contradicts others, and what is wrong with it.
     fn contradiction(&self) -> Option<(&'static str, String)>;

@@ -1,5 +1,6 @@
 //! The platforms that are understood: the one place in which a TEE leads to the types of its platform.
 
+use crate::carriage;
 use crate::check::{Check, Tee};
 use crate::evidence::Evidence;
 use crate::facts::FactValue;
@@ -11,6 +12,7 @@ use crate::rule::Field;
 use crate::sev_snp::{SevSnp, SnpNeeds, snp_needs};
 use crate::tdx::{Tdx, TdxNeeds, tdx_needs};
 use crate::time::UnixTime;
+use crate::wrapping::Wrapping;
 
 /// What is to be done with a platform, whichever it is.
 pub(crate) trait Task {
@@ -83,6 +85,24 @@ pub fn fields_of(tee: Tee) -> Vec<&'static Field> {
     of(tee, Fields)
 }
 
+/// The field of a policy that names the code which the hardware of this TEE measures at launch.
+pub(crate) fn code_field(tee: Tee) -> Option<&'static Field> {
+    struct Code;
+    impl Task for Code {
+        type Outcome = Option<&'static Field>;
+
+        fn with<P: Platform>(self) -> Self::Outcome {
+            P::asked_by(P::KEY_CHECKS.code).first().copied()
+        }
+    }
+    of(tee, Code)
+}
+
+/// Every field that a profile for this wrapping has beside those of its TEE, in the order in which policies are written.
+pub fn fields_around(wrapping: Wrapping) -> Vec<&'static Field> {
+    carriage::fields_of(wrapping)
+}
+
 impl Check {
     /// The fields of a policy by which it is judged; none where every policy asks the same.
     pub fn fields(self) -> Vec<&'static Field> {
@@ -94,7 +114,10 @@ impl Check {
                 P::asked_by(self.0)
             }
         }
-        self.tee().map(|tee| of(tee, AskedBy(self))).unwrap_or_default()
+        match self.tee() {
+            Some(tee) => of(tee, AskedBy(self)),
+            None => carriage::asked_by(self),
+        }
     }
 }
 

@@ -33,6 +33,10 @@ pub(crate) fn walk<P: Platform>(
     findings.carried_in(carriage.wrapping(), carriage.checks());
     devices.iter().for_each(|device| findings.also_by(device.checks()));
     let profile = policy.profile::<P>(carriage.wrapping());
+    let carried = match carriage.parse(P::TEE, &mut findings) {
+        Ok(carried) => carried,
+        Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
+    };
     let claim = match P::parse(bytes, profile.map(|(_, profile)| profile), &mut findings) {
         Ok(claim) => claim,
         Err(stop) => return Err(findings.refuse(Stage::Parse, stop)),
@@ -54,21 +58,25 @@ pub(crate) fn walk<P: Platform>(
         Err(stop) => return Err(findings.refuse(Stage::Appraise, stop)),
     };
     findings.appraised_by(name, found.bound_to());
+    let memo = signatures.memo();
     let given = Given { endorsements, anchors: policy.anchors::<P>(), profile, now, signatures, chains, memory };
     let vouched = match P::authenticate(claim, given, &mut findings) {
         Ok(vouched) => vouched,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
-    let workload = match carriage.open(P::offers(&vouched), &mut findings) {
-        Ok(workload) => workload,
+    let report_data = policy.report_data();
+    let offered = P::offers(&vouched);
+    let asked = report_data.is_some() || found.asks_for_report_data();
+    let (carried, workload) = match carried.authenticate(offered, asked, found.beside(), memo, &mut findings) {
+        Ok(opened) => opened,
         Err(stop) => return Err(findings.refuse(Stage::Authenticate, stop)),
     };
     if let Err(stop) = devices.iter().try_for_each(|device| device.stand_beside(&workload, &mut findings)) {
         return Err(findings.refuse(Stage::Authenticate, stop));
     }
-    let report_data = policy.report_data();
     let (rules, workload) = (found.rules_in_words(), &workload);
     P::appraise(&vouched, Wanted { profile, rules, workload, report_data, memory, event_log }, &mut findings);
+    carried.appraise(found.beside(), found.about_code::<P>(), offered, &mut findings);
     findings.conclude()
 }
 
@@ -93,7 +101,7 @@ mod tests {
     use crate::platform::{KeyChecks, Rules};
     use crate::report::{BoundTo, Report};
     use crate::roots::{PinnedRoots, Vendor};
-    use crate::rule::{Ask, Field, Undertaken};
+    use crate::rule::{Ask, Field, Pin, Undertaken};
     use crate::sev_snp::roots::AMD;
     use crate::signature::sha256;
     use crate::stage::{Authentic, Signed, Unverified};
@@ -105,7 +113,7 @@ mod tests {
 
     struct Claim<'a> {
         debug: u8,
-        chosen: &'a [u8],
+        chosen: ReportData,
         tag: &'a [u8],
     }
 
@@ -133,6 +141,10 @@ mod tests {
             Vec::new()
         }
 
+        fn code(&self) -> Vec<Pin> {
+            Vec::new()
+        }
+
         fn contradiction(&self) -> Option<(&'static str, String)> {
             None
         }
@@ -151,7 +163,7 @@ mod tests {
         type Key<'k> = &'k [u8; 4];
 
         fn is_signed_by(&self, key: &[u8; 4]) -> bool {
-            sha256(&[&[self.debug], self.chosen, key]) == self.tag
+            sha256(&[&[self.debug], &self.chosen.0[..32], key]) == self.tag
         }
     }
 
@@ -193,7 +205,9 @@ mod tests {
             let length = Comparison { check: Check::MADE_UP_LENGTH, expected: "65 bytes".into(), actual };
             let (debug, rest) = findings.require_some(claim, length)?;
             let (chosen, tag) = rest.split_at(32);
-            Ok(Unverified::new(Claim { debug: *debug, chosen, tag }))
+            let mut report_data = ReportData([0; 64]);
+            report_data.0[..32].copy_from_slice(chosen);
+            Ok(Unverified::new(Claim { debug: *debug, chosen: report_data, tag }))
         }
 
         fn authenticate<'a>(
@@ -207,10 +221,9 @@ mod tests {
             findings.require_some(signed, tag)
         }
 
-        fn offers(vouched: &Self::Vouched<'_>) -> Offered {
-            let mut report_data = [0; 64];
-            report_data[..32].copy_from_slice(vouched.get().chosen);
-            Offered { report_data: ReportData(report_data) }
+        fn offers<'v>(vouched: &'v Self::Vouched<'_>) -> Offered<'v> {
+            let report_data = &vouched.get().chosen;
+            Offered { report_data, launch_measurement: &[0; 48], host_data: None, privilege_level: None }
         }
 
         fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Profile>, findings: &mut Findings) {
@@ -231,14 +244,14 @@ mod tests {
 
     const GENUINE: &str = include_str!("../../measurements/policy/genuine.toml");
 
-    fn verdict(policy: &Policy, bytes: &[u8], carriage: Carriage) -> Result<Attested, Rejection> {
+    fn verdict(policy: &Policy, bytes: &[u8], carriage: Carriage<'_>) -> Result<Attested, Rejection> {
         verdict_beside(policy, bytes, carriage, &[])
     }
 
     fn verdict_beside(
         policy: &Policy,
         bytes: &[u8],
-        carriage: Carriage,
+        carriage: Carriage<'_>,
         devices: &[Device],
     ) -> Result<Attested, Rejection> {
         let (endorsements, now) = (Endorsements::new(), UnixTime::from_seconds(7));

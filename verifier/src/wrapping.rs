@@ -12,6 +12,11 @@ pub enum Wrapping {
     /// Nothing: the report or quote as the device returns it.
     #[serde(rename = "none")]
     Raw,
+    /// The paravisor of an Azure confidential VM: its own report, and a quote of the vTPM that it runs.
+    AzureVtpm,
+    /// A container group of Confidential ACI: its security policy, and the endorsement of its virtual machine.
+    #[serde(rename = "aci")]
+    AzureAci,
     /// Of a carriage that nobody builds.
     #[cfg(test)]
     MadeUp,
@@ -19,14 +24,25 @@ pub enum Wrapping {
 
 impl Wrapping {
     /// Every one that a policy can name.
-    pub const ALL: &[Self] = &[Self::Raw];
+    pub const ALL: &[Self] = &[Self::Raw, Self::AzureVtpm, Self::AzureAci];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::AzureVtpm => "azure-vtpm",
+            Self::AzureAci => "aci",
             #[cfg(test)]
             Self::MadeUp => "made-up",
+        }
+    }
+
+    /// The fact that holds the 64 bytes which the workload chose: under a paravisor those of the hardware's report are the
+    /// paravisor's.
+    pub const fn report_data_fact(self) -> &'static str {
+        match self {
+            Self::AzureVtpm => "extra_data",
+            _ => "report_data",
         }
     }
 
@@ -34,6 +50,8 @@ impl Wrapping {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Raw => "none",
+            Self::AzureVtpm => "azure-vtpm",
+            Self::AzureAci => "aci",
             #[cfg(test)]
             Self::MadeUp => "made-up",
         }

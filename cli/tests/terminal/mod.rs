@@ -184,7 +184,7 @@ fn a_policy_that_is_nearly_a_known_one_is_named() {
     let near = teegate(&["verify", &files[0], "--policy", "genuin"]);
     assert_eq!(status(&near), 1);
     assert!(
-        stderr(&near).contains("expected a TOML file, `genuine` or `strict`; did you mean `genuine`?"),
+        stderr(&near).contains("expected a TOML file, or one of `genuine`, `strict`, `azure-peer-pod`, `azure-cvm-node`, `aci`; did you mean `genuine`?"),
         "{}",
         stderr(&near)
     );

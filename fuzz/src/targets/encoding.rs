@@ -1,7 +1,7 @@
 //! The readers of the ground floor: nothing panics, and what can be read and written again reads the same.
 
 use teegate_encoding::der::{Der, Element};
-use teegate_encoding::{base64, cbor, der, document, hex, json, pem, protobuf};
+use teegate_encoding::{base64, cbor, cose, der, document, hex, json, pem, protobuf};
 use teegate_fuzz_engine::{Effort, Target, mutate};
 
 use crate::hold;
@@ -69,6 +69,15 @@ pub(super) const TARGETS: &[Target] = &[
         mutate: mutate::cbor,
         words: &["\x1b", "\x7f", "tdx", "sev-snp"],
         max_bytes: 512,
+    },
+    Target {
+        name: "cose",
+        about: "COSE messages of one signer, and the chains and digests in their headers",
+        effort: Effort::Reader,
+        run: cose,
+        mutate: mutate::cbor,
+        words: &["\x18\x21", "\x18\x22", "\x01\x38\x25", "iss", "\x02\x80"],
+        max_bytes: 1_024,
     },
     Target {
         name: "protobuf",
@@ -209,6 +218,31 @@ fn cbor(input: &[u8]) {
     if let Err(error) = reader.end() {
         hold::message(input, &error.to_string());
     }
+}
+
+fn cose(input: &[u8]) {
+    use cose::Label;
+
+    let message = match cose::Sign1::parse(input) {
+        Ok(message) => message,
+        Err(error) => return hold::message(input, &error.to_string()),
+    };
+    assert!(message.payload().len() + message.signature().len() < input.len(), "more than was there");
+    let header = message.protected();
+    assert!(header.get(Label::ALG).is_some() && header.get(Label::CRIT).is_none(), "an algorithm, and nothing critical");
+    for label in [Label::ALG, Label::CONTENT_TYPE, Label::X5CHAIN, Label::X5T, Label::Text("iss")] {
+        assert!(header.get(label).is_none() || message.unprotected().get(label).is_none(), "a label in both headers");
+        let Some(value) = header.get(label) else { continue };
+        match value.chain() {
+            Ok(chain) => assert!(!chain.is_empty() && chain.iter().all(|one| one.len() < input.len())),
+            Err(error) => hold::message(input, &error.to_string()),
+        }
+        if let Some((_, digest)) = value.digest() {
+            assert!(digest.len() < value.encoded().len());
+        }
+    }
+    // What is signed ends in the payload, whatever the widths of its heads were.
+    assert!(message.signed().ends_with(message.payload()));
 }
 
 fn protobuf(input: &[u8]) {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use teegate_encoding::hex;
 use teegate_verifier::place::shortened;
-use teegate_verifier::{Ask, Draft, Field, Tee, Value, Written, fields_of};
+use teegate_verifier::{Ask, Draft, Field, Tee, Value, Wrapping, Written, fields_around, fields_of};
 
 use crate::covers::covers;
 
@@ -42,6 +42,7 @@ pub struct Stated {
     pub(super) accepted: Vec<ReferenceValue>,
     origin: String,
     source: Option<String>,
+    signed_by: Option<String>,
 }
 
 /// Reference values were refused.
@@ -111,7 +112,7 @@ impl ReferenceValues {
         if let Some(other) = self.find(tee, field) {
             return refused(format!("given by `{}` and again by `{}`", named(&other.origin), named(&origin)));
         }
-        self.given.push(Stated { tee, field, accepted, origin, source });
+        self.given.push(Stated { tee, field, accepted, origin, source, signed_by: None });
         Ok(())
     }
 
@@ -133,6 +134,13 @@ impl ReferenceValues {
         }
         self.names.extend(other.names);
         Ok(self)
+    }
+
+    /// The same, all of which this one signed.
+    #[must_use]
+    pub(crate) fn signed_by(mut self, signer: &str) -> Self {
+        self.given.iter_mut().for_each(|given| given.signed_by = Some(signer.to_owned()));
+        self
     }
 
     /// Whether this policy leaves any field to reference values.
@@ -159,6 +167,11 @@ impl Stated {
     /// The name of the values that it came with.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Who signed it, in words; `None` where nobody did, so that it counts for whoever gave the file.
+    pub fn signed_by(&self) -> Option<&str> {
+        self.signed_by.as_deref()
     }
 
     /// How to compute it again, where that was said.
@@ -232,7 +245,8 @@ fn is_everything(written: &Written, accepted: &BTreeSet<&ReferenceValue>) -> boo
 
 /// The fields of a profile that a template may leave to reference values.
 fn fields(tee: Tee) -> impl Iterator<Item = &'static Field> {
-    fields_of(tee).into_iter().filter(|field| field.written.takes_reference_values())
+    let around = Wrapping::ALL.iter().flat_map(|wrapping| fields_around(*wrapping));
+    fields_of(tee).into_iter().chain(around).filter(|field| field.written.takes_reference_values())
 }
 
 #[cfg(test)]

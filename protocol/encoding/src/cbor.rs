@@ -98,6 +98,35 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// What was not read yet.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// All bytes of the next item, with whatever it holds; how deep that is nested costs nothing.
+    ///
+    /// # Errors
+    /// [`CborError`], after which what follows is not to be relied on.
+    pub fn whole(&mut self) -> Result<&'a [u8], CborError> {
+        let from = self.rest;
+        let mut due = 1_u64;
+        while let Some(left) = due.checked_sub(1) {
+            let more = match self.next()? {
+                Item::Array(count) => count,
+                Item::Map(count) => count.saturating_mul(2),
+                Item::Tag(_) => 1,
+                _ => 0,
+            };
+            due = left.saturating_add(more);
+            // An item has at least one byte: what announces more than there are is refused before any of it is read.
+            if usize::try_from(due).map_or(true, |due| due > self.rest.len()) {
+                return Err(CborError::Cut { announced: due, left: self.rest.len() });
+            }
+        }
+        let length = from.len().saturating_sub(self.rest.len());
+        Ok(from.split_at_checked(length).map_or(from, |(whole, _)| whole))
+    }
+
     /// Insists that everything was read.
     ///
     /// # Errors
@@ -160,6 +189,32 @@ mod tests {
         }
         reader.end().unwrap();
         assert!(reader.next().unwrap_err().to_string().contains("ends where an item is expected"));
+    }
+
+    #[test]
+    fn an_item_is_passed_over_with_all_that_it_holds() {
+        for (bytes, length) in
+            [("00 ff", 1), ("83 01 a1 02 82 03 04 c1 05 00", 9), ("80 00", 1), ("c6 c6 c6 41 00 07", 5), ("a0", 1)]
+        {
+            let bytes = hex::decode(bytes.replace(' ', "")).unwrap();
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(reader.whole().unwrap(), &bytes[..length]);
+            assert_eq!(reader.rest(), &bytes[length..]);
+        }
+        for (bytes, expected) in [
+            ("9bffffffffffffffff00", "announces 18446744073709551615 bytes, 1 are left"),
+            ("bb8000000000000000", "announces 18446744073709551615 bytes, 0 are left"),
+            ("83 01 02", "announces 3 bytes, 2 are left"),
+            ("82 01 f5", "a simple value"),
+            ("c1", "announces 1 bytes, 0 are left"),
+            ("", "ends where an item is expected"),
+        ] {
+            let bytes = hex::decode(bytes.replace(' ', "")).unwrap();
+            let message = Reader::new(&bytes).whole().unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let deep = [vec![0x81; 100_000], vec![0]].concat();
+        assert_eq!(Reader::new(&deep).whole().unwrap().len(), deep.len());
     }
 
     #[test]

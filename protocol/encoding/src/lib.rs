@@ -5,6 +5,7 @@
 
 pub mod base64;
 pub mod cbor;
+pub mod cose;
 pub mod der;
 pub mod document;
 pub mod hex;

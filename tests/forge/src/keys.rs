@@ -27,6 +27,10 @@ pub enum RsaRole {
     Stranger,
     /// Somebody whose RSA key has 2,048 bits.
     Short,
+    /// Attestation key of a vTPM: 2,048 bits.
+    Ak,
+    /// That of another VM.
+    OtherAk,
 }
 
 /// A private key.
@@ -42,8 +46,9 @@ enum Private {
 impl Key {
     /// The RSA key of this role in this process.
     pub fn rsa(role: RsaRole) -> Self {
-        static KEYS: [OnceLock<Key>; 5] = [const { OnceLock::new() }; 5];
-        let size = if role == RsaRole::Short { KeySize::Rsa2048 } else { KeySize::Rsa4096 };
+        static KEYS: [OnceLock<Key>; 7] = [const { OnceLock::new() }; 7];
+        let is_short = matches!(role, RsaRole::Short | RsaRole::Ak | RsaRole::OtherAk);
+        let size = if is_short { KeySize::Rsa2048 } else { KeySize::Rsa4096 };
         KEYS[role as usize]
             .get_or_init(|| Self(Arc::new(Private::Rsa(rsa::KeyPair::generate(size).expect("RSA key generation")))))
             .clone()
@@ -82,6 +87,19 @@ impl Key {
             Private::Rsa(_) => panic!("an RSA key has no point"),
             _ => self.public_key_bits()[1..].to_vec(),
         }
+    }
+
+    /// The modulus of an RSA key of 2,048 bits, big-endian: its 256 bytes stand behind the headers of RSAPublicKey and a zero. Its
+    /// exponent is 65,537.
+    pub fn modulus(&self) -> Vec<u8> {
+        let bits = self.public_key_bits();
+        assert_eq!(bits.len(), 270, "an RSA key of 2,048 bits");
+        bits[9..265].to_vec()
+    }
+
+    /// RSASSA-PKCS1-v1_5 with SHA-256, as a TPM signs quotes.
+    pub fn sign_pkcs1_sha256(&self, message: &[u8]) -> Vec<u8> {
+        self.sign_rsa(&signature::RSA_PKCS1_SHA256, message)
     }
 
     /// Signs with the algorithm that belongs to the key: r ‖ s big-endian for ECDSA, the bare signature for RSA (PSS, SHA-384).

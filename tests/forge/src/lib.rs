@@ -15,6 +15,8 @@
 //! The layouts follow AMD 56860 (SEV-SNP Firmware ABI), AMD 57230 (VCEK and KDS), Intel's TDX DCAP quote format, the SGX PCK certificate profile and
 //! the PCS API v4, as recorded evidence shows them.
 
+pub mod aci;
+pub mod azure;
 pub mod certificate;
 pub mod coco;
 pub mod crl;
@@ -28,9 +30,24 @@ pub mod snp;
 pub mod tdx;
 pub mod time;
 
+/// An Azure confidential VM on the forged SEV-SNP platform that nothing is wrong with, with all that a pod of Confidential Containers has.
+pub fn azure_snp() -> azure::AzureBuilder {
+    azure::AzureBuilder::on_snp(snp())
+}
+
+/// The same on the forged TDX platform.
+pub fn azure_tdx() -> azure::AzureBuilder {
+    azure::AzureBuilder::on_tdx(tdx())
+}
+
 /// An SEV-SNP platform that nothing is wrong with: Genoa, report version 5, VCEK.
 pub fn snp() -> snp::SnpBuilder {
     snp::SnpBuilder::new()
+}
+
+/// A context of a container group that nothing is wrong with.
+pub fn aci() -> aci::AciBuilder {
+    aci::AciBuilder::new()
 }
 
 /// A TDX platform that nothing is wrong with: quote version 4, PCK of the Platform CA, everything UpToDate.

@@ -79,6 +79,13 @@ mod tdx_outlook;
 #[path = "tdx/tdx_policy.rs"]
 mod tdx_policy;
 
+#[path = "aci/aci.rs"]
+mod aci;
+#[path = "aci/aci_policy.rs"]
+mod aci_policy;
+#[path = "aci/aci_recorded.rs"]
+mod aci_recorded;
+
 #[path = "policy/loader.rs"]
 mod loader;
 #[path = "policy/policy_diff.rs"]

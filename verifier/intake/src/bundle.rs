@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use teegate_encoding::{base64, hex};
-use teegate_verifier::{Report, ReportData, Stage, Tee, UnixTime};
+use teegate_verifier::{AciContext, AzureVtpm, Report, ReportData, Stage, Tee, TpmQuote, UnixTime};
 
 use crate::error::{Defect, IntakeError};
 use crate::json::Members;
@@ -55,6 +55,10 @@ pub struct Kept {
     pub tee: Tee,
     /// The report or quote, exactly as received.
     pub evidence: Vec<u8>,
+    /// What lay around it, under the paravisor of an Azure confidential VM.
+    pub vtpm: Option<AzureVtpm>,
+    /// The security context beside it, of a container group of Confidential ACI.
+    pub aci: Option<AciContext>,
     /// The event log of the boot.
     pub event_log: Option<Vec<u8>>,
     /// Certificates, CRLs and collateral, each once.
@@ -68,6 +72,8 @@ impl Kept {
         Self {
             tee: evidence.tee,
             evidence: evidence.bytes.clone(),
+            vtpm: evidence.vtpm.clone(),
+            aci: evidence.aci.clone(),
             event_log: evidence.event_log.clone(),
             statements: statements.into_iter().chain(evidence.carried.iter().cloned()).collect(),
         }
@@ -79,6 +85,8 @@ impl Kept {
         OwnedEvidence::out_of_a_bundle(self.tee, self.evidence.clone(), FORM)
             .with_statements(self.statements.iter().cloned().collect())
             .with_event_log(self.event_log.clone())
+            .under(self.vtpm.clone())
+            .in_aci(self.aci.clone())
     }
 }
 
@@ -255,8 +263,30 @@ struct Content {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EvidenceText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aci: Option<AciText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    azure_vtpm: Option<VtpmText>,
     bytes: String,
     tee: String,
+}
+
+/// What lies beside the report of a container group.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AciText {
+    reference_info: String,
+    security_policy: String,
+}
+
+/// What lies around the evidence under a paravisor: its report, and the quote of its vTPM.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VtpmText {
+    hcl_report: String,
+    message: String,
+    pcrs: Vec<String>,
+    signature: String,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -292,6 +322,8 @@ impl Content {
             endorsements: pool,
             event_log: bundle.kept.event_log.as_ref().map(base64::encode),
             evidence: EvidenceText {
+                aci: bundle.kept.aci.as_ref().map(AciText::of),
+                azure_vtpm: bundle.kept.vtpm.as_ref().map(VtpmText::of),
                 bytes: base64::encode(&bundle.kept.evidence),
                 tee: bundle.kept.tee.name().to_owned(),
             },
@@ -318,9 +350,20 @@ impl Content {
                 Some(ReportData(bytes))
             }
         };
+        let evidence = from_base64("evidence.bytes", &self.evidence.bytes)?;
+        let vtpm = self.evidence.azure_vtpm.map(VtpmText::read).transpose()?;
+        if tee == Tee::SevSnp && vtpm.as_ref().is_some_and(|vtpm| vtpm.sev_snp_report() != evidence) {
+            return Err(broken("`evidence.bytes` is not the report that stands in `evidence.azure_vtpm.hcl_report`"));
+        }
+        let aci = self.evidence.aci.map(AciText::read).transpose()?;
+        if aci.is_some() && (tee != Tee::SevSnp || vtpm.is_some()) {
+            return Err(broken("`evidence.aci` stands beside an SEV-SNP report alone"));
+        }
         let kept = Kept {
             tee,
-            evidence: from_base64("evidence.bytes", &self.evidence.bytes)?,
+            evidence,
+            vtpm,
+            aci,
             event_log: self.event_log.map(|text| from_base64("event_log", &text)).transpose()?,
             statements: self.endorsements.read()?,
         };
@@ -357,6 +400,48 @@ impl Pool {
             statements.insert(Statement::QeIdentity { body, signature });
         }
         Ok(statements)
+    }
+}
+
+impl AciText {
+    fn of(context: &AciContext) -> Self {
+        Self {
+            reference_info: base64::encode(&context.reference_info),
+            security_policy: base64::encode(&context.security_policy),
+        }
+    }
+
+    fn read(self) -> Result<AciContext, Defect> {
+        Ok(AciContext {
+            reference_info: from_base64("evidence.aci.reference_info", &self.reference_info)?,
+            security_policy: from_base64("evidence.aci.security_policy", &self.security_policy)?,
+        })
+    }
+}
+
+impl VtpmText {
+    fn of(vtpm: &AzureVtpm) -> Self {
+        let TpmQuote { message, signature, pcrs } = &vtpm.quote;
+        Self {
+            hcl_report: base64::encode(&vtpm.hcl_report),
+            message: base64::encode(message),
+            pcrs: pcrs.iter().map(hex::encode).collect(),
+            signature: base64::encode(signature),
+        }
+    }
+
+    fn read(self) -> Result<AzureVtpm, Defect> {
+        let pcrs = self.pcrs.iter().map(|text| {
+            hex::decode(text).map_err(|cause| broken(format!("`evidence.azure_vtpm.pcrs` is not hexadecimal: {cause}")))
+        });
+        Ok(AzureVtpm {
+            hcl_report: from_base64("evidence.azure_vtpm.hcl_report", &self.hcl_report)?,
+            quote: TpmQuote {
+                message: from_base64("evidence.azure_vtpm.message", &self.message)?,
+                signature: from_base64("evidence.azure_vtpm.signature", &self.signature)?,
+                pcrs: pcrs.collect::<Result<_, _>>()?,
+            },
+        })
     }
 }
 

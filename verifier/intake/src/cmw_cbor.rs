@@ -12,8 +12,9 @@ use teegate_protocol::evidence::{EndorsementsKind, EvidenceKind};
 
 use crate::endorsements;
 use crate::error::Defect;
+use crate::unwrapped::Unwrapped;
 use crate::words::shown;
-use crate::wrapper::{EVIDENCE_INDICATOR, Unwrapped, broken, tee_of, unrecognised};
+use crate::wrapper::{EVIDENCE_INDICATOR, broken, of_record, unrecognised};
 
 /// Records of a collection that are looked at; nobody sends a dozen.
 const MAX_RECORDS: u64 = 64;
@@ -193,8 +194,9 @@ impl Contents {
                 self.other.map_or_else(|| "no evidence".to_owned(), |other| format!("`{other}` and no evidence"));
             return Err(unrecognised(format!("a CMW with {found}")));
         };
-        let (endorsements, event_log) = (self.endorsements, self.event_log);
-        Ok(Unwrapped { tee: tee_of(kind)?, bytes, endorsements, event_log, form })
+        let mut found = of_record(kind, bytes, form)?;
+        found.endorsements.extend(self.endorsements);
+        Ok(Unwrapped { event_log: self.event_log, ..found })
     }
 }
 

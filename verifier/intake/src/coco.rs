@@ -8,7 +8,8 @@ use teegate_protocol::coco::{ChainKind, CocoEvidence};
 use crate::error::Defect;
 use crate::json::Members;
 use crate::statement::Statement;
-use crate::wrapper::{Unwrapped, tee_of};
+use crate::unwrapped::Unwrapped;
+use crate::wrapper::tee_of;
 
 /// Whether `text` has the members of the attester `snp` or `tdx`.
 pub(crate) fn looks_like_coco(text: &str) -> bool {
@@ -67,7 +68,7 @@ pub(crate) fn unwrap(text: &str) -> Result<Unwrapped, Defect> {
         .map(|text| base64::decode(text).map_err(|_| broken("`cc_eventlog` is not base64 with padding".to_owned())))
         .transpose()?;
     let form = "CoCo evidence JSON";
-    Ok(Unwrapped { tee: tee_of(evidence.kind)?, bytes: evidence.bytes, endorsements, event_log, form })
+    Ok(Unwrapped { event_log, ..Unwrapped::new(tee_of(evidence.kind)?, evidence.bytes, endorsements, form) })
 }
 
 fn broken(defect: String) -> Defect {

@@ -15,7 +15,7 @@ use teegate_verifier::{
     Attested, Check, Endorsements, FactValue, Memory, Policy, Rejection, ReportData, Source, Stage, UnixTime, Verifier,
 };
 
-use crate::wrapper::verified_tee;
+use crate::wrapper::{of_record, verified_tee};
 use crate::{endorsements, owned};
 
 /// What was asked, which the evidence has to bind: each needs another argument why it is not somebody else's answer.
@@ -148,18 +148,28 @@ pub fn judge(bytes: &[u8], asked: &Asked<'_>, judge: Judge<'_>, now: UnixTime) -
     let pool = pool(&envelope, &judge).map_err(|reason| refused(Check::ENVELOPE_ENDORSEMENTS, reason))?;
 
     let kind = envelope.evidence.kind;
-    let Some(tee) = verified_tee(kind) else {
+    if verified_tee(kind).is_none() {
         let reason = format!("this version does not verify evidence of type `{}`", kind.media_type());
         return Err(refused(Check::ENVELOPE_EVIDENCE_TYPE, reason));
-    };
-    let evidence = owned::of(tee, &envelope.evidence.bytes, envelope.event_log.as_deref(), &pool);
+    }
+    let found = of_record(kind, envelope.evidence.bytes.clone(), "envelope")
+        .map_err(|defect| refused(Check::ENVELOPE_EVIDENCE_TYPE, defect.to_string()))?;
+    let mut pool = pool;
+    if !found.endorsements.is_empty() {
+        let mut theirs = Endorsements::brought_by(judge.carried_by);
+        found.endorsements.iter().for_each(|statement| statement.clone().add_to(&mut theirs));
+        pool.extend(&theirs.without_order_in_time());
+    }
+    let log = envelope.event_log.as_deref();
+    let evidence = owned::of(found.tee, &found.bytes, (found.vtpm.as_ref(), found.aci.as_ref()), log, &pool);
     let expected = asked.report_data(manifest.digest());
     let policy = judge.policy.with_report_data(expected);
     let attested = judge.verifier.verify_with(&evidence, &policy, now, judge.memory);
     let attested = attested.map_err(|rejection| Refused::with(*manifest.digest(), rejection))?;
 
     // The verifier compared the report data; that it did is the one thing that must not hang on a policy's spelling.
-    if attested.report().fact("report_data") != Some(&FactValue::Bytes(expected.0.as_slice().into())) {
+    let stands = attested.report().wrapping().report_data_fact();
+    if attested.report().fact(stands) != Some(&FactValue::Bytes(expected.0.as_slice().into())) {
         let reason = "the evidence was made for another manifest, challenge or connection".to_owned();
         return Err(refused(Check::BINDING_REPORT_DATA, reason));
     }

@@ -22,10 +22,12 @@ use crate::first_bytes::{SNP_REPORT_BYTES, begins_like, could_be};
 use crate::json::Members;
 use crate::statement::Statement;
 use crate::tsm::{self, Blobs};
+use crate::unwrapped::Unwrapped;
 use crate::words::shown;
-use crate::wrapper::{self, Unwrapped};
+use crate::wrapper;
 use crate::{
-    certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member, pem, ra_tls,
+    aci, azure_vtpm, certificate_table, cmw_cbor, coco, dump, endorsements, files, go_attestation, lookalike, member,
+    pem, ra_tls,
 };
 
 impl From<Unwrapped> for OwnedEvidence {
@@ -33,6 +35,8 @@ impl From<Unwrapped> for OwnedEvidence {
         Self::new(found.tee, found.bytes, found.form)
             .with_statements(found.endorsements)
             .with_event_log(found.event_log)
+            .under(found.vtpm)
+            .in_aci(found.aci)
     }
 }
 
@@ -60,6 +64,9 @@ pub fn load(path: &Path, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeErr
         return from_file(&bytes, insist).map_err(|error| error.named("standard input"));
     }
     if path.is_dir() {
+        if aci::is_folder(path) {
+            return of_tee(aci::from_folder(path)?.into(), insist).map_err(|error| error.named(name));
+        }
         return from_configfs_tsm(path, insist);
     }
     from_file(&files::read_at_most(path, bundle::MAX_BYTES)?, insist).map_err(|error| error.named(name))
@@ -80,7 +87,11 @@ fn from_file(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, IntakeE
 /// # Errors
 /// When the bytes are no evidence, or of another platform than the one insisted on.
 pub fn recognise(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
-    let evidence = recognise_any(bytes, insist).map_err(|defect| IntakeError::new("evidence", defect))?;
+    of_tee(recognise_any(bytes, insist).map_err(|defect| IntakeError::new("evidence", defect))?, insist)
+}
+
+/// The same, unless another platform is insisted on.
+fn of_tee(evidence: OwnedEvidence, insist: Option<Tee>) -> Result<OwnedEvidence, IntakeError> {
     match insist {
         Some(expected) if expected != evidence.tee => {
             let defect = Defect::OtherTee { expected: expected.name(), actual: evidence.tee.name() };
@@ -100,6 +111,9 @@ fn recognise_any(bytes: &[u8], insist: Option<Tee>) -> Result<OwnedEvidence, Def
         let text = text.trim_start_matches('\u{feff}').trim_start();
         if coco::looks_like_coco(text) {
             return coco::unwrap(text).map(OwnedEvidence::from);
+        }
+        if azure_vtpm::looks_like_it(text) {
+            return azure_vtpm::unwrap(text).map(OwnedEvidence::from);
         }
         // Before JSON, which begins with the same brackets; and text that is hexadecimal throughout need not be a whole dump.
         match dump::read(text) {
@@ -141,6 +155,9 @@ fn from_json(text: &str, insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
     if let Some(members) = &members {
         if wrapper::is_envelope(members) {
             return wrapper::from_envelope(text).map(OwnedEvidence::from);
+        }
+        if aci::is_it(members) {
+            return aci::unwrap(members).map(OwnedEvidence::from);
         }
         if members.has("outblob") {
             return from_blobs(&tsm::from_json(members)?, insist);
@@ -192,10 +209,16 @@ fn is_evidence(decoded: &[u8], insist: Option<Tee>) -> bool {
     begins_like(body).is_some() || body.len() == SNP_REPORT_BYTES || long_enough
 }
 
+/// What a paravisor's report alone is called: a quote of its vTPM is missing, without which it says nothing of the guest.
+const HCL_FORM: &str = "a paravisor's report (HCL) without the quote of its vTPM";
+
 /// Longer than what is base64 by accident, and shorter than any evidence that was cut to pieces.
 const SHORTEST_INSISTED: usize = 128;
 
 fn from_raw(bytes: &[u8], insist: Option<Tee>, form: &'static str) -> Result<OwnedEvidence, Defect> {
+    if let Some(found) = azure_vtpm::alone(bytes, HCL_FORM) {
+        return Ok(found.into());
+    }
     // Whatever is insisted on, what is known to be something else is none of it.
     if lookalike::blob(bytes).is_some() {
         return Err(unrecognised(bytes));

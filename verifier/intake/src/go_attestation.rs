@@ -10,7 +10,8 @@ use teegate_verifier::Tee;
 use crate::error::Defect;
 use crate::protobuf::{Message, broken};
 use crate::statement::Statement;
-use crate::wrapper::{Unwrapped, unrecognised};
+use crate::unwrapped::Unwrapped;
+use crate::wrapper::unrecognised;
 
 /// Which of the messages the bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,7 @@ fn sev_snp(attestation: &Message<'_>, form: &'static str) -> Result<Unwrapped, D
             }
         }
     }
-    Ok(Unwrapped { tee: Tee::SevSnp, bytes, endorsements, event_log: None, form })
+    Ok(Unwrapped::new(Tee::SevSnp, bytes, endorsements, form))
 }
 
 /// `ATTESTATION_REPORT`. AMD 56860 rev. 1.58, table 23.
@@ -176,7 +177,7 @@ fn tdx(quote: &Message<'_>, form: &'static str) -> Result<Unwrapped, Defect> {
     bytes.put(&quote.little_endian::<4>(3)?); // signed_data_size
     signed_data(&quote.message(4, "signed_data")?, &mut bytes)?;
     bytes.put(quote.bytes(5)?); // extra_bytes
-    Ok(Unwrapped { tee: Tee::Tdx, bytes: bytes.0, endorsements: Vec::new(), event_log: None, form })
+    Ok(Unwrapped::new(Tee::Tdx, bytes.0, Vec::new(), form))
 }
 
 /// Types of the body of a quote of version 5: TD report of TDX 1.0, and of 1.5 with two fields more.

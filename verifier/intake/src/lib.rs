@@ -7,7 +7,9 @@
 //! So a report of the wrong length still leaves this crate as a report, and signed text leaves it as the exact text that was
 //! signed. What cannot be recognised is an [`IntakeError`] that says what was expected and what to do.
 
+mod aci;
 mod answer;
+mod azure_vtpm;
 pub mod bundle;
 mod certificate_table;
 mod cmw_cbor;
@@ -35,6 +37,7 @@ mod respelt;
 mod saved_response;
 mod statement;
 mod tsm;
+mod unwrapped;
 mod words;
 mod wrapper;
 

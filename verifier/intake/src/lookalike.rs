@@ -13,10 +13,12 @@ pub(crate) fn more_than_its_evidence(members: &Members<'_>) -> Option<&'static s
     let inner = inner(members);
     let has = |name: &str| members.has(name) || inner.as_ref().is_some_and(|inner| inner.has(name));
     if has("hcl_report") || has("tpm_quote") {
-        Some("evidence of an Azure vTPM (`hcl_report`, `tpm_quote`), which this release does not read yet")
+        Some(
+            "a part of the evidence of an Azure vTPM: expected `hcl_report` and `tpm_quote` in one object, as the agent answers",
+        )
     } else if is_tpm_quote(members) || inside(members, "quote").is_some_and(|quote| is_tpm_quote(&quote)) {
         Some(
-            "a TPM quote (`message`, `pcrs`), as evidence of an Azure vTPM has it, which this release does not read yet",
+            "a TPM quote (`message`, `pcrs`) without the paravisor's report, as evidence of an Azure vTPM has it beside the quote",
         )
     } else if members.has("vm-configuration") {
         Some("the runtime claims of an Azure HCL report (`vm-configuration`), which are bound by a report and are none")
@@ -66,13 +68,12 @@ pub(crate) fn blob(bytes: &[u8]) -> Option<&'static str> {
     const TDREPORT_BYTES: usize = 1_024;
     const SHORTEST_TEXT: usize = 16;
     match bytes {
-        [b'H', b'C', b'L', b'A', ..] => Some(
-            "an Azure HCL report (`HCLA`): the report inside is the paravisor's and binds the keys of the vTPM, so that it says nothing of \
-             the guest by itself; evidence of an Azure vTPM is not read yet",
-        ),
-        [0xFF, b'T', b'C', b'G', 0x80, 0x18, ..] => {
-            Some("a TPM quote (`TPMS_ATTEST`), which says nothing by itself; evidence of an Azure vTPM is not read yet")
+        [b'H', b'C', b'L', b'A', ..] => {
+            Some("an Azure HCL report (`HCLA`) of neither SEV-SNP nor TDX, or cut before it says which")
         }
+        [0xFF, b'T', b'C', b'G', 0x80, 0x18, ..] => Some(
+            "a TPM quote (`TPMS_ATTEST`), which says nothing without the paravisor's report and the values of the registers",
+        ),
         [0x81, 0, 0 | 1, 0, ..] if bytes.len() == TDREPORT_BYTES => Some(
             "a TD report (`TDREPORT`), which only its own machine can check; what is verified is the quote that the quoting enclave makes \
              of it",

@@ -8,20 +8,21 @@ use teegate_encoding::base64;
 use teegate_protocol::evidence::{Envelope, EvidenceKind};
 use teegate_verifier::Tee;
 
+use crate::aci;
+use crate::azure_vtpm;
 use crate::endorsements;
 use crate::error::Defect;
 use crate::json::Members;
-use crate::statement::Statement;
+use crate::unwrapped::Unwrapped;
 use crate::words::{said, shown};
 
-/// What came out of a wrapper.
-#[derive(Debug)]
-pub(crate) struct Unwrapped {
-    pub(crate) tee: Tee,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) endorsements: Vec<Statement>,
-    pub(crate) event_log: Option<Vec<u8>>,
-    pub(crate) form: &'static str,
+/// What a record of this kind holds.
+pub(crate) fn of_record(kind: EvidenceKind, bytes: Vec<u8>, form: &'static str) -> Result<Unwrapped, Defect> {
+    match kind {
+        EvidenceKind::AzSnpVtpm | EvidenceKind::AzTdxVtpm => azure_vtpm::from_record(kind, &bytes, form),
+        EvidenceKind::AciSnp => aci::from_record(&bytes, form),
+        _ => Ok(Unwrapped::new(tee_of(kind)?, bytes, Vec::new(), form)),
+    }
 }
 
 /// Whether these are the members of an envelope. Many wrap something that they call evidence; an envelope of ours has the manifest beside
@@ -41,18 +42,12 @@ pub(crate) fn looks_like_record(text: &str) -> bool {
 /// Takes the evidence out of the envelope that fills `text`.
 pub(crate) fn from_envelope(text: &str) -> Result<Unwrapped, Defect> {
     let envelope = Envelope::parse(text.as_bytes()).map_err(|error| broken(error.to_string()))?;
-    let tee = tee_of(envelope.evidence.kind)?;
-    let endorsements = match envelope.endorsements {
-        Some(carried) => endorsements::statements(&carried.bytes)?,
-        None => Vec::new(),
-    };
-    Ok(Unwrapped {
-        tee,
-        bytes: envelope.evidence.bytes,
-        endorsements,
-        event_log: envelope.event_log,
-        form: "teegate envelope (CMW collection)",
-    })
+    let form = "teegate envelope (CMW collection)";
+    let mut found = of_record(envelope.evidence.kind, envelope.evidence.bytes, form)?;
+    if let Some(carried) = envelope.endorsements {
+        found.endorsements.extend(endorsements::statements(&carried.bytes)?);
+    }
+    Ok(Unwrapped { event_log: envelope.event_log, ..found })
 }
 
 /// `[type, base64url value]` or `[type, base64url value, indicator]`.
@@ -72,7 +67,7 @@ pub(crate) fn from_record(text: &str) -> Result<Unwrapped, Defect> {
     // With or without padding: attesters send both.
     let bytes = base64::decode_url_with_any_padding(value)
         .map_err(|cause| broken(format!("the value is not base64url: {cause}")))?;
-    Ok(Unwrapped { tee: tee_of(kind)?, bytes, endorsements: Vec::new(), event_log: None, form: "CMW record" })
+    of_record(kind, bytes, "CMW record")
 }
 
 /// Bit 2 of the conceptual message indicator.
@@ -81,8 +76,8 @@ pub(crate) const EVIDENCE_INDICATOR: u64 = 1 << 2;
 /// The platform whose evidence this is; `None` where this release does not verify it.
 pub(crate) fn verified_tee(kind: EvidenceKind) -> Option<Tee> {
     match kind {
-        EvidenceKind::SnpReport => Some(Tee::SevSnp),
-        EvidenceKind::TdxQuote => Some(Tee::Tdx),
+        EvidenceKind::SnpReport | EvidenceKind::AzSnpVtpm | EvidenceKind::AciSnp => Some(Tee::SevSnp),
+        EvidenceKind::TdxQuote | EvidenceKind::AzTdxVtpm => Some(Tee::Tdx),
         _ => None,
     }
 }
@@ -139,7 +134,7 @@ mod tests {
         let with_log = Envelope { event_log: Some(vec![9; 7]), ..envelope(EvidenceKind::TdxQuote) };
         assert_eq!(from_envelope(&text(&with_log)).unwrap().event_log, Some(vec![9; 7]));
         let refused = from_envelope(&text(&envelope(EvidenceKind::AciSnp))).unwrap_err().to_string();
-        assert!(refused.contains("does not verify"), "{refused}");
+        assert!(refused.contains("is no JSON") || refused.contains("security context"), "{refused}");
     }
 
     #[test]

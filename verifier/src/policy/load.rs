@@ -11,11 +11,14 @@ use super::error::PolicyError;
 use super::needed::Needed;
 use super::profile::{self, Profile};
 use super::refusal::Refusal;
+use crate::carriage::{self, Beside};
 use crate::check::{Check, Tee};
 use crate::place::{in_words, key_offset, position, readable};
 use crate::platforms;
+use crate::report::BoundTo;
 use crate::roots::{self, TrustAnchors};
-use crate::rule::{Ask, Field, Written, clipped, unpinned};
+use crate::rule::{Ask, Field, Value, Written, clipped, unpinned};
+use crate::wrapping::Wrapping;
 
 /// Why loading ends: the library's error about one value, or ours about how several fit together.
 enum Failure {
@@ -153,24 +156,70 @@ fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<P
     }
     let mut rest = table.clone();
     let weaker = rest.remove("weaker").map(|reason| Reason::deserialize(reason.into_deserializer())).transpose()?;
-    let rest = Spanned::new(written.span(), DeValue::Table(rest));
-    let own = profile::load(tee, rest.into_deserializer())?;
-    let profile = Profile::new(tee, name, weaker.map(|Reason(text)| text), own);
+    let mut around = DeTable::new();
+    for field in carriage::fields_of(wrapping(table)) {
+        if let Some((key, value)) = rest.remove_entry(field.name) {
+            around.insert(key, value);
+        }
+    }
+    let table = |table| Spanned::new(written.span(), DeValue::Table(table));
+    let own = profile::load(tee, table(rest).into_deserializer())?;
+    let beside = Beside::load(own.wrapping(), table(around).into_deserializer())?;
+    let profile = Profile::new(tee, name, weaker.map(|Reason(text)| text), own, beside);
     let refused = |field: &str, words: String, check: Option<Check>| Refusal {
         at: vec![tee.name().to_owned(), name.to_owned(), field.to_owned()],
         words,
         check,
     };
-    for undertaken in profile.own.undertaken() {
-        if let Some((bound, words)) = unpinned(&undertaken) {
+    let around = profile.beside.undertaken(profile.own.code(), profile.bound_to());
+    for undertaken in profile.own.undertaken().into_iter().chain(around) {
+        if let Some((bound, words)) = unpinned(&undertaken, |field| profile.beside.stands_for(field)) {
             let check = Check::POLICY_BOUND_WITHOUT_CODE;
             return Err(refused(bound, format!("{check}: [{place}] {words}"), Some(check)).into());
         }
+    }
+    if let Some(field) = unbound_workload(&profile) {
+        let check = Check::POLICY_BOUND_WITHOUT_CODE;
+        let words = format!(
+            "{check}: [{place}] `bound_to` claims a workload, and `{field}` asks nothing: the host may bind any policy, and with it \
+             start anything; name the digest of yours"
+        );
+        return Err(refused("bound_to", words, Some(check)).into());
+    }
+    if let Some(field) = carrier_as_guest(&profile) {
+        let what = format!(
+            "[{place}] `{field}` names a paravisor that carries other evidence: bare evidence of it speaks for whoever runs below \
+             it; write a profile with `wrapping = \"azure-vtpm\"` for it"
+        );
+        return Err(refused(field, what, None).into());
     }
     match profile.own.contradiction() {
         Some((field, what)) => Err(refused(field, format!("[{place}] `{field}` {what}"), None).into()),
         None => Ok(profile),
     }
+}
+
+/// The wrapping that a profile names; one that names none, or another word, is refused with all that is wrong with it.
+fn wrapping(profile: &DeTable<'_>) -> Wrapping {
+    let named = profile.get("wrapping").and_then(|word| Wrapping::deserialize(word.clone().into_deserializer()).ok());
+    named.unwrap_or(Wrapping::Raw)
+}
+
+/// The field without which a claim about a workload rests on nothing in this carriage, where it asks nothing.
+fn unbound_workload(profile: &Profile) -> Option<&'static str> {
+    let claims = profile.bound_to().is_some_and(|bound_to| bound_to != BoundTo::Guest);
+    let field = profile.beside.binds_by().filter(|_| claims)?;
+    profile.ask(field).is_none_or(Ask::is_waived).then_some(field)
+}
+
+/// The field of a profile for bare evidence that names the launch measurement of a carrier.
+fn carrier_as_guest(profile: &Profile) -> Option<&'static str> {
+    let field = platforms::code_field(profile.tee)?;
+    let Some(Ask::OneOf(values)) = profile.ask(field.name).filter(|_| profile.wrapping() == Wrapping::Raw) else {
+        return None;
+    };
+    let is_carrier = |value: &Value| matches!(value, Value::Bytes(bytes) if carriage::is_paravisor(bytes));
+    values.as_slice().iter().any(is_carrier).then_some(field.name)
 }
 
 /// Why a profile claims less than another.

@@ -4,8 +4,9 @@ use serde::Deserialize;
 use std::sync::Arc;
 use toml::de::ValueDeserializer;
 
+use crate::carriage::Beside;
 use crate::check::Tee;
-use crate::judge::RulesInWords;
+use crate::judge::{Rule, RulesInWords};
 use crate::platform::{Platform, Rules};
 use crate::platforms::{self, Task};
 use crate::report::BoundTo;
@@ -24,6 +25,8 @@ pub struct Profile {
     words: Vec<Arc<str>>,
     /// The same in the types of the platform.
     pub(super) own: Box<dyn Rules>,
+    /// What it says of the carriage, in the types of that.
+    pub(super) beside: Beside,
 }
 
 /// The rules of this TEE, as they are written, in the types of its platform.
@@ -40,15 +43,36 @@ pub(super) fn load(tee: Tee, written: ValueDeserializer<'_>) -> Result<Box<dyn R
 }
 
 impl Profile {
-    pub(super) fn new(tee: Tee, name: &str, weaker: Option<String>, own: Box<dyn Rules>) -> Self {
-        let rules = own.asks();
+    pub(super) fn new(tee: Tee, name: &str, weaker: Option<String>, own: Box<dyn Rules>, beside: Beside) -> Self {
+        let rules: Vec<_> = own.asks().into_iter().chain(beside.asks()).collect();
         let words = rules.iter().map(|(_, ask)| ask.to_string().into()).collect();
-        Self { tee, name: name.into(), weaker, rules, words, own }
+        Self { tee, name: name.into(), weaker, rules, words, own, beside }
     }
 
     /// What each field asks, and the same in words.
     pub(crate) fn rules_in_words(&self) -> RulesInWords<'_> {
         RulesInWords { rules: &self.rules, words: &self.words }
+    }
+
+    /// What it says of the carriage.
+    pub(crate) fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
+    /// What it asks of the code that its platform's hardware measures at launch; of bare evidence nobody needs to know it apart.
+    pub(crate) fn about_code<P: Platform>(&self) -> Option<Rule<'_>> {
+        match self.beside {
+            Beside::Nothing => None,
+            _ => P::asked_by(P::KEY_CHECKS.code).first().and_then(|field| self.rules_in_words().of(field)),
+        }
+    }
+
+    /// Whether it expects particular bytes of the workload, or leaves them to the caller.
+    pub(crate) fn asks_for_report_data(&self) -> bool {
+        match self.beside {
+            Beside::Nothing => false,
+            _ => self.ask("report_data") != Some(&Ask::Nothing),
+        }
     }
 
     /// The TEE whose evidence it is about.

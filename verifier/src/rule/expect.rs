@@ -92,6 +92,7 @@ unordered!(
     crate::bytes::ReportData,
     crate::bytes::ChipId,
     crate::bytes::Mr,
+    crate::bytes::Pcr,
     crate::bytes::BlockId,
     crate::bytes::ReportId,
     crate::bytes::Ppid

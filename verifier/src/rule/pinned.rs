@@ -42,10 +42,11 @@ pub(crate) struct Undertaken {
     pub(crate) code: Vec<Pin>,
 }
 
-/// The first field that counts only beside a pin which does not hold, and that pin, in words.
-pub(crate) fn unpinned(undertaken: &Undertaken) -> Option<(&'static str, String)> {
+/// The first field that counts only beside a pin which does not hold, and that pin, in words. What something else stands for need
+/// not be pinned here.
+pub(crate) fn unpinned(undertaken: &Undertaken, stood_for: impl Fn(&str) -> bool) -> Option<(&'static str, String)> {
     let (bound, _) = undertaken.bound.iter().find(|(_, asked)| *asked)?;
-    let Pin { field, instead, .. } = undertaken.code.iter().find(|pin| !pin.holds)?;
+    let Pin { field, instead, .. } = undertaken.code.iter().find(|pin| !pin.holds && !stood_for(pin.field))?;
     let words = format!(
         "expects `{bound}` while `{field}` does not pin who enforces it: {instead}, or write `{bound} = \"unchecked\"`"
     );

@@ -29,7 +29,7 @@ pub(super) fn undertaken(profile: &SnpProfile) -> Vec<Undertaken> {
 }
 
 /// What pins the code of an SEV-SNP guest.
-fn code(profile: &SnpProfile) -> [Pin; 4] {
+pub(super) fn code(profile: &SnpProfile) -> [Pin; 4] {
     [
         pin(
             "measurement",

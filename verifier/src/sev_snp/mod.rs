@@ -35,7 +35,7 @@ use crate::findings::{Findings, Stop};
 use crate::platform::{Given, KeyChecks, Platform, Rules, Wanted};
 use crate::report::BoundTo;
 use crate::roots::{PinnedRoots, Vendor};
-use crate::rule::{Ask, Field, Revocation, Undertaken};
+use crate::rule::{Ask, Field, Pin, Revocation, Undertaken};
 use crate::stage::Unverified;
 use crate::windows::Windows;
 use crate::wrapping::Wrapping;
@@ -101,8 +101,14 @@ impl Platform for SevSnp {
         authenticate(report, given, findings)
     }
 
-    fn offers(vouched: &Vouched<'_>) -> Offered {
-        Offered { report_data: vouched.report.get().report_data }
+    fn offers<'v>(vouched: &'v Vouched<'_>) -> Offered<'v> {
+        let report = vouched.report.get();
+        Offered {
+            report_data: &report.report_data,
+            launch_measurement: &report.measurement.0,
+            host_data: Some(&report.host_data.0),
+            privilege_level: Some(report.vmpl),
+        }
     }
 
     fn appraise(vouched: &Vouched<'_>, wanted: Wanted<'_, SnpProfile>, findings: &mut Findings) {
@@ -136,6 +142,10 @@ impl Rules for SnpProfile {
 
     fn undertaken(&self) -> Vec<Undertaken> {
         across::undertaken(self)
+    }
+
+    fn code(&self) -> Vec<Pin> {
+        across::code(self).into()
     }
 
     fn contradiction(&self) -> Option<(&'static str, String)> {

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-pub(crate) use aws_lc::{Scheme, holds, sha256, sha384};
+pub(crate) use aws_lc::{Scheme, holds, rsa_pkcs1_sha256_holds, sha256, sha384};
 use memo::Bringer;
 pub(crate) use memo::{Digest, Generations, Memo};
 
@@ -101,6 +101,11 @@ impl<'m> Signatures<'m> {
     /// An endorsement whose exact bytes were authenticated before, under the same key, is not authenticated again.
     pub(crate) fn remembering(memo: &'m Memo) -> Self {
         Self { memo: Some(memo), ..Self::stateless() }
+    }
+
+    /// What it remembers, for another that pays for its own.
+    pub(crate) const fn memo(&self) -> Option<&'m Memo> {
+        self.memo
     }
 
     /// Whether `key` signed `message`, which with its signature has the digest `name`. False as well where the share is spent

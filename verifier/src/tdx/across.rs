@@ -4,6 +4,7 @@
 use super::fields::field;
 use super::profile::{Grace, TdxProfile};
 use crate::rule::{Blank, Digest, Expect, Pin, Switch, Undertaken, Waivable, pin, pins};
+use crate::wrapping::Wrapping;
 
 const DEBUG: &str = "under debug the host changes whatever runs; reject it";
 
@@ -34,7 +35,7 @@ pub(super) fn undertaken(profile: &TdxProfile) -> Vec<Undertaken> {
         ("rtmr3", profile.rtmr3.is_asked()),
         ("bound_to", profile.bound_to.required().is_some()),
     ];
-    vec![Undertaken { bound: boot, code: vec![firmware(profile)] }, Undertaken { bound, code: code(profile).into() }]
+    vec![Undertaken { bound: boot, code: vec![firmware(profile)] }, Undertaken { bound, code: code(profile) }]
 }
 
 /// What pins the firmware.
@@ -46,15 +47,24 @@ fn firmware(profile: &TdxProfile) -> Pin {
 /// What pins the code of a TD: MRTD is the firmware alone; kernel, command line and initrd are in RTMR1 and RTMR2, and the
 /// ACPI tables, which are code that the host supplies (BadAML), in RTMR0.
 ///
+/// Under a paravisor MRTD is all of the code that the hardware measures: what it starts stands in its vTPM's registers.
+pub(super) fn code(profile: &TdxProfile) -> Vec<Pin> {
+    let mut pins = vec![firmware(profile)];
+    if profile.wrapping == Wrapping::Raw {
+        pins.extend(registers(profile));
+    }
+    pins.extend(kept_from_the_host(profile));
+    pins
+}
+
 /// A register of zeros counts: firmware that is pinned has extended nothing there. Recorded firmware leaves RTMR2 so, or both
 /// RTMR0 and RTMR1. All three of zeros do not: that is a firmware that measures nothing, whatever it starts.
-fn code(profile: &TdxProfile) -> [Pin; 8] {
+fn registers(profile: &TdxProfile) -> [Pin; 4] {
     let measures = shows_an_event("rtmr0", &profile.rtmr0)
         || shows_an_event("rtmr1", &profile.rtmr1)
         || shows_an_event("rtmr2", &profile.rtmr2);
     let register = "code that boots goes unseen; name the value that your image boots to";
     [
-        firmware(profile),
         pin("rtmr0", named("rtmr0", &profile.rtmr0), register),
         pin("rtmr1", named("rtmr1", &profile.rtmr1), register),
         pin("rtmr2", named("rtmr2", &profile.rtmr2), register),
@@ -64,6 +74,12 @@ fn code(profile: &TdxProfile) -> [Pin; 8] {
             "zeros in RTMR0, RTMR1 and RTMR2 are of a firmware that measures nothing, whatever it starts; name what your image \
              boots to",
         ),
+    ]
+}
+
+/// What else the host could do to code that is measured.
+fn kept_from_the_host(profile: &TdxProfile) -> [Pin; 3] {
+    [
         pin("debug", profile.debug == Switch::Rejected, DEBUG),
         pin("profiling", profile.profiling == Switch::Rejected, "the host watches whatever runs; reject it"),
         pin(

@@ -35,7 +35,7 @@ use crate::intel::roots::INTEL;
 use crate::platform::{Given, KeyChecks, Platform, Rules, Wanted};
 use crate::report::BoundTo;
 use crate::roots::{PinnedRoots, Vendor};
-use crate::rule::{Ask, Field, Undertaken};
+use crate::rule::{Ask, Field, Pin, Undertaken};
 use crate::stage::Unverified;
 use crate::windows::Windows;
 use crate::wrapping::Wrapping;
@@ -105,8 +105,10 @@ impl Platform for Tdx {
         authenticate(quote, given, findings)
     }
 
-    fn offers(vouched: &Vouched<'_>) -> Offered {
-        Offered { report_data: vouched.quote.get().body.report_data }
+    fn offers<'v>(vouched: &'v Vouched<'_>) -> Offered<'v> {
+        let body = &vouched.quote.get().body;
+        let (report_data, launch_measurement) = (&body.report_data, &body.mrtd.0);
+        Offered { report_data, launch_measurement, host_data: None, privilege_level: None }
     }
 
     fn appraise(vouched: &Vouched<'_>, wanted: Wanted<'_, TdxProfile>, findings: &mut Findings) {
@@ -139,6 +141,10 @@ impl Rules for TdxProfile {
 
     fn undertaken(&self) -> Vec<Undertaken> {
         across::undertaken(self)
+    }
+
+    fn code(&self) -> Vec<Pin> {
+        across::code(self)
     }
 
     fn contradiction(&self) -> Option<(&'static str, String)> {

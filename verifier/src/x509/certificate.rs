@@ -21,6 +21,10 @@ pub(crate) enum SignatureAlgorithm {
     EcdsaSha256,
     EcdsaSha384,
     RsaPssSha384,
+    /// Of no vendor of hardware: only [`Certificate::is_signed_in_a_path_by`] takes it.
+    RsaPkcs1Sha256,
+    /// The same.
+    RsaPkcs1Sha384,
     /// Anything else, with other parameters or of another kind.
     Other,
 }
@@ -34,6 +38,8 @@ pub(crate) enum PublicKey {
     P384(Bytes),
     /// An `RSAPublicKey`, with the bits of its modulus.
     Rsa { key: Bytes, bits: usize },
+    /// 32 bytes. No certificate of a vendor has one.
+    Ed25519(Bytes),
     /// Anything else.
     Other,
 }
@@ -45,6 +51,7 @@ impl PublicKey {
             Self::P256(_) => "a P-256 key".to_owned(),
             Self::P384(_) => "a P-384 key".to_owned(),
             Self::Rsa { bits, .. } => format!("an RSA key of {bits} bits"),
+            Self::Ed25519(_) => "an Ed25519 key".to_owned(),
             Self::Other => "a key of another kind".to_owned(),
         }
     }
@@ -182,6 +189,42 @@ impl Certificate {
         issuer.signed(share, self.algorithm, statement, signatures)
     }
 
+    /// Whether `issuer` signed this certificate, which stands in the path of a signer that a policy or a user names: such paths
+    /// also use what no vendor of hardware uses.
+    pub(crate) fn is_signed_in_a_path_by(
+        &self,
+        share: Share,
+        issuer: &PublicKey,
+        signatures: &mut Signatures<'_>,
+    ) -> bool {
+        let (scheme, key) = match (issuer, self.algorithm) {
+            (PublicKey::Rsa { key, .. }, SignatureAlgorithm::RsaPkcs1Sha256) => (Scheme::RsaPkcs1Sha256, key),
+            (PublicKey::Rsa { key, .. }, SignatureAlgorithm::RsaPkcs1Sha384) => (Scheme::RsaPkcs1Sha384, key),
+            _ => return self.is_signed_by(share, issuer, signatures),
+        };
+        let statement = Statement { message: &self.tbs, signature: &self.signature, name: &self.name };
+        signatures.endorsement_holds(share, scheme, key, statement)
+    }
+
+    /// What its key may be used for beyond the key usage, each as the content of an object identifier; `None` where that is
+    /// not said.
+    pub(crate) fn extended_key_usages(&self) -> der::Result<Option<Vec<&[u8]>>> {
+        let Some(value) = self.extension(EXTENDED_KEY_USAGE) else { return Ok(None) };
+        let mut outer = Der::new(value);
+        let mut list = outer.nested(SEQUENCE)?;
+        outer.end()?;
+        let mut usages = Vec::new();
+        while !list.is_empty() {
+            usages.push(list.content(OID)?);
+        }
+        Ok(Some(usages))
+    }
+
+    /// As [`Certificate::extension_complaint`], where the extended key usage is processed too.
+    pub(crate) fn extension_complaint_in_a_path(&self) -> Option<&'static str> {
+        self.complaint_but_for(&[BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE])
+    }
+
     /// Whether both are the same bytes, but for what no signature covers.
     pub(crate) fn is_the_same_as(&self, other: &Certificate) -> bool {
         self.tbs == other.tbs && self.signature == other.signature
@@ -260,7 +303,10 @@ impl Certificate {
     /// What in its extensions forbids to rely on it (RFC 5280, section 4.2): one that is critical and not processed
     /// here, or one that stands twice.
     pub(crate) fn extension_complaint(&self) -> Option<&'static str> {
-        let processed = [BASIC_CONSTRAINTS, KEY_USAGE];
+        self.complaint_but_for(&[BASIC_CONSTRAINTS, KEY_USAGE])
+    }
+
+    fn complaint_but_for(&self, processed: &[&[u8]]) -> Option<&'static str> {
         if self.repeats_an_extension {
             Some("the same extension twice")
         } else if self.extensions.iter().any(|extension| extension.critical && !processed.contains(&&*extension.oid)) {
@@ -294,6 +340,11 @@ impl Powers {
             && self.usage.is_some_and(|usage| usage & DIGITAL_SIGNATURE != 0 && usage & (KEY_CERT_SIGN | CRL_SIGN) == 0)
     }
 
+    /// The same of a signer of whom nothing is said but by the names of its issuers: a key usage may be absent.
+    pub(crate) fn may_sign_as_an_end(&self) -> bool {
+        !self.ca && self.usage.is_none_or(|_| self.only_signs())
+    }
+
     /// May sign CRLs.
     pub(crate) fn may_revoke(&self) -> bool {
         self.usage.is_some_and(|usage| usage & CRL_SIGN != 0)
@@ -306,12 +357,16 @@ const CRL_SIGN: u16 = 0x8000 >> 6;
 
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1D, 0x13]; // 2.5.29.19
 const KEY_USAGE: &[u8] = &[0x55, 0x1D, 0x0F]; // 2.5.29.15
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1D, 0x25]; // 2.5.29.37
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03]; // 2.5.4.3
 
 const ECDSA_WITH_SHA256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02]; // 1.2.840.10045.4.3.2
 const ECDSA_WITH_SHA384: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x03]; // 1.2.840.10045.4.3.3
 const RSASSA_PSS: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0A]; // 1.2.840.113549.1.1.10
 const RSA_ENCRYPTION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01]; // 1.2.840.113549.1.1.1
+const SHA256_WITH_RSA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0B]; // 1.2.840.113549.1.1.11
+const SHA384_WITH_RSA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0C]; // 1.2.840.113549.1.1.12
+const ED25519: &[u8] = &[0x2B, 0x65, 0x70]; // 1.3.101.112
 const MGF1: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x08]; // 1.2.840.113549.1.1.8
 const SHA384: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02]; // 2.16.840.1.101.3.4.2.2
 const EC_PUBLIC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01]; // 1.2.840.10045.2.1
@@ -326,8 +381,15 @@ pub(super) fn parse_algorithm(content: &[u8]) -> der::Result<SignatureAlgorithm>
         ECDSA_WITH_SHA256 if fields.is_empty() => SignatureAlgorithm::EcdsaSha256,
         ECDSA_WITH_SHA384 if fields.is_empty() => SignatureAlgorithm::EcdsaSha384,
         RSASSA_PSS if is_pss_sha384(fields).unwrap_or(false) => SignatureAlgorithm::RsaPssSha384,
+        SHA256_WITH_RSA if is_null(fields) => SignatureAlgorithm::RsaPkcs1Sha256,
+        SHA384_WITH_RSA if is_null(fields) => SignatureAlgorithm::RsaPkcs1Sha384,
         _ => SignatureAlgorithm::Other,
     })
+}
+
+/// Whether the parameters are the NULL that RFC 4055, section 5 asks for.
+fn is_null(mut parameters: Der<'_>) -> bool {
+    parameters.content(NULL).is_ok_and(<[u8]>::is_empty) && parameters.is_empty()
 }
 
 /// Whether the parameters say SHA-384, MGF1 with SHA-384, salt 48 and trailer 1, and nothing else.
@@ -365,6 +427,14 @@ fn is_sha384(fields: &mut Der<'_>) -> der::Result<bool> {
     Ok(named)
 }
 
+/// The key of a `SubjectPublicKeyInfo` that stands alone and fills `input`.
+pub(crate) fn public_key(input: &Bytes) -> der::Result<PublicKey> {
+    let mut outer = Der::new(input);
+    let spki = outer.content(SEQUENCE)?;
+    outer.end()?;
+    parse_key(input, spki)
+}
+
 fn parse_key(input: &Bytes, spki: &[u8]) -> der::Result<PublicKey> {
     let mut fields = Der::new(spki);
     let mut algorithm = fields.nested(SEQUENCE)?;
@@ -378,6 +448,7 @@ fn parse_key(input: &Bytes, spki: &[u8]) -> der::Result<PublicKey> {
             _ => PublicKey::Other,
         },
         RSA_ENCRYPTION => PublicKey::Rsa { key: part(), bits: modulus_bits(key)? },
+        ED25519 if algorithm.is_empty() && key.len() == 32 => PublicKey::Ed25519(part()),
         _ => PublicKey::Other,
     })
 }

@@ -2,8 +2,10 @@
 
 pub(crate) mod certificate;
 pub(crate) mod chains;
+pub(crate) mod cose;
 pub(crate) mod crl;
 pub(crate) mod der;
+pub(crate) mod path;
 pub(crate) mod pool;
 pub(crate) mod revocation;
 

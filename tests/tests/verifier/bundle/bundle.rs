@@ -48,8 +48,14 @@ pub(crate) fn bundle_of(subject: &Subject) -> Bundle {
                 .map(|json| Statement::QeIdentity { body: json.body.clone(), signature: json.signature }),
         )
         .collect();
-    let kept =
-        Kept { tee: subject.tee, evidence: subject.evidence.clone(), event_log: subject.event_log.clone(), statements };
+    let kept = Kept {
+        tee: subject.tee,
+        evidence: subject.evidence.clone(),
+        vtpm: subject.vtpm.clone(),
+        aci: subject.aci.clone(),
+        event_log: subject.event_log.clone(),
+        statements,
+    };
     concluded(kept, &subject.policy.to_toml(), UnixTime::from_seconds(subject.now), subject.asked.map(ReportData))
 }
 
@@ -127,6 +133,8 @@ fn fixed_bytes_have_a_fixed_bundle() {
     let kept = Kept {
         tee: Tee::SevSnp,
         evidence: vec![2, 0, 0, 0],
+        vtpm: None,
+        aci: None,
         event_log: None,
         statements: [Statement::Certificate(vec![0x30, 0]), Statement::Crl(vec![0x30, 0])].into(),
     };

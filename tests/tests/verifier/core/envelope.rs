@@ -133,7 +133,7 @@ fn each_part_of_an_envelope_is_refused_by_its_check() {
     type Edit = fn(&mut Envelope);
     let edits: [(Edit, &str); 4] = [
         (|envelope| envelope.manifest = b"{}".to_vec(), "manifest.form"),
-        (|envelope| envelope.evidence.kind = EvidenceKind::AzTdxVtpm, "envelope.evidence-type"),
+        (|envelope| envelope.evidence.kind = EvidenceKind::AciSnp, "envelope.evidence-type"),
         (|envelope| envelope.endorsements.as_mut().unwrap().bytes = b"none".to_vec(), "envelope.endorsements"),
         (|envelope| envelope.evidence.bytes.truncate(40), "tdx.bytes.header"),
     ];

@@ -15,6 +15,7 @@ pub(crate) fn all_cases() -> &'static [Case] {
 
 static ALL_CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     [
+        crate::aci::all(),
         crate::rollback::all(),
         crate::snp_bulletins::all(),
         crate::snp_bytes::all(),

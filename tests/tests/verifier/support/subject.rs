@@ -3,10 +3,12 @@
 use std::sync::LazyLock;
 
 use teegate_forge as forge;
+use teegate_forge::azure::{AzureBuilder, AzureSet, PlatformSet, Quote, default_pcrs};
 use teegate_forge::snp::{SnpBuilder, SnpSet};
 use teegate_forge::tdx::{SignedJson, TdxBuilder, TdxSet};
 use teegate_verifier::{
-    Attested, Endorsements, Evidence, Memory, Rejection, Report, ReportData, Source, Tee, UnixTime, Verifier,
+    AciContext, Attested, AzureVtpm, Endorsements, Evidence, Memory, Rejection, Report, ReportData, Source, Tee,
+    TpmQuote, UnixTime, Verifier,
 };
 
 use crate::policy_text::{FORGED_ARKS, PolicyText};
@@ -16,6 +18,8 @@ use crate::policy_text::{FORGED_ARKS, PolicyText};
 pub(crate) struct Subject {
     pub(crate) tee: Tee,
     pub(crate) evidence: Vec<u8>,
+    pub(crate) vtpm: Option<AzureVtpm>,
+    pub(crate) aci: Option<AciContext>,
     pub(crate) event_log: Option<Vec<u8>>,
     pub(crate) pool: Pool,
     pub(crate) policy: PolicyText,
@@ -87,6 +91,43 @@ pub(crate) fn tdx_set(set: TdxSet) -> Subject {
     Subject::new(Tee::Tdx, set.quote, pool)
 }
 
+/// The Azure confidential VM on the device of this TEE with an edit, under the policy that accepts it without one.
+pub(crate) fn azure(tee: Tee, edit: impl FnOnce(AzureBuilder) -> AzureBuilder) -> Subject {
+    let vm = match tee {
+        Tee::SevSnp => AzureBuilder::on_snp(SNP_DEVICE.clone()),
+        _ => AzureBuilder::on_tdx(TDX_DEVICE.clone()),
+    };
+    let AzureSet { hcl_report, quote, platform } = edit(vm).build();
+    let subject = match platform {
+        PlatformSet::Snp(set) => snp_set(set),
+        PlatformSet::Tdx(set) => tdx_set(set),
+    };
+    let Quote { message, signature, pcrs } = quote;
+    let vtpm = AzureVtpm { hcl_report, quote: TpmQuote { message, signature, pcrs } };
+    Subject { vtpm: Some(vtpm), ..subject }.under_its_paravisor()
+}
+
+/// A container group of Confidential ACI on the SNP device, whose host bound the policy of `context`, under the policy that accepts
+/// it where its endorsement is good.
+pub(crate) fn aci(context: forge::aci::Context) -> Subject {
+    let bound = context.host_data();
+    let host_data = format!("\"{}\"", hex::encode(bound));
+    let subject = snp(|device| device.host_data(bound).measurement(forge::aci::MEASUREMENT));
+    let issuers = format!("[\"{}\"]", forge::aci().build().issuer);
+    let forge::aci::Context { security_policy, reference_info, .. } = context;
+    let mut subject = Subject { aci: Some(AciContext { security_policy, reference_info }), ..subject };
+    for (name, value) in [
+        ("uvm_issuers", issuers.as_str()),
+        ("uvm_feeds", "[\"ContainerPlat-AMD-UVM\"]"),
+        ("uvm_svn", "{ at_least = 100 }"),
+        ("uvm_signer_validity", "\"required\""),
+    ] {
+        subject.policy.snp.push((name, value.to_owned()));
+    }
+    let subject = subject.under("wrapping", "\"aci\"").under("measurement", "\"unchecked\"");
+    subject.under("host_data", &host_data).under("bound_to", "\"workload\"")
+}
+
 /// What is accepted before anything is wrong with it.
 pub(crate) fn good(tee: Tee) -> Subject {
     if tee == Tee::SevSnp { GOOD_SNP.clone() } else { GOOD_TDX.clone() }
@@ -95,7 +136,32 @@ pub(crate) fn good(tee: Tee) -> Subject {
 impl Subject {
     fn new(tee: Tee, evidence: Vec<u8>, pool: Pool) -> Self {
         let policy = PolicyText::pinning(Some(FORGED_ARKS.clone()), Some(vec![INTEL_ROOT.clone()]));
-        Self { tee, evidence, event_log: None, pool, policy, now: forge::time::AT, asked: None, memory: None }
+        Self {
+            tee,
+            evidence,
+            vtpm: None,
+            aci: None,
+            event_log: None,
+            pool,
+            policy,
+            now: forge::time::AT,
+            asked: None,
+            memory: None,
+        }
+    }
+
+    /// Under a policy for an Azure vTPM, which pins all that the forged one shows.
+    fn under_its_paravisor(mut self) -> Self {
+        let pcrs = default_pcrs();
+        let registers = [4, 7, 8, 9, 11, 12].map(|number| (number, format!("\"{}\"", hex::encode(&pcrs[number]))));
+        let fields = if self.tee == Tee::SevSnp { &mut self.policy.snp } else { &mut self.policy.tdx };
+        for name in ["user_data", "secure_boot"] {
+            fields.push((name, "\"required\"".to_owned()));
+        }
+        for (name, (_, value)) in ["pcr4", "pcr7", "pcr8", "pcr9", "pcr11", "pcr12"].into_iter().zip(registers) {
+            fields.push((name, value));
+        }
+        self.under("wrapping", "\"azure-vtpm\"").under("report_data", &format!("\"{}\"", "a5".repeat(64)))
     }
 
     /// Under a policy that says this of one field.
@@ -183,7 +249,14 @@ impl Subject {
     fn with_parts<R>(&self, judge: impl FnOnce(Evidence<'_>, &teegate_verifier::Policy, UnixTime) -> R) -> R {
         let endorsements = self.pool.to_endorsements();
         let policy = self.load_policy();
-        let mut evidence = evidence(self.tee, &self.evidence, &endorsements);
+        let mut evidence = match (&self.vtpm, self.tee) {
+            (None, Tee::SevSnp) if self.aci.is_some() => {
+                Evidence::sev_snp_in_aci(self.aci.as_ref().unwrap(), &self.evidence, &endorsements)
+            }
+            (None, tee) => evidence(tee, &self.evidence, &endorsements),
+            (Some(vtpm), Tee::SevSnp) => Evidence::sev_snp_under_azure_vtpm(vtpm, &endorsements),
+            (Some(vtpm), _) => Evidence::tdx_under_azure_vtpm(vtpm, &self.evidence, &endorsements),
+        };
         if let Some(log) = &self.event_log {
             evidence = evidence.with_event_log(log);
         }
