@@ -39,7 +39,7 @@ VERIFIER = [
     ["evidence"],
     ["devices"],
     ["intel", "roots", "carriage", "signer"],
-    ["x509", "judge"],
+    ["x509", "judge", "logs"],
     ["signature", "findings", "rule"],
     ["report", "stage", "instances"],
     ["statement", "facts", "memory", "check", "reader", "bytes", "time", "place", "wrapping", "words", "kept"],

@@ -8,6 +8,7 @@ mod explain;
 mod init;
 mod lint;
 mod pinned;
+pub mod predict;
 mod reference;
 mod rewritten;
 mod schema;

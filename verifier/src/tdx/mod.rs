@@ -9,7 +9,6 @@ mod checks;
 mod choose;
 mod converged;
 mod fields;
-mod log;
 mod needs;
 mod outlook;
 pub(crate) mod profile;

@@ -4,17 +4,11 @@
 //! and with none left out, if replaying it ends at the registers that the quote states. What an event's *data* say is not
 //! covered by that, and is not looked at here.
 //!
-//! UEFI 2.10, section 38.4 (measurement registers, ACPI table CCEL); TCG PC Client Platform Firmware Profile 1.05, section
-//! 10.2 (`TCG_PCClientPCREvent`, `TCG_EfiSpecIDEvent`, `TCG_PCR_EVENT2`). All numbers are little-endian.
+//! UEFI 2.10, section 38.4 (measurement registers, ACPI table CCEL); its form is that of [`super::tcg2`].
 
-use std::fmt;
-
+use super::tcg2::{Defect, Kind, Log, SHA384, differs};
 use crate::bytes::Mr;
-use crate::reader::{OutOfBounds, Reader};
 use crate::signature::sha384;
-
-/// Recorded logs have 2 to 22 KB of events; firmware sets aside 64 KiB, or some times that, for all of them.
-pub(crate) const MAX_LOG_BYTES: usize = 1 << 20;
 
 /// What a log adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,143 +19,35 @@ pub(crate) struct Replayed {
     pub(crate) rtmrs: [Mr; 4],
 }
 
-/// Why bytes are no log. Record 0 is the first, which describes the format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Defect {
-    TooLong { actual: usize },
-    Ends { record: u32, end: OutOfBounds },
-    Differs { record: u32, field: &'static str, expected: &'static str, actual: String },
-}
-
-impl fmt::Display for Defect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { actual } => write!(f, "a log of {actual} bytes, where at most {MAX_LOG_BYTES} are read"),
-            Self::Ends { record, end: OutOfBounds { offset, wanted, left } } => {
-                write!(f, "a log whose record {record} needs {wanted} bytes at offset {offset}, where {left} are left")
-            }
-            Self::Differs { record, field, expected, actual } => {
-                write!(f, "a log whose record {record} has {field} {actual} instead of {expected}")
-            }
-        }
-    }
-}
-
 /// Reads the whole log, and replays it: from 48 zero bytes, register = SHA-384(register ‖ digest).
 pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
-    if log.len() > MAX_LOG_BYTES {
-        return Err(Defect::TooLong { actual: log.len() });
-    }
-    let mut reader = Reader::new(log);
-    read_header(&mut reader)?;
+    let mut log = Log::open(log, Kind::Ccel)?;
     let mut replayed = Replayed { events: 0, rtmrs: [Mr([0; 48]); 4] };
-    while !is_filling(reader.rest()) {
-        replayed.events = replayed.events.saturating_add(1);
-        let Event { index, kind, digest } = read_event(&mut reader, replayed.events)?;
+    while let Some(record) = log.next()? {
+        replayed.events = record.number;
         let [rtmr0, rtmr1, rtmr2, rtmr3] = &mut replayed.rtmrs;
-        let register = match index {
+        let register = match record.register {
             // MRTD is not extended at run time.
             0 => None,
             1 => Some(rtmr0),
             2 => Some(rtmr1),
             3 => Some(rtmr2),
             4 => Some(rtmr3),
-            other => return Err(differs(replayed.events, "register", "0 (MRTD) to 4 (RTMR3)", other)),
+            other => return Err(differs(record.number, "register", "0 (MRTD) to 4 (RTMR3)", other)),
         };
-        if let Some(register) = register.filter(|_| kind != EV_NO_ACTION) {
+        if let (Some(register), true, Some(digest)) = (register, record.extends(), record.digest(SHA384)) {
             register.0 = sha384(&[&register.0, digest]);
         }
     }
     Ok(replayed)
 }
 
-const EV_NO_ACTION: u32 = 3;
-const SHA384: u16 = 0x000C;
-
-/// What stands behind the last record: nothing, or the buffer as the firmware found it, all 0xFF or all zero. No record
-/// begins like either: 0xFFFFFFFF is no register, and a record without a digest is refused.
-fn is_filling(rest: &[u8]) -> bool {
-    rest.iter().all(|byte| *byte == 0xFF) || rest.iter().all(|byte| *byte == 0)
-}
-
-/// The first record has the form of TPM 1.2, and its data name the form of all others:
-///
-/// | offset | bytes | |
-/// |---|---|---|
-/// | 0 | 4 | register: 0 as TCG has it; every recorded CCEL has 1 |
-/// | 4 | 4 | type: EV_NO_ACTION |
-/// | 8 | 20 | digest: zero |
-/// | 28 | 4 | length of the data |
-/// | 32 | 16 | signature: `Spec ID Event03` and a zero |
-/// | 48 | 4 | platform class |
-/// | 52 | 4 | minor version, major version, errata, size of UINTN |
-/// | 56 | 4 | number of algorithms: 1, because a TD has registers of one |
-/// | 60 | 2, 2 | the algorithm, and the length of its digests |
-/// | 64 | 1 | length of what the vendor adds, which ends the data |
-fn read_header(reader: &mut Reader<'_>) -> Result<(), Defect> {
-    let ends = |end| Defect::Ends { record: 0, end };
-    let index = reader.u32_le().map_err(ends)?;
-    require(index <= 1, 0, "register", "0 or 1", index)?;
-    let kind = reader.u32_le().map_err(ends)?;
-    require(kind == EV_NO_ACTION, 0, "type", "3 (EV_NO_ACTION)", kind)?;
-    let digest: &[u8; 20] = reader.array().map_err(ends)?;
-    require(*digest == [0; 20], 0, "digest", "20 zero bytes", "another")?;
-    let length = reader.u32_le().map_err(ends)?;
-    let signature: &[u8; 16] = reader.array().map_err(ends)?;
-    require(signature == b"Spec ID Event03\0", 0, "signature", "`Spec ID Event03`", "another")?;
-    reader.bytes(4).map_err(ends)?;
-    let [minor, major, _errata, _uintn] = *reader.array().map_err(ends)?;
-    require((major, minor) == (2, 0), 0, "version", "2.0", format_args!("{major}.{minor}"))?;
-    let algorithms = reader.u32_le().map_err(ends)?;
-    require(algorithms == 1, 0, "number of algorithms", "1 (SHA-384)", algorithms)?;
-    let (algorithm, digest_length) = (reader.u16_le().map_err(ends)?, reader.u16_le().map_err(ends)?);
-    let named = format_args!("{algorithm:#06x} of {digest_length} bytes");
-    require((algorithm, digest_length) == (SHA384, 48), 0, "algorithm", "0x000c (SHA-384) of 48 bytes", named)?;
-    let vendor_length = reader.u8().map_err(ends)?;
-    reader.bytes(usize::from(vendor_length)).map_err(ends)?;
-    let fields = u32::from(vendor_length) + 33;
-    require(length == fields, 0, "length", "that of its fields", format_args!("{length} (its fields have {fields})"))
-}
-
-struct Event<'a> {
-    index: u32,
-    kind: u32,
-    digest: &'a [u8; 48],
-}
-
-/// Register u32, type u32, number of digests u32, for each the algorithm u16 and the digest, length u32, data.
-fn read_event<'a>(reader: &mut Reader<'a>, record: u32) -> Result<Event<'a>, Defect> {
-    let ends = |end| Defect::Ends { record, end };
-    let index = reader.u32_le().map_err(ends)?;
-    let kind = reader.u32_le().map_err(ends)?;
-    let digests = reader.u32_le().map_err(ends)?;
-    require(digests == 1, record, "number of digests", "1 (SHA-384)", digests)?;
-    let algorithm = reader.u16_le().map_err(ends)?;
-    require(algorithm == SHA384, record, "algorithm", "0x000c (SHA-384)", format_args!("{algorithm:#06x}"))?;
-    let digest = reader.array().map_err(ends)?;
-    let length = reader.u32_le().map_err(ends)?;
-    reader.bytes(usize::try_from(length).unwrap_or(usize::MAX)).map_err(ends)?;
-    Ok(Event { index, kind, digest })
-}
-
-fn require(
-    holds: bool,
-    record: u32,
-    field: &'static str,
-    expected: &'static str,
-    actual: impl fmt::Display,
-) -> Result<(), Defect> {
-    if holds { Ok(()) } else { Err(differs(record, field, expected, actual)) }
-}
-
-fn differs(record: u32, field: &'static str, expected: &'static str, actual: impl fmt::Display) -> Defect {
-    Defect::Differs { record, field, expected, actual: actual.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tcg2::{MAX_LOG_BYTES, is_filling};
     use super::*;
     use crate::bytes::to_hex;
+    use crate::reader::OutOfBounds;
 
     const HEADER_BYTES: usize = 65;
 

@@ -1,0 +1,107 @@
+//! The registers of a TPM after a unified kernel image has booted: 4, 9 and 11; and RTMR2 of a TD that boots the same image.
+//!
+//! | PCR | extended by | with |
+//! |---|---|---|
+//! | 4 | firmware | that it starts a boot option; a separator; the PE hash of the image; that of the kernel inside, which the stub loads |
+//! | 9 | the kernel's EFI stub | its load options in UTF-16 with a zero behind; the initrd, if there is one |
+//! | 11 | systemd-stub | for each section, its name with a zero behind, then its content |
+//!
+//! TCG PC Client Platform Firmware Profile 1.05, section 3.3.4; systemd-stub(7), *TPM PCR notes*; Linux, `drivers/firmware/efi/libstub`.
+//! A TD has no PCRs; firmware maps 8 to 15 to RTMR2 (UEFI 2.10, section 38.4.1).
+
+use teegate_verifier::Tee;
+
+use super::authenticode;
+use super::digest::DigestAlgorithm;
+use super::input::PredictError;
+use super::pe::Image;
+use super::prediction::{Predicted, Prediction};
+use super::uki::Uki;
+
+/// What an image extends, before it is added up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UkiBoot {
+    /// The digests that go into PCR 4, in order.
+    pub pcr4: Vec<Vec<u8>>,
+    /// Those of PCR 9.
+    pub pcr9: Vec<Vec<u8>>,
+    /// Those of PCR 11.
+    pub pcr11: Vec<Vec<u8>>,
+    /// The stub, as it names itself.
+    pub stub: String,
+}
+
+impl UkiBoot {
+    /// Of an image.
+    ///
+    /// # Errors
+    /// Where it is no unified kernel image on systemd-stub, and where its registers depend on more than itself.
+    pub fn of(uki: &[u8], algorithm: DigestAlgorithm) -> Result<Self, PredictError> {
+        let uki = Uki::parse(uki)?;
+        let kernel = Image::parse("the kernel in the UKI", uki.kernel)?;
+        let pcr4 = vec![
+            algorithm.of(&[b"Calling EFI Application from Boot Option"]),
+            algorithm.of(&[&[0; 4]]),
+            authenticode::hash(&uki.image, algorithm)?,
+            authenticode::hash(&kernel, algorithm)?,
+        ];
+        let options: Vec<u8> = uki.command_line.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+        let mut pcr9 = vec![algorithm.of(&[&options])];
+        if !uki.initrd.is_empty() {
+            pcr9.push(algorithm.of(&[uki.initrd]));
+        }
+        let section = |(name, content): &(&'static str, &[u8])| {
+            [algorithm.of(&[name.as_bytes(), &[0]]), algorithm.of(&[content])]
+        };
+        let pcr11 = uki.measured.iter().flat_map(section).collect();
+        Ok(Self { pcr4, pcr9, pcr11, stub: uki.stub.to_owned() })
+    }
+}
+
+/// Predicts `pcr4`, `pcr9` and `pcr11`.
+///
+/// # Errors
+/// As [`UkiBoot::of`].
+pub fn pcrs(uki: &[u8], bank: DigestAlgorithm) -> Result<Prediction, PredictError> {
+    let boot = UkiBoot::of(uki, bank)?;
+    let sha256 = teegate_encoding::hex::encode(DigestAlgorithm::Sha256.of(&[uki]));
+    let values =
+        [("pcr4", &boot.pcr4), ("pcr9", &boot.pcr9), ("pcr11", &boot.pcr11)].into_iter().map(|(field, digests)| {
+            let of = format!("UKI {sha256} ({}), bank {}", boot.stub, bank.name());
+            Predicted { field, value: extended(bank, digests), of }
+        });
+    let notes = vec![
+        "PCR 4 and 9 hold for firmware that starts the image as a boot option (`EFI/BOOT/BOOTX64.EFI`), not from a boot loader or a \
+         shell, and for a kernel whose EFI stub measures its options and its initrd"
+            .to_owned(),
+        "PCR 9 and 12 differ when credentials, extensions or add-ons lie beside the image; 12 and 13 of this image alone are zero"
+            .to_owned(),
+        "PCR 11 is that of the boot: a guest with systemd-pcrphase extends it again as it goes on".to_owned(),
+        "not predicted: PCR 0 to 3, 5 and 7 (firmware, its settings, its variables, the disk's partitions), and 8, 10, 14"
+            .to_owned(),
+    ];
+    Ok(Prediction { kind: "pcr", tee: None, values: values.collect(), notes })
+}
+
+/// Predicts `rtmr2` of a TD that boots this image.
+///
+/// # Errors
+/// As [`UkiBoot::of`].
+pub fn rtmr2(uki: &[u8]) -> Result<Prediction, PredictError> {
+    let boot = UkiBoot::of(uki, DigestAlgorithm::Sha384)?;
+    let sha256 = teegate_encoding::hex::encode(DigestAlgorithm::Sha256.of(&[uki]));
+    let digests: Vec<_> = boot.pcr11.iter().chain(&boot.pcr9).cloned().collect();
+    let value = extended(DigestAlgorithm::Sha384, &digests);
+    let of = format!("UKI {sha256} ({})", boot.stub);
+    let notes = vec![
+        "RTMR2 holds for a kernel whose EFI stub measures its options and its initrd into RTMRs, and a stub that does so with its \
+         sections; the order was compared with a recorded boot that had a TPM, not with one of a TD"
+            .to_owned(),
+    ];
+    Ok(Prediction { kind: "tdx", tee: Some(Tee::Tdx), values: vec![Predicted { field: "rtmr2", value, of }], notes })
+}
+
+/// A register after these digests, from zero: the digest of the register and of what extends it.
+fn extended(algorithm: DigestAlgorithm, digests: &[Vec<u8>]) -> Vec<u8> {
+    digests.iter().fold(vec![0; algorithm.length()], |register, digest| algorithm.of(&[&register, digest]))
+}

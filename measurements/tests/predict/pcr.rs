@@ -1,0 +1,244 @@
+//! PCRs of a unified kernel image, beside what firmware and kernel wrote down as they booted one, and beside `systemd-measure`.
+
+use std::path::Path;
+use std::process::Command;
+
+use teegate_measurements::predict::{DigestAlgorithm, UkiBoot, authenticode, pcrs, rtmr2};
+use teegate_verifier::{LogRegisters, read_event_log};
+
+use crate::found::{self, note};
+use crate::pe;
+
+const SHA256: DigestAlgorithm = DigestAlgorithm::Sha256;
+const MAGIC: &[u8] = b"#### LoaderInfo: systemd-stub 252.39-1~deb12u2 ####\0";
+
+fn hex(bytes: &[u8]) -> String {
+    teegate_encoding::hex::encode(bytes)
+}
+
+fn kernel() -> Vec<u8> {
+    pe::image(&[(".text", b"kernel")], b"", 0)
+}
+
+/// An image on a stub of version 252, with these sections beside its kernel.
+fn uki(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let kernel = kernel();
+    let own: [(&str, &[u8]); 2] = [(".sdmagic", MAGIC), (".linux", &kernel)];
+    pe::image(&[own.as_slice(), sections].concat(), b"", 0)
+}
+
+const GOOD: [(&str, &[u8]); 3] = [(".osrel", b"ID=x\n"), (".cmdline", b"quiet"), (".initrd", b"initrd")];
+
+#[test]
+fn the_hash_of_an_image_is_the_one_that_its_own_signature_states() {
+    let Some(file) = found::debian("boot/vmlinuz-6.1.0-56-cloud-amd64", "the hash of Debian's signed kernel") else {
+        return;
+    };
+    let kernel = std::fs::read(file).unwrap();
+    let hash = authenticode(&kernel, SHA256).unwrap();
+    let signature = &kernel[kernel.len() - 0x5C0..];
+    assert!(signature.windows(32).any(|window| window == hash), "{}", hex(&hash));
+    let mut other = kernel.clone();
+    other[0x5000] ^= 1;
+    assert_ne!(authenticode(&other, SHA256).unwrap(), hash);
+}
+
+#[test]
+fn a_hash_leaves_out_the_checksum_and_the_signatures_and_nothing_else() {
+    let image = pe::image(&[(".text", b"code"), (".data", b"data")], b"behind and signed", 6);
+    let hash = authenticode(&image, SHA256).unwrap();
+    let is_left_out = |at: usize| {
+        (pe::OPTIONAL + 64..pe::OPTIONAL + 68).contains(&at)
+            || (pe::CERTIFICATES..pe::CERTIFICATES + 4).contains(&at)
+            || at >= image.len() - 6
+    };
+    for at in 0..image.len() {
+        let mut other = image.clone();
+        other[at] ^= 1;
+        // Headers that no longer fit are refused, which is no hash either.
+        assert_eq!(authenticode(&other, SHA256) == Ok(hash.clone()), is_left_out(at), "byte {at:#x}");
+    }
+}
+
+/// The files of the boot whose log and registers are kept: OVMF, systemd-stub and Debian's cloud kernel in QEMU, with a TPM. Its
+/// initrd is not kept; the digest of it that the stub extended stands in, and the hash of the whole image is not compared.
+#[test]
+fn a_recorded_boot_extended_what_is_predicted() {
+    let of = "PCR 4, 9 and 11 beside a recorded boot";
+    let Some(folder) = found::shared("tools/guest/vectors", of) else { return };
+    let Some(stub) = found::debian("usr/lib/systemd/boot/efi/linuxx64.efi.stub", of) else { return };
+    let Some(kernel) = found::debian("boot/vmlinuz-6.1.0-56-cloud-amd64", of) else { return };
+    let (stub, kernel) = (std::fs::read(stub).unwrap(), std::fs::read(kernel).unwrap());
+    let uki = pe::with_sections(
+        &stub,
+        &[
+            (".osrel", b"ID=teegate-guest\nVERSION_ID=0\n"),
+            (".cmdline", b"console=ttyS0 quiet panic=-1 rdinit=/init"),
+            (".initrd", b"another initrd"),
+            (".linux", &kernel),
+        ],
+    );
+    let boot = UkiBoot::of(&uki, SHA256).unwrap();
+    assert_eq!(boot.stub, "systemd-stub 252.39-1~deb12u2");
+
+    let log = read_event_log(&std::fs::read(folder.join("tcg-eventlog.bin")).unwrap()).unwrap();
+    let extended = |register: u32| -> Vec<Vec<u8>> {
+        let own = log.events.iter().filter(|event| event.extends && event.register == register);
+        own.map(|event| event.digest.clone()).collect()
+    };
+    let initrd = extended(9).pop().unwrap();
+    let in_place = |digests: &[Vec<u8>]| -> Vec<Vec<u8>> {
+        let (last, others) = digests.split_last().unwrap();
+        assert_eq!(*last, SHA256_OF_ANOTHER.map(|digits| u8::from_str_radix(digits, 16).unwrap()).to_vec());
+        others.iter().cloned().chain([initrd.clone()]).collect()
+    };
+    assert_eq!(in_place(&boot.pcr9), extended(9));
+    assert_eq!(in_place(&boot.pcr11), extended(11));
+    // The action, the separator, and the kernel inside; between them the image itself.
+    let (own, recorded) = (&boot.pcr4, extended(4));
+    assert_eq!((&own[0], &own[1], &own[3], own.len()), (&recorded[0], &recorded[1], &recorded[3], recorded.len()));
+
+    let LogRegisters::Pcrs { sha256: Some(registers), .. } = log.registers else { panic!("no bank of SHA-256") };
+    let stated = std::fs::read_to_string(folder.join("pcrs.txt")).unwrap();
+    for (number, line) in stated.lines().enumerate().filter(|(number, _)| *number != 10) {
+        assert_eq!(line, format!("pcr {number} {}", hex(&registers[number])));
+    }
+    note(
+        "a recorded boot: PCR 9 and 11 predicted but for its initrd, PCR 4 but for the image itself; 36 records replay",
+    );
+}
+
+/// SHA-256 of `another initrd`, by coreutils.
+#[rustfmt::skip]
+const SHA256_OF_ANOTHER: [&str; 32] = [
+    "29", "a8", "a9", "ec", "c5", "2e", "04", "0e", "85", "00", "0e", "c4", "2b", "d3", "16", "50", "73", "49", "63", "ce", "b6", "6c", "16", "af", "e7", "92", "7d", "e2", "e6", "77", "2b", "47",
+];
+
+#[test]
+fn systemd_measure_says_the_same_of_pcr_11() {
+    let measure = Path::new("/lib/systemd/systemd-measure");
+    if !measure.is_file() {
+        return note("skipped: PCR 11 beside systemd-measure: it is not installed");
+    }
+    let folder = std::env::temp_dir().join(format!("teegate-predict-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let kernel = kernel();
+    let all: [(&str, &[u8]); 5] =
+        [GOOD[0], GOOD[1], GOOD[2], (".splash", b"picture"), (".pcrpkey", b"-----BEGIN PUBLIC KEY-----\n")];
+    let mut compared = 0;
+    for sections in [&GOOD[1..2], &GOOD[..], &all[..]] {
+        for bank in DigestAlgorithm::ALL {
+            let mut command = Command::new(measure);
+            command.args(["calculate", "--phase=", &format!("--bank={}", bank.name())]);
+            for (name, content) in [&[(".linux", kernel.as_slice())], sections].concat() {
+                let file = folder.join(&name[1..]);
+                std::fs::write(&file, content).unwrap();
+                command.arg(format!("--{}={}", &name[1..], file.display()));
+            }
+            let output = command.output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            let line = said
+                .lines()
+                .find(|line| line.starts_with("11:"))
+                .unwrap_or_else(|| panic!("{said} {:?}", output.stderr));
+            let predicted = pcrs(&uki(sections), bank).unwrap();
+            let own = predicted.values.iter().find(|one| one.field == "pcr11").unwrap();
+            assert_eq!(line, format!("11:{}={}", bank.name(), hex(&own.value)));
+            compared += 1;
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    note(&format!("PCR 11 beside systemd-measure: {compared} equal"));
+}
+
+#[test]
+fn rtmr2_is_what_the_stub_and_then_the_kernel_extend() {
+    let image = uki(&GOOD);
+    let boot = UkiBoot::of(&image, DigestAlgorithm::Sha384).unwrap();
+    assert_eq!((boot.pcr9.len(), boot.pcr11.len()), (2, 8));
+    let prediction = rtmr2(&image).unwrap();
+    assert_eq!((prediction.values[0].field, prediction.values[0].value.len()), ("rtmr2", 48));
+    // Registers of a TPM are no fields of a policy of this release, and say so.
+    let error = pcrs(&image, SHA256).unwrap().reference_values("x", "y").unwrap_err().to_string();
+    assert!(error.contains("names no TEE"), "{error}");
+}
+
+#[test]
+fn every_part_changes_its_registers_and_no_other() {
+    let registers = |sections: &[(&str, &[u8])]| {
+        let values = pcrs(&uki(sections), SHA256).unwrap().values;
+        [0, 1, 2].map(|at| values[at].value.clone())
+    };
+    let good = registers(&GOOD);
+    let with = |at: usize, content: &'static [u8]| {
+        let mut sections = GOOD;
+        sections[at].1 = content;
+        let other = registers(&sections);
+        [0, 1, 2].map(|at| other[at] != good[at])
+    };
+    assert_eq!(with(0, b"ID=y\n"), [true, false, true]);
+    assert_eq!(with(1, b"quiet debug"), [true, true, true]);
+    assert_eq!(with(2, b"Initrd"), [true, true, true]);
+    // Not measured by the stub itself, but a part of the image.
+    let signed = registers(&[GOOD.as_slice(), &[(".pcrsig", b"{}")]].concat());
+    assert_eq!([0, 1, 2].map(|at| signed[at] != good[at]), [true, false, false]);
+}
+
+#[test]
+fn images_without_an_answer_are_refused_with_the_reason() {
+    let of = |sections: &[(&str, &[u8])]| UkiBoot::of(&pe::image(sections, b"", 0), SHA256).map(drop);
+    let kernel = kernel();
+    let magic = (".sdmagic", MAGIC);
+    let linux = (".linux", kernel.as_slice());
+    let command_line = (".cmdline", b"quiet".as_slice());
+    assert_eq!(of(&[magic, linux, command_line]), Ok(()));
+    let version = |number: &str| format!("#### LoaderInfo: systemd-stub {number} ####");
+    let (old, between, new) = (version("251.1"), version("254.5"), version("257~rc1"));
+    assert_eq!(of(&[(".sdmagic", new.as_bytes()), linux, command_line]), Ok(()));
+    let cases: [(&[(&str, &[u8])], &str); 15] = [
+        (&[linux, command_line], "no section `.sdmagic`"),
+        (&[(".sdmagic", b"#### LoaderInfo: sd-boot 252 ####"), linux, command_line], "its stub is `sd-boot 252`"),
+        (&[(".sdmagic", old.as_bytes()), linux, command_line], "known from systemd-stub 252 on"),
+        (&[(".sdmagic", between.as_bytes()), linux, command_line], "253 and 254"),
+        (&[magic, command_line], "no section `.linux`"),
+        (&[magic, linux], "whoever starts it chooses the command line"),
+        (&[magic, linux, (".cmdline", b"quiet\n")], "space at its ends"),
+        (&[magic, linux, (".cmdline", b"")], "command line is empty"),
+        (&[magic, linux, (".cmdline", "größe".as_bytes())], "other characters than ASCII"),
+        (&[magic, linux, command_line, command_line], "two sections `.cmdline`"),
+        (&[magic, linux, command_line, (".profile", b"")], "which profile boots"),
+        (&[magic, linux, command_line, (".ucode", b"u")], "joins it with the initrd"),
+        (&[magic, linux, command_line, (".dtbauto", b"d")], "the machine decides"),
+        (&[magic, (".linux", b"no image"), command_line], "the kernel in the UKI: it is no PE image"),
+        (&[magic, (".linux", b""), command_line], "the kernel in the UKI: the header needs 2 bytes"),
+    ];
+    for (sections, says) in cases {
+        let error = of(sections).unwrap_err().to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    }
+
+    let image = uki(&GOOD);
+    let edited = |at: usize, byte: u8| {
+        let mut other = image.clone();
+        other[at] = byte;
+        UkiBoot::of(&other, SHA256).unwrap_err().to_string()
+    };
+    for (at, byte, says) in [
+        (0, 0, "does not begin with `MZ`"),
+        (0x3C, 0xFF, "no `PE`"),
+        (0x3F, 0xFF, "the PE header needs 4 bytes"),
+        (0x46, 0, "0 sections"),
+        (0x47, 1, "sections: expected 1 to 96"),
+        (pe::OPTIONAL, 0, "an optional header of kind 0x200"),
+        (pe::OPTIONAL + 61, 0, "headers of 0x0 bytes"),
+        (pe::CERTIFICATES + 6, 0x10, "bytes of signatures do not fit"),
+        (pe::OPTIONAL + 240 + 23, 1, "a section needs"),
+        (pe::OPTIONAL + 240 + 2 * 40 + 21, 6, "would leave bytes out or take them twice"),
+    ] {
+        let error = edited(at, byte);
+        assert!(error.contains(says), "{at:#x} {says}: {error}");
+    }
+    for length in 0..0x400 {
+        assert!(UkiBoot::of(&image[..length], SHA256).is_err(), "{length}");
+    }
+}
