@@ -6,6 +6,7 @@ mod bundle;
 mod bundle_show;
 mod caller;
 mod demo;
+mod deploy;
 mod exit;
 mod explain;
 mod fetch;
@@ -74,6 +75,8 @@ enum Verb {
     Watch(watch::WatchArgs),
     /// Explain a policy, find its weak places, or compare two
     Policy(policy_command::PolicyArgs),
+    /// Write what has to agree with a pod's manifest: the initdata, its annotation and the policy that expects it
+    Deploy(deploy::DeployArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
     Infer(infer::InferArgs),
     /// Verify what stands behind a gateway, and show the models it serves or what one of them takes
@@ -113,6 +116,7 @@ fn main() -> ExitCode {
         Verb::Bundle(args) => bundle::run(&args),
         Verb::Watch(args) => watch::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
+        Verb::Deploy(args) => deploy::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Models(args) => models::run(&args),
         Verb::Probe(args) => probe::run(&args),
