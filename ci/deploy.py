@@ -46,7 +46,7 @@ def main():
     rendered["base"] = kustomize(tools, DEPLOY / "base")
     for name, documents in rendered.items():
         complaints += [f"{name}: {what}" for what in schemas(documents) + lint(name, documents)]
-    complaints += chart(tools, rendered["base"])
+    complaints += chart(tools, rendered)
     if not complaints:
         complaints += mutations(rendered)
     complaints += initdata(tools, given.teegate)
@@ -172,9 +172,10 @@ def network(overlay, documents):
     return complaints
 
 
-def chart(tools, base):
-    """The chart with its defaults is the base, object by object; the namespace is helm's own."""
-    complaints = []
+def chart(tools, rendered):
+    """The chart with its defaults is the base, object by object; the namespace is helm's own. With a runtime class it is the overlay, save
+    for the initdata, which is written from what it renders."""
+    complaints, base = [], rendered["base"]
     linted = run(tools / "helm", "lint", "--strict", DEPLOY / "chart")
     if linted.returncode:
         complaints.append(f"chart: {linted.stdout.strip()} {linted.stderr.strip()}")
@@ -186,6 +187,14 @@ def chart(tools, base):
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             complaints.append(f"chart: `{name}` differs from the base{place(ours.get(name), theirs.get(name))}")
+    for overlay, runtime in RUNTIME_CLASS.items():
+        done = run(tools / "helm", "template", "teegate", DEPLOY / "chart", "--namespace", "teegate", "--set", f"enclaveApp.runtimeClassName={runtime}")
+        ours = {named(one): one for one in yaml.safe_load_all(done.stdout) if one}
+        theirs = {named(one): copy.deepcopy(one) for one in rendered[overlay] if one["kind"] != "Namespace"}
+        theirs["Deployment enclave-app"]["spec"]["template"]["metadata"].pop("annotations", None)
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                complaints.append(f"chart: `{name}` differs from {overlay}{place(ours.get(name), theirs.get(name))}")
     changed = run(tools / "helm", "template", "teegate", DEPLOY / "chart", "--namespace", "teegate", "--set", "gateway.image.digest=")
     if not changed.returncode or "digest" not in changed.stderr:
         complaints.append("chart: an image without a digest is rendered")
