@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 verify=--no-verify
 [[ ${1:-} == --verify ]] && verify=
 # What only tests and benchmarks need stays here.
-outside=(--exclude teegate-tests --exclude teegate-bench --exclude teegate-forge --exclude teegate-load --exclude teegate-speed --exclude teegate-fuzz --exclude teegate-fuzz-engine)
+outside=(--exclude teegate-tests --exclude teegate-bench --exclude teegate-forge --exclude teegate-load --exclude teegate-speed --exclude teegate-fuzz --exclude teegate-fuzz-engine --exclude teegate-agent-policy)
 for crate in $(python3 - <<'PY'
 import json, subprocess
 found = json.loads(subprocess.run(["cargo", "metadata", "--no-deps", "--format-version", "1", "--locked"], capture_output=True, check=True).stdout)

@@ -8,7 +8,7 @@
 #
 # A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
 # crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, ONNX's node tests, the
-# schemas of result formats and, where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing
+# schemas of result formats, kubectl and helm for deploy/ and, where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing
 # is installed system-wide but, where it is missing and root runs this, Debian's package of swtpm. The last line is the count over all test binaries, in which a test
 # that says of itself that it was skipped is not counted as passed; the exit status is cargo's own when a test fails, and 1
 # when only a lint or a licence does.
@@ -138,6 +138,11 @@ if ((status == 0)); then
   # at a time libtest has begun the line with the name of the test.
   cargo test --locked --no-fail-fast 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
 fi
+
+say 'what deploy/ ships'
+deployed=$(ci/deploy.sh) || failed+=('what deploy/ ships: ci/deploy.sh')
+printf '%s\n' "$deployed"
+while read -r line; do not_run+=("${line#skipped: }"); done < <(grep '^skipped: ' <<<"$deployed")
 
 say 'summary'
 grep -E '^test [^ ].* \.\.\. FAILED$' "$log" | sort -u || true

@@ -241,3 +241,17 @@ Examples:
   teegate man --into man/
 
 Exit status: 0 written; 1 could not run.";
+
+pub(crate) const DEPLOY: &str = "\
+Examples:
+  teegate deploy initdata pod.yaml --platform azure-snp --into initdata/
+
+Exit status: 0 written, or the files fit; 1 could not run, or the manifest is refused; 4 files and manifest differ.";
+
+pub(crate) const DEPLOY_INITDATA: &str = "\
+Examples:
+  teegate deploy initdata pod.yaml --platform azure-snp --into initdata/
+  teegate deploy initdata pod.yaml --platform azure-snp --into init/ --check
+
+Exit status: 0 written, or the files fit; 1 could not run, or the manifest is refused; 4 files and manifest differ, or `policy.toml` \
+does not accept the new initdata.";

@@ -6,6 +6,7 @@ mod bundle;
 mod bundle_show;
 mod caller;
 mod demo;
+mod deploy;
 mod exit;
 mod explain;
 mod fetch;
@@ -78,6 +79,8 @@ enum Verb {
     Policy(policy_command::PolicyArgs),
     /// Compute what hardware will measure of a guest, before it runs
     Predict(predict::PredictArgs),
+    /// Write what has to agree with a pod's manifest: the initdata, its annotation and the policy that expects it
+    Deploy(deploy::DeployArgs),
     /// Verify an enclave, seal a request to it, send it, open the answer
     Infer(infer::InferArgs),
     /// Verify what stands behind a gateway, and show the models it serves or what one of them takes
@@ -118,6 +121,7 @@ fn main() -> ExitCode {
         Verb::Watch(args) => watch::run(&args),
         Verb::Policy(args) => policy_command::run(&args),
         Verb::Predict(args) => predict::run(&args),
+        Verb::Deploy(args) => deploy::run(&args),
         Verb::Infer(args) => infer::run(args),
         Verb::Models(args) => models::run(&args),
         Verb::Probe(args) => probe::run(&args),

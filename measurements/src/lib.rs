@@ -3,6 +3,7 @@
 
 mod corim;
 mod covers;
+pub mod deploy;
 mod diff;
 mod explain;
 mod init;
