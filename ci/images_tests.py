@@ -67,7 +67,7 @@ class Layout(unittest.TestCase):
         _, manifest, _, _ = oci.read(self.place / "1")
         blob = self.place / "1/blobs/sha256" / manifest["layers"][0]["digest"].split(":")[1]
         blob.write_bytes(blob.read_bytes().replace(b"program", b"pr0gram"))
-        with self.assertRaises(oci.Layout):
+        with self.assertRaisesRegex(oci.Layout, f"blob {blob.name} has {blob.stat().st_size} bytes and sha256:"):
             oci.read(self.place / "1")
 
     def test_a_blob_too_many_is_noticed(self):
