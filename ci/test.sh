@@ -73,6 +73,7 @@ if [[ $lint == yes ]]; then
   step 'licences, bans and sources' ci/licences.sh
   step 'floors: no circle, no arrow up' python3 ci/floors.py
   step 'the code and the test of each check' python3 ci/kept.py
+  step 'what images and their papers are written by' python3 ci/images_tests.py
   step 'packages of every crate' ci/package.sh
   not_run+=('advisories: "cargo deny --config ci/deny.toml check advisories" needs cargo-deny and the network')
   if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
@@ -115,6 +116,7 @@ ci/swtpm.sh || not_run+=("Azure's vTPM behind a forged paravisor: ci/swtpm.sh fo
   not_run+=('evidence from a real TEE: this machine has no /sys/kernel/config/tsm/report')
 not_run+=('tests/bench: ci/bench.sh builds and runs it')
 not_run+=('tests/load, the path under load and a fleet of a thousand: ci/load.sh and ci/gateway.sh build and run it')
+not_run+=('images of enclave-app and gateway: ci/images.sh builds and checks them; the tests of what writes them ran')
 not_run+=('the long run of the fuzz targets: ci/fuzz.sh; what ran is some thousand mutations of each')
 
 if [[ $lint == yes ]]; then

@@ -1,0 +1,292 @@
+"""Tests of what ci/images.py is made of: layout, ELF, crates, SBOM, release manifest. Run by ci/test.sh; a second or so, no build, no network."""
+
+import hashlib
+import io
+import json
+import pathlib
+import struct
+import tarfile
+import tempfile
+import unittest
+
+import crates
+import elf
+import images
+import oci
+import release
+import sbom
+
+CONFIG = {"architecture": "amd64", "os": "linux", "config": {"User": "65532:65532", "Entrypoint": ["/usr/bin/enclave-app"]}}
+ANNOTATIONS = {"org.opencontainers.image.title": "enclave-app", "org.opencontainers.image.version": "1"}
+PROGRAM = {"usr/bin/enclave-app": (b"program", oci.PROGRAM_MODE)}
+ANY_SIZE = {"bytes": (0, 1 << 30)}
+
+
+class Layout(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.place = pathlib.Path(self.folder.name)
+
+    def write(self, name, files, folders=()):
+        return oci.write(self.place / name, [oci.layer(files, folders)], CONFIG, "1", ANNOTATIONS)
+
+    def test_the_order_of_files_changes_nothing_and_a_byte_changes_the_digest(self):
+        files = {"b/two": (b"2", 0o644), "a/one": (b"1", 0o644)}
+        first = self.write("1", files)
+        self.assertEqual(first, self.write("2", dict(reversed(files.items()))))
+        self.assertNotEqual(first, self.write("3", {**files, "b/two": (b"3", 0o644)}))
+        self.assertNotEqual(first, self.write("4", {**files, "b/two": (b"2", 0o755)}))
+
+    def test_the_bytes_of_a_layer_are_fixed(self):
+        data = oci.layer({"usr/bin/x": (b"program", 0o755)}, ["tmp"])
+        self.assertEqual(hashlib.sha256(data).hexdigest(), "8819c48b4c3b22c43897046d03e6ed197646cb60fbc555b41e5c401bf85d4225")
+
+    def test_another_reader_finds_what_was_written(self):
+        long = "usr/share/" + "d" * 80 + "/" + "f" * 90
+        data = oci.layer({long: (b"x" * 513, 0o644), "usr/empty": (b"", 0o755)}, ["tmp"])
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            entries = {entry.name: entry for entry in tar}
+            self.assertEqual(tar.extractfile(long).read(), b"x" * 513)
+        self.assertEqual(list(entries), sorted(["tmp", "usr", "usr/empty", "usr/share", long.rpartition("/")[0], long]))
+        self.assertTrue(all((entry.uid, entry.gid, entry.mtime) == (0, 0, 0) for entry in entries.values()))
+        self.assertEqual([entries["tmp"].mode, entries["usr/empty"].mode], [0o755, 0o755])
+
+    def test_paths_that_lead_elsewhere_are_refused(self):
+        for path in ["/etc/passwd", "../x", "a/../b", "a//b", "./a", ""]:
+            with self.subTest(path), self.assertRaisesRegex(oci.Layout, "no path from the root"):
+                oci.layer({path: (b"", 0o644)})
+        with self.assertRaisesRegex(oci.Layout, "a file and a folder"):
+            oci.layer({"a": (b"", 0o644), "a/b": (b"", 0o644)})
+        with self.assertRaisesRegex(oci.Layout, "too long"):
+            oci.layer({"f" * 101: (b"", 0o644)})
+
+    def test_a_changed_blob_is_noticed(self):
+        self.write("1", PROGRAM)
+        self.assertEqual(oci.read(self.place / "1")[3]["usr/bin/enclave-app"][1], b"program")
+        _, manifest, _, _ = oci.read(self.place / "1")
+        blob = self.place / "1/blobs/sha256" / manifest["layers"][0]["digest"].split(":")[1]
+        blob.write_bytes(blob.read_bytes().replace(b"program", b"pr0gram"))
+        with self.assertRaisesRegex(oci.Layout, f"blob {blob.name} has {blob.stat().st_size} bytes and sha256:"):
+            oci.read(self.place / "1")
+
+    def test_a_blob_too_many_is_noticed(self):
+        self.write("1", PROGRAM)
+        (self.place / "1/blobs/sha256/more").write_bytes(b"more")
+        with self.assertRaisesRegex(oci.Layout, "1 blobs are named by nobody"):
+            oci.read(self.place / "1")
+
+    def test_what_is_unpacked_is_what_was_written(self):
+        self.write("1", PROGRAM, ["tmp"])
+        oci.unpack(self.place / "1", self.place / "tree")
+        program = self.place / "tree/usr/bin/enclave-app"
+        self.assertEqual((program.read_bytes(), program.stat().st_mode & 0o7777), (b"program", 0o755))
+        self.assertTrue((self.place / "tree/tmp").is_dir())
+
+    def held(self, files, bounds=ANY_SIZE, user="65532:65532"):
+        with tempfile.TemporaryDirectory() as folder:
+            layout = pathlib.Path(folder) / "layout"
+            config = {**CONFIG, "config": {**CONFIG["config"], "User": user}}
+            oci.write(layout, [oci.layer(files)], config, "1", ANNOTATIONS)
+            _, manifest, config, entries = oci.read(layout)
+            images.hold("enclave-app", bounds, manifest, config, entries)
+
+    def test_an_image_keeps_its_promises(self):
+        self.held(PROGRAM)
+        for shell in ["bin/sh", "bin/bash", "usr/bin/busybox", "usr/bin/dpkg", "usr/bin/env"]:
+            with self.subTest(shell), self.assertRaisesRegex(images.Refused, "must not be in an image"):
+                self.held({**PROGRAM, shell: (b"", 0o755)})
+        for mode in [0o777, 0o4755, 0o664]:
+            with self.subTest(mode), self.assertRaisesRegex(images.Refused, f"has mode {mode:o}"):
+                self.held({**PROGRAM, "x": (b"", mode)})
+        with self.assertRaisesRegex(images.Refused, "as 0:0"):
+            self.held(PROGRAM, user="0:0")
+        with self.assertRaisesRegex(images.Refused, "expected 0 to 100"):
+            self.held(PROGRAM, {"bytes": (0, 100)})
+        with self.assertRaisesRegex(images.Refused, "expected 1000000 to"):
+            self.held(PROGRAM, {"bytes": (1_000_000, 2_000_000)})
+
+
+def library(*needed, interpreter=None, runpath=None):
+    """An ELF file of nothing but what it needs; written from the specification beside elf.py, not by it."""
+    names = b"\0" + b"".join(name.encode() + b"\0" for name in [*needed, runpath or ""])
+    at = 64 + 3 * 56
+    places, dynamic = 1, b""
+    for name in needed:
+        dynamic += struct.pack("<qQ", 1, places)
+        places += len(name) + 1
+    if runpath:
+        dynamic += struct.pack("<qQ", 29, places)
+    loader = (interpreter or "").encode() + b"\0"
+    dynamic += struct.pack("<qQqQqQ", 5, 0x1000 + at, 10, len(names), 0, 0)
+    total = at + len(names) + len(dynamic) + len(loader)
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 3, 0, 0, 0)
+    parts = struct.pack("<IIQQQQQQ", 1, 5, 0, 0x1000, 0, total, total, 4096)
+    parts += struct.pack("<IIQQQQQQ", 2, 6, at + len(names), 0, 0, len(dynamic), len(dynamic), 8)
+    parts += struct.pack("<IIQQQQQQ", 3 if interpreter else 0, 4, at + len(names) + len(dynamic), 0, 0, len(loader), len(loader), 1)
+    return header + parts + names + dynamic + loader
+
+
+class Elf(unittest.TestCase):
+    def test_needed_libraries_are_followed(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "libb.so").write_bytes(library("libc.so", "ld.so"))
+            (folder / "libc.so").write_bytes(library("ld.so"))
+            (folder / "libunused.so").write_bytes(library())
+            program = library("libb.so", interpreter="/lib64/ld.so")
+            found, loader, machine = elf.closure([program], [folder])
+            self.assertEqual((sorted(found), str(loader), machine), (["libb.so", "libc.so"], "/lib64/ld.so", "x86_64"))
+            (folder / "libc.so").unlink()
+            with self.assertRaisesRegex(elf.Elf, "libb.so needs `libc.so`, which lies in none of"):
+                elf.closure([program], [folder])
+
+    def test_other_places_for_libraries_are_refused(self):
+        self.assertEqual(elf.read(library("liba.so", runpath="$ORIGIN"))[2], ["liba.so"])
+        with self.assertRaisesRegex(elf.Elf, "`/home/x`"):
+            elf.read(library("liba.so", runpath="/home/x"))
+
+    def test_whatever_is_cut_off_is_an_error_or_needs_less(self):
+        whole = library("liba.so", interpreter="/lib64/ld.so")
+        for length in range(64 + 3 * 56):
+            with self.subTest(length), self.assertRaises(elf.Elf):
+                elf.read(whole[:length])
+        with self.assertRaisesRegex(elf.Elf, "not an ELF file"):
+            elf.read(b"#!/bin/sh\n")
+
+    def test_a_program_of_this_machine_is_read(self):
+        _, interpreter, needed = elf.read(pathlib.Path("/usr/bin/env").read_bytes())
+        self.assertIn("ld-linux", interpreter)
+        self.assertTrue(any(name.startswith("libc.so") for name in needed))
+
+
+TREE = """0 app v1.0.0 (/work/app)
+1 a v2.0.0
+2 b v3.0.0
+1 m v4.0.0 (proc-macro)
+2 b v3.0.0
+1 a v2.0.0 (*)
+"""
+
+
+class Crates(unittest.TestCase):
+    def test_the_tree_of_cargo_becomes_who_needs_whom(self):
+        app, a, b, m = ("app", "1.0.0"), ("a", "2.0.0"), ("b", "3.0.0"), ("m", "4.0.0")
+        self.assertEqual(crates.read_tree(TREE), {app: {a, m}, a: {b}, b: set(), m: {b}})
+        with self.assertRaisesRegex(ValueError, "expected a depth"):
+            crates.read_tree("warning: something\n")
+
+    def crate(self, folder, name, text):
+        place = pathlib.Path(folder) / name
+        place.mkdir()
+        if text is not None:
+            (place / "LICENSE-MIT").write_text(text)
+        return crates.Crate(name, "1.0.0", "MIT", "00" * 32, place, True, [])
+
+    def test_equal_licences_stand_once_and_missing_ones_are_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            every = [self.crate(folder, "a", "free\n"), self.crate(folder, "b", "free \r\n"), self.crate(folder, "c", None)]
+            text = crates.licence_texts(every).decode()
+        self.assertEqual(text.count("free"), 1)
+        self.assertIn("a 1.0.0, LICENSE-MIT\nb 1.0.0, LICENSE-MIT\n", text)
+        self.assertIn("No text is in the archives of:\n  c 1.0.0: MIT\n", text)
+
+
+def bom(content=b"library"):
+    every = [
+        crates.Crate("app", "1.0.0", "MIT", None, pathlib.Path("."), True, [("a", "2.0.0")]),
+        crates.Crate("a", "2.0.0", "MIT OR Apache-2.0", "ab" * 32, pathlib.Path("."), False, []),
+    ]
+    components = [(sbom.crate(each, "app", [sbom.file("usr/bin/app", b"program")]), each.needs) for each in every]
+    package = {"name": "libc6", "version": "2.36-9+deb12u1", "architecture": "amd64", "source": "glibc", "source_version": "2.36-9+deb12u1"}
+    other = sbom.debian({**package, "licence": "LGPL-2.1-or-later"}, ("debian", "debian-12"), [sbom.file("lib/libc.so.6", content)])
+    return sbom.document("image", "1.0.0", "app", components, [other])
+
+
+class Sbom(unittest.TestCase):
+    def test_equal_contents_are_equal_bytes_and_others_have_another_serial_number(self):
+        self.assertEqual(bom(), bom())
+        self.assertNotEqual(json.loads(bom())["serialNumber"], json.loads(bom(b"other"))["serialNumber"])
+        self.assertNotIn(b"timestamp", bom())
+
+    def test_every_part_is_named_and_needed(self):
+        value = json.loads(bom())
+        self.assertEqual([each["scope"] for each in value["components"]], ["excluded", "required", "required"])
+        libc = value["components"][2]
+        self.assertEqual(libc["purl"], "pkg:deb/debian/libc6@2.36-9%2Bdeb12u1?arch=amd64&distro=debian-12")
+        self.assertEqual(libc["externalReferences"][0]["url"], "https://snapshot.debian.org/package/glibc/2.36-9%2Bdeb12u1/")
+        needs = {each["ref"]: each["dependsOn"] for each in value["dependencies"]}
+        self.assertEqual(needs["pkg:cargo/app@1.0.0"], ["pkg:cargo/a@2.0.0"])
+        self.assertEqual(needs["image:image@1.0.0"], ["pkg:cargo/app@1.0.0", libc["bom-ref"]])
+
+    def test_what_lies_in_the_image_is_accounted_for(self):
+        files = {"usr/bin/app": b"program", "lib/libc.so.6": b"library", "usr/share/doc/libc6/copyright": b"words"}
+        images.accounted("image", json.loads(bom()), files)
+        cases = {
+            "with other bytes": {"lib/libc.so.6": b"other"},
+            "does not stand in the SBOM": {"lib/more.so": b"\x7fELF"},
+            "the licence of libc6": {"usr/share/doc/libc6/copyright": b""},
+        }
+        for words, change in cases.items():
+            with self.subTest(words), self.assertRaisesRegex(images.Refused, words):
+                images.accounted("image", json.loads(bom()), {**files, **change})
+
+
+IMAGE = {
+    "name": "enclave-app",
+    "version": "0.1.0",
+    "platform": "linux/amd64",
+    "media_type": oci.MANIFEST,
+    "digest": "sha256:" + "11" * 32,
+    "size": 500,
+    "config_digest": "sha256:" + "22" * 32,
+    "layer_digests": ["sha256:" + "33" * 32],
+    "program": {"path": "/usr/bin/enclave-app", "sha256": "44" * 32, "size": 7},
+    "sbom": {"file": "enclave-app.cdx.json", "media_type": "x", "sha256": "55" * 32, "size": 8},
+}
+SOURCE = {"commit": "66" * 20, "modified": False, "cargo_lock_sha256": "77" * 32}
+MEASURED = {"platform": "sev-snp", "register": "launch-digest", "value": "88" * 48, "covers": [IMAGE["digest"]], "command": "teegate predict"}
+
+
+def manifest(images=(IMAGE,), measurements=(), source=SOURCE):
+    return release.document("0.1.0", source, {"rustc": "1.95.0", "target": "x"}, list(images), list(measurements))
+
+
+class Release(unittest.TestCase):
+    def test_the_bytes_are_one_form_and_no_other(self):
+        data = manifest(measurements=[MEASURED])
+        self.assertEqual(release.check(data)["measurements"], [MEASURED])
+        self.assertEqual(data, manifest(measurements=[dict(reversed(MEASURED.items()))]))
+        again = json.dumps(json.loads(data)).encode()
+        for other in [again, data + b"\n", data.rstrip(b"\n"), data.replace(b'"kind"', b'"kind": "x",\n  "kind"', 1)]:
+            with self.subTest(other[:40]), self.assertRaisesRegex(release.Release, "not in the one form"):
+                release.check(other)
+
+    def test_what_is_unknown_missing_or_misspelt_is_refused(self):
+        cases = [
+            ("kind and schema version", json.loads(manifest()) | {"schema_version": 2}),
+            ("members .*; expected", json.loads(manifest()) | {"more": 1}),
+            ("source: members commit", json.loads(manifest()) | {"source": {"commit": "x"}}),
+            ("images: none", json.loads(manifest()) | {"images": []}),
+            ("is no SHA-256", json.loads(manifest()) | {"images": [{**IMAGE, "digest": "sha256:" + "AA" * 32}]}),
+            ("twice", json.loads(manifest()) | {"images": [IMAGE, IMAGE]}),
+            ("no register `pcr4`", json.loads(manifest()) | {"measurements": [{**MEASURED, "register": "pcr4"}]}),
+            ("is not 96 lower-case", json.loads(manifest()) | {"measurements": [{**MEASURED, "value": "88" * 32}]}),
+            ("not of this release", json.loads(manifest()) | {"measurements": [{**MEASURED, "covers": ["sha256:" + "99" * 32]}]}),
+        ]
+        for words, value in cases:
+            with self.subTest(words), self.assertRaisesRegex(release.Release, words):
+                release.check(release.written(value))
+        with self.assertRaisesRegex(release.Release, "not JSON"):
+            release.check(b"\xff")
+
+
+class Paths(unittest.TestCase):
+    def test_a_path_of_the_builder_is_found(self):
+        told = f"panicked at {images.ROOT}/gateway/src/main.rs".encode()
+        self.assertEqual(images.paths_in(told).get(str(images.ROOT)), 1)
+        self.assertEqual(images.paths_in(b"panicked at /teegate/gateway/src/main.rs"), {})
+
+
+if __name__ == "__main__":
+    unittest.main()
