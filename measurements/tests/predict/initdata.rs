@@ -10,7 +10,7 @@ fn file(algorithm: &str) -> String {
     format!("version = \"0.1.0\"\nalgorithm = \"{algorithm}\"\n\n[data]\n\"aa.toml\" = '''\n'''\n")
 }
 
-/// By coreutils, over the text of [`file`]; PCR 8 is SHA-256 of 32 zero bytes and that.
+/// By Python's hashlib, over the text of [`file`]; PCR 8 is SHA-256 of 32 zero bytes and that.
 const SHA256: &str = "0325d24fac4bf41e4281a1d7648c14105769b20518c7b5a6550e29b99dd09a38";
 const SHA384: &str = "96c9a1fc54f4b3051187827bec44a0d2a3a0c4d9e908cc2cfb07d7edc909d99d3fe6fe3ec9e2507347a63b6a0b92b3f8";
 const PCR8: &str = "a02814542391e5b14f2cc20a21629bef83843528ae53910cb2e0e4555bee5306";

@@ -111,7 +111,7 @@ fn a_recorded_boot_extended_what_is_predicted() {
     );
 }
 
-/// SHA-256 of `another initrd`, by coreutils.
+/// SHA-256 of `another initrd`, by Python's hashlib.
 #[rustfmt::skip]
 const SHA256_OF_ANOTHER: [&str; 32] = [
     "29", "a8", "a9", "ec", "c5", "2e", "04", "0e", "85", "00", "0e", "c4", "2b", "d3", "16", "50", "73", "49", "63", "ce", "b6", "6c", "16", "af", "e7", "92", "7d", "e2", "e6", "77", "2b", "47",
