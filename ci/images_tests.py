@@ -83,6 +83,13 @@ class Layout(unittest.TestCase):
         self.assertEqual((program.read_bytes(), program.stat().st_mode & 0o7777), (b"program", 0o755))
         self.assertTrue((self.place / "tree/tmp").is_dir())
 
+    def test_the_release_manifest_says_what_the_layout_holds(self):
+        named = self.write("1", PROGRAM)
+        image = release.image(self.place / "1", "usr/bin/enclave-app", "enclave-app.cdx.json", b"{}")
+        self.assertEqual((image["digest"], image["platform"], image["name"]), (named, "linux/amd64", "enclave-app"))
+        self.assertEqual(image["program"], {"path": "/usr/bin/enclave-app", "sha256": hashlib.sha256(b"program").hexdigest(), "size": 7})
+        self.assertEqual(release.check(manifest([image]))["images"], [image])
+
     def held(self, files, bounds=ANY_SIZE, user="65532:65532"):
         with tempfile.TemporaryDirectory() as folder:
             layout = pathlib.Path(folder) / "layout"
