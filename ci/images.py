@@ -242,7 +242,7 @@ def accounted(name, bom, files):
 
 def main():
     parser = argparse.ArgumentParser(description="Makes and checks the OCI images of enclave-app and teegate-gateway.")
-    verbs = parser.add_subparsers(required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True)
     made = verbs.add_parser("make")
     made.add_argument("--programs", type=pathlib.Path, required=True, help="the folder with enclave-app and teegate-gateway")
     made.add_argument("--onnxruntime", type=pathlib.Path, default=ROOT / ".cache/onnxruntime")

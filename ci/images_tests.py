@@ -8,8 +8,10 @@ import struct
 import tarfile
 import tempfile
 import unittest
+from unittest import mock
 
 import crates
+import debian
 import elf
 import images
 import oci
@@ -286,6 +288,22 @@ class Release(unittest.TestCase):
                 release.check(release.written(value))
         with self.assertRaisesRegex(release.Release, "not JSON"):
             release.check(b"\xff")
+
+
+class Debian(unittest.TestCase):
+    def test_a_file_that_is_not_what_its_package_brought_is_noticed(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(debian, "DATABASE", pathlib.Path(folder)):
+            came = hashlib.md5(b"library").hexdigest()
+            (pathlib.Path(folder) / "libc6:amd64.md5sums").write_text(f"{came}  lib/libc.so.6\n")
+            for names in [["/lib/libc.so.6"], ["/usr/lib/libc.so.6", "/lib/libc.so.6"]]:
+                self.assertTrue(debian.is_what_came("libc6:amd64", names, b"library"))
+            self.assertFalse(debian.is_what_came("libc6:amd64", ["/lib/libc.so.6"], b"other"))
+            self.assertFalse(debian.is_what_came("libc6:amd64", ["/lib/libm.so.6"], b"library"))
+            self.assertFalse(debian.is_what_came("libm", ["/lib/libc.so.6"], b"library"))
+
+    def test_a_library_is_looked_for_under_both_names_of_its_folder(self):
+        self.assertLessEqual({"/lib/none.so", "/usr/lib/none.so"}, set(debian.spellings("/usr/lib/none.so")))
+        self.assertLessEqual({"/lib/none.so", "/usr/lib/none.so"}, set(debian.spellings("/lib/none.so")))
 
 
 class Paths(unittest.TestCase):
