@@ -47,7 +47,7 @@ IMAGES = {
         "carries": "certificates",
         "folders": [],
         "command": ["--config", "/etc/teegate/gateway.toml"],
-        "bytes": (12_000_000, 24_000_000),
+        "bytes": (15_000_000, 24_000_000),
     },
 }
 # What no image may hold: something that runs other programs, or installs some.
@@ -242,7 +242,7 @@ def accounted(name, bom, files):
 
 def main():
     parser = argparse.ArgumentParser(description="Makes and checks the OCI images of enclave-app and teegate-gateway.")
-    verbs = parser.add_subparsers(required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True)
     made = verbs.add_parser("make")
     made.add_argument("--programs", type=pathlib.Path, required=True, help="the folder with enclave-app and teegate-gateway")
     made.add_argument("--onnxruntime", type=pathlib.Path, default=ROOT / ".cache/onnxruntime")

@@ -8,8 +8,10 @@ import struct
 import tarfile
 import tempfile
 import unittest
+from unittest import mock
 
 import crates
+import debian
 import elf
 import images
 import oci
@@ -82,6 +84,13 @@ class Layout(unittest.TestCase):
         program = self.place / "tree/usr/bin/enclave-app"
         self.assertEqual((program.read_bytes(), program.stat().st_mode & 0o7777), (b"program", 0o755))
         self.assertTrue((self.place / "tree/tmp").is_dir())
+
+    def test_the_release_manifest_says_what_the_layout_holds(self):
+        named = self.write("1", PROGRAM)
+        image = release.image(self.place / "1", "usr/bin/enclave-app", "enclave-app.cdx.json", b"{}")
+        self.assertEqual((image["digest"], image["platform"], image["name"]), (named, "linux/amd64", "enclave-app"))
+        self.assertEqual(image["program"], {"path": "/usr/bin/enclave-app", "sha256": hashlib.sha256(b"program").hexdigest(), "size": 7})
+        self.assertEqual(release.check(manifest([image]))["images"], [image])
 
     def held(self, files, bounds=ANY_SIZE, user="65532:65532"):
         with tempfile.TemporaryDirectory() as folder:
@@ -279,6 +288,22 @@ class Release(unittest.TestCase):
                 release.check(release.written(value))
         with self.assertRaisesRegex(release.Release, "not JSON"):
             release.check(b"\xff")
+
+
+class Debian(unittest.TestCase):
+    def test_a_file_that_is_not_what_its_package_brought_is_noticed(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(debian, "DATABASE", pathlib.Path(folder)):
+            came = hashlib.md5(b"library").hexdigest()
+            (pathlib.Path(folder) / "libc6:amd64.md5sums").write_text(f"{came}  lib/libc.so.6\n")
+            for names in [["/lib/libc.so.6"], ["/usr/lib/libc.so.6", "/lib/libc.so.6"]]:
+                self.assertTrue(debian.is_what_came("libc6:amd64", names, b"library"))
+            self.assertFalse(debian.is_what_came("libc6:amd64", ["/lib/libc.so.6"], b"other"))
+            self.assertFalse(debian.is_what_came("libc6:amd64", ["/lib/libm.so.6"], b"library"))
+            self.assertFalse(debian.is_what_came("libm", ["/lib/libc.so.6"], b"library"))
+
+    def test_a_library_is_looked_for_under_both_names_of_its_folder(self):
+        self.assertLessEqual({"/lib/none.so", "/usr/lib/none.so"}, set(debian.spellings("/usr/lib/none.so")))
+        self.assertLessEqual({"/lib/none.so", "/usr/lib/none.so"}, set(debian.spellings("/lib/none.so")))
 
 
 class Paths(unittest.TestCase):
