@@ -169,7 +169,7 @@ class Elf(unittest.TestCase):
         self.assertTrue(any(name.startswith("libc.so") for name in needed))
 
 
-TREE = """0 app v1.0.0 (/work/app)
+TREE = """0 app v1.0.0 (/src/app)
 1 a v2.0.0
 2 b v3.0.0
 1 m v4.0.0 (proc-macro)
