@@ -196,6 +196,7 @@ mod tests {
             let error = settled(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
-        assert!(toml::from_str::<TelemetryTable>("otlp_endpoints = ''").is_err());
+        let misspelt = toml::from_str::<TelemetryTable>("otlp_endpoints = ''").err().unwrap();
+        assert!(misspelt.message().contains("unknown field `otlp_endpoints`"), "{misspelt}");
     }
 }

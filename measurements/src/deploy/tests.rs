@@ -250,7 +250,8 @@ fn a_manifest_that_leaves_something_to_the_host_is_refused() {
         let error = Deployment::of(&changed, None, Platform::AzureSnp).unwrap_err().to_string();
         let is_second = old == "kind: Service";
         if is_second {
-            assert!(Deployment::of(&changed, Some("enclave-app"), Platform::AzureSnp).is_err());
+            let twice = Deployment::of(&changed, Some("enclave-app"), Platform::AzureSnp).unwrap_err().to_string();
+            assert!(twice.contains("a second workload"), "{twice}");
             let renamed = changed.replacen("  name: enclave-app\n", "  name: other\n", 1);
             assert_eq!(
                 Deployment::of(&renamed, Some("enclave-app"), Platform::AzureSnp).unwrap().workload.name,

@@ -250,7 +250,7 @@ async fn an_outage_is_survived_for_so_long_and_then_nobody_is_let_in() {
     let token = keys.sign(&header(EdDSA, Some("one")), &long);
     publisher.answers(answered("503 Service Unavailable", "", ""));
     // Whoever names another key makes it ask.
-    assert!(following.judged(&self::token(&keys, "other")).is_err());
+    assert_eq!(following.judged(&self::token(&keys, "other")), Err(Denied::JwtKey));
     following.until(|keys| keys.failed > 0).await;
     let is_lacking = |following: &Following| following.keeper.lacks_keys(&following.clock.now());
     for (after, is_let_in) in [(998, true), (1_000, false)] {
@@ -335,7 +335,7 @@ async fn what_an_issuer_must_not_answer_is_refused_with_its_reason_and_the_last_
     for (what, reply, said) in cases {
         publisher.answers(reply);
         let before = following.standing().failed;
-        assert!(following.judged(&token(&keys, "unknown")).is_err());
+        assert_eq!(following.judged(&token(&keys, "unknown")), Err(Denied::JwtKey), "{what}");
         following.until(|keys| keys.failed > before + 1).await;
         let standing = following.standing();
         let why = standing.failure.clone().unwrap();
