@@ -3,105 +3,36 @@
 //! Nothing in it can weaken confidentiality: the gateway only ever holds ciphertext, and what it may release, and to whom,
 //! is said by the policy, not here. Relative paths start from the folder of the configuration file.
 
-use std::fmt;
+mod address;
+mod bounds;
+mod effective;
+mod error;
+mod file;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-use teegate_protocol::limits::{self, Limit, OutOfBounds};
+use teegate_protocol::limits::Limit;
 
-mod effective;
-
-use crate::admission::config::{self as admission, AdmissionError, TenantTable};
-use crate::balance::outliers::{self, OutlierLimits};
+pub use self::address::Address;
+pub use self::bounds::bounds;
+use self::bounds::*;
+pub use self::error::ConfigError;
+use self::error::MAX_INSTANCES;
+use self::file::File;
+pub use self::file::TlsFiles;
+use crate::admission::config as admission;
+use crate::balance::outliers::OutlierLimits;
 use crate::breaker::BreakerLimits;
 use crate::budget;
-use crate::collateral::config::{self as collateral, CollateralSettings, CollateralTable};
-use crate::discovery::config::{self as discovery, DiscoveryError};
+use crate::collateral::config::CollateralSettings;
+use crate::discovery::config as discovery;
 use crate::hold::HoldLimits;
 use crate::pace::{self, Pace};
-use crate::refused::config::{self as refused, RefusedLimits, RefusedTable};
-use crate::reload::config::{self as reload, ReloadSettings, ReloadTable};
+use crate::refused::config::RefusedLimits;
+use crate::reload::config::ReloadSettings;
 use crate::source::{Network, Proxies};
-use crate::telemetry::config::{self as telemetry, TelemetryError, TelemetrySettings, TelemetryTable};
-
-/// A number of the configuration, named by its key: dotted where it stands in a table.
-const fn bound(name: &'static str, default: u64, least: u64, most: u64) -> Limit {
-    Limit { name, default, least, most }
-}
-
-/// A number that the protocol bounds.
-const fn shared(name: &'static str, limit: Limit) -> Limit {
-    Limit { name, ..limit }
-}
-
-const REATTEST: Limit = shared("reattest_seconds", limits::REATTEST_SECONDS);
-const CHANNEL_AGE: Limit = shared("channel_age_seconds", limits::CHANNEL_AGE_SECONDS);
-const RETRY: Limit = bound("retry_seconds", 5, 1, 300);
-const MANIFEST_LIFE: Limit = shared("max_manifest_life_seconds", limits::MANIFEST_LIFE_SECONDS);
-const HOLD: Limit = shared("hold.seconds", limits::HOLD_SECONDS);
-const MAX_HOLD: Limit = bound("hold.max_seconds", limits::HOLD_SECONDS.most, 0, limits::HOLD_SECONDS.most);
-const TENANT_REQUESTS: Limit = shared("hold.tenant_requests", limits::HELD_REQUESTS_PER_TENANT);
-const TENANT_BYTES: Limit = shared("hold.tenant_bytes", limits::HELD_BYTES_PER_TENANT);
-const BUDGET: Limit = shared("budget.bytes", limits::HELD_BYTES);
-const HEALTH: Limit = bound("health_seconds", 5, 1, 300);
-const SEALED_BODY: Limit = shared("limits.sealed_body_bytes", limits::SEALED_BODY_BYTES);
-const CONNECTIONS: Limit = bound("limits.connections", 1_024, 1, 65_536);
-const OPERATOR_CONNECTIONS: Limit = bound("limits.operator_connections", 64, 1, 1_024);
-const STREAMS: Limit = bound("limits.streams_per_connection", 128, 1, 65_536);
-const LONG_POLLS: Limit = bound("limits.long_polls", 256, 4, 65_536);
-const CONNECT: Limit = bound("timeouts.connect_seconds", 5, 1, 60);
-const ATTEST: Limit = bound("timeouts.attest_seconds", 30, 1, 120);
-const HEADER_READ: Limit = bound("timeouts.header_read_seconds", 10, 1, 120);
-const BODY_IDLE: Limit = bound("timeouts.body_idle_seconds", 15, 1, 300);
-const UPLOAD: Limit = bound("timeouts.upload_seconds", 120, 1, 3_600);
-const ANSWER: Limit = bound("timeouts.answer_seconds", 120, 1, 3_600);
-const DRAIN: Limit = bound("timeouts.drain_seconds", 30, 0, 600);
-const BREAKER_FAILURES: Limit = bound("breaker.failures", 5, 1, 1_000);
-const BREAKER_OPEN: Limit = bound("breaker.open_seconds", 10, 1, 600);
-
-/// Every number of the configuration, for documentation and tests, those of tables that are read elsewhere included.
-pub fn bounds() -> impl Iterator<Item = &'static Limit> {
-    BOUNDS.iter().chain(discovery::BOUNDS).chain(outliers::BOUNDS).chain(telemetry::BOUNDS)
-}
-
-const BOUNDS: &[Limit] = &[
-    REATTEST,
-    CHANNEL_AGE,
-    RETRY,
-    MANIFEST_LIFE,
-    HOLD,
-    MAX_HOLD,
-    TENANT_REQUESTS,
-    TENANT_BYTES,
-    BUDGET,
-    HEALTH,
-    SEALED_BODY,
-    CONNECTIONS,
-    OPERATOR_CONNECTIONS,
-    STREAMS,
-    LONG_POLLS,
-    CONNECT,
-    ATTEST,
-    HEADER_READ,
-    BODY_IDLE,
-    UPLOAD,
-    ANSWER,
-    DRAIN,
-    BREAKER_FAILURES,
-    BREAKER_OPEN,
-    reload::SECONDS,
-    refused::FILES,
-    refused::BYTES,
-    collateral::REFRESH,
-    collateral::ADDRESS,
-    collateral::STRANGERS,
-    collateral::FILES,
-    collateral::BYTES,
-];
-
-/// At most so many addresses of instances.
-const MAX_INSTANCES: usize = 1_024;
+use crate::telemetry::config::TelemetrySettings;
 
 /// The configuration, checked and complete.
 #[derive(Clone, Debug)]
@@ -207,124 +138,6 @@ pub const RELOADED: [&str; 10] = [
     "client_policy",
     "next_receipt_key",
 ];
-
-/// Certificate chain and private key of the clients' listener, both PEM.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsFiles {
-    /// The certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
-/// The address of an instance, `host:port`. It is where to look, never who is there.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Address(String);
-
-impl Address {
-    /// Checks the form `host:port`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-        (!host.is_empty() && text.len() <= 255 && host.chars().all(is_plain) && port.parse::<u16>().is_ok())
-            .then(|| Self(text.to_owned()))
-    }
-
-    /// As it was configured.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The configuration cannot be used.
-#[derive(Debug)]
-pub enum ConfigError {
-    /// A file that it needs cannot be read.
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// It is not TOML, or not of the expected shape; the message names line and key.
-    Shape(toml::de::Error),
-    /// A number is outside its range.
-    OutOfBounds(OutOfBounds),
-    /// An address of an instance is not `host:port`.
-    Address(String),
-    /// The same address stands twice.
-    AddressTwice(Address),
-    /// There are too many addresses, or none.
-    InstanceCount(usize),
-    /// The sources of addresses cannot be used.
-    Discovery(DiscoveryError),
-    /// A proxy is no address and no prefix.
-    Proxy(String),
-    /// The memory for clients does not go round.
-    Budget {
-        /// What is configured.
-        given: u64,
-        /// What the other limits need.
-        needed: u64,
-        /// Connections, of clients and of the operator.
-        connections: u64,
-        /// The longest request.
-        sealed_body: u64,
-    },
-    /// What is said of admission.
-    Admission(AdmissionError),
-    /// What is said of telemetry.
-    Telemetry(TelemetryError),
-    /// Two numbers contradict each other.
-    Contradiction(&'static str),
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, error } => write!(f, "cannot read `{}`: {error}", path.display()),
-            Self::Shape(error) => write!(f, "the configuration is not understood: {error}"),
-            Self::OutOfBounds(OutOfBounds { limit: Limit { name, least, most, .. }, value }) => {
-                write!(f, "`{name} = {value}` is out of bounds: expected {least} to {most}")
-            }
-            Self::Address(text) => {
-                write!(f, "instance `{text}` is not an address: expected `host:port`, for example `10.0.0.7:8443`")
-            }
-            Self::Proxy(text) => {
-                write!(
-                    f,
-                    "proxy `{text}` is not understood: expected an address or a prefix, `10.0.0.7` or `10.0.0.0/24`"
-                )
-            }
-            Self::Budget { given, needed, connections, sealed_body } => write!(
-                f,
-                "`budget.bytes = {given}` is too little: {connections} connections (`limits.connections` and \
-                 `limits.operator_connections`) of {} bytes each, and twice `limits.sealed_body_bytes = {sealed_body}`, need \
-                 {needed}",
-                budget::FLOOR_BYTES
-            ),
-            Self::AddressTwice(address) => write!(f, "instance `{address}` is listed twice: remove one"),
-            Self::InstanceCount(0) => write!(
-                f,
-                "0 instances are listed: expected 1 to {MAX_INSTANCES} in `instances`, or where to look in `[discovery]`"
-            ),
-            Self::InstanceCount(count) => write!(f, "{count} instances are listed: expected 1 to {MAX_INSTANCES}"),
-            Self::Discovery(error) => error.fmt(f),
-            Self::Admission(error) => error.fmt(f),
-            Self::Telemetry(error) => error.fmt(f),
-            Self::Contradiction(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads and checks the file at `path`.
@@ -482,103 +295,6 @@ fn changed<'t>(old: &'t toml::Table, new: &'t toml::Table) -> impl Iterator<Item
 
 fn take(bound: Limit, given: Option<u64>) -> Result<u64, ConfigError> {
     bound.resolve(given).map_err(ConfigError::OutOfBounds)
-}
-
-/// The file as written: what is absent takes its default from the table above.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    listen: String,
-    operator_listen: String,
-    tls: Option<TlsFiles>,
-    admission: Option<toml::Value>,
-    #[serde(default)]
-    tenant: Vec<TenantTable>,
-    plain_http: Option<String>,
-    policy: PathBuf,
-    unbound_policy: Option<String>,
-    #[serde(default)]
-    endorsements: Vec<PathBuf>,
-    #[serde(default)]
-    instances: Vec<String>,
-    #[serde(default)]
-    discovery: discovery::Table,
-    #[serde(default)]
-    proxies: Vec<String>,
-    receipt_key: Option<PathBuf>,
-    next_receipt_key: Option<String>,
-    client_policy: Option<PathBuf>,
-    reattest_seconds: Option<u64>,
-    channel_age_seconds: Option<u64>,
-    retry_seconds: Option<u64>,
-    health_seconds: Option<u64>,
-    max_manifest_life_seconds: Option<u64>,
-    #[serde(default)]
-    hold: HoldTable,
-    #[serde(default)]
-    budget: BudgetTable,
-    #[serde(default)]
-    limits: LimitsTable,
-    #[serde(default)]
-    timeouts: TimeoutsTable,
-    #[serde(default)]
-    breaker: BreakerTable,
-    #[serde(default)]
-    reload: ReloadTable,
-    state_dir: Option<PathBuf>,
-    refused_dir: Option<PathBuf>,
-    #[serde(default)]
-    refused: RefusedTable,
-    #[serde(default)]
-    outliers: outliers::Table,
-    #[serde(default)]
-    collateral: CollateralTable,
-    #[serde(default)]
-    telemetry: TelemetryTable,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct HoldTable {
-    seconds: Option<u64>,
-    max_seconds: Option<u64>,
-    tenant_requests: Option<u64>,
-    tenant_bytes: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct BudgetTable {
-    bytes: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct LimitsTable {
-    sealed_body_bytes: Option<u64>,
-    connections: Option<u64>,
-    operator_connections: Option<u64>,
-    streams_per_connection: Option<u64>,
-    long_polls: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct TimeoutsTable {
-    connect_seconds: Option<u64>,
-    attest_seconds: Option<u64>,
-    header_read_seconds: Option<u64>,
-    body_idle_seconds: Option<u64>,
-    upload_seconds: Option<u64>,
-    answer_seconds: Option<u64>,
-    drain_seconds: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct BreakerTable {
-    failures: Option<u64>,
-    open_seconds: Option<u64>,
 }
 
 #[cfg(test)]

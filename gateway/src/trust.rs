@@ -15,71 +15,48 @@
 //! So whoever answers on the connection holds keys that attested code chose, and a relayed, recorded or redirected answer
 //! fails the third step. The result expires by itself; nothing prolongs it but another challenge.
 
+mod appraisal;
+mod doubt;
+mod judging;
 mod link;
+mod offer;
 mod outlet;
 mod seen;
 mod summary;
 mod vouched;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use teegate_intake::envelope::{Asked, BoundToClaim, Carried, Judge, Proven, Refused};
-use teegate_intake::evidence;
+use teegate_intake::envelope::{Proven, Refused};
 use teegate_intake::forecast::Forecast;
-use teegate_protocol::binding::{Exporter, Nonce};
-use teegate_protocol::evidence::EndorsementDigest;
+use teegate_protocol::binding::Nonce;
 use teegate_protocol::headers::{ATTEST_PATH, ENVELOPE_PATH, HEALTH_PATH};
-use teegate_protocol::manifest::{ManifestBytes, ManifestDigest, SpkiDigest};
+use teegate_protocol::manifest::ManifestBytes;
 use teegate_protocol::receipt::EvidenceDigest;
-use teegate_verifier::{Check, Endorsements, Policy, Source, UnixTime, Verifier};
+use teegate_verifier::{Check, UnixTime, Verifier};
 use tokio::time::Instant;
 
+pub use self::appraisal::{Appraisal, Lifetimes};
+pub use self::doubt::{Distrust, Doubt};
+pub use self::judging::Beside;
+use self::judging::{Judged, Question, judge};
 pub(crate) use self::link::ANSWER_WINDOW_BYTES;
 use self::link::Link;
 pub use self::link::{LinkSettings, NoAnswer, Opened, Room};
+pub use self::offer::Offer;
+use self::offer::listed;
 pub use self::outlet::{Outlet, Ticket};
 pub use self::seen::Seen;
 pub use self::summary::{Ending, Failed, Summary};
-pub(crate) use self::vouched::Statement;
 pub use self::vouched::Vouched;
 use crate::caller::Caller;
 use crate::clock::{Clock, Now};
-use crate::collateral::Desk;
 use crate::config::Address;
-use crate::forecasts::Forecasts;
-use crate::refused::{Case, Refused as KeptRefused};
-use crate::telemetry::{Attribute, Lineage, Task, Tracer};
+use crate::telemetry::{Attribute, Lineage, Task};
 use crate::turns::Readiness;
-
-/// What evidence is appraised against. A new policy is a new version; what was judged under another one does not count.
-#[derive(Debug)]
-pub struct Appraisal {
-    /// Counts the policies of this process, from 1.
-    pub version: u64,
-    /// The appraisal policy.
-    pub policy: Policy,
-    /// Endorsements that the operator supplies, beside those that travel with the evidence.
-    pub endorsements: Endorsements,
-    /// What was seen under this policy and those before it; nothing older is accepted.
-    pub seen: Seen,
-    /// What the verdicts on offered instances rested on, under this policy and those before it.
-    pub vouched: Vouched,
-}
-
-/// How long statements may live.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    /// How long a channel check counts.
-    pub channel_age: Duration,
-    /// The longest life of a manifest that is accepted.
-    pub max_manifest_life: Duration,
-}
 
 /// Something that was proven under one version of the policy, until it lapses. Made in this file alone.
 #[derive(Debug)]
@@ -216,84 +193,6 @@ impl Trusted<Backend> {
         }
         room.open(request).map_err(NotOpened::Lost)
     }
-}
-
-/// Epoch evidence that clients may be given.
-#[derive(Debug)]
-pub struct Offer {
-    manifest: Arc<ManifestBytes>,
-    listed: Bytes,
-    /// Kept for those who ask for them by the digests that are listed.
-    _vouched: Vec<Arc<Statement>>,
-}
-
-/// What a list of instances says of one.
-#[derive(Serialize)]
-struct Listed<'a> {
-    manifest: ManifestDigest,
-    /// The envelope, read once and passed on as it is.
-    envelope: &'a RawValue,
-    /// SHA-256 of each statement that the gateway's own verdict rested on, beside what is in the envelope.
-    endorsements: Vec<EndorsementDigest>,
-}
-
-impl Offer {
-    /// The manifest that it binds.
-    pub fn manifest(&self) -> &Arc<ManifestBytes> {
-        &self.manifest
-    }
-
-    /// What a list of instances says of it, JSON, written once: its manifest's digest, its envelope, and by their digests the
-    /// endorsements that the verdict rested on.
-    pub fn listed(&self) -> &Bytes {
-        &self.listed
-    }
-}
-
-/// Evidence was read and refused.
-#[derive(Clone, Debug)]
-pub struct Distrust {
-    /// The checks that failed; at least one.
-    pub checks: Vec<&'static str>,
-    /// What was expected and what was found, for the operator.
-    pub explanation: String,
-    /// Both sides of each, for as many as are told.
-    pub failed: Arc<[Failed]>,
-    /// The key of the peer that showed it.
-    pub tls_spki: SpkiDigest,
-}
-
-/// Why nothing was proven.
-#[derive(Debug)]
-pub enum Doubt {
-    /// No verdict: the instance did not answer.
-    NoAnswer(NoAnswer),
-    /// The verdict is no.
-    Distrust(Distrust),
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAnswer(error) => error.fmt(f),
-            Self::Distrust(distrust) => {
-                write!(f, "rejected by {}: {}", distrust.checks.join(", "), distrust.explanation)
-            }
-        }
-    }
-}
-
-/// What stands beside the judging of evidence, and changes no verdict.
-#[derive(Clone, Debug, Default)]
-pub struct Beside {
-    /// Where refused evidence is kept.
-    pub refused: Option<Arc<KeptRefused>>,
-    /// Who asks the vendors.
-    pub desk: Option<Arc<Desk>>,
-    /// What is to come.
-    pub forecasts: Forecasts,
-    /// What is traced.
-    pub tracer: Tracer,
 }
 
 /// A connection whose other end has proven nothing but its TLS key.
@@ -474,129 +373,10 @@ impl Candidate {
     }
 }
 
-/// One envelope, and everything that it is judged by.
-#[derive(Clone, Copy)]
-struct Judged<'a> {
-    address: &'a Address,
-    envelope: &'a [u8],
-    asked: Asked<'a>,
-    pool: &'a Pool,
-    appraisal: &'a Appraisal,
-    now: UnixTime,
-}
-
-/// What may vouch for evidence, beside what came with it.
-struct Pool {
-    endorsements: Endorsements,
-    /// How much of what came with it counts.
-    carried: Carried,
-}
-
-impl Beside {
-    /// The operator's endorsements, and where the vendors are asked their answers: then only certificates count of what came along.
-    async fn pool(&self, address: &Address, envelope: &[u8], appraisal: &Appraisal, now: UnixTime) -> Pool {
-        let mut endorsements = appraisal.endorsements.clone();
-        let Some(desk) = &self.desk else { return Pool { endorsements, carried: Carried::All } };
-        endorsements.extend(&desk.endorsements(address, envelope, &appraisal.policy, now).await);
-        Pool { endorsements, carried: Carried::Certificates }
-    }
-
-    /// Tells who stands beside it how it went.
-    fn judged(&self, judged: &Judged<'_>, proven: &Result<Proven, Refused>) {
-        if let Some(desk) = &self.desk {
-            desk.judged(judged.address, proven.is_ok());
-        }
-        if let Err(refused) = proven {
-            self.keep(judged, refused);
-        }
-    }
-
-    /// What is to come of accepted evidence, by the statements in hand.
-    fn forecast(&self, judged: &Judged<'_>, manifest: &ManifestDigest) -> Option<Arc<Forecast>> {
-        let evidence = evidence::recognise(judged.envelope, None).ok()?;
-        let mut pool = judged.pool.endorsements.clone();
-        match judged.pool.carried {
-            Carried::All => pool.extend(&evidence.endorsements),
-            Carried::Certificates => pool.extend(&evidence.endorsements.without_order_in_time()),
-        }
-        let policy = judged.appraisal.policy.with_report_data(judged.asked.report_data(manifest));
-        Some(self.forecasts.of(judged.address, &evidence, &pool, &policy, judged.now))
-    }
-
-    /// Keeps evidence that the verifier refused, with what it was judged by.
-    fn keep(&self, judged: &Judged<'_>, refused: &Refused) {
-        let (Some(folder), Some(manifest), Some(rejection)) = (&self.refused, &refused.manifest, &refused.rejection)
-        else {
-            return;
-        };
-        folder.keep(&Case {
-            address: judged.address.as_str(),
-            envelope: judged.envelope,
-            only_certificates: judged.pool.carried == Carried::Certificates,
-            endorsements: &judged.pool.endorsements,
-            policy: &judged.appraisal.policy,
-            report_data: judged.asked.report_data(manifest),
-            report: rejection.report(),
-        });
-    }
-}
-
-/// What was asked of the peer.
-enum Question {
-    Channel { nonce: Nonce, exporter: Exporter },
-    Epoch,
-}
-
-impl Question {
-    /// As a judge takes it, asked of the peer that holds this TLS key.
-    fn of<'a>(&'a self, spki: &'a SpkiDigest) -> Asked<'a> {
-        match self {
-            Self::Channel { nonce, exporter } => Asked::Channel { nonce, exporter, spki },
-            Self::Epoch => Asked::EpochOver { spki },
-        }
-    }
-}
-
-/// The whole appraisal of one envelope. What an accepted one rests on is remembered.
-fn judge(judged: &Judged<'_>, lives: Lifetimes, verifier: &Verifier) -> Result<Proven, Refused> {
-    let Judged { envelope, asked, pool, appraisal, now, .. } = judged;
-    let Appraisal { policy, seen, .. } = appraisal;
-    let proven = seen.with(|memory| {
-        let judge = Judge {
-            policy,
-            // An operator may admit what is his own machine to him, and is warned when the policy is loaded. Clients, who seal,
-            // ask for themselves.
-            bound_to: BoundToClaim::Unchecked,
-            endorsements: &pool.endorsements,
-            // The instance chose them.
-            carried_by: Source::Evidence,
-            carried: pool.carried,
-            max_manifest_life: lives.max_manifest_life,
-            verifier,
-            memory,
-        };
-        teegate_intake::envelope::judge(envelope, asked, judge, *now)
-    })?;
-    seen.learn(proven.attested());
-    Ok(proven)
-}
-
 /// When the first of what it rests on ends.
 fn valid_until(proven: &Proven) -> UnixTime {
     let not_after = UnixTime::from_seconds(proven.manifest().manifest().not_after);
     proven.attested().valid_until().min(not_after)
-}
-
-/// What a list of instances says of this one.
-fn listed(proven: &Proven, vouched: &[Arc<Statement>]) -> Result<Bytes, Refused> {
-    let manifest = *proven.manifest().digest();
-    let unwritable = |why: &dyn fmt::Display| Refused::by(Check::ENVELOPE_FORM, Some(manifest), why.to_string());
-    let text = proven.envelope().to_json().map_err(|error| unwritable(&error))?;
-    let envelope: &RawValue = serde_json::from_slice(&text).map_err(|error| unwritable(&error))?;
-    let endorsements = vouched.iter().map(|statement| statement.digest).collect();
-    let listed =
-        serde_json::to_vec(&Listed { manifest, envelope, endorsements }).map_err(|error| unwritable(&error))?;
-    Ok(listed.into())
 }
 
 #[cfg(test)]

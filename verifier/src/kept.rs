@@ -781,7 +781,7 @@ pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "envelope.form",
-        "verifier/intake/src/envelope.rs, gateway/src/trust.rs",
+        "verifier/intake/src/envelope.rs, gateway/src/trust/offer.rs, gateway/src/trust.rs",
         "envelope::each_part_of_an_envelope_is_refused_by_its_check",
         "tests/tests/verifier/core/envelope.rs",
         "-p teegate-tests --test verifier envelope::each_part_of_an_envelope_is_refused_by_its_check",
@@ -851,7 +851,7 @@ pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "identity.conflict",
-        "gateway/src/fleet.rs",
+        "gateway/src/fleet/state.rs",
         "gateway, fleet::tests::an_identity_under_two_tls_keys_rejects_every_party",
         "gateway/src/fleet/tests.rs",
         "-p teegate-gateway --lib fleet::tests::an_identity_under_two_tls_keys_rejects_every_party",

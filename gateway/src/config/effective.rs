@@ -2,7 +2,8 @@
 
 use toml::{Table, Value};
 
-use super::{Config, bounds};
+use super::Config;
+use super::bounds::bounds;
 
 /// Keys that are no numbers, and stand for nothing when they are absent.
 const EMPTY: [&str; 2] = ["endorsements", "proxies"];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use teegate_protocol::manifest::SpkiDigest;
+use teegate_protocol::manifest::{ManifestDigest, SpkiDigest};
 
 use super::*;
 use crate::release::{Admission, Refusal, Withdrawn, admit};

@@ -14,6 +14,8 @@ use teegate_protocol::binding;
 use teegate_protocol::binding::Exporter;
 use teegate_protocol::evidence::{Endorsements as Carried, EndorsementsKind, Envelope, EvidenceKind, TeeEvidence};
 use teegate_protocol::headers::OHTTP_PATH;
+use teegate_protocol::manifest::SpkiDigest;
+use teegate_verifier::Endorsements;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 

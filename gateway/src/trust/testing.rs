@@ -10,10 +10,10 @@ use teegate_encoding::hex;
 use teegate_measurements::Rewritten;
 use teegate_protocol::binding::Exporter;
 use teegate_protocol::manifest::{
-    ConfigDigest, InstanceId, Limits, Manifest, ManifestDigest, ModelDigest, ModelEntry, ReceiptPublicKey,
+    ConfigDigest, InstanceId, Limits, Manifest, ManifestDigest, ModelDigest, ModelEntry, ReceiptPublicKey, SpkiDigest,
 };
 use teegate_protocol::ohttp::config::{KeyConfig, KeyPair};
-use teegate_verifier::Tee;
+use teegate_verifier::{Policy, Tee};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::{mpsc, watch};
 

@@ -2,15 +2,20 @@
 
 use std::sync::Mutex;
 
+use teegate_intake::envelope::{Asked, Carried};
 use teegate_protocol::binding::{self, Exporter};
-use teegate_protocol::evidence::Envelope;
+use teegate_protocol::evidence::{EndorsementDigest, Envelope};
+use teegate_protocol::manifest::SpkiDigest;
+use teegate_verifier::{Endorsements, Source};
 
 use super::forged::{
     Challenge, Enclave, LIVES, appraisal, appraisal_with, envelope, honest, platform, revocations, tls_key,
 };
+use super::judging::Pool;
 use super::testing::{START, Who, clock, set_wall};
 use super::*;
 use crate::breaker::BreakerLimits;
+use crate::collateral::Desk;
 use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 use crate::release::{Admission, Refusal, Withdrawn, admit};
