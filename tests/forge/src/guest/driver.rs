@@ -16,8 +16,10 @@ use teegate_forge::sev_guest::{DEFECTS, Defect, Firmware};
 use crate::args::Args;
 use crate::device::Device;
 
+type Edit = fn(&mut AciBuilder);
+
 /// What is wrong with a security context, by the name of its folder; `good` is the one that nothing is wrong with.
-const CONTEXTS: [(&str, fn(&mut AciBuilder)); 6] = [
+const CONTEXTS: [(&str, Edit); 6] = [
     ("good", |_| {}),
     ("other-policy", |aci| aci.policy = b"package policy\n\nallow_all := true\n".to_vec()),
     ("older-svn", |aci| aci.svn = "\"99\"".to_owned()),
@@ -55,7 +57,7 @@ pub(crate) fn serve(args: &Args, device: &Device, at: u64) -> Result<(), String>
     served.map_err(|error| format!("the socket: {error}"))
 }
 
-fn write_context(folder: &Path, edit: fn(&mut AciBuilder), thim: &[u8], at: u64) -> std::io::Result<()> {
+fn write_context(folder: &Path, edit: Edit, thim: &[u8], at: u64) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut builder = forge::aci();
     // Valid around now, as everything else of this device.
