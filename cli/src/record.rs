@@ -15,8 +15,10 @@ use serde::Serialize;
 use teegate_attester::aci::{Aci, Context};
 use teegate_attester::azure_vtpm::{self, AzureVtpm};
 use teegate_attester::coco::{Coco, NotLoopback};
-use teegate_attester::configfs_tsm::{self, ConfigfsTsm};
+use teegate_attester::configfs_tsm::{self, ConfigfsTsm, Report};
 use teegate_attester::imds::{Imds, NotOnThisMachine};
+use teegate_attester::sev_guest::{self, Certificates};
+use teegate_attester::sev_snp::{Interface, SevSnp};
 use teegate_attester::{Attester, AttesterError, RawEvidence};
 use teegate_encoding::hex;
 use teegate_intake::bundle::Kept;
@@ -45,8 +47,9 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "HEX", value_parser = nonce, conflicts_with = "report_data")]
     nonce: Option<ReportData>,
 
-    /// Who is asked: `configfs-tsm[=FOLDER]`, `coco[=http://IP:PORT]` on loopback, `azure-vtpm[=DEVICE[,http://IP:PORT]]` or
-    /// `aci[=FOLDER]`; the one that is there, if left out
+    /// Who is asked: `configfs-tsm[=FOLDER]`, `coco[=http://IP:PORT]` on loopback, `azure-vtpm[=DEVICE[,http://IP:PORT]]`,
+    /// `sev-guest[=DEVICE]`, `sev[=DEVICE]` or `aci[=FOLDER[,INTERFACE]]`, where INTERFACE is `configfs-tsm`, `sev-guest` or `sev`, each also
+    /// with `=PATH`; the one that is there, if left out
     #[arg(long, value_name = "SOURCE")]
     source: Option<Source>,
 
@@ -72,8 +75,10 @@ enum Source {
     Coco(Coco),
     /// The TPM device, and the metadata service.
     AzureVtpm(PathBuf, Imds),
-    /// The security context, where it is named; else the one of this container.
-    Aci(Option<PathBuf>),
+    /// A driver of the guest, named by itself.
+    SevSnp(Interface),
+    /// The security context and the interface of the kernel, where they are named; else those of this container.
+    Aci(Option<PathBuf>, Option<Interface>),
 }
 
 /// Every VM of Azure has this as the asset tag of its chassis.
@@ -83,7 +88,7 @@ impl Source {
     /// The one that is there.
     fn find() -> Result<Self, String> {
         if aci_context().is_ok() {
-            return Ok(Self::Aci(None));
+            return Ok(Self::Aci(None, None));
         }
         // Before configfs-tsm: a kernel may have that there too, and no report behind it.
         let is_azure = fs::read_to_string(AZURE.0).is_ok_and(|tag| tag.trim() == AZURE.1);
@@ -94,15 +99,20 @@ impl Source {
         if folder.is_dir() {
             return Ok(Self::ConfigfsTsm(folder.to_owned()));
         }
+        // `/dev/sev` alone may be a host's, and is asked where it is named.
+        if Path::new(sev_guest::SEV_GUEST).exists() {
+            return Ok(Self::SevSnp(Interface::SevGuest(sev_guest::SEV_GUEST.into())));
+        }
         let coco = Coco::default();
         if TcpStream::connect_timeout(&coco.address(), Duration::from_secs(1)).is_ok() {
             return Ok(Self::Coco(coco));
         }
         Err(format!(
             "no source of evidence is here: `{}` is not a folder (a TEE guest has it with Linux from 6.7 on and configfs \
-             mounted), and nothing answers at {} (the CoCo guest API, with its attestation feature); run this inside \
-             the TEE, or name the source with `--source`",
+             mounted), there is no `{}` (an SEV-SNP guest with Linux from 5.19 on), and nothing answers at {} (the CoCo guest API, with \
+             its attestation feature); run this inside the TEE, or name the source with `--source`",
             configfs_tsm::ROOT,
+            sev_guest::SEV_GUEST,
             coco.address()
         ))
     }
@@ -110,14 +120,10 @@ impl Source {
     fn take(&self, report_data: &ReportData) -> Result<Taken, String> {
         match self {
             Self::ConfigfsTsm(folder) => {
-                let report = ConfigfsTsm::at(folder).report(&report_data.0).map_err(|error| error.to_string())?;
-                for what in &report.left_out {
-                    output::note(&format!("came with the evidence and is passed over: {what}"));
-                }
-                let tee = if report.kind == EvidenceKind::TdxQuote { Tee::Tdx } else { Tee::SevSnp };
-                let evidence = evidence::recognise(&report.bytes, Some(tee))
-                    .map_err(|error| error.named("outblob of configfs-tsm").to_string())?;
-                Ok(Taken { evidence, auxblob: report.certificate_table, raw: None })
+                bare(ConfigfsTsm::at(folder).report(&report_data.0), "outblob of configfs-tsm")
+            }
+            Self::SevSnp(interface) => {
+                bare(SevSnp::by(interface).report(&report_data.0, Certificates::Asked), "answer of the firmware")
             }
             Self::Coco(coco) => {
                 let answer = wait_for(coco, report_data)?;
@@ -128,10 +134,14 @@ impl Source {
             Self::AzureVtpm(device, imds) => {
                 wrapped(wait_until(self, AzureVtpm::at(device, *imds).evidence(report_data.0))?)
             }
-            Self::Aci(folder) => {
+            Self::Aci(folder, interface) => {
                 let context = folder.as_deref().map_or_else(aci_context, Context::in_folder);
                 let context = context.map_err(|error| error.to_string())?;
-                wrapped(Aci::new(context).take(report_data.0).map_err(|error| error.to_string())?)
+                let interface =
+                    interface.clone().map_or_else(Interface::find, Ok).map_err(|error| error.to_string())?;
+                output::note(&format!("the report comes from {interface}"));
+                let aci = Aci::new(context, SevSnp::by(&interface));
+                wrapped(aci.take(report_data.0).map_err(|error| error.to_string())?)
             }
         }
     }
@@ -140,6 +150,17 @@ impl Source {
 /// The security context of the container that this runs in.
 fn aci_context() -> Result<Context, AttesterError> {
     Context::find(Path::new("/"), &|name| std::env::var(name).ok())
+}
+
+/// A report or quote that nothing wraps.
+fn bare(report: Result<Report, AttesterError>, named: &str) -> Result<Taken, String> {
+    let report = report.map_err(|error| error.to_string())?;
+    for what in &report.left_out {
+        output::note(&format!("came with the evidence and is passed over: {what}"));
+    }
+    let tee = if report.kind == EvidenceKind::TdxQuote { Tee::Tdx } else { Tee::SevSnp };
+    let evidence = evidence::recognise(&report.bytes, Some(tee)).map_err(|error| error.named(named).to_string())?;
+    Ok(Taken { evidence, auxblob: report.certificate_table, raw: None })
 }
 
 /// What wraps the platform's report, whole, with the report in it.
@@ -187,9 +208,16 @@ impl FromStr for Source {
                 imds.map(|imds| Self::AzureVtpm(device.into(), imds))
                     .map_err(|error: NotOnThisMachine| error.to_string())
             }
-            ("aci", folder) => Ok(Self::Aci(folder.map(PathBuf::from))),
+            ("sev-guest" | "sev", _) => text.parse().map(Self::SevSnp),
+            ("aci", None) => Ok(Self::Aci(None, None)),
+            ("aci", Some(place)) => {
+                let (folder, interface) =
+                    place.split_once(',').map_or((place, None), |(folder, interface)| (folder, Some(interface)));
+                let folder = (!folder.is_empty()).then(|| PathBuf::from(folder));
+                Ok(Self::Aci(folder, interface.map(str::parse).transpose()?))
+            }
             _ => Err("expected `configfs-tsm`, `configfs-tsm=FOLDER`, `coco`, `coco=http://IP:PORT`, `azure-vtpm`, \
-                      `azure-vtpm=DEVICE,http://IP:PORT`, `aci` or `aci=FOLDER`"
+                      `azure-vtpm=DEVICE,http://IP:PORT`, `sev-guest`, `sev`, `aci`, `aci=FOLDER` or `aci=FOLDER,INTERFACE`"
                 .to_owned()),
         }
     }
@@ -201,8 +229,9 @@ impl std::fmt::Display for Source {
             Self::ConfigfsTsm(folder) => write!(f, "configfs-tsm ({})", folder.display()),
             Self::Coco(coco) => coco.fmt(f),
             Self::AzureVtpm(device, imds) => AzureVtpm::at(device, *imds).fmt(f),
-            Self::Aci(None) => f.write_str("Confidential ACI"),
-            Self::Aci(Some(folder)) => write!(f, "Confidential ACI ({})", folder.display()),
+            Self::SevSnp(interface) => interface.fmt(f),
+            Self::Aci(None, _) => f.write_str("Confidential ACI"),
+            Self::Aci(Some(folder), _) => write!(f, "Confidential ACI ({})", folder.display()),
         }
     }
 }
@@ -458,7 +487,15 @@ mod tests {
         assert_eq!(azure, "the vTPM (/dev/tpm1) and Azure's metadata service at 127.0.0.1:1");
         assert!(parse("azure-vtpm=/dev/tpm1,http://192.0.2.1").unwrap_err().contains("expected `http://IP`"));
         let aci = parse("aci=/security-context-1").map(|source| source.to_string()).unwrap();
-        assert_eq!((parse("aci"), aci.as_str()), (Ok(Source::Aci(None)), "Confidential ACI (/security-context-1)"));
+        assert_eq!(
+            (parse("aci"), aci.as_str()),
+            (Ok(Source::Aci(None, None)), "Confidential ACI (/security-context-1)")
+        );
+        let device = || Interface::SevGuest("/dev/x".into());
+        assert_eq!(parse("aci=,sev-guest=/dev/x"), Ok(Source::Aci(None, Some(device()))));
+        assert_eq!(parse("aci=/a,sev"), Ok(Source::Aci(Some("/a".into()), Some(Interface::Sev("/dev/sev".into())))));
+        assert_eq!(parse("sev-guest=/dev/x"), Ok(Source::SevSnp(device())));
+        assert_eq!(parse("aci=/a,tpm").unwrap_err(), "`tpm` is none of `configfs-tsm`, `sev-guest` and `sev`");
         for wrong in ["coco=http://192.0.2.1:8006", "coco=https://127.0.0.1:8006", "tpm", ""] {
             assert!(parse(wrong).unwrap_err().contains("expected `"), "{wrong}");
         }

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use teegate_attester::azure_vtpm;
 use teegate_attester::coco::Coco;
 use teegate_attester::imds::Imds;
+use teegate_attester::sev_snp::Interface;
 use teegate_encoding::hex;
 use teegate_protocol::oip::version_order;
 
@@ -77,8 +78,21 @@ pub enum AttesterConfig {
         #[serde(default = "default_imds_url")]
         imds_url: String,
     },
-    /// Confidential Azure Container Instances: the security context in the one folder `/security-context-*`, and configfs-tsm.
-    Aci {},
+    /// An SEV-SNP guest, by whichever interface its kernel has.
+    SevSnp {
+        /// `configfs-tsm`, `sev-guest` or `sev`, each also with `=PATH`; the first that is there, where it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interface: Option<String>,
+    },
+    /// Confidential Azure Container Instances: the report as of any SEV-SNP guest, and the security context.
+    Aci {
+        /// As of [`Self::SevSnp`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interface: Option<String>,
+        /// The folder of the security context; the one folder `/security-context-*`, where it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        security_context: Option<PathBuf>,
+    },
 }
 
 /// One version of a model: a name and a version to ask for it by, and one ONNX file.
@@ -409,7 +423,16 @@ impl Config {
                 imds_url.parse::<Imds>().is_ok(),
                 "`http://IP` or `http://IP:PORT` with a link-local or loopback IP, such as `http://169.254.169.254`",
             )?,
-            AttesterConfig::ConfigfsTsm {} | AttesterConfig::Aci {} => {}
+            AttesterConfig::SevSnp { interface: Some(interface) }
+            | AttesterConfig::Aci { interface: Some(interface), .. } => form(
+                "attester.interface",
+                interface,
+                interface.parse::<Interface>().is_ok(),
+                "`configfs-tsm`, `sev-guest` or `sev`, or one of them with its path, such as `sev-guest=/dev/sev-guest`",
+            )?,
+            AttesterConfig::ConfigfsTsm {}
+            | AttesterConfig::SevSnp { interface: None }
+            | AttesterConfig::Aci { interface: None, .. } => {}
         }
         Ok(())
     }
@@ -587,6 +610,28 @@ mod tests {
             }
         }
         assert!(matches!(azure("coco_url = \"http://127.0.0.1:1\""), Err(ConfigError::Invalid(_))));
+    }
+
+    #[test]
+    fn an_interface_of_the_kernel_may_be_named() {
+        let of = |source: &str, more: &str| {
+            Config::parse(&GOOD.replace("source = \"coco\"", &format!("source = \"{source}\"\n{more}")))
+        };
+        for source in ["sev-snp", "aci"] {
+            for named in ["", "interface = \"configfs-tsm\"", "interface = \"sev=/dev/sev\""] {
+                of(source, named).unwrap_or_else(|error| panic!("{source} {named}: {error}"));
+            }
+            match of(source, "interface = \"tpm\"") {
+                Err(ConfigError::Form { key: "attester.interface", actual, .. }) => assert_eq!(actual, "tpm"),
+                other => panic!("{other:?}"),
+            }
+        }
+        // What is left out is left out of the effective configuration, so that its digest is what it was.
+        let effective = of("aci", "").unwrap().effective().unwrap();
+        assert!(effective.contains("\"attester\":{\"source\":\"aci\"}"), "{effective}");
+        let folder = of("aci", "security_context = \"/security-context-1\"").unwrap().effective().unwrap();
+        assert!(folder.contains("\"security_context\":\"/security-context-1\""), "{folder}");
+        assert!(matches!(of("sev-snp", "security_context = \"/x\""), Err(ConfigError::Invalid(_))));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use teegate_attester::azure_vtpm::AzureVtpm;
 use teegate_attester::coco::Coco;
 use teegate_attester::configfs_tsm::ConfigfsTsm;
 use teegate_attester::imds::Imds;
+use teegate_attester::sev_snp::{Interface, SevSnp};
 use teegate_enclave::config::{AttesterConfig, Config};
 use teegate_enclave::engine::process::{ModelProcess, Program, WORKER};
 use teegate_enclave::engine::sealed::sealed;
@@ -157,14 +158,29 @@ fn batched(config: &Config) -> Vec<BatchedModel> {
     batched.collect()
 }
 
+/// The guest by the interface that is named, or by the first that is there; the log says by which.
+fn sev_snp(interface: Option<&str>) -> Result<SevSnp, Error> {
+    let interface = match interface {
+        Some(named) => named.parse().map_err(|error| format!("attester.interface: {error}"))?,
+        None => Interface::find()?,
+    };
+    tracing::info!(%interface, "evidence is taken from the kernel");
+    Ok(SevSnp::by(&interface))
+}
+
 async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> Result<(), Error> {
     let attester: Box<dyn Attester> = match &config.attester {
         AttesterConfig::Coco { coco_url } => {
             Box::new(coco_url.parse::<Coco>().map_err(|error| format!("attester.coco_url: {error}"))?)
         }
         AttesterConfig::ConfigfsTsm {} => Box::new(ConfigfsTsm::new()),
-        // Of the environment nothing is left that somebody outside chose.
-        AttesterConfig::Aci {} => Box::new(Aci::new(Context::find(Path::new("/"), &|_| None)?)),
+        AttesterConfig::SevSnp { interface } => Box::new(sev_snp(interface.as_deref())?),
+        AttesterConfig::Aci { interface, security_context } => {
+            // Of the environment nothing is left that somebody outside chose.
+            let found = || Context::find(Path::new("/"), &|_| None);
+            let context = security_context.as_deref().map_or_else(found, Context::in_folder)?;
+            Box::new(Aci::new(context, sev_snp(interface.as_deref())?))
+        }
         AttesterConfig::AzureVtpm { device, imds_url } => {
             let imds = imds_url.parse::<Imds>().map_err(|error| format!("attester.imds_url: {error}"))?;
             Box::new(AzureVtpm::at(device, imds))

@@ -183,6 +183,8 @@ pub struct Guest {
     pub program: Program,
     /// Its folder: roots, endorsements, values.
     pub folder: PathBuf,
+    /// Which security context an enclave-app in it is given, where it is a container group.
+    pub security_context: &'static str,
     values: Value,
 }
 
@@ -204,11 +206,18 @@ impl Guest {
         let program = Program::start(scratch, label, "forge-guest", &arguments).await;
         let values = std::fs::read(folder.join("values.json")).expect("values.json");
         let values = serde_json::from_slice(&values).expect("JSON in values.json");
-        Self { program, folder, values }
+        Self { program, folder, security_context: "good", values }
     }
 
     /// The configuration of an enclave-app's attester in it.
     pub fn attester(&self) -> String {
+        if let Some(driver) = self.program.ready.get("driver").and_then(Value::as_str) {
+            let interface = format!("interface = {:?}", format!("sev-guest={driver}"));
+            return match self.context(self.security_context) {
+                Some(context) => format!("source = \"aci\"\n{interface}\nsecurity_context = {context:?}"),
+                None => format!("source = \"sev-snp\"\n{interface}"),
+            };
+        }
         let url = format!("http://{}", self.program.address("listening"));
         match self.program.ready.get("device") {
             Some(device) => format!("source = \"azure-vtpm\"\ndevice = {device}\nimds_url = \"{url}\""),
@@ -216,14 +225,47 @@ impl Guest {
         }
     }
 
+    /// A security context of its container group, where it is one.
+    pub fn context(&self, name: &str) -> Option<String> {
+        let contexts = self.program.ready.get("contexts")?.as_str()?;
+        Some(Path::new(contexts).join(name).display().to_string())
+    }
+
+    /// The command that puts the forged driver in front of a program inside of this guest; nothing where the guest has none.
+    pub fn wrapper(&self) -> Vec<String> {
+        let Some(socket) = self.program.ready.get("socket").and_then(Value::as_str) else { return Vec::new() };
+        let program = self.folder.join("driver");
+        // Built once: a program that runs cannot be written to.
+        if !program.is_file() {
+            build_driver(&program);
+        }
+        // Inside of a namespace of its own it may look into the program, which lets nobody else do so.
+        ["unshare", "-r", &program.display().to_string(), socket].map(str::to_owned).into()
+    }
+
     /// Its endorsements, for a gateway or a client.
     pub fn endorsements(&self) -> PathBuf {
         self.folder.join("endorsements")
     }
 
-    /// A policy that accepts this guest, and this guest only: `genuine`, under the forged roots, with the code pinned.
+    /// A policy that accepts this guest, and this guest only: `genuine`, under the forged roots, with the code pinned; for a container
+    /// group of Confidential ACI the policy `aci` that is shipped, filled.
     pub fn policy(&self) -> String {
         let root = |name: &str| std::fs::read_to_string(self.folder.join("roots").join(name)).expect("a root");
+        if let Some(issuer) = self.values["uvm_issuer"].as_str() {
+            let mut policy = teegate_measurements::ACI.to_owned();
+            let mut fill = |old: &str, new: &str| {
+                assert_eq!(policy.matches(old).count(), 1, "{old}");
+                policy = policy.replace(old, new);
+            };
+            let open = "\"reference-value-needed\"";
+            fill(&format!("\nhost_data = {open}\n"), &format!("\nhost_data = {}\n", self.values["host_data"]));
+            let svn = &self.values["uvm_svn"];
+            fill(&format!("\nuvm_svn = {open}\n"), &format!("\nuvm_svn = {{ at_least = {svn} }}\n"));
+            let named = policy.lines().find(|line| line.starts_with("uvm_issuers = ")).expect("issuers").to_owned();
+            policy = policy.replace(&named, &format!("uvm_issuers = [{issuer:?}]"));
+            return format!("{policy}\n[trust_anchors]\namd = ['''\n{}''']\n", root("amd.pem"));
+        }
         let value = |name: &str| format!("{:?}", self.values[name].as_str().unwrap_or_else(|| panic!("no `{name}`")));
         let (snp, tdx) = teegate_measurements::GENUINE.split_once("[tdx.").expect("a profile for TDX");
         let (head, snp) = snp.split_once("[sev-snp.").expect("a profile for SEV-SNP");
@@ -301,7 +343,12 @@ impl Enclave {
             folder.join("model.onnx"),
         );
         let path = scratch.write(&format!("{label}.toml"), &config);
-        let program = Program::start(scratch, label, "enclave-app", &["--config", &path]).await;
+        let wrapper = guest.wrapper();
+        let wrapper: Vec<_> = wrapper.iter().map(String::as_str).collect();
+        let program = match wrapper.as_slice() {
+            [] => Program::start(scratch, label, "enclave-app", &["--config", &path]).await,
+            wrapper => Program::start_by(scratch, label, wrapper, "enclave-app", &["--config", &path]).await,
+        };
         let address = program.address("listening");
         Self { program, address }
     }
@@ -396,6 +443,40 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: i
 pub fn note(text: &str) {
     let mut terminal = std::io::stderr();
     writeln!(terminal, "note: {text}").expect("standard error");
+}
+
+/// Builds the forged driver of an SEV-SNP guest.
+fn build_driver(program: &Path) {
+    let mut compiler = std::process::Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(program);
+    let built = compiler.arg(root().join("tests/forge/device/sev_guest.c")).status().expect("a C compiler");
+    assert!(built.success(), "tests/forge/device/sev_guest.c");
+}
+
+/// Whether the forged driver can stand in front of a program here; says so, where it cannot.
+pub fn has_driver(test: &str) -> bool {
+    let folder = Scratch::new();
+    let headers = folder.write("headers.c", "#include <linux/seccomp.h>\n#include <linux/sev-guest.h>\n");
+    let ended_well = |mut command: std::process::Command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    let mut compiler = std::process::Command::new("cc");
+    compiler.args(["-E", &headers]);
+    if !ended_well(compiler) {
+        note(&format!(
+            "skipped: {test}: no C compiler, or no `linux/sev-guest.h` (on Debian: apt-get install gcc libc6-dev)"
+        ));
+        return false;
+    }
+    let program = folder.path().join("driver");
+    build_driver(&program);
+    let mut tried = std::process::Command::new("unshare");
+    tried.arg("-r").arg(program).args(["/nonexistent", "/bin/true"]);
+    let stands = ended_well(tried);
+    if !stands {
+        note(&format!("skipped: {test}: no user namespaces here, or no filters that notify (seccomp)"));
+    }
+    stands
 }
 
 /// The demonstration model's folder.

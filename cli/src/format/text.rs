@@ -216,11 +216,19 @@ impl Page<'_> {
         let judged = match self.report.finding(check).map(Finding::outcome) {
             Some(Outcome::Pass) => "as expected",
             Some(Outcome::Fail) => "NOT AS EXPECTED",
+            Some(Outcome::NotChecked { .. }) if check == Check::SNP_GUEST_MEASUREMENT && self.is_endorsed() => {
+                "as endorsed"
+            }
             Some(Outcome::NotChecked { .. }) => "not compared with anything",
             Some(Outcome::NotApplicable(_)) => "nothing to compare",
             Some(Outcome::NotReached) | None => "not reached",
         };
         format!("{judged}: {}", self.screen.value(&value))
+    }
+
+    /// Whether an issuer that the policy names endorses the code: the utility VM of a container group.
+    fn is_endorsed(&self) -> bool {
+        matches!(self.report.finding(Check::UVM_MEASUREMENT).map(Finding::outcome), Some(Outcome::Pass))
     }
 
     /// What an acceptance does not say. Weak acceptances must not look like strong ones.
@@ -234,7 +242,7 @@ impl Page<'_> {
         }
         let waived =
             |check| matches!(self.report.finding(check).map(Finding::outcome), Some(Outcome::NotChecked { .. }));
-        let code = waived(Check::SNP_GUEST_MEASUREMENT) || waived(Check::TDX_TD_MRTD);
+        let code = (waived(Check::SNP_GUEST_MEASUREMENT) && !self.is_endorsed()) || waived(Check::TDX_TD_MRTD);
         let data = waived(Check::SNP_GUEST_REPORT_DATA) || waived(Check::TDX_TD_REPORT_DATA);
         if code {
             text.push_str(GENUINE_IS_NOT_SAFE);

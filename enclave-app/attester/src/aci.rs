@@ -10,10 +10,10 @@
 //! | `reference-info-base64` | `UVM_REFERENCE_INFO` | the endorsement of the utility VM, COSE_Sign1 |
 //! | `host-amd-cert-base64` | `UVM_HOST_AMD_CERTIFICATE` | THIM's answer about the host's processor |
 //!
-//! The report comes from configfs-tsm (Linux 6.7 or later). `/dev/sev-guest` of older kernels knows requests by `ioctl` alone, which no safe
-//! code can make, and the one crate that offers it safely brings what this house does not ship (`docs/DEPENDENCIES.md`). The folder
-//! is the host's, and choosing it weakens nothing: the policy convinces by its digest in the report, the endorsement by its
-//! signature.
+//! The report comes from whichever interface the guest's kernel has ([`crate::sev_snp`]), without the certificates that a host could supply
+//! beside it: they stand in the context, Microsoft's own tool asks for the report alone, and a driver that is refused the longer
+//! request wipes its key to the firmware. The folder is the host's, and choosing it weakens nothing: the policy convinces by its digest
+//! in the report, the endorsement by its signature.
 //!
 //! Not exercised on Azure.
 
@@ -25,7 +25,9 @@ use teegate_encoding::base64;
 use teegate_encoding::json::{Members, string};
 use teegate_protocol::evidence::EvidenceKind;
 
-use crate::configfs_tsm::{ConfigfsTsm, Report};
+use crate::configfs_tsm::Report;
+use crate::sev_guest::Certificates;
+use crate::sev_snp::SevSnp;
 use crate::{Answer, Attester, AttesterError, RawEvidence};
 
 /// A text of the context: its file, its variable, and the most that is read of it. The endorsement has some 14 kB in base64.
@@ -147,24 +149,21 @@ pub(crate) fn report(evidence: &[u8]) -> Option<Vec<u8>> {
 /// A container group's security context, and the hardware below.
 pub struct Aci {
     context: Context,
-    tsm: ConfigfsTsm,
+    guest: SevSnp,
 }
 
 impl Aci {
-    /// With this context, and the kernel's interface at its place.
-    pub fn new(context: Context) -> Self {
-        Self { context, tsm: ConfigfsTsm::new() }
+    /// With this context, and the guest that it stands in.
+    pub fn new(context: Context, guest: SevSnp) -> Self {
+        Self { context, guest }
     }
 
     /// Asks the kernel, and waits for it on this thread.
     ///
     /// # Errors
-    /// As those of configfs-tsm, and where it is not SEV-SNP's.
+    /// As those of the kernel's interface, and where it is not SEV-SNP's.
     pub fn take(&self, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
-        let Report { kind, bytes, left_out, .. } = self.tsm.report(&report_data)?;
-        if kind != EvidenceKind::SnpReport {
-            return Err(AttesterError::malformed("`provider` of configfs-tsm", "`sev_guest`"));
-        }
+        let Report { bytes, left_out, .. } = self.guest.report(&report_data, Certificates::NotAsked)?;
         let bytes = self.context.with(&bytes);
         Ok(RawEvidence { kind: EvidenceKind::AciSnp, bytes, endorsements: None, event_log: None, left_out })
     }
@@ -172,7 +171,7 @@ impl Aci {
 
 impl Attester for Aci {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
-        let aci = Self { context: self.context.clone(), tsm: self.tsm.clone() };
+        let aci = Self { context: self.context.clone(), guest: self.guest.clone() };
         Box::pin(async move {
             tokio::task::spawn_blocking(move || aci.take(report_data)).await.unwrap_or(Err(AttesterError::Ended))
         })
@@ -261,7 +260,8 @@ mod tests {
     #[tokio::test]
     async fn the_kernel_is_asked_and_no_other_hardware_will_do() {
         let context = Context::find(folder(&[POLICY]).path(), &none).unwrap();
-        let on = |provider| Aci { context: context.clone(), tsm: crate::configfs_tsm::tests::imitated(provider) };
+        let guest = |provider| SevSnp::over(crate::configfs_tsm::tests::imitated(provider));
+        let on = |provider| Aci::new(context.clone(), guest(provider));
         let evidence = on("sev_guest\n").evidence([7; 64]).await.unwrap();
         assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::AciSnp, Some([7; 64])));
         let error = on("tdx_guest\n").evidence([7; 64]).await.unwrap_err().to_string();
@@ -271,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn without_the_hardware_the_error_says_what_to_look_at() {
         let context = Context::find(folder(&[POLICY]).path(), &none).unwrap();
-        let aci = Aci { context, tsm: ConfigfsTsm::at(Path::new("/nonexistent/report")) };
+        let aci = Aci::new(context, SevSnp::by(&"configfs-tsm=/nonexistent/report".parse().unwrap()));
         let error = aci.evidence([7; 64]).await.unwrap_err();
         assert!(error.to_string().contains("configfs-tsm (/nonexistent/report) could not be asked"), "{error}");
         assert!(!error.may_pass());

@@ -12,6 +12,8 @@ pub mod coco;
 pub mod configfs_tsm;
 mod http;
 pub mod imds;
+pub mod sev_guest;
+pub mod sev_snp;
 pub mod tpm;
 
 use std::future::Future;

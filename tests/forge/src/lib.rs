@@ -27,6 +27,7 @@ pub mod keys;
 pub mod paravisor;
 pub mod pem;
 pub mod services;
+pub mod sev_guest;
 pub mod snp;
 pub mod tdx;
 pub mod time;

@@ -1,6 +1,7 @@
 //! The whole path over real sockets and processes: client, gateway, enclave-app, forged guest. Nothing is mocked but the
 //! silicon.
 
+mod aci;
 mod attacks;
 mod azure_vtpm;
 mod demo_command;

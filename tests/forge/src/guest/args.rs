@@ -21,7 +21,11 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
                         its provisioning service (PCS); port 0: any. The first line names it as `services`
   --paravisor           an Azure confidential VM instead of the guest API: a vTPM (swtpm) behind a forged paravisor. The first line names
                         the device as `device`, and --listen is where the metadata service of its host listens
-  --defect FILE         with --paravisor: what FILE names is wrong with it (teegate_forge::paravisor::DEFECTS), and nothing while it is not
+  --driver              snp: the kernel's driver instead of the guest API: the first line names the `socket` behind which the firmware is, for
+                        device/sev_guest.c, and the device as `driver`
+  --aci                 snp: the same in a container group of Confidential ACI; the first line names the folder with security contexts as
+                        `contexts`, the true one of which is `good`
+  --defect FILE         with --paravisor, --driver or --aci: what FILE names is wrong with it (DEFECTS in teegate_forge::paravisor and sev_guest), and nothing while it is not
                         there; read again at every command
   --replay              always answer with the first evidence, whatever is asked
   --fail-after N        answer 500 after N pieces of evidence
@@ -55,6 +59,8 @@ pub(crate) struct Args {
     pub(crate) cert_chain: bool,
     pub(crate) services: Option<SocketAddr>,
     pub(crate) paravisor: bool,
+    pub(crate) driver: bool,
+    pub(crate) aci: bool,
     pub(crate) defect: Option<PathBuf>,
     pub(crate) replay: bool,
     pub(crate) fail_after: Option<u64>,
@@ -75,6 +81,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
         cert_chain: true,
         services: None,
         paravisor: false,
+        driver: false,
+        aci: false,
         defect: None,
         replay: false,
         fail_after: None,
@@ -94,6 +102,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
             "--no-cert-chain" => args.cert_chain = false,
             "--services" => args.services = Some(address(&word, &value()?)?),
             "--paravisor" => args.paravisor = true,
+            "--driver" => args.driver = true,
+            "--aci" => args.aci = true,
             "--defect" => args.defect = Some(PathBuf::from(value()?)),
             "--replay" => args.replay = true,
             "--fail-after" => {

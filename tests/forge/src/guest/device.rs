@@ -26,6 +26,9 @@ impl Device {
         match args.tee {
             Tee::Snp => {
                 let mut builder = forge::snp().product(args.product).at(at);
+                if args.aci {
+                    builder = builder.host_data(forge::aci().build().host_data()).measurement(forge::aci::MEASUREMENT);
+                }
                 if let Some(measurement) = args.measurement {
                     builder = builder.measurement(measurement);
                 }
@@ -77,6 +80,30 @@ impl Device {
                 let quote = builder.clone().report_data(report_data).quote_under(set);
                 forge::coco::tdx_evidence_with_log(&quote, log.as_deref())
             }
+        }
+    }
+
+    /// The report of an SEV-SNP firmware.
+    pub(crate) fn report(&self, report_data: [u8; 64]) -> Vec<u8> {
+        match self {
+            Self::Snp { builder, .. } => builder.clone().report_data(report_data).report(),
+            Self::Tdx { .. } => Vec::new(),
+        }
+    }
+
+    /// The table of certificates that its host supplies.
+    pub(crate) fn certificate_table(&self) -> Vec<u8> {
+        match self {
+            Self::Snp { set, cert_chain: true, .. } => set.certificate_table(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What Azure's host says of the certificates of an SEV-SNP machine.
+    pub(crate) fn thim(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Snp { builder, .. } => Some(builder.thim_routes().pop()?.body),
+            Self::Tdx { .. } => None,
         }
     }
 

@@ -6,6 +6,7 @@
 mod api;
 mod args;
 mod device;
+mod driver;
 mod vm;
 
 use std::io::Write;
@@ -44,6 +45,9 @@ fn run(args: args::Args) -> Result<(), String> {
     let device = device::Device::new(&args, now.as_secs());
     if args.paravisor {
         return vm::serve(&args, &device);
+    }
+    if args.driver || args.aci {
+        return driver::serve(&args, &device, now.as_secs());
     }
     device
         .write_files(&args.dir, &[])

@@ -4,6 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha384};
 use teegate_intake::bundle::{Bundle, Conclusion, Kept, PolicyText as KeptPolicy};
 use teegate_intake::endorsements;
 use teegate_intake::evidence::{self, OwnedEvidence};
@@ -151,6 +152,22 @@ fn a_bundle_of_it_has_the_same_verdict() {
     altered.aci.as_mut().unwrap().security_policy.push(b'\n');
     let verdict = judge(&altered.to_evidence(), &policy, TIMES[1]);
     assert_eq!(verdict.unwrap_err().failed_checks(), ["aci.policy"]);
+}
+
+/// What docs/ACI.md says of the timestamp, which nothing verifies: it is one of the signature, and of nothing else of the message.
+#[test]
+fn the_timestamp_that_is_not_verified_is_one_of_the_signature() {
+    let Some(folder) = folder() else { return };
+    let evidence = evidence::load(folder.path(), None).unwrap();
+    let message = evidence.aci.unwrap().reference_info;
+    let label = message.windows(9).position(|window| window == b"timestamp").unwrap();
+    let timestamp = &message[label + 9 + 3..label + 9 + 3 + 5_213];
+    let stands_in_it = |bytes: &[u8]| {
+        let digest = Sha384::digest(bytes);
+        timestamp.windows(digest.len()).any(|window| window == &digest[..])
+    };
+    let signature = &message[message.len() - 384..];
+    assert!(stands_in_it(signature) && !stands_in_it(&signature[1..]) && !stands_in_it(&message));
 }
 
 /// Whatever bit of the endorsement is flipped is noticed, but for those that no signature covers: the timestamp beside it.
