@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Renders what deploy/ ships and holds it to what it claims, without a cluster:
 #
-#   - kustomize renders the base and every overlay, helm lints the chart, and its default output is the base
+#   - kustomize renders the base and every overlay, helm lints the chart, its default output is the base, mistyped values are refused
 #   - each object is valid, strictly, under the schemas of Kubernetes 1.37 (kubernetes-validate)
-#   - the lint of ci/deploy.py: images by digest, no room for the host in a measured pod, exact network policies, no exec
+#   - the lint of ci/deploy_lint.py: images by digest, no room for the host in a measured pod, exact network policies, no exec
 #   - the initdata of each overlay fits what it renders (`teegate deploy initdata --check`), where `teegate` is built
-#   - a gateway reads the rendered configuration (`--check-config`), where `teegate-gateway` is built
+#   - a gateway reads the configuration of each (`--check-config`), runs in that of the base, and has what probes, monitor and autoscaler ask
+#     for (ci/deploy_start.py), where `teegate-gateway` is built
+#   - the commands of deploy/README.md that need no cluster run as they stand (ci/deploy_runbook.py)
 #
 #   ci/deploy.sh              all of it
 #   ci/deploy.sh --write      first write the initdata of each overlay anew; needs `teegate` built

@@ -7,8 +7,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use teegate_encoding::hex;
 use teegate_measurements::deploy::{Deployed, Deployment, Platform, drift};
 
-use crate::atomic::{self, Existing};
+use crate::atomic::Place;
 use crate::exit::{self, Stop};
+use crate::verify::Format;
 use crate::{help, output};
 
 /// The largest file that is read, in bytes.
@@ -49,6 +50,9 @@ struct InitdataArgs {
     /// Replace `policy.toml` as well where it exists; without it, one that does not accept the new initdata is an error
     #[arg(long, conflicts_with = "check")]
     force: bool,
+    /// How to show what was written, or what differs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,39 +81,72 @@ impl From<PlatformName> for Platform {
 /// Runs `teegate deploy`.
 pub(crate) fn run(args: &DeployArgs) -> ExitCode {
     let Verb::Initdata(args) = &args.verb;
-    match initdata(args) {
-        Ok(text) => output::finish(&text, exit::ACCEPTED),
+    let answered = initdata(args).and_then(|(made, found)| match args.format {
+        Format::Json => {
+            let status = if found.is_empty() { exit::ACCEPTED } else { exit::FOUND };
+            Ok((output::to_json(&in_json(&made, &found))?, status))
+        }
+        Format::Text => differs(&args.into, found).map(|()| (in_words(&made), exit::ACCEPTED)),
+    });
+    match answered {
+        Ok((text, status)) => output::finish(&text, status),
         Err(stop) => output::stop(&stop),
     }
 }
 
-fn initdata(args: &InitdataArgs) -> Result<String, Stop> {
+/// What belongs to the manifest, and where the files differ from it.
+fn initdata(args: &InitdataArgs) -> Result<(Deployment, Vec<String>), Stop> {
     let text = read(&args.manifest)?;
     let made = Deployment::of(&text, args.name.as_deref(), args.platform.into())
-        .map_err(|error| format!("`{}`: {error}", args.manifest.display()))?;
+        .map_err(|error| format!("`{}`: {error}", named(&args.manifest)))?;
     let place = |name: &str| args.into.join(name);
     let policy = place("policy.toml");
     if !args.check {
-        let existing = policy.try_exists().map_err(|error| format!("`{}`: {error}", policy.display()))?;
+        let is_there = |path: &Path| path.try_exists().map_err(|error| format!("`{}`: {error}", path.display()));
+        let existing = is_there(&policy)?;
         if existing && !args.force {
             // It holds what its author wrote since: it is judged, never overwritten.
             let own = read(&policy)?;
             let deployed = Deployed { initdata: &made.initdata, patch: &made.patch, policy: &own };
             differs(&policy, drift(&Deployment { workload: without_annotation(&made), ..made.clone() }, deployed))?;
         }
-        std::fs::create_dir_all(&args.into).map_err(|error| format!("`{}`: {error}", args.into.display()))?;
-        if !existing || args.force {
-            atomic::write(&policy, made.policy.as_bytes(), Existing::Replace)?;
+        for name in ["initdata.toml", "patch.yaml"] {
+            // What an earlier run wrote stands beside its policy. This may be somebody's own.
+            if !existing && !args.force && is_there(&place(name))? {
+                let message = format!(
+                    "`{}` is there already and no policy.toml beside it: name another folder, or give `--force` to replace it",
+                    place(name).display()
+                );
+                return Err(message.into());
+            }
         }
-        atomic::write(&place("initdata.toml"), made.initdata.as_bytes(), Existing::Replace)?;
-        atomic::write(&place("patch.yaml"), made.patch.as_bytes(), Existing::Replace)?;
+        std::fs::create_dir_all(&args.into).map_err(|error| format!("`{}`: {error}", args.into.display()))?;
+        // Every place is made sure of before the first is written, so that none of the three stands beside those of another run.
+        let mut writes = vec![
+            (Place::open(&place("initdata.toml"))?, &made.initdata),
+            (Place::open(&place("patch.yaml"))?, &made.patch),
+        ];
+        if !existing || args.force {
+            writes.push((Place::open(&policy)?, &made.policy));
+        }
+        for (place, text) in writes {
+            place.write(text.as_bytes())?;
+        }
     }
-    let (initdata, patch, own) = (read(&place("initdata.toml"))?, read(&place("patch.yaml"))?, read(&policy)?);
+    let written = |name: &str| {
+        let remedy = if args.check { "; without `--check` it is written" } else { "" };
+        read(&place(name)).map_err(|error| format!("{error}{remedy}"))
+    };
+    let (initdata, patch, own) = (written("initdata.toml")?, written("patch.yaml")?, written("policy.toml")?);
     let deployed = Deployed { initdata: &initdata, patch: &patch, policy: &own };
     let workload = if args.check { made.workload.clone() } else { without_annotation(&made) };
-    differs(&args.into, drift(&Deployment { workload, ..made.clone() }, deployed))?;
+    let found = drift(&Deployment { workload, ..made.clone() }, deployed);
+    Ok((made, found))
+}
+
+fn in_words(made: &Deployment) -> String {
     let container = &made.workload.container;
-    Ok(format!(
+    format!(
         "{} {}: {} runs {}\n{} = {}\nannotation: {} bytes\n",
         made.workload.kind,
         made.workload.name,
@@ -118,7 +155,25 @@ fn initdata(args: &InitdataArgs) -> Result<String, Stop> {
         made.measured.field,
         hex::encode(&made.measured.value),
         made.annotation.len()
-    ))
+    )
+}
+
+fn in_json(made: &Deployment, found: &[String]) -> serde_json::Value {
+    let workload = &made.workload;
+    serde_json::json!({
+        "schema": "teegate/deploy-initdata/1",
+        "workload": {
+            "kind": workload.kind,
+            "name": workload.name,
+            "namespace": workload.namespace,
+            "container": workload.container.name,
+            "image": workload.container.image,
+        },
+        "platform": made.platform.name(),
+        "measured": { "field": made.measured.field, "value": hex::encode(&made.measured.value) },
+        "annotation_bytes": made.annotation.len(),
+        "differences": found,
+    })
 }
 
 /// The annotation in the manifest is about to be patched, so that an old one says nothing.
@@ -138,7 +193,7 @@ fn differs(place: &Path, found: Vec<String>) -> Result<(), Stop> {
 
 fn read(path: &Path) -> Result<String, String> {
     use std::io::Read as _;
-    let failed = |error: std::io::Error| format!("`{}`: {error}", path.display());
+    let failed = |error: std::io::Error| format!("`{}`: {error}", named(path));
     let mut text = String::new();
     let read = if path == Path::new("-") {
         std::io::stdin().lock().take(MAX_BYTES + 1).read_to_string(&mut text)
@@ -147,7 +202,11 @@ fn read(path: &Path) -> Result<String, String> {
     };
     read.map_err(failed)?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(format!("`{}`: more than {MAX_BYTES} bytes", path.display()));
+        return Err(format!("`{}`: more than {MAX_BYTES} bytes", named(path)));
     }
     Ok(text)
+}
+
+fn named(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }

@@ -14,13 +14,18 @@ pub(super) const VALUES: &str = "values.toml";
 pub(super) const OTHER_VALUES: &str = "other-values.toml";
 pub(super) const SAMPLE: &str = "sample.json";
 const SAMPLE_ROW: &str = "sample.csv";
+/// A gateway of one's own before the same enclave-app, and what it reads.
+pub(super) const OWN_GATEWAY: &str = "gateway.toml";
+const OWN_POLICY: &str = "policy.toml";
+const ENDORSEMENTS: &str = "endorsements";
 const GATEWAY: &str = "gateway.url";
 /// Locked for as long as a run serves from the folder. It stays: a lock file that goes away is locked twice by whoever opened
 /// it before.
 const LOCK: &str = ".lock";
 
 /// All of it, in the order in which it is written: the address comes last, so that whoever waits for it finds the rest.
-pub(super) const FILES: [&str; 6] = [ROOT, VALUES, OTHER_VALUES, SAMPLE, SAMPLE_ROW, GATEWAY];
+pub(super) const FILES: [&str; 9] =
+    [ROOT, VALUES, OTHER_VALUES, SAMPLE, SAMPLE_ROW, ENDORSEMENTS, OWN_POLICY, OWN_GATEWAY, GATEWAY];
 
 /// The folder. While the service runs, and no longer, it holds the service's address.
 pub(super) struct Published {
@@ -72,6 +77,19 @@ impl Published {
         self.write(SAMPLE_ROW, &row(sample).ok_or("the request of the model is not one tensor of numbers")?)
     }
 
+    /// Writes what starts one more gateway before `instance`: its configuration, the policy and what the vendor signed.
+    pub(super) fn configure(&self, instance: &str, policy: &str, endorsements: &Path) -> Result<(), String> {
+        let cannot = |path: &Path, cause: std::io::Error| format!("`{}` cannot be used: {cause}", path.display());
+        let own = self.folder.join(ENDORSEMENTS);
+        fs::create_dir_all(&own).map_err(|cause| cannot(&own, cause))?;
+        for entry in fs::read_dir(endorsements).map_err(|cause| cannot(endorsements, cause))?.flatten() {
+            let bytes = fs::read(entry.path()).map_err(|cause| cannot(&entry.path(), cause))?;
+            atomic::write(&own.join(entry.file_name()), &bytes, Existing::Replace)?;
+        }
+        self.write(OWN_POLICY, policy)?;
+        self.write(OWN_GATEWAY, &own_gateway(instance))
+    }
+
     /// Writes the address of the gateway, from when on requests are answered.
     pub(super) fn announce(&self, url: &str) -> Result<(), String> {
         self.write(GATEWAY, &format!("{url}\n"))
@@ -96,6 +114,18 @@ impl Drop for Published {
         // Not only closed: a child that is about to become another program has the same open file for a moment.
         let _unlocked = self.lock.unlock();
     }
+}
+
+/// The configuration. Paths start from its folder; the ports are not those of the gateway that runs already.
+fn own_gateway(instance: &str) -> String {
+    format!(
+        "# A gateway of your own before the enclave-app of this run of `teegate demo --serve`, on FORGED hardware:\n\
+         #   teegate-gateway --config {OWN_GATEWAY}\n\
+         # `teegate-gateway --help` and gateway/example.toml say what else there is.\n\
+         listen = \"127.0.0.1:8090\"\noperator_listen = \"127.0.0.1:9090\"\npolicy = {OWN_POLICY:?}\nendorsements = [{ENDORSEMENTS:?}]\n\
+         # Where the enclave-app listens until the run ends.\ninstances = [{instance:?}]\n\
+         # Everybody on this machine; a service has `[admission]` and `[[tenant]]`.\nadmission = \"none\"\n"
+    )
 }
 
 /// The numbers of the only tensor of a request, on one line with commas between them.
@@ -135,6 +165,23 @@ mod tests {
         fs::write(folder.join("diary.txt"), "").unwrap();
         let refused = Published::into(&folder).err().unwrap();
         assert!(refused.contains("it holds `diary.txt`, which no earlier run has written"), "{refused}");
+    }
+
+    #[test]
+    fn a_gateway_of_ones_own_reads_what_lies_beside_its_configuration() {
+        let (place, vendor) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(vendor.path().join("chain.pem"), "a chain").unwrap();
+        let published = Published::into(place.path()).unwrap();
+        published.configure("127.0.0.1:4433", "a policy", vendor.path()).unwrap();
+        let text = fs::read_to_string(place.path().join(OWN_GATEWAY)).unwrap();
+        assert!(text.lines().all(|line| !line.starts_with(' ')), "{text}");
+        assert!(text.contains("\npolicy = \"policy.toml\"\nendorsements = [\"endorsements\"]\n"), "{text}");
+        assert!(text.contains("\ninstances = [\"127.0.0.1:4433\"]\n"), "{text}");
+        assert_eq!(fs::read_to_string(place.path().join("policy.toml")).unwrap(), "a policy");
+        assert_eq!(fs::read_to_string(place.path().join("endorsements/chain.pem")).unwrap(), "a chain");
+        // A later run takes all of it for its own.
+        drop(published);
+        Published::into(place.path()).unwrap();
     }
 
     #[test]

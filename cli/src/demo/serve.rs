@@ -10,7 +10,7 @@ use std::pin::pin;
 use super::child::Child;
 use super::interrupted;
 use super::path::read;
-use super::published::{FILES, OTHER_VALUES, Published, ROOT, SAMPLE, VALUES};
+use super::published::{FILES, OTHER_VALUES, OWN_GATEWAY, Published, ROOT, SAMPLE, VALUES};
 use super::stage::{Instance, MODEL, Place};
 
 /// Where the gateway listens unless it is told to listen elsewhere.
@@ -62,6 +62,7 @@ impl Served {
         // Nothing is announced before it has been asked as whoever reads the folder will ask it.
         instance.client(&address, &policy).await?.map_err(|error| error.to_string())?;
         published.describe(&instance.forged, &read(place, "sample.json")?)?;
+        published.configure(&instance.address()?, &policy, &instance.endorsements())?;
         let url = format!("http://{address}");
         published.announce(&url)?;
 
@@ -111,6 +112,8 @@ fn say_what_is_next(url: &str, folder: &Path) {
     say!("The same from who expects other code: nothing is sent, status 4");
     fill(&file(OTHER_VALUES), "other.toml");
     infer("other.toml");
+    say!("A gateway of your own before the same enclave-app, at 127.0.0.1:8090");
+    say!("  teegate-gateway --config {}", file(OWN_GATEWAY));
 }
 
 /// One word of a POSIX shell.

@@ -159,7 +159,8 @@ impl Instance {
         self.guest.end().await;
     }
 
-    fn endorsements(&self) -> PathBuf {
+    /// The folder of what the forged vendor signed for it.
+    pub(super) fn endorsements(&self) -> PathBuf {
         self.folder.join("endorsements")
     }
 }

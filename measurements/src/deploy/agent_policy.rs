@@ -9,6 +9,9 @@ use super::error::DeployError;
 /// The rules. They name their data `containers`.
 const RULES: &str = include_str!("agent_policy.rego");
 
+/// What the engine of Kata's agent takes of one line (64 KiB), with room for the name of the data.
+const MAX_LINE_BYTES: usize = 65_000;
+
 /// The policy for one container and the pause container, in Rego as Kata's agent reads it.
 pub(super) fn agent_policy(container: &Container) -> Result<String, DeployError> {
     let mut own =
@@ -22,5 +25,12 @@ pub(super) fn agent_policy(container: &Container) -> Result<String, DeployError>
     });
     // Inside a literal string of TOML there is no way to write an apostrophe thrice.
     let data = json!([pause, own]).to_string().replace('\'', "\\u0027");
+    if data.len() > MAX_LINE_BYTES {
+        return Err(DeployError::new(format!(
+            "agent policy: the container's command, arguments and variables make a line of {} bytes, where the guest's agent reads lines of \
+             {MAX_LINE_BYTES}; put them into a file of the image",
+            data.len()
+        )));
+    }
     Ok(format!("{RULES}containers := {data}\n"))
 }

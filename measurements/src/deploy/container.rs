@@ -182,11 +182,14 @@ fn resources(container: &At<'_>) -> Result<(), DeployError> {
     only(&resources, &["limits", "requests"], |_| "the policy admits no device: leave it out")?;
     for side in ["limits", "requests"] {
         if let Some(side) = resources.get(side)? {
-            only(&side, &["cpu", "memory", "ephemeral-storage"], |_| "the policy admits no device: leave it out")?;
+            only(&side, &GIVEN_ANYWAY, |_| "the policy admits no device: leave it out")?;
         }
     }
     Ok(())
 }
+
+/// The last is what the webhook of peer pods counts machines by.
+const GIVEN_ANYWAY: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "kata.peerpods.io/vm"];
 
 fn words(list: &At<'_>) -> Result<Vec<String>, DeployError> {
     list.items()?.iter().map(|item| unexpanded(item).map(str::to_owned)).collect()

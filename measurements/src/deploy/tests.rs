@@ -91,6 +91,12 @@ fn the_initdata_reads_back_as_what_was_asked_for() {
     toml::from_str::<toml::Table>(data["aa.toml"].as_str().unwrap()).unwrap();
     assert_eq!(initdata::unpacked(&made.annotation).unwrap(), made.initdata);
     assert!(made.annotation.len() < 8 << 10, "{}", made.annotation.len());
+    // What packs well can still be more than the agent reads.
+    let long = manifest().replace("value: /usr/bin", &format!("value: /{}", "a".repeat(64 << 10)));
+    let error = Deployment::of(&long, None, Platform::AzureSnp).unwrap_err().to_string();
+    assert!(error.contains("a line of 65") && error.contains("into a file of the image"), "{error}");
+    let just = manifest().replace("value: /usr/bin", &format!("value: /{}", "a".repeat(60 << 10)));
+    Deployment::of(&just, None, Platform::AzureSnp).unwrap();
     // An apostrophe ends no string.
     let quoted = manifest().replace("value: /usr/bin", "value: \"/usr/bin'''\"");
     let quoted = Deployment::of(&quoted, None, Platform::AzureSnp).unwrap();

@@ -30,7 +30,7 @@ pub(super) const ANNOTATION: &str = "io.katacontainers.config.hypervisor.cc_init
 const KINDS: [(&str, &str); 3] = [("Pod", "v1"), ("Deployment", "apps/v1"), ("StatefulSet", "apps/v1")];
 
 /// What a pod may hold beside its container: where it runs, and nothing of what runs in it.
-const POD_MEMBERS: [&str; 20] = [
+const POD_MEMBERS: [&str; 23] = [
     "affinity",
     "automountServiceAccountToken",
     "containers",
@@ -41,12 +41,15 @@ const POD_MEMBERS: [&str; 20] = [
     "nodeName",
     "nodeSelector",
     "os",
+    "overhead",
     "preemptionPolicy",
+    "priority",
     "priorityClassName",
     "restartPolicy",
     "runtimeClassName",
     "schedulerName",
     "securityContext",
+    "serviceAccount",
     "serviceAccountName",
     "terminationGracePeriodSeconds",
     "tolerations",

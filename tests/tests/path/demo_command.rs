@@ -133,6 +133,41 @@ async fn what_is_served_is_announced_and_ends_with_all_that_was_started() {
     assert_eq!(row.trim_end().split(',').filter(|cell| cell.parse::<f64>().is_ok()).count(), 30, "{row}");
     let processes = processes(&said);
 
+    // The configuration of a gateway of one's own starts one; without its policy it says what is missing.
+    let own = folder.join("gateway.toml");
+    let check = || {
+        let mut gateway = std::process::Command::new(binary("teegate-gateway"));
+        gateway.arg("--config").arg(&own).arg("--check-config").output().unwrap()
+    };
+    let checked = check();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("is in order"), "{checked:?}");
+    let policy = folder.join("policy.toml");
+    std::fs::rename(&policy, published.path().join("policy.toml")).unwrap();
+    let without = check();
+    let why = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(!without.status.success() && why.contains("policy.toml"), "{why}");
+    std::fs::rename(published.path().join("policy.toml"), &policy).unwrap();
+    // And it attests the enclave-app of the run, at ports that are free.
+    let text = std::fs::read_to_string(&own).unwrap().replace(":8090", ":0").replace(":9090", ":0");
+    std::fs::write(&own, text).unwrap();
+    let mut command = tokio::process::Command::new(binary("teegate-gateway"));
+    command.arg("--config").arg(&own).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut gateway = command.spawn().unwrap();
+    let mut said_by_it = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let listening = loop {
+        let line = tokio::time::timeout(DEADLINE, said_by_it.next_line()).await.unwrap().unwrap().unwrap();
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        if let Some(address) = said["listening"].as_str() {
+            break address.to_owned();
+        }
+    };
+    let mut infer = tokio::process::Command::new(binary("teegate"));
+    infer.args(["infer", "--gateway", &format!("http://{listening}"), "--model", "breast-cancer", "--policy"]);
+    let answered = infer.arg(&policy).arg("--input").arg(folder.join("sample.json")).output().await.unwrap();
+    assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
+    drop(gateway);
+
     // Another one beside it is told by whom the place is taken, and touches nothing.
     let address = url.trim_end().strip_prefix("http://").unwrap();
     let other = published.path().join("other");
