@@ -144,10 +144,12 @@ def system(program, image, onnxruntime):
         carried[CERTIFICATES] = (bundle, oci.FILE_MODE)
         folders["ca-certificates"] = [sbom.file(CERTIFICATES, bundle)]
     distribution = debian.release()
-    for package in sorted(folders):
-        about = debian.described(package)
+    packages = {package: debian.described(package) for package in sorted(folders)}
+    for package, about in packages.items():
         carried[f"usr/share/doc/{about['name']}/copyright"] = (about["copyright"], oci.FILE_MODE)
         described.append(sbom.debian(about, distribution, folders[package]))
+    for path, text in debian.texts(about["copyright"] for about in packages.values()).items():
+        carried[path] = (text, oci.FILE_MODE)
     carried["etc/passwd"] = (PASSWD, oci.FILE_MODE)
     carried["etc/group"] = (GROUP, oci.FILE_MODE)
     return carried, described, triple, machine

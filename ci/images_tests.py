@@ -301,6 +301,28 @@ class Debian(unittest.TestCase):
             self.assertFalse(debian.is_what_came("libc6:amd64", ["/lib/libm.so.6"], b"library"))
             self.assertFalse(debian.is_what_came("libm", ["/lib/libc.so.6"], b"library"))
 
+    def test_a_licence_is_that_of_a_copyright_file_that_still_says_so(self):
+        said = "The following runtime libraries are licensed under the\nterms of the GNU General Public License (v3 or later) with\n  version 3.1 of the GCC\nRuntime Library Exception"
+        self.assertEqual(debian.licence("libgcc-s1", said.encode()), "GPL-3.0-or-later WITH GCC-exception-3.1")
+        with self.assertRaisesRegex(debian.Debian, "libgcc-s1/copyright no longer says"):
+            debian.licence("libgcc-s1", said.replace("version 3.1", "version 3.2").encode())
+        with self.assertRaisesRegex(debian.Debian, "no licence is known of the package libx"):
+            debian.licence("libx", said.encode())
+        self.assertLessEqual({part for each in debian.LICENCES.values() for part in each.split(" AND ")}, set(debian.WORDS))
+
+    def test_a_licence_that_is_named_by_its_place_is_carried_along(self):
+        with tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            (place / "GPL-3").write_bytes(b"text")
+            (place / "base-files.md5sums").write_text(f"{hashlib.md5(b'text').hexdigest()}  {str(place)[1:]}/GPL-3\n")
+            with mock.patch.object(debian, "COMMON", place), mock.patch.object(debian, "DATABASE", place):
+                self.assertEqual(debian.texts([f"is in `{place}/GPL-3'.".encode(), b"nothing"]), {f"{place}/GPL-3"[1:]: b"text"})
+                with self.assertRaisesRegex(debian.Debian, "LGPL-2.1, which a copyright file names, is not there"):
+                    debian.texts([f"{place}/LGPL-2.1.".encode()])
+                (place / "GPL-3").write_bytes(b"other")
+                with self.assertRaisesRegex(debian.Debian, "not the file that base-files brought"):
+                    debian.texts([f"{place}/GPL-3".encode()])
+
     def test_a_library_is_looked_for_under_both_names_of_its_folder(self):
         self.assertLessEqual({"/lib/none.so", "/usr/lib/none.so"}, set(debian.spellings("/usr/lib/none.so")))
         self.assertLessEqual({"/lib/none.so", "/usr/lib/none.so"}, set(debian.spellings("/lib/none.so")))
