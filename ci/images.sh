@@ -49,16 +49,7 @@ allow=()
 if [[ -n $programs ]]; then
   allow=(--allow-paths)
 else
-  # Whatever names a folder of this machine would be another byte on another machine.
-  cargo_home=$(realpath -- "${CARGO_HOME:-$HOME/.cargo}")
-  sysroot=$(rustc --print sysroot)
-  export RUSTFLAGS="--remap-path-prefix=$root=/teegate --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sysroot=/rust"
-  export CFLAGS="-ffile-prefix-map=$root=/teegate -ffile-prefix-map=$cargo_home=/cargo"
-  export CARGO_TARGET_DIR=$root/target/images
-  # One at a time: features of a crate that both use would be those of both.
-  cargo build --locked --release --package teegate-enclave --bin enclave-app
-  cargo build --locked --release --package teegate-gateway --bin teegate-gateway
-  unset RUSTFLAGS CFLAGS CARGO_TARGET_DIR
+  ci/release_programs.sh target/images
   programs=$root/target/images/release
 fi
 
