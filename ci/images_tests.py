@@ -15,6 +15,7 @@ import crates
 import debian
 import elf
 import images
+import measured
 import oci
 import release
 import sbom
@@ -346,6 +347,14 @@ class Release(unittest.TestCase):
                 (difference,) = release.differences(stated, stated | {"measurements": changed})
                 self.assertIn(f"{measured[register]['register']} ", difference)
                 self.assertIn(f"stated is `{value}`", difference)
+
+    def test_what_is_predicted_becomes_members_of_the_manifest(self):
+        values = [{"field": each["register"], "value": each["value"], "of": "x"} for each in BOOTED]
+        prediction = {"schema": "teegate/prediction/1", "kind": "pcr", "values": [*values, {"field": "pcr13", "value": "00" * 32, "of": "x"}]}
+        found = images.covering(measured.members(prediction), [IMAGE])
+        self.assertEqual(found, [{**each, "command": measured.COMMAND} for each in BOOTED])
+        with self.assertRaisesRegex(SystemExit, "answers in `teegate/prediction/2`"):
+            measured.members({**prediction, "schema": "teegate/prediction/2"})
 
     def test_a_machine_that_cannot_make_the_bytes_again_is_told_so(self):
         stated = json.loads(manifest())

@@ -11,7 +11,8 @@
 # Everything is done by the scripts of that commit, on an export of it: ci/release_programs.sh builds, ci/images.py makes the images. The
 # bytes are those of one rustc, gcc and binutils, and the images carry libraries of this machine; a release manifest names all of
 # them, and where they are others here, that is said and is no verdict. Crates come from cargo's cache, or are fetched as Cargo.lock pins
-# them. A folder takes minutes to build and 2 GB below TMPDIR, and is deleted before the next one.
+# them. `teegate`, which predicts what hardware measures, is that of this checkout, in target/debug or where TEEGATE_PROGRAMS says. A folder
+# takes minutes to build and 2 GB below TMPDIR, and is deleted before the next one.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -39,7 +40,11 @@ case "${1:-}" in
 esac
 named=$commit
 commit=$(git -C "$root" rev-parse --verify --quiet "$named^{commit}") || fail "$named is no commit of this repository"
-"$root/ci/onnxruntime.sh"
+if ((${#programs[@]} == 0)); then
+  "$root/ci/onnxruntime.sh"
+  teegate=${TEEGATE_PROGRAMS:-$root/target/debug}/teegate
+  [[ -x $teegate ]] || fail "$teegate, which predicts what hardware measures, is not there; build it with \`cargo build --locked -p teegate\`"
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/teegate-reproduce.XXXXXX")
 # What differs is worth a look, so it stays then.
@@ -57,7 +62,10 @@ make() { # make FOLDER OUT: what the commit gives in FOLDER, which is gone after
   done
   rm -rf -- "$folder/target"
   if ((${#programs[@]} == 0)); then
-    python3 "$folder/ci/images.py" make --programs "$out/programs" --onnxruntime "$root/.cache/onnxruntime" --out "$out/images" --commit "$commit" >&2
+    # What is pinned by digest may come out of the cache of this checkout.
+    ln -s -- "$root/.cache" "$folder/.cache"
+    python3 "$folder/ci/measured.py" "$teegate" "$out/programs" >"$out/measurements.json"
+    python3 "$folder/ci/images.py" make --programs "$out/programs" --out "$out/images" --commit "$commit" --measurements "$out/measurements.json" >&2
   fi
   rm -rf -- "$folder"
   printf 'made %s in a folder of %s characters, %s seconds\n' "$commit" "${#folder}" "$((SECONDS - began))"
