@@ -264,7 +264,9 @@ def main(verb="", *files):
         print(f"{files[0]} sha256:{hashlib.sha256(contents[0]).hexdigest()} {len(contents[0])} bytes: what a signer signs")
     elif verb == "here" and len(files) == 1:
         stated = check(contents[0])
-        installed = set(tell("dpkg-query", "--show", "--showformat", "${Package}=${Version}\n").split())
+        # Where there is no dpkg there are none of its packages, and programs can be compared all the same.
+        shown = tell("dpkg-query", "--show", "--showformat", "${Package}=${Version}\n") if shutil.which("dpkg-query") else ""
+        installed = set(shown.split())
         note = here(stated, toolchain(stated["toolchain"]["target"]), installed)
         if note:
             print(note)
