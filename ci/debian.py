@@ -2,15 +2,31 @@
 
 import hashlib
 import pathlib
+import re
 import subprocess
 
 DATABASE = pathlib.Path("/var/lib/dpkg/info")
-# What the copyright file of each package says of the files that are copied, as SPDX writes it.
+COPYRIGHT = pathlib.Path("/usr/share/doc")
+COMMON = pathlib.Path("/usr/share/common-licenses")
+# What the copyright file of each package says of the files that are copied, as SPDX writes it: the shared libraries of glibc without its
+# utilities and tests, the runtime libraries of gcc, the certificates of Mozilla's list.
 LICENCES = {
     "ca-certificates": "MPL-2.0",
-    "libc6": "LGPL-2.1-or-later",
+    "libc6": "BSD-3-Clause AND HPND AND ISC AND Inner-Net-2.0 AND LGPL-2.1-or-later AND SunPro",
     "libgcc-s1": "GPL-3.0-or-later WITH GCC-exception-3.1",
     "libstdc++6": "GPL-3.0-or-later WITH GCC-exception-3.1",
+}
+# The words of a copyright file that stand for each, with one blank between any two: where they are missing, the table above is of another text.
+GCC = "licensed under the terms of the GNU General Public License (v3 or later) with version 3.1 of the GCC Runtime Library Exception"
+WORDS = {
+    "BSD-3-Clause": "All code incorporated from 4.4 BSD is distributed under the following license:",
+    "GPL-3.0-or-later WITH GCC-exception-3.1": f"The following runtime libraries are {GCC}",
+    "HPND": "that the name of Digital Equipment Corporation not be used in advertising",
+    "ISC": "The ISC portions are under the following license:",
+    "Inner-Net-2.0": "The Inner Net License, Version 2.00",
+    "LGPL-2.1-or-later": "version 2.1 of the License, or (at your option) any later version.",
+    "MPL-2.0": "Files: mozilla/certdata.txt",
+    "SunPro": "Developed at SunPro, a Sun Microsystems, Inc. business.",
 }
 
 
@@ -51,17 +67,45 @@ def described(package):
     form = "${Package}\\n${Version}\\n${Architecture}\\n${source:Package}\\n${source:Version}"
     answer = subprocess.run(["dpkg-query", "--show", "--showformat", form, package], capture_output=True, text=True, check=True)
     name, version, architecture, source, source_version = answer.stdout.split("\n")
-    if name not in LICENCES:
-        raise Debian(f"no licence is known of the package {name}; read /usr/share/doc/{name}/copyright and add it to LICENCES in ci/debian.py")
+    copyright = (COPYRIGHT / name / "copyright").read_bytes()
     return {
         "name": name,
         "version": version,
         "architecture": architecture,
         "source": source,
         "source_version": source_version,
-        "licence": LICENCES[name],
-        "copyright": pathlib.Path(f"/usr/share/doc/{name}/copyright").read_bytes(),
+        "licence": licence(name, copyright),
+        "copyright": copyright,
     }
+
+
+def licence(name, copyright):
+    """The SPDX expression of what is copied of a package, while its copyright file still says so."""
+    if name not in LICENCES:
+        raise Debian(f"no licence is known of the package {name}; read {COPYRIGHT}/{name}/copyright and add it to LICENCES in ci/debian.py")
+    said = " ".join(copyright.decode(errors="replace").split())
+    for part in LICENCES[name].split(" AND "):
+        if WORDS[part] not in said:
+            raise Debian(f"{COPYRIGHT}/{name}/copyright no longer says `{WORDS[part]}`, so {part} may be wrong; read it and correct ci/debian.py")
+    return LICENCES[name]
+
+
+def texts(copyrights):
+    """`{path: bytes}` of the licences that copyright files name by their place in Debian instead of repeating them.
+
+    Whoever gets a library of these terms has to get the text too, and an image has no other Debian beside it."""
+    said = b"\n".join(copyrights).decode(errors="replace")
+    named = sorted(set(re.findall(rf"{COMMON}/([A-Za-z0-9.-]*[A-Za-z0-9])", said)))
+    found = {}
+    for name in named:
+        path = COMMON / name
+        if not path.is_file():
+            raise Debian(f"{path}, which a copyright file names, is not there; reinstall base-files")
+        text = path.read_bytes()
+        if not is_what_came("base-files", spellings(path), text):
+            raise Debian(f"{path} is not the file that base-files brought; reinstall that package")
+        found[str(path)[1:]] = text
+    return found
 
 
 def certificates():

@@ -1,6 +1,6 @@
 """Makes and checks the OCI images of enclave-app and teegate-gateway. Called by ci/images.sh; docs/IMAGES.md says what is in them.
 
-    images.py make --programs DIR --onnxruntime DIR --out DIR [--measurements FILE] [--allow-paths]
+    images.py make --programs DIR --onnxruntime DIR --out DIR [--commit COMMIT] [--measurements FILE] [--allow-paths]
     images.py check DIR
     images.py unpack LAYOUT DIR
 
@@ -24,6 +24,7 @@ import elf
 import oci
 import release
 import sbom
+from release import tell
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UID = 65532
@@ -40,16 +41,17 @@ IMAGES = {
         "carries": "onnxruntime",
         "folders": ["models"],
         "command": ["--config", "/etc/teegate/enclave-app.toml"],
-        "bytes": (38_000_000, 48_000_000),
+        "bytes": (43_500_000, 46_000_000),
     },
     "teegate-gateway": {
         "package": "teegate-gateway",
         "carries": "certificates",
         "folders": [],
         "command": ["--config", "/etc/teegate/gateway.toml"],
-        "bytes": (15_000_000, 24_000_000),
+        "bytes": (19_500_000, 21_500_000),
     },
 }
+ANY_SIZE = (0, 1 << 40)
 # What no image may hold: something that runs other programs, or installs some.
 NEVER = re.compile(r"(^|/)(ba|da|a|z|k)?sh$|busybox|python|perl|(^|/)(apt|dpkg|env|su|sudo|ldconfig)\b")
 PASSWD = f"nonroot:x:{UID}:{UID}::/:/nonexistent\n".encode()
@@ -64,7 +66,7 @@ def make(arguments):
     out, onnxruntime = arguments.out, arguments.onnxruntime
     if out.exists():
         raise Refused(f"{out} is there already; remove it or name another folder")
-    programs = {name: stripped(arguments.programs / name) for name in IMAGES}
+    programs = {name: program(arguments.programs / name, arguments.allow_paths) for name in IMAGES}
     telling = {name: paths_in(data) for name, data in programs.items()}
     if any(telling.values()) and not arguments.allow_paths:
         raise Refused(f"the programs hold paths of this machine: {telling}; ci/images.sh builds them without, or --allow-paths takes them for a trial")
@@ -76,11 +78,11 @@ def make(arguments):
         files, described, triple, machine = system(programs[name], image, onnxruntime)
         target = f"{machine}-unknown-linux-gnu"
         built = crates.of(ROOT, image["package"], target)
-        program = f"usr/bin/{name}"
-        components = [(sbom.crate(each, image["package"], [sbom.file(program, programs[name])]), each.needs) for each in built]
+        path = f"usr/bin/{name}"
+        components = [(sbom.crate(each, image["package"], [sbom.file(path, programs[name])]), each.needs) for each in built]
         bom = sbom.document(name, version, image["package"], components, [*described, sbom.standard_library(rustc)])
         top = {
-            program: (programs[name], oci.PROGRAM_MODE),
+            path: (programs[name], oci.PROGRAM_MODE),
             f"usr/share/teegate/{name}.cdx.json": (bom, oci.FILE_MODE),
             "usr/share/doc/teegate/LICENSE-APACHE": ((ROOT / "LICENSE-APACHE").read_bytes(), oci.FILE_MODE),
             "usr/share/doc/teegate/LICENSE-MIT": ((ROOT / "LICENSE-MIT").read_bytes(), oci.FILE_MODE),
@@ -93,7 +95,7 @@ def make(arguments):
             "os": "linux",
             "config": {
                 "User": f"{UID}:{UID}",
-                "Entrypoint": [f"/{program}"],
+                "Entrypoint": [f"/{path}"],
                 "Cmd": image["command"],
                 "Env": ["PATH=/usr/bin"],
                 "WorkingDir": "/",
@@ -106,14 +108,13 @@ def make(arguments):
         }
         digest = oci.write(out / name, layers, config, version, annotations)
         (out / f"{name}.cdx.json").write_bytes(bom)
-        images.append(release.image(out / name, program, f"{name}.cdx.json", bom))
+        images.append(release.image(out / name, path, f"{name}.cdx.json", bom))
         print(f"{name} {digest} {sum(map(len, layers))} bytes, {len(built)} crates, libraries of {triple}")
     if any(telling.values()):
         print(f"note: no release manifest: the programs hold paths of this machine ({telling})")
         return
-    measurements = json.loads(arguments.measurements.read_bytes()) if arguments.measurements else []
-    toolchain = {"rustc": f"{rustc['release']} ({rustc['commit-hash']})", "target": target}
-    (out / "release.json").write_bytes(release.document(version, source(), toolchain, images, measurements))
+    measurements = covering(json.loads(arguments.measurements.read_bytes()), images) if arguments.measurements else []
+    (out / "release.json").write_bytes(release.document(version, source(arguments.commit), release.toolchain(target), images, measurements))
 
 
 def system(program, image, onnxruntime):
@@ -144,23 +145,37 @@ def system(program, image, onnxruntime):
         carried[CERTIFICATES] = (bundle, oci.FILE_MODE)
         folders["ca-certificates"] = [sbom.file(CERTIFICATES, bundle)]
     distribution = debian.release()
-    for package in sorted(folders):
-        about = debian.described(package)
+    packages = {package: debian.described(package) for package in sorted(folders)}
+    for package, about in packages.items():
         carried[f"usr/share/doc/{about['name']}/copyright"] = (about["copyright"], oci.FILE_MODE)
         described.append(sbom.debian(about, distribution, folders[package]))
+    for path, text in debian.texts(about["copyright"] for about in packages.values()).items():
+        carried[path] = (text, oci.FILE_MODE)
     carried["etc/passwd"] = (PASSWD, oci.FILE_MODE)
     carried["etc/group"] = (GROUP, oci.FILE_MODE)
     return carried, described, triple, machine
 
 
-def stripped(path):
-    """A program without its symbols, as it is shipped."""
+def program(path, trial):
+    """A program as it is shipped: as ci/release_programs.sh makes it, or for a trial one of another build without its symbols."""
     if not path.is_file():
-        raise Refused(f"{path} is not there; ci/images.sh builds it, or `cargo build --locked --release --bins`")
+        raise Refused(f"{path} is not there; ci/release_programs.sh builds it, or `cargo build --locked --release --bins` for a trial")
+    if not trial:
+        return path.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         target = pathlib.Path(folder) / path.name
         subprocess.run(["strip", "--strip-all", "-o", target, path], check=True)
         return target.read_bytes()
+
+
+def covering(measurements, images):
+    """What was predicted, with the digest of an image in the place of its name: whoever predicts it does not know the digest yet."""
+    digests = {each["name"]: each["digest"] for each in images}
+    for each in measurements:
+        unknown = set(each["covers"]) - digests.keys()
+        if unknown:
+            raise Refused(f"the measurement {each['register']} covers {sorted(unknown)}; known are {sorted(digests)}")
+    return [{**each, "covers": sorted(digests[name] for name in each["covers"])} for each in measurements]
 
 
 def paths_in(data):
@@ -171,44 +186,43 @@ def paths_in(data):
     return {path: count for path, count in counts.items() if count}
 
 
-def source():
-    """What was built: the commit, and whether the tree differs from it; neither where there is no git."""
+def source(exported=None):
+    """What was built: the commit, and whether the tree differs from it; neither where there is no git. `exported` is the commit of which
+    whoever calls says that the tree is an export (`git archive`), which has no git of its own."""
     lock = hashlib.sha256((ROOT / "Cargo.lock").read_bytes()).hexdigest()
     try:
-        commit = tell("git", "-C", str(ROOT), "rev-parse", "HEAD").strip()
-        modified = bool(tell("git", "-C", str(ROOT), "status", "--porcelain").strip())
+        commit = exported or tell("git", "-C", str(ROOT), "rev-parse", "HEAD").strip()
+        modified = not exported and bool(tell("git", "-C", str(ROOT), "status", "--porcelain").strip())
     except (OSError, subprocess.CalledProcessError):
         commit, modified = None, None
     return {"commit": commit, "modified": modified, "cargo_lock_sha256": lock}
 
 
-def tell(*command):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True).stdout
-
-
 def check(arguments):
     """Holds what lies in a folder against what is promised of it, from the bytes that are there."""
     out = arguments.folder
+    trial = not (out / "release.json").exists()
     for name, image in IMAGES.items():
         described, manifest, config, entries = oci.read(out / name)
-        hold(name, image, manifest, config, entries)
+        hold(name, ANY_SIZE if trial else image["bytes"], manifest, config, entries)
         bom = (out / f"{name}.cdx.json").read_bytes()
         accounted(name, json.loads(bom), {path: content for path, (_, content) in entries.items() if content is not None})
         if entries[f"usr/share/teegate/{name}.cdx.json"][1] != bom:
             raise Refused(f"{name}: the SBOM inside is not the one beside it")
         print(f"{name} {described['digest']} keeps what is promised: {len(entries)} entries, {sum(layer['size'] for layer in manifest['layers'])} bytes")
-    if not (out / "release.json").exists():
-        print("note: not run: release.json is not there, since the programs were taken with paths of this machine")
+    if trial:
+        print("note: not run: sizes and the release manifest, since the programs were taken with paths of this machine")
         return
     data = (out / "release.json").read_bytes()
     named = release.check(data)["images"]
     found = [release.image(out / name, f"usr/bin/{name}", f"{name}.cdx.json", (out / f"{name}.cdx.json").read_bytes()) for name in sorted(IMAGES)]
-    if named != found:
-        raise Refused("release.json names other images than those that lie beside it")
+    departures = list(release.differences(named, found, "images"))
+    if departures:
+        raise Refused("\n  ".join(["release.json states what does not lie beside it", *departures]))
     print(f"release.json sha256:{hashlib.sha256(data).hexdigest()} {len(data)} bytes: what a signer signs")
 
 
-def hold(name, image, manifest, config, entries):
+def hold(name, bounds, manifest, config, entries):
     """No root, no shell, nothing that the user of the image could write, no link, no size beyond its bounds."""
     told = config["config"]
     if told["User"] != f"{UID}:{UID}" or told["Entrypoint"] != [f"/usr/bin/{name}"]:
@@ -220,7 +234,7 @@ def hold(name, image, manifest, config, entries):
             raise Refused(f"{name}: `{path}` must not be in an image")
         if (entry.uid, entry.gid, entry.mtime) != (0, 0, 0) or entry.mode not in (oci.FOLDER_MODE, oci.FILE_MODE, oci.PROGRAM_MODE):
             raise Refused(f"{name}: `{path}` has mode {entry.mode:o}, owner {entry.uid}:{entry.gid}, time {entry.mtime}")
-    least, most = image["bytes"]
+    least, most = bounds
     size = sum(layer["size"] for layer in manifest["layers"])
     if not least <= size <= most:
         raise Refused(f"{name}: {size} bytes, expected {least} to {most}; if the change is meant, correct the bounds in ci/images.py")
@@ -240,6 +254,12 @@ def accounted(name, bom, files):
             raise Refused(f"{name}: the licence of {part['name']} is not in the image")
 
 
+def commit(text):
+    if not re.fullmatch("[0-9a-f]{40}", text):
+        raise argparse.ArgumentTypeError("expected the 40 hexadecimal digits of a commit")
+    return text
+
+
 def main():
     parser = argparse.ArgumentParser(description="Makes and checks the OCI images of enclave-app and teegate-gateway.")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -247,6 +267,7 @@ def main():
     made.add_argument("--programs", type=pathlib.Path, required=True, help="the folder with enclave-app and teegate-gateway")
     made.add_argument("--onnxruntime", type=pathlib.Path, default=ROOT / ".cache/onnxruntime")
     made.add_argument("--out", type=pathlib.Path, required=True)
+    made.add_argument("--commit", type=commit, help="of which the source is an export, made by `git archive`")
     made.add_argument("--measurements", type=pathlib.Path, help="a JSON list of what was predicted: docs/IMAGES.md")
     made.add_argument("--allow-paths", action="store_true", help="takes programs that hold paths of this machine; no release manifest then")
     made.set_defaults(run=make)

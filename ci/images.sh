@@ -5,12 +5,12 @@
 #
 #   ci/images.sh                       builds both programs for release, without paths of this machine
 #   ci/images.sh --programs DIR        takes those in DIR, for a trial: paths of a machine are let pass, and no release manifest is made
-#   ci/images.sh --measurements FILE   puts what was predicted into the release manifest
+#   ci/images.sh --measurements FILE   puts this into the release manifest instead of what ci/measured.py predicts
 #   ci/images.sh --out DIR             where the result goes, which must not be there [target/images/out]
 #
 # Needs a Debian or Ubuntu (dpkg says where each library comes from), cargo, gcc with binutils, python3. Running the programs out of
-# the images takes root, a sealed inference through them `teegate` and `forge-guest` in `target/debug` or in the folder
-# that TEEGATE_PROGRAMS names. What could not be run is said in lines that begin with `note: not run: `.
+# the images takes root, a sealed inference through them and what hardware will measure `teegate` and `forge-guest` in `target/debug`
+# or in the folder that TEEGATE_PROGRAMS names. What could not be run is said in lines that begin with `note: not run: `.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -49,24 +49,23 @@ allow=()
 if [[ -n $programs ]]; then
   allow=(--allow-paths)
 else
-  # Whatever names a folder of this machine would be another byte on another machine.
-  cargo_home=$(realpath -- "${CARGO_HOME:-$HOME/.cargo}")
-  sysroot=$(rustc --print sysroot)
-  export RUSTFLAGS="--remap-path-prefix=$root=/teegate --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sysroot=/rust"
-  export CFLAGS="-ffile-prefix-map=$root=/teegate -ffile-prefix-map=$cargo_home=/cargo"
-  export CARGO_TARGET_DIR=$root/target/images
-  # One at a time: features of a crate that both use would be those of both.
-  cargo build --locked --release --package teegate-enclave --bin enclave-app
-  cargo build --locked --release --package teegate-gateway --bin teegate-gateway
-  unset RUSTFLAGS CFLAGS CARGO_TARGET_DIR
+  ci/release_programs.sh target/images
   programs=$root/target/images/release
 fi
+teegate=${TEEGATE_PROGRAMS:-$root/target/debug}/teegate
 
 # Under /tmp, where an image has a place to mount something.
 work=$(mktemp -d /tmp/teegate-images.XXXXXX)
 chmod 755 "$work"
 trap 'rm -rf -- "$work"' EXIT
 
+if [[ ${#allow[@]} == 0 && ${#measurements[@]} == 0 ]]; then
+  if [[ -x $teegate ]] && python3 ci/measured.py "$teegate" "$programs" >"$work/measurements.json"; then
+    measurements=(--measurements "$work/measurements.json")
+  else
+    echo "note: not run: what hardware measures of our own guest, which takes $teegate, zstd and Debian's archive"
+  fi
+fi
 for turn in first second; do
   python3 ci/images.py make --programs "$programs" --out "$work/$turn" ${allow[@]+"${allow[@]}"} ${measurements[@]+"${measurements[@]}"}
 done

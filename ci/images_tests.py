@@ -1,5 +1,6 @@
 """Tests of what ci/images.py is made of: layout, ELF, crates, SBOM, release manifest. Run by ci/test.sh; a second or so, no build, no network."""
 
+import argparse
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import crates
 import debian
 import elf
 import images
+import measured
 import oci
 import release
 import sbom
@@ -21,7 +23,6 @@ import sbom
 CONFIG = {"architecture": "amd64", "os": "linux", "config": {"User": "65532:65532", "Entrypoint": ["/usr/bin/enclave-app"]}}
 ANNOTATIONS = {"org.opencontainers.image.title": "enclave-app", "org.opencontainers.image.version": "1"}
 PROGRAM = {"usr/bin/enclave-app": (b"program", oci.PROGRAM_MODE)}
-ANY_SIZE = {"bytes": (0, 1 << 30)}
 
 
 class Layout(unittest.TestCase):
@@ -92,7 +93,7 @@ class Layout(unittest.TestCase):
         self.assertEqual(image["program"], {"path": "/usr/bin/enclave-app", "sha256": hashlib.sha256(b"program").hexdigest(), "size": 7})
         self.assertEqual(release.check(manifest([image]))["images"], [image])
 
-    def held(self, files, bounds=ANY_SIZE, user="65532:65532"):
+    def held(self, files, bounds=images.ANY_SIZE, user="65532:65532"):
         with tempfile.TemporaryDirectory() as folder:
             layout = pathlib.Path(folder) / "layout"
             config = {**CONFIG, "config": {**CONFIG["config"], "User": user}}
@@ -111,9 +112,9 @@ class Layout(unittest.TestCase):
         with self.assertRaisesRegex(images.Refused, "as 0:0"):
             self.held(PROGRAM, user="0:0")
         with self.assertRaisesRegex(images.Refused, "expected 0 to 100"):
-            self.held(PROGRAM, {"bytes": (0, 100)})
+            self.held(PROGRAM, (0, 100))
         with self.assertRaisesRegex(images.Refused, "expected 1000000 to"):
-            self.held(PROGRAM, {"bytes": (1_000_000, 2_000_000)})
+            self.held(PROGRAM, (1_000_000, 2_000_000))
 
 
 def library(*needed, interpreter=None, runpath=None):
@@ -250,15 +251,24 @@ IMAGE = {
     "size": 500,
     "config_digest": "sha256:" + "22" * 32,
     "layer_digests": ["sha256:" + "33" * 32],
+    "packages": ["libc6=2.36-9+deb12u14"],
     "program": {"path": "/usr/bin/enclave-app", "sha256": "44" * 32, "size": 7},
     "sbom": {"file": "enclave-app.cdx.json", "media_type": "x", "sha256": "55" * 32, "size": 8},
 }
 SOURCE = {"commit": "66" * 20, "modified": False, "cargo_lock_sha256": "77" * 32}
+TOOLCHAIN = {"rustc": "1.95.0", "cc": "gcc 12", "binutils": "2.40", "zstd": None, "target": "x"}
 MEASURED = {"platform": "sev-snp", "register": "launch-digest", "value": "88" * 48, "covers": [IMAGE["digest"]], "command": "teegate predict"}
 
 
+GATEWAY = {**IMAGE, "name": "teegate-gateway", "digest": "sha256:" + "99" * 32}
+BOOTED = [
+    {**MEASURED, "platform": "azure-vtpm", "register": register, "value": digits * 32, "command": "teegate predict pcr"}
+    for register, digits in {"pcr4": "a4", "pcr9": "a9", "pcr11": "ab", "pcr12": "00"}.items()
+]
+
+
 def manifest(images=(IMAGE,), measurements=(), source=SOURCE):
-    return release.document("0.1.0", source, {"rustc": "1.95.0", "target": "x"}, list(images), list(measurements))
+    return release.document("0.1.0", source, TOOLCHAIN, list(images), list(measurements))
 
 
 class Release(unittest.TestCase):
@@ -279,6 +289,7 @@ class Release(unittest.TestCase):
             ("images: none", json.loads(manifest()) | {"images": []}),
             ("is no SHA-256", json.loads(manifest()) | {"images": [{**IMAGE, "digest": "sha256:" + "AA" * 32}]}),
             ("twice", json.loads(manifest()) | {"images": [IMAGE, IMAGE]}),
+            ("toolchain: members", json.loads(manifest()) | {"toolchain": {"rustc": "1.95.0", "target": "x"}}),
             ("no register `pcr4`", json.loads(manifest()) | {"measurements": [{**MEASURED, "register": "pcr4"}]}),
             ("is not 96 lower-case", json.loads(manifest()) | {"measurements": [{**MEASURED, "value": "88" * 32}]}),
             ("not of this release", json.loads(manifest()) | {"measurements": [{**MEASURED, "covers": ["sha256:" + "99" * 32]}]}),
@@ -288,6 +299,97 @@ class Release(unittest.TestCase):
                 release.check(release.written(value))
         with self.assertRaisesRegex(release.Release, "not JSON"):
             release.check(b"\xff")
+
+    def test_an_image_or_a_measurement_that_stands_twice_or_elsewhere_is_refused(self):
+        two = [{**MEASURED, "command": "teegate predict sev-snp --vcpus 2"}, {**MEASURED, "command": "teegate predict sev-snp --vcpus 4"}]
+        whole = json.loads(manifest([IMAGE, GATEWAY], two))
+        self.assertEqual(release.check(release.written(whole)), whole)
+        cases = [
+            ("images: `enclave-app linux/amd64` twice", {"images": [IMAGE, {**IMAGE, "digest": GATEWAY["digest"]}]}),
+            ("images: .* they are sorted", {"images": [GATEWAY, IMAGE]}),
+            ("measurements: `sev-snp launch-digest .*--vcpus 2` twice", {"measurements": [two[0], two[0]]}),
+            ("measurements: `sev-snp launch-digest .*--vcpus 2` twice", {"measurements": [two[0], {**two[0], "value": "99" * 48}]}),
+            ("measurements: .* they are sorted", {"measurements": two[::-1]}),
+        ]
+        for words, change in cases:
+            with self.subTest(words), self.assertRaisesRegex(release.Release, words):
+                release.check(release.written(whole | change))
+
+    def test_registers_that_pin_an_image_together_stand_together(self):
+        whole = json.loads(manifest(measurements=BOOTED))
+        self.assertEqual(len(whole["measurements"]), 4)
+        for left_out in BOOTED:
+            rest = [each for each in whole["measurements"] if each["register"] != left_out["register"]]
+            with self.subTest(left_out["register"]), self.assertRaisesRegex(release.Release, f"without azure-vtpm {left_out['register']} the others"):
+                release.check(release.written(whole | {"measurements": rest}))
+
+    def test_what_departs_from_a_statement_is_named(self):
+        stated = json.loads(manifest([IMAGE, GATEWAY], [MEASURED, *BOOTED]))
+        self.assertEqual(list(release.differences(stated, json.loads(release.written(stated)))), [])
+        images, measured = stated["images"], stated["measurements"]
+        other = {**images[0], "program": {**images[0]["program"], "sha256": "00" * 32}}
+        place = "images `enclave-app linux/amd64`"
+        cases = [
+            ([f"{place}.program.sha256: stated is `{'44' * 32}`, found is `{'00' * 32}`"], {"images": [other, images[1]]}),
+            (["images `teegate-gateway linux/amd64`: stated is `{", ", found is nothing"], {"images": images[:1]}),
+            (["measurements `azure-vtpm pcr4 teegate predict pcr`", ", found is nothing"], {"measurements": [each for each in measured if each["register"] != "pcr4"]}),
+            (["source.commit: stated is `66"], {"source": {**SOURCE, "commit": "67" * 20}}),
+            (["toolchain.cc: stated is `gcc 12`, found is `gcc 13`"], {"toolchain": {**TOOLCHAIN, "cc": "gcc 13"}}),
+        ]
+        for words, change in cases:
+            with self.subTest(words):
+                (difference,) = release.differences(stated, stated | change)
+                self.assertTrue(all(word in difference for word in words), difference)
+        for register in range(len(measured)):
+            value = measured[register]["value"]
+            changed = [{**each, "value": ("1" if value[0] == "0" else "0") + value[1:]} if place == register else each for place, each in enumerate(measured)]
+            with self.subTest(measured[register]["register"]):
+                (difference,) = release.differences(stated, stated | {"measurements": changed})
+                self.assertIn(f"{measured[register]['register']} ", difference)
+                self.assertIn(f"stated is `{value}`", difference)
+
+    def test_what_is_predicted_becomes_members_of_the_manifest(self):
+        values = [{"field": each["register"], "value": each["value"], "of": "x"} for each in BOOTED]
+        prediction = {"schema": "teegate/prediction/1", "kind": "pcr", "values": [*values, {"field": "pcr13", "value": "00" * 32, "of": "x"}]}
+        found = images.covering(measured.members(prediction), [IMAGE])
+        self.assertEqual(found, [{**each, "command": measured.COMMAND} for each in BOOTED])
+        with self.assertRaisesRegex(SystemExit, "answers in `teegate/prediction/2`"):
+            measured.members({**prediction, "schema": "teegate/prediction/2"})
+
+    def test_a_machine_that_cannot_make_the_bytes_again_is_told_so(self):
+        stated = json.loads(manifest())
+        self.assertIsNone(release.here(stated, TOOLCHAIN, {"libc6=2.36-9+deb12u14", "bash=5"}))
+        self.assertRegex(release.here(stated, TOOLCHAIN, {"libc6=2.36-9+deb12u15"}), r"the images cannot: not installed here are libc6=2.36-9\+deb12u14$")
+        with self.assertRaisesRegex(release.Release, "nothing can be compared\n  toolchain.rustc: stated is `1.95.0`, found is `1.96.0`$"):
+            release.here(stated, {**TOOLCHAIN, "rustc": "1.96.0"}, {"libc6=2.36-9+deb12u14"})
+
+    def test_an_export_is_of_the_commit_that_it_was_made_of(self):
+        commit = "66" * 20
+        self.assertEqual((images.source(commit)["commit"], images.source(commit)["modified"]), (commit, False))
+        for text in ["HEAD", commit[:-1], commit.replace("66", "6g")]:
+            with self.subTest(text), self.assertRaisesRegex(argparse.ArgumentTypeError, "40 hexadecimal digits"):
+                images.commit(text)
+
+    def test_a_measurement_names_an_image_that_has_no_digest_yet(self):
+        (covered,) = images.covering([{**MEASURED, "covers": ["enclave-app"]}], [IMAGE, GATEWAY])
+        self.assertEqual(covered, MEASURED)
+        with self.assertRaisesRegex(images.Refused, r"launch-digest covers \['enclave'\]; known are \['enclave-app', 'teegate-gateway'\]"):
+            images.covering([{**MEASURED, "covers": ["enclave"]}], [IMAGE, GATEWAY])
+
+    def test_reference_values_follow_from_the_manifest(self):
+        text = release.values(manifest(measurements=[MEASURED, *BOOTED])).decode()
+        table = 'source = "teegate predict pcr"\n' + "".join(f'{each["register"]} = "{each["value"]}"\n' for each in BOOTED)
+        self.assertTrue(text.endswith(f"\n[sev-snp]\n{table}\n[tdx]\n{table}"), text)
+        with self.assertRaisesRegex(release.Release, "no reference value"):
+            release.values(manifest(measurements=[MEASURED]))
+
+    def test_every_kept_release_is_one_and_its_values_are_those(self):
+        for path in sorted((images.ROOT / "measurements/values").glob("*.json")):
+            with self.subTest(path.name):
+                data = path.read_bytes()
+                kept = release.check(data)
+                self.assertEqual((path.name, kept["source"]["modified"]), (f"{kept['version']}.json", False))
+                self.assertEqual(path.with_suffix(".toml").read_bytes(), release.values(data))
 
 
 class Debian(unittest.TestCase):
@@ -300,6 +402,28 @@ class Debian(unittest.TestCase):
             self.assertFalse(debian.is_what_came("libc6:amd64", ["/lib/libc.so.6"], b"other"))
             self.assertFalse(debian.is_what_came("libc6:amd64", ["/lib/libm.so.6"], b"library"))
             self.assertFalse(debian.is_what_came("libm", ["/lib/libc.so.6"], b"library"))
+
+    def test_a_licence_is_that_of_a_copyright_file_that_still_says_so(self):
+        said = "The following runtime libraries are licensed under the\nterms of the GNU General Public License (v3 or later) with\n  version 3.1 of the GCC\nRuntime Library Exception"
+        self.assertEqual(debian.licence("libgcc-s1", said.encode()), "GPL-3.0-or-later WITH GCC-exception-3.1")
+        with self.assertRaisesRegex(debian.Debian, "libgcc-s1/copyright no longer says"):
+            debian.licence("libgcc-s1", said.replace("version 3.1", "version 3.2").encode())
+        with self.assertRaisesRegex(debian.Debian, "no licence is known of the package libx"):
+            debian.licence("libx", said.encode())
+        self.assertLessEqual({part for each in debian.LICENCES.values() for part in each.split(" AND ")}, set(debian.WORDS))
+
+    def test_a_licence_that_is_named_by_its_place_is_carried_along(self):
+        with tempfile.TemporaryDirectory() as folder:
+            place = pathlib.Path(folder)
+            (place / "GPL-3").write_bytes(b"text")
+            (place / "base-files.md5sums").write_text(f"{hashlib.md5(b'text').hexdigest()}  {str(place)[1:]}/GPL-3\n")
+            with mock.patch.object(debian, "COMMON", place), mock.patch.object(debian, "DATABASE", place):
+                self.assertEqual(debian.texts([f"is in `{place}/GPL-3'.".encode(), b"nothing"]), {f"{place}/GPL-3"[1:]: b"text"})
+                with self.assertRaisesRegex(debian.Debian, "LGPL-2.1, which a copyright file names, is not there"):
+                    debian.texts([f"{place}/LGPL-2.1.".encode()])
+                (place / "GPL-3").write_bytes(b"other")
+                with self.assertRaisesRegex(debian.Debian, "not the file that base-files brought"):
+                    debian.texts([f"{place}/GPL-3".encode()])
 
     def test_a_library_is_looked_for_under_both_names_of_its_folder(self):
         self.assertLessEqual({"/lib/none.so", "/usr/lib/none.so"}, set(debian.spellings("/usr/lib/none.so")))

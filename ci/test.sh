@@ -74,6 +74,7 @@ if [[ $lint == yes ]]; then
   step 'floors: no circle, no arrow up' python3 ci/floors.py
   step 'the code and the test of each check' python3 ci/kept.py
   step 'what images and their papers are written by' python3 ci/images_tests.py
+  step 'what holds a release against its source' python3 ci/reproduce_tests.py
   step 'packages of every crate' ci/package.sh
   not_run+=('advisories: "cargo deny --config ci/deny.toml check advisories" needs cargo-deny and the network')
   if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
