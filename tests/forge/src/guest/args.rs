@@ -21,6 +21,8 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
                         its provisioning service (PCS); port 0: any. The first line names it as `services`
   --paravisor           an Azure confidential VM instead of the guest API: a vTPM (swtpm) behind a forged paravisor. The first line names
                         the device as `device`, and --listen is where the metadata service of its host listens
+  --qemu PATH           with --paravisor: for one virtual machine in place of a device, a TPM that is off. PATH is where QEMU's
+                        `-tpmdev emulator` connects; the first line names it as `qemu`. Ends when the machine does
   --defect FILE         with --paravisor: what FILE names is wrong with it (teegate_forge::paravisor::DEFECTS), and nothing while it is not
                         there; read again at every command
   --replay              always answer with the first evidence, whatever is asked
@@ -55,6 +57,7 @@ pub(crate) struct Args {
     pub(crate) cert_chain: bool,
     pub(crate) services: Option<SocketAddr>,
     pub(crate) paravisor: bool,
+    pub(crate) qemu: Option<PathBuf>,
     pub(crate) defect: Option<PathBuf>,
     pub(crate) replay: bool,
     pub(crate) fail_after: Option<u64>,
@@ -75,6 +78,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
         cert_chain: true,
         services: None,
         paravisor: false,
+        qemu: None,
         defect: None,
         replay: false,
         fail_after: None,
@@ -94,6 +98,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
             "--no-cert-chain" => args.cert_chain = false,
             "--services" => args.services = Some(address(&word, &value()?)?),
             "--paravisor" => args.paravisor = true,
+            "--qemu" => args.qemu = Some(PathBuf::from(value()?)),
             "--defect" => args.defect = Some(PathBuf::from(value()?)),
             "--replay" => args.replay = true,
             "--fail-after" => {

@@ -1,4 +1,5 @@
-//! A software TPM (`swtpm`) in a process and a folder of its own, provisioned as an Azure VM's.
+//! A software TPM (`swtpm`) in a process and a folder of its own, provisioned as an Azure VM's: one that runs, its registers as a boot
+//! leaves them, or one that a virtual machine turns on and whose registers that machine extends.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,7 +15,7 @@ use super::tpm;
 pub struct Swtpm {
     stream: UnixStream,
     process: Child,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 impl Swtpm {
@@ -23,20 +24,7 @@ impl Swtpm {
     /// # Errors
     /// `NotFound` where swtpm is not installed.
     pub fn start() -> io::Result<Self> {
-        let state = tempfile::Builder::new().prefix("forge-swtpm-").tempdir()?;
-        let (ours, theirs) = UnixStream::pair()?;
-        // The path is absolute: a TPM without its state fails at everything. It ends when the other end of its socket does.
-        let process = Command::new("swtpm")
-            .args(["socket", "--tpm2", "--server", "type=tcp,fd=0", "--flags", "not-need-init,startup-clear"])
-            .arg("--terminate")
-            .arg("--tpmstate")
-            .arg(format!("dir={}", state.path().display()))
-            .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut swtpm = Self { stream: ours, process, _state: state };
-        tpm::make_attestation_key(&mut swtpm.stream)?;
+        let mut swtpm = Self::with_a_key()?;
         for register in [0, 1, 2, 3, 4, 5, 6, 7, 9, 11] {
             let event = digest(&SHA256, format!("forged event of register {register}").as_bytes());
             tpm::extend(&mut swtpm.stream, register, event.as_ref().try_into().expect("32 bytes"))?;
@@ -44,6 +32,37 @@ impl Swtpm {
         // The initdata of 32 bytes of 0x1D, as the attestation agent extends it.
         tpm::extend(&mut swtpm.stream, 8, &[0x1D; 32])?;
         Ok(swtpm)
+    }
+
+    /// One that runs, with an attestation key.
+    fn with_a_key() -> io::Result<Self> {
+        let state = tempfile::Builder::new().prefix("forge-swtpm-").tempdir()?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let options = ["--server", "type=tcp,fd=0", "--flags", "not-need-init,startup-clear"];
+        let process = spawn(&state, &options, theirs)?;
+        let mut swtpm = Self { stream: ours, process, state };
+        tpm::make_attestation_key(&mut swtpm.stream)?;
+        Ok(swtpm)
+    }
+
+    /// One that is off until somebody says otherwise on its control channel, with an attestation key and the SHA-256 bank alone: firmware
+    /// hashes what it measures once for each bank. Beside it the modulus of that key, the control channel, and the end of the
+    /// stream of commands that the TPM has to be given there.
+    ///
+    /// # Errors
+    /// `NotFound` where swtpm is not installed.
+    pub fn start_off() -> io::Result<(Self, Vec<u8>, UnixStream, UnixStream)> {
+        let mut swtpm = Self::with_a_key()?;
+        let modulus = tpm::modulus(&mut swtpm.stream)?;
+        tpm::keep_one_bank(&mut swtpm.stream)?;
+        tpm::shut_down(&mut swtpm.stream)?;
+        // It ends with its stream. The next one takes over its state.
+        let (ours, theirs) = UnixStream::pair()?;
+        swtpm.stream = ours;
+        swtpm.process.wait()?;
+        let (control, of_the_tpm) = UnixStream::pair()?;
+        swtpm.process = spawn(&swtpm.state, &["--ctrl", "type=unixio,clientfd=0"], of_the_tpm)?;
+        Ok((swtpm, modulus, control, theirs))
     }
 
     /// The stream of commands and answers.
@@ -57,4 +76,16 @@ impl Drop for Swtpm {
         let _ended = self.process.kill();
         let _reaped = self.process.wait();
     }
+}
+
+/// A TPM that keeps its state in this folder and ends when the other end of `input` does.
+fn spawn(state: &tempfile::TempDir, options: &[&str], input: UnixStream) -> io::Result<Child> {
+    // The path is absolute: a TPM without its state fails at everything.
+    Command::new("swtpm")
+        .args(["socket", "--tpm2", "--terminate", "--tpmstate", &format!("dir={}", state.path().display())])
+        .args(options)
+        .stdin(OwnedFd::from(input))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
 }
