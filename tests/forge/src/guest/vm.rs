@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use teegate_forge::paravisor::{DEFECTS, Defect, Host, Paravisor, Terminal};
+use teegate_forge::paravisor::{DEFECTS, Defect, Host, Machine, Paravisor, Terminal};
 
 use crate::args::Args;
 use crate::device::Device;
@@ -30,11 +30,13 @@ fn on_a_device(args: &Args, device: &Device) -> Result<(), String> {
 
 /// The same for a machine in QEMU, which turns the TPM on and extends its registers.
 fn for_a_machine(args: &Args, device: &Device, path: &Path) -> Result<(), String> {
-    let (mut paravisor, mut control) = Paravisor::start_off(device.platform()).map_err(|error| no_tpm(&error))?;
+    let machine = Machine::provision().map_err(|error| no_tpm(&error))?;
     write_files(args, device, &[])?;
     let listener = UnixListener::bind(path).map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
     say(args, device, "qemu", path)?;
     let (mut qemu, _) = listener.accept().map_err(|error| format!("QEMU did not come: {error}"))?;
+    let turned_on = Paravisor::of_a_machine(machine, device.platform());
+    let (mut paravisor, mut control) = turned_on.map_err(|error| no_tpm(&error))?;
     let (sender, guests) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         if let Err(error) = control.relay(&mut qemu, |guest| drop(sender.send(guest))) {

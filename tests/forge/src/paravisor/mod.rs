@@ -21,7 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub use defect::{DEFECTS, Defect};
 pub use host::Host;
 pub use platform::Platform;
-pub use qemu::Control;
+pub use qemu::{Control, Machine};
 pub use swtpm::Swtpm;
 pub use terminal::Terminal;
 
@@ -55,13 +55,13 @@ impl Paravisor {
         Ok(Self::before(vtpm, modulus, platform))
     }
 
-    /// One with a TPM of its own that a virtual machine turns on, through the second value. Until it has, no command is answered.
+    /// One in front of a machine's TPM, and the control channel by which QEMU turns that on. To be called once QEMU is there.
     ///
     /// # Errors
-    /// `NotFound` where swtpm is not installed.
-    pub fn start_off(platform: Platform) -> io::Result<(Self, Control)> {
-        let (vtpm, modulus, control, commands) = Swtpm::start_off()?;
-        Ok((Self::before(vtpm, modulus, platform), Control::new(control, commands)))
+    /// swtpm does not start.
+    pub fn of_a_machine(machine: Machine, platform: Platform) -> io::Result<(Self, Control)> {
+        let (vtpm, modulus, control) = machine.controlled()?;
+        Ok((Self::before(vtpm, modulus, platform), control))
     }
 
     fn before(vtpm: Swtpm, modulus: Vec<u8>, platform: Platform) -> Self {

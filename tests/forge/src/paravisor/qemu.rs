@@ -17,10 +17,36 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
+use super::swtpm::Swtpm;
+
 const SET_DATAFD: u32 = 0x10;
 
 /// Larger than any command or answer but those of a migration, of which there is none here.
 const MAX_BYTES: usize = 8_192;
+
+/// A machine's TPM before the machine is there: provisioned, and off.
+#[derive(Debug)]
+pub struct Machine {
+    state: tempfile::TempDir,
+    modulus: Vec<u8>,
+}
+
+impl Machine {
+    /// One with an attestation key.
+    ///
+    /// # Errors
+    /// `NotFound` where swtpm is not installed.
+    pub fn provision() -> io::Result<Self> {
+        let (state, modulus) = Swtpm::provision()?;
+        Ok(Self { state, modulus })
+    }
+
+    /// It, the modulus of its attestation key, and the control channel by which QEMU turns it on.
+    pub(super) fn controlled(self) -> io::Result<(Swtpm, Vec<u8>, Control)> {
+        let (vtpm, tpm, commands) = Swtpm::controlled(self.state)?;
+        Ok((vtpm, self.modulus, Control { tpm, commands }))
+    }
+}
 
 /// The control channel of a TPM that is off.
 #[derive(Debug)]
@@ -30,10 +56,6 @@ pub struct Control {
 }
 
 impl Control {
-    pub(super) fn new(tpm: UnixStream, commands: UnixStream) -> Self {
-        Self { tpm, commands }
-    }
-
     /// Passes on what comes from QEMU until it hangs up; `guest` is called with the stream of its guest's commands.
     ///
     /// # Errors

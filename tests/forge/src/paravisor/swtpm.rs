@@ -14,9 +14,13 @@ use super::tpm;
 #[derive(Debug)]
 pub struct Swtpm {
     stream: UnixStream,
-    process: Child,
+    process: Process,
+    // Behind the process, which writes there until it has ended.
     state: tempfile::TempDir,
 }
+
+#[derive(Debug)]
+struct Process(Child);
 
 impl Swtpm {
     /// Starts one, with an attestation key and registers as a unified kernel image and an initdata leave them.
@@ -45,24 +49,30 @@ impl Swtpm {
         Ok(swtpm)
     }
 
-    /// One that is off until somebody says otherwise on its control channel, with an attestation key and the SHA-256 bank alone: firmware
-    /// hashes what it measures once for each bank. Beside it the modulus of that key, the control channel, and the end of the
-    /// stream of commands that the TPM has to be given there.
+    /// The folder of one that is off, with an attestation key, whose modulus stands beside it, and the SHA-256 bank alone: firmware
+    /// hashes what it measures once for each bank.
     ///
     /// # Errors
     /// `NotFound` where swtpm is not installed.
-    pub fn start_off() -> io::Result<(Self, Vec<u8>, UnixStream, UnixStream)> {
+    pub(super) fn provision() -> io::Result<(tempfile::TempDir, Vec<u8>)> {
         let mut swtpm = Self::with_a_key()?;
         let modulus = tpm::modulus(&mut swtpm.stream)?;
         tpm::keep_one_bank(&mut swtpm.stream)?;
         tpm::shut_down(&mut swtpm.stream)?;
-        // It ends with its stream. The next one takes over its state.
-        let (ours, theirs) = UnixStream::pair()?;
-        swtpm.stream = ours;
-        swtpm.process.wait()?;
+        let Self { stream, mut process, state } = swtpm;
+        // It ends with its stream.
+        drop(stream);
+        process.0.wait()?;
+        Ok((state, modulus))
+    }
+
+    /// The one in this folder, which waits for what its control channel says; that, and the end of the stream of commands which
+    /// it has to be given there. Without that stream it would not notice that the process which holds it is gone.
+    pub(super) fn controlled(state: tempfile::TempDir) -> io::Result<(Self, UnixStream, UnixStream)> {
+        let (stream, commands) = UnixStream::pair()?;
         let (control, of_the_tpm) = UnixStream::pair()?;
-        swtpm.process = spawn(&swtpm.state, &["--ctrl", "type=unixio,clientfd=0"], of_the_tpm)?;
-        Ok((swtpm, modulus, control, theirs))
+        let process = spawn(&state, &["--ctrl", "type=unixio,clientfd=0"], of_the_tpm)?;
+        Ok((Self { stream, process, state }, control, commands))
     }
 
     /// The stream of commands and answers.
@@ -71,21 +81,22 @@ impl Swtpm {
     }
 }
 
-impl Drop for Swtpm {
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ended = self.process.kill();
-        let _reaped = self.process.wait();
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
     }
 }
 
 /// A TPM that keeps its state in this folder and ends when the other end of `input` does.
-fn spawn(state: &tempfile::TempDir, options: &[&str], input: UnixStream) -> io::Result<Child> {
+fn spawn(state: &tempfile::TempDir, options: &[&str], input: UnixStream) -> io::Result<Process> {
     // The path is absolute: a TPM without its state fails at everything.
-    Command::new("swtpm")
+    let child = Command::new("swtpm")
         .args(["socket", "--tpm2", "--terminate", "--tpmstate", &format!("dir={}", state.path().display())])
         .args(options)
         .stdin(OwnedFd::from(input))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
+        .spawn();
+    child.map(Process)
 }

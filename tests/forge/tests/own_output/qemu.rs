@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use teegate_forge::paravisor::{HCL_REPORT, Paravisor, Platform, USER_DATA, tpm};
+use teegate_forge::paravisor::{HCL_REPORT, Machine, Paravisor, Platform, USER_DATA, tpm};
 
 const INIT: u32 = 0x02;
 const SET_DATAFD: u32 = 0x10;
@@ -44,8 +44,8 @@ fn report(guest: &mut UnixStream) -> Vec<u8> {
 
 #[test]
 fn a_machine_turns_its_tpm_on_and_its_guest_meets_the_paravisor() {
-    let (mut paravisor, mut control) = match Paravisor::start_off(Platform::Snp(teegate_forge::snp())) {
-        Ok(started) => started,
+    let machine = match Machine::provision() {
+        Ok(machine) => machine,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let note = "note: skipped: a paravisor behind QEMU's control channel: swtpm is not installed (on Debian: apt-get install swtpm)";
             writeln!(std::io::stderr(), "{note}").unwrap();
@@ -53,6 +53,7 @@ fn a_machine_turns_its_tpm_on_and_its_guest_meets_the_paravisor() {
         }
         Err(error) => panic!("{error}"),
     };
+    let (mut paravisor, mut control) = Paravisor::of_a_machine(machine, Platform::Snp(teegate_forge::snp())).unwrap();
     let (mut qemu, mut theirs) = UnixStream::pair().unwrap();
     let (mut guest, of_the_guest) = UnixStream::pair().unwrap();
     let (sender, guests) = std::sync::mpsc::channel();
@@ -100,7 +101,8 @@ fn a_machine_turns_its_tpm_on_and_its_guest_meets_the_paravisor() {
 
 #[test]
 fn a_control_channel_that_sends_no_stream_is_refused() {
-    let Ok((_paravisor, mut control)) = Paravisor::start_off(Platform::Snp(teegate_forge::snp())) else { return };
+    let Ok(machine) = Machine::provision() else { return };
+    let (_paravisor, mut control) = Paravisor::of_a_machine(machine, Platform::Snp(teegate_forge::snp())).unwrap();
     let (mut qemu, mut theirs) = UnixStream::pair().unwrap();
     qemu.write_all(&SET_DATAFD.to_be_bytes()).unwrap();
     let error = control.relay(&mut theirs, |_| panic!("a stream")).unwrap_err();
