@@ -63,9 +63,9 @@ class Process:
             need(not OVER.is_set(), f"{name} is not started: the run is over")
             # No environment: the programs refuse a start under any LD_*.
             environment = {"PATH": os.environ.get("PATH", ""), "TMPDIR": str(folder)}
-            self.process = subprocess.Popen(
-                [str(part) for part in command], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
-            )
+            # Ends with this script even where that is killed; swtpm ends with forge-guest, whose it is.
+            command = ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
+            self.process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             RUNNING.append(self.process)
         threading.Thread(target=self.read, daemon=True).start()
 
