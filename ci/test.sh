@@ -119,6 +119,7 @@ not_run+=('tests/bench: ci/bench.sh builds and runs it')
 not_run+=("the TPM module beside Microsoft's crate azure-tpm: ci/azure_tpm.sh builds and runs it")
 not_run+=('tests/load, the path under load and a fleet of a thousand: ci/load.sh and ci/gateway.sh build and run it')
 not_run+=('images of enclave-app and gateway: ci/images.sh builds and checks them; the tests of what writes them ran')
+not_run+=('our own guest, booted in QEMU and attested: ci/guest.sh, which builds enclave-app for release')
 not_run+=('the long run of the fuzz targets: ci/fuzz.sh; what ran is some thousand mutations of each')
 
 if [[ $lint == yes ]]; then

@@ -21,6 +21,8 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
                         its provisioning service (PCS); port 0: any. The first line names it as `services`
   --paravisor           an Azure confidential VM instead of the guest API: a vTPM (swtpm) behind a forged paravisor. The first line names
                         the device as `device`, and --listen is where the metadata service of its host listens
+  --qemu PATH           with --paravisor: for one virtual machine in place of a device, a TPM that is off. PATH is where QEMU's
+                        `-tpmdev emulator` connects; the first line names it as `qemu`. Ends when the machine does
   --driver              snp: the kernel's driver instead of the guest API: the first line names the `socket` behind which the firmware is, for
                         device/sev_guest.c, and the device as `driver`
   --aci                 snp: the same in a container group of Confidential ACI; the first line names the folder with security contexts as
@@ -61,6 +63,7 @@ pub(crate) struct Args {
     pub(crate) paravisor: bool,
     pub(crate) driver: bool,
     pub(crate) aci: bool,
+    pub(crate) qemu: Option<PathBuf>,
     pub(crate) defect: Option<PathBuf>,
     pub(crate) replay: bool,
     pub(crate) fail_after: Option<u64>,
@@ -83,6 +86,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
         paravisor: false,
         driver: false,
         aci: false,
+        qemu: None,
         defect: None,
         replay: false,
         fail_after: None,
@@ -104,6 +108,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Str
             "--paravisor" => args.paravisor = true,
             "--driver" => args.driver = true,
             "--aci" => args.aci = true,
+            "--qemu" => args.qemu = Some(PathBuf::from(value()?)),
             "--defect" => args.defect = Some(PathBuf::from(value()?)),
             "--replay" => args.replay = true,
             "--fail-after" => {

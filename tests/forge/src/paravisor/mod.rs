@@ -7,6 +7,7 @@
 mod defect;
 mod host;
 mod platform;
+mod qemu;
 mod swtpm;
 mod terminal;
 pub mod tpm;
@@ -20,6 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub use defect::{DEFECTS, Defect};
 pub use host::Host;
 pub use platform::Platform;
+pub use qemu::{Control, Machine};
 pub use swtpm::Swtpm;
 pub use terminal::Terminal;
 
@@ -50,10 +52,23 @@ impl Paravisor {
     pub fn start(platform: Platform) -> io::Result<Self> {
         let mut vtpm = Swtpm::start()?;
         let modulus = tpm::modulus(vtpm.stream())?;
+        Ok(Self::before(vtpm, modulus, platform))
+    }
+
+    /// One in front of a machine's TPM, and the control channel by which QEMU turns that on. To be called once QEMU is there.
+    ///
+    /// # Errors
+    /// swtpm does not start.
+    pub fn of_a_machine(machine: Machine, platform: Platform) -> io::Result<(Self, Control)> {
+        let (vtpm, modulus, control) = machine.controlled()?;
+        Ok((Self::before(vtpm, modulus, platform), control))
+    }
+
+    fn before(vtpm: Swtpm, modulus: Vec<u8>, platform: Platform) -> Self {
         let user_data = vec![0; 64];
         let mut paravisor = Self { platform, vtpm, modulus, defect: None, user_data, report: Vec::new(), refusals: 0 };
         paravisor.renew();
-        Ok(paravisor)
+        paravisor
     }
 
     /// From here on this is wrong; the report shows it once it is made anew.

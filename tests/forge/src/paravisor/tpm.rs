@@ -6,12 +6,15 @@ use std::io::{self, Read, Write};
 /// Handle of the attestation key.
 pub const ATTESTATION_KEY: u32 = 0x8100_0003;
 const OWNER: u32 = 0x4000_0001;
+const PLATFORM: u32 = 0x4000_000C;
 const ENDORSEMENT: u32 = 0x4000_000B;
 
 /// TPM_ALG_SHA256.
 pub const SHA256: u16 = 0x000B;
 /// TPM_ALG_SHA1.
 pub const SHA1: u16 = 0x0004;
+const SHA384: u16 = 0x000C;
+const SHA512: u16 = 0x000D;
 
 /// Selections as a command writes them: banks, and the bits of their registers.
 pub type Selections = [(u16, [u8; 3])];
@@ -100,6 +103,20 @@ pub fn modulus(stream: &mut (impl Read + Write)) -> io::Result<Vec<u8>> {
     let public = &answer[2..2 + half(&answer, 0)];
     // The modulus ends the public area.
     Ok(public[public.len() - 256..].to_vec())
+}
+
+/// Has the TPM keep registers of the SHA-256 bank alone, from its next start on (TPM2_PCR_Allocate).
+pub fn keep_one_bank(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    let (none, all) = ([0; 3], [0xFF; 3]);
+    let banks = selections(&[(SHA1, none), (SHA256, all), (SHA384, none), (SHA512, none)]);
+    let answer = ask(stream, &authorised(0x12B, &[PLATFORM], &banks))?;
+    // The length of what follows, and whether it was done.
+    if answer.get(4) == Some(&1) { Ok(()) } else { Err(io::Error::other("the TPM keeps its banks")) }
+}
+
+/// TPM2_Shutdown, by which the next start is an orderly one.
+pub fn shut_down(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    ask(stream, &plain(0x145, &[0, 0])).map(drop)
 }
 
 /// Extends a register of the SHA-256 bank.
