@@ -149,4 +149,8 @@ impl Rules for TdxProfile {
     fn contradiction(&self) -> Option<(&'static str, String)> {
         across::contradiction(self)
     }
+
+    fn borne(&self) -> Option<(&'static str, &str)> {
+        self.unjudged_acpi_tables.as_deref().map(|reason| ("unjudged_acpi_tables", reason))
+    }
 }

@@ -176,7 +176,11 @@ fn a_verdict_says_whether_anybody_judged_the_acpi_tables() {
         .fold(stating(registers).claiming_nothing(), |subject, field| subject.under(field, "\"unchecked\""));
     assert_eq!(said(open.with_event_log(encode(&BOOT))), "not judged");
     registers[0] = [0; 48];
-    assert_eq!(said(stating(registers).under("event_log", "\"unchecked\"")), "not measured");
+    // Who claims something of the code has it in writing why nobody has to judge them; who claims nothing need not.
+    let unmeasured = stating(registers).under("event_log", "\"unchecked\"");
+    assert_eq!(said(unmeasured.clone().claiming_nothing()), "not measured");
+    let borne = unmeasured.under("unjudged_acpi_tables", "\"measured into RTMR2\"");
+    assert_eq!(said(borne), "not measured, which the policy bears: measured into RTMR2");
 }
 
 fn fixtures() -> Option<PathBuf> {
