@@ -201,7 +201,7 @@ fn first(evidence: &OwnedEvidence, facts: &[(&'static str, FactValue)], args: &I
 
 /// Writes a template with its values in it.
 pub(crate) fn fill(args: &FillArgs) -> Result<(String, u8), String> {
-    let (_, text) = args.values.policy(&args.file, None)?;
+    let (text, kinds) = args.values.filled(&args.file)?;
     let read = |(vendor, file): &(String, PathBuf)| {
         let pem = policy::file_text(file).map_err(|what| format!("the root `{}`: {what}", file.display()))?;
         Ok((vendor.clone(), pem))
@@ -211,6 +211,7 @@ pub(crate) fn fill(args: &FillArgs) -> Result<(String, u8), String> {
     // What is written loads by itself.
     Policy::parse(&text).map_err(|error| policy::refused(&args.file, &error))?;
     let written = written(&args.output, &text)?;
+    kinds.iter().for_each(|kind| output::note(kind));
     if !roots.is_empty() {
         output::note(
             "this policy pins roots in place of a vendor's: whoever holds their keys can make evidence that it accepts, so no \
