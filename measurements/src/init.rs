@@ -12,7 +12,8 @@ use crate::shipped::{ACI, AZURE_CVM_NODE, AZURE_PEER_POD, STRICT};
 /// they admit.
 ///
 /// # Errors
-/// The loader refuses what the evidence shows, such as a measurement of zeros.
+/// The loader refuses what the evidence shows, such as a measurement of zeros; or PCR 8 shows that no initdata was extended, and the
+/// claim would be more than that of a guest.
 pub fn init(
     subject: (Tee, Wrapping),
     name: &str,
@@ -57,6 +58,9 @@ pub fn init_bearing(
     let (mut text, mut from) = (String::with_capacity(2 * template.len()), 0);
     for needed in draft.needed() {
         let Some(shown) = shows(needed.field.name) else { continue };
+        if needed.field.name == "pcr8" && shown.bytes().all(|digit| digit == b'0') {
+            return Err(PolicyError::new(NO_INITDATA));
+        }
         text.push_str(template.get(from..needed.span.start).unwrap_or_default());
         match needed.field.written {
             Written::Bytes(_) | Written::BytesOrNone(_) => text.push_str(&format!("\"{shown}\"")),
@@ -68,6 +72,11 @@ pub fn init_bearing(
     Draft::parse(&text)?;
     Ok(text)
 }
+
+/// A register that nothing was extended into holds no workload, and whatever runs in the guest may extend it later.
+const NO_INITDATA: &str = "`pcr8` is zero: no initdata was extended into it, so that nothing says which pod or workload was started; let the pod start \
+                           with its initdata (`teegate deploy initdata` writes it) and take evidence again, or claim no more than the guest \
+                           (`--bound-to guest`)";
 
 /// The shipped template for evidence in this wrapping: its name, what it claims, and its text. Of a guest no initdata is expected.
 const fn template(wrapping: Wrapping, bound_to: BoundTo) -> (&'static str, &'static str, &'static str) {
@@ -139,6 +148,29 @@ mod tests {
                 assert_eq!((profile.wrapping(), profile.bound_to()), (Wrapping::AzureVtpm, Some(bound_to)));
                 assert_eq!(text.contains(&format!("pcr8 = \"{}\"", "3b".repeat(32))), initdata, "{text}");
             }
+        }
+    }
+
+    /// Zeros there say that nothing was extended: nobody's initdata is none that a workload could be bound by.
+    #[test]
+    fn a_register_without_initdata_makes_no_policy_of_a_workload() {
+        for tee in Tee::all() {
+            let made = |bound_to, pcr8: &'static str| {
+                init((tee, Wrapping::AzureVtpm), "mine", bound_to, |field| {
+                    Some(match field {
+                        "pcr8" => pcr8.repeat(32),
+                        field if field.starts_with("pcr") => "3b".repeat(32),
+                        _ => "2a".repeat(48),
+                    })
+                })
+            };
+            for bound_to in [BoundTo::Pod, BoundTo::Workload] {
+                let refused = made(bound_to, "00").unwrap_err().to_string();
+                assert!(refused.starts_with("`pcr8` is zero: no initdata was extended into it"), "{refused}");
+                made(bound_to, "01").unwrap();
+            }
+            // What is claimed of a guest does not rest on it.
+            made(BoundTo::Guest, "00").unwrap();
         }
     }
 
