@@ -93,6 +93,28 @@ fn the_registers_of_a_td_need_no_pin_under_a_paravisor() {
     assert_eq!(refused.check(), Some("policy.bound-without-code"));
 }
 
+/// Whoever reads the refusal learns in what the evidence came, and what a profile for it has to name.
+#[test]
+fn evidence_that_came_in_a_wrapping_without_a_profile_says_what_to_name() {
+    for tee in Tee::all() {
+        let mut subject = good(tee);
+        subject.policy = crate::subject::good(tee).policy;
+        let rejection = subject.rejected();
+        assert_eq!(rejection.failed_checks(), ["policy.profile"]);
+        let finding = rejection.report().finding(teegate_verifier::Check::POLICY_PROFILE).unwrap();
+        assert_eq!(
+            (finding.expected(), finding.actual()),
+            (
+                &*format!(
+                    "a profile for {tee} whose evidence comes through the vTPM of an Azure confidential VM: one with \
+                     `wrapping = \"azure-vtpm\"`"
+                ),
+                "none"
+            )
+        );
+    }
+}
+
 /// Bare evidence of a paravisor's report would speak for whoever runs below it.
 #[test]
 fn a_raw_profile_that_names_a_paravisor_is_refused() {
