@@ -74,7 +74,7 @@ pub(crate) fn walk<P: Platform>(
     }
     let (rules, workload) = (found.rules_in_words(), &workload);
     P::appraise(&vouched, Wanted { profile, rules, workload, report_data, memory, event_log }, &mut findings);
-    carried.appraise(found.beside(), found.about_code::<P>(), offered, &mut findings);
+    carried.appraise(found.beside(), found.about_code::<P>(), offered, event_log, &mut findings);
     findings.conclude()
 }
 
@@ -222,7 +222,8 @@ mod tests {
 
         fn offers<'v>(vouched: &'v Self::Vouched<'_>) -> Offered<'v> {
             let report_data = &vouched.get().chosen;
-            Offered { report_data, launch_measurement: &[0; 48], host_data: None, privilege_level: None }
+            let (host_data, privilege_level, has_registers) = (None, None, false);
+            Offered { report_data, launch_measurement: &[0; 48], host_data, privilege_level, has_registers }
         }
 
         fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Profile>, findings: &mut Findings) {

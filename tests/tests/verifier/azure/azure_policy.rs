@@ -20,7 +20,7 @@ fn each_field_is_asked_for_under_a_paravisor_and_refused_elsewhere() {
     for tee in Tee::all() {
         let subject = good(tee);
         loaded(&subject).unwrap();
-        for field in fields_around(Wrapping::AzureVtpm) {
+        for field in fields_around(Wrapping::AzureVtpm).into_iter().filter(|field| !field.optional) {
             let mut without = subject.clone();
             for fields in [&mut without.policy.snp, &mut without.policy.tdx] {
                 fields.retain(|(name, _)| *name != field.name);
