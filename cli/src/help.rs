@@ -253,6 +253,7 @@ Examples:
   teegate deploy initdata pod.yaml --platform azure-snp --into initdata/
   teegate deploy initdata pod.yaml --platform azure-snp --into initdata/ --check
   kubectl kustomize overlays/azure-peerpods | teegate deploy initdata - --name enclave-app --platform azure-snp --into initdata/
+  teegate deploy initdata all.yaml --name Deployment/enclave-app --platform kata-snp --into initdata/
 
 Exit status: 0 written, or the files fit; 1 could not run, or the manifest is refused; 4 files and manifest differ, or `policy.toml` \
 does not accept the new initdata.";

@@ -42,6 +42,18 @@ impl ValuesArgs {
         Ok((filled.policy().clone(), filled.text().to_owned()))
     }
 
+    /// The text of the policy called `name`, filled in, and of each file of values a sentence: of which kind it is, and who signed it.
+    pub(crate) fn filled(&self, name: &str) -> Result<(String, Vec<String>), String> {
+        let files = self.files(None)?;
+        let said = files.iter().map(ValuesFile::kind).collect();
+        let text = policy::read_text(name)?;
+        let text = match joined(files)? {
+            Some(values) => fill(name, &text, &values)?.text().to_owned(),
+            None => text,
+        };
+        Ok((text, said))
+    }
+
     /// Two policies: the values fill whichever leaves something to them.
     pub(crate) fn both(&self, a: &str, b: &str) -> Result<[Policy; 2], String> {
         let Some(values) = self.load(None)? else { return Ok([policy::read(a)?, policy::read(b)?]) };
@@ -64,24 +76,65 @@ impl ValuesArgs {
 
     /// All of them, where any are named. A CoRIM must be valid at `at`, or now.
     pub(crate) fn load(&self, at: Option<UnixTime>) -> Result<Option<ReferenceValues>, String> {
-        let mut joined: Option<ReferenceValues> = None;
+        joined(self.files(at)?)
+    }
+
+    /// The same, file by file.
+    fn files(&self, at: Option<UnixTime>) -> Result<Vec<ValuesFile>, String> {
         let signer = self.signed_by.as_deref().map(signer).transpose()?;
-        for path in &self.reference_values {
+        let one = |path: &PathBuf| {
             let now = at.map_or_else(instant::now, Ok)?;
-            let failed = |what: String| format!("reference values `{}`: {what}", path.display());
-            let bytes = read(path).map_err(failed)?;
+            let bytes = read(path).map_err(|what| of_file(path, &what))?;
             let values = match &signer {
                 None => teegate_measurements::reference_values(&bytes, now),
                 Some(signer) => teegate_measurements::signed_reference_values(&bytes, signer, now),
             };
-            let values = values.map_err(failed)?;
-            joined = Some(match joined {
-                None => values,
-                Some(earlier) => earlier.and(values).map_err(|error| failed(error.to_string()))?,
-            });
-        }
-        Ok(joined)
+            let is_corim = bytes.first().is_some_and(|first| *first >= 0x80);
+            values
+                .map(|values| ValuesFile { path: path.clone(), is_corim, values })
+                .map_err(|what| of_file(path, &what))
+        };
+        self.reference_values.iter().map(one).collect()
     }
+}
+
+/// One file of them.
+struct ValuesFile {
+    path: PathBuf,
+    /// It begins as CBOR does, and no text.
+    is_corim: bool,
+    values: ReferenceValues,
+}
+
+impl ValuesFile {
+    /// Of which kind it is, and who signed it. A file is signed as a whole.
+    fn kind(&self) -> String {
+        let given = self.values.given();
+        let count = if let [_] = given { "1 field".to_owned() } else { format!("{} fields", given.len()) };
+        let form = if self.is_corim { "CoRIM" } else { "TOML" };
+        let signed = given.iter().find_map(|given| given.signed_by()).map_or_else(
+            || "unsigned: it counts for whoever gave you the file".to_owned(),
+            |who| format!("signed by {who}"),
+        );
+        let what = format!("{count} of `{}`, {form}, {signed}", self.values.name());
+        output::plain(&of_file(&self.path, &what))
+    }
+}
+
+/// All of them as one.
+fn joined(files: Vec<ValuesFile>) -> Result<Option<ReferenceValues>, String> {
+    let mut joined: Option<ReferenceValues> = None;
+    for ValuesFile { path, values, .. } in files {
+        joined = Some(match joined {
+            None => values,
+            Some(earlier) => earlier.and(values).map_err(|error| of_file(&path, &error.to_string()))?,
+        });
+    }
+    Ok(joined)
+}
+
+fn of_file(path: &Path, what: &str) -> String {
+    format!("reference values `{}`: {what}", path.display())
 }
 
 /// The template with its values; what they did beside filling fields is said on standard error.
@@ -193,6 +246,12 @@ mod tests {
             );
         }
         assert!(args(&[&folder.path().join("none")]).load(None).unwrap_err().contains("cannot be read"));
+        let (_, said) = args(&[&measurement, &host]).filled("strict").unwrap();
+        let of = |path: &Path| {
+            let unsigned = "TOML, unsigned: it counts for whoever gave you the file";
+            format!("reference values `{}`: 1 field of `app`, {unsigned}", path.display())
+        };
+        assert_eq!(said, [of(&measurement), of(&host)]);
         let origins = origins(args(&[&host]).load(None).unwrap().as_ref());
         assert!(origins.ends_with("  sev-snp.host_data: `app`, unsigned\n"), "{origins}");
     }

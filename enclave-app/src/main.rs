@@ -181,9 +181,9 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
             let context = security_context.as_deref().map_or_else(found, Context::in_folder)?;
             Box::new(Aci::new(context, sev_snp(interface.as_deref())?))
         }
-        AttesterConfig::AzureVtpm { device, imds_url } => {
+        AttesterConfig::AzureVtpm { device, imds_url, event_log } => {
             let imds = imds_url.parse::<Imds>().map_err(|error| format!("attester.imds_url: {error}"))?;
-            Box::new(AzureVtpm::at(device, imds))
+            Box::new(AzureVtpm::at(device, imds).with_event_log(event_log))
         }
     };
     let constants = Constants {

@@ -220,7 +220,10 @@ impl Guest {
         }
         let url = format!("http://{}", self.program.address("listening"));
         match self.program.ready.get("device") {
-            Some(device) => format!("source = \"azure-vtpm\"\ndevice = {device}\nimds_url = \"{url}\""),
+            Some(device) => {
+                let log = self.event_log().display().to_string();
+                format!("source = \"azure-vtpm\"\ndevice = {device}\nimds_url = \"{url}\"\nevent_log = {log:?}")
+            }
             None => format!("source = \"coco\"\ncoco_url = \"{url}\""),
         }
     }
@@ -241,6 +244,11 @@ impl Guest {
         }
         // Inside of a namespace of its own it may look into the program, which lets nobody else do so.
         ["unshare", "-r", &program.display().to_string(), socket].map(str::to_owned).into()
+    }
+
+    /// Where the event log of its vTPM is, if it hands one out.
+    pub fn event_log(&self) -> PathBuf {
+        self.folder.join("event-log.bin")
     }
 
     /// Its endorsements, for a gateway or a client.

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use teegate_forge::azure::event_log::{BOOT, encode};
 use teegate_forge::paravisor::{DEFECTS, Defect, Host, Machine, Paravisor, Terminal};
 
-use crate::args::Args;
+use crate::args::{Args, EventLog};
 use crate::device::Device;
 
 /// Writes its files, says where it is, and answers until the process is ended.
@@ -22,6 +23,7 @@ fn on_a_device(args: &Args, device: &Device) -> Result<(), String> {
     let registers = paravisor.registers().map_err(|error| format!("the software TPM: {error}"))?;
     let registers: Vec<_> = registers.iter().map(hex::encode).collect();
     write_files(args, device, &[("registers", registers.into())])?;
+    write_log(args)?;
     let mut terminal = Terminal::open().map_err(|error| format!("no pseudo terminal: {error}"))?;
     say(args, device, "device", &terminal.path)?;
     let served = paravisor.serve(&mut terminal.ours, || defect(args.defect.as_deref()));
@@ -52,6 +54,17 @@ fn for_a_machine(args: &Args, device: &Device, path: &Path) -> Result<(), String
 
 fn no_tpm(error: &std::io::Error) -> String {
     format!("no software TPM (is swtpm installed?): {error}")
+}
+
+/// The log of what was extended into the registers, where a machine hands one out.
+fn write_log(args: &Args) -> Result<(), String> {
+    let log = match args.event_log {
+        None | Some(EventLog::None) => return Ok(()),
+        Some(EventLog::Own) => encode(&BOOT),
+        Some(EventLog::Another) => encode(&BOOT[1..]),
+    };
+    std::fs::write(args.dir.join("event-log.bin"), log)
+        .map_err(|error| format!("cannot write into `{}`: {error}", args.dir.display()))
 }
 
 fn write_files(args: &Args, device: &Device, more: &[(&str, serde_json::Value)]) -> Result<(), String> {
