@@ -105,14 +105,16 @@ def main():
 
 def build(tree, environment, tests):
     """The test programs that these sets of tests need, by package and target. All at once, so that each crate is compiled once."""
-    wanted = {tuple(one.split(" -- ")[0].split()[2:]) for one in tests}
-    targets = [word for target in sorted(wanted) for word in target]
-    command = ["cargo", "test", "--locked", "--no-run", "--message-format", "json-render-diagnostics", *targets]
+    programs = [one.split(" -- ")[0].split() for one in tests]
+    packages, targets = ({tuple(words[part]) for words in programs} for part in (slice(2), slice(2, None)))
+    chosen = [word for words in sorted(packages) + sorted(targets) for word in words]
+    command = ["cargo", "test", "--locked", "--no-run", "--message-format", "json-render-diagnostics", *chosen]
     done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit("the tree with the mutants in it does not compile")
-    # The end-to-end tests start these.
-    subprocess.run(["cargo", "build", "--locked", "--quiet", "--bins"], cwd=tree, env=environment, check=True)
+    # The end-to-end tests start these, and take longest to build: nobody waits for them who runs none of those.
+    if ("--test", "path") in targets:
+        subprocess.run(["cargo", "build", "--locked", "--quiet", "--bins"], cwd=tree, env=environment, check=True)
     binaries = {}
     for line in done.stdout.splitlines():
         message = json.loads(line)
