@@ -4,12 +4,14 @@
 //! keys, signatures and digests, and in nothing else. Two corpora come from encoders that stand with other tests: `evidence_protobuf`
 //! (`tests/tests/verifier/formats.rs`) and `corim` (`measurements/tests/corim.rs`).
 
+mod attester;
 mod azure;
 mod cases;
 mod enclave;
 mod files;
 mod intake;
 mod protocol;
+mod statements;
 
 use teegate_encoding::base64;
 use teegate_forge as forge;
@@ -110,6 +112,14 @@ pub fn of(target: &str) -> Seeds {
         }
         "verify_sev_snp" => cases::of_sev_snp(),
         "verify_tdx" => cases::of_tdx(),
-        other => [azure::of(other), protocol::of(other), enclave::of(other), intake::of(other)].concat(),
+        other => [
+            azure::of(other),
+            statements::of(other),
+            attester::of(other),
+            protocol::of(other),
+            enclave::of(other),
+            intake::of(other),
+        ]
+        .concat(),
     }
 }

@@ -67,13 +67,13 @@ macro_rules! smoke {
 smoke! {
     hex base64 pem der document cbor cose protobuf json
     sev_snp_report tdx_quote hints
-    azure_vtpm azure_vtpm_json
+    azure_vtpm azure_vtpm_json aci signed_corim tpm_answers
     manifest envelope_form bhttp_request bhttp_response ohttp_keys ohttp_request receipt_header receipt problem coco
     certificate_table
     oip_infer engine_message engine_tensors engine_signature onnx_model
     evidence_json evidence_cbor evidence_protobuf endorsements bundle envelope
     policy reference_values corim
-    event_log firmware igvm uki initdata
+    event_log firmware igvm uki initdata deployment
     npy npz table
     verify_sev_snp verify_tdx
 }

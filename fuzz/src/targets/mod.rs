@@ -1,6 +1,8 @@
 //! All targets.
 
+mod attester;
 mod azure;
+mod deploy;
 mod enclave;
 mod encoding;
 mod files;
@@ -9,6 +11,7 @@ mod platforms;
 mod policy;
 mod predict;
 mod protocol;
+mod statements;
 pub(crate) mod verify;
 
 use teegate_fuzz_engine::Target;
@@ -19,11 +22,14 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
         encoding::TARGETS,
         platforms::TARGETS,
         azure::TARGETS,
+        statements::TARGETS,
+        attester::TARGETS,
         protocol::TARGETS,
         enclave::TARGETS,
         intake::TARGETS,
         policy::TARGETS,
         predict::TARGETS,
+        deploy::TARGETS,
         files::TARGETS,
         verify::TARGETS,
     ]

@@ -169,7 +169,7 @@ impl Sender {
     async fn send_once_or_again(&mut self, message: Bytes) -> Result<Bytes, Trouble> {
         if let Some(kept) = self.connection.take().filter(|kept| !kept.requests.is_closed()) {
             match self.exchange(kept, message.clone()).await {
-                Err(Trouble::Unreachable(_)) => {}
+                Err(Trouble::Unreachable(_)) => (),
                 answered => return answered,
             }
         }

@@ -338,3 +338,27 @@ fn a_pod_in_json_gives_the_same_measurement_as_in_a_deployment() {
     assert_eq!(made.measured, self::made(Platform::AzureSnp).measured);
     assert!(made.patch.contains("kind: Pod\n") && made.patch.contains("\n  annotations:\n"), "{}", made.patch);
 }
+
+/// What a node hands over is bounded in both directions: Azure's limit of a packed text, ours of an unpacked one.
+#[test]
+fn an_annotation_unpacks_to_a_bound_and_is_packed_to_one() {
+    use super::initdata::{annotation, unpacked};
+
+    let largest = "a".repeat(1 << 20);
+    assert_eq!(unpacked(&annotation(&largest).unwrap()).unwrap(), largest);
+    let larger = unpacked(&annotation(&format!("{largest}a")).unwrap()).unwrap_err().to_string();
+    assert!(larger.contains("it holds more than 1 MiB"), "{larger}");
+    // Digits that nothing shortens by more than a half.
+    let digits = |bytes: usize| {
+        let mut state = 1_u32;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from_digit(state >> 28, 16).unwrap()
+        };
+        (0..bytes).map(next).collect::<String>()
+    };
+    let fits = annotation(&digits(60_000)).unwrap();
+    assert!((32 << 10..=64 << 10).contains(&fits.len()), "{}", fits.len());
+    let longer = annotation(&digits(120_000)).unwrap_err().to_string();
+    assert!(longer.contains("bytes packed, where Azure takes at most 65536"), "{longer}");
+}

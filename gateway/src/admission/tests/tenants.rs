@@ -187,6 +187,70 @@ async fn a_reload_takes_at_once_and_a_permit_falls_with_its_permission() {
     assert_eq!(permits[0].exercise(|| ()), Ok(()));
 }
 
+/// Over real sockets: of a tenant that a reload takes away, what is on its way in ends there and then, what an instance works on is
+/// answered, and nothing else is let in. Its neighbour notices nothing.
+#[tokio::test]
+async fn what_is_under_way_ends_with_its_tenant_and_the_next_is_not_let_in() {
+    let folder = Folder::new();
+    let mut stage = Stage::new(folder.gatekeeper(&two_tenants(""))).await;
+    let listening = Arc::new(stage.listen(None).await);
+    let send = |index: usize, token: &str| {
+        let (listening, request) = (Arc::clone(&listening), relay(&stage.manifests[index], &bearer(token)));
+        tokio::spawn(async move { ask(&listening, &request).await })
+    };
+    // Whole, and worked on: one of `a` and one of `b`.
+    let (of_a, of_b) = (send(0, TOKEN_OF_A), send(1, TOKEN_OF_B));
+    let mut at_work = Vec::new();
+    for wire in &mut stage.wires {
+        let (request, respond) = in_time(wire.arrived.recv()).await.unwrap();
+        let mut body = request.into_body();
+        while let Some(piece) = in_time(body.data()).await {
+            body.flow_control().release_capacity(piece.unwrap().len()).unwrap();
+        }
+        at_work.push(respond);
+    }
+    // On its way: pieces of it have left for the instance of `b`.
+    let fields = format!(
+        "content-type: {OHTTP_REQUEST}\r\nteegate-manifest: {}\r\ntransfer-encoding: chunked\r\n{}",
+        stage.manifests[1],
+        bearer(TOKEN_OF_B)
+    );
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
+    let mut client = TcpStream::connect(listening.address).await.unwrap();
+    let head = format!("POST {RELAY_PATH} HTTP/1.1\r\nhost: gateway\r\n{fields}\r\n");
+    client.write_all(format!("{head}{}", chunk.repeat(17)).as_bytes()).await.unwrap();
+    let (request, _respond) = in_time(stage.wires[1].arrived.recv()).await.unwrap();
+    let mut arriving = request.into_body();
+    assert!(!in_time(arriving.data()).await.unwrap().unwrap().is_empty());
+
+    folder.write("tokens", &format!("{} a\n", hex::encode(digest(&SHA256, TOKEN_OF_A.as_bytes()))));
+    let only_a = "[admission]\ntokens = 'tokens'\n[[tenant]]\nname = 'a'\nmodels = ['a']\n";
+    stage.gateway.gatekeeper.take(stage.gateway.gatekeeper.prepare(&folder.settings(only_a)).unwrap());
+
+    let told = in_time(say(&mut client, "")).await;
+    assert_eq!(told.status, 409, "{told:?}");
+    assert!(told.body.contains("urn:teegate:problem:policy-changed"), "{told:?}");
+    assert!(told.body.contains("\"executed\":\"unknown\""), "{told:?}");
+    let cut = in_time(async {
+        loop {
+            match arriving.data().await {
+                Some(Ok(piece)) => arriving.flow_control().release_capacity(piece.len()).unwrap(),
+                end => return end,
+            }
+        }
+    });
+    assert!(cut.await.is_some_and(|end| end.is_err()), "the instance has no whole request");
+    let next = in_time(send(1, TOKEN_OF_B)).await.unwrap();
+    assert_eq!(next.status, 401, "{next:?}");
+    assert!(next.body.contains("urn:teegate:problem:unauthorised"), "{next:?}");
+    for mut respond in at_work {
+        respond.send_response(http::Response::new(()), true).unwrap();
+    }
+    assert_eq!(in_time(of_a).await.unwrap().status, 200);
+    assert_eq!(in_time(of_b).await.unwrap().status, 200, "every byte of it had left before");
+    assert!(stage.wires[1].arrived.try_recv().is_err(), "nothing else reached the instance");
+}
+
 #[tokio::test]
 async fn no_log_has_a_token() {
     #[derive(Clone, Default)]

@@ -294,25 +294,31 @@ async fn whoever_holds_the_places_of_the_operator_does_not_keep_others_out() {
 #[tokio::test]
 async fn what_one_source_moves_gives_way_to_another_source_and_not_to_its_own() {
     let mut stage = Stage::set(Kind::Clients).await;
-    // Uploads that keep far more than their pace.
-    for _ in 0..PLACES {
-        let mut stream = stage.connect(1, false).await;
+    // Uploads that keep far more than their pace: pieces of each have come, and from then on more do all the time.
+    const SHOWN: u64 = 64 << 10;
+    let (goes_on, _) = watch::channel(false);
+    // The last place is kept from whoever holds all the others.
+    for (number, source) in (1..).zip([1, 1, 1, 1, 1, 1, 1, 3]) {
+        let mut stream = stage.connect(source, false).await;
         let head = format!(
             "POST /v1/relay HTTP/1.1\r\nhost: gateway\r\ncontent-type: message/ohttp-req\r\nteegate-manifest: {}\r\n\
              transfer-encoding: chunked\r\n\r\n",
             stage.manifest
         );
+        let mut goes_on = goes_on.subscribe();
         stage.tasks.push(tokio::spawn(async move {
             let chunk = format!("400\r\n{}\r\n", "x".repeat(1 << 10));
-            let mut written = stream.write_all(head.as_bytes()).await;
+            let shown = usize::try_from(SHOWN >> 10).unwrap();
+            let mut written = stream.write_all(format!("{head}{}", chunk.repeat(shown)).as_bytes()).await;
+            let _ = goes_on.wait_for(|goes_on| *goes_on).await;
             while written.is_ok() {
-                written = stream.write_all(chunk.as_bytes()).await;
                 tokio::time::sleep(Duration::from_millis(3)).await;
+                written = stream.write_all(chunk.as_bytes()).await;
             }
         }));
+        until_kept(&stage.gateway, number * (CONNECTION_BYTES + STREAM_BYTES + SHOWN)).await;
     }
-    // Until all of them have shown it.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    goes_on.send_replace(true);
     let answer = timeout(SOON, stage.ask(2)).await.expect("somebody from elsewhere is served");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(

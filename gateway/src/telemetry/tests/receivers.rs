@@ -153,6 +153,64 @@ async fn a_receiver_that_wants_it_later_gets_it_later() {
 }
 
 #[tokio::test]
+async fn what_is_always_wanted_later_is_given_up_after_five_tries() {
+    let (log, _guard) = Log::of_this_thread();
+    let oracle = Oracle::start().await;
+    oracle.feels(Mood::Says(503, Some("0")));
+    let bench = Bench::set(&quiet(oracle.address, ""));
+    bench.spans(2);
+    bench.until(&lost("unreachable", 2)).await;
+    assert_eq!(oracle.until("tries", |got| Some(got.heads.len())).await, 5);
+    let all = said(&log);
+    assert_eq!(all.matches("it answers 503, not now").count(), 1, "{all}");
+    // The next message is tried anew.
+    oracle.feels(Mood::Takes);
+    bench.spans(1);
+    bench.until(&format!("{TAKEN} 1")).await;
+    assert!(bench.has(&lost("unreachable", 2)));
+}
+
+/// Reads one message to its end.
+async fn whole_message(stream: &mut TcpStream) {
+    use tokio::io::AsyncReadExt as _;
+
+    let mut got = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&got).to_ascii_lowercase();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            if got.len() >= head.len() + 4 + length.parse::<usize>().unwrap() {
+                return;
+            }
+        }
+        assert_ne!(stream.read_buf(&mut got).await.unwrap(), 0, "a whole message");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_meanwhile_says_nothing_of_the_receiver() {
+    const TAKEN_WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let (log, _guard) = Log::of_this_thread();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let bench = Bench::set(&quiet(listener.local_addr().unwrap(), ""));
+    bench.spans(1);
+    let (mut first, _) = listener.accept().await.unwrap();
+    whole_message(&mut first).await;
+    first.write_all(TAKEN_WHOLE).await.unwrap();
+    bench.until(&format!("{TAKEN} 1")).await;
+    // The second comes by the connection that was kept, which ends under it.
+    bench.spans(1);
+    whole_message(&mut first).await;
+    drop(first);
+    let (mut second, _) = listener.accept().await.unwrap();
+    whole_message(&mut second).await;
+    second.write_all(TAKEN_WHOLE).await.unwrap();
+    bench.until(&format!("{TAKEN} 2")).await;
+    let all = said(&log);
+    assert!(!all.contains("does not take all"), "{all}");
+}
+
+#[tokio::test]
 async fn an_answer_without_an_end_is_not_read_to_it() {
     let oracle = Oracle::start().await;
     oracle.feels(Mood::Endless);

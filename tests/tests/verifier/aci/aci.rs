@@ -162,9 +162,18 @@ fn the_chain() -> Vec<Case> {
 
 fn the_signer() -> Vec<Case> {
     let other = "a certificate for other usages";
+    // An issuer with two usages, of whom policy and endorsement say the same: its signer is for both.
+    let twice = format!("{}::eku:{OTHER_EKU}", forge::aci().build().issuer);
+    let of_two = |usages: &[&'static str]| {
+        with(|aci| (aci.usages, aci.issuer) = (usages.to_vec(), Some(twice.clone())))
+            .under("uvm_issuers", &format!("[\"{twice}\"]"))
+    };
+    let both = [OTHER_EKU, forge::aci::EKU];
     vec![
         case("uvm.signer", with(|aci| aci.usages = vec![OTHER_EKU])).actual(other),
         case("uvm.signer", with(|aci| aci.usages = Vec::new())).actual(other),
+        case("uvm.signer", of_two(&both[..1])).twin(of_two(&both)).actual(other),
+        case("uvm.signer", of_two(&both[1..])).twin(of_two(&both)).actual(other),
         case("uvm.signer", with(|aci| aci.usages = vec!["1.3.6.1.4.1.311.76.59.1", "1.3.6.1.4.1.311.76.59.1.2.1"]))
             .actual(other),
     ]

@@ -272,6 +272,24 @@ fn user_data_in_either_case_is_taken_and_version_1_by_its_name_alone() {
     }
 }
 
+/// A short challenge is nobody's who wrote something longer, and no challenge is nobody's at all.
+#[test]
+fn user_data_goes_on_with_zeros_behind_a_challenge_that_is_there() {
+    for tee in Tee::all() {
+        let judged = |challenge: &'static [u8], written: [u8; 64]| {
+            azure(tee, |vm| vm.asked(challenge).user_data(written)).under("report_data", "\"unchecked\"").judge()
+        };
+        let mut written = [0; 64];
+        written[..9].copy_from_slice(b"challenge");
+        judged(b"challenge", written).unwrap();
+        written[63] = 1;
+        for (challenge, written) in [(&b"challenge"[..], written), (&[][..], [0; 64])] {
+            let refused = judged(challenge, written).unwrap_err();
+            assert_eq!(refused.failed_checks(), ["hcl.user-data"], "{tee} {challenge:?}");
+        }
+    }
+}
+
 /// Another paravisor could say what it likes of its vTPM.
 fn paravisor() -> Vec<Case> {
     let snp = azure(Tee::SevSnp, |vm| vm.snp(|device| device.measurement([0x4E; 48])));
