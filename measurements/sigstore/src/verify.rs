@@ -77,11 +77,11 @@ impl Signed {
     }
 }
 
-/// `ID`, issuer `URL`, logged at TIME in `LOG`.
+/// the Sigstore identity `ID` (issuer `URL`), logged at TIME in `LOG`: names that the caller gave stand whole.
 impl fmt::Display for Signed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (identity, issuer) = (line(self.identity()), line(self.issuer()));
+        let (identity, issuer) = (self.identity(), self.issuer());
         let seen = if self.is_logged_then { "logged at" } else { "timestamped at" };
-        write!(f, "`{identity}` (issuer `{issuer}`), {seen} {} in `{}`", self.at, self.log)
+        write!(f, "the Sigstore identity `{identity}` (issuer `{issuer}`), {seen} {} in `{}`", self.at, self.log)
     }
 }
