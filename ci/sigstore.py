@@ -37,9 +37,9 @@ PLACES = [
     (*ENTRY, "inclusionProof", "checkpoint", "envelope"),
     ("verificationMaterial", "timestampVerificationData", "rfc3161Timestamps", 0, "signedTimestamp"),
 ]
-# What the other passes over: a promise or a timestamp that does not hold, beside another time that does; members of the proof that the signed
-# checkpoint says again.
-NARROWER = {"signedEntryTimestamp", "signedTimestamp", "integratedTime", "rootHash", "treeSize", "keyId"}
+# What the other passes over: a timestamp that does not hold, beside a promise that does; and the name of the log, where its second version
+# needs none.
+NARROWER = {"signedTimestamp", "keyId"}
 
 
 def main():

@@ -60,7 +60,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Bundle, TransparencyLogEntry), Error
     Ok((bundle, entry))
 }
 
-/// The library asks for a proof of some entry, and does not hold the size that an entry of version 1 repeats against the signed one.
+/// The library asks for a proof of some entry. The size that an entry of version 1 repeats, and the root that one of version 2 does, it does
+/// not hold against the signed ones: the proof holds either way, but who reads the bundle would be told something else.
 fn expect_proof(entry: &TransparencyLogEntry) -> Result<(), Error> {
     let version = entry.kind_version;
     if !matches!(version, KindVersion::HashedRekordV001 | KindVersion::HashedRekordV002) {
@@ -78,6 +79,9 @@ fn expect_proof(entry: &TransparencyLogEntry) -> Result<(), Error> {
             proof.tree_size,
             checkpoint.tree_size()
         )));
+    }
+    if proof.root_hash != *checkpoint.root_hash() {
+        return Err(Error::new("the proof names another root of the log (`rootHash`) than its checkpoint"));
     }
     Ok(())
 }
