@@ -14,7 +14,7 @@ import tomllib
 FLOORS = [
     ["teegate-encoding"],
     ["teegate-verifier", "teegate-protocol"],
-    ["teegate-intake", "teegate-attester", "teegate-measurements"],
+    ["teegate-intake", "teegate-attester", "teegate-measurements", "teegate-sigstore"],
     ["teegate-collateral"],
     ["teegate-client", "teegate-gateway", "teegate-enclave"],
     ["teegate-files"],
@@ -22,7 +22,7 @@ FLOORS = [
 ]
 # Below, but not for these: the trusted base inside the TEE stays small, and the forger must not read what it forges for.
 NEVER = {
-    "teegate-enclave": {"teegate-verifier", "teegate-intake", "teegate-measurements", "teegate-collateral"},
+    "teegate-enclave": {"teegate-verifier", "teegate-intake", "teegate-measurements", "teegate-collateral", "teegate-sigstore"},
     "teegate-attester": {"teegate-verifier"},
     "teegate-forge": {"teegate-verifier", "teegate-intake"},
 }

@@ -26,6 +26,7 @@ SHIPPED = {
     "teegate-intake",
     "teegate-measurements",
     "teegate-protocol",
+    "teegate-sigstore",
     "teegate-verifier",
 }
 

@@ -40,6 +40,7 @@ mod sealing;
 mod supplied;
 mod values;
 mod verify;
+mod vouched;
 mod watch;
 mod watcher;
 

@@ -221,15 +221,13 @@ fn diff(a: &str, b: &str, values: &ValuesArgs, format: Format) -> Result<(String
 mod tests {
     use super::*;
 
-    const NONE: ValuesArgs = ValuesArgs { reference_values: Vec::new(), signed_by: None };
-
     fn lint(file: &str, _values: &ValuesArgs, _format: Format) -> Result<(String, u8), String> {
         policy_lint::lint(&LintArgs::of(file))
     }
 
     #[test]
     fn an_explanation_says_what_is_asked_and_what_is_open() {
-        let (text, status) = explain("genuine", &NONE, Format::Text).unwrap();
+        let (text, status) = explain("genuine", &ValuesArgs::default(), Format::Text).unwrap();
         assert_eq!(status, 0);
         for said in [
             "\nAMD SEV-SNP [sev-snp.genuine]\n",
@@ -241,7 +239,7 @@ mod tests {
         ] {
             assert!(text.contains(said), "{said}\n{text}");
         }
-        let (json, _) = explain("genuine", &NONE, Format::Json).unwrap();
+        let (json, _) = explain("genuine", &ValuesArgs::default(), Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["sentences"][0]["topic"], "claim");
         assert_eq!(json["sentences"][0]["asked"], false);
@@ -258,11 +256,11 @@ mod tests {
             .replace("products = [\"milan\", ", "products = [");
         std::fs::write(&path, &own).unwrap();
         let path = path.to_str().unwrap();
-        let (text, status) = lint(path, &NONE, Format::Text).unwrap();
+        let (text, status) = lint(path, &ValuesArgs::default(), Format::Text).unwrap();
         assert_eq!((status, text.lines().last()), (0, Some("errors: 0; warnings: 0; notes: 2")));
         // All that a template needs, in the order of the file.
-        let (linted, status) = lint("strict", &NONE, Format::Text).unwrap();
-        let (explained, _) = explain("strict", &NONE, Format::Text).unwrap();
+        let (linted, status) = lint("strict", &ValuesArgs::default(), Format::Text).unwrap();
+        let (explained, _) = explain("strict", &ValuesArgs::default(), Format::Text).unwrap();
         assert_eq!(status, 4, "milan is a warning");
         let (_, needs) = explained.split_once("\nReference values that this template still needs").unwrap();
         let fields = [
@@ -281,12 +279,12 @@ mod tests {
             assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{explained}{linted}");
         }
         assert_eq!(needs.matches("  line ").count(), fields.len(), "{needs}");
-        let (json, _) = explain("strict", &NONE, Format::Json).unwrap();
+        let (json, _) = explain("strict", &ValuesArgs::default(), Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["needed"].as_array().unwrap().len(), fields.len());
         assert_eq!(json["needed"][0]["form"], "48 bytes in hexadecimal");
 
-        let (text, status) = diff(path, "genuine", &NONE, Format::Text).unwrap();
+        let (text, status) = diff(path, "genuine", &ValuesArgs::default(), Format::Text).unwrap();
         assert_eq!(status, 0);
         assert!(text.contains("\nWhat B accepts and A refuses\n"), "{text}");
         assert!(
@@ -300,9 +298,9 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\nWhat B claims no longer, of the same evidence\n  sev-snp bound_to: "), "{text}");
-        let (same, _) = diff(path, path, &NONE, Format::Text).unwrap();
+        let (same, _) = diff(path, path, &ValuesArgs::default(), Format::Text).unwrap();
         assert!(same.ends_with("They accept the same evidence and claim the same of it.\n"), "{same}");
-        let (json, _) = diff("genuine", path, &NONE, Format::Json).unwrap();
+        let (json, _) = diff("genuine", path, &ValuesArgs::default(), Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let narrower = |one: &&serde_json::Value| one["direction"] == "narrower" && one["field"] == "vmpl";
         let vmpl = json["differences"].as_array().unwrap().iter().find(narrower).unwrap();
@@ -323,11 +321,11 @@ mod tests {
             path.to_str().unwrap().to_owned()
         };
         let (a, b) = (put("a.toml", "rejected"), put("b.toml", "allowed"));
-        let (text, _) = diff(&a, &b, &NONE, Format::Text).unwrap();
+        let (text, _) = diff(&a, &b, &ValuesArgs::default(), Format::Text).unwrap();
         let apart = "\nWhat differs, though no evidence was found that one accepts and the other refuses\n  sev-snp masked_chip_id: ";
         assert!(text.contains(apart), "{text}");
         assert!(!text.contains("accepts and A refuses") && !text.contains("for example"), "{text}");
-        let (json, _) = diff(&a, &b, &NONE, Format::Json).unwrap();
+        let (json, _) = diff(&a, &b, &ValuesArgs::default(), Format::Json).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["differences"][0]["direction"], "unwitnessed");
         assert_eq!(json["differences"][0]["examples"], serde_json::json!([]));

@@ -320,7 +320,7 @@ mod tests {
         let file = folder.path().join("forged-root.pem");
         std::fs::write(&file, teegate_forge::snp().ark_pem()).unwrap();
         let filled = |vendor: &str, file: &Path| {
-            let values = values::ValuesArgs { reference_values: Vec::new(), signed_by: None };
+            let values = values::ValuesArgs::default();
             let root = vec![root(&format!("{vendor}={}", file.display())).unwrap()];
             let output = Output { output: None, force: false };
             fill(&FillArgs { file: "genuine".to_owned(), values, root, output }).map(|(text, _)| text)

@@ -12,7 +12,7 @@ use teegate_verifier::{Severity, UnixTime};
 
 use crate::output::{self, plain, short};
 use crate::screen::{Screen, Style, Tone};
-use crate::values::ValuesArgs;
+use crate::values::{self, ValuesArgs};
 use crate::{exit, help, instant, policy};
 
 /// Weak or contradictory rules, with line and column, what each opens and what to write instead.
@@ -66,8 +66,9 @@ struct Files<'a> {
 pub(crate) fn lint(args: &LintArgs) -> Result<(String, u8), String> {
     output::be_quiet(args.quiet);
     let text = policy::read_text(&args.file)?;
-    let values = args.values.load(args.at)?.unwrap_or_default();
-    let remarks = teegate_measurements::lint(&text, &values, &teegate_measurements::SHIPPED)
+    let values = args.values.load(args.at)?;
+    let given = values.clone().unwrap_or_default();
+    let remarks = teegate_measurements::lint(&text, &given, &teegate_measurements::SHIPPED)
         .map_err(|error| policy::refused(&args.file, &error))?;
     let acknowledgements = args.accept.as_deref().map_or_else(|| Ok(Acknowledgements::default()), acknowledgements)?;
     let review = acknowledgements.review(remarks, args.at.map_or_else(instant::now, Ok)?);
@@ -75,13 +76,16 @@ pub(crate) fn lint(args: &LintArgs) -> Result<(String, u8), String> {
         if counting(&review).any(|severity| severity != Severity::Note) { exit::FOUND } else { exit::ACCEPTED };
     let files = Files { policy: &args.file, accept: args.accept.as_deref() };
     let shown = match args.format {
-        LintFormat::Text => Screen::shows(linted(&files, &review, Style::of_stdout())),
+        LintFormat::Text => {
+            Screen::shows(linted(&files, &review, Style::of_stdout()) + &values::origins(values.as_ref()))
+        }
         LintFormat::Json => output::to_json(&json!({
             "schema": "teegate/policy-lint/1",
             "policy": args.file,
             "accept": args.accept.as_ref().map(|path| path.display().to_string()),
             "remarks": review.remarks,
             "stale": review.stale,
+            "reference_values": values::listed(values.as_ref()),
         }))?,
         LintFormat::Sarif => output::to_json(&sarif::log(&files, &review, status))?,
     };
@@ -167,7 +171,7 @@ fn what_is_wrong(stale: &Stale) -> String {
 impl LintArgs {
     /// As on the command line, with nothing beside the file.
     pub(crate) fn of(file: &str) -> Self {
-        let (values, format) = (ValuesArgs { reference_values: Vec::new(), signed_by: None }, LintFormat::Text);
+        let (values, format) = (ValuesArgs::default(), LintFormat::Text);
         Self { file: file.to_owned(), values, accept: None, at: None, format, quiet: false }
     }
 }

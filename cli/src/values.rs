@@ -1,20 +1,16 @@
 //! The reference values that the user names: files in TOML or CoRIM, joined into one.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use teegate_measurements::{Filled, ReferenceValues};
-use teegate_verifier::{Policy, Signer, UnixTime};
+use teegate_verifier::{Policy, UnixTime};
 
+use crate::vouched::{SigstoreArgs, Vouched, read};
 use crate::{instant, output, policy};
 
-/// Reference values of a large fleet fit many times over.
-const MAX_BYTES: u64 = 1 << 20;
-
 /// Reference values for what the policy leaves open.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct ValuesArgs {
     /// Reference values for the fields that the policy writes as "reference-value-needed": TOML or a CoRIM, told apart by
     /// content; may be given again
@@ -24,6 +20,8 @@ pub(crate) struct ValuesArgs {
     /// must be signed CoRIMs; without it they count for whoever gave you the files
     #[arg(long, value_name = "KEY.pem|CHAIN.pem", requires = "reference_values")]
     pub(crate) signed_by: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sigstore: SigstoreArgs,
 }
 
 impl ValuesArgs {
@@ -34,7 +32,9 @@ impl ValuesArgs {
 
     /// The same of a text that was read already.
     pub(crate) fn policy_of(&self, name: &str, text: String, at: Option<UnixTime>) -> Result<(Policy, String), String> {
-        let Some(values) = self.load(at)? else {
+        let files = self.files(at)?;
+        files.iter().for_each(|file| output::note(&file.kind()));
+        let Some(values) = joined(files)? else {
             let policy = Policy::parse(&text).map_err(|error| policy::refused(name, &error))?;
             return Ok((policy, text));
         };
@@ -81,20 +81,17 @@ impl ValuesArgs {
 
     /// The same, file by file.
     fn files(&self, at: Option<UnixTime>) -> Result<Vec<ValuesFile>, String> {
-        let signer = self.signed_by.as_deref().map(signer).transpose()?;
-        let one = |path: &PathBuf| {
+        let vouched = Vouched::of(self.signed_by.as_deref(), &self.sigstore, self.reference_values.len())?;
+        let one = |(index, path): (usize, &PathBuf)| {
             let now = at.map_or_else(instant::now, Ok)?;
             let bytes = read(path).map_err(|what| of_file(path, &what))?;
-            let values = match &signer {
-                None => teegate_measurements::reference_values(&bytes, now),
-                Some(signer) => teegate_measurements::signed_reference_values(&bytes, signer, now),
-            };
+            let values = vouched.values(index, &bytes, now);
             let is_corim = bytes.first().is_some_and(|first| *first >= 0x80);
             values
                 .map(|values| ValuesFile { path: path.clone(), is_corim, values })
                 .map_err(|what| of_file(path, &what))
         };
-        self.reference_values.iter().map(one).collect()
+        self.reference_values.iter().enumerate().map(one).collect()
     }
 }
 
@@ -174,22 +171,6 @@ pub(crate) fn listed(values: Option<&ReferenceValues>) -> Vec<serde_json::Value>
         .collect()
 }
 
-/// Who is to have signed.
-fn signer(path: &Path) -> Result<Signer, String> {
-    let failed = |what: String| format!("signer `{}`: {what}", path.display());
-    Signer::from_pem(&read(path).map_err(failed)?).map_err(|error| failed(error.to_string()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|cause| format!("cannot be read: {cause}"))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| format!("cannot be read: {cause}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(format!("more than {MAX_BYTES} bytes"));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +192,7 @@ mod tests {
         let host = put("h.toml", toml(&format!("[sev-snp]\nhost_data = \"{}\"", "11".repeat(32))).as_bytes());
         let args = |paths: &[&PathBuf]| ValuesArgs {
             reference_values: paths.iter().map(|path| (*path).clone()).collect(),
-            signed_by: None,
+            ..ValuesArgs::default()
         };
         let (policy, text) = args(&[&measurement, &host]).policy("strict", None).unwrap();
         assert_eq!(policy.name(), "strict");
@@ -269,7 +250,8 @@ mod tests {
         let key = teegate_forge::keys::Key::p256().public_key_info();
         let key = teegate_forge::pem::certificate(&key).replace("CERTIFICATE", "PUBLIC KEY");
         let load = |signer: Option<PathBuf>| {
-            ValuesArgs { reference_values: vec![values.clone()], signed_by: signer }.load(None)
+            let reference_values = vec![values.clone()];
+            ValuesArgs { reference_values, signed_by: signer, ..ValuesArgs::default() }.load(None)
         };
         assert!(origins(load(None).unwrap().as_ref()).ends_with("`app`, unsigned\n"));
         for (pem, says) in [
@@ -281,5 +263,93 @@ mod tests {
             assert!(error.contains(says), "{error}");
         }
         assert!(load(Some(folder.path().join("none"))).unwrap_err().starts_with("signer `"));
+    }
+
+    /// The same command line, as clap reads it.
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        values: ValuesArgs,
+    }
+
+    /// A bundle vouches for the bytes of a file, whatever form they have, and for no other file; who signed is said.
+    #[test]
+    fn a_sigstore_bundle_vouches_for_the_file_that_it_was_made_for() {
+        use teegate_forge::sigstore::{IDENTITY, ISSUER};
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path.display().to_string()
+        };
+        let file = |name: &str, field: &str| {
+            let table =
+                format!("[sev-snp]\n{field} = \"{}\"", "11".repeat(if field == "measurement" { 48 } else { 32 }));
+            let signed = teegate_forge::sigstore().with(|builder| builder.file = toml(&table).into_bytes());
+            (put(name, &signed.file), signed)
+        };
+        let (one, first) = file("one.toml", "host_data");
+        let (two, second) = file("two.toml", "measurement");
+        let second = second.with(|builder| {
+            builder.trusted = first.trusted.clone();
+            builder.acting = first.acting.clone();
+        });
+        let root = put("root.json", first.build().trusted_root.as_bytes());
+        let of_one = put("one.sigstore.json", first.build().bundle.as_bytes());
+        let of_two = put("two.sigstore.json", second.build().bundle.as_bytes());
+        let line = |options: &[[&str; 2]]| {
+            let line = [&["teegate"][..], options.as_flattened()].concat();
+            let line = <Line as clap::Parser>::try_parse_from(line).map_err(|error| error.to_string())?;
+            Ok::<_, String>(line.values)
+        };
+        let load = |options: &[[&str; 2]]| line(options)?.load(None);
+        let who =
+            [["--trusted-root", &root], ["--certificate-identity", IDENTITY], ["--certificate-oidc-issuer", ISSUER]];
+        let both = [
+            ["--reference-values", &one],
+            ["--reference-values", &two],
+            ["--sigstore-bundle", &of_one],
+            ["--sigstore-bundle", &of_two],
+        ];
+        let values = load(&[&both[..], &who].concat()).unwrap();
+        let said = format!(
+            "signed by the Sigstore identity `{IDENTITY}` (issuer `{ISSUER}`), logged at 2025-03-01T00:00:00Z in \
+             `https://log.forged.example`"
+        );
+        assert_eq!(origins(values.as_ref()).matches(&said).count(), 2, "{}", origins(values.as_ref()));
+        let (_, kinds) = line(&[&both[..], &who].concat()).unwrap().filled("strict").unwrap();
+        assert_eq!(kinds[0], format!("reference values `{one}`: 1 field of `app`, TOML, {said}"));
+        assert!(listed(values.as_ref()).iter().all(|one| one["signed_by"].as_str() == said.strip_prefix("signed by ")));
+
+        let crossed = [both[1], both[0], both[2], both[3]];
+        let other = [who[0], ["--certificate-identity", "b@example.com"], who[2]];
+        for (options, says) in [
+            ([&crossed[..], &who].concat(), "two.toml`: Sigstore bundle `"),
+            ([&crossed[..], &who].concat(), "one.sigstore.json`: artifact mismatch: "),
+            (
+                [&both[..3], &who].concat(),
+                "1 given with `--sigstore-bundle` and 2 with `--reference-values`: expected one",
+            ),
+            ([&both[..], &other].concat(), "`, expected the identity `b@example.com`"),
+            (
+                [&both[..], &[["--trusted-root", &of_one]], &who[1..]].concat(),
+                "one.sigstore.json`: the media type `application/vnd.dev.sigstore.bundle",
+            ),
+            (
+                [&[both[0], ["--sigstore-bundle", &root]][..], &who].concat(),
+                "root.json`: no Sigstore bundle that is read",
+            ),
+            ([&[both[0], ["--sigstore-bundle", "none"]][..], &who].concat(), "Sigstore bundle `none`: cannot be read"),
+            // Both names, the root and the values are needed; and it is one kind of signer or the other.
+            ([&both[..], &who[..2]].concat(), "--certificate-oidc-issuer <URL>"),
+            ([&both[..], &[who[0], who[2]]].concat(), "--certificate-identity <ID>"),
+            ([&both[..], &who[1..]].concat(), "--trusted-root <FILE>"),
+            (who.to_vec(), "--sigstore-bundle <FILE>"),
+            ([&both[2..3], &who].concat(), "--reference-values <FILE>"),
+            ([&both[..], &who, &[["--signed-by", &root]]].concat(), "cannot be used with"),
+        ] {
+            let error = load(&options).unwrap_err();
+            assert!(error.contains(says), "{error}\nnot: {says}");
+        }
     }
 }

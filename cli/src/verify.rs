@@ -71,13 +71,17 @@ pub(crate) struct VerifyArgs {
 }
 
 /// Every other option but that of colour: an explanation judges nothing. A test holds the list to the options.
-const NOT_EXPLAINED: [&str; 18] = [
+const NOT_EXPLAINED: [&str; 22] = [
     "evidence",
     "endorsements",
     "event_log",
     "policy",
     "reference_values",
     "signed_by",
+    "sigstore_bundle",
+    "trusted_root",
+    "certificate_identity",
+    "certificate_oidc_issuer",
     "at",
     "report_data",
     "memory",

@@ -136,9 +136,9 @@ impl ReferenceValues {
         Ok(self)
     }
 
-    /// The same, all of which this one signed.
+    /// The same, all of which this one signed, in words that an explanation shows. Whoever says so has verified it over the whole file.
     #[must_use]
-    pub(crate) fn signed_by(mut self, signer: &str) -> Self {
+    pub fn signed_by(mut self, signer: &str) -> Self {
         self.given.iter_mut().for_each(|given| given.signed_by = Some(signer.to_owned()));
         self
     }

@@ -183,11 +183,18 @@ impl Certificate {
     /// Encodes and signs.
     pub fn to_der(&self) -> Vec<u8> {
         let identifier = self.algorithm.identifier(&self.signer);
+        let outer = self.outer_identifier.clone().unwrap_or(identifier);
+        signed(&self.to_be_signed(), self.algorithm, outer, &self.signer, self.damaged_signature)
+    }
+
+    /// What is signed: TBSCertificate, DER.
+    pub fn to_be_signed(&self) -> Vec<u8> {
+        let identifier = self.algorithm.identifier(&self.signer);
         let mut parts = Vec::new();
         parts.extend(self.version.map(|version| der::explicit(0, &der::integer(version))));
         parts.extend([
             der::element(der::tag::INTEGER, &self.serial),
-            self.inner_identifier.clone().unwrap_or_else(|| identifier.clone()),
+            self.inner_identifier.clone().unwrap_or(identifier),
             self.issuer.to_der(),
             der::sequence(&[der::time(self.not_before), der::time(self.not_after)]),
             self.subject.to_der(),
@@ -197,13 +204,7 @@ impl Certificate {
             let extensions: Vec<Vec<u8>> = self.extensions.iter().map(Extension::to_der).collect();
             parts.push(der::explicit(3, &der::sequence(&extensions)));
         }
-        signed(
-            &der::sequence(&parts),
-            self.algorithm,
-            self.outer_identifier.clone().unwrap_or(identifier),
-            &self.signer,
-            self.damaged_signature,
-        )
+        der::sequence(&parts)
     }
 
     /// Sets the serial number to this value.

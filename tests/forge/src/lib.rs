@@ -28,6 +28,7 @@ pub mod paravisor;
 pub mod pem;
 pub mod services;
 pub mod sev_guest;
+pub mod sigstore;
 pub mod snp;
 pub mod tdx;
 pub mod time;
@@ -50,6 +51,11 @@ pub fn snp() -> snp::SnpBuilder {
 /// A context of a container group that nothing is wrong with.
 pub fn aci() -> aci::AciBuilder {
     aci::AciBuilder::new()
+}
+
+/// A file signed through a Sigstore instance of its own, that nothing is wrong with.
+pub fn sigstore() -> sigstore::SigstoreBuilder {
+    sigstore::SigstoreBuilder::new()
 }
 
 /// A TDX platform that nothing is wrong with: quote version 4, PCK of the Platform CA, everything UpToDate.
