@@ -17,6 +17,7 @@ mod pcr;
 mod pe;
 mod prediction;
 mod sev_snp;
+mod tdvf;
 mod tdx;
 mod uki;
 mod vmsa;
