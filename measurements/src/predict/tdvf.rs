@@ -12,8 +12,24 @@ const MAX_SECTIONS: usize = 64;
 const MAX_PAGES: u64 = 1 << 16;
 const FOUR_GIB: u64 = 1 << 32;
 
+/// What a section is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Code (BFV, 0).
+    Code,
+    /// Variables as they are at the first start (CFV, 1).
+    Variables,
+    /// Where the VMM writes what memory there is (`TD_HOB`, 2).
+    TdHob,
+    /// Memory that the firmware needs at once (`TEMP_MEM`, 3).
+    Temporary,
+    /// Something else.
+    Other,
+}
+
 /// A section of the image: what of it comes where in memory.
 pub(super) struct Section<'a> {
+    pub(super) kind: Kind,
     pub(super) content: &'a [u8],
     pub(super) gpa: u64,
     pub(super) pages: u64,
@@ -98,6 +114,16 @@ fn read_section(input: Input<'_>, at: usize, index: usize) -> Result<Read<'_>, P
         return Err(input.wrong(format_args!("section {index} has attributes {attributes:#x}: expected 0, 1 or 2")));
     }
     let content = input.slice(offset, length, "a section")?;
+    let named = match kind {
+        0 => Kind::Code,
+        1 => Kind::Variables,
+        2 => Kind::TdHob,
+        3 => Kind::Temporary,
+        _ => Kind::Other,
+    };
     let (is_extended, is_added) = (attributes & 1 != 0, attributes & 2 == 0);
-    Ok(Read { section: Section { content, gpa, pages: size / PAGE_U64, is_added, is_extended }, is_boot_volume })
+    Ok(Read {
+        section: Section { kind: named, content, gpa, pages: size / PAGE_U64, is_added, is_extended },
+        is_boot_volume,
+    })
 }
