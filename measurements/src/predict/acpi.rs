@@ -131,11 +131,10 @@ impl<'a> AcpiBlobs<'a> {
             b"etc/acpi/rsdp" => Ok((RSDP_FILE, self.rsdp)),
             b"etc/acpi/tables" => Ok((TABLES_FILE, self.tables)),
             other => {
-                let other: String = String::from_utf8_lossy(other).chars().take(60).collect();
+                let other: String = String::from_utf8_lossy(other).escape_debug().take(60).collect();
                 Err(command.wrong(format_args!(
-                    "speaks of `{}`: firmware measures what it loads, and only `{RSDP_FILE}` and `{TABLES_FILE}` are known here; leave out \
-                     the device that brings it",
-                    other.escape_debug()
+                    "speaks of `{other}`: firmware measures what it loads, and only `{RSDP_FILE}` and `{TABLES_FILE}` are known here; leave out the \
+                     device that brings it"
                 )))
             }
         }
