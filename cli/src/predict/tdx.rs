@@ -254,10 +254,7 @@ fn listed(events: &[TdEvent]) -> String {
     let mut text = "\nevents, in order:\n".to_owned();
     for event in events {
         let only = event.only.map(|only| format!(" [{}]", only.name())).unwrap_or_default();
-        let digest = event
-            .digest
-            .as_ref()
-            .map_or_else(|| "not predicted".to_owned(), |bytes| teegate_encoding::hex::encode(bytes));
+        let digest = event.digest.as_ref().map_or_else(|| "not predicted".to_owned(), teegate_encoding::hex::encode);
         text +=
             &format!("{:<6} {:<12} {digest}{only}\n{:<19} of {}\n", event.register, event.what, "", plain(&event.of));
     }

@@ -60,7 +60,7 @@ impl<'a> AcpiBlobs<'a> {
             names.push(name.iter().map(|byte| char::from(*byte)).collect());
             at += length;
         }
-        if names.first().is_none() {
+        if names.is_empty() {
             return Err(input.wrong("it holds no table"));
         }
         Ok(names)
