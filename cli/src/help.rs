@@ -48,8 +48,10 @@ pub(crate) const PREDICT_TDX: &str = "\
 Examples:
   teegate predict tdx --firmware OVMF.fd --reference-values
   teegate predict tdx --firmware OVMF.fd --event-log ccel.bin
+  teegate predict tdx --firmware OVMF.fd --memory 2G --acpi tables/ --kernel vmlinuz --initrd initrd.img --append quiet
+  teegate predict tdx --firmware OVMF.fd --memory 2G --against ccel.bin
 
-Exit status: 0 predicted; 1 could not run, or no prediction follows from the files.";
+Exit status: 0 predicted; 1 could not run, or no prediction follows from the files; 4 an event of the log differs.";
 
 pub(crate) const PREDICT_PCR: &str = "\
 Examples:

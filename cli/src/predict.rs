@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use teegate_measurements::predict::{
-    self, CpuSignature, DigestAlgorithm, InitdataFor, PageOrder, PredictError, Prediction, SnpGuest, SnpKernel, SnpVmm,
+    self, CpuSignature, DigestAlgorithm, InitdataFor, PredictError, Prediction, SnpGuest, SnpKernel, SnpVmm,
 };
 use teegate_verifier::Tee;
 
@@ -14,6 +14,8 @@ use crate::output::{self, plain};
 use crate::screen::Screen;
 use crate::verify::{Format, TeeName};
 use crate::{exit, help};
+
+mod tdx;
 
 /// Compute what hardware will measure of a guest, before it runs
 #[derive(Args)]
@@ -27,8 +29,8 @@ pub(crate) struct PredictArgs {
 enum Verb {
     /// The launch digest of an SEV-SNP guest (`measurement`), from its firmware and kernel, or from an IGVM file
     SevSnp(SevSnpArgs),
-    /// MRTD of a TD from its firmware, and RTMRs from an event log or an image
-    Tdx(TdxArgs),
+    /// MRTD of a TD from its firmware, and RTMRs from what it is made of, from an image, or from an event log
+    Tdx(tdx::TdxArgs),
     /// PCR 4, 9 and 11 of a guest with a TPM that boots a unified kernel image
     Pcr(PcrArgs),
     /// What initdata of Kata and CoCo becomes: HOST_DATA, MRCONFIGID, or PCR 8
@@ -99,36 +101,6 @@ enum VmmName {
     Qemu,
     Ec2,
     Gce,
-}
-
-#[derive(Args)]
-#[command(after_help = help::PREDICT_TDX)]
-#[group(id = "input", required = true, multiple = true, args = ["firmware", "event_log", "uki"])]
-struct TdxArgs {
-    /// TDVF firmware, whole and raw: MRTD
-    #[arg(long, value_name = "FILE")]
-    firmware: Option<PathBuf>,
-    /// How the VMM adds pages
-    #[arg(long, value_enum, default_value_t = OrderName::Either, requires = "firmware")]
-    page_order: OrderName,
-    /// Event log of a boot (CCEL): RTMR0 to RTMR3
-    #[arg(long, value_name = "FILE")]
-    event_log: Option<PathBuf>,
-    /// Unified kernel image that boots: RTMR2
-    #[arg(long, value_name = "FILE")]
-    uki: Option<PathBuf>,
-    #[command(flatten)]
-    shown: Shown,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum OrderName {
-    /// Each page and its content before the next
-    PageByPage,
-    /// All pages of a section, then their content
-    TwoPasses,
-    /// Both values: either is of this firmware
-    Either,
 }
 
 #[derive(Args)]
@@ -203,7 +175,7 @@ fn bits(text: &str) -> Result<u64, String> {
 pub(crate) fn run(args: &PredictArgs) -> ExitCode {
     let (prediction, shown) = match &args.verb {
         Verb::SevSnp(args) => (sev_snp(args), &args.shown),
-        Verb::Tdx(args) => (tdx(args), &args.shown),
+        Verb::Tdx(args) => return tdx::run(args),
         Verb::Pcr(args) => {
             let bank = match args.bank {
                 BankName::Sha256 => DigestAlgorithm::Sha256,
@@ -268,28 +240,6 @@ fn sev_snp(args: &SevSnpArgs) -> Result<Prediction, String> {
         },
     };
     predict::sev_snp(&guest).map_err(|error| about(firmware_file, &error))
-}
-
-fn tdx(args: &TdxArgs) -> Result<Prediction, String> {
-    let orders: &[PageOrder] = match args.page_order {
-        OrderName::PageByPage => &[PageOrder::PageByPage],
-        OrderName::TwoPasses => &[PageOrder::TwoPasses],
-        OrderName::Either => &PageOrder::ALL,
-    };
-    let parts = [
-        args.firmware.as_deref().map(|file| of_file(file, |bytes| predict::mrtd(bytes, orders))),
-        args.event_log.as_deref().map(|file| of_file(file, predict::rtmrs)),
-        args.uki.as_deref().map(|file| of_file(file, predict::rtmr2)),
-    ];
-    let mut joined: Option<Prediction> = None;
-    for part in parts.into_iter().flatten() {
-        let part = part?;
-        joined = Some(match joined {
-            None => part,
-            Some(others) => others.and(part).map_err(|error| error.to_string())?,
-        });
-    }
-    joined.ok_or_else(|| "name `--firmware`, `--event-log` or `--uki`".to_owned())
 }
 
 fn of_file(file: &Path, predict: impl FnOnce(&[u8]) -> Result<Prediction, PredictError>) -> Result<Prediction, String> {

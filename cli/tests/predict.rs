@@ -28,6 +28,11 @@ fn inputs() -> tempfile::TempDir {
         std::fs::copy(corpus.join(from), folder.path().join(name)).unwrap();
     }
     std::fs::write(folder.path().join("initrd.img"), "an initrd").unwrap();
+    std::fs::create_dir(folder.path().join("tables")).unwrap();
+    let tables = ["acpi-tables", "acpi-rsdp", "table-loader", "shape"].map(|name| format!("tables/{name}"));
+    for name in ["TDVF.fd", "bzImage"].into_iter().chain(tables.iter().map(String::as_str)) {
+        std::fs::copy(root().join("cli/tests/td").join(name), folder.path().join(name)).unwrap();
+    }
     let text = std::fs::read_to_string(folder.path().join("initdata.toml")).unwrap();
     std::fs::write(folder.path().join("long.toml"), text.replace("sha256", "sha384")).unwrap();
     folder
@@ -114,6 +119,17 @@ fn what_gives_no_prediction_ends_with_1_and_says_why() {
         ),
         ("teegate predict sev-snp --firmware OVMF.amdsev.fd --vcpus 1", "name the processor"),
         ("teegate predict tdx", "--firmware"),
+        (
+            "teegate predict tdx --firmware TDVF.fd --acpi-tables tables/acpi-rsdp --acpi-rsdp tables/acpi-tables --acpi-loader tables/table-loader",
+            "etc/acpi/tables: this is `etc/acpi/rsdp`: the files are swapped",
+        ),
+        ("teegate predict tdx --firmware TDVF.fd --acpi-tables tables/acpi-tables", "--acpi-rsdp"),
+        ("teegate predict tdx --firmware TDVF.fd --acpi folder", "`ci/acpi.sh --into` makes such a folder"),
+        ("teegate predict tdx --firmware TDVF.fd --memory 2T", "expected MiB"),
+        ("teegate predict tdx --firmware TDVF.fd --memory 4M", "the firmware's own memory"),
+        ("teegate predict tdx --kernel vmlinuz --append quiet", "expected a bzImage"),
+        ("teegate predict tdx --firmware TDVF.fd --against tpm.bin", "the log of a TPM"),
+        ("teegate predict tdx --uki guest.efi --kernel bzImage", "cannot be used with"),
     ] {
         let error = refused(folder.path(), line);
         assert!(error.contains(says), "{line}: {error}");
@@ -137,4 +153,89 @@ fn a_log_is_shown_with_its_registers_and_believed_by_nobody() {
     let output = run(folder.path(), "teegate inspect cut.bin");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("a log whose record 1 needs"), "{output:?}");
+}
+
+/// Of the bytes in `td/`, by another implementation, in Python: RTMR0 with 2 GiB of memory, `SecureBoot` 0, and its last separator.
+const RTMR0: &str = "27f2c70085d0e1120256ff37db3f21a9ab632623eaccba7d092cc3e27eff27c0b29d668407af6f8e4708aef723ffa11b";
+const WHOLE: &str = "teegate predict tdx --firmware TDVF.fd --memory 2G --acpi tables --kernel bzImage --initrd initrd.img --append quiet";
+
+#[test]
+fn rtmrs_follow_from_components_and_say_whose_tables_are_behind_them() {
+    let folder = inputs();
+    let document = |line: &str| -> serde_json::Value { serde_json::from_str(&answered(folder.path(), line)).unwrap() };
+    let values = |document: &serde_json::Value, field: &str| -> Vec<String> {
+        let all = document.pointer("/values").and_then(serde_json::Value::as_array).unwrap();
+        let own = all.iter().filter(|one| one.pointer("/field").unwrap() == field);
+        own.map(|one| one.pointer("/value").and_then(serde_json::Value::as_str).unwrap().to_owned()).collect()
+    };
+    let whole = document(&format!("{WHOLE} --format json"));
+    assert_eq!(["mrtd", "rtmr0", "rtmr1", "rtmr2"].map(|field| values(&whole, field).len()), [2, 4, 4, 1]);
+    assert!(values(&whole, "rtmr0").contains(&RTMR0.to_owned()), "{whole}");
+    assert_eq!(whole.pointer("/acpi_tables").unwrap(), "acpi tables: rebuilt from nothing, by make.py: -machine q35");
+    let narrowed = "--build secure-boot-off --build separator-rtmr0 --build kernel-as-file";
+    let one = document(&format!("{WHOLE} {narrowed} --format json"));
+    assert_eq!(values(&one, "rtmr0"), [RTMR0]);
+    assert_eq!(one.pointer("/events/0/what").unwrap(), "TD HOB");
+    assert_eq!(one.pointer("/events/0/register").unwrap(), "rtmr0");
+    // As files: the same values, and that nobody said of which shape.
+    let files = WHOLE.replace(
+        "--acpi tables",
+        "--acpi-tables tables/acpi-tables --acpi-rsdp tables/acpi-rsdp --acpi-loader tables/table-loader",
+    );
+    let files = document(&format!("{files} {narrowed} --format json"));
+    assert_eq!(values(&files, "rtmr0"), [RTMR0]);
+    assert_eq!(files.pointer("/acpi_tables").unwrap(), "acpi tables: given as files");
+
+    // What is read from them into a policy names the tables in its source.
+    answered(folder.path(), &format!("{WHOLE} --reference-values --name td > whole.toml"));
+    let text = std::fs::read_to_string(folder.path().join("whole.toml")).unwrap();
+    assert!(text.contains("; acpi tables: rebuilt from nothing, by make.py") && text.contains(RTMR0), "{text}");
+    let logged = answered(folder.path(), "teegate predict tdx --event-log ccel.bin --reference-values");
+    assert!(logged.contains("; acpi tables: as the log has them, not looked at"), "{logged}");
+    // What is missing is named, and its register has no value.
+    let part = document("teegate predict tdx --firmware TDVF.fd --memory 2G --format json");
+    assert_eq!(values(&part, "rtmr0"), [] as [String; 0]);
+    assert!(part.pointer("/notes").unwrap().to_string().contains("no ACPI tables are given"), "{part}");
+}
+
+#[test]
+fn a_log_is_held_against_a_prediction_event_by_event() {
+    let folder = inputs();
+    let output = run(folder.path(), &format!("{WHOLE} --against ccel.bin"));
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("rtmr0   1 DIFFERS") && text.contains("TD HOB: 2048 MiB of memory is predicted as"),
+        "{text}"
+    );
+    assert!(text.contains("is not compared"), "{text}");
+    // Without what would differ, nothing does.
+    let events = answered(
+        folder.path(),
+        "teegate predict tdx --kernel bzImage --append quiet --initrd initrd.img --format json",
+    );
+    let events: serde_json::Value = serde_json::from_str(&events).unwrap();
+    let events = events.pointer("/events").and_then(serde_json::Value::as_array).unwrap();
+    let digests: Vec<_> = events
+        .iter()
+        .filter(|event| event.pointer("/register").unwrap() == "rtmr2")
+        .map(|event| event.pointer("/digest").and_then(serde_json::Value::as_str).unwrap())
+        .collect();
+    assert_eq!(digests.len(), 2);
+    // A log of these two events alone: a kernel measured them, and firmware nothing.
+    let header = std::fs::read(folder.path().join("ccel.bin")).unwrap().get(..65).unwrap().to_vec();
+    let event = |digest: &str| {
+        let head = [3_u32, 6, 1].map(u32::to_le_bytes).concat();
+        [head, vec![0x0C, 0], teegate_encoding::hex::decode(digest).unwrap(), vec![0; 4]].concat()
+    };
+    let log: Vec<u8> = [header, digests.iter().flat_map(|digest| event(digest)).collect()].concat();
+    std::fs::write(folder.path().join("two.bin"), log).unwrap();
+    let output =
+        run(folder.path(), "teegate predict tdx --kernel bzImage --append quiet --initrd initrd.img --against two.bin");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("rtmr2   1 same          load options") && text.contains("rtmr2   2 same          initrd"),
+        "{text}"
+    );
+    assert!(text.contains("rtmr1   1 DIFFERS") && text.contains("the log ends"), "{text}");
 }

@@ -5,9 +5,13 @@
 //! that holds it accepts nobody, or the wrong one.
 
 mod aci;
+mod acpi;
+mod against;
 mod authenticode;
 mod cpu;
 mod digest;
+mod direct;
+mod hob;
 mod igvm;
 mod initdata;
 mod input;
@@ -16,20 +20,27 @@ mod ovmf;
 mod pcr;
 mod pe;
 mod prediction;
+mod rtmr;
 mod sev_snp;
+mod tdvf;
 mod tdx;
 mod uki;
+mod variables;
 mod vmsa;
 
 pub use aci::aci_policy;
+pub use acpi::AcpiBlobs;
+pub use against::{Compared, ComparedEvent, Outcome};
 pub use authenticode::authenticode;
 pub use cpu::{CpuSignature, cpu_names};
 pub use digest::DigestAlgorithm;
+pub use direct::TdKernel;
 pub use igvm::igvm;
 pub use initdata::{InitdataFor, initdata};
 pub use input::PredictError;
 pub use pcr::{UkiBoot, pcrs, rtmr2};
 pub use prediction::{Predicted, Prediction};
+pub use rtmr::{Choice, TdBoot, TdEvent, TdGuest};
 pub use sev_snp::{SnpGuest, SnpKernel, sev_snp};
 pub use tdx::{PageOrder, mrtd, rtmrs};
 pub use vmsa::SnpVmm;

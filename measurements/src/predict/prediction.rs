@@ -50,8 +50,10 @@ impl Prediction {
     /// # Errors
     /// Where both speak of one field and differ.
     pub fn and(mut self, other: Self) -> Result<Self, PredictError> {
+        // Each may have several values of one field, of which a policy takes any.
+        let before = self.values.len();
         for one in other.values {
-            let own = self.values.iter().find(|own| own.field == one.field);
+            let own = self.values.iter().take(before).find(|own| own.field == one.field);
             match own {
                 Some(own) if own.value != one.value => {
                     return Err(PredictError::new(format!(

@@ -33,6 +33,16 @@ pub(crate) fn debian(path: &str, of: &str) -> Option<PathBuf> {
     is_there.then_some(found)
 }
 
+/// What `ci/acpi.sh --check` leaves behind.
+pub(crate) fn acpi(path: &str, of: &str) -> Option<PathBuf> {
+    let found = root().join(".cache/acpi").join(path);
+    let is_there = found.is_file();
+    if !is_there {
+        note(&format!("skipped: {of}: .cache/acpi/{path} is not there (ci/acpi.sh --check)"));
+    }
+    is_there.then_some(found)
+}
+
 /// The folder into which `ci/sev_snp_measure.sh` installs another implementation.
 pub(crate) fn sev_snp_measure(of: &str) -> Option<PathBuf> {
     let found = root().join(".cache/sev-snp-measure");

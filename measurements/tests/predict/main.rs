@@ -7,12 +7,14 @@
     reason = "a test that cannot set up its input should fail where it stands"
 )]
 
+mod acpi;
 mod firmware;
 mod found;
 mod igvm;
 mod initdata;
 mod pcr;
 mod pe;
+mod rtmr;
 mod sev_snp;
 mod tdx;
 
