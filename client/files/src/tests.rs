@@ -166,6 +166,13 @@ fn an_archive_comes_out_bounded_and_its_damage_is_named() {
     assert!(npz::read(bomb, 2 << 20).is_ok());
     let reason = "what it holds is more than 1048576 bytes, which is more than is read";
     assert_eq!(npz::read(bomb, 1 << 20).unwrap_err().to_string(), reason);
+    // It is not inflated to its end, where its checksum would be looked at.
+    let mut damaged = bomb.to_vec();
+    let directory = bomb.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    damaged[directory + 16] ^= 1;
+    assert_eq!(npz::read(&damaged, 1 << 20).unwrap_err().to_string(), reason);
+    let whole = npz::read(&damaged, 2 << 20).unwrap_err().to_string();
+    assert!(whole.contains("this is no zip archive that can be read"), "{whole}");
     let other = npz::read(include_bytes!("../tests/numpy/other.npz"), 1 << 20).unwrap_err().to_string();
     assert!(other.contains("its member `readme.txt` is no `.npy`"), "{other}");
     let stored = include_bytes!("../tests/numpy/stored.npz");
