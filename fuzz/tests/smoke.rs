@@ -73,7 +73,7 @@ smoke! {
     oip_infer engine_message engine_tensors engine_signature onnx_model
     evidence_json evidence_cbor evidence_protobuf endorsements bundle envelope
     policy reference_values corim
-    event_log firmware igvm uki initdata deployment
+    event_log firmware acpi igvm uki initdata deployment
     npy npz table
     verify_sev_snp verify_tdx
 }

@@ -5,8 +5,8 @@ use teegate_encoding::hex;
 use teegate_fuzz_engine::{Effort, Target, mutate};
 use teegate_measurements::ReferenceValues;
 use teegate_measurements::predict::{
-    CpuSignature, DigestAlgorithm, InitdataFor, PageOrder, PredictError, Prediction, SnpGuest, SnpKernel, SnpVmm,
-    UkiBoot, aci_policy, igvm, initdata, mrtd, pcrs, rtmr2, rtmrs, sev_snp,
+    AcpiBlobs, CpuSignature, DigestAlgorithm, InitdataFor, PageOrder, PredictError, Prediction, SnpGuest, SnpKernel,
+    SnpVmm, TdBoot, TdGuest, UkiBoot, aci_policy, igvm, initdata, mrtd, pcrs, rtmr2, rtmrs, sev_snp,
 };
 use teegate_verifier::{LogRegisters, is_event_log, read_event_log};
 
@@ -30,6 +30,15 @@ pub(super) const TARGETS: &[Target] = &[
         mutate: binary,
         words: &["ASEV", "TDVF"],
         max_bytes: 8_192,
+    },
+    Target {
+        name: "acpi",
+        about: "ACPI tables out of QEMU's fw_cfg, and the commands that load them",
+        effort: Effort::Reader,
+        run: acpi,
+        mutate: binary,
+        words: &["RSD PTR ", "etc/acpi/rsdp\0", "etc/acpi/tables\0", "etc/table-loader\0", "DSDT", "FACS"],
+        max_bytes: 2_048,
     },
     Target {
         name: "igvm",
@@ -144,6 +153,23 @@ fn firmware(input: &[u8]) {
         predicted(input, || sev_snp(&SnpGuest { firmware: input, kernel, vcpus: 2, cpu, guest_features: 1, vmm }));
     }
     predicted(input, || mrtd(input, &PageOrder::ALL));
+    boot(input, &TdGuest { firmware: Some(input), memory: Some(2 << 30), ..TdGuest::default() });
+}
+
+/// The commands behind a byte that counts them, then 20 bytes of RSDP, then the tables.
+fn acpi(input: &[u8]) {
+    let Some((number, rest)) = input.split_first() else { return };
+    let (loader, rest) = rest.split_at(rest.len().min(usize::from(*number) * 128));
+    let (rsdp, tables) = rest.split_at(rest.len().min(20));
+    let acpi = Some(AcpiBlobs { tables, rsdp, loader, origin: "given as files" });
+    boot(input, &TdGuest { acpi, ..TdGuest::default() });
+}
+
+/// What is known of a boot has a digest, and a register with something unknown has no value.
+fn boot(input: &[u8], guest: &TdGuest<'_>) {
+    let Some(boot) = hold::same(input, || TdBoot::of(guest, &[])) else { return };
+    assert!(boot.prediction().values.is_empty(), "a value without a kernel");
+    assert!(boot.events.iter().all(|event| event.digest.as_ref().is_none_or(|digest| digest.len() == 48)));
 }
 
 fn igvm_file(input: &[u8]) {
