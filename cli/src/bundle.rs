@@ -58,7 +58,7 @@ struct CreateArgs {
     #[arg(long, value_name = "PATH")]
     endorsements: Vec<PathBuf>,
 
-    /// The event log of the TD's boot (CCEL), in place of one that the evidence carries
+    /// The event log of the boot, of a TD (CCEL) or of an Azure vTPM, in place of one that the evidence carries
     #[arg(long, value_name = "FILE")]
     event_log: Option<PathBuf>,
 

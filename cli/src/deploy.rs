@@ -37,8 +37,8 @@ struct InitdataArgs {
     /// Where the pod runs, and so where the digest of its initdata is measured
     #[arg(long, value_enum)]
     platform: PlatformName,
-    /// The name of the workload, where the manifest holds several
-    #[arg(long, value_name = "NAME")]
+    /// Which workload, where the manifest holds several: its name, or `KIND/NAME` or `KIND/NAMESPACE/NAME` where two share one
+    #[arg(long, value_name = "[KIND/]NAME")]
     name: Option<String>,
     /// The folder of `initdata.toml`, `patch.yaml` and `policy.toml`
     #[arg(long, value_name = "DIR")]

@@ -252,6 +252,7 @@ pub(crate) const DEPLOY_INITDATA: &str = "\
 Examples:
   teegate deploy initdata pod.yaml --platform azure-snp --into initdata/
   teegate deploy initdata pod.yaml --platform azure-snp --into init/ --check
+  teegate deploy initdata all.yaml --name Deployment/enclave-app --platform kata-snp --into init/
 
 Exit status: 0 written, or the files fit; 1 could not run, or the manifest is refused; 4 files and manifest differ, or `policy.toml` \
 does not accept the new initdata.";

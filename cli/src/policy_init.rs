@@ -38,6 +38,9 @@ pub(crate) struct InitArgs {
     /// `workload` this code alone (verifier/LIMITATIONS.md)
     #[arg(long, value_enum, default_value_t = BoundToName::Guest)]
     bound_to: BoundToName,
+    /// Of a TD whose RTMR0 is zero: why nobody has to judge its ACPI tables, which are code that the host supplies
+    #[arg(long, value_name = "REASON")]
+    unjudged_acpi_tables: Option<String>,
     /// Certificates, CRLs and collateral: with them the evidence is verified first, and of evidence that nobody vouches for no policy
     /// is made
     #[arg(long, value_name = "PATH")]
@@ -191,13 +194,14 @@ fn first(evidence: &OwnedEvidence, facts: &[(&'static str, FactValue)], args: &I
         let (_, value) = facts.iter().find(|(fact, _)| *fact == field)?;
         matches!(value, FactValue::Bytes(_) | FactValue::Number(_)).then(|| value.to_string())
     };
-    teegate_measurements::init((evidence.tee, evidence.wrapping()), &args.name, args.bound_to.into(), shows)
+    let (subject, reason) = ((evidence.tee, evidence.wrapping()), args.unjudged_acpi_tables.as_deref());
+    teegate_measurements::init_bearing(subject, &args.name, args.bound_to.into(), reason, shows)
         .map_err(|error| Stop::from(format!("what this evidence shows cannot be expected by a strict policy: {error}")))
 }
 
 /// Writes a template with its values in it.
 pub(crate) fn fill(args: &FillArgs) -> Result<(String, u8), String> {
-    let (_, text) = args.values.policy(&args.file, None)?;
+    let (text, kinds) = args.values.filled(&args.file)?;
     let read = |(vendor, file): &(String, PathBuf)| {
         let pem = policy::file_text(file).map_err(|what| format!("the root `{}`: {what}", file.display()))?;
         Ok((vendor.clone(), pem))
@@ -207,6 +211,7 @@ pub(crate) fn fill(args: &FillArgs) -> Result<(String, u8), String> {
     // What is written loads by itself.
     Policy::parse(&text).map_err(|error| policy::refused(&args.file, &error))?;
     let written = written(&args.output, &text)?;
+    kinds.iter().for_each(|kind| output::note(kind));
     if !roots.is_empty() {
         output::note(
             "this policy pins roots in place of a vendor's: whoever holds their keys can make evidence that it accepts, so no \
@@ -232,6 +237,7 @@ mod tests {
             from: from.to_owned(),
             tee: None,
             bound_to: BoundToName::Guest,
+            unjudged_acpi_tables: None,
             endorsements: Vec::new(),
             at: None,
             name: "mine".to_owned(),

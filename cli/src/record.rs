@@ -23,7 +23,7 @@ use teegate_intake::bundle::Kept;
 use teegate_intake::evidence::{self, OwnedEvidence};
 use teegate_intake::{Statement, endorsements};
 use teegate_protocol::evidence::EvidenceKind;
-use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime};
+use teegate_verifier::{Endorsements, ReportData, Tee, UnixTime, Wrapping};
 
 use crate::output::{self, plain};
 use crate::screen::Screen;
@@ -50,9 +50,10 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "SOURCE")]
     source: Option<Source>,
 
-    /// Where the event log of a TD's boot lies, if its source does not send one
-    #[arg(long, value_name = "FILE", default_value = CCEL)]
-    event_log: PathBuf,
+    /// Where the event log of the boot lies, if its source does not send one [default: of a TD
+    /// `/sys/firmware/acpi/tables/data/CCEL`, of a vTPM `/sys/kernel/security/tpm0/binary_bios_measurements`]
+    #[arg(long, value_name = "FILE")]
+    event_log: Option<PathBuf>,
 
     /// Nothing but errors: the exit status is the answer
     #[arg(long, short)]
@@ -107,7 +108,7 @@ impl Source {
         ))
     }
 
-    fn take(&self, report_data: &ReportData) -> Result<Taken, String> {
+    fn take(&self, report_data: &ReportData, event_log: Option<&Path>) -> Result<Taken, String> {
         match self {
             Self::ConfigfsTsm(folder) => {
                 let report = ConfigfsTsm::at(folder).report(&report_data.0).map_err(|error| error.to_string())?;
@@ -126,7 +127,9 @@ impl Source {
                 Ok(Taken { evidence, auxblob: Vec::new(), raw: None })
             }
             Self::AzureVtpm(device, imds) => {
-                wrapped(wait_until(self, AzureVtpm::at(device, *imds).evidence(report_data.0))?)
+                let log = event_log.unwrap_or(Path::new(azure_vtpm::EVENT_LOG));
+                let vtpm = AzureVtpm::at(device, *imds).with_event_log(log);
+                wrapped(wait_until(self, vtpm.evidence(report_data.0))?)
             }
             Self::Aci(folder) => {
                 let context = folder.as_deref().map_or_else(aci_context, Context::in_folder);
@@ -241,7 +244,7 @@ fn record(args: &RecordArgs) -> Result<String, String> {
     must_be_free(into)?;
     let source = args.source.clone().map_or_else(Source::find, Ok)?;
     let report_data = args.report_data.or(args.nonce).map_or_else(random, Ok)?;
-    let taken = source.take(&report_data)?;
+    let taken = source.take(&report_data, args.event_log.as_deref())?;
     let name = taken.file().name;
     let mut files = vec![taken.file()];
     let Taken { evidence, auxblob, raw } = taken;
@@ -264,8 +267,11 @@ fn record(args: &RecordArgs) -> Result<String, String> {
     if let Some(came) = raw.as_ref().and_then(|raw| raw.endorsements.as_ref()) {
         files.push(File::new(&format!("{ENDORSEMENTS}/host-certificates.pem"), &came.bytes));
     }
-    // Behind a paravisor the registers of a TD are not the guest's, whose log is about the vTPM's.
-    let event_log = if raw.is_some() { None } else { event_log(&evidence, &args.event_log)? };
+    let event_log = match &raw {
+        // Behind a paravisor the registers of a TD are not the guest's, whose log is about the vTPM's.
+        Some(raw) => raw.event_log.clone(),
+        None => event_log(&evidence, args.event_log.as_deref())?,
+    };
     if let Some(log) = &event_log {
         files.push(File::new(EVENT_LOG, log));
     }
@@ -310,17 +316,20 @@ fn must_carry(evidence: &OwnedEvidence, asked: &ReportData) -> Result<(), String
     ))
 }
 
-/// The one that came along; else, on TDX, the one that the firmware left.
-fn event_log(evidence: &OwnedEvidence, path: &Path) -> Result<Option<Vec<u8>>, String> {
+/// The one that came along; else, where there are registers, the one that the firmware left.
+fn event_log(evidence: &OwnedEvidence, path: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
     if evidence.event_log.is_some() {
         return Ok(evidence.event_log.clone());
     }
-    if evidence.tee != Tee::Tdx {
-        return Ok(None);
-    }
+    let (usual, registers) = match (evidence.wrapping(), evidence.tee) {
+        (Wrapping::AzureVtpm, _) => (azure_vtpm::EVENT_LOG, "PCRs"),
+        (_, Tee::Tdx) => (CCEL, "RTMRs"),
+        _ => return Ok(None),
+    };
+    let path = path.unwrap_or(Path::new(usual));
     if !path.exists() {
         output::note(&format!(
-            "no event log: `{}` is not there, so nobody can later say what the RTMRs were extended with",
+            "no event log: `{}` is not there, so nobody can later say what the {registers} were extended with",
             path.display()
         ));
         return Ok(None);

@@ -7,7 +7,7 @@ use teegate_intake::bundle;
 use teegate_intake::endorsements::{Loaded, Respelt};
 use teegate_intake::evidence::OwnedEvidence;
 use teegate_intake::{Defect, endorsements, evidence};
-use teegate_verifier::Tee;
+use teegate_verifier::{Tee, Wrapping};
 
 use crate::exit::Stop;
 use crate::output;
@@ -24,9 +24,9 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
     }
     note_member(path, &evidence);
     if let Some(log) = event_log {
-        if evidence.tee != Tee::Tdx {
+        if evidence.tee != Tee::Tdx && evidence.wrapping() != Wrapping::AzureVtpm {
             return Err(format!(
-                "an event log belongs to a TDX quote, and this is {} evidence; leave out `--event-log`",
+                "an event log belongs to a TDX quote or to evidence of a vTPM, and this is {} evidence; leave out `--event-log`",
                 evidence.tee
             )
             .into());

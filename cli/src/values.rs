@@ -1,6 +1,6 @@
 //! The reference values that the user names: files in TOML or CoRIM, joined into one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use teegate_measurements::{Filled, ReferenceValues};
@@ -32,13 +32,27 @@ impl ValuesArgs {
 
     /// The same of a text that was read already.
     pub(crate) fn policy_of(&self, name: &str, text: String, at: Option<UnixTime>) -> Result<(Policy, String), String> {
-        let Some(values) = self.load(at)? else {
+        let files = self.files(at)?;
+        let said: Vec<String> = files.iter().map(ValuesFile::kind).collect();
+        let Some(values) = joined(files)? else {
             let policy = Policy::parse(&text).map_err(|error| policy::refused(name, &error))?;
             return Ok((policy, text));
         };
-        vouching(&values).iter().for_each(|line| output::note(line));
+        said.iter().for_each(|line| output::note(line));
         let filled = fill(name, &text, &values)?;
         Ok((filled.policy().clone(), filled.text().to_owned()))
+    }
+
+    /// The text of the policy called `name`, filled in, and of each file of values a sentence: of which kind it is, and who signed it.
+    pub(crate) fn filled(&self, name: &str) -> Result<(String, Vec<String>), String> {
+        let files = self.files(None)?;
+        let said = files.iter().map(ValuesFile::kind).collect();
+        let text = policy::read_text(name)?;
+        let text = match joined(files)? {
+            Some(values) => fill(name, &text, &values)?.text().to_owned(),
+            None => text,
+        };
+        Ok((text, said))
     }
 
     /// Two policies: the values fill whichever leaves something to them.
@@ -63,20 +77,62 @@ impl ValuesArgs {
 
     /// All of them, where any are named. A CoRIM must be valid at `at`, or now.
     pub(crate) fn load(&self, at: Option<UnixTime>) -> Result<Option<ReferenceValues>, String> {
-        let mut joined: Option<ReferenceValues> = None;
-        let vouched = Vouched::of(self.signed_by.as_deref(), &self.sigstore, self.reference_values.len())?;
-        for (index, path) in self.reference_values.iter().enumerate() {
-            let now = at.map_or_else(instant::now, Ok)?;
-            let failed = |what: String| format!("reference values `{}`: {what}", path.display());
-            let bytes = read(path).map_err(failed)?;
-            let values = vouched.values(index, &bytes, now).map_err(failed)?;
-            joined = Some(match joined {
-                None => values,
-                Some(earlier) => earlier.and(values).map_err(|error| failed(error.to_string()))?,
-            });
-        }
-        Ok(joined)
+        joined(self.files(at)?)
     }
+
+    /// The same, file by file.
+    fn files(&self, at: Option<UnixTime>) -> Result<Vec<ValuesFile>, String> {
+        let vouched = Vouched::of(self.signed_by.as_deref(), &self.sigstore, self.reference_values.len())?;
+        let one = |(index, path): (usize, &PathBuf)| {
+            let now = at.map_or_else(instant::now, Ok)?;
+            let bytes = read(path).map_err(|what| of_file(path, &what))?;
+            let values = vouched.values(index, &bytes, now);
+            let is_corim = bytes.first().is_some_and(|first| *first >= 0x80);
+            values
+                .map(|values| ValuesFile { path: path.clone(), is_corim, values })
+                .map_err(|what| of_file(path, &what))
+        };
+        self.reference_values.iter().enumerate().map(one).collect()
+    }
+}
+
+/// One file of them.
+struct ValuesFile {
+    path: PathBuf,
+    /// It begins as CBOR does, and no text.
+    is_corim: bool,
+    values: ReferenceValues,
+}
+
+impl ValuesFile {
+    /// Of which kind it is, and who signed it. A file is signed as a whole.
+    fn kind(&self) -> String {
+        let given = self.values.given();
+        let count = if let [_] = given { "1 field".to_owned() } else { format!("{} fields", given.len()) };
+        let form = if self.is_corim { "CoRIM" } else { "TOML" };
+        let signed = given.iter().find_map(|given| given.signed_by()).map_or_else(
+            || "unsigned: it counts for whoever gave you the file".to_owned(),
+            |who| format!("signed by {who}"),
+        );
+        let what = format!("{count} of `{}`, {form}, {signed}", self.values.name());
+        output::plain(&of_file(&self.path, &what))
+    }
+}
+
+/// All of them as one.
+fn joined(files: Vec<ValuesFile>) -> Result<Option<ReferenceValues>, String> {
+    let mut joined: Option<ReferenceValues> = None;
+    for ValuesFile { path, values, .. } in files {
+        joined = Some(match joined {
+            None => values,
+            Some(earlier) => earlier.and(values).map_err(|error| of_file(&path, &error.to_string()))?,
+        });
+    }
+    Ok(joined)
+}
+
+fn of_file(path: &Path, what: &str) -> String {
+    format!("reference values `{}`: {what}", path.display())
 }
 
 /// The template with its values; what they did beside filling fields is said on standard error.
@@ -84,22 +140,6 @@ pub(crate) fn fill(name: &str, text: &str, values: &ReferenceValues) -> Result<F
     let filled = teegate_measurements::fill(text, values).map_err(|error| policy::refused(name, &error))?;
     filled.notes().iter().for_each(|note| output::note(note));
     Ok(filled)
-}
-
-/// Who vouches for the values: one sentence for each source of them.
-fn vouching(values: &ReferenceValues) -> Vec<String> {
-    let mut lines = Vec::new();
-    for given in values.given() {
-        let who = given.signed_by().map_or_else(
-            || "unsigned: they count for whoever gave you the file".to_owned(),
-            |who| format!("signed by {who}"),
-        );
-        let line = format!("reference values of `{}`: {who}", given.origin());
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines
 }
 
 /// Each value with the file's own name for itself and, where it was said, how to compute it again.
@@ -188,6 +228,12 @@ mod tests {
             );
         }
         assert!(args(&[&folder.path().join("none")]).load(None).unwrap_err().contains("cannot be read"));
+        let (_, said) = args(&[&measurement, &host]).filled("strict").unwrap();
+        let of = |path: &Path| {
+            let unsigned = "TOML, unsigned: it counts for whoever gave you the file";
+            format!("reference values `{}`: 1 field of `app`, {unsigned}", path.display())
+        };
+        assert_eq!(said, [of(&measurement), of(&host)]);
         let origins = origins(args(&[&host]).load(None).unwrap().as_ref());
         assert!(origins.ends_with("  sev-snp.host_data: `app`, unsigned\n"), "{origins}");
     }
@@ -271,11 +317,15 @@ mod tests {
              `https://log.forged.example`"
         );
         assert_eq!(origins(values.as_ref()).matches(&said).count(), 2, "{}", origins(values.as_ref()));
-        assert_eq!(vouching(&values.clone().unwrap()), [format!("reference values of `app`: {said}")]);
+        let kinds = |options: &[[&str; 2]]| {
+            let line = [&["teegate"][..], options.as_flattened()].concat();
+            let files = <Line as clap::Parser>::try_parse_from(line).unwrap().values.files(None).unwrap();
+            files.iter().map(ValuesFile::kind).collect::<Vec<_>>()
+        };
+        let of = |path: &str, who: &str| format!("reference values `{path}`: 1 field of `app`, TOML, {who}");
+        assert_eq!(kinds(&[&both[..], &who].concat()), [of(&one, &said), of(&two, &said)]);
         assert!(listed(values.as_ref()).iter().all(|one| one["signed_by"].as_str() == said.strip_prefix("signed by ")));
-        let unsigned = load(&both[..1]).unwrap().unwrap();
-        let line = "reference values of `app`: unsigned: they count for whoever gave you the file";
-        assert_eq!(vouching(&unsigned), [line]);
+        assert_eq!(kinds(&both[..1]), [of(&one, "unsigned: it counts for whoever gave you the file")]);
 
         let crossed = [both[1], both[0], both[2], both[3]];
         let other = [who[0], ["--certificate-identity", "b@example.com"], who[2]];

@@ -30,8 +30,9 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "PATH")]
     endorsements: Vec<PathBuf>,
 
-    /// The event log of the TD's boot (CCEL; on Linux `/sys/firmware/acpi/tables/data/CCEL`), in place of one that the evidence
-    /// carries; it is judged whether or not the policy requires one
+    /// The event log of the boot, of a TD (CCEL; on Linux `/sys/firmware/acpi/tables/data/CCEL`) or of an Azure vTPM
+    /// (`/sys/kernel/security/tpm0/binary_bios_measurements`), in place of one that the evidence carries; it is judged whether or not the
+    /// policy requires one
     #[arg(long, value_name = "FILE")]
     event_log: Option<PathBuf>,
 

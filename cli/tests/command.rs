@@ -246,7 +246,8 @@ fn what_cannot_run_is_status_1_with_the_reason_on_standard_error() {
         (vec!["verify", &quote, "--policy", "genuine", "--event-log", &huge], format!("error: `{huge}`: too large: ")),
         (
             vec!["verify", &report, "--policy", "genuine", "--event-log", &text],
-            "error: an event log belongs to a TDX quote, and this is sev-snp evidence; ".to_owned(),
+            "error: an event log belongs to a TDX quote or to evidence of a vTPM, and this is sev-snp evidence; "
+                .to_owned(),
         ),
         (
             vec!["verify", &quote],

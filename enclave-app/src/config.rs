@@ -76,6 +76,9 @@ pub enum AttesterConfig {
         /// `http://IP[:PORT]`, where `IP` is a link-local or loopback address.
         #[serde(default = "default_imds_url")]
         imds_url: String,
+        /// The event log of the boot, which goes along where it is there.
+        #[serde(default = "default_tpm_log")]
+        event_log: PathBuf,
     },
     /// Confidential Azure Container Instances: the security context in the one folder `/security-context-*`, and configfs-tsm.
     Aci {},
@@ -198,6 +201,10 @@ fn default_onnxruntime() -> PathBuf {
 
 fn default_tpm() -> PathBuf {
     PathBuf::from(azure_vtpm::DEVICE)
+}
+
+fn default_tpm_log() -> PathBuf {
+    PathBuf::from(azure_vtpm::EVENT_LOG)
 }
 
 fn default_imds_url() -> String {
@@ -574,12 +581,13 @@ mod tests {
         let azure =
             |more: &str| Config::parse(&GOOD.replace("source = \"coco\"", &format!("source = \"azure-vtpm\"\n{more}")));
         match azure("").map(|config| config.attester) {
-            Ok(AttesterConfig::AzureVtpm { device, imds_url }) => {
+            Ok(AttesterConfig::AzureVtpm { device, imds_url, event_log }) => {
                 assert_eq!((device, imds_url.as_str()), ("/dev/tpmrm0".into(), "http://169.254.169.254"));
+                assert_eq!(event_log.as_os_str(), "/sys/kernel/security/tpm0/binary_bios_measurements");
             }
             other => panic!("{other:?}"),
         }
-        azure("device = \"/dev/tpmrm1\"\nimds_url = \"http://127.0.0.1:8080\"").unwrap();
+        azure("device = \"/dev/tpmrm1\"\nimds_url = \"http://127.0.0.1:8080\"\nevent_log = \"/tmp/log\"").unwrap();
         for url in ["http://10.0.0.1", "https://169.254.169.254", "http://metadata", "169.254.169.254"] {
             match azure(&format!("imds_url = \"{url}\"")) {
                 Err(ConfigError::Form { key: "attester.imds_url", actual, .. }) => assert_eq!(actual, url),

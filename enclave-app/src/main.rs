@@ -165,9 +165,9 @@ async fn serve(config: Config, models: Vec<Model>, identity: Arc<Identity>) -> R
         AttesterConfig::ConfigfsTsm {} => Box::new(ConfigfsTsm::new()),
         // Of the environment nothing is left that somebody outside chose.
         AttesterConfig::Aci {} => Box::new(Aci::new(Context::find(Path::new("/"), &|_| None)?)),
-        AttesterConfig::AzureVtpm { device, imds_url } => {
+        AttesterConfig::AzureVtpm { device, imds_url, event_log } => {
             let imds = imds_url.parse::<Imds>().map_err(|error| format!("attester.imds_url: {error}"))?;
-            Box::new(AzureVtpm::at(device, imds))
+            Box::new(AzureVtpm::at(device, imds).with_event_log(event_log))
         }
     };
     let constants = Constants {

@@ -35,6 +35,16 @@ pub fn explain(document: &Document) -> Vec<Sentence> {
             text: anchors(document.roots(profile.tee())),
         });
         sentences.extend(profile.rules().iter().map(|(field, ask)| sentence(&place, field, ask)));
+        sentences.extend(profile.borne().map(|(field, reason)| Sentence {
+            profile: place.clone(),
+            field,
+            topic: Topic::Code,
+            asked: false,
+            text: format!(
+                "ACPI tables, which are code that the host supplies (BadAML): where RTMR0 is zero nobody judges them, which the author bears \
+                 because: {reason}."
+            ),
+        }));
     }
     // Stable: within a topic the fields keep the order in which a policy is written.
     sentences.sort_by(|a, b| (&a.profile, a.topic).cmp(&(&b.profile, b.topic)));

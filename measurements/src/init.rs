@@ -12,11 +12,26 @@ use crate::shipped::{ACI, AZURE_CVM_NODE, AZURE_PEER_POD, STRICT};
 /// they admit.
 ///
 /// # Errors
-/// The loader refuses what the evidence shows, such as a measurement of zeros.
+/// The loader refuses what the evidence shows, such as a measurement of zeros; or PCR 8 shows that no initdata was extended, and the
+/// claim would be more than that of a guest.
 pub fn init(
+    subject: (Tee, Wrapping),
+    name: &str,
+    bound_to: BoundTo,
+    shows: impl Fn(&str) -> Option<String>,
+) -> Result<String, PolicyError> {
+    init_bearing(subject, name, bound_to, None, shows)
+}
+
+/// As [`init`], of a TD whose RTMR0 may be zero: `unjudged_acpi_tables` is the reason why nobody has to judge its ACPI tables.
+///
+/// # Errors
+/// As those of [`init`]; or there is a reason, and the evidence is of no TD whose RTMR0 is zero.
+pub fn init_bearing(
     (tee, wrapping): (Tee, Wrapping),
     name: &str,
     bound_to: BoundTo,
+    unjudged_acpi_tables: Option<&str>,
     shows: impl Fn(&str) -> Option<String>,
 ) -> Result<String, PolicyError> {
     let (called, claims, text) = template(wrapping, bound_to);
@@ -27,10 +42,25 @@ pub fn init(
     );
     let template =
         template.replacen(&format!("bound_to = \"{claims}\""), &format!("bound_to = \"{}\"", bound_to.name()), 1);
+    let template = match unjudged_acpi_tables {
+        None => template,
+        Some(_) if tee != Tee::Tdx => {
+            return Err(PolicyError::new(format!(
+                "a reason for ACPI tables that nobody judges is of a TD, and this is evidence of {tee}: leave it out"
+            )));
+        }
+        Some(reason) => {
+            let written = format!("\nunjudged_acpi_tables = {}\nrtmr0 = ", toml::Value::from(reason));
+            template.replacen("\nrtmr0 = ", &written, 1)
+        }
+    };
     let draft = Draft::parse(&template)?;
     let (mut text, mut from) = (String::with_capacity(2 * template.len()), 0);
     for needed in draft.needed() {
         let Some(shown) = shows(needed.field.name) else { continue };
+        if needed.field.name == "pcr8" && shown.bytes().all(|digit| digit == b'0') {
+            return Err(PolicyError::new(NO_INITDATA));
+        }
         text.push_str(template.get(from..needed.span.start).unwrap_or_default());
         match needed.field.written {
             Written::Bytes(_) | Written::BytesOrNone(_) => text.push_str(&format!("\"{shown}\"")),
@@ -42,6 +72,11 @@ pub fn init(
     Draft::parse(&text)?;
     Ok(text)
 }
+
+/// A register that nothing was extended into holds no workload, and whatever runs in the guest may extend it later.
+const NO_INITDATA: &str = "`pcr8` is zero: no initdata was extended into it, so that nothing says which pod or workload was started; let the pod start \
+                           with its initdata (`teegate deploy initdata` writes it) and take evidence again, or claim no more than the guest \
+                           (`--bound-to guest`)";
 
 /// The shipped template for evidence in this wrapping: its name, what it claims, and its text. Of a guest no initdata is expected.
 const fn template(wrapping: Wrapping, bound_to: BoundTo) -> (&'static str, &'static str, &'static str) {
@@ -114,6 +149,55 @@ mod tests {
                 assert_eq!(text.contains(&format!("pcr8 = \"{}\"", "3b".repeat(32))), initdata, "{text}");
             }
         }
+    }
+
+    /// Zeros there say that nothing was extended: nobody's initdata is none that a workload could be bound by.
+    #[test]
+    fn a_register_without_initdata_makes_no_policy_of_a_workload() {
+        for tee in Tee::all() {
+            let made = |bound_to, pcr8: &'static str| {
+                init((tee, Wrapping::AzureVtpm), "mine", bound_to, |field| {
+                    Some(match field {
+                        "pcr8" => pcr8.repeat(32),
+                        field if field.starts_with("pcr") => "3b".repeat(32),
+                        _ => "2a".repeat(48),
+                    })
+                })
+            };
+            for bound_to in [BoundTo::Pod, BoundTo::Workload] {
+                let refused = made(bound_to, "00").unwrap_err().to_string();
+                assert!(refused.starts_with("`pcr8` is zero: no initdata was extended into it"), "{refused}");
+                made(bound_to, "01").unwrap();
+            }
+            // What is claimed of a guest does not rest on it.
+            made(BoundTo::Guest, "00").unwrap();
+        }
+    }
+
+    /// Zeros in RTMR0 say that no ACPI table was measured there: that goes into a policy with a reason alone.
+    #[test]
+    fn a_td_that_measured_no_acpi_tables_makes_a_policy_with_a_reason_alone() {
+        let made = |subject, reason, rtmr0: &'static str| {
+            init_bearing(subject, "mine", BoundTo::Guest, reason, |field| {
+                Some(if field == "rtmr0" { rtmr0 } else { "2a" }.repeat(if field == "host_data" { 32 } else { 48 }))
+            })
+        };
+        let (raw, reason) = ((Tee::Tdx, Wrapping::Raw), Some("measured into \"RTMR2\""));
+        let refused = made(raw, None, "00").unwrap_err();
+        assert_eq!(refused.check(), Some("policy.bound-without-code"));
+        assert!(refused.to_string().contains("write `unjudged_acpi_tables = "), "{refused}");
+        let text = made(raw, reason, "00").unwrap();
+        let draft = Draft::parse(&text).unwrap();
+        assert_eq!(draft.document().profiles()[0].borne().map(|(_, reason)| reason), reason);
+        for (subject, rtmr0, why) in [
+            (raw, "2a", "`rtmr0` takes no zeros"),
+            ((Tee::Tdx, Wrapping::AzureVtpm), "00", "`rtmr0` takes no zeros"),
+            ((Tee::SevSnp, Wrapping::Raw), "00", "is of a TD, and this is evidence of sev-snp"),
+        ] {
+            let refused = made(subject, reason, rtmr0).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
+        made(raw, None, "2a").unwrap();
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod words;
 
 pub use diff::{Difference, Direction, differences};
 pub use explain::{Sentence, explain};
-pub use init::init;
+pub use init::{init, init_bearing};
 pub use lint::{
     Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Stale, StaleKind, lint,
 };

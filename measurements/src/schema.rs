@@ -55,6 +55,9 @@ fn profile(tee: Tee) -> Value {
     properties.insert("wrapping".to_owned(), json!({ "enum": wrappings }));
     properties.insert("bound_to".to_owned(), json!({ "enum": ["guest", "pod", "workload", "unchecked"] }));
     properties.insert("weaker".to_owned(), reference("reason"));
+    if tee == Tee::Tdx {
+        properties.insert("unjudged_acpi_tables".to_owned(), reference("reason"));
+    }
     let around = Wrapping::ALL.iter().flat_map(|wrapping| fields_around(*wrapping));
     for (field, always) in
         fields_of(tee).into_iter().map(|field| (field, true)).chain(around.map(|field| (field, false)))

@@ -211,9 +211,17 @@ impl Guest {
     pub fn attester(&self) -> String {
         let url = format!("http://{}", self.program.address("listening"));
         match self.program.ready.get("device") {
-            Some(device) => format!("source = \"azure-vtpm\"\ndevice = {device}\nimds_url = \"{url}\""),
+            Some(device) => {
+                let log = self.event_log().display().to_string();
+                format!("source = \"azure-vtpm\"\ndevice = {device}\nimds_url = \"{url}\"\nevent_log = {log:?}")
+            }
             None => format!("source = \"coco\"\ncoco_url = \"{url}\""),
         }
+    }
+
+    /// Where the event log of its vTPM is, if it hands one out.
+    pub fn event_log(&self) -> PathBuf {
+        self.folder.join("event-log.bin")
     }
 
     /// Its endorsements, for a gateway or a client.

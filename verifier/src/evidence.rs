@@ -58,12 +58,13 @@ impl<'a> Evidence<'a> {
         self.tee
     }
 
-    /// The same evidence with the event log of the boot, as firmware and guest wrote it (CCEL; on Linux
-    /// `/sys/firmware/acpi/tables/data/CCEL`).
+    /// The same evidence with the event log of the boot, as firmware and guest wrote it: of a TD its CCEL (on Linux
+    /// `/sys/firmware/acpi/tables/data/CCEL`), under a paravisor that of the vTPM (`/sys/kernel/security/tpm0/binary_bios_measurements`).
     ///
-    /// A log that is here is judged, whether or not the policy requires one: it must replay to all four RTMRs of the quote.
-    /// A guest that extends a register at run time and writes no event for it has no such log. To an SEV-SNP report, which
-    /// has no registers, a log adds nothing and is not read.
+    /// A log that is here is judged, whether or not the policy requires one: it must replay to all four RTMRs of the quote, or to
+    /// the registers that the vTPM quoted, 0 to 7 and each other one that it has events of. A guest that extends such a register at
+    /// run time and writes no event for it has no such log. To a bare SEV-SNP report, which has no registers, a log adds nothing and
+    /// is not read.
     #[must_use]
     pub const fn with_event_log(self, log: &'a [u8]) -> Self {
         Self { event_log: Some(log), ..self }

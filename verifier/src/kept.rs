@@ -710,6 +710,13 @@ pub(crate) const KEPT: &[(&str, &str, &str, &str, &str)] = &[
         "-p teegate-tests --test verifier azure_vtpm::each::initdata",
     ),
     (
+        "hcl.log.replay",
+        "verifier/src/carriage/azure_vtpm/log.rs",
+        "azure_log::each::another_kind_of_log",
+        "tests/tests/verifier/azure/azure_log.rs",
+        "-p teegate-tests --test verifier azure_log::each::another_kind_of_log",
+    ),
+    (
         "uvm.form",
         "verifier/src/carriage/aci/context.rs",
         "aci::each::bytes_of_the_endorsement",

@@ -120,6 +120,11 @@ pub(crate) trait Rules: Any + fmt::Debug + Send + Sync {
 
     /// A field that contradicts others, and what is wrong with it.
     fn contradiction(&self) -> Option<(&'static str, String)>;
+
+    /// What its author bears for a written reason: the field that says so, and the reason.
+    fn borne(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 }
 
 /// What authentication is given, beside the claim.

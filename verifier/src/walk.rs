@@ -11,7 +11,6 @@ use crate::signature::Signatures;
 use crate::time::UnixTime;
 use crate::windows::Windows;
 use crate::words::words;
-use crate::wrapping::Wrapping;
 use crate::x509::chains::Chains;
 
 /// What evidence is held against, beside its endorsements.
@@ -50,8 +49,7 @@ pub(crate) fn walk<P: Platform>(
         // It may claim less than another profile of this TEE, and says why.
         (Some(name), Some(reason)) => words!("{} (weaker: {})", name, Text::from(reason.to_owned())),
     };
-    let around = if carriage.wrapping() == Wrapping::Raw { "" } else { ", wrapped as it is" };
-    let expected = words!("a profile for {}{}", P::TEE.name(), around);
+    let expected = words!("a profile for {}{}", P::TEE.name(), carriage.wrapping().asked_for());
     let named = Comparison { check: Check::POLICY_PROFILE, expected, actual };
     let (found, profile) = match findings.require_some(profile, named) {
         Ok(named) => named,
@@ -76,7 +74,7 @@ pub(crate) fn walk<P: Platform>(
     }
     let (rules, workload) = (found.rules_in_words(), &workload);
     P::appraise(&vouched, Wanted { profile, rules, workload, report_data, memory, event_log }, &mut findings);
-    carried.appraise(found.beside(), found.about_code::<P>(), offered, &mut findings);
+    carried.appraise(found.beside(), found.about_code::<P>(), offered, event_log, &mut findings);
     findings.conclude()
 }
 
@@ -105,6 +103,7 @@ mod tests {
     use crate::sev_snp::roots::AMD;
     use crate::signature::sha256;
     use crate::stage::{Authentic, Signed, Unverified};
+    use crate::wrapping::Wrapping;
     use serde::Deserialize;
 
     /// A platform that nobody builds: a byte that says whether it is debugged, 32 that the workload chose, then SHA-256 of
@@ -223,7 +222,8 @@ mod tests {
 
         fn offers<'v>(vouched: &'v Self::Vouched<'_>) -> Offered<'v> {
             let report_data = &vouched.get().chosen;
-            Offered { report_data, launch_measurement: &[0; 48], host_data: None, privilege_level: None }
+            let (host_data, privilege_level, has_registers) = (None, None, false);
+            Offered { report_data, launch_measurement: &[0; 48], host_data, privilege_level, has_registers }
         }
 
         fn appraise(vouched: &Self::Vouched<'_>, wanted: Wanted<'_, Profile>, findings: &mut Findings) {

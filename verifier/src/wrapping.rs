@@ -46,6 +46,21 @@ impl Wrapping {
         }
     }
 
+    /// What a profile must have to judge evidence in it, in words that go behind the name of the TEE; nothing for bare evidence.
+    pub(crate) const fn asked_for(self) -> &'static str {
+        match self {
+            Self::Raw => "",
+            Self::AzureVtpm => {
+                " whose evidence comes through the vTPM of an Azure confidential VM: one with `wrapping = \"azure-vtpm\"`"
+            }
+            Self::AzureAci => {
+                " whose evidence comes from a container group of Confidential ACI: one with `wrapping = \"aci\"`"
+            }
+            #[cfg(test)]
+            Self::MadeUp => " in a wrapping that nobody builds: one with `wrapping = \"made-up\"`",
+        }
+    }
+
     /// How a policy writes it.
     pub const fn word(self) -> &'static str {
         match self {

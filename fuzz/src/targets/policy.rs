@@ -26,6 +26,7 @@ const WORDS: &[&str] = &[
     "[]",
     "[0]",
     "weaker = \"because\"\n",
+    "unjudged_acpi_tables = \"because\"\n",
     "any_of = ",
     "\"milan\"",
     "\"genoa\"",

@@ -30,7 +30,8 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Makes all of it out of a manifest, YAML or JSON, that holds one workload, or one of that name.
+    /// Makes all of it out of a manifest, YAML or JSON, that holds one workload, or the one of that name: `NAME`, `KIND/NAME` or
+    /// `KIND/NAMESPACE/NAME`.
     ///
     /// # Errors
     /// [`DeployError`] names the place in the manifest and what to write there.

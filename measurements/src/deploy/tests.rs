@@ -251,7 +251,11 @@ fn a_manifest_that_leaves_something_to_the_host_is_refused() {
         let is_second = old == "kind: Service";
         if is_second {
             let twice = Deployment::of(&changed, Some("enclave-app"), Platform::AzureSnp).unwrap_err().to_string();
-            assert!(twice.contains("a second workload"), "{twice}");
+            assert!(
+                twice.contains("a second workload")
+                    && twice.ends_with("they are told apart by nothing: take one of them out"),
+                "{twice}"
+            );
             let renamed = changed.replacen("  name: enclave-app\n", "  name: other\n", 1);
             assert_eq!(
                 Deployment::of(&renamed, Some("enclave-app"), Platform::AzureSnp).unwrap().workload.name,
@@ -260,6 +264,51 @@ fn a_manifest_that_leaves_something_to_the_host_is_refused() {
         }
         assert!((is_second || error.contains(place)) && error.contains(why), "{old} -> {new}: {error}");
     }
+}
+
+/// Kubernetes knows a name by its kind and its namespace: two workloads may share one.
+#[test]
+fn of_two_workloads_with_one_name_the_kind_says_which() {
+    let deployment = manifest();
+    let stateful = deployment.split_once("---\n").unwrap().1.replace("kind: Deployment", "kind: StatefulSet");
+    let both = format!("{deployment}---\n{stateful}");
+    let of = |manifest: &str, name| Deployment::of(manifest, name, Platform::AzureSnp);
+    for name in [None, Some("enclave-app")] {
+        assert_eq!(
+            of(&both, name).unwrap_err().to_string(),
+            "manifest: a second workload: `Deployment/enclave-app` (line 5) and `StatefulSet/enclave-app` (line 33); initdata is of one, \
+             so say of which, such as `--name Deployment/enclave-app`"
+        );
+    }
+    for (name, kind) in [
+        ("Deployment/enclave-app", "Deployment"),
+        ("StatefulSet/enclave-app", "StatefulSet"),
+        ("statefulset/enclave-app", "StatefulSet"),
+        ("Deployment/teegate/enclave-app", "Deployment"),
+    ] {
+        assert_eq!(of(&both, Some(name)).unwrap().workload.kind, kind);
+    }
+    for (name, why) in [
+        ("Pod/enclave-app", "it holds no Pod, Deployment or StatefulSet that is `Pod/enclave-app`"),
+        ("Deployment/other/enclave-app", "that is `Deployment/other/enclave-app`"),
+        ("Service/enclave-app", "`--name Service/enclave-app`: expected the name of a workload, or its kind before it"),
+        ("Deployment/", "expected the name of a workload"),
+        ("Pod//enclave-app", "expected the name of a workload"),
+        ("Pod/a/b/c", "expected the name of a workload"),
+    ] {
+        let refused = of(&both, Some(name)).unwrap_err().to_string();
+        assert!(refused.contains(why), "{name}: {refused}");
+    }
+    // The same kind in two namespaces.
+    let other = deployment.split_once("---\n").unwrap().1.replace("namespace: teegate", "namespace: blue");
+    let both = format!("{deployment}---\n{other}");
+    let refused = of(&both, Some("Deployment/enclave-app")).unwrap_err().to_string();
+    assert!(
+        refused.contains("`Deployment/teegate/enclave-app` (line 5) and `Deployment/blue/enclave-app` (line 33)"),
+        "{refused}"
+    );
+    let blue = of(&both, Some("Deployment/blue/enclave-app")).unwrap();
+    assert_eq!(blue.workload.namespace.as_deref(), Some("blue"));
 }
 
 #[test]

@@ -61,14 +61,15 @@ const SIZES: [&str; 3] = [
 ];
 
 impl Workload {
-    /// Reads the one Pod, Deployment or StatefulSet of a manifest, YAML or JSON, or the one of that name. What else the file holds is
-    /// left alone.
+    /// Reads the one Pod, Deployment or StatefulSet of a manifest, YAML or JSON, or the one that is wanted: `NAME`, `KIND/NAME` or
+    /// `KIND/NAMESPACE/NAME`. What else the file holds is left alone.
     ///
     /// # Errors
     /// [`DeployError`] names the place and what to write there.
     pub fn parse(manifest: &str, wanted: Option<&str>) -> Result<Self, DeployError> {
         let documents = documents(manifest)?;
-        let mut found = None;
+        let wanted = wanted.map(Wanted::parse).transpose()?;
+        let mut found: Vec<Candidate<'_>> = Vec::new();
         for document in &documents {
             let root = At::root(document);
             if root.is_empty() {
@@ -80,23 +81,106 @@ impl Workload {
                 return Err(root.wrong("a list: give the object itself, such as `kubectl get deployment NAME -o yaml`"));
             }
             let Some((kind, api_version)) = KINDS.into_iter().find(|(known, _)| *known == kind) else { continue };
-            if let Some(wanted) = wanted {
-                let name = root.needed("metadata", "expected its name")?.needed("name", "expected one")?;
-                if name.text()? != wanted {
-                    continue;
-                }
+            let candidate = Candidate { kind, api_version, root };
+            let is_wanted = match &wanted {
+                None => true,
+                Some(wanted) => wanted.is(kind, candidate.name()?, candidate.namespace()?),
+            };
+            if is_wanted {
+                found.push(candidate);
             }
-            if found.is_some() {
-                return Err(root.wrong("a second workload: initdata is of one; `--name` says of which"));
-            }
-            found = Some((kind, api_version, root));
         }
-        let Some((kind, api_version, root)) = found else {
-            let named = wanted.map(|wanted| format!(" of the name `{}`", short(wanted))).unwrap_or_default();
-            return Err(DeployError::new(format!("manifest: it holds no Pod, Deployment or StatefulSet{named}")));
-        };
-        read(kind, api_version, &root)
+        match found.as_slice() {
+            [Candidate { kind, api_version, root }] => read(kind, api_version, root),
+            [] => {
+                let named = wanted.map(|wanted| format!(" that is `{}`", short(wanted.written))).unwrap_or_default();
+                Err(DeployError::new(format!("manifest: it holds no Pod, Deployment or StatefulSet{named}")))
+            }
+            [first, second, ..] => Err(several(&found, first, second)?),
+        }
     }
+}
+
+/// An object that could be the one.
+struct Candidate<'n> {
+    kind: &'static str,
+    api_version: &'static str,
+    root: At<'n>,
+}
+
+impl<'n> Candidate<'n> {
+    fn name(&self) -> Result<&'n str, DeployError> {
+        self.root.needed("metadata", "expected its name")?.needed("name", "expected one")?.text()
+    }
+
+    fn namespace(&self) -> Result<Option<&'n str>, DeployError> {
+        let metadata = self.root.needed("metadata", "expected its name")?;
+        metadata.get("namespace")?.map(|at| at.text()).transpose()
+    }
+
+    /// What names it and, where that tells them apart, nothing else of the others.
+    fn selector(&self, others: &[Self]) -> Result<String, DeployError> {
+        let (kind, name) = (self.kind, self.name()?);
+        let mut alike = 0;
+        for other in others {
+            alike += usize::from(other.kind == kind && other.name()? == name);
+        }
+        Ok(match self.namespace()? {
+            Some(namespace) if alike > 1 => format!("{kind}/{}/{}", short(namespace), short(name)),
+            _ => format!("{kind}/{}", short(name)),
+        })
+    }
+}
+
+/// Which one is wanted.
+struct Wanted<'w> {
+    written: &'w str,
+    kind: Option<&'w str>,
+    namespace: Option<&'w str>,
+    name: &'w str,
+}
+
+impl<'w> Wanted<'w> {
+    fn parse(written: &'w str) -> Result<Self, DeployError> {
+        let mut parts = written.split('/');
+        let (kind, namespace, name) = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(name), None, ..) => (None, None, name),
+            (Some(kind), Some(name), None, _) => (Some(kind), None, name),
+            (Some(kind), Some(namespace), Some(name), None) => (Some(kind), Some(namespace), name),
+            _ => (None, None, ""),
+        };
+        let is_known = |kind: &str| KINDS.iter().any(|(known, _)| known.eq_ignore_ascii_case(kind));
+        if name.is_empty() || namespace == Some("") || kind.is_some_and(|kind| !is_known(kind)) {
+            return Err(DeployError::new(format!(
+                "`--name {}`: expected the name of a workload, or its kind before it, such as `Deployment/enclave-app` or \
+                 `Pod/NAMESPACE/enclave-app`",
+                short(written)
+            )));
+        }
+        Ok(Self { written, kind, namespace, name })
+    }
+
+    fn is(&self, kind: &str, name: &str, namespace: Option<&str>) -> bool {
+        self.name == name
+            && self.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind))
+            && self.namespace.is_none_or(|wanted| Some(wanted) == namespace)
+    }
+}
+
+/// Initdata is of one: each that it could be, by kind and place, and how to say which.
+fn several(found: &[Candidate<'_>], first: &Candidate<'_>, second: &Candidate<'_>) -> Result<DeployError, DeployError> {
+    let (one, other) = (first.selector(found)?, second.selector(found)?);
+    let more = if found.len() > 2 { format!(" (and {} more)", found.len().saturating_sub(2)) } else { String::new() };
+    let remedy = if one == other {
+        "they are told apart by nothing: take one of them out".to_owned()
+    } else {
+        format!("say of which, such as `--name {one}`")
+    };
+    Ok(DeployError::new(format!(
+        "manifest: a second workload: {} and {}{more}; initdata is of one, so {remedy}",
+        first.root.named(&one),
+        second.root.named(&other)
+    )))
 }
 
 fn read(kind: &'static str, api_version: &'static str, root: &At<'_>) -> Result<Workload, DeployError> {

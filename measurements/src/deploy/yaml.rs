@@ -150,6 +150,11 @@ impl<'n> At<'n> {
         DeployError::new(format!("`{path}` (line {line}, column {column}): {what}"))
     }
 
+    /// A name for this value, with its place.
+    pub(super) fn named(&self, name: &str) -> String {
+        format!("`{name}` (line {})", self.node.line)
+    }
+
     /// The members of an object.
     pub(super) fn members(&self) -> Result<Vec<(&'n str, Self)>, DeployError> {
         let Value::Map(members) = &self.node.value else { return Err(self.wrong("expected an object")) };

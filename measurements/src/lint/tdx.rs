@@ -1,7 +1,7 @@
 //! What is weak or contradicts itself in a profile for TDX quotes, beyond what its table of fields says.
 
 use std::collections::BTreeMap;
-use teegate_verifier::{Ask, Profile, Severity, UnixTime, Value, Values};
+use teegate_verifier::{Ask, Profile, Severity, UnixTime, Value, Values, Wrapping};
 
 use super::RemarkKind::{Allowed, Contradiction, Lasting, Moot, Narrow, Old, Unasked, Wide};
 use super::{LONG_GRACE_DAYS, Lint, is_allowed, names};
@@ -57,7 +57,28 @@ impl Lint<'_> {
             &[("migratable", "a service TD can take the TD, with its memory, elsewhere")],
         );
         self.xfam(profile);
+        self.acpi_tables(profile);
         self.report_data(profile);
+    }
+
+    /// Tables that the host supplies and the guest runs. Zeros in RTMR0 are of a firmware that measured none there.
+    fn acpi_tables(&mut self, profile: &Profile) {
+        if let Some((field, reason)) = profile.borne() {
+            let opens = format!(
+                "the host chooses ACPI tables, which are code (BadAML), and RTMR0 shows none of them: {reason}"
+            );
+            let instead = "nothing: leave it out, and name the RTMR0 of a firmware that measures them";
+            return self.say(Severity::Warning, Allowed, field, opens, instead);
+        }
+        let is_zeros = |value: &Value| matches!(value, Value::Bytes(bytes) if bytes.iter().all(|byte| *byte == 0));
+        if let Some(Ask::OneOf(values)) = profile.ask("rtmr0")
+            && profile.wrapping() == Wrapping::Raw
+            && values.as_slice().iter().any(is_zeros)
+        {
+            let opens = "zeros: the firmware measured no ACPI tables there, which are code that the host supplies (BadAML), so that nobody \
+                         judges them";
+            self.say(Severity::Warning, Wide, "rtmr0", opens, "the value of a firmware that measures them");
+        }
     }
 
     fn statuses(&mut self, profile: &Profile) {

@@ -108,6 +108,12 @@ fn a_rule_that_pins_less_than_it_looks_like_is_named() {
         change(&strict, field, &zeros, Note, "nothing was extended there");
         change(&strict, field, &either, Note, "nothing was extended there");
     }
+    for rtmr0 in [&zeros, &either] {
+        change(&strict, "rtmr0", rtmr0, Warning, "the firmware measured no ACPI tables there");
+    }
+    let bears = format!("\nrtmr0 = {zeros}\nunjudged_acpi_tables = \"measured into RTMR2\"");
+    let says = "RTMR0 shows none of them: measured into RTMR2";
+    earns_in(&strict, &format!("\nrtmr0 = {twos}"), &bears, Warning, "unjudged_acpi_tables", says);
     let [none, nobody] = ["ff", "00"].map(|byte| format!("report_id_ma = {}", quoted(byte, 32)));
     earns_in(&strict, &none, &nobody, Error, "report_id_ma", "nothing that is genuine is accepted");
     earns_in(&strict, "vmpl = [0]", "vmpl = [0, 1]", Warning, "vmpl", "less privileged");

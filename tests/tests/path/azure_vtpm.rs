@@ -258,3 +258,69 @@ async fn a_real_quote_over_something_else_is_refused_and_so_is_another_list() {
         }
     }
 }
+
+/// The log of the guest's boot, on the whole path: the enclave hands it on, gateway and client hold it against the quote, and so does
+/// whoever verifies what was recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_boot_behind_a_paravisor_is_handed_on_and_judged() {
+    if !has_swtpm("event logs behind a paravisor") {
+        return;
+    }
+    let requiring = |guest: &Guest| {
+        let policy = guest.policy();
+        let required = policy.replacen("\npcr12 = ", "\nvtpm_log = \"required\"\npcr12 = ", 1);
+        assert_ne!(required, policy);
+        required
+    };
+    for (tee, log, refused) in [
+        ("snp", "own", None),
+        ("tdx", "own", None),
+        ("snp", "none", Some("no event log")),
+        ("snp", "another", Some("PCR 0")),
+    ] {
+        let scratch = Scratch::new();
+        let guest = Guest::start(&scratch, "guest", &["--paravisor", "--tee", tee, "--event-log", log]).await;
+        let enclave = Enclave::start(&scratch, "enclave", &guest).await;
+        let required = requiring(&guest);
+        let gateway = Gateway::start(&scratch, "gateway", &guest, &required, &[&enclave.address], "").await;
+        let asked = gateway.ask("GET", "/v1/instances?model=breast-cancer&wait=2", &[], b"").await;
+        let said = String::from_utf8(scratch.said()).unwrap();
+        match refused {
+            None => assert_eq!(asked.status, 200, "{tee} {log}: {said}"),
+            Some(why) => {
+                assert_ne!(asked.status, 200, "{tee} {log}: {}", asked.text());
+                assert!(said.contains("hcl.log.replay") && said.contains(why), "{tee} {log}: {said}");
+            }
+        }
+        // What is not there is said by the enclave, once.
+        assert_eq!(
+            said.matches("the event log of the vTPM (").count(),
+            usize::from(log == "none"),
+            "{tee} {log}: {said}"
+        );
+
+        let policy = scratch.write("policy.toml", &required);
+        let from = guest.event_log().display().to_string();
+        let arguments =
+            ["record", "--into", "taken", "--report-data", DATA, "--source", &source(&guest), "--event-log", &from];
+        let (status, out, err) = teegate(scratch.path(), &arguments).await;
+        assert_eq!(status, 0, "{tee} {log}: {err}");
+        let kept = scratch.path().join("taken/event-log.bin");
+        assert_eq!((kept.is_file(), out.contains("--event-log")), (log != "none", log != "none"), "{tee} {log}: {out}");
+        let (own, given) = ("taken/endorsements", guest.endorsements().display().to_string());
+        let mut verify =
+            vec!["verify", "taken/evidence.json", "--policy", &policy, "--report-data", DATA, "--format", "json"];
+        verify.extend(["--endorsements", own, "--endorsements", &given]);
+        if log != "none" {
+            verify.extend(["--event-log", "taken/event-log.bin"]);
+        }
+        let (status, out, err) = teegate(scratch.path(), &verify).await;
+        let report: Value =
+            serde_json::from_str(&out).unwrap_or_else(|error| panic!("{tee} {log}: {error}: {out}{err}"));
+        let line = report["checks"].as_array().unwrap().iter().find(|check| check["id"] == "hcl.log.replay").unwrap();
+        let (wanted, result) = if refused.is_none() { (0, "pass") } else { (4, "fail") };
+        assert_eq!((status, &line["result"]), (wanted, &result.into()), "{tee} {log}: {line}");
+        let events: Value = if refused.is_none() { 16.into() } else { Value::Null };
+        assert_eq!(report["facts"]["event_log_events"], events, "{tee} {log}");
+    }
+}

@@ -85,6 +85,8 @@ mod aci;
 mod aci_policy;
 #[path = "aci/aci_recorded.rs"]
 mod aci_recorded;
+#[path = "azure/azure_log.rs"]
+mod azure_log;
 #[path = "azure/azure_policy.rs"]
 mod azure_policy;
 #[path = "azure/azure_recorded.rs"]

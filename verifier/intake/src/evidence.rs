@@ -41,7 +41,7 @@ impl From<Unwrapped> for OwnedEvidence {
 }
 
 /// Reads the event log that `path` holds: the area that the ACPI table CCEL points to, on Linux
-/// `/sys/firmware/acpi/tables/data/CCEL`. What it says is the verifier's to judge.
+/// `/sys/firmware/acpi/tables/data/CCEL`, or the log of a TPM. What it says is the verifier's to judge.
 ///
 /// # Errors
 /// When it cannot be read or has more than 1 MiB.

@@ -131,11 +131,12 @@ impl Vouched<'_> {
         beside: &Beside,
         code: Option<Rule<'_>>,
         offered: Offered<'_>,
+        event_log: Option<&[u8]>,
         findings: &mut Findings,
     ) {
         match (self, beside) {
             (Self::AzureVtpm(vouched), Beside::AzureVtpm(profile)) => {
-                azure_vtpm::appraise(vouched, profile, code, offered, findings);
+                azure_vtpm::appraise(vouched, profile, code, offered, event_log, findings);
             }
             (Self::Aci(vouched), Beside::Aci(profile)) => aci::appraise(vouched, profile, findings),
             _ => {}

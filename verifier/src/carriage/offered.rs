@@ -13,6 +13,8 @@ pub(crate) struct Offered<'v> {
     pub(crate) host_data: Option<&'v [u8; 32]>,
     /// The privilege level that asked for the report, where the platform has such levels; 0 is the most privileged.
     pub(crate) privilege_level: Option<u32>,
+    /// Whether the platform extends registers of its own, and judges the event log of those: RTMRs (TDX).
+    pub(crate) has_registers: bool,
 }
 
 /// What the workload chose.

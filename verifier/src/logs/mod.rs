@@ -6,6 +6,8 @@
 pub(crate) mod ccel;
 mod read;
 mod tcg2;
-mod tpm;
+pub(crate) mod tpm;
+
+pub(crate) use tcg2::{Kind, is_of_a_tpm, kind};
 
 pub use read::{EventLog, LogDefect, LogEvent, LogRegisters, is_event_log, read_event_log};

@@ -56,6 +56,21 @@ pub(crate) fn kind(log: &[u8]) -> Kind {
     if reader.u32_le() == Ok(1) { Kind::Ccel } else { Kind::Tpm }
 }
 
+impl Kind {
+    /// Its name in findings.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ccel => "the event log of a TD (CCEL)",
+            Self::Tpm => "the event log of a TPM",
+        }
+    }
+}
+
+/// Whether these bytes begin as a log of a TPM and not as one of a TD.
+pub(crate) fn is_of_a_tpm(log: &[u8]) -> bool {
+    kind(log) == Kind::Tpm && Log::open(log, Kind::Tpm).is_ok() && Log::open(log, Kind::Ccel).is_err()
+}
+
 /// A log whose first record was read.
 pub(crate) struct Log<'a> {
     reader: Reader<'a>,

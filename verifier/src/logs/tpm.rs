@@ -14,6 +14,8 @@ pub(crate) const REGISTERS: usize = 24;
 pub(crate) struct Replayed {
     /// Records behind the first.
     pub(crate) events: u32,
+    /// How many of them extend each register.
+    pub(crate) extended: [u32; REGISTERS],
     /// PCR 0 to 23 of the bank of SHA-256, if the log has one.
     pub(crate) sha256: Option<[[u8; 32]; REGISTERS]>,
     /// PCR 0 to 23 of the bank of SHA-384, if the log has one.
@@ -26,9 +28,8 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
     if !log.has(SHA256) && !log.has(SHA384) {
         return Err(differs(0, "algorithms", "SHA-256 or SHA-384 among them", "neither"));
     }
-    let mut replayed =
-        Replayed { events: 0, sha256: log.has(SHA256).then(initial), sha384: log.has(SHA384).then(initial) };
-    let mut was_extended = false;
+    let (sha256, sha384) = (log.has(SHA256).then(initial), log.has(SHA384).then(initial));
+    let mut replayed = Replayed { events: 0, extended: [0; REGISTERS], sha256, sha384 };
     while let Some(record) = log.next()? {
         replayed.events = record.number;
         let register = usize::try_from(record.register).unwrap_or(usize::MAX);
@@ -37,20 +38,20 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
         }
         if !record.extends() {
             if let Some(locality) = startup_locality(&record) {
-                if was_extended {
+                if replayed.extended.first() != Some(&0) {
                     return Err(differs(record.number, "a locality", "one before PCR 0 is extended", "a late one"));
                 }
                 replayed.start_from(locality);
             }
             continue;
         }
-        was_extended |= register == 0;
         replayed.extend(register, &record);
     }
     Ok(replayed)
 }
 
-fn initial<const N: usize>() -> [[u8; N]; REGISTERS] {
+/// The registers before anything is extended, from whatever locality the TPM is started.
+pub(crate) fn initial<const N: usize>() -> [[u8; N]; REGISTERS] {
     let mut registers = [[0; N]; REGISTERS];
     registers.iter_mut().skip(17).take(6).for_each(|register| *register = [0xFF; N]);
     registers
@@ -67,6 +68,9 @@ impl Replayed {
     }
 
     fn extend(&mut self, register: usize, record: &Record<'_>) {
+        if let Some(count) = self.extended.get_mut(register) {
+            *count = count.saturating_add(1);
+        }
         let of_sha256 = self.sha256.as_mut().and_then(|bank| bank.get_mut(register));
         if let (Some(register), Some(digest)) = (of_sha256, record.digest(SHA256)) {
             *register = sha256(&[&*register, digest]);
@@ -137,6 +141,7 @@ mod tests {
         let replayed = replay(&log).unwrap();
         let of_sha256 = replayed.sha256.unwrap();
         assert_eq!(replayed.events, 3);
+        assert_eq!((replayed.extended[4], replayed.extended[17], replayed.extended[0]), (2, 1, 0));
         assert_eq!(of_sha256[4], sha256(&[&sha256(&[&[0; 32], &[1; 32]]), &[2; 32]]));
         assert_eq!(of_sha256[17], sha256(&[&[0xFF; 32], &[3; 32]]));
         assert_eq!((of_sha256[5], of_sha256[22], of_sha256[23]), ([0; 32], [0xFF; 32], [0; 32]));

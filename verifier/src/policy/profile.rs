@@ -110,6 +110,11 @@ impl Profile {
         self.weaker.as_deref()
     }
 
+    /// What its author bears for a written reason, beside the rules: the field that says so, and the reason.
+    pub fn borne(&self) -> Option<(&'static str, &str)> {
+        self.own.borne()
+    }
+
     /// What each field asks, in the order in which policies are written.
     pub fn rules(&self) -> &[(&'static Field, Ask)] {
         &self.rules

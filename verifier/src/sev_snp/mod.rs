@@ -108,6 +108,7 @@ impl Platform for SevSnp {
             launch_measurement: &report.measurement.0,
             host_data: Some(&report.host_data.0),
             privilege_level: Some(report.vmpl),
+            has_registers: false,
         }
     }
 

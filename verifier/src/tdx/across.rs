@@ -57,15 +57,24 @@ pub(super) fn code(profile: &TdxProfile) -> Vec<Pin> {
     pins
 }
 
-/// A register of zeros counts: firmware that is pinned has extended nothing there. Recorded firmware leaves RTMR2 so, or both
-/// RTMR0 and RTMR1. All three of zeros do not: that is a firmware that measures nothing, whatever it starts.
-fn registers(profile: &TdxProfile) -> [Pin; 4] {
+/// In RTMR1 and RTMR2 a register of zeros counts: firmware that is pinned has extended nothing there. Recorded firmware leaves RTMR2
+/// so, or all but that one. All three of zeros do not: that is a firmware that measures nothing, whatever it starts.
+///
+/// In RTMR0 zeros say that no ACPI table was measured where firmware measures them: the host chose them freely, and nobody judged
+/// them. Firmware that is known to measure them elsewhere has this in writing.
+fn registers(profile: &TdxProfile) -> [Pin; 5] {
     let measures = shows_an_event("rtmr0", &profile.rtmr0)
         || shows_an_event("rtmr1", &profile.rtmr1)
         || shows_an_event("rtmr2", &profile.rtmr2);
     let register = "code that boots goes unseen; name the value that your image boots to";
     [
         pin("rtmr0", named("rtmr0", &profile.rtmr0), register),
+        pin(
+            "rtmr0",
+            shows_an_event("rtmr0", &profile.rtmr0) || profile.unjudged_acpi_tables.is_some(),
+            "zeros say that the firmware measured no ACPI tables there, which are code that the host supplies (BadAML); name the value \
+             of a firmware that measures them, or write `unjudged_acpi_tables = \"why that is well\"`",
+        ),
         pin("rtmr1", named("rtmr1", &profile.rtmr1), register),
         pin("rtmr2", named("rtmr2", &profile.rtmr2), register),
         pin(
@@ -97,6 +106,12 @@ fn forbids_migration(profile: &TdxProfile) -> bool {
 
 /// What softens a rule that is not there, or lets in what is taken anyway.
 pub(super) fn contradiction(profile: &TdxProfile) -> Option<(&'static str, String)> {
+    let takes_zeros = matches!(profile.rtmr0, Expect::Needed)
+        || profile.rtmr0.accepted().is_some() && !shows_an_event("rtmr0", &profile.rtmr0);
+    if profile.unjudged_acpi_tables.is_some() && !(takes_zeros && profile.wrapping == Wrapping::Raw) {
+        let what = "says why nobody judges the ACPI tables of a TD whose RTMR0 is zero, and `rtmr0` takes no zeros: leave it out";
+        return Some(("unjudged_acpi_tables", what.to_owned()));
+    }
     let grace = profile.out_of_date_grace != Grace::None;
     let found = match profile.tcb_status.required() {
         None if grace => {

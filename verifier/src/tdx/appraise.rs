@@ -14,12 +14,13 @@ use crate::check::Check;
 use crate::findings::{Comparison, Findings};
 use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::judge::judge;
-use crate::logs::ccel as log;
+use crate::logs::{Kind, ccel, is_of_a_tpm, kind};
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::report::Text;
 use crate::rule::Switch;
 use crate::words::{Value, words};
+use crate::wrapping::Wrapping;
 
 /// Judges every rule of the profile.
 pub(crate) fn appraise(
@@ -57,7 +58,7 @@ pub(crate) fn appraise(
             },
         ),
     }
-    judge_log(event_log, &quote.body, profile.event_log, findings);
+    judge_log(event_log, &quote.body, profile, findings);
     findings.facts.text("acpi_tables", acpi_tables(&quote.body, profile));
 }
 
@@ -333,8 +334,27 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
 
 /// A log that was supplied is judged even where the policy could do without: whoever reads it afterwards reads events that
 /// the TD extended, all of them, or learns here that they are not.
-fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, rule: EventLog, findings: &mut Findings) {
-    let replayed = event_log.map(log::replay);
+///
+/// What carries a TD may have registers of its own: a log that is none of a TD's is then held against those, and not here.
+fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
+    let rule = profile.event_log;
+    if profile.wrapping != Wrapping::Raw && event_log.is_some_and(|log| kind(log) != Kind::Ccel) {
+        let actual = "an event log that is none of a TD's";
+        return match rule {
+            EventLog::Required => findings.judge(
+                false,
+                Comparison { check: Check::TDX_LOG_REPLAY, expected: ANY_LOG.into(), actual: actual.into() },
+            ),
+            EventLog::Unchecked => {
+                let why = "the event log that came along is held against the registers of the vTPM";
+                findings.not_applicable(Check::TDX_LOG_REPLAY, why);
+            }
+        };
+    }
+    let replayed = event_log.map(|log| match ccel::replay(log) {
+        Err(_) if is_of_a_tpm(log) => Err(format!("{}, whose registers no quote of a TD holds", Kind::Tpm.name())),
+        replayed => replayed.map_err(|defect| defect.to_string()),
+    });
     match &replayed {
         Some(Ok(replayed)) => findings.facts.number("event_log_events", replayed.events),
         Some(Err(_)) | None => findings.facts.absent("event_log_events"),
@@ -346,7 +366,7 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, rule: EventLog, findings
             return;
         }
         (None, EventLog::Required) => (false, ANY_LOG.to_owned(), "no event log".to_owned()),
-        (Some(Err(defect)), _) => (false, ANY_LOG.to_owned(), defect.to_string()),
+        (Some(Err(defect)), _) => (false, ANY_LOG.to_owned(), defect),
         (Some(Ok(replayed)), _) => {
             let pairs = (0..).zip(body.rtmrs.iter().zip(&replayed.rtmrs));
             let missed: Vec<_> = pairs.filter(|(_, (quoted, replayed))| quoted != replayed).collect();
@@ -372,13 +392,15 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, rule: EventLog, findings
 
 /// Whether anybody judged the ACPI tables. They are code that the host supplies and the guest runs (BadAML), and firmware extends
 /// them into RTMR0 as it finds them. An event log shows that it did, and never that they are harmless: it holds their digest
-/// alone. What judges them is a value of RTMR0 that the policy names; none is rebuilt here from the shape of a machine.
-fn acpi_tables(body: &Body<'_>, profile: &TdxProfile) -> &'static str {
+/// alone. What judges them is a value of RTMR0 that the policy names; none is rebuilt here from the shape of a machine. Under a
+/// paravisor MRTD is of the paravisor, which hands the guest its tables; the host does not.
+fn acpi_tables(body: &Body<'_>, profile: &TdxProfile) -> Text {
     let [rtmr0, ..] = &body.rtmrs;
-    match (*rtmr0 == Mr([0; 48]), profile.rtmr0.is_asked()) {
-        (true, _) => "not measured",
-        (false, true) => "pinned",
-        (false, false) => "not judged",
+    match (*rtmr0 == Mr([0; 48]), profile.rtmr0.is_asked(), &profile.unjudged_acpi_tables) {
+        (true, _, Some(reason)) => format!("not measured, which the policy bears: {reason}").into(),
+        (true, _, None) => "not measured".into(),
+        (false, true, _) => "pinned".into(),
+        (false, false, _) => "not judged".into(),
     }
 }
 

@@ -107,7 +107,8 @@ impl Platform for Tdx {
     fn offers<'v>(vouched: &'v Vouched<'_>) -> Offered<'v> {
         let body = &vouched.quote.get().body;
         let (report_data, launch_measurement) = (&body.report_data, &body.mrtd.0);
-        Offered { report_data, launch_measurement, host_data: None, privilege_level: None }
+        let (host_data, privilege_level, has_registers) = (None, None, true);
+        Offered { report_data, launch_measurement, host_data, privilege_level, has_registers }
     }
 
     fn appraise(vouched: &Vouched<'_>, wanted: Wanted<'_, TdxProfile>, findings: &mut Findings) {
@@ -148,5 +149,9 @@ impl Rules for TdxProfile {
 
     fn contradiction(&self) -> Option<(&'static str, String)> {
         across::contradiction(self)
+    }
+
+    fn borne(&self) -> Option<(&'static str, &str)> {
+        self.unjudged_acpi_tables.as_deref().map(|reason| ("unjudged_acpi_tables", reason))
     }
 }

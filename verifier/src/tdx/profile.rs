@@ -66,9 +66,16 @@ pub(crate) struct TdxProfile {
     pub(crate) mrownerconfig: Expect<Mr>,
     pub(crate) event_log: EventLog,
     pub(crate) report_data: ReportDataRule,
+    /// Why nobody has to judge the ACPI tables of a TD whose RTMR0 is zero.
+    #[serde(default, deserialize_with = "a_reason")]
+    pub(crate) unjudged_acpi_tables: Option<String>,
     /// The rules about the TCB as findings say them, once somebody has asked.
     #[serde(skip)]
     pub(crate) tcb_rules_in_words: OnceLock<Arc<str>>,
+}
+
+fn a_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    reason(deserializer).map(Some)
 }
 
 /// What may stand behind the quote.

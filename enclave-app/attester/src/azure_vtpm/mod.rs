@@ -7,6 +7,9 @@
 //! until it names what was written, and for ten seconds at most. Registers may be extended between the quote and the reading of
 //! their values: both are taken again until they fit, a few times at most.
 //!
+//! The event log of the boot goes along, as the kernel keeps it for root: whoever verifies holds it against the quote. Without it the
+//! evidence is as good.
+//!
 //! **The path to the device and the address of the metadata service are configuration, and that weakens nothing.** What is
 //! sent there is a digest of a public manifest; what comes back is evidence, which convinces a verifier by its signatures or
 //! not at all; a device that is no vTPM of this machine gives evidence of another machine, or none. Only a character device is opened,
@@ -15,6 +18,7 @@
 //! Not exercised on Azure's hardware: the tests put a software TPM (swtpm) and a forged paravisor behind this code.
 
 mod hcl;
+mod log;
 
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +34,9 @@ use crate::{Answer, Attester, AttesterError, CERTIFICATE, RawEvidence, pem_chain
 
 /// The TPM behind the kernel's resource manager, which several programs may use.
 pub const DEVICE: &str = "/dev/tpmrm0";
+
+/// Where Linux keeps the event log of the first TPM.
+pub const EVENT_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
 
 /// NV indices of the HCL report and of the user data that go into the next one, and the handle of the attestation key.
 const HCL_REPORT: u32 = 0x0140_0001;
@@ -52,6 +59,7 @@ const QUOTES: u32 = 5;
 pub struct AzureVtpm {
     device: PathBuf,
     imds: Imds,
+    event_log: PathBuf,
     turn: Arc<Mutex<()>>,
 }
 
@@ -63,26 +71,34 @@ impl AzureVtpm {
 
     /// A TPM device and a service at other places.
     pub fn at(device: &Path, imds: Imds) -> Self {
-        Self { device: device.to_owned(), imds, turn: Arc::default() }
+        Self { device: device.to_owned(), imds, event_log: EVENT_LOG.into(), turn: Arc::default() }
     }
 
-    /// What the TPM gives, on a thread that may wait for it.
-    async fn taken(&self, report_data: [u8; 64]) -> Result<Taken, AttesterError> {
-        let Self { device, turn, .. } = self.clone();
+    /// With the event log of the boot at another place.
+    #[must_use]
+    pub fn with_event_log(self, path: &Path) -> Self {
+        Self { event_log: path.to_owned(), ..self }
+    }
+
+    /// What the TPM gives, and the log of what firmware extended it by, on a thread that may wait for them.
+    async fn taken(&self, report_data: [u8; 64]) -> Result<(Taken, Result<Vec<u8>, String>), AttesterError> {
+        let Self { device, turn, event_log, .. } = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
             // Who is not waited for any more still has its turn, and it ends: every step has the deadline.
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             let source = format!("the vTPM ({})", device.display());
             let opened = Device::open(&device, Instant::now() + PATIENCE);
             let channel = opened.map_err(|error| not_opened(&source, &error))?;
-            Taken::from(&mut Tpm::new(channel), &report_data, Instant::now() + RENEWAL, &source)
+            let taken = Taken::from(&mut Tpm::new(channel), &report_data, Instant::now() + RENEWAL, &source)?;
+            Ok((taken, log::read(&event_log)))
         });
         taken.await.unwrap_or(Err(AttesterError::Ended))
     }
 
     async fn ask(&self, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
-        let taken = self.taken(report_data).await?;
+        let (taken, log) = self.taken(report_data).await?;
         let mut left_out = Vec::new();
+        let event_log = log.map_err(|why| left_out.push(why)).ok();
         let (platform, endorsements) = match &taken.hardware {
             // Without the quote there is nothing that the hardware signed.
             Hardware::Tdx(td_report) => (VtpmPlatform::Tdx(self.imds.td_quote(td_report).await?), None),
@@ -101,7 +117,7 @@ impl AzureVtpm {
         };
         let evidence = taken.with(platform);
         let (kind, bytes) = (evidence.kind(), evidence.to_json().into_bytes());
-        Ok(RawEvidence { kind, bytes, endorsements, event_log: None, left_out })
+        Ok(RawEvidence { kind, bytes, endorsements, event_log, left_out })
     }
 }
 

@@ -5,6 +5,7 @@
 mod builder;
 mod claims;
 mod coco;
+pub mod event_log;
 mod hcl;
 mod quote;
 

@@ -15,7 +15,8 @@ usage: forge-guest --listen ADDRESS --tee snp|tdx --dir DIR [options]
   --measurement HEX     launch measurement (MEASUREMENT or MRTD), 48 bytes
   --debug               a debug guest
   --event-log WHICH     tdx: a guest that booted by a log which it hands out with its evidence: own, none (it keeps it back) or
-                        another (that of another boot). Without the option: a guest of which there is no log
+                        another (that of another boot). Without the option: a guest of which there is no log. With --paravisor, on either
+                        TEE, the log of the vTPM: it is written to `event-log.bin` in DIR, or kept back
   --no-cert-chain       snp: evidence without certificates, as from a host that provides none
   --services ADDRESS    loopback address and port to serve this device's vendor on as well: its key service (KDS) and THIM, or
                         its provisioning service (PCS); port 0: any. The first line names it as `services`

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
+use teegate_forge::azure::event_log::{BOOT, encode};
 use teegate_forge::paravisor::{DEFECTS, Defect, Host, Paravisor, Terminal};
 
-use crate::args::Args;
+use crate::args::{Args, EventLog};
 use crate::device::Device;
 
 /// Writes its files, says where it is, and answers until the process is ended.
@@ -17,6 +18,15 @@ pub(crate) fn serve(args: &Args, device: &Device) -> Result<(), String> {
     device
         .write_files(&args.dir, &[("registers", registers.into())])
         .map_err(|error| format!("cannot write into `{}`: {error}", args.dir.display()))?;
+    let log = match args.event_log {
+        None | Some(EventLog::None) => None,
+        Some(EventLog::Own) => Some(encode(&BOOT)),
+        Some(EventLog::Another) => Some(encode(&BOOT[1..])),
+    };
+    if let Some(log) = log {
+        std::fs::write(args.dir.join("event-log.bin"), log)
+            .map_err(|error| format!("cannot write into `{}`: {error}", args.dir.display()))?;
+    }
     let file = args.defect.clone();
     let refuses = move || defect(file.as_deref()) == Some(Defect::NoService);
     let host = Host::start(args.listen, device.platform(), refuses)

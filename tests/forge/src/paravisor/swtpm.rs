@@ -5,9 +5,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use aws_lc_rs::digest::{SHA256, digest};
-
 use super::tpm;
+use crate::azure::event_log::{BOOT, Event, NO_ACTION};
 
 /// A running TPM. It ends with this value, and also when the process that holds it is killed.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub struct Swtpm {
 }
 
 impl Swtpm {
-    /// Starts one, with an attestation key and registers as a unified kernel image and an initdata leave them.
+    /// Starts one, with an attestation key and registers as the boot of `azure::event_log` and an initdata leave them.
     ///
     /// # Errors
     /// `NotFound` where swtpm is not installed.
@@ -37,9 +36,8 @@ impl Swtpm {
             .spawn()?;
         let mut swtpm = Self { stream: ours, process, _state: state };
         tpm::make_attestation_key(&mut swtpm.stream)?;
-        for register in [0, 1, 2, 3, 4, 5, 6, 7, 9, 11] {
-            let event = digest(&SHA256, format!("forged event of register {register}").as_bytes());
-            tpm::extend(&mut swtpm.stream, register, event.as_ref().try_into().expect("32 bytes"))?;
+        for Event(register, _, byte) in BOOT.iter().filter(|Event(_, kind, _)| *kind != NO_ACTION) {
+            tpm::extend(&mut swtpm.stream, *register, &[*byte; 32])?;
         }
         // The initdata of 32 bytes of 0x1D, as the attestation agent extends it.
         tpm::extend(&mut swtpm.stream, 8, &[0x1D; 32])?;

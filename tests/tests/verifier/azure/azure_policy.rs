@@ -20,7 +20,7 @@ fn each_field_is_asked_for_under_a_paravisor_and_refused_elsewhere() {
     for tee in Tee::all() {
         let subject = good(tee);
         loaded(&subject).unwrap();
-        for field in fields_around(Wrapping::AzureVtpm) {
+        for field in fields_around(Wrapping::AzureVtpm).into_iter().filter(|field| !field.optional) {
             let mut without = subject.clone();
             for fields in [&mut without.policy.snp, &mut without.policy.tdx] {
                 fields.retain(|(name, _)| *name != field.name);
@@ -91,6 +91,28 @@ fn the_registers_of_a_td_need_no_pin_under_a_paravisor() {
     open(good(Tee::Tdx)).accepted();
     let refused = loaded(&open(crate::subject::good(Tee::Tdx))).unwrap_err();
     assert_eq!(refused.check(), Some("policy.bound-without-code"));
+}
+
+/// Whoever reads the refusal learns in what the evidence came, and what a profile for it has to name.
+#[test]
+fn evidence_that_came_in_a_wrapping_without_a_profile_says_what_to_name() {
+    for tee in Tee::all() {
+        let mut subject = good(tee);
+        subject.policy = crate::subject::good(tee).policy;
+        let rejection = subject.rejected();
+        assert_eq!(rejection.failed_checks(), ["policy.profile"]);
+        let finding = rejection.report().finding(teegate_verifier::Check::POLICY_PROFILE).unwrap();
+        assert_eq!(
+            (finding.expected(), finding.actual()),
+            (
+                &*format!(
+                    "a profile for {tee} whose evidence comes through the vTPM of an Azure confidential VM: one with \
+                     `wrapping = \"azure-vtpm\"`"
+                ),
+                "none"
+            )
+        );
+    }
 }
 
 /// Bare evidence of a paravisor's report would speak for whoever runs below it.

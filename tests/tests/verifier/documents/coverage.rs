@@ -16,6 +16,7 @@ pub(crate) fn all_cases() -> &'static [Case] {
 static ALL_CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     [
         crate::aci::all(),
+        crate::azure_log::all(),
         crate::azure_vtpm::all(),
         crate::rollback::all(),
         crate::snp_bulletins::all(),

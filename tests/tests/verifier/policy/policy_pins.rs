@@ -62,6 +62,7 @@ fn conditions(tee: Tee) -> Vec<(&'static str, Vec<Changes>, Vec<Changes>)> {
         let attributes = format!("{{ required = [], forbidden = [{forbidden}], unknown = \"rejected\" }}");
         vec![("service_td", service_td), ("attributes", attributes)]
     };
+    let borne = || one("unjudged_acpi_tables", "\"its firmware measures them into RTMR2\"");
     let registers = |values: [&str; 3]| {
         let fields = ["rtmr0", "rtmr1", "rtmr2"].into_iter();
         fields.zip(values).map(|(field, byte)| (field, hex(byte, 48))).collect::<Changes>()
@@ -112,25 +113,41 @@ fn conditions(tee: Tee) -> Vec<(&'static str, Vec<Changes>, Vec<Changes>)> {
                     .to_vec(),
                 vec![one("mrtd", digests("7d", "7e", 48))],
             ),
-            register("rtmr0"),
+            (
+                // Zeros there: no ACPI table was measured, which are the host's code.
+                "rtmr0",
+                vec![
+                    unchecked("rtmr0"),
+                    registers(["00", "a1", "a2"]),
+                    registers(["00", "00", "a2"]),
+                    one("rtmr0", digests("a0", "00", 48)),
+                ],
+                vec![
+                    one("rtmr0", digests("a1", "b1", 48)),
+                    // Recorded firmware extends RTMR2 alone, and measures the tables there.
+                    [registers(["00", "00", "a2"]), borne()].concat(),
+                    [one("rtmr0", digests("a0", "00", 48)), borne()].concat(),
+                ],
+            ),
             register("rtmr1"),
             register("rtmr2"),
             (
                 // A firmware that measures nothing leaves all three at zero, whatever it starts.
                 "rtmr1",
                 vec![
-                    registers(["00", "00", "00"]),
+                    [registers(["00", "00", "00"]), borne()].concat(),
                     vec![
                         ("rtmr0", hex("00", 48)),
                         ("rtmr1", digests("a1", "00", 48)),
                         ("rtmr2", digests("00", "a2", 48)),
+                        borne().remove(0),
                     ],
                 ],
                 // Recorded firmware extends two of them, or RTMR2 alone.
                 vec![
                     registers(["a0", "a1", "00"]),
-                    registers(["00", "00", "a2"]),
-                    registers(["00", "a1", "00"]),
+                    [registers(["00", "00", "a2"]), borne()].concat(),
+                    [registers(["00", "a1", "00"]), borne()].concat(),
                     registers(["a0", "00", "00"]),
                 ],
             ),
@@ -191,6 +208,37 @@ fn each_condition_of_pinned_code_is_asked_for_by_every_value_that_needs_it() {
         }
     }
     assert_eq!(Policy::parse("").unwrap_err().check(), None, "other errors bear no check's id");
+}
+
+/// Why nobody judges the ACPI tables is said where nobody does; elsewhere it would excuse what is not there. What loads with it shows it.
+#[test]
+fn a_reason_for_unjudged_acpi_tables_stands_where_rtmr0_takes_zeros() {
+    let base = claiming(Tee::Tdx, "bound_to");
+    let reason = |text: &str| ("unjudged_acpi_tables", format!("\"{text}\""));
+    let zeros = [("rtmr0", hex("00", 48)), reason("measured into RTMR2")];
+    let policy = with(&base, Tee::Tdx, &zeros).load();
+    let tdx = policy.document().profiles().iter().find(|profile| profile.tee() == Tee::Tdx).unwrap();
+    assert_eq!(tdx.borne(), Some(("unjudged_acpi_tables", "measured into RTMR2")));
+    let explained = teegate_measurements::explain(policy.document());
+    let sentence = explained.iter().find(|sentence| sentence.field == "unjudged_acpi_tables").unwrap();
+    assert!(sentence.text.ends_with("which the author bears because: measured into RTMR2."), "{}", sentence.text);
+
+    for changes in [vec![reason("why")], vec![("rtmr0", hex("a1", 48)), reason("why")]] {
+        let error = Policy::parse(&with(&base, Tee::Tdx, &changes).to_toml()).unwrap_err().to_string();
+        assert!(
+            error.contains("`unjudged_acpi_tables` says why nobody judges") && error.contains("takes no zeros"),
+            "{error}"
+        );
+    }
+    let error =
+        Policy::parse(&with(&base, Tee::Tdx, &[zeros[0].clone(), reason(" ")]).to_toml()).unwrap_err().to_string();
+    assert!(error.contains("a reason that says nothing"), "{error}");
+    // A template may say it before the value is there.
+    let template = STRICT.replace(
+        "rtmr0 = \"reference-value-needed\"",
+        "rtmr0 = \"reference-value-needed\"\nunjudged_acpi_tables = \"why\"",
+    );
+    teegate_verifier::Draft::parse(&template).unwrap();
 }
 
 /// RTMR0 to RTMR2 are extended by the firmware: without MRTD they are the word of any firmware.
@@ -322,7 +370,9 @@ fn reference_values_pin_no_more_than_a_policy_does() {
         text
     };
     filled(&tdx("22", ["22", "22", "00"])).unwrap();
-    for (values, field) in [(tdx("00", ["22"; 3]), "mrtd"), (tdx("22", ["00"; 3]), "rtmr1")] {
+    for (values, field) in
+        [(tdx("00", ["22"; 3]), "mrtd"), (tdx("22", ["00"; 3]), "rtmr0"), (tdx("22", ["00", "22", "22"]), "rtmr0")]
+    {
         let error = filled(&values).unwrap_err();
         assert_eq!(error.check(), Some("policy.bound-without-code"), "{error}");
         assert!(error.to_string().contains(&format!("`{field}` does not pin who enforces it")), "{error}");

@@ -120,6 +120,10 @@ impl PolicyText {
     /// Replaces the value of one field of a TEE's profile.
     pub(crate) fn set(&mut self, tee: Tee, field: &str, value: &str) {
         let fields = if tee == Tee::SevSnp { &mut self.snp } else { &mut self.tdx };
+        // No rule, and in few policies: what its author bears for a reason.
+        if field == "unjudged_acpi_tables" && fields.iter().all(|(name, _)| *name != field) {
+            fields.push(("unjudged_acpi_tables", String::new()));
+        }
         let (_, own) = fields.iter_mut().find(|(name, _)| *name == field).unwrap_or_else(|| panic!("no field {field}"));
         value.clone_into(own);
     }

@@ -161,6 +161,7 @@ impl Subject {
         for (name, (_, value)) in ["pcr4", "pcr7", "pcr8", "pcr9", "pcr11", "pcr12"].into_iter().zip(registers) {
             fields.push((name, value));
         }
+        fields.push(("vtpm_log", "\"unchecked\"".to_owned()));
         self.under("wrapping", "\"azure-vtpm\"").under("report_data", &format!("\"{}\"", "a5".repeat(64)))
     }
 

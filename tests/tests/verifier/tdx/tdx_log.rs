@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use sha2::{Digest, Sha384};
+use teegate_forge::azure::event_log as azure;
 use teegate_forge::tdx::event_log::{self, BOOT, Event, NO_ACTION, SEPARATOR, encode};
 use teegate_intake::{endorsements, evidence};
 use teegate_measurements::GENUINE;
@@ -115,6 +116,7 @@ fn form() -> Vec<Case> {
         edited(|log| log[56] = 3).actual("record 0 has number of algorithms 3"),
         edited(|log| log.resize((1 << 20) + 1, 0xFF)).actual("a log of 1048577 bytes"),
         edited(|log| log.extend([0xFF, 0xFF, 0])).actual("record 9 needs 4 bytes"),
+        case(azure::encode(&azure::BOOT)).actual("the event log of a TPM, whose registers no quote of a TD holds"),
     ]
 }
 
@@ -176,7 +178,11 @@ fn a_verdict_says_whether_anybody_judged_the_acpi_tables() {
         .fold(stating(registers).claiming_nothing(), |subject, field| subject.under(field, "\"unchecked\""));
     assert_eq!(said(open.with_event_log(encode(&BOOT))), "not judged");
     registers[0] = [0; 48];
-    assert_eq!(said(stating(registers).under("event_log", "\"unchecked\"")), "not measured");
+    // Who claims something of the code has it in writing why nobody has to judge them; who claims nothing need not.
+    let unmeasured = stating(registers).under("event_log", "\"unchecked\"");
+    assert_eq!(said(unmeasured.clone().claiming_nothing()), "not measured");
+    let borne = unmeasured.under("unjudged_acpi_tables", "\"measured into RTMR2\"");
+    assert_eq!(said(borne), "not measured, which the policy bears: measured into RTMR2");
 }
 
 fn fixtures() -> Option<PathBuf> {
@@ -219,7 +225,8 @@ fn recorded_logs_lead_to_the_registers_that_hardware_and_others_found() {
     // A vTPM's log has other registers and three algorithms.
     let tpm = std::fs::read(folder.join("tpm-ubuntu2404-snp-gcp.bin")).unwrap();
     let rejection = stating([[1; 48]; 4]).with_event_log(tpm).rejected();
-    assert!(rejection.to_string().contains("record 0 has number of algorithms 3"), "{rejection}");
+    let says = "the event log of a TPM, whose registers no quote of a TD holds";
+    assert!(rejection.to_string().contains(says), "{rejection}");
 
     let recorded = |name: &str| {
         let folder = fixtures.join("tdx").join(name);

@@ -2,6 +2,7 @@
 
 use super::authenticate::Vouched;
 use super::claims::UserData;
+use super::log;
 use super::profile::VtpmProfile;
 use crate::bytes::Pcr;
 use crate::carriage::offered::Offered;
@@ -18,6 +19,7 @@ pub(crate) fn appraise(
     profile: &VtpmProfile,
     code: Option<Rule<'_>>,
     offered: Offered<'_>,
+    event_log: Option<&[u8]>,
     findings: &mut Findings,
 ) {
     if let Some(rule) = code {
@@ -38,6 +40,7 @@ pub(crate) fn appraise(
             findings.judge(holds, Comparison { check: Check::HCL_PCR_8, expected, actual });
         }
     }
+    log::judge(vouched, profile, (event_log, offered.has_registers), findings);
 }
 
 /// The claims begin with what the quote holds, and go on with zeros.

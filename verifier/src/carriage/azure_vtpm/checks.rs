@@ -69,4 +69,9 @@ checks! {
         remedy: "start the pod with the expected initdata, whose algorithm must be sha256; `teegate predict initdata` computes the register",
         claims: [Configuration],
     }
+    HCL_LOG_REPLAY "hcl.log.replay" Appraise Derived {
+        stops: "an event log of the guest's boot leads to the registers that the vTPM quoted: to PCR 0 to 7, which only firmware extends, and to every other one that it has events of; so no event in it was added, left out, moved, or taken from another machine",
+        source: "TCG PC Client Platform Firmware Profile 1.06, 2.3.4 and 10.2; systemd-pcrphase(8)",
+        remedy: "take evidence and log from one boot of one machine (`/sys/kernel/security/tpm0/binary_bios_measurements`); a guest that extends, after its boot, a register which its log has events of has no log that replays: hand in none, unless the policy requires it",
+    }
 }

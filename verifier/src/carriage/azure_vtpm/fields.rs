@@ -96,6 +96,22 @@ pub(crate) const FIELDS: &[Row] = &[
         asks: |profile| profile.pcr12.ask(),
         apart: &[Check::HCL_PCR_BOOT],
     },
+    Row {
+        field: Field::new(
+            "vtpm_log",
+            Topic::Code,
+            "The event log of the guest's boot",
+            "it may be missing; one that is supplied must replay all the same",
+            REQUIRED_OR_NOT,
+        )
+        .optional()
+        .states(&[(1, "no event log of the vTPM")]),
+        asks: |profile| {
+            let must = "must come with the evidence and replay to the registers of the quote";
+            profile.vtpm_log.required().map_or(Ask::Nothing, |_| Ask::Word(1, must))
+        },
+        apart: &[Check::HCL_LOG_REPLAY],
+    },
 ];
 
 /// The field of this name, of those above.

@@ -3,7 +3,7 @@
 //! guest's own 64 bytes stand in the quote of that vTPM, and its boot in the quote's registers.
 //!
 //! `hcl.rs` and `claims.rs` read what the paravisor writes, `quote.rs` what the vTPM signs (TPM 2.0 library, part 2); the layouts
-//! are those of recorded machines.
+//! are those of recorded machines. `log.rs` holds the guest's event log against the registers.
 
 mod across;
 mod appraise;
@@ -13,6 +13,7 @@ mod claims;
 mod fields;
 mod hcl;
 mod known;
+mod log;
 mod profile;
 mod quote;
 

@@ -17,6 +17,9 @@ pub(crate) struct VtpmProfile {
     pub(super) pcr9: Expect<Pcr>,
     pub(super) pcr11: Expect<Pcr>,
     pub(super) pcr12: Expect<Pcr>,
+    /// The event log of the guest's boot. One that is there is judged under either word.
+    #[serde(default = "Waivable::unwritten")]
+    pub(super) vtpm_log: Waivable<Required>,
 }
 
 /// The one word that asks for it.

@@ -32,7 +32,7 @@ pub(super) const REGISTERS: usize = 24;
 pub(super) type Registers = [[u8; 32]; REGISTERS];
 
 /// Their names in facts.
-const NAMES: [&str; REGISTERS] = [
+pub(super) const NAMES: [&str; REGISTERS] = [
     "pcr0", "pcr1", "pcr2", "pcr3", "pcr4", "pcr5", "pcr6", "pcr7", "pcr8", "pcr9", "pcr10", "pcr11", "pcr12", "pcr13",
     "pcr14", "pcr15", "pcr16", "pcr17", "pcr18", "pcr19", "pcr20", "pcr21", "pcr22", "pcr23",
 ];
