@@ -48,7 +48,7 @@ pub(crate) const PREDICT_TDX: &str = "\
 Examples:
   teegate predict tdx --firmware OVMF.fd --reference-values
   teegate predict tdx --firmware OVMF.fd --event-log ccel.bin
-  teegate predict tdx --firmware OVMF.fd --memory 2G --acpi tables/ --kernel vmlinuz --initrd initrd.img --append quiet
+  teegate predict tdx --firmware OVMF.fd --memory 2G --kernel vmlinuz
   teegate predict tdx --firmware OVMF.fd --memory 2G --against ccel.bin
 
 Exit status: 0 predicted; 1 could not run, or no prediction follows from the files; 4 an event of the log differs.";
@@ -252,10 +252,9 @@ Exit status: 0 written, or the files fit; 1 could not run, or the manifest is re
 
 pub(crate) const DEPLOY_INITDATA: &str = "\
 Examples:
-  teegate deploy initdata pod.yaml --platform azure-snp --into initdata/
-  teegate deploy initdata pod.yaml --platform azure-snp --into initdata/ --check
-  kubectl kustomize overlays/azure-peerpods | teegate deploy initdata - --name enclave-app --platform azure-snp --into initdata/
-  teegate deploy initdata all.yaml --name Deployment/enclave-app --platform kata-snp --into initdata/
+  teegate deploy initdata pod.yaml --platform azure-snp --into init/
+  teegate deploy initdata pod.yaml --platform azure-snp --into init/ --check
+  teegate deploy initdata - --name Pod/app --platform kata-snp --into init/
 
 Exit status: 0 written, or the files fit; 1 could not run, or the manifest is refused; 4 files and manifest differ, or `policy.toml` \
 does not accept the new initdata.";

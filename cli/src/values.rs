@@ -317,8 +317,12 @@ mod tests {
              `https://log.forged.example`"
         );
         assert_eq!(origins(values.as_ref()).matches(&said).count(), 2, "{}", origins(values.as_ref()));
-        let (_, kinds) = line(&[&both[..], &who].concat()).unwrap().filled("strict").unwrap();
-        assert_eq!(kinds[0], format!("reference values `{one}`: 1 field of `app`, TOML, {said}"));
+        let kinds = |options: &[[&str; 2]]| {
+            line(options).unwrap().files(None).unwrap().iter().map(ValuesFile::kind).collect::<Vec<_>>()
+        };
+        let of = |path: &str, who: &str| format!("reference values `{path}`: 1 field of `app`, TOML, {who}");
+        assert_eq!(kinds(&[&both[..], &who].concat()), [of(&one, &said), of(&two, &said)]);
+        assert_eq!(kinds(&both[..1]), [of(&one, "unsigned: it counts for whoever gave you the file")]);
         assert!(listed(values.as_ref()).iter().all(|one| one["signed_by"].as_str() == said.strip_prefix("signed by ")));
 
         let crossed = [both[1], both[0], both[2], both[3]];

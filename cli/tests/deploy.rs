@@ -87,8 +87,7 @@ fn help_shows_what_to_type_and_what_each_status_says() {
     // Lines are broken to the width of the screen.
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        " teegate deploy initdata pod.yaml --platform azure-snp --into initdata/ ",
-        "kubectl kustomize",
+        " teegate deploy initdata pod.yaml --platform azure-snp --into init/ ",
         "`-` is standard input",
         "0 written, or the files fit; 1 could not run, or the manifest is refused; 4 files and manifest differ",
         "azure-snp",
@@ -97,7 +96,7 @@ fn help_shows_what_to_type_and_what_each_status_says() {
         "kata-tdx",
         "--check",
         "--force",
-        "--name <NAME>",
+        "--name <[KIND/]NAME>",
     ] {
         assert!(help.contains(part), "`{part}` is not in\n{help}");
     }
