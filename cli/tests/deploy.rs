@@ -110,7 +110,7 @@ fn help_shows_what_to_type_and_what_each_status_says() {
     );
     assert_eq!(status(&teegate(folder.path(), &["man", "--into", "man"], None)), Some(0));
     let page = fs::read_to_string(folder.path().join("man/teegate-deploy-initdata.1")).unwrap();
-    assert!(page.contains("kubectl kustomize") && page.contains("azure\\-snp"), "{page}");
+    assert!(page.contains("Pod/app") && page.contains("azure\\-snp"), "{page}");
 }
 
 #[test]
