@@ -24,7 +24,7 @@ from machine import ROOT, Failed, Machine, Program, end_all, need, watch_signals
 
 MODEL = "breast-cancer"
 # In seconds; whatever hangs is ended.
-COMES_WITHIN, COMMAND_WITHIN, ALL_WITHIN = 120, 120, 3600
+COMES_WITHIN, COMMAND_WITHIN, ALL_WITHIN = 120, 120, 1800
 OTHER_CMDLINE = "console=ttyS0 quiet panic=-1 rdinit=/init mitigations=off"
 # Of each boot: whether the image and the initdata are those that are expected, and the check that refuses it.
 CASES = {

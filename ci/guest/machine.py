@@ -18,7 +18,7 @@ FIRMWARE = ROOT / ".cache/debian/usr/share/OVMF"
 RELAY = ROOT / "ci/guest/relay.py"
 METADATA_SERVICE = "169.254.169.254"
 # In seconds. A boot takes some forty on an idle machine and minutes on a busy one; whatever hangs is ended.
-READY_WITHIN, BOOTED_WITHIN, ENDED_WITHIN = 60, 1500, 30
+READY_WITHIN, BOOTED_WITHIN, ENDED_WITHIN = 60, 900, 30
 
 RUNNING = []
 OVER = threading.Event()
