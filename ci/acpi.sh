@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Rebuilds the ACPI tables of a VM from its shape: what RTMR0 of a TD is made of, beside the firmware. Run by hand, without KVM; half a
-# minute on two busy cores.
+# Rebuilds the ACPI tables of a VM from its shape: what RTMR0 of a TD is made of, beside the firmware. Without KVM, in some seconds a shape.
 #
 #   ci/acpi.sh --into FOLDER --firmware OVMF.fd -- -machine q35 -smp 4 -m 2048M -nodefaults
 #   teegate predict tdx --firmware OVMF.fd --memory 2048 --acpi FOLDER --kernel vmlinuz --initrd initrd.img --append "..."
 #
 # With `--measured`, a TPM and a `-kernel`, it goes on until the guest has left the firmware behind, and keeps the event log as well, with which
 # predictions are compared; Debian 12's firmware measures no ACPI tables with a TPM, so of those it says nothing. `ci/acpi.sh --check` does that
-# once, and five shapes without: `measurements/tests/predict/rtmr.rs` looks at what lies in `.cache/acpi` then.
+# once, and five shapes without, in half a minute: `ci/test.sh` runs it, and `measurements/tests/predict/rtmr.rs` looks at what lies in
+# `.cache/acpi` then.
 #
 # The tables are those of one QEMU. Debian 12's is installed where there is none and this user may; `--qemu` takes the one of your hosts.
 set -euo pipefail

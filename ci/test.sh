@@ -107,6 +107,7 @@ ci/onnx_nodes.sh ||
   not_run+=("ONNX's node tests: ci/onnx_nodes.sh could not write them, its message stands above")
 ci/schemas.sh || not_run+=('schemas of SARIF and JUnit: ci/schemas.sh could not install them, its message stands above')
 ci/debian.sh || not_run+=("predictions beside Debian's firmware, stub and kernel: ci/debian.sh could not fetch them, its message stands above")
+ci/acpi.sh --check || not_run+=('ACPI tables rebuilt from shapes of a VM: ci/acpi.sh could not rebuild them, its message stands above')
 ci/sev_snp_measure.sh ||
   not_run+=('launch digests beside another implementation: ci/sev_snp_measure.sh could not install it, its message stands above')
 ci/valgrind.sh || not_run+=('instructions and allocations of a call: ci/valgrind.sh found no valgrind, its message stands above')
