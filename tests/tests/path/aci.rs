@@ -9,7 +9,7 @@ use serde_json::Value;
 use teegate_intake::bundle::Bundle;
 use teegate_tests::harness::{Enclave, Gateway, Guest, Scratch, binary, has_driver};
 
-use crate::{Stage1, assert_is_expected_answer, sample};
+use crate::Stage1;
 
 const DATA: &str = "\
     a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\
@@ -55,14 +55,8 @@ async fn a_container_group_serves_under_the_shipped_policy_filled() {
     if !has_driver("sealed inference in a container group of Confidential ACI") {
         return;
     }
-    let scratch = Scratch::new();
-    let guest = Guest::start(&scratch, "guest", &["--aci"]).await;
-    let enclave = Enclave::start(&scratch, "enclave", &guest).await;
-    let stage = Stage1 { scratch, guest, enclave };
-    let gateway = stage.gateway(&stage.enclave.address, "").await;
-    let client = stage.connect(&gateway).await.unwrap();
-    let reply = client.infer_json(sample()).await.unwrap();
-    assert_is_expected_answer(&reply.response.content);
+    let stage = Stage1::set_in(&["--aci"]).await;
+    let reply = stage.answered().await;
     let attested = reply.instance.attested();
     assert_eq!(attested.bound_to().map(|bound| bound.name()), Some("workload"));
     assert_eq!(attested.report().wrapping().name(), "aci");
@@ -252,14 +246,8 @@ async fn a_guest_with_a_driver_alone_serves() {
     if !has_driver("sealed inference in a guest with /dev/sev-guest alone") {
         return;
     }
-    let scratch = Scratch::new();
-    let guest = Guest::start(&scratch, "guest", &["--driver"]).await;
-    let enclave = Enclave::start(&scratch, "enclave", &guest).await;
-    let stage = Stage1 { scratch, guest, enclave };
-    let gateway = stage.gateway(&stage.enclave.address, "").await;
-    let client = stage.connect(&gateway).await.unwrap();
-    let reply = client.infer_json(sample()).await.unwrap();
-    assert_is_expected_answer(&reply.response.content);
+    let stage = Stage1::set_in(&["--driver"]).await;
+    let reply = stage.answered().await;
     assert_eq!(reply.instance.attested().report().wrapping().name(), "raw");
     let asked = std::fs::read_to_string(stage.scratch.path().join("guest.log")).unwrap();
     assert!(asked.contains("forged firmware: report and certificates\n"), "{asked}");

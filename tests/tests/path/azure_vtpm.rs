@@ -8,7 +8,7 @@ use serde_json::Value;
 use teegate_forge::paravisor::tpm;
 use teegate_tests::harness::{Enclave, Gateway, Guest, Scratch, binary, note};
 
-use crate::{Stage1, assert_is_expected_answer, sample};
+use crate::Stage1;
 
 /// Whether there is a software TPM; says so, where there is none.
 fn has_swtpm(test: &str) -> bool {
@@ -66,10 +66,7 @@ async fn a_pod_behind_a_paravisor_serves_under_a_filled_policy() {
         let Vm { guest, .. } = Vm::start(&scratch, "guest", tee).await;
         let enclave = Enclave::start(&scratch, "enclave", &guest).await;
         let stage = Stage1 { scratch, guest, enclave };
-        let gateway = stage.gateway(&stage.enclave.address, "").await;
-        let client = stage.connect(&gateway).await.unwrap();
-        let reply = client.infer_json(sample()).await.unwrap();
-        assert_is_expected_answer(&reply.response.content);
+        let reply = stage.answered().await;
         let attested = reply.instance.attested();
         assert_eq!(attested.bound_to().map(|bound| bound.name()), Some("workload"), "{tee}");
         assert_eq!(attested.report().wrapping().name(), "azure-vtpm", "{tee}");

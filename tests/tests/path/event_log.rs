@@ -1,17 +1,14 @@
 //! The log of a TD's boot, on the whole path: the enclave hands it on, and gateway and client hold it against the quote.
 
 use teegate_protocol::problem::ProblemKind;
-use teegate_tests::harness::{Enclave, Gateway, Guest, Scratch};
+use teegate_tests::harness::Gateway;
 
 use crate::infer_command::infer_command;
 use crate::{Stage1, problem, relay, sample};
 
 /// A TD that hands out this log of its boot (`own`, `none`, `another`).
 async fn booted(log: &str) -> Stage1 {
-    let scratch = Scratch::new();
-    let guest = Guest::start(&scratch, "guest", &["--tee", "tdx", "--event-log", log]).await;
-    let enclave = Enclave::start(&scratch, "enclave", &guest).await;
-    Stage1 { scratch, guest, enclave }
+    Stage1::set_in(&["--tee", "tdx", "--event-log", log]).await
 }
 
 fn requiring(stage: &Stage1) -> String {

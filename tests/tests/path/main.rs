@@ -27,7 +27,7 @@ mod workers;
 
 use teegate_client::oip::{self, TensorData};
 use teegate_client::seal::{Sealed, seal};
-use teegate_client::{Client, Error, Request, Settings, Trust};
+use teegate_client::{Client, Error, Reply, Request, Settings, Trust};
 use teegate_intake::endorsements::load_paths;
 use teegate_protocol::evidence::Envelope;
 use teegate_protocol::manifest::ManifestBytes;
@@ -48,10 +48,23 @@ struct Stage1 {
 
 impl Stage1 {
     async fn set() -> Self {
+        Self::set_in(&[]).await
+    }
+
+    /// The same in a guest that was started with these options.
+    async fn set_in(options: &[&str]) -> Self {
         let scratch = Scratch::new();
-        let guest = Guest::start(&scratch, "guest", &[]).await;
+        let guest = Guest::start(&scratch, "guest", options).await;
         let enclave = Enclave::start(&scratch, "enclave", &guest).await;
         Self { scratch, guest, enclave }
+    }
+
+    /// The sample's answer, out of a client that verified the instance which a gateway of its own serves.
+    async fn answered(&self) -> Reply {
+        let gateway = self.gateway(&self.enclave.address, "").await;
+        let reply = self.connect(&gateway).await.unwrap().infer_json(sample()).await.unwrap();
+        assert_is_expected_answer(&reply.response.content);
+        reply
     }
 
     async fn gateway(&self, instance: &str, more: &str) -> Gateway {
