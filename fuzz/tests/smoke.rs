@@ -67,7 +67,8 @@ macro_rules! smoke {
 smoke! {
     hex base64 pem der document cbor cose protobuf json
     sev_snp_report tdx_quote hints
-    azure_vtpm azure_vtpm_json aci signed_corim tpm_answers
+    azure_vtpm hcl_report azure_vtpm_json aci signed_corim sigstore
+    tpm_answers sev_guest_response metadata_service aci_context
     manifest envelope_form bhttp_request bhttp_response ohttp_keys ohttp_request receipt_header receipt problem coco
     certificate_table
     oip_infer engine_message engine_tensors engine_signature onnx_model

@@ -26,23 +26,35 @@ use teegate_encoding::json::{Members, string};
 use teegate_protocol::evidence::EvidenceKind;
 
 use crate::configfs_tsm::Report;
+use crate::imds::Certification;
 use crate::sev_guest::Certificates;
 use crate::sev_snp::SevSnp;
 use crate::{Answer, Attester, AttesterError, RawEvidence};
 
-/// A text of the context: its file, its variable, and the most that is read of it. The endorsement has some 14 kB in base64.
+/// A text of the context: its file and its variable.
 struct Text {
     file: &'static str,
     variable: &'static str,
-    is_required: bool,
+    kind: Kind,
+}
+
+/// What is lost with a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The evidence.
+    Required,
+    /// Part of the evidence, on platforms that have it.
+    Optional,
+    /// A help: whoever verifies can ask AMD for the certificates.
+    Help,
 }
 
 const TEXTS: [Text; 3] = [
-    Text { file: "security-policy-base64", variable: "UVM_SECURITY_POLICY", is_required: true },
-    Text { file: "reference-info-base64", variable: "UVM_REFERENCE_INFO", is_required: false },
-    Text { file: "host-amd-cert-base64", variable: "UVM_HOST_AMD_CERTIFICATE", is_required: false },
+    Text { file: "security-policy-base64", variable: "UVM_SECURITY_POLICY", kind: Kind::Required },
+    Text { file: "reference-info-base64", variable: "UVM_REFERENCE_INFO", kind: Kind::Optional },
+    Text { file: "host-amd-cert-base64", variable: "UVM_HOST_AMD_CERTIFICATE", kind: Kind::Help },
 ];
-/// An envelope has room for 1 MiB, all in all.
+/// The endorsement has some 14 kB in base64; an envelope has room for 1 MiB, all in all.
 const MAX_TEXT_BYTES: usize = 256 << 10;
 const FOLDER: &str = "security-context-";
 const REPORT: &str = "report";
@@ -52,35 +64,33 @@ pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The context of one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Context(Vec<(&'static str, String)>);
+pub struct Context {
+    texts: Vec<(&'static str, String)>,
+    /// Which text is of no use to anybody, and why.
+    left_out: Vec<String>,
+}
+
+/// A text as it was found; or, in words, why it could not be read.
+type Found = Vec<(&'static Text, Result<String, String>)>;
 
 impl Context {
     /// Reads the one in this folder.
     ///
     /// # Errors
-    /// There is no policy in it, or one of its texts is too long or cannot be read.
+    /// There is no policy in it; or policy or endorsement is too long, no base64 or cannot be read. Certificates of no use are left out and
+    /// named.
     pub fn in_folder(folder: &Path) -> Result<Self, AttesterError> {
-        let source = || format!("the security context ({})", folder.display());
-        let mut found = Vec::new();
+        let mut found = Found::new();
         for text in &TEXTS {
-            let path = folder.join(text.file);
-            let file = match std::fs::File::open(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound && !text.is_required => continue,
-                Err(error) => {
-                    let reason = format!("`{}`: {error}", text.file);
-                    return Err(AttesterError::Missing { source: source(), reason });
-                }
-                Ok(file) => file,
+            let file = match std::fs::File::open(folder.join(text.file)) {
+                Err(error) if error.kind() == ErrorKind::NotFound && text.kind != Kind::Required => continue,
+                file => file,
             };
             let mut content = String::new();
-            let read = file.take(MAX_TEXT_BYTES as u64 + 1).read_to_string(&mut content);
-            read.map_err(|error| AttesterError::Missing {
-                source: source(),
-                reason: format!("`{}`: {error}", text.file),
-            })?;
-            found.push((text.file, content));
+            let read = file.and_then(|file| file.take(MAX_TEXT_BYTES as u64 + 1).read_to_string(&mut content));
+            found.push((text, read.map(|_| content).map_err(|error| error.to_string())));
         }
-        Self::checked(found)
+        Self::checked(found, &format!("the security context ({})", folder.display()))
     }
 
     /// The one that this program was given: by the variable that names a folder, by the three variables, or in the only folder of that name in
@@ -92,10 +102,9 @@ impl Context {
         if let Some(folder) = variables("UVM_SECURITY_CONTEXT_DIR") {
             return Self::in_folder(Path::new(&folder));
         }
-        let texts = TEXTS.iter().filter_map(|text| Some((text.file, variables(text.variable)?)));
-        let texts: Vec<_> = texts.collect();
-        if texts.iter().any(|(file, _)| *file == "security-policy-base64") {
-            return Self::checked(texts);
+        let found: Found = TEXTS.iter().filter_map(|text| Some((text, Ok(variables(text.variable)?)))).collect();
+        if found.iter().any(|(text, _)| text.kind == Kind::Required) {
+            return Self::checked(found, "the environment");
         }
         let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
         let is_one = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with(FOLDER));
@@ -112,32 +121,55 @@ impl Context {
         }
     }
 
-    fn checked(texts: Vec<(&'static str, String)>) -> Result<Self, AttesterError> {
-        let trimmed = texts.into_iter().map(|(file, text)| (file, text.trim().to_owned()));
-        let texts: Vec<_> = trimmed.filter(|(_, text)| !text.is_empty()).collect();
-        for (file, text) in &texts {
-            if text.len() > MAX_TEXT_BYTES || base64::decode_any(text).is_err() {
-                return Err(AttesterError::malformed(
-                    format!("`{file}` of the security context"),
-                    format!("base64 of at most {MAX_TEXT_BYTES} characters"),
-                ));
+    fn checked(found: Found, source: &str) -> Result<Self, AttesterError> {
+        let (mut texts, mut left_out) = (Vec::new(), Vec::new());
+        for (Text { file, kind, .. }, read) in found {
+            let is_help = *kind == Kind::Help;
+            match read {
+                Ok(text) if text.trim().is_empty() && *kind != Kind::Required => {}
+                Ok(text) => match unfit(text.trim(), *kind) {
+                    None => texts.push((*file, text.trim().to_owned())),
+                    Some(expected) if is_help => {
+                        left_out.push(format!("`{file}` of the security context: expected {expected}"));
+                    }
+                    Some(expected) => {
+                        return Err(AttesterError::malformed(format!("`{file}` of the security context"), expected));
+                    }
+                },
+                Err(reason) if is_help => {
+                    left_out.push(format!("`{file}` of the security context: {reason}"));
+                }
+                Err(reason) => {
+                    let reason = format!("`{file}`: {reason}");
+                    return Err(AttesterError::Missing { source: source.to_owned(), reason });
+                }
             }
         }
-        if texts.iter().all(|(file, _)| *file != "security-policy-base64") {
-            return Err(AttesterError::malformed("`security-policy-base64` of the security context", "a policy"));
-        }
-        Ok(Self(texts))
+        Ok(Self { texts, left_out })
     }
 
     /// The evidence: this context and a report, under the names of the platform.
-    fn with(&self, report: &[u8]) -> Vec<u8> {
+    pub fn with(&self, report: &[u8]) -> Vec<u8> {
         let mut members = Map::new();
         members.insert(REPORT.into(), base64::encode(report).into());
-        for (file, text) in &self.0 {
+        for (file, text) in &self.texts {
             members.insert((*file).into(), text.as_str().into());
         }
         Value::Object(members).to_string().into_bytes()
     }
+}
+
+/// What was expected of this text, if that is not what it is.
+fn unfit(text: &str, kind: Kind) -> Option<String> {
+    if text.is_empty() {
+        return Some("a policy".to_owned());
+    }
+    let decoded = if text.len() > MAX_TEXT_BYTES { None } else { base64::decode_any(text).ok() };
+    let Some(decoded) = decoded else {
+        return Some(format!("base64 of at most {MAX_TEXT_BYTES} characters"));
+    };
+    let is_fit = kind != Kind::Help || Certification::parse(&decoded).is_ok();
+    (!is_fit).then(|| "THIM's answer, with certificates in `vcekCert` and `certificateChain`".to_owned())
 }
 
 /// The SEV-SNP report in such evidence.
@@ -163,7 +195,8 @@ impl Aci {
     /// # Errors
     /// As those of the kernel's interface, and where it is not SEV-SNP's.
     pub fn take(&self, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
-        let Report { bytes, left_out, .. } = self.guest.report(&report_data, Certificates::NotAsked)?;
+        let Report { bytes, mut left_out, .. } = self.guest.report(&report_data, Certificates::NotAsked)?;
+        left_out.extend(self.context.left_out.iter().cloned());
         let bytes = self.context.with(&bytes);
         Ok(RawEvidence { kind: EvidenceKind::AciSnp, bytes, endorsements: None, event_log: None, left_out })
     }
@@ -180,7 +213,11 @@ impl Attester for Aci {
 
 #[cfg(test)]
 mod tests {
+    use teegate_encoding::pem;
+
     use super::*;
+    use crate::CERTIFICATE;
+    use crate::tests::SOME_CERTIFICATE;
 
     fn folder(texts: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -198,11 +235,13 @@ mod tests {
 
     const POLICY: (&str, &str) = ("security-policy-base64", "cG9saWN5\n");
     const REFERENCE: (&str, &str) = ("reference-info-base64", "0oRDAQ==");
+    const HOST: &str = "host-amd-cert-base64";
 
     #[test]
     fn the_context_is_found_in_its_folder_or_in_the_environment() {
         let root = folder(&[POLICY, REFERENCE]);
-        let expected = Context(vec![(POLICY.0, "cG9saWN5".to_owned()), (REFERENCE.0, REFERENCE.1.to_owned())]);
+        let texts = vec![(POLICY.0, "cG9saWN5".to_owned()), (REFERENCE.0, REFERENCE.1.to_owned())];
+        let expected = Context { texts, left_out: Vec::new() };
         assert_eq!(Context::find(root.path(), &none), Ok(expected.clone()));
         let named = root.path().join("security-context-abc").display().to_string();
         let by_name = |name: &str| (name == "UVM_SECURITY_CONTEXT_DIR").then(|| named.clone());
@@ -241,6 +280,38 @@ mod tests {
             );
         }
         assert!(said(Context::find(folder(&[(POLICY.0, " ")]).path(), &none)).ends_with("expected a policy"));
+    }
+
+    #[tokio::test]
+    async fn certificates_of_no_use_are_left_out_and_cost_nobody_the_evidence() {
+        let mut chain = String::new();
+        pem::push(&mut chain, CERTIFICATE, SOME_CERTIFICATE);
+        let chain = chain.replace('\n', "\\n");
+        let answer = base64::encode(format!(r#"{{"vcekCert":"{chain}","certificateChain":"{chain}"}}"#));
+        let no_answer = base64::encode("{}");
+        let long = "A".repeat(MAX_TEXT_BYTES + 4);
+        for (text, why) in [
+            (answer.as_bytes(), None),
+            (b"\n", None),
+            (b"?", Some("expected base64 of at most 262144 characters")),
+            (long.as_bytes(), Some("expected base64 of at most 262144 characters")),
+            (
+                no_answer.as_bytes(),
+                Some("expected THIM's answer, with certificates in `vcekCert` and `certificateChain`"),
+            ),
+            (&[0xFF], Some("stream did not contain valid UTF-8")),
+        ] {
+            let root = folder(&[POLICY]);
+            std::fs::write(root.path().join("security-context-abc").join(HOST), text).unwrap();
+            let guest = SevSnp::over(crate::configfs_tsm::tests::imitated("sev_guest\n"));
+            let aci = Aci::new(Context::find(root.path(), &none).unwrap(), guest);
+            let evidence = aci.evidence([7; 64]).await.unwrap();
+            let said = why.map(|why| format!("`{HOST}` of the security context: {why}"));
+            assert_eq!(evidence.left_out, Vec::from_iter(said));
+            let value: Value = serde_json::from_slice(&evidence.bytes).unwrap();
+            let sent = (text == answer.as_bytes()).then(|| answer.clone().into());
+            assert_eq!((value.get(HOST), evidence.report_data()), (sent.as_ref(), Some([7; 64])));
+        }
     }
 
     #[test]

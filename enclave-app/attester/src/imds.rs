@@ -93,15 +93,8 @@ impl Imds {
     /// # Errors
     /// The service cannot be asked, refuses, or says something else.
     pub async fn certification(&self) -> Result<Certification, AttesterError> {
-        let body = self.ask(http::Request::get("/metadata/THIM/amd/certification"), Bytes::new(), PATIENCE).await?;
-        let [vcek, chain] = ["vcekCert", "certificateChain"].map(|name| -> Result<Vec<Vec<u8>>, AttesterError> {
-            let found = member(&body, name)?;
-            pem::certificates(found.as_bytes()).ok_or_else(|| wrong(name, "certificates in PEM"))
-        });
-        match <[Vec<u8>; 1]>::try_from(vcek?) {
-            Ok([vcek]) => Ok(Certification { vcek, chain: chain? }),
-            Err(_) => Err(wrong("vcekCert", "one certificate in PEM")),
-        }
+        let question = http::Request::get("/metadata/THIM/amd/certification");
+        Certification::parse(&self.ask(question, Bytes::new(), PATIENCE).await?)
     }
 
     /// The TD quote over this TD report.
@@ -111,9 +104,7 @@ impl Imds {
     pub async fn td_quote(&self, td_report: &[u8]) -> Result<Vec<u8>, AttesterError> {
         let question = format!(r#"{{"report":"{}"}}"#, base64::encode_url(td_report));
         let request = http::Request::post("/acc/tdquote").header(http::header::CONTENT_TYPE, "application/json");
-        let body = self.ask(request, question.into(), PATIENCE).await?;
-        let quote = member(&body, "quote")?;
-        base64::decode_url_with_any_padding(quote).map_err(|_| wrong("quote", "base64url"))
+        quote_in(&self.ask(request, question.into(), PATIENCE).await?)
     }
 
     async fn ask(
@@ -121,7 +112,7 @@ impl Imds {
         request: http::request::Builder,
         body: Bytes,
         patience: Duration,
-    ) -> Result<String, AttesterError> {
+    ) -> Result<Bytes, AttesterError> {
         // Without this field the service refuses, so that nobody is tricked into asking it.
         let asked = exchange(self.address, request.header("metadata", "true"), body, MAX_ANSWER_BYTES);
         let answer = tokio::time::timeout(patience, asked).await.map_err(|_| AttesterError::TimedOut)?;
@@ -138,12 +129,38 @@ impl Imds {
             let (source, reason) = (self.to_string(), refusal(status, &body));
             return Err(AttesterError::Refused { source, reason, is_early });
         }
-        String::from_utf8(body.to_vec()).map_err(|_| wrong("the answer", "text"))
+        Ok(body)
     }
 }
 
-fn member(body: &str, name: &str) -> Result<String, AttesterError> {
-    let members = Members::parse(body, DEPTH, MEMBERS).map_err(|_| wrong("the answer", "a JSON object"))?;
+impl Certification {
+    /// Reads what THIM answers.
+    ///
+    /// # Errors
+    /// It is no JSON object, or `vcekCert` is not one certificate in PEM, or `certificateChain` is no text of any number of them.
+    pub fn parse(answer: &[u8]) -> Result<Self, AttesterError> {
+        let [vcek, chain] = ["vcekCert", "certificateChain"].map(|name| -> Result<Vec<Vec<u8>>, AttesterError> {
+            let found = member(answer, name)?;
+            pem::certificates(found.as_bytes()).ok_or_else(|| wrong(name, "certificates in PEM"))
+        });
+        match <[Vec<u8>; 1]>::try_from(vcek?) {
+            Ok([vcek]) => Ok(Self { vcek, chain: chain? }),
+            Err(_) => Err(wrong("vcekCert", "one certificate in PEM")),
+        }
+    }
+}
+
+/// The TD quote in what the quote service answers, unread.
+///
+/// # Errors
+/// It is no JSON object, or its `quote` is no base64url.
+pub fn quote_in(answer: &[u8]) -> Result<Vec<u8>, AttesterError> {
+    base64::decode_url_with_any_padding(member(answer, "quote")?).map_err(|_| wrong("quote", "base64url"))
+}
+
+fn member(answer: &[u8], name: &str) -> Result<String, AttesterError> {
+    let text = std::str::from_utf8(answer).map_err(|_| wrong("the answer", "text"))?;
+    let members = Members::parse(text, DEPTH, MEMBERS).map_err(|_| wrong("the answer", "a JSON object"))?;
     members.get(name).and_then(string).ok_or_else(|| wrong(name, "a string"))
 }
 

@@ -1,8 +1,11 @@
-//! Answers of a TPM, in the words of its specification, and a manifest of Kubernetes.
+//! Answers of a TPM and of a guest's driver, in the words of their specifications, of Azure's metadata service, a container group's
+//! security context, and a manifest of Kubernetes.
 
+use teegate_encoding::base64;
 use teegate_forge::azure::{Attest, default_pcrs};
+use teegate_forge::pem;
 
-use crate::forged::Seeds;
+use crate::forged::{SNP, Seeds};
 
 /// `TPM_ST_NO_SESSIONS` and `TPM_ST_SESSIONS`.
 const PLAIN: u16 = 0x8001;
@@ -49,6 +52,33 @@ pub(super) fn of(target: &str) -> Seeds {
                 ("registers", [&[3], &eight_registers(0)[..], &eight_registers(8), &eight_registers(16)].concat()),
                 ("written", [&[4], &authorised(&[])[..], &authorised(&[])].concat()),
                 ("attested", [&[5], &framed[..], &message].concat()),
+            ]
+        }
+        "sev_guest_response" => {
+            let behind = |status: u32, size: u32| [&status.to_le_bytes()[..], &size.to_le_bytes(), &[0; 24]].concat();
+            vec![
+                ("report", [&behind(0, 1_184)[..], &SNP.report].concat()),
+                ("invalid", behind(0x16, 0)),
+                ("no-key", behind(0x27, 0)),
+            ]
+        }
+        "metadata_service" => {
+            let line = |text: String| text.replace('\n', "\\n");
+            let chain = pem::chain(&[&SNP.intermediate, &SNP.ark]);
+            let certificates = format!(
+                r#"c{{"vcekCert":"{}","tcbm":"DB16000000000004","certificateChain":"{}","cacheControl":"86400"}}"#,
+                line(pem::certificate(&SNP.vek)),
+                line(chain)
+            );
+            vec![("certificates", certificates.into_bytes()), ("quote", br#"q{"quote":"cXVvdGU"}"#.to_vec())]
+        }
+        "aci_context" => {
+            let context = teegate_forge::aci().build();
+            let texts = context.files().map(|(_, text)| text);
+            let certificates = base64::encode(br#"{"vcekCert":"","certificateChain":""}"#);
+            vec![
+                ("whole", [&texts[0], &texts[1], &certificates].map(String::as_str).join("\0").into_bytes()),
+                ("policy", texts[0].clone().into_bytes()),
             ]
         }
         "deployment" => {

@@ -12,14 +12,17 @@ pub(super) fn of(target: &str) -> Seeds {
         let length = u16::try_from(quote.message.len()).expect("a short quote").to_le_bytes();
         [&[tee], &length[..], &quote.message, &hcl_report].concat()
     };
+    let older = || snp().edit_hcl(|hcl| hcl.header_version = 1).edit_claims(|claims| claims.user_data.clear());
     match target {
         "azure_vtpm" => vec![
             ("sev-snp", parts(b's', snp().build())),
             ("tdx", parts(b't', tdx().build())),
-            ("header-1-without-user-data", {
-                let older = snp().edit_hcl(|hcl| hcl.header_version = 1).edit_claims(|claims| claims.user_data.clear());
-                parts(b's', older.build())
-            }),
+            ("header-1-without-user-data", parts(b's', older().build())),
+        ],
+        "hcl_report" => vec![
+            ("sev-snp", snp().build().hcl_report),
+            ("tdx", tdx().build().hcl_report),
+            ("header-1-without-user-data", older().build().hcl_report),
         ],
         "azure_vtpm_json" => vec![
             ("sev-snp-0", snp().build().coco_evidence(0).into_bytes()),

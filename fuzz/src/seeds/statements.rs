@@ -1,10 +1,12 @@
-//! Endorsements of a forged utility VM, and a manifest of reference values under the headers that may stand around it.
+//! Endorsements of a forged utility VM, a manifest of reference values under the headers that may stand around it, and bundles of a
+//! forged Sigstore instance.
 
 use teegate_forge as forge;
 use teegate_forge::aci::cose::{bytes, map, number, tagged, text};
 use teegate_forge::time::AT;
 
 use crate::forged::Seeds;
+use crate::targets::sigstore::FILE;
 
 /// An unsigned CoRIM (`measurements/tests/corim.rs`).
 const MANIFEST: &[u8] = include_bytes!("../../corpus/corim/accepted-2");
@@ -32,6 +34,15 @@ pub(super) fn of(target: &str) -> Seeds {
                 ("dated", signed(&[(number(8), bytes(&meta))])),
                 ("claims", signed(&[(number(15), claims)])),
             ]
+        }
+        "sigstore" => {
+            let joined = |signed: forge::sigstore::Signed| {
+                assert_eq!(signed.file, FILE, "another file than the target's");
+                let length = u16::try_from(signed.bundle.len()).expect("a short bundle").to_le_bytes();
+                [&length[..], signed.bundle.as_bytes(), signed.trusted_root.as_bytes()].concat()
+            };
+            let forged = forge::sigstore();
+            vec![("rekor-1", joined(forged.build())), ("rekor-2", joined(forged.rekor_v2().build()))]
         }
         _ => Vec::new(),
     }

@@ -11,6 +11,7 @@ mod platforms;
 mod policy;
 mod predict;
 mod protocol;
+pub(crate) mod sigstore;
 mod statements;
 pub(crate) mod verify;
 
@@ -23,6 +24,7 @@ pub fn all() -> impl Iterator<Item = &'static Target> {
         platforms::TARGETS,
         azure::TARGETS,
         statements::TARGETS,
+        sigstore::TARGETS,
         attester::TARGETS,
         protocol::TARGETS,
         enclave::TARGETS,

@@ -71,21 +71,22 @@ fn from_members(members: &Members<'_>, form: &'static str) -> Result<Unwrapped, 
     let text = |name: &str| if members.has(name) { members.text(name).map(Some) } else { Ok(None) };
     let report = members.text(REPORT)?;
     let report = hex::decode(report.trim()).ok().map_or_else(|| from_base64(REPORT, &report), Ok)?;
-    of(report, &members.text(name(&POLICY))?, text(name(&REFERENCE))?.as_deref(), text(name(&HOST))?.as_deref(), form)
+    // As in a host's table: what is unreadable costs nobody the evidence, which its certificates may reach another way.
+    let host = text(name(&HOST))?.and_then(|text| host_certificates(&text).ok()).unwrap_or_default();
+    of(report, &members.text(name(&POLICY))?, text(name(&REFERENCE))?.as_deref(), host, form)
 }
 
 fn of(
     report: Vec<u8>,
     policy: &str,
     reference_info: Option<&str>,
-    host: Option<&str>,
+    statements: Vec<Statement>,
     form: &'static str,
 ) -> Result<Unwrapped, Defect> {
     let aci = AciContext {
         security_policy: from_base64(POLICY.file, policy)?,
         reference_info: reference_info.map_or_else(|| Ok(Vec::new()), |text| from_base64(REFERENCE.file, text))?,
     };
-    let statements = host.map_or_else(|| Ok(Vec::new()), host_certificates)?;
     Ok(Unwrapped { aci: Some(aci), ..Unwrapped::new(Tee::SevSnp, report, statements, form) })
 }
 
@@ -111,7 +112,10 @@ pub(crate) fn from_folder(folder: &Path) -> Result<Unwrapped, IntakeError> {
     let optional = |name: &'static str| if folder.join(name).is_file() { read(name).map(Some) } else { Ok(None) };
     let (policy, reference_info, host) = (read(name(&POLICY))?, optional(name(&REFERENCE))?, optional(name(&HOST))?);
     let report = report_in(folder, &[name(&POLICY), name(&REFERENCE), name(&HOST)])?;
-    of(report, &policy, reference_info.as_deref(), host.as_deref(), FOLDER)
+    // Whoever put the folder together can mend it.
+    let host = host.as_deref().map(host_certificates).transpose();
+    let host = host.map_err(|defect| IntakeError::new(place(name(&HOST)), defect))?.unwrap_or_default();
+    of(report, &policy, reference_info.as_deref(), host, FOLDER)
         .map_err(|defect| IntakeError::new(folder.display().to_string(), defect))
 }
 
@@ -165,6 +169,11 @@ fn broken(defect: String) -> Defect {
 mod tests {
     use super::*;
 
+    /// THIM's answer with two certificates in shape only.
+    const CERTIFICATES: &str = "eyJ2Y2VrQ2VydCI6Ii0tLS0tQkVHSU4gQ0VSVElGSUNBVEUtLS0tLVxuTUE0d0RLQURBZ0VDQWdFSE1BQXdBQT09XG4tLS0tLUVORCBDRVJUSU\
+         ZJQ0FURS0tLS0tXG4iLCJjZXJ0aWZpY2F0ZUNoYWluIjoiLS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tXG5NQTR3REtBREFnRUNBZ0VITUFB\
+         d0FBPT1cbi0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS1cbiJ9";
+
     fn refused(json: &str) -> String {
         unwrap(&Members::parse(json).unwrap()).unwrap_err().to_string()
     }
@@ -188,6 +197,11 @@ mod tests {
         );
         assert!(refused(&old.replace("cA==", "c A=")).contains("`security-policy-base64` is not base64"));
         assert!(refused(r#"{"UVM_SECURITY_POLICY": "cA=="}"#).contains("`report` is missing"));
+        for (host, count) in [("?", 0), ("e30=", 0), (CERTIFICATES, 2)] {
+            let with = old.replace('}', &format!(r#", "UVM_HOST_AMD_CERTIFICATE": "{host}"}}"#));
+            let found = unwrap(&Members::parse(&with).unwrap()).unwrap();
+            assert_eq!((found.bytes, found.endorsements.len()), (vec![2, 3], count), "{host}");
+        }
         let without = old.replace(r#", "UVM_REFERENCE_INFO": "cQ==""#, "");
         assert_eq!(unwrap(&Members::parse(&without).unwrap()).unwrap().aci.unwrap().reference_info, b"");
     }
@@ -208,6 +222,12 @@ mod tests {
         put("report.bin", &report);
         let found = from_folder(folder.path()).unwrap();
         assert_eq!((found.bytes.len(), found.aci.unwrap().security_policy), (1_184, b"p".to_vec()));
+        put(HOST.file, CERTIFICATES.as_bytes());
+        assert_eq!(from_folder(folder.path()).unwrap().endorsements.len(), 2);
+        put(HOST.file, b"e30=");
+        let error = from_folder(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("host-amd-cert-base64`: not recognised: found a JSON object with none"), "{error}");
+        put(HOST.file, CERTIFICATES.as_bytes());
         put("report.hex", hex::encode(&report).as_bytes());
         let error = from_folder(folder.path()).unwrap_err().to_string();
         assert!(error.contains("holds 2 reports"), "{error}");

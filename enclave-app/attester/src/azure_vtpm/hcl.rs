@@ -29,22 +29,29 @@ const MEMBERS: usize = 64;
 
 /// The hardware below.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hardware {
+pub enum Hardware {
+    /// SEV-SNP; its report needs no answer of anybody else.
     SevSnp,
-    /// With the TD report, over which a quote is asked for.
+    /// TDX, with the TD report of 1,024 bytes, over which a quote is asked for.
     Tdx(Vec<u8>),
 }
 
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hcl {
-    pub(crate) hardware: Hardware,
-    /// `None` where the claims have none, as in the first releases.
-    pub(crate) user_data: Option<Vec<u8>>,
+pub struct Hcl {
+    /// The hardware that the report is of.
+    pub hardware: Hardware,
+    /// `user-data` of the claims; `None` where they have none, as in the first releases.
+    pub user_data: Option<Vec<u8>>,
 }
 
 impl Hcl {
-    pub(crate) fn parse(blob: &[u8]) -> Result<Self, AttesterError> {
+    /// Reads the report as NV index 0x01400001 has it.
+    ///
+    /// # Errors
+    /// [`AttesterError::Malformed`] where it is shorter than it says, of no known hardware, or its claims are no JSON object or name
+    /// `user-data` that is no hexadecimal text.
+    pub fn parse(blob: &[u8]) -> Result<Self, AttesterError> {
         if blob.get(..SIGNATURE.len()) != Some(SIGNATURE) {
             return Err(wrong("the beginning", "`HCLA`"));
         }

@@ -17,7 +17,7 @@
 //!
 //! Not exercised on Azure's hardware: the tests put a software TPM (swtpm) and a forged paravisor behind this code.
 
-mod hcl;
+pub mod hcl;
 mod log;
 
 use std::io::{ErrorKind, Read, Write};

@@ -10,7 +10,7 @@
 //! Not exercised on hardware: the tests answer in place of the driver, and one test holds the layout to the kernel's header.
 
 mod ioctl;
-mod response;
+pub mod response;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};

@@ -6,11 +6,11 @@ use crate::AttesterError;
 const REPORT: usize = 0x20;
 const REPORT_BYTES: usize = 1_184;
 
-/// The report in it.
+/// The report in it, 1,184 bytes; `source` is who answered, for the error.
 ///
 /// # Errors
 /// The firmware says that there is none, or one of another size than any that is known.
-pub(super) fn report(response: &[u8], source: &str) -> Result<Vec<u8>, AttesterError> {
+pub fn report(response: &[u8], source: &str) -> Result<Vec<u8>, AttesterError> {
     let word = |offset: usize| response.get(offset..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
     let reason = match word(0) {
         Some(0) => None,
