@@ -160,7 +160,9 @@ impl Lint<'_> {
 
     /// Values that are no digest of anybody, among those that a rule accepts.
     fn blanks(&mut self, field: &Field, values: &[Value]) {
-        let instead = field.weak.map_or("all ones for no agent, or the id of yours", |(_, instead)| instead);
+        let none_there = field.blanks.iter().any(|(_, says)| *says == Blank::NoneThere);
+        let otherwise = if none_there { "all ones for no agent, or the id of yours" } else { "the value of yours" };
+        let instead = field.weak.map_or(otherwise, |(_, instead)| instead);
         let says = |value: &Value| if let Value::Bytes(bytes) = value { field.blank(bytes) } else { None };
         let blanks: Vec<_> = values.iter().map(says).collect();
         // Genuine reports do show an author key of zeros: what that means depends on the ID key beside it.

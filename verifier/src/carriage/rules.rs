@@ -83,11 +83,20 @@ impl Beside {
         }
     }
 
-    /// The field of the platform without which no claim about a workload rests on anything in this carriage.
+    /// The field without which no claim about a workload rests on anything in this carriage: what whoever starts the guest binds to it.
     pub(crate) const fn binds_by(&self) -> Option<&'static str> {
         match self {
-            Self::Nothing | Self::AzureVtpm(_) => None,
+            Self::Nothing => None,
+            Self::AzureVtpm(_) => Some("pcr8"),
             Self::Aci(_) => Some("host_data"),
+        }
+    }
+
+    /// A field that says something which another makes impossible, and why.
+    pub(crate) fn contradiction(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Nothing | Self::AzureVtpm(_) => None,
+            Self::Aci(profile) => aci::contradiction(profile),
         }
     }
 }

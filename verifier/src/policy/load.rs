@@ -17,7 +17,7 @@ use crate::place::{in_words, key_offset, position, readable};
 use crate::platforms;
 use crate::report::BoundTo;
 use crate::roots::{self, TrustAnchors};
-use crate::rule::{Ask, Field, Value, Written, clipped, unpinned};
+use crate::rule::{Ask, Blank, Field, Value, Written, clipped, unpinned};
 use crate::wrapping::Wrapping;
 
 /// Why loading ends: the library's error about one value, or ours about how several fit together.
@@ -178,11 +178,11 @@ fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<P
             return Err(refused(bound, format!("{check}: [{place}] {words}"), Some(check)).into());
         }
     }
-    if let Some(field) = unbound_workload(&profile) {
+    if let Some((field, binds)) = unbound_workload(&profile) {
         let check = Check::POLICY_BOUND_WITHOUT_CODE;
         let words = format!(
-            "{check}: [{place}] `bound_to` claims a workload, and `{field}` asks nothing: the host may bind any policy, and with it \
-             start anything; name the digest of yours"
+            "{check}: [{place}] `bound_to` claims a workload, and `{field}` {binds}: whoever starts the guest may bind what they like, \
+             and with it start anything; name the digest of yours"
         );
         return Err(refused("bound_to", words, Some(check)).into());
     }
@@ -193,7 +193,7 @@ fn one_profile(tee: Tee, name: &str, written: &Spanned<DeValue<'_>>) -> Result<P
         );
         return Err(refused(field, what, None).into());
     }
-    match profile.own.contradiction() {
+    match profile.own.contradiction().or_else(|| profile.beside.contradiction()) {
         Some((field, what)) => Err(refused(field, format!("[{place}] `{field}` {what}"), None).into()),
         None => Ok(profile),
     }
@@ -205,11 +205,21 @@ fn wrapping(profile: &DeTable<'_>) -> Wrapping {
     named.unwrap_or(Wrapping::Raw)
 }
 
-/// The field without which a claim about a workload rests on nothing in this carriage, where it asks nothing.
-fn unbound_workload(profile: &Profile) -> Option<&'static str> {
+/// The field without which a claim about a workload rests on nothing in this carriage, where it asks nothing, or takes it that nothing
+/// was bound.
+fn unbound_workload(profile: &Profile) -> Option<(&'static str, &'static str)> {
     let claims = profile.bound_to().is_some_and(|bound_to| bound_to != BoundTo::Guest);
-    let field = profile.beside.binds_by().filter(|_| claims)?;
-    profile.ask(field).is_none_or(Ask::is_waived).then_some(field)
+    let name = profile.beside.binds_by().filter(|_| claims)?;
+    let (field, ask) = profile.rules().iter().find(|(field, _)| field.name == name)?;
+    let is_unextended =
+        |value: &Value| matches!(value, Value::Bytes(bytes) if field.blank(bytes) == Some(Blank::Unextended));
+    match ask {
+        ask if ask.is_waived() => Some((name, "asks nothing")),
+        Ask::OneOf(values) if values.as_slice().iter().any(is_unextended) => {
+            Some((name, "also accepts zeros, which is a guest to which nothing was bound"))
+        }
+        _ => None,
+    }
 }
 
 /// The field of a profile for bare evidence that names the launch measurement of a carrier.

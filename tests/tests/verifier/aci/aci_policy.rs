@@ -30,7 +30,13 @@ fn a_workload_is_bound_by_its_policy_and_an_endorsed_machine_together() {
         let error = refused(good().under(open, unchecked), "while `measurement` does not pin who enforces it");
         assert_eq!(error.check(), Some("policy.bound-without-code"));
         // A measurement of one's own pins it too.
-        loaded(&good().under(open, unchecked).under("measurement", &format!("\"{}\"", "ac".repeat(48)))).unwrap();
+        let mut own = good().under(open, unchecked).under("measurement", &format!("\"{}\"", "ac".repeat(48)));
+        if open == "uvm_issuers" {
+            for field in ["uvm_feeds", "uvm_svn", "uvm_signer_validity"] {
+                own = own.under(field, unchecked);
+            }
+        }
+        loaded(&own).unwrap();
     }
     let error =
         refused(good().under("host_data", unchecked), "`bound_to` claims a workload, and `host_data` asks nothing");
@@ -43,6 +49,27 @@ fn a_workload_is_bound_by_its_policy_and_an_endorsed_machine_together() {
     let mut raw = good().under("wrapping", "\"none\"");
     raw.policy.snp.retain(|(name, _)| !name.starts_with("uvm_"));
     refused(raw, "while `measurement` does not pin");
+}
+
+/// Nobody would judge it, and `explain` would promise it.
+#[test]
+fn a_rule_about_an_endorsement_needs_an_issuer_of_it() {
+    let unchecked = "\"unchecked\"";
+    let rules = [
+        ("uvm_feeds", "[\"ContainerPlat-AMD-UVM\"]"),
+        ("uvm_svn", "{ at_least = 100 }"),
+        ("uvm_signer_validity", "\"required\""),
+    ];
+    let pinned = good().under("measurement", &format!("\"{}\"", "ac".repeat(48))).under("uvm_issuers", unchecked);
+    let open = rules.iter().fold(pinned, |subject, (field, _)| subject.under(field, unchecked));
+    loaded(&open).unwrap();
+    for (field, rule) in rules {
+        refused(
+            open.clone().under(field, rule),
+            &format!("`{field}` asks something of an endorsement, and `uvm_issuers` asks for none"),
+        );
+        loaded(&good().under(field, rule)).unwrap();
+    }
 }
 
 #[test]

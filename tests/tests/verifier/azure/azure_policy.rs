@@ -57,7 +57,15 @@ fn registers_count_only_beside_the_code_that_they_rest_on() {
         // PCR 4 of zeros is of a firmware that measures nothing; the others may be left alone.
         let zeros = format!("\"{}\"", "00".repeat(32));
         refused(good(tee).under("pcr4", &zeros), "pcr8", "pcr4");
-        loaded(&good(tee).under("pcr9", &zeros).under("pcr11", &zeros).under("pcr12", &zeros)).unwrap();
+        loaded(&good(tee).under("pcr9", &zeros).under("pcr12", &zeros)).unwrap();
+        loaded(&good(tee).under("pcr11", &zeros).under("pcr12", &zeros)).unwrap();
+        // Somewhere the initial file system and the command line were measured: not both registers may be left alone, in no list either.
+        refused(good(tee).under("pcr9", &zeros).under("pcr11", &zeros), "pcr8", "pcr9");
+        let listed = format!("[\"{}\", {zeros}]", "3c".repeat(32));
+        refused(good(tee).under("pcr9", &zeros).under("pcr11", &listed), "pcr8", "pcr9");
+        // Without a unified kernel image, what the boot loader was told stands in PCR 8.
+        refused(good(tee).under("pcr11", &zeros).under("pcr8", unchecked), "bound_to", "pcr8");
+        loaded(&good(tee).under("pcr9", &zeros).under("pcr8", unchecked)).unwrap();
         // Secure Boot says nothing without the keys under which it was.
         refused(good(tee).under("pcr7", unchecked), "pcr8", "pcr7");
         loaded(&good(tee).under("pcr7", unchecked).under("secure_boot", unchecked)).unwrap();
@@ -75,6 +83,30 @@ fn registers_count_only_beside_the_code_that_they_rest_on() {
         }
         refused(open.clone(), "secure_boot", code);
         loaded(&open.under("secure_boot", unchecked)).unwrap();
+    }
+}
+
+/// What whoever starts the guest binds to it is PCR 8, and nothing else says which workload it is.
+#[test]
+fn a_workload_is_claimed_by_the_initdata_that_the_register_names() {
+    for tee in Tee::all() {
+        let refused = |subject: Subject, why: &str| {
+            let error = loaded(&subject).unwrap_err();
+            assert_eq!(error.check(), Some("policy.bound-without-code"), "{tee}: {error}");
+            assert!(error.to_string().contains(&format!("`bound_to` claims a workload, and `pcr8` {why}")), "{error}");
+        };
+        let (value, zeros) = (format!("\"{}\"", "3c".repeat(32)), format!("\"{}\"", "00".repeat(32)));
+        for claim in ["\"workload\"", "\"pod\""] {
+            let claims = |pcr8: &str| good(tee).under("bound_to", claim).under("pcr8", pcr8);
+            loaded(&claims(&value)).unwrap();
+            loaded(&claims(&format!("[{value}, \"{}\"]", "4d".repeat(32)))).unwrap();
+            refused(claims("\"unchecked\""), "asks nothing: whoever starts the guest may bind what they like");
+            refused(claims(&zeros), "also accepts zeros, which is a guest to which nothing was bound");
+            refused(claims(&format!("[{value}, {zeros}]")), "also accepts zeros");
+        }
+        for pcr8 in ["\"unchecked\"", &zeros] {
+            loaded(&good(tee).under("bound_to", "\"guest\"").under("pcr8", pcr8)).unwrap();
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! `uvm.rs` reads the endorsement, `did.rs` the name of its issuer. What the security policy says is its author's business: it is
 //! known by its digest.
 
+mod across;
 mod appraise;
 mod authenticate;
 mod checks;
@@ -16,6 +17,7 @@ mod fields;
 mod profile;
 mod uvm;
 
+pub(crate) use across::contradiction;
 pub(crate) use appraise::appraise;
 pub(crate) use authenticate::{Vouched, authenticate};
 pub(crate) use checks::CHECKS;

@@ -17,9 +17,12 @@ pub(crate) fn undertaken(profile: &VtpmProfile, code: Vec<Pin>, bound_to: Option
     vec![Undertaken { bound: said, code }, Undertaken { bound: extended, code: image(profile).into() }]
 }
 
-/// What pins the image that the guest boots. Registers 9, 11 and 12 of zeros count: what boots by another way leaves them so.
-fn image(profile: &VtpmProfile) -> [Pin; 5] {
+/// What pins the image that the guest boots. Registers 9, 11 and 12 of zeros count, since what boots another way leaves them so; but what
+/// was started must stand in one of them. Without a unified kernel image that is the boot loader's doing, which (GRUB) measures its commands
+/// and the kernel's command line into PCR 8.
+fn image(profile: &VtpmProfile) -> [Pin; 7] {
     let named = |name: &str, rule: &Expect<Pcr>| field(name).is_some_and(|field| pins(field, rule));
+    let may_be_zero = |rule: &Expect<Pcr>| !rule.accepts_only(|Pcr(value)| *value != [0; 32]);
     let register = "an image of anybody's can extend it; name the value that your image boots to";
     let secure_boot = profile.secure_boot.required().is_some();
     [
@@ -35,6 +38,18 @@ fn image(profile: &VtpmProfile) -> [Pin; 5] {
             "pcr7",
             !secure_boot || named("pcr7", &profile.pcr7),
             "Secure Boot is required under keys of anybody's; name the value that your keys lead to",
+        ),
+        pin(
+            "pcr9",
+            !(may_be_zero(&profile.pcr9) && may_be_zero(&profile.pcr11)),
+            "it may be zero and so may `pcr11`, so that initial file system and command line may have been measured nowhere; name the \
+             values that your image boots to",
+        ),
+        pin(
+            "pcr8",
+            profile.pcr8.is_asked() || !may_be_zero(&profile.pcr11),
+            "`pcr11` may be zero, so that no unified kernel image need have booted, and what a boot loader like GRUB was told stands in \
+             PCR 8; name the value that your image boots to",
         ),
     ]
 }
