@@ -45,6 +45,13 @@ pub fn explain(document: &Document) -> Vec<Sentence> {
                  because: {reason}."
             ),
         }));
+        sentences.extend(profile.rebuilt().map(|(field, from)| Sentence {
+            profile: place.clone(),
+            field,
+            topic: Topic::Code,
+            asked: true,
+            text: format!("The ACPI tables behind RTMR0 were rebuilt, as the author says, from the declared shape of the VM: {from}."),
+        }));
     }
     // Stable: within a topic the fields keep the order in which a policy is written.
     sentences.sort_by(|a, b| (&a.profile, a.topic).cmp(&(&b.profile, b.topic)));

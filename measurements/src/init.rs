@@ -54,11 +54,18 @@ pub fn init_bearing(
             template.replacen("\nrtmr0 = ", &written, 1)
         }
     };
+    let template = match (shows("pcr8"), shows("pcr11")) {
+        // What booted is no unified kernel image, so that what its boot loader was told stands in PCR 8.
+        (Some(pcr8), Some(pcr11)) if is_zeros(&pcr11) => {
+            template.replacen("\npcr8 = \"unchecked\"", &format!("\npcr8 = \"{pcr8}\""), 1)
+        }
+        _ => template,
+    };
     let draft = Draft::parse(&template)?;
     let (mut text, mut from) = (String::with_capacity(2 * template.len()), 0);
     for needed in draft.needed() {
         let Some(shown) = shows(needed.field.name) else { continue };
-        if needed.field.name == "pcr8" && shown.bytes().all(|digit| digit == b'0') {
+        if needed.field.name == "pcr8" && is_zeros(&shown) {
             return Err(PolicyError::new(NO_INITDATA));
         }
         text.push_str(template.get(from..needed.span.start).unwrap_or_default());
@@ -71,6 +78,10 @@ pub fn init_bearing(
     text.push_str(template.get(from..).unwrap_or_default());
     Draft::parse(&text)?;
     Ok(text)
+}
+
+fn is_zeros(digits: &str) -> bool {
+    digits.bytes().all(|digit| digit == b'0')
 }
 
 /// A register that nothing was extended into holds no workload, and whatever runs in the guest may extend it later.
@@ -148,6 +159,10 @@ mod tests {
                 assert_eq!((profile.wrapping(), profile.bound_to()), (Wrapping::AzureVtpm, Some(bound_to)));
                 assert_eq!(text.contains(&format!("pcr8 = \"{}\"", "3b".repeat(32))), initdata, "{text}");
             }
+            // Without a unified kernel image, what the boot loader was told is pinned as well.
+            let by_grub = |field: &str| if field == "pcr11" { Some("00".repeat(32)) } else { shows(field) };
+            let text = init((tee, Wrapping::AzureVtpm), "mine", BoundTo::Guest, by_grub).unwrap();
+            assert!(text.contains(&format!("\npcr8 = \"{}\"", "3b".repeat(32))), "{text}");
         }
     }
 

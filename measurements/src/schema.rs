@@ -57,6 +57,7 @@ fn profile(tee: Tee) -> Value {
     properties.insert("weaker".to_owned(), reference("reason"));
     if tee == Tee::Tdx {
         properties.insert("unjudged_acpi_tables".to_owned(), reference("reason"));
+        properties.insert("rebuilt_acpi_tables".to_owned(), reference("reason"));
     }
     let around = Wrapping::ALL.iter().flat_map(|wrapping| fields_around(*wrapping));
     for (field, always) in

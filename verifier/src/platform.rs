@@ -125,6 +125,11 @@ pub(crate) trait Rules: Any + fmt::Debug + Send + Sync {
     fn borne(&self) -> Option<(&'static str, &str)> {
         None
     }
+
+    /// What its author says was rebuilt, rather than read from a running guest: the field that says so, and from what.
+    fn rebuilt(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 }
 
 /// What authentication is given, beside the claim.

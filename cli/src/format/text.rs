@@ -3,7 +3,7 @@
 //! where a terminal stops scrolling, what failed once more and a summary in one line.
 
 use teegate_verifier::{
-    BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage,
+    BoundTo, Check, Endorsement, Expired, FactValue, Finding, Outcome, Policy, Report, Roots, Stage, Wrapping,
 };
 
 use super::about::{About, FOREIGN_ROOTS, asked_by, rests_on_foreign_roots, window};
@@ -113,6 +113,10 @@ impl Page<'_> {
         if self.report.stage() != Some(Stage::Parse) {
             let key = self.report.tee().key_checks();
             lines.push(("code", self.compared(key.code_fact, key.code)));
+            // Under a paravisor it is not the host that supplies them.
+            if let Some(tables) = self.report.fact("acpi_tables").filter(|_| self.report.wrapping() == Wrapping::Raw) {
+                lines.push(("ACPI tables", tables.to_string()));
+            }
             lines.push(("report data", self.compared(self.report.wrapping().report_data_fact(), key.report_data)));
             if let Some(status) = self.report.fact("tcb_status") {
                 let advisories =

@@ -30,7 +30,8 @@ pub(super) fn of(report: &Report, in_vain: &[String]) -> Vec<Weakness> {
     // Under a paravisor it is not the host that supplies them.
     if report.bound_to().is_some() && report.wrapping() == Wrapping::Raw {
         match report.fact("acpi_tables").map(ToString::to_string).as_deref() {
-            None | Some("pinned") => {}
+            Some(pinned) if pinned.starts_with("pinned") => {}
+            None => {}
             Some(other) => say(
                 "ACPI TABLES",
                 format!("{other}: they are code that the host supplies, and RTMR0 does not show which (BadAML)"),

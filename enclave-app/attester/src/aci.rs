@@ -280,6 +280,10 @@ mod tests {
             );
         }
         assert!(said(Context::find(folder(&[(POLICY.0, " ")]).path(), &none)).ends_with("expected a policy"));
+        // Out of the environment comes the whole.
+        let older = |name: &str| (name == "UVM_SECURITY_POLICY").then(|| text.clone());
+        let long = said(Context::find(Path::new("/nonexistent"), &older));
+        assert!(long.ends_with("expected base64 of at most 262144 characters"), "{long}");
     }
 
     #[tokio::test]

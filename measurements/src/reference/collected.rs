@@ -42,6 +42,7 @@ pub struct Stated {
     pub(super) accepted: Vec<ReferenceValue>,
     origin: String,
     source: Option<String>,
+    rebuilt_acpi_tables: Option<String>,
     signed_by: Option<String>,
 }
 
@@ -112,8 +113,22 @@ impl ReferenceValues {
         if let Some(other) = self.find(tee, field) {
             return refused(format!("given by `{}` and again by `{}`", named(&other.origin), named(&origin)));
         }
-        self.given.push(Stated { tee, field, accepted, origin, source, signed_by: None });
+        self.given.push(Stated { tee, field, accepted, origin, source, rebuilt_acpi_tables: None, signed_by: None });
         Ok(())
+    }
+
+    /// Says from which declared shape of the VM the ACPI tables behind RTMR0 were rebuilt.
+    pub(super) fn rebuilt_from(&mut self, tee: Tee, field: &str, shape: String) -> Result<(), ReferenceValuesError> {
+        let stated = self.given.iter_mut().find(|given| (given.tee, given.field) == (tee, field));
+        match stated.filter(|given| (given.tee, given.field) == (Tee::Tdx, "rtmr0")) {
+            Some(given) => {
+                given.rebuilt_acpi_tables = Some(shape);
+                Ok(())
+            }
+            None => {
+                Err(ReferenceValuesError(format!("`{tee}.{field}`: `rebuilt_acpi_tables` is of `tdx.rtmr0` alone")))
+            }
+        }
     }
 
     /// These values and those of `other`, each of which may speak of a field that the other leaves alone. Lists of the
@@ -177,6 +192,11 @@ impl Stated {
     /// How to compute it again, where that was said.
     pub fn source(&self) -> Option<&str> {
         self.source.as_deref()
+    }
+
+    /// From which declared shape of the VM the ACPI tables behind RTMR0 were rebuilt, where that was said.
+    pub fn rebuilt_acpi_tables(&self) -> Option<&str> {
+        self.rebuilt_acpi_tables.as_deref()
     }
 
     /// As a policy would write it, in TOML.

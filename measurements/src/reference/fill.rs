@@ -6,6 +6,7 @@ use teegate_verifier::{Document, Draft, Needed, Policy, PolicyError, Profile, Te
 use toml::de::DeTable;
 
 use super::collected::{ReferenceValues, Stated, named};
+use super::text::REBUILT;
 use crate::words::in_words;
 
 /// A policy with its reference values in it.
@@ -58,7 +59,7 @@ pub fn fill(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError>
     if let Some(needed) = still_needed(missing) {
         return Err(PolicyError::new(needed));
     }
-    let filled = filled(text, &open, values);
+    let filled = filled(text, &template, &open, values);
     let policy = left_out.iter().fold(Draft::parse(&filled)?, |draft, tee| draft.without(*tee)).complete()?;
     let own_text = if left_out.is_empty() { filled } else { without(&filled, &left_out)? };
     let document = DeTable::parse(text).map_err(|error| PolicyError::new(readable(&error)))?;
@@ -102,13 +103,20 @@ fn without_tables(text: &str, left_out: &[Tee]) -> String {
     lines.collect()
 }
 
-/// The text with each value in its place.
-fn filled(text: &str, open: &[&Needed], values: &ReferenceValues) -> String {
+/// The text with each value in its place, and behind RTMR0 what is said of its ACPI tables, unless the template says it.
+fn filled(text: &str, template: &Draft, open: &[&Needed], values: &ReferenceValues) -> String {
+    let says_it = |needed: &Needed| {
+        let mut profiles = template.document().profiles().iter();
+        profiles.any(|profile| profile.name() == needed.profile && profile.rebuilt().is_some())
+    };
     let (mut whole, mut from) = (String::with_capacity(text.len()), 0);
     for needed in open {
         let Some(given) = values.find(needed.tee, needed.field.name) else { continue };
         whole.push_str(text.get(from..needed.span.start).unwrap_or_default());
         whole.push_str(&given.rule());
+        if let Some(shape) = given.rebuilt_acpi_tables().filter(|_| !says_it(needed)) {
+            whole.push_str(&format!("\n{REBUILT} = {}", toml::Value::from(shape)));
+        }
         from = needed.span.end;
     }
     whole.push_str(text.get(from..).unwrap_or_default());
@@ -220,6 +228,33 @@ mod tests {
             notes[0],
             "`app` gives `tdx.mrconfigid`, and the policy has no profile for tdx: such evidence is refused"
         );
+    }
+
+    /// A value of RTMR0 says nothing of itself about the ACPI tables behind it: what its file says goes with it, unless the policy says it.
+    #[test]
+    fn what_acpi_tables_were_rebuilt_from_goes_along_with_rtmr0() {
+        let register = "22".repeat(48);
+        let from = |shape: &str| {
+            let rtmr0 = format!("rtmr0 = \"{register}\"");
+            let said =
+                format!("rtmr0 = {{ value = \"{register}\", source = \"make\", rebuilt_acpi_tables = \"{shape}\" }}");
+            values(&tdx().replace(&rtmr0, &said))
+        };
+        let rebuilt = |filled: &Filled| {
+            let profile = &Policy::parse(filled.text()).unwrap();
+            let profile = &profile.document().profiles()[0];
+            profile.rebuilt().map(|(_, shape)| shape.to_owned())
+        };
+        assert_eq!(rebuilt(&fill(STRICT, &values(&tdx())).unwrap()), None);
+        let shape = "QEMU 7.2, -m \\\"4 GiB\\\"\\n-machine q35";
+        let filled = fill(STRICT, &from(shape)).unwrap();
+        assert_eq!(rebuilt(&filled).as_deref(), Some("QEMU 7.2, -m \"4 GiB\"\n-machine q35"));
+        assert_eq!(differences(filled.policy(), fill(STRICT, &values(&tdx())).unwrap().policy()), []);
+        let own = STRICT.replace(
+            "rtmr0 = \"reference-value-needed\"",
+            "rtmr0 = \"reference-value-needed\"\nrebuilt_acpi_tables = \"as I know it\"",
+        );
+        assert_eq!(rebuilt(&fill(&own, &from("q35")).unwrap()).as_deref(), Some("as I know it"));
     }
 
     /// The reasons that a template gives are for whoever reads the policy; what only looks like a header costs no rule.

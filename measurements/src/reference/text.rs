@@ -76,21 +76,22 @@ impl Reader<'_> {
             of_all = Some(self.source(key.span().start, value)?);
         }
         for (key, value) in table.iter().filter(|(key, _)| key.get_ref() != "source") {
-            let (accepted, source) = self.field(value)?;
-            values
-                .add(tee, key.get_ref(), accepted, source.or_else(|| of_all.clone()))
-                .map_err(|error| self.wrong(key.span().start, error))?;
+            let Written { accepted, source, rebuilt } = self.field(value)?;
+            let wrong = |error| self.wrong(key.span().start, error);
+            values.add(tee, key.get_ref(), accepted, source.or_else(|| of_all.clone())).map_err(wrong)?;
+            if let Some(shape) = rebuilt {
+                values.rebuilt_from(tee, key.get_ref(), shape).map_err(wrong)?;
+            }
         }
         Ok(())
     }
 
-    /// A value, a list of values, or a table of either beside its `source`.
-    fn field(
-        &self,
-        value: &Spanned<DeValue<'_>>,
-    ) -> Result<(Vec<ReferenceValue>, Option<String>), ReferenceValuesError> {
-        let DeValue::Table(table) = value.get_ref() else { return Ok((self.accepted(value)?, None)) };
-        let (mut accepted, mut source) = (None, None);
+    /// A value, a list of values, or a table of either beside what is said of it.
+    fn field(&self, value: &Spanned<DeValue<'_>>) -> Result<Written, ReferenceValuesError> {
+        let DeValue::Table(table) = value.get_ref() else {
+            return Ok(Written { accepted: self.accepted(value)?, source: None, rebuilt: None });
+        };
+        let (mut accepted, mut source, mut rebuilt) = (None, None, None);
         for (key, value) in table.iter() {
             match key.get_ref().as_ref() {
                 "value" => accepted = Some(self.accepted(value)?),
@@ -100,17 +101,18 @@ impl Reader<'_> {
                     accepted = Some(vec![ReferenceValue::AtLeast(least)]);
                 }
                 "source" => source = Some(self.source(key.span().start, value)?),
+                REBUILT => rebuilt = Some(self.rebuilt(key.span().start, value)?),
                 other => {
-                    let what = format!("`{other}`: expected `value` or `at_least`, and `source`");
+                    let what = format!("`{other}`: expected `value` or `at_least`, `source`, and `{REBUILT}` of RTMR0");
                     return Err(self.wrong(key.span().start, what));
                 }
             }
         }
-        if table.iter().filter(|(key, _)| key.get_ref() != "source").count() > 1 {
+        if table.iter().filter(|(key, _)| !["source", REBUILT].contains(&&**key.get_ref())).count() > 1 {
             return Err(self.wrong(value.span().start, "expected `value` or `at_least`, not both"));
         }
         let accepted = accepted.ok_or_else(|| self.wrong(value.span().start, "`value` is missing"))?;
-        Ok((accepted, source))
+        Ok(Written { accepted, source, rebuilt })
     }
 
     fn accepted(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<ReferenceValue>, ReferenceValuesError> {
@@ -138,6 +140,27 @@ impl Reader<'_> {
             }
         }
     }
+
+    fn rebuilt(&self, offset: usize, value: &Spanned<DeValue<'_>>) -> Result<String, ReferenceValuesError> {
+        match value.get_ref() {
+            DeValue::String(text) if !text.trim().is_empty() => Ok(text.to_string()),
+            _ => {
+                let what =
+                    format!("`{REBUILT}`: expected a text, the shape of the VM from which the tables were rebuilt");
+                Err(self.wrong(offset, what))
+            }
+        }
+    }
+}
+
+/// The field of a policy that repeats it has the same name.
+pub(super) const REBUILT: &str = "rebuilt_acpi_tables";
+
+/// A field as it is written.
+struct Written {
+    accepted: Vec<ReferenceValue>,
+    source: Option<String>,
+    rebuilt: Option<String>,
 }
 
 fn number(value: &DeValue<'_>) -> Option<u64> {
@@ -241,7 +264,15 @@ mod tests {
             (&whole("[sev-snp]\nvmpl = { source = \"x\" }"), "`value` is missing (line 4, column 8)"),
             (
                 &whole("[sev-snp]\nvmpl = { least = 1 }"),
-                "`least`: expected `value` or `at_least`, and `source` (line 4, column 10)",
+                "`least`: expected `value` or `at_least`, `source`, and `rebuilt_acpi_tables` of RTMR0 (line 4, column 10)",
+            ),
+            (
+                &whole("[sev-snp]\nvmpl = { value = 1, rebuilt_acpi_tables = \"q35\" }"),
+                "`sev-snp.vmpl`: `rebuilt_acpi_tables` is of `tdx.rtmr0` alone (line 4, column 1)",
+            ),
+            (
+                &whole(&format!("[tdx]\nrtmr0 = {{ value = \"{}\", rebuilt_acpi_tables = \" \" }}", "22".repeat(48))),
+                "`rebuilt_acpi_tables`: expected a text, the shape of the VM",
             ),
             (
                 &whole("[sev-snp]\nvmpl = { at_least = 1 }"),

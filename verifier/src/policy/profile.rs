@@ -115,6 +115,11 @@ impl Profile {
         self.own.borne()
     }
 
+    /// What its author says was rebuilt, rather than read from a running guest: the field that says so, and from what.
+    pub fn rebuilt(&self) -> Option<(&'static str, &str)> {
+        self.own.rebuilt()
+    }
+
     /// What each field asks, in the order in which policies are written.
     pub fn rules(&self) -> &[(&'static Field, Ask)] {
         &self.rules

@@ -112,6 +112,12 @@ pub(super) fn contradiction(profile: &TdxProfile) -> Option<(&'static str, Strin
         let what = "says why nobody judges the ACPI tables of a TD whose RTMR0 is zero, and `rtmr0` takes no zeros: leave it out";
         return Some(("unjudged_acpi_tables", what.to_owned()));
     }
+    let names_tables = matches!(profile.rtmr0, Expect::Needed) || shows_an_event("rtmr0", &profile.rtmr0);
+    if profile.rebuilt_acpi_tables.is_some() && !(names_tables && profile.wrapping == Wrapping::Raw) {
+        let what = "says from which shape of the VM the ACPI tables behind RTMR0 were rebuilt, and `rtmr0` names no value that shows any: \
+                    leave it out";
+        return Some(("rebuilt_acpi_tables", what.to_owned()));
+    }
     let grace = profile.out_of_date_grace != Grace::None;
     let found = match profile.tcb_status.required() {
         None if grace => {

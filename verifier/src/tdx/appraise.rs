@@ -392,14 +392,18 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, profile: &TdxProfile, fi
 
 /// Whether anybody judged the ACPI tables. They are code that the host supplies and the guest runs (BadAML), and firmware extends
 /// them into RTMR0 as it finds them. An event log shows that it did, and never that they are harmless: it holds their digest
-/// alone. What judges them is a value of RTMR0 that the policy names; none is rebuilt here from the shape of a machine. Under a
-/// paravisor MRTD is of the paravisor, which hands the guest its tables; the host does not.
+/// alone. What judges them is a value of RTMR0 that the policy names, and where that is from is its author's word: the shape of a VM
+/// from which they were rebuilt, or a guest that ran. Under a paravisor MRTD is of the paravisor, which hands the guest its tables;
+/// the host does not.
 fn acpi_tables(body: &Body<'_>, profile: &TdxProfile) -> Text {
     let [rtmr0, ..] = &body.rtmrs;
     match (*rtmr0 == Mr([0; 48]), profile.rtmr0.is_asked(), &profile.unjudged_acpi_tables) {
         (true, _, Some(reason)) => format!("not measured, which the policy bears: {reason}").into(),
         (true, _, None) => "not measured".into(),
-        (false, true, _) => "pinned".into(),
+        (false, true, _) => match &profile.rebuilt_acpi_tables {
+            Some(from) => format!("pinned as rebuilt from the declared shape of the VM: {from}").into(),
+            None => "pinned".into(),
+        },
         (false, false, _) => "not judged".into(),
     }
 }

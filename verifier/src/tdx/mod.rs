@@ -154,4 +154,8 @@ impl Rules for TdxProfile {
     fn borne(&self) -> Option<(&'static str, &str)> {
         self.unjudged_acpi_tables.as_deref().map(|reason| ("unjudged_acpi_tables", reason))
     }
+
+    fn rebuilt(&self) -> Option<(&'static str, &str)> {
+        self.rebuilt_acpi_tables.as_deref().map(|from| ("rebuilt_acpi_tables", from))
+    }
 }

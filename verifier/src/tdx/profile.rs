@@ -69,6 +69,9 @@ pub(crate) struct TdxProfile {
     /// Why nobody has to judge the ACPI tables of a TD whose RTMR0 is zero.
     #[serde(default, deserialize_with = "a_reason")]
     pub(crate) unjudged_acpi_tables: Option<String>,
+    /// From which declared shape of the VM the ACPI tables behind `rtmr0` were rebuilt, as the author says.
+    #[serde(default, deserialize_with = "a_reason")]
+    pub(crate) rebuilt_acpi_tables: Option<String>,
     /// The rules about the TCB as findings say them, once somebody has asked.
     #[serde(skip)]
     pub(crate) tcb_rules_in_words: OnceLock<Arc<str>>,

@@ -275,8 +275,9 @@ fn a_memo_changes_no_verdict() {
         }
     }
     // Whoever endorses anything is nobody until the policy names the issuer.
-    let report = good().under("uvm_issuers", "\"unchecked\"").under("measurement", &format!("\"{}\"", "ac".repeat(48)));
-    let report = report.accepted();
+    let own = good().under("measurement", &format!("\"{}\"", "ac".repeat(48)));
+    let fields = ["uvm_issuers", "uvm_feeds", "uvm_svn", "uvm_signer_validity"];
+    let report = fields.into_iter().fold(own, |subject, field| subject.under(field, "\"unchecked\"")).accepted();
     assert_eq!(report.finding(Check::UVM_ENDORSEMENT).unwrap().outcome().name(), "not-checked");
     assert!(report.endorsements().iter().all(|one| one.kind != "uvm-endorsement"));
 }

@@ -241,6 +241,36 @@ fn a_reason_for_unjudged_acpi_tables_stands_where_rtmr0_takes_zeros() {
     teegate_verifier::Draft::parse(&template).unwrap();
 }
 
+/// Where tables were rebuilt is said of a value of RTMR0 that shows some; of any other it would promise what is not there.
+#[test]
+fn what_acpi_tables_were_rebuilt_from_stands_beside_a_value_that_shows_them() {
+    let base = claiming(Tee::Tdx, "bound_to");
+    let rebuilt = |text: &str| ("rebuilt_acpi_tables", format!("\"{text}\""));
+    let policy = with(&base, Tee::Tdx, &[("rtmr0", hex("a1", 48)), rebuilt("q35, 4 GiB")]).load();
+    let tdx = policy.document().profiles().iter().find(|profile| profile.tee() == Tee::Tdx).unwrap();
+    assert_eq!(tdx.rebuilt(), Some(("rebuilt_acpi_tables", "q35, 4 GiB")));
+    let explained = teegate_measurements::explain(policy.document());
+    let sentence = explained.iter().find(|sentence| sentence.field == "rebuilt_acpi_tables").unwrap();
+    assert!(sentence.text.ends_with("from the declared shape of the VM: q35, 4 GiB."), "{}", sentence.text);
+
+    let refused = |changes: &[(&'static str, String)], says: &str| {
+        let error = Policy::parse(&with(&base, Tee::Tdx, changes).to_toml()).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    };
+    let zeros = ("rtmr0", hex("00", 48));
+    let bears = ("unjudged_acpi_tables", "\"measured elsewhere\"".to_owned());
+    let says = "`rebuilt_acpi_tables` says from which shape of the VM";
+    refused(&[zeros, bears, rebuilt("q35")], says);
+    refused(&[("rtmr0", hex("a1", 48)), rebuilt(" ")], "a reason that says nothing");
+    let open = [("bound_to", UNCHECKED.to_owned()), ("rtmr0", UNCHECKED.to_owned()), rebuilt("q35")];
+    refused(&open, says);
+    let template = STRICT.replace(
+        "rtmr0 = \"reference-value-needed\"",
+        "rtmr0 = \"reference-value-needed\"\nrebuilt_acpi_tables = \"q35\"",
+    );
+    teegate_verifier::Draft::parse(&template).unwrap();
+}
+
 /// RTMR0 to RTMR2 are extended by the firmware: without MRTD they are the word of any firmware.
 #[test]
 fn boot_registers_need_the_firmware() {

@@ -120,9 +120,11 @@ impl PolicyText {
     /// Replaces the value of one field of a TEE's profile.
     pub(crate) fn set(&mut self, tee: Tee, field: &str, value: &str) {
         let fields = if tee == Tee::SevSnp { &mut self.snp } else { &mut self.tdx };
-        // No rule, and in few policies: what its author bears for a reason.
-        if field == "unjudged_acpi_tables" && fields.iter().all(|(name, _)| *name != field) {
-            fields.push(("unjudged_acpi_tables", String::new()));
+        // No rules, and in few policies: what its author bears for a reason, and what was rebuilt.
+        for said in ["unjudged_acpi_tables", "rebuilt_acpi_tables"] {
+            if field == said && fields.iter().all(|(name, _)| *name != field) {
+                fields.push((said, String::new()));
+            }
         }
         let (_, own) = fields.iter_mut().find(|(name, _)| *name == field).unwrap_or_else(|| panic!("no field {field}"));
         value.clone_into(own);

@@ -173,6 +173,8 @@ fn a_verdict_says_whether_anybody_judged_the_acpi_tables() {
     let said = |subject: Subject| subject.accepted().fact("acpi_tables").unwrap().to_string();
     let mut registers = registers(&BOOT);
     assert_eq!(said(stating(registers).with_event_log(encode(&BOOT))), "pinned");
+    let rebuilt = stating(registers).with_event_log(encode(&BOOT)).under("rebuilt_acpi_tables", "\"q35, 4 GiB\"");
+    assert_eq!(said(rebuilt), "pinned as rebuilt from the declared shape of the VM: q35, 4 GiB");
     let open = ["rtmr0", "rtmr3", "mrconfigid", "mrowner", "mrownerconfig"]
         .into_iter()
         .fold(stating(registers).claiming_nothing(), |subject, field| subject.under(field, "\"unchecked\""));
