@@ -66,7 +66,7 @@ pub(crate) struct RecordArgs {
 /// Where Linux shows the area that the ACPI table CCEL points to.
 const CCEL: &str = "/sys/firmware/acpi/tables/data/CCEL";
 
-/// What the CoCo guest API may take: a quote takes milliseconds, a TPM seconds.
+/// What any source may take: a quote takes milliseconds, a TPM seconds, and a driver holds a question for a minute at most.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where evidence comes from.
@@ -121,10 +121,13 @@ impl Source {
     fn take(&self, report_data: &ReportData, event_log: Option<&Path>) -> Result<Taken, String> {
         match self {
             Self::ConfigfsTsm(folder) => {
-                bare(ConfigfsTsm::at(folder).report(&report_data.0), "outblob of configfs-tsm")
+                let tsm = ConfigfsTsm::at(folder);
+                bare(wait_until(self, tsm.answer(report_data.0))?, "outblob of configfs-tsm")
             }
             Self::SevSnp(interface) => {
-                bare(SevSnp::by(interface).report(&report_data.0, Certificates::Asked), "answer of the firmware")
+                let guest = SevSnp::by(interface);
+                let report = wait_until(self, guest.answer(report_data.0, Certificates::Asked))?;
+                bare(report, "answer of the firmware")
             }
             Self::Coco(coco) => {
                 let answer = wait_for(coco, report_data)?;
@@ -144,7 +147,7 @@ impl Source {
                     interface.clone().map_or_else(Interface::find, Ok).map_err(|error| error.to_string())?;
                 output::note(&format!("the report comes from {interface}"));
                 let aci = Aci::new(context, SevSnp::by(&interface));
-                wrapped(aci.take(report_data.0).map_err(|error| error.to_string())?)
+                wrapped(wait_until(self, aci.evidence(report_data.0))?)
             }
         }
     }
@@ -156,10 +159,9 @@ fn aci_context() -> Result<Context, AttesterError> {
 }
 
 /// A report or quote that nothing wraps.
-fn bare(report: Result<Report, AttesterError>, named: &str) -> Result<Taken, String> {
-    let report = report.map_err(|error| error.to_string())?;
+fn bare(report: Report, named: &str) -> Result<Taken, String> {
     for what in &report.left_out {
-        output::note(&format!("came with the evidence and is passed over: {what}"));
+        output::note(&format!("evidence was taken, with a shortcoming: {what}"));
     }
     let tee = if report.kind == EvidenceKind::TdxQuote { Tee::Tdx } else { Tee::SevSnp };
     let evidence = evidence::recognise(&report.bytes, Some(tee)).map_err(|error| error.named(named).to_string())?;
@@ -169,7 +171,7 @@ fn bare(report: Result<Report, AttesterError>, named: &str) -> Result<Taken, Str
 /// What wraps the platform's report, whole, with the report in it.
 fn wrapped(raw: RawEvidence) -> Result<Taken, String> {
     for what in &raw.left_out {
-        output::note(&format!("came with the evidence and is passed over: {what}"));
+        output::note(&format!("evidence was taken, with a shortcoming: {what}"));
     }
     let evidence = evidence::recognise(&raw.bytes, None);
     let evidence = evidence.map_err(|error| error.named("evidence of the source").to_string())?;

@@ -23,8 +23,10 @@ struct Patience {
     pause: Duration,
 }
 
-/// An Azure vTPM needs seconds.
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(15), pause: Duration::from_millis(100) };
+/// An attempt outlasts the slowest source, which bounds itself: an Azure vTPM by 12 s and the metadata service beside it by 6 s. One that were given
+/// up before would waste both, and leave the TPM with a question that keeps it from the next. And it leaves room in the 30 s that
+/// a challenge is waited for ([`crate::turns::PATIENCE`]): that is one slow attempt and a quick one.
+const PATIENCE: Patience = Patience { attempt: Duration::from_secs(20), pause: Duration::from_millis(100) };
 
 /// Takes orders for evidence. The actor ends when the last of these is dropped.
 #[derive(Clone)]
@@ -105,13 +107,13 @@ async fn serve(
     }
 }
 
-/// Says what the host supplied in vain, and again only when it is something else: evidence is taken all the time.
+/// Says what is wrong with evidence that goes out, and again only when it is something else: evidence is taken all the time.
 fn say_once(left_out: &[String], said: &mut Vec<String>) {
     if said.as_slice() == left_out {
         return;
     }
     for what in left_out {
-        tracing::warn!(what, "came with evidence and is passed over");
+        tracing::warn!(what, "evidence was taken, with a shortcoming");
     }
     *said = left_out.to_vec();
 }
@@ -285,6 +287,14 @@ mod tests {
         let (actor, _, asked) = start(0, SHORT, |report_data| Ok(report(report_data)));
         assert_eq!(actor.evidence(Purpose::Epoch, [1; 64]).await, Err(AttesterError::TimedOut));
         assert_eq!(asked.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn an_attempt_outlasts_the_slowest_source_and_fits_into_the_wait_for_a_challenge() {
+        let slowest = teegate_attester::azure_vtpm::AzureVtpm::LONGEST;
+        assert!(slowest < PATIENCE.attempt, "{slowest:?} of {:?}", PATIENCE.attempt);
+        let left = crate::turns::PATIENCE.checked_sub(PATIENCE.attempt + PATIENCE.pause).unwrap();
+        assert!(left >= Duration::from_secs(5), "{left:?}");
     }
 
     #[tokio::test]

@@ -190,12 +190,8 @@ impl Aci {
         Self { context, guest }
     }
 
-    /// Asks the kernel, and waits for it on this thread.
-    ///
-    /// # Errors
-    /// As those of the kernel's interface, and where it is not SEV-SNP's.
-    pub fn take(&self, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
-        let Report { bytes, mut left_out, .. } = self.guest.report(&report_data, Certificates::NotAsked)?;
+    async fn ask(&self, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
+        let Report { bytes, mut left_out, .. } = self.guest.answer(report_data, Certificates::NotAsked).await?;
         left_out.extend(self.context.left_out.iter().cloned());
         let bytes = self.context.with(&bytes);
         Ok(RawEvidence { kind: EvidenceKind::AciSnp, bytes, endorsements: None, event_log: None, left_out })
@@ -204,10 +200,7 @@ impl Aci {
 
 impl Attester for Aci {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
-        let aci = Self { context: self.context.clone(), guest: self.guest.clone() };
-        Box::pin(async move {
-            tokio::task::spawn_blocking(move || aci.take(report_data)).await.unwrap_or(Err(AttesterError::Ended))
-        })
+        Box::pin(self.ask(report_data))
     }
 }
 

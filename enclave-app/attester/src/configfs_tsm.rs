@@ -18,6 +18,7 @@ use teegate_encoding::hex;
 use teegate_protocol::certificate_table::{EntryKind, entries, is_empty_table};
 use teegate_protocol::evidence::EvidenceKind;
 
+use crate::apart::{Turn, apart};
 use crate::{Answer, Attester, AttesterError, CERTIFICATE, CRL, RawEvidence, pem_chain};
 
 /// Where the kernel puts it. For enclave-app it is not configurable: the source of evidence is not for the host to choose.
@@ -41,11 +42,12 @@ trait Tsm: Send + Sync + 'static {
     fn remove(&self, name: &str) -> std::io::Result<()>;
 }
 
-/// configfs-tsm of this kernel.
+/// configfs-tsm of this kernel. Answers one question at a time.
 #[derive(Clone)]
 pub struct ConfigfsTsm {
     root: PathBuf,
     tsm: Arc<dyn Tsm>,
+    turn: Turn,
 }
 
 /// What the interface gave for one order.
@@ -69,15 +71,29 @@ impl ConfigfsTsm {
 
     /// The interface at another place.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned(), tsm: Arc::new(Configfs { root: root.to_owned() }) }
+        Self { root: root.to_owned(), tsm: Arc::new(Configfs { root: root.to_owned() }), turn: Turn::default() }
     }
 
     /// Asks the kernel, and waits for it on this thread.
     ///
     /// # Errors
-    /// The interface is not there, refuses a step, or is not one of SEV-SNP or TDX; or another process wrote to the same directory.
+    /// The interface is not there, refuses a step, is not one of SEV-SNP or TDX, or has not answered the last question yet; or another
+    /// process wrote to the same directory.
     pub fn report(&self, report_data: &[u8; 64]) -> Result<Report, AttesterError> {
-        Order { root: &self.root, tsm: self.tsm.as_ref() }.report(report_data)
+        let order = Order { root: &self.root, tsm: self.tsm.as_ref() };
+        // The kernel blocks while the quote is made, and may be given up before.
+        let _turn = self.turn.take(&order.name())?;
+        order.report(report_data)
+    }
+
+    /// Asks the kernel on a thread of its own, which removes its directory also when nobody waits for it any more. The caller bounds the
+    /// time.
+    ///
+    /// # Errors
+    /// As [`ConfigfsTsm::report`].
+    pub async fn answer(&self, report_data: [u8; 64]) -> Result<Report, AttesterError> {
+        let this = self.clone();
+        apart(&self.to_string(), move || this.report(&report_data)).await
     }
 }
 
@@ -89,16 +105,13 @@ impl Default for ConfigfsTsm {
 
 impl Attester for ConfigfsTsm {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
-        let (root, tsm) = (self.root.clone(), Arc::clone(&self.tsm));
-        // The kernel blocks while the quote is made, and a thread that is never waited for again still removes its
-        // directory.
-        Box::pin(async move {
-            tokio::task::spawn_blocking(move || {
-                Order { root: &root, tsm: tsm.as_ref() }.report(&report_data).map(RawEvidence::from)
-            })
-            .await
-            .unwrap_or(Err(AttesterError::Ended))
-        })
+        Box::pin(async move { self.answer(report_data).await.map(RawEvidence::from) })
+    }
+}
+
+impl std::fmt::Display for ConfigfsTsm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "configfs-tsm ({})", self.root.display())
     }
 }
 
@@ -271,7 +284,7 @@ impl Tsm for Configfs {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, mpsc};
 
     use super::*;
     use crate::tests::{BOTH, SOME_CERTIFICATE, SOME_LIST};
@@ -284,6 +297,8 @@ pub(crate) mod tests {
         generation: &'static str,
         auxblob: Option<Vec<u8>>,
         fails: Option<&'static str>,
+        /// Told when `outblob` is read, and what the reading waits for.
+        holds: Option<(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>)>,
     }
 
     impl Imitation {
@@ -294,6 +309,7 @@ pub(crate) mod tests {
                 generation: "1\n",
                 auxblob: None,
                 fails: None,
+                holds: None,
             }
         }
 
@@ -320,6 +336,10 @@ pub(crate) mod tests {
             self.step(attribute)?;
             match attribute {
                 "outblob" => {
+                    if let Some((begun, end)) = &self.holds {
+                        begun.send(()).unwrap();
+                        let _told = end.lock().unwrap().recv();
+                    }
                     let mut report = vec![0; 1184];
                     report[0x50..0x90].copy_from_slice(&self.directories.lock().unwrap()[name]);
                     Ok(report)
@@ -340,7 +360,11 @@ pub(crate) mod tests {
 
     /// The interface on such an imitation, of this provider.
     pub(crate) fn imitated(provider: &'static str) -> ConfigfsTsm {
-        ConfigfsTsm { root: ROOT.into(), tsm: Arc::new(Imitation { provider, ..Imitation::new() }) }
+        over(Imitation { provider, ..Imitation::new() })
+    }
+
+    fn over(tsm: Imitation) -> ConfigfsTsm {
+        ConfigfsTsm { root: ROOT.into(), tsm: Arc::new(tsm), turn: Turn::default() }
     }
 
     /// A table of these kinds and contents.
@@ -434,6 +458,30 @@ pub(crate) mod tests {
     fn another_writer_is_noticed() {
         let tsm = Imitation { generation: "2\n", ..Imitation::new() };
         assert_eq!(ask(&tsm), Err(AttesterError::OtherReportData));
+    }
+
+    #[test]
+    fn a_kernel_that_holds_the_question_keeps_nobody_and_is_not_asked_another() {
+        let ((begun, has_begun), (end, may_end)) = (mpsc::channel(), mpsc::channel());
+        let tsm = over(Imitation { holds: Some((begun, Mutex::new(may_end))), ..Imitation::new() });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let asked = runtime.spawn({
+            let tsm = tsm.clone();
+            async move { tsm.evidence([9; 64]).await }
+        });
+        runtime.block_on(tokio::task::yield_now());
+        has_begun.recv().unwrap();
+        let refused = runtime.block_on(tsm.evidence([8; 64])).unwrap_err();
+        let said = "evidence: configfs-tsm (/sys/kernel/config/tsm/report) could not be asked: it has not answered the last question yet";
+        assert!(refused.to_string() == said && refused.may_pass(), "{refused}");
+        // A thread of the runtime's would be waited for here, and for ever.
+        drop((asked, runtime));
+        end.send(()).unwrap();
+        while tsm.turn.take("").is_err() {
+            std::thread::yield_now();
+        }
+        end.send(()).unwrap();
+        assert_eq!(tsm.report(&[7; 64]).map(RawEvidence::from).unwrap().report_data(), Some([7; 64]));
     }
 
     #[test]

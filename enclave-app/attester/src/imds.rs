@@ -23,7 +23,7 @@ use crate::http::{Failed, exchange, refusal};
 const MAX_ANSWER_BYTES: usize = 256 << 10;
 
 /// What one question may take. Azure's quote service takes a second or two.
-const PATIENCE: Duration = Duration::from_secs(6);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Levels and members of what the service says; its answers are flat.
 const DEPTH: usize = 4;

@@ -4,9 +4,10 @@
 //! verifier knows. Nothing here signs, and nothing here can be told to: there is no simulator in this crate.
 //!
 //! What comes beside the evidence is the host's, and a help only: whatever of it cannot be used is passed over and named in
-//! [`RawEvidence::left_out`], and costs nobody the evidence.
+//! [`RawEvidence::left_out`], and costs nobody the evidence. So is what an attester sees that no verifier will take: it is the verifier who judges.
 
 pub mod aci;
+mod apart;
 pub mod azure_vtpm;
 pub mod coco;
 pub mod configfs_tsm;
@@ -43,7 +44,7 @@ pub struct RawEvidence {
     pub endorsements: Option<Endorsements>,
     /// The runtime event log, where the platform keeps one.
     pub event_log: Option<Vec<u8>>,
-    /// What came along and was passed over, in words.
+    /// What came along and was passed over, and what does not fit together, in words.
     pub left_out: Vec<String>,
 }
 

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use teegate_protocol::evidence::EvidenceKind;
 
+use crate::apart::apart;
 use crate::configfs_tsm::{self, ConfigfsTsm, Report};
 use crate::sev_guest::{Certificates, Driver, SEV, SEV_GUEST, SevGuest};
 use crate::{Answer, Attester, AttesterError, RawEvidence};
@@ -116,6 +117,15 @@ impl SevSnp {
         }
     }
 
+    /// Asks the kernel on a thread of its own. The caller bounds the time.
+    ///
+    /// # Errors
+    /// As [`SevSnp::report`].
+    pub async fn answer(&self, report_data: [u8; 64], certificates: Certificates) -> Result<Report, AttesterError> {
+        let this = self.clone();
+        apart(&self.to_string(), move || this.report(&report_data, certificates)).await
+    }
+
     #[cfg(test)]
     pub(crate) fn over(tsm: ConfigfsTsm) -> Self {
         Self(Way::ConfigfsTsm(tsm))
@@ -124,11 +134,16 @@ impl SevSnp {
 
 impl Attester for SevSnp {
     fn evidence(&self, report_data: [u8; 64]) -> Answer<'_> {
-        let this = self.clone();
-        Box::pin(async move {
-            let asked = move || this.report(&report_data, Certificates::Asked).map(RawEvidence::from);
-            tokio::task::spawn_blocking(asked).await.unwrap_or(Err(AttesterError::Ended))
-        })
+        Box::pin(async move { self.answer(report_data, Certificates::Asked).await.map(RawEvidence::from) })
+    }
+}
+
+impl std::fmt::Display for SevSnp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Way::ConfigfsTsm(tsm) => tsm.fmt(f),
+            Way::Driver(driver) => driver.fmt(f),
+        }
     }
 }
 

@@ -43,6 +43,12 @@ pub(super) fn of(target: &str) -> Seeds {
             let index = [&[0x01, 0x40, 0, 1, 0, 0x0B][..], &[0, 2, 0, 2], &sized(&[]), &[4, 0x4C]].concat();
             let public = answer(PLAIN, 0, &[sized(&index), sized(&[3; 34])].concat());
             let quote = [&sized(&message)[..], &[0, 0x14, 0, 0x0B], &sized(&[5; 256])].concat();
+            // Of RSA, by SHA-256; fixed, restricted, and it signs; no policy.
+            let kind = [&[0, 1, 0, 0x0B][..], &[0, 5, 0, 0x72], &sized(&[])].concat();
+            // No symmetric algorithm, RSASSA with SHA-256, 2,048 bits, and no exponent.
+            let signs = [0, 0x10, 0, 0x14, 0, 0x0B, 8, 0, 0, 0, 0, 0];
+            let key = [&kind[..], &signs, &sized(&[0xC5; 256])].concat();
+            let key = answer(PLAIN, 0, &[sized(&key), sized(&[3; 34]), sized(&[4; 34])].concat());
             let framed = u16::try_from(message.len()).expect("a short quote").to_le_bytes();
             vec![
                 ("index", [&[0], &public[..]].concat()),
@@ -52,6 +58,7 @@ pub(super) fn of(target: &str) -> Seeds {
                 ("registers", [&[3], &eight_registers(0)[..], &eight_registers(8), &eight_registers(16)].concat()),
                 ("written", [&[4], &authorised(&[])[..], &authorised(&[])].concat()),
                 ("attested", [&[5], &framed[..], &message].concat()),
+                ("key", [&[6], &key[..]].concat()),
             ]
         }
         "sev_guest_response" => {

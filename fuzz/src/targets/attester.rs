@@ -135,7 +135,7 @@ fn tpm_answers(input: &[u8]) {
         return;
     }
     let tpm = || Tpm::new(Channel(answers.clone().into_iter()));
-    match kind % 6 {
+    match kind % 7 {
         0 => drop(hold::same(input, || tpm().nv_public(0x0140_0001))),
         1 => {
             if let Some(read) = hold::same(input, || tpm().nv_read(0x0140_0001, 1_100)) {
@@ -150,6 +150,11 @@ fn tpm_answers(input: &[u8]) {
             tpm.nv_write(0x0140_0002, &[7; 64])?;
             Ok::<_, TpmError>(())
         })),
+        6 => {
+            if let Some(key) = hold::same(input, || tpm().read_public(0x8100_0003)) {
+                assert_eq!((key.modulus.len(), key.exponent == 0), (256, false), "no RSA key of 2,048 bits");
+            }
+        }
         _ => {
             let message = answers.first().copied().unwrap_or_default();
             if let Some(attested) = hold::same(input, || Attested::parse(message)) {
@@ -240,11 +245,12 @@ mod tests {
                 2 => tpm.quote(0x8100_0003, &[7; 64]).map(|quote| quote.signature.len() == 256),
                 3 => tpm.pcrs().map(|registers| registers.is_some()),
                 4 => tpm.nv_define(0x0140_0002, 64).map(|()| true),
+                6 => tpm.read_public(0x8100_0003).map(|key| (key.modulus, key.exponent) == (vec![0xC5; 256], 65_537)),
                 _ => Attested::parse(answers[0]).map(|attested| attested.extra_data == [7; 64]),
             };
             assert!(read.unwrap_or_else(|error| panic!("{name}: {error}")), "{name}");
         }
-        assert_eq!(seeds.len(), 7);
+        assert_eq!(seeds.len(), 8);
     }
 
     #[test]

@@ -4,8 +4,14 @@
 //! The 64 bytes go two ways into the evidence. They are written to NV index 0x01400002, whereupon the paravisor makes a new
 //! hardware report over claims that name them as `user-data` beside the attestation key; and that key quotes all PCRs with them
 //! as `extraData`. The reference client waits three seconds after it wrote and takes what is there; here the report is read
-//! until it names what was written, and for ten seconds at most. Registers may be extended between the quote and the reading of
-//! their values: both are taken again until they fit, a few times at most.
+//! until it names what was written, and for ten seconds at most. It is read in parts, and may be renewed between two of them: so it is
+//! read again as well while the hardware's report is not over the claims beside it. Another process may write to that index too: while the
+//! claims name what somebody else wrote, the 64 bytes are written again, once a second. Registers may be extended between the
+//! quote and the reading of their values: both are taken again until they fit, a few times at most.
+//!
+//! **What was not answered is an error, and what does not fit goes out all the same**: claims over other bytes are no answer; but a hardware's
+//! report that stays one over other claims, or a key in the TPM that is not the one which the claims name, is for whoever verifies to
+//! judge. The attester says that no verifier will take it, and why.
 //!
 //! The event log of the boot goes along, as the kernel keeps it for root: whoever verifies holds it against the quote. Without it the
 //! evidence is as good.
@@ -15,6 +21,9 @@
 //! not at all; a device that is no vTPM of this machine gives evidence of another machine, or none. Only a character device is opened,
 //! and only an address of this machine is asked.
 //!
+//! **Linux's driver keeps no deadline**: it does the whole command inside of `write`. So the TPM is asked on a thread of its own, which is given
+//! up after twelve seconds whatever it does, and which nobody joins: the next question is refused until the kernel has answered.
+//!
 //! Not exercised on Azure's hardware: the tests put a software TPM (swtpm) and a forged paravisor behind this code.
 
 pub mod hcl;
@@ -22,13 +31,13 @@ mod log;
 
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hcl::{Hardware, Hcl};
 use teegate_protocol::azure_vtpm::{VtpmEvidence, VtpmPlatform};
 
-use crate::imds::Imds;
+use crate::apart::{Turn, apart};
+use crate::imds::{self, Imds};
 use crate::tpm::{Attested, Device, Pcrs, Quote, Tpm, TpmError};
 use crate::{Answer, Attester, AttesterError, CERTIFICATE, RawEvidence, pem_chain};
 
@@ -46,10 +55,25 @@ const ATTESTATION_KEY: u32 = 0x8100_0003;
 /// The recorded ones have 2,048 and 2,600 bytes.
 const MAX_HCL_BYTES: u16 = 16 << 10;
 
-/// How long all steps at the TPM may take together, and how long the new report is waited for.
-const PATIENCE: Duration = Duration::from_secs(12);
-const RENEWAL: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long is waited, and for what.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For all steps at the TPM together, also where the kernel does not come back from one.
+    whole: Duration,
+    /// For the new report.
+    renewal: Duration,
+    /// Between two readings of it.
+    pause: Duration,
+    /// Until the 64 bytes are written again, where the claims name other ones.
+    rewrite: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    whole: Duration::from_secs(12),
+    renewal: Duration::from_secs(10),
+    pause: Duration::from_millis(100),
+    rewrite: Duration::from_secs(1),
+};
 
 /// Quotes that are taken until one fits the registers.
 const QUOTES: u32 = 5;
@@ -60,10 +84,14 @@ pub struct AzureVtpm {
     device: PathBuf,
     imds: Imds,
     event_log: PathBuf,
-    turn: Arc<Mutex<()>>,
+    patience: Patience,
+    turn: Turn,
 }
 
 impl AzureVtpm {
+    /// The longest that one question takes: all steps at the TPM, and then the metadata service's answer.
+    pub const LONGEST: Duration = PATIENCE.whole.saturating_add(imds::PATIENCE);
+
     /// The ones at their usual places.
     pub fn new() -> Self {
         Self::at(Path::new(DEVICE), Imds::default())
@@ -71,7 +99,8 @@ impl AzureVtpm {
 
     /// A TPM device and a service at other places.
     pub fn at(device: &Path, imds: Imds) -> Self {
-        Self { device: device.to_owned(), imds, event_log: EVENT_LOG.into(), turn: Arc::default() }
+        let (device, event_log) = (device.to_owned(), EVENT_LOG.into());
+        Self { device, imds, event_log, patience: PATIENCE, turn: Turn::default() }
     }
 
     /// With the event log of the boot at another place.
@@ -80,24 +109,23 @@ impl AzureVtpm {
         Self { event_log: path.to_owned(), ..self }
     }
 
-    /// What the TPM gives, and the log of what firmware extended it by, on a thread that may wait for them.
+    /// What the TPM gives, and the log of what firmware extended it by, within the time for both.
     async fn taken(&self, report_data: [u8; 64]) -> Result<(Taken, Result<Vec<u8>, String>), AttesterError> {
-        let Self { device, turn, event_log, .. } = self.clone();
-        let taken = tokio::task::spawn_blocking(move || {
-            // Who is not waited for any more still has its turn, and it ends: every step has the deadline.
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            let source = format!("the vTPM ({})", device.display());
-            let opened = Device::open(&device, Instant::now() + PATIENCE);
-            let channel = opened.map_err(|error| not_opened(&source, &error))?;
-            let taken = Taken::from(&mut Tpm::new(channel), &report_data, Instant::now() + RENEWAL, &source)?;
+        let Self { device, turn, event_log, patience, .. } = self.clone();
+        let named = format!("the vTPM ({})", device.display());
+        let (source, deadline) = (named.clone(), Instant::now() + patience.whole);
+        let taken = apart(&named, move || {
+            let _turn = turn.take(&source)?;
+            let channel = Device::open(&device, deadline).map_err(|error| not_opened(&source, &error))?;
+            let taken = Taken::from(&mut Tpm::new(channel), &report_data, patience, &source)?;
             Ok((taken, log::read(&event_log)))
         });
-        taken.await.unwrap_or(Err(AttesterError::Ended))
+        tokio::time::timeout(patience.whole, taken).await.unwrap_or(Err(AttesterError::TimedOut))
     }
 
     async fn ask(&self, report_data: [u8; 64]) -> Result<RawEvidence, AttesterError> {
-        let (taken, log) = self.taken(report_data).await?;
-        let mut left_out = Vec::new();
+        let (mut taken, log) = self.taken(report_data).await?;
+        let mut left_out = std::mem::take(&mut taken.misfits);
         let event_log = log.map_err(|why| left_out.push(why)).ok();
         let (platform, endorsements) = match &taken.hardware {
             // Without the quote there is nothing that the hardware signed.
@@ -146,6 +174,8 @@ struct Taken {
     hardware: Hardware,
     quote: Quote,
     pcrs: Pcrs,
+    /// What of it does not fit together, in words.
+    misfits: Vec<String>,
 }
 
 /// The 64 bytes that the quote in such evidence carries.
@@ -165,9 +195,10 @@ impl Taken {
     fn from<C: Read + Write>(
         tpm: &mut Tpm<C>,
         report_data: &[u8; 64],
-        renewed_by: Instant,
+        patience: Patience,
         source: &str,
     ) -> Result<Self, AttesterError> {
+        let renewed_by = Instant::now() + patience.renewal;
         let failed = |error: TpmError| failed(source, error);
         match tpm.nv_public(USER_DATA).map_err(failed)? {
             // The first to ask after a boot finds no such index, and makes it.
@@ -179,21 +210,31 @@ impl Taken {
             }
         }
         tpm.nv_write(USER_DATA, report_data).map_err(failed)?;
-        let (hcl_report, hardware) = loop {
+        let mut written = Instant::now();
+        let is_ours = |hcl: &Hcl| hcl.user_data.as_deref() == Some(report_data);
+        let (hcl_report, hcl) = loop {
             let blob = hcl_report(tpm, source)?;
+            let is_late = Instant::now() >= renewed_by;
             // Read while it is renewed, it may be neither the old one nor the new one.
             let reason = match Hcl::parse(&blob) {
-                Ok(hcl) if hcl.user_data.as_deref() == Some(report_data) => break (blob, hcl.hardware),
-                Ok(Hcl { user_data: Some(_), .. }) => "its `user-data` is still something else",
-                Ok(Hcl { user_data: None, .. }) => "it has no `user-data`: this paravisor is too old to bind any",
-                Err(error) if Instant::now() >= renewed_by => return Err(error),
-                Err(_) => "",
+                Ok(hcl) if is_ours(&hcl) && (hcl.is_over_its_claims || is_late) => break (blob, hcl),
+                Ok(hcl) if is_ours(&hcl) => None,
+                Ok(Hcl { user_data: Some(_), .. }) => {
+                    if written.elapsed() >= patience.rewrite {
+                        tpm.nv_write(USER_DATA, report_data).map_err(failed)?;
+                        written = Instant::now();
+                    }
+                    Some("its `user-data` is still something else; does another process write them?")
+                }
+                Ok(Hcl { user_data: None, .. }) => Some("it has no `user-data`: this paravisor is too old to bind any"),
+                Err(error) if is_late => return Err(error),
+                Err(_) => None,
             };
-            if Instant::now() >= renewed_by {
+            if let (Some(reason), true) = (reason, is_late) {
                 let reason = format!("the HCL report did not take up what was written: {reason}");
                 return Err(AttesterError::Unreachable { source: source.to_owned(), reason });
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(patience.pause);
         };
         for _ in 0..QUOTES {
             let quote = tpm.quote(ATTESTATION_KEY, report_data).map_err(failed)?;
@@ -203,12 +244,37 @@ impl Taken {
                 return Err(AttesterError::OtherReportData);
             }
             if attested.is_over(&pcrs) {
-                return Ok(Self { hcl_report, hardware, quote, pcrs });
+                let misfits = misfits(tpm, &hcl, source)?;
+                return Ok(Self { hcl_report, hardware: hcl.hardware, quote, pcrs, misfits });
             }
         }
         let place = "the quote of the vTPM, taken several times,";
         Err(AttesterError::malformed(place, "one over the 24 registers of the SHA-256 bank, with their values"))
     }
+}
+
+/// What no verifier will take, in words.
+fn misfits<C: Read + Write>(tpm: &mut Tpm<C>, hcl: &Hcl, source: &str) -> Result<Vec<String>, AttesterError> {
+    let mut misfits = Vec::new();
+    if !hcl.is_over_its_claims {
+        misfits.push(format!(
+            "no verifier will take the evidence: the hardware's report is not over the claims beside it, however often both were read; is \
+             {source} the one that Azure gave this machine?"
+        ));
+    }
+    match tpm.read_public(ATTESTATION_KEY) {
+        Ok(key) if hcl.attestation_key.as_ref() == Some(&key) => {}
+        Ok(_) => misfits.push(format!(
+            "no verifier will take the evidence: the attestation key at {ATTESTATION_KEY:#010x} is not the one that the claims of the HCL \
+             report name (`HCLAkPub`); is {source} the one that Azure gave this machine?"
+        )),
+        Err(error @ TpmError::Channel { .. }) => return Err(failed(source, error)),
+        // It signs, as it has just done, and whoever verifies does not ask for more.
+        Err(error) => {
+            misfits.push(format!("the attestation key was not held against the claims of the HCL report: {error}"));
+        }
+    }
+    Ok(misfits)
 }
 
 fn hcl_report<C: Read + Write>(tpm: &mut Tpm<C>, source: &str) -> Result<Vec<u8>, AttesterError> {

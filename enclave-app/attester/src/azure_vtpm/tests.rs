@@ -1,3 +1,9 @@
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use sha2::{Digest, Sha256};
 use teegate_protocol::evidence::EvidenceKind;
 
@@ -13,6 +19,13 @@ struct Vtpm {
     report_type: u8,
     /// Readings of the report that still give the old one.
     stale: u32,
+    /// Readings whose first part is of the report before.
+    torn: u32,
+    /// How often the 64 bytes were written, and what another process writes behind so many of them.
+    writes: Arc<AtomicU32>,
+    others: u32,
+    /// The answer to TPM2_ReadPublic.
+    key: Vec<u8>,
     /// Quotes that are over other values than those that are read afterwards.
     moving: u32,
     /// How the user data stand in the claims.
@@ -31,8 +44,12 @@ impl Vtpm {
             user_data: Some(vec![0; 64]),
             report_type: 2,
             stale: 0,
+            torn: 0,
+            writes: Arc::default(),
+            others: 0,
+            key: crate::tpm::tests::key([0, 1], &crate::tpm::tests::SIGNS, &MODULUS),
             moving: 0,
-            claims: |digits| format!(r#"{{"keys":[],"user-data":"{digits}"}}"#),
+            claims: |digits| format!(r#"{{"keys":[{}],"user-data":"{digits}"}}"#, named(&MODULUS)),
             hcl_size: None,
             selection: [0, 0x0B, 3, 0xFF, 0xFF, 0xFF],
             extra_data: <[u8]>::to_vec,
@@ -44,7 +61,11 @@ impl Vtpm {
 
     fn report(&self) -> Vec<u8> {
         let known = if self.stale > 0 { &[0; 64] } else { self.user_data.as_deref().unwrap_or_default() };
-        blob(self.report_type, &(self.claims)(&teegate_encoding::hex::encode(known).to_uppercase()))
+        self.report_over(known)
+    }
+
+    fn report_over(&self, user_data: &[u8]) -> Vec<u8> {
+        blob(self.report_type, &(self.claims)(&teegate_encoding::hex::encode(user_data).to_uppercase()))
     }
 
     fn pcrs(&self) -> [[u8; 32]; PCRS] {
@@ -74,14 +95,17 @@ impl Vtpm {
                 authorised(&[])
             }
             0x137 => {
-                self.user_data = Some(request[33..97].to_vec());
+                let is_overwritten = self.writes.fetch_add(1, Ordering::Relaxed) < self.others;
+                self.user_data = Some(if is_overwritten { vec![0xEE; 64] } else { request[33..97].to_vec() });
                 authorised(&[])
             }
             0x14E => {
                 let (size, offset) = (usize::from(half(31)), usize::from(half(33)));
-                let part = self.report()[offset..offset + size].to_vec();
+                let is_old = offset == 0 && self.torn > 0;
+                let report = if is_old { self.report_over(&[0; 64]) } else { self.report() };
+                let part = report[offset..offset + size].to_vec();
                 if offset == 0 {
-                    self.stale = self.stale.saturating_sub(1);
+                    (self.stale, self.torn) = (self.stale.saturating_sub(1), self.torn.saturating_sub(1));
                 }
                 authorised(&sized(&part))
             }
@@ -96,6 +120,8 @@ impl Vtpm {
                 }
                 authorised(&[&sized(&message)[..], &[0, 0x14, 0, 0x0B], &sized(&[9; 256])].concat())
             }
+            0x173 if self.key.is_empty() => (0x8001, 0x18B, vec![]),
+            0x173 => (0x8001, 0, self.key.clone()),
             0x17E => {
                 let head = [&[0, 0, 0, 1][..], &[0, 0, 0, 1, 0, 0x0B, 3, 0xFF, 0xFF, 0xFF], &[0, 0, 0, 24]].concat();
                 (0x8001, 0, [head, self.pcrs().map(|value| sized(&value)).concat()].concat())
@@ -127,9 +153,16 @@ impl Write for Vtpm {
 }
 
 const DATA: [u8; 64] = [0xA5; 64];
+const MODULUS: [u8; 256] = [0xC5; 256];
 
-fn take(vtpm: Vtpm, patience: Duration) -> Result<Taken, AttesterError> {
-    Taken::from(&mut Tpm::new(vtpm), &DATA, Instant::now() + patience, "the vTPM")
+/// The attestation key as the claims name it.
+fn named(modulus: &[u8]) -> String {
+    format!(r#"{{"kid":"HCLAkPub","kty":"RSA","e":"AQAB","n":"{}"}}"#, teegate_encoding::base64::encode_url(modulus))
+}
+
+fn take(vtpm: Vtpm, renewal: Duration) -> Result<Taken, AttesterError> {
+    let patience = Patience { renewal, pause: Duration::ZERO, rewrite: Duration::from_secs(600), ..PATIENCE };
+    Taken::from(&mut Tpm::new(vtpm), &DATA, patience, "the vTPM")
 }
 
 fn error(vtpm: Vtpm) -> String {
@@ -138,9 +171,12 @@ fn error(vtpm: Vtpm) -> String {
 
 #[test]
 fn the_same_bytes_are_in_the_claims_and_in_the_quote() {
-    for (report_type, hardware) in [(2, Hardware::SevSnp), (4, Hardware::Tdx(vec![7; 1_024]))] {
+    for report_type in [2, 4] {
         let taken = take(Vtpm { report_type, ..Vtpm::new() }, Duration::ZERO).unwrap();
+        let td_report = Hardware::Tdx(taken.hcl_report[32..32 + 1_024].to_vec());
+        let hardware = if report_type == 2 { Hardware::SevSnp } else { td_report };
         assert_eq!((&taken.hardware, taken.pcrs), (&hardware, [[1; 32]; PCRS]));
+        assert_eq!(taken.misfits, [""; 0]);
         let report = taken.hcl_report.clone();
         let json = taken.with(VtpmPlatform::SevSnp(None)).to_json().into_bytes();
         assert_eq!(report_data(&json), Some(DATA));
@@ -159,13 +195,15 @@ fn the_same_bytes_are_in_the_claims_and_in_the_quote() {
     }
 }
 
+const FOREIGN: &str = "its `user-data` is still something else; does another process write them?";
+
 #[test]
 fn an_index_that_is_not_there_is_made_and_an_old_report_is_waited_out() {
     let vtpm = Vtpm { user_data: None, stale: 3, ..Vtpm::new() };
     let taken = take(vtpm, Duration::from_secs(60)).unwrap();
     assert_eq!(Hcl::parse(&taken.hcl_report).unwrap().user_data.as_deref(), Some(&DATA[..]));
     let said = error(Vtpm { stale: 3, ..Vtpm::new() });
-    assert!(said.ends_with("did not take up what was written: its `user-data` is still something else"), "{said}");
+    assert!(said.ends_with(&format!("did not take up what was written: {FOREIGN}")), "{said}");
     let said = error(Vtpm { claims: |_| "{}".to_owned(), ..Vtpm::new() });
     assert!(said.ends_with("it has no `user-data`: this paravisor is too old to bind any"), "{said}");
     for claims in [
@@ -173,12 +211,165 @@ fn an_index_that_is_not_there_is_made_and_an_old_report_is_waited_out() {
         |digits: &str| format!(r#"{{"user-data":"{digits}00"}}"#),
     ] {
         let said = error(Vtpm { claims, ..Vtpm::new() });
-        assert!(said.ends_with("its `user-data` is still something else"), "{said}");
+        assert!(said.ends_with(FOREIGN), "{said}");
     }
     let said = error(Vtpm { claims: |digits| format!(r#"{{"user-data":"{digits}","user-data":""}}"#), ..Vtpm::new() });
     assert_eq!(said, "evidence: the claims of the HCL report is malformed, expected a JSON object");
     let lower = Vtpm { claims: |digits| format!(r#"{{"user-data":"{}"}}"#, digits.to_lowercase()), ..Vtpm::new() };
     take(lower, Duration::ZERO).unwrap();
+}
+
+/// A reading in two parts, the first of the old report and the second of the new one: the claims are the new ones already.
+#[test]
+fn a_report_that_was_renewed_while_it_was_read_is_read_again() {
+    for report_type in [2, 4] {
+        let torn = || Vtpm { report_type, torn: 3, ..Vtpm::new() };
+        let taken = take(torn(), Duration::from_secs(60)).unwrap();
+        assert_eq!(taken.misfits, [""; 0]);
+        assert_eq!(taken.hcl_report, take(Vtpm { torn: 0, ..torn() }, Duration::ZERO).unwrap().hcl_report);
+        // One that stays so goes out in the end, and whoever verifies judges it.
+        let taken = take(torn(), Duration::ZERO).unwrap();
+        assert_eq!(
+            taken.misfits,
+            [
+                "no verifier will take the evidence: the hardware's report is not over the claims beside it, however often both were read; \
+              is the vTPM the one that Azure gave this machine?"
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_another_process_writes_is_overwritten_and_not_for_ever() {
+    let overwritten = |others: u32, renewal: Duration, rewrite: Duration| {
+        let vtpm = Vtpm { others, ..Vtpm::new() };
+        let writes = Arc::clone(&vtpm.writes);
+        let patience = Patience { renewal, pause: Duration::ZERO, rewrite, ..PATIENCE };
+        let taken = Taken::from(&mut Tpm::new(vtpm), &DATA, patience, "the vTPM");
+        (taken.map(|taken| Hcl::parse(&taken.hcl_report).unwrap().user_data), writes.load(Ordering::Relaxed))
+    };
+    let (long, at_once) = (Duration::from_secs(60), Duration::ZERO);
+    assert_eq!(overwritten(0, long, at_once), (Ok(Some(DATA.to_vec())), 1));
+    assert_eq!(overwritten(3, long, at_once), (Ok(Some(DATA.to_vec())), 4));
+    // Once in so long, and the wait ends.
+    let soon = Duration::from_millis(20);
+    let (given_up, writes) = overwritten(u32::MAX, soon, long);
+    assert!(given_up.unwrap_err().to_string().ends_with(FOREIGN));
+    assert_eq!(writes, 1);
+    let (given_up, writes) = overwritten(u32::MAX, soon, at_once);
+    assert!(given_up.is_err() && writes > 1, "{writes}");
+    assert_eq!(PATIENCE.rewrite, Duration::from_secs(1));
+}
+
+#[test]
+fn a_key_that_the_claims_do_not_name_is_said_and_costs_nobody_the_evidence() {
+    let misfits = |vtpm| take(vtpm, Duration::ZERO).unwrap().misfits;
+    let other = "no verifier will take the evidence: the attestation key at 0x81000003 is not the one that the claims of the HCL report \
+                 name (`HCLAkPub`); is the vTPM the one that Azure gave this machine?";
+    let key = |modulus: &[u8]| crate::tpm::tests::key([0, 1], &crate::tpm::tests::SIGNS, modulus);
+    assert_eq!(misfits(Vtpm { key: key(&[0xC6; 256]), ..Vtpm::new() }), [other]);
+    for claims in [
+        |digits: &str| format!(r#"{{"keys":[],"user-data":"{digits}"}}"#),
+        |digits: &str| format!(r#"{{"keys":[{0},{0}],"user-data":"{digits}"}}"#, named(&MODULUS)),
+    ] {
+        assert_eq!(misfits(Vtpm { claims, ..Vtpm::new() }), [other]);
+    }
+    let unread = "the attestation key was not held against the claims of the HCL report: TPM2_ReadPublic: ";
+    let refused = misfits(Vtpm { key: Vec::new(), ..Vtpm::new() });
+    assert_eq!(refused, [format!("{unread}the TPM answers with the response code 0x18b")]);
+    let [short] = <[String; 1]>::try_from(misfits(Vtpm { key: key(&[0xC5; 128]), ..Vtpm::new() })).unwrap();
+    assert_eq!(short, format!("{unread}the answer is malformed, expected a key of 2,048 bits"));
+    assert_eq!(misfits(Vtpm::new()), [""; 0], "the twin");
+}
+
+/// A terminal as a device, whose other end is the TPM's. While `holds` is set it says that it can be read as soon as a byte is there, and
+/// holds whoever reads then: so does Linux's driver, whose `poll` looks at no command.
+struct Terminal {
+    ours: std::fs::File,
+    theirs: OwnedFd,
+    path: PathBuf,
+}
+
+impl Terminal {
+    fn open() -> Self {
+        use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        unlockpt(&ours).unwrap();
+        let path = PathBuf::from(ptsname(&ours, Vec::new()).unwrap().into_string().unwrap());
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        let theirs = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
+        Self { ours: ours.into(), theirs, path }
+    }
+
+    fn holds(&self, holds: bool) {
+        let mut settings = tcgetattr(&self.theirs).unwrap();
+        settings.make_raw();
+        // A reader waits for ten bytes, or for 25.5 s without one.
+        let (bytes, tenths) = if holds { (10, 255) } else { (1, 0) };
+        settings.special_codes[SpecialCodeIndex::VMIN] = bytes;
+        settings.special_codes[SpecialCodeIndex::VTIME] = tenths;
+        tcsetattr(&self.theirs, OptionalActions::Now, &settings).unwrap();
+    }
+}
+
+#[test]
+fn a_tpm_that_holds_the_question_in_the_kernel_is_given_up_and_keeps_nobody() {
+    let terminal = Terminal::open();
+    terminal.holds(true);
+    let patience = Patience { whole: Duration::from_secs(1), ..PATIENCE };
+    let nobody: Imds = "http://127.0.0.1:1".parse().unwrap();
+    let vtpm = AzureVtpm { patience, ..AzureVtpm::at(&terminal.path, nobody) };
+    let mut ours = terminal.ours.try_clone().unwrap();
+    let (told, held) = mpsc::channel();
+    let holder = std::thread::spawn(move || {
+        ours.read_exact(&mut [0; 14]).unwrap();
+        // The first byte of an answer: now it can be read.
+        ours.write_all(&[0x80]).unwrap();
+        told.send(()).unwrap();
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let begun = Instant::now();
+    assert_eq!(runtime.block_on(vtpm.evidence(DATA)), Err(AttesterError::TimedOut));
+    held.recv().unwrap();
+    holder.join().unwrap();
+    let refused = runtime.block_on(vtpm.evidence(DATA)).unwrap_err();
+    let said = format!(
+        "evidence: the vTPM ({}) could not be asked: it has not answered the last question yet",
+        terminal.path.display()
+    );
+    assert!(refused.to_string() == said && refused.may_pass(), "{refused}");
+    drop(runtime);
+    assert!(vtpm.turn.take("").is_err(), "the question was waited for, {:?}", begun.elapsed());
+    // Well before the terminal itself would end it.
+    assert!(begun.elapsed() < Duration::from_secs(20));
+
+    // The kernel comes back, and the next question is answered by the same device. The old one goes no further, though it could: there is
+    // no such index, and one might be made.
+    let mut ours = terminal.ours.try_clone().unwrap();
+    ours.write_all(&[1, 0, 0, 0, 10, 0, 0, 1, 0x8B]).unwrap();
+    while vtpm.turn.take("").is_err() {
+        std::thread::yield_now();
+    }
+    let mut further = [PollFd::new(&terminal.ours, PollFlags::IN)];
+    assert_eq!(poll(&mut further, Some(&Timespec::default())), Ok(0), "the TPM was asked after the deadline");
+    terminal.holds(false);
+    let patience = Patience { whole: Duration::from_secs(60), ..PATIENCE };
+    let vtpm = AzureVtpm { patience, ..vtpm };
+    let tpm = std::thread::spawn(move || {
+        let mut tpm = Vtpm::new();
+        // Until the terminal is gone.
+        let mut request = vec![0; 4_096];
+        while let Ok(length @ 1..) = ours.read(&mut request) {
+            tpm.write_all(&request[..length]).unwrap();
+            let answer: Vec<u8> = tpm.answer.drain(..).collect();
+            ours.write_all(&answer).unwrap();
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let evidence = runtime.block_on(vtpm.evidence(DATA)).unwrap();
+    assert_eq!((evidence.kind, evidence.report_data()), (EvidenceKind::AzSnpVtpm, Some(DATA)));
+    drop(terminal);
+    tpm.join().unwrap();
 }
 
 #[test]

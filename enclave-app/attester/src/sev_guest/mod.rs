@@ -16,7 +16,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use ioctl::Outcome;
@@ -24,6 +23,7 @@ use rustix::io::Errno;
 use teegate_protocol::evidence::EvidenceKind;
 
 use crate::AttesterError;
+use crate::apart::Turn;
 use crate::configfs_tsm::Report;
 
 /// Where Linux has the driver, and where Azure's Linux 5.15 has it.
@@ -58,13 +58,13 @@ pub enum Certificates {
 pub struct SevGuest {
     driver: Driver,
     path: PathBuf,
-    turn: Arc<Mutex<()>>,
+    turn: Turn,
 }
 
 impl SevGuest {
     /// The driver behind this device.
     pub fn at(driver: Driver, path: &Path) -> Self {
-        Self { driver, path: path.to_owned(), turn: Arc::default() }
+        Self { driver, path: path.to_owned(), turn: Turn::default() }
     }
 
     /// Asks the driver, and waits for it on this thread.
@@ -73,15 +73,8 @@ impl SevGuest {
     /// The device is not there or no character device; the firmware or the host refuses; what comes is no report.
     pub fn report(&self, report_data: &[u8; 64], certificates: Certificates) -> Result<Report, AttesterError> {
         let source = self.to_string();
-        // A driver may hold a question for a minute. Who is not waited for any more still has its turn, and threads must not queue up behind.
-        let _turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                let reason = "it has not answered the last question yet".to_owned();
-                return Err(AttesterError::Unreachable { source, reason });
-            }
-        };
+        // A driver may hold a question for a minute, and be given up before.
+        let _turn = self.turn.take(&source)?;
         let device = open(&self.path).map_err(|error| not_opened(&source, &error))?;
         let order = Order { source: &source, driver: self.driver, pause: PAUSE };
         order.report(&|request| request.ask(&device, report_data), certificates)

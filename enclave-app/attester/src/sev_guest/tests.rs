@@ -167,7 +167,7 @@ fn only_a_device_is_opened_and_one_that_is_none_is_named() {
 #[test]
 fn a_driver_that_still_holds_a_question_is_not_asked_another() {
     let device = SevGuest::at(Driver::SevGuest, Path::new("/dev/null"));
-    let held = device.turn.lock().unwrap();
+    let held = device.turn.take("the driver").unwrap();
     let refused = device.clone().report(&[7; 64], Certificates::Asked).unwrap_err();
     assert!(refused.to_string().ends_with("it has not answered the last question yet") && refused.may_pass());
     drop(held);

@@ -12,6 +12,7 @@ const NV_READ: Command = Command { name: "TPM2_NV_Read", code: 0x14E };
 const NV_WRITE: Command = Command { name: "TPM2_NV_Write", code: 0x137 };
 const QUOTE: Command = Command { name: "TPM2_Quote", code: 0x158 };
 const PCR_READ: Command = Command { name: "TPM2_PCR_Read", code: 0x17E };
+const READ_PUBLIC: Command = Command { name: "TPM2_ReadPublic", code: 0x173 };
 
 /// `TPM_RH_OWNER`.
 const OWNER: u32 = 0x4000_0001;
@@ -24,6 +25,8 @@ const OWNER_MAY: u32 = 0x0002_0002;
 pub(super) const SHA256: u16 = 0x000B;
 const RSASSA: u16 = 0x0014;
 const NULL: u16 = 0x0010;
+/// `TPM_ALG_RSA`.
+const RSA: u16 = 0x0001;
 
 /// The most that is read or written at once (`TPM_PT_NV_BUFFER_MAX` of the TPMs at hand).
 const CHUNK: u16 = 1_024;
@@ -44,6 +47,15 @@ pub struct Quote {
     pub message: Vec<u8>,
     /// RSASSA-PKCS1-v1_5 with SHA-256 over them.
     pub signature: Vec<u8>,
+}
+
+/// The public half of an RSA key of 2,048 bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RsaPublic {
+    /// 256 bytes, big-endian.
+    pub modulus: Vec<u8>,
+    /// 65,537, where the TPM writes none.
+    pub exponent: u32,
 }
 
 /// Values of a bank: PCR 0 to 23.
@@ -139,6 +151,52 @@ impl<C: Read + Write> Tpm<C> {
         let signature = reader.sized(scheme)?.to_vec();
         reader.end()?;
         Ok(Quote { message, signature })
+    }
+
+    /// The public half of `key`, which signs with RSA (Part 3, 12.4; Part 2, 12.2.4).
+    ///
+    /// # Errors
+    /// [`TpmError`], also when it is a key of another kind or of other than 2,048 bits.
+    pub fn read_public(&mut self, key: u32) -> Result<RsaPublic, TpmError> {
+        let answer = self.plain(READ_PUBLIC, &Writer::default().u32(key).finish())?;
+        let mut reader = Reader::new(READ_PUBLIC.name, &answer);
+        let public = reader.sized("the public area of the key")?;
+        reader.sized("the name of the key")?;
+        reader.sized("the qualified name of the key")?;
+        reader.end()?;
+        let mut reader = Reader::new(READ_PUBLIC.name, public);
+        let kind = "the public area of an RSA key";
+        if reader.u16(kind)? != RSA {
+            return Err(reader.wrong(kind));
+        }
+        // Hash of its name, attributes, and the policy that it is used under.
+        reader.u16(kind)?;
+        reader.u32(kind)?;
+        reader.sized(kind)?;
+        // Only a key that decrypts has an algorithm here.
+        let signs = "a key that signs, by RSASSA with SHA-256 or by what it is asked for";
+        if reader.u16(signs)? != NULL {
+            return Err(reader.wrong(signs));
+        }
+        match reader.u16(signs)? {
+            NULL => {}
+            RSASSA if reader.u16(signs)? == SHA256 => {}
+            _ => return Err(reader.wrong(signs)),
+        }
+        let bits = "a key of 2,048 bits";
+        if reader.u16(bits)? != 2_048 {
+            return Err(reader.wrong(bits));
+        }
+        let exponent = match reader.u32("an exponent")? {
+            0 => 65_537,
+            exponent => exponent,
+        };
+        let modulus = reader.sized(bits)?.to_vec();
+        if modulus.len() != 256 {
+            return Err(reader.wrong(bits));
+        }
+        reader.end()?;
+        Ok(RsaPublic { modulus, exponent })
     }
 
     /// The SHA-256 bank. A TPM gives some values at a time (mostly eight), and says how often they were extended: values

@@ -7,7 +7,7 @@
 //!
 //! A TPM that is somebody else's program can answer anything: lengths are checked before they are used, an answer has at
 //! most 4,096 bytes and ends exactly, and there are so many repetitions and no more. How long silence lasts is the
-//! channel's business: [`Device`] has a deadline.
+//! channel's business: [`Device`] has a deadline, which Linux's driver does not keep inside of a call.
 
 mod attest;
 mod commands;
@@ -17,7 +17,7 @@ mod exchange;
 mod wire;
 
 pub use attest::Attested;
-pub use commands::{NvPublic, PCRS, Pcrs, Quote};
+pub use commands::{NvPublic, PCRS, Pcrs, Quote, RsaPublic};
 pub use device::Device;
 pub use error::TpmError;
 pub use exchange::Tpm;

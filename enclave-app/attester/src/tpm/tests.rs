@@ -82,6 +82,15 @@ fn values(counter: u32, bits: u32, given: impl IntoIterator<Item = u8>) -> Vec<u
     answer(0x8001, 0, &[head, given.concat()].concat())
 }
 
+/// What TPM2_ReadPublic gives of a key that signs: its area and its two names.
+pub(crate) fn key(kind: [u8; 2], parameters: &[u8], modulus: &[u8]) -> Vec<u8> {
+    let area = [&kind[..], &[0, 0x0B, 0, 5, 0, 0x72], &sized(&[]), parameters, &sized(modulus)].concat();
+    [sized(&area), sized(&[7; 34]), sized(&[8; 34])].concat()
+}
+
+/// No symmetric algorithm, RSASSA with SHA-256, 2,048 bits, and no exponent.
+pub(crate) const SIGNS: [u8; 12] = [0, 0x10, 0, 0x14, 0, 0x0B, 8, 0, 0, 0, 0, 0];
+
 /// A quote's message as a TPM writes it.
 pub(crate) fn attest(extra_data: &[u8], selections: &[&[u8]], digest: &[u8]) -> Vec<u8> {
     let count = u32::try_from(selections.len()).unwrap().to_be_bytes();
@@ -206,6 +215,51 @@ fn hostile_answers_are_refused_by_what_was_expected() {
 }
 
 #[test]
+fn a_key_is_read_and_one_of_another_kind_is_none() {
+    const KEY: [u8; 2] = [0, 1];
+    let read = |body: &[u8]| Scripted::new(vec![answer(0x8001, 0, body)]).0.read_public(0x8100_0003);
+    let modulus = [0xC5; 256];
+    let (mut tpm, asked) = Scripted::new(vec![answer(0x8001, 0, &key(KEY, &SIGNS, &modulus))]);
+    let found = tpm.read_public(0x8100_0003).unwrap();
+    assert_eq!(found, RsaPublic { modulus: modulus.to_vec(), exponent: 65_537 });
+    assert_eq!(teegate_encoding::hex::encode(&asked.lock().unwrap()[0]), "80010000000e0000017381000003");
+    // By what it is asked for, and with an exponent that is written.
+    let other = key(KEY, &[0, 0x10, 0, 0x10, 8, 0, 0, 0, 0, 3], &modulus);
+    assert_eq!(read(&other).unwrap(), RsaPublic { exponent: 3, ..found });
+
+    let with = |at: usize, byte: u8| {
+        let mut parameters = SIGNS;
+        parameters[at] = byte;
+        key(KEY, &parameters, &modulus)
+    };
+    let good = key(KEY, &SIGNS, &modulus);
+    let cut = good.len();
+    let (kind, bits) = ("the public area of an RSA key", "a key of 2,048 bits");
+    let signs = "a key that signs, by RSASSA with SHA-256 or by what it is asked for";
+    let ending = [&SIGNS[..], &sized(&modulus), &[0]].concat();
+    for (body, what) in [
+        (key([0, 0x23], &SIGNS, &modulus), kind),
+        (with(1, 6), signs),
+        (with(3, 0x16), signs),
+        (with(5, 4), signs),
+        (with(6, 0x0C), bits),
+        (key(KEY, &SIGNS, &modulus[1..]), bits),
+        (key(KEY, &SIGNS, &[0xC5; 257]), bits),
+        (key(KEY, &SIGNS[..11], &[]), bits),
+        (key(KEY, &ending[..], &[]), "no bytes after the last member"),
+        (good[..cut - 1].to_vec(), "the qualified name of the key"),
+        (good[..cut - 36].to_vec(), "the qualified name of the key"),
+        (good[..cut - 37].to_vec(), "the name of the key"),
+        (good[..281].to_vec(), "the public area of the key"),
+        ([&good[..], &[0]].concat(), "no bytes after the last member"),
+    ] {
+        assert_eq!(expected(read(&body).unwrap_err()), what);
+    }
+    let refused = Scripted::new(vec![refusal(0x18B)]).0.read_public(0x8100_0003).unwrap_err();
+    assert_eq!(refused.to_string(), "TPM2_ReadPublic: the TPM answers with the response code 0x18b");
+}
+
+#[test]
 fn registers_that_were_not_asked_for_or_never_come_are_refused() {
     let lowest = "the lowest of the registers that were asked for, a value each";
     let bank = "a selection of the SHA-256 bank";
@@ -269,8 +323,11 @@ fn only_a_character_device_is_opened_and_its_silence_ends() {
     let error = Device::open(&folder, soon).unwrap_err();
     assert_eq!(error.to_string(), "not a character device");
     assert_eq!(Device::open(&folder.join("no such device"), soon).unwrap_err().kind(), ErrorKind::NotFound);
-    // `/dev/null` takes every command and ends.
-    let error = Tpm::new(Device::open(Path::new("/dev/null"), soon).unwrap()).nv_public(1).unwrap_err();
+    // `/dev/null` takes every command and ends; later than the deadline it is not asked.
+    let null = |deadline| Tpm::new(Device::open(Path::new("/dev/null"), deadline).unwrap()).nv_public(1).unwrap_err();
+    let error = null(Instant::now());
+    assert!(matches!(&error, TpmError::Channel { source, .. } if source.kind() == ErrorKind::TimedOut), "{error}");
+    let error = null(Instant::now() + Duration::from_secs(600));
     assert!(matches!(&error, TpmError::Channel { source, .. } if source.kind() == ErrorKind::UnexpectedEof), "{error}");
     // A terminal that nobody types at is silent.
     let controller = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
