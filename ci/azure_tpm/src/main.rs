@@ -122,6 +122,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (fewer, _) = theirs.quote_with_key(ATTESTATION_KEY, &all[..23])?;
     hold(!ours::Attested::parse(&fewer)?.is_whole_bank, "a quote over fewer registers")?;
     let public = theirs.read_public(ATTESTATION_KEY)?;
+    let own_public = ours.read_public(ATTESTATION_KEY)?;
+    hold(public.ends_with(&own_public.modulus) && own_public.exponent == 65_537, "the key")?;
     let folder = Path::new(&folder);
     hold(is_signed(folder, &public, &own_quote.message, &own_quote.signature)?, "the signature of our quote")?;
     // They hand out the signature with the names of its algorithms and its length before it.

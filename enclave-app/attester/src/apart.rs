@@ -21,7 +21,8 @@ pub(crate) async fn apart<T: Send + 'static>(
 ) -> Result<T, AttesterError> {
     let (answer, answered) = oneshot::channel();
     // Whoever asked may have gone away meanwhile.
-    let asked = std::thread::Builder::new().name("evidence".to_owned()).spawn(move || drop(answer.send(question())));
+    let asked = move || drop(answer.send(question()));
+    let asked = std::thread::Builder::new().name("evidence".to_owned()).spawn(asked).map(drop);
     if let Err(error) = asked {
         let reason = format!("there is no thread for the question: {error}");
         return Err(AttesterError::Unreachable { source: source.to_owned(), reason });

@@ -87,15 +87,16 @@ async fn a_pod_behind_a_paravisor_serves_under_a_filled_policy() {
     }
 }
 
-/// What a verifier says of what was recorded at a paravisor with this defect: the exit status and the checks that failed.
-async fn recorded_and_verified(scratch: &Scratch, vm: &Vm, defect: Option<&str>) -> (i32, Vec<String>) {
+/// What a verifier says of what was recorded at a paravisor with this defect: the exit status and the checks that failed; and what was said when
+/// it was recorded.
+async fn recorded_and_verified(scratch: &Scratch, vm: &Vm, defect: Option<&str>) -> ((i32, Vec<String>), String) {
     vm.breaks(defect);
     let guest = &vm.guest;
     let label = format!("{}-{}", guest.folder.file_name().unwrap().display(), defect.unwrap_or("none"));
     let policy = scratch.write(&format!("{label}-policy.toml"), &guest.policy());
     let arguments = ["record", "--into", &label, "--report-data", DATA, "--source", &source(guest)];
-    let (status, _, err) = teegate(scratch.path(), &arguments).await;
-    assert_eq!(status, 0, "{label}: {err}");
+    let (status, _, said) = teegate(scratch.path(), &arguments).await;
+    assert_eq!(status, 0, "{label}: {said}");
     let evidence = format!("{label}/evidence.json");
     let (own, given) = (format!("{label}/endorsements"), guest.endorsements().display().to_string());
     let arguments = ["verify", &evidence, "--policy", &policy, "--report-data", DATA, "--format", "json"];
@@ -103,7 +104,7 @@ async fn recorded_and_verified(scratch: &Scratch, vm: &Vm, defect: Option<&str>)
     let (status, out, err) = teegate(scratch.path(), &[&arguments[..], &endorsements].concat()).await;
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{label}: {error}: {out}{err}"));
     let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["result"] == "fail");
-    (status, failed.map(|check| check["id"].as_str().unwrap().to_owned()).collect())
+    ((status, failed.map(|check| check["id"].as_str().unwrap().to_owned()).collect()), said)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,21 +114,30 @@ async fn what_is_wrong_at_a_paravisor_is_refused_by_its_check() {
     }
     let scratch = Scratch::new();
     let (snp, tdx) = (Vm::start(&scratch, "snp", "snp").await, Vm::start(&scratch, "tdx", "tdx").await);
-    for (tee, defect, status, check) in [
-        ("snp", None, 0, None),
-        ("tdx", None, 0, None),
-        ("tdx", Some("retry"), 0, None),
-        ("tdx", Some("user-data-lower"), 0, None),
+    // What an attester sees and a verifier judges: the one says that the other will not take it.
+    let not_over = Some("the hardware's report is not over the claims beside it");
+    let not_named = Some("is not the one that the claims of the HCL report name (`HCLAkPub`)");
+    for (tee, defect, status, check, seen) in [
+        ("snp", None, 0, None, None),
+        ("tdx", None, 0, None, None),
+        ("tdx", Some("retry"), 0, None, None),
+        ("tdx", Some("user-data-lower"), 0, None, None),
         // The certificates of the machine are a help, and these are supplied.
-        ("snp", Some("no-service"), 0, None),
-        ("snp", Some("claims-respelt"), 3, Some("hcl.binding")),
-        ("tdx", Some("claims-respelt"), 3, Some("hcl.binding")),
-        ("tdx", Some("second-key"), 3, Some("hcl.ak")),
-        ("tdx", Some("other-vm"), 3, Some("hcl.quote")),
+        ("snp", Some("no-service"), 0, None, None),
+        ("snp", Some("claims-respelt"), 3, Some("hcl.binding"), not_over),
+        ("tdx", Some("claims-respelt"), 3, Some("hcl.binding"), not_over),
+        ("tdx", Some("second-key"), 3, Some("hcl.ak"), not_named),
+        ("tdx", Some("other-vm"), 3, Some("hcl.quote"), not_named),
     ] {
         let expected: Vec<String> = check.iter().map(|check: &&str| (*check).to_owned()).collect();
-        let found = recorded_and_verified(&scratch, if tee == "snp" { &snp } else { &tdx }, defect).await;
+        let (found, said) = recorded_and_verified(&scratch, if tee == "snp" { &snp } else { &tdx }, defect).await;
         assert_eq!(found, (status, expected), "{tee} {defect:?}");
+        assert_eq!(
+            said.matches("no verifier will take the evidence").count(),
+            seen.iter().count(),
+            "{tee} {defect:?}: {said}"
+        );
+        assert!(said.contains(seen.unwrap_or_default()), "{tee} {defect:?}: {said}");
     }
 }
 
