@@ -51,6 +51,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
 
@@ -72,11 +73,11 @@ mod tests {
         }));
         runtime.block_on(tokio::task::yield_now());
         has_begun.recv().unwrap();
-        let refused = runtime.block_on(apart("the driver", {
-            let turn = turn.clone();
-            move || turn.take("the driver").map(drop)
-        }));
-        let refused = refused.unwrap_err();
+        let waiting = turn.clone();
+        let refused = apart("the driver", move || waiting.take("the driver").map(drop));
+        // At once, and not when it may end.
+        let refused = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), refused).await });
+        let refused = refused.unwrap().unwrap_err();
         assert_eq!(
             refused.to_string(),
             "evidence: the driver could not be asked: it has not answered the last question yet"
