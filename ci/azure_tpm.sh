@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds teegate's TPM module (enclave-app/attester/src/tpm) against another client of the same TPM: the crate `azure-tpm` 0.1.1 of Microsoft
-# (MIT), on one swtpm. NV, registers and quotes have to be the same to both; OpenSSL judges the signatures.
+# (MIT), on one swtpm. NV, registers, the key and quotes have to be the same to both; OpenSSL judges the signatures.
 #
 # By hand, since the crate brings some 40 others: they are fetched by the Cargo.lock of ci/azure_tpm, which is a workspace of its own, built
 # into `target/azure-tpm`, and never come near what is shipped.
