@@ -48,11 +48,17 @@ fn text(log: &EventLog, length: usize, screen: Screen) -> String {
         LogRegisters::Rtmrs(_) => "event log of a TD (CCEL)",
         LogRegisters::Pcrs { .. } => "event log of a TPM",
     };
+    let events = log.extending().count();
+    let notes = match log.events.len().saturating_sub(events) {
+        0 => String::new(),
+        1 => ", and 1 record that extends nothing".to_owned(),
+        notes => format!(", and {notes} records that extend nothing"),
+    };
     let mut text = format!(
         "{warning} Anybody can write a log that adds up to anything. It says something only beside evidence that states the\n\
          registers: `teegate verify EVIDENCE --event-log LOG`. `=` stands where the digest is over the data that are shown;\n\
-         elsewhere nothing says that the data belong to it.\n\n  {kind}, {length} bytes, {} events\n\n",
-        log.events.len()
+         elsewhere nothing says that the data belong to it. For what extends nothing no evidence vouches.\n\n\
+         \x20 {kind}, {length} bytes, {events} events{notes}\n\n",
     );
     for event in &log.events {
         let digest = if event.extends { hex::encode(&event.digest) } else { "extends nothing".to_owned() };

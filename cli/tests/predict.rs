@@ -141,7 +141,11 @@ fn a_log_is_shown_with_its_registers_and_believed_by_nobody() {
     let folder = inputs();
     let ccel = answered(folder.path(), "teegate inspect ccel.bin");
     assert!(ccel.starts_with("NOT VERIFIED.") && ccel.contains("event log of a TD (CCEL)"), "{ccel}");
-    assert!(ccel.contains("Calling EFI Application from Boot Option") && ccel.contains("extends nothing"), "{ccel}");
+    assert!(
+        ccel.contains("Calling EFI Application from Boot Option") && ccel.contains("  extends nothing  note\n"),
+        "{ccel}"
+    );
+    assert!(ccel.contains(" bytes, 3 events, and 1 record that extends nothing\n"), "{ccel}");
     let tpm = answered(folder.path(), "teegate inspect tpm.bin --format json");
     let document: serde_json::Value = serde_json::from_str(&tpm).unwrap();
     assert_eq!(document.pointer("/kind").unwrap(), "tpm");

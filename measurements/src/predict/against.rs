@@ -59,7 +59,7 @@ impl TdBoot {
             return Err(PredictError::new("event log: it is the log of a TPM; a TD's (CCEL) has SHA-384 alone"));
         }
         let logged = [1, 2, 3].map(|register| {
-            let own = log.events.iter().filter(|event| event.extends && event.register == register);
+            let own = log.extending().filter(|event| event.register == register);
             own.collect::<Vec<_>>()
         });
         let candidates = self.builds().map(|(build, expected)| {

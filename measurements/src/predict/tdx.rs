@@ -70,7 +70,7 @@ pub fn rtmrs(log: &[u8]) -> Result<Prediction, PredictError> {
     let values = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].into_iter().zip(rtmrs).map(|(field, value)| Predicted {
         field,
         value: value.to_vec(),
-        of: format!("the {} events of a log", log.events.len()),
+        of: format!("the {} events of a log", log.extending().count()),
     });
     let notes = vec![
         "a log adds up to these registers whoever wrote it: this says what the log says, and checks nothing. Take a log from a guest \

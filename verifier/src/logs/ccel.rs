@@ -1,8 +1,8 @@
 //! The event log of a TD's boot (CCEL), and what it adds up to.
 //!
-//! The log itself is hostile: nothing signs it. What it proves is one thing. Every digest in it was extended, in this order
-//! and with none left out, if replaying it ends at the registers that the quote states. What an event's *data* say is not
-//! covered by that, and is not looked at here.
+//! The log itself is hostile: nothing signs it. If replaying it ends at the registers that the quote states, then of each register
+//! the digests of the events that extend it are all that was extended, in this order. Nothing else is proven: not the order between
+//! registers, not what an event's *data* say, and nothing about a record that extends nothing, which anybody can put in.
 //!
 //! UEFI 2.10, section 38.4 (measurement registers, ACPI table CCEL); its form is that of [`super::tcg2`].
 
@@ -13,8 +13,10 @@ use crate::signature::sha384;
 /// What a log adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Replayed {
-    /// Records behind the first, which describes the format; those that extend nothing count too.
+    /// Records that extend a register.
     pub(crate) events: u32,
+    /// Records that extend nothing, beside the first, which describes the format.
+    pub(crate) notes: u32,
     /// RTMR0 to RTMR3 after the last of them.
     pub(crate) rtmrs: [Mr; 4],
 }
@@ -22,9 +24,8 @@ pub(crate) struct Replayed {
 /// Reads the whole log, and replays it: from 48 zero bytes, register = SHA-384(register ‖ digest).
 pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
     let mut log = Log::open(log, Kind::Ccel)?;
-    let mut replayed = Replayed { events: 0, rtmrs: [Mr([0; 48]); 4] };
+    let mut replayed = Replayed { events: 0, notes: 0, rtmrs: [Mr([0; 48]); 4] };
     while let Some(record) = log.next()? {
-        replayed.events = record.number;
         let [rtmr0, rtmr1, rtmr2, rtmr3] = &mut replayed.rtmrs;
         let register = match record.register {
             // MRTD is not extended at run time.
@@ -37,6 +38,9 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
         };
         if let (Some(register), true, Some(digest)) = (register, record.extends(), record.digest(SHA384)) {
             register.0 = sha384(&[&register.0, digest]);
+            replayed.events = replayed.events.saturating_add(1);
+        } else {
+            replayed.notes = replayed.notes.saturating_add(1);
         }
     }
     Ok(replayed)
@@ -99,8 +103,8 @@ mod tests {
     fn every_register_ends_where_its_events_lead() {
         let replayed = replay(&log()).unwrap();
         let rtmrs = [extended(&[1, 4]), extended(&[5]), extended(&[6]), extended(&[7])];
-        assert_eq!(replayed, Replayed { events: 7, rtmrs });
-        assert_eq!(replay(&header()).unwrap(), Replayed { events: 0, rtmrs: [Mr([0; 48]); 4] });
+        assert_eq!(replayed, Replayed { events: 5, notes: 2, rtmrs });
+        assert_eq!(replay(&header()).unwrap(), Replayed { events: 0, notes: 0, rtmrs: [Mr([0; 48]); 4] });
         // FIPS 180-4 by another implementation: SHA-384 of 96 zero bytes.
         let zeros = replay(&[header(), event(4, 4, 0, b"")].concat()).unwrap();
         assert_eq!(to_hex(&zeros.rtmrs[3].0), EXTENDED_BY_ZERO);
@@ -108,6 +112,20 @@ mod tests {
 
     const EXTENDED_BY_ZERO: &str =
         "f57bb7ed82c6ae4a29e6c9879338c592c7d42a39135583e8ccbe3940f2344b0eb6eb8503db0ffd6a39ddd00cd07d8317";
+
+    /// Whatever is put in of what extends nothing, neither the registers nor the number of events move.
+    #[test]
+    fn what_extends_nothing_is_no_event() {
+        let whole = replay(&log()).unwrap();
+        for (register, kind) in [(0, 4), (0, 3), (0, 0x8000_0003), (1, 3), (2, 3), (3, 3), (4, 3)] {
+            let invented = event(register, kind, 9, b"invented").repeat(500);
+            let replayed = replay(&[log(), invented].concat()).unwrap();
+            assert_eq!(replayed, Replayed { notes: whole.notes + 500, ..whole.clone() }, "{register} {kind}");
+        }
+        let one_more = replay(&[log(), event(1, 4, 9, b"")].concat()).unwrap();
+        assert_eq!((one_more.events, one_more.notes), (whole.events + 1, whole.notes));
+        assert_ne!(one_more.rtmrs, whole.rtmrs);
+    }
 
     #[test]
     fn one_event_more_or_less_or_elsewhere_ends_elsewhere() {
@@ -150,7 +168,10 @@ mod tests {
         for length in 0..=log.len() {
             let replayed = replay(&log[..length]);
             match ends.iter().position(|end| *end == length) {
-                Some(events) => assert_eq!(replayed.unwrap().events, u32::try_from(events).unwrap()),
+                Some(records) => {
+                    let Replayed { events, notes, .. } = replayed.unwrap();
+                    assert_eq!(events + notes, u32::try_from(records).unwrap());
+                }
                 // A zero or two of the next record's first bytes look like filling; they extend nothing.
                 None if length > HEADER_BYTES
                     && is_filling(&log[*ends.iter().rfind(|end| **end < length).unwrap()..length]) =>

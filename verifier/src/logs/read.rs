@@ -13,10 +13,18 @@ use crate::signature::{sha256, sha384};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventLog {
-    /// In the order of the log, without the first record, which describes the format.
+    /// In the order of the log, without the first record, which describes the format. Those that extend nothing
+    /// ([`LogEvent::extends`]) are among them.
     pub events: Vec<LogEvent>,
     /// What they add up to.
     pub registers: LogRegisters,
+}
+
+impl EventLog {
+    /// The events that extend a register.
+    pub fn extending(&self) -> impl Iterator<Item = &LogEvent> {
+        self.events.iter().filter(|event| event.extends)
+    }
 }
 
 /// One event.
@@ -35,7 +43,7 @@ pub struct LogEvent {
     pub data_bytes: usize,
     /// Whether the digest is over the data, so that a register which is signed covers what the data say.
     pub covers_data: bool,
-    /// Whether it extends its register. Others are notes.
+    /// Whether it extends its register. Others are notes, for which nobody vouches: whatever the registers are, anybody can put one in.
     pub extends: bool,
     /// The data as text, cut to a line, where they are text.
     pub text: Option<String>,

@@ -12,9 +12,11 @@ pub(crate) const REGISTERS: usize = 24;
 /// What a log adds up to, in the banks that are believed. SHA-1 is not among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Replayed {
-    /// Records behind the first.
+    /// Records that extend a register.
     pub(crate) events: u32,
-    /// How many of them extend each register.
+    /// Records that extend nothing, beside the first, which describes the format, and the locality that PCR 0 begins with.
+    pub(crate) notes: u32,
+    /// How many events extend each register.
     pub(crate) extended: [u32; REGISTERS],
     /// PCR 0 to 23 of the bank of SHA-256, if the log has one.
     pub(crate) sha256: Option<[[u8; 32]; REGISTERS]>,
@@ -29,22 +31,29 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
         return Err(differs(0, "algorithms", "SHA-256 or SHA-384 among them", "neither"));
     }
     let (sha256, sha384) = (log.has(SHA256).then(initial), log.has(SHA384).then(initial));
-    let mut replayed = Replayed { events: 0, extended: [0; REGISTERS], sha256, sha384 };
+    let mut replayed = Replayed { events: 0, notes: 0, extended: [0; REGISTERS], sha256, sha384 };
+    let mut is_located = false;
     while let Some(record) = log.next()? {
-        replayed.events = record.number;
         let register = usize::try_from(record.register).unwrap_or(usize::MAX);
         if register >= REGISTERS {
             return Err(differs(record.number, "register", "0 to 23", record.register));
         }
         if !record.extends() {
-            if let Some(locality) = startup_locality(&record) {
+            let locality = startup_locality(&record);
+            if let Some(locality) = locality {
                 if replayed.extended.first() != Some(&0) {
                     return Err(differs(record.number, "a locality", "one before PCR 0 is extended", "a late one"));
                 }
                 replayed.start_from(locality);
             }
+            // PCR 0 says from where it began: of several localities one counts.
+            if locality.is_none() || is_located {
+                replayed.notes = replayed.notes.saturating_add(1);
+            }
+            is_located |= locality.is_some();
             continue;
         }
+        replayed.events = replayed.events.saturating_add(1);
         replayed.extend(register, &record);
     }
     Ok(replayed)
@@ -140,7 +149,7 @@ mod tests {
         let log = [header(&BANKS), extending(4, 1), extending(4, 2), extending(17, 3)].concat();
         let replayed = replay(&log).unwrap();
         let of_sha256 = replayed.sha256.unwrap();
-        assert_eq!(replayed.events, 3);
+        assert_eq!((replayed.events, replayed.notes), (3, 0));
         assert_eq!((replayed.extended[4], replayed.extended[17], replayed.extended[0]), (2, 1, 0));
         assert_eq!(of_sha256[4], sha256(&[&sha256(&[&[0; 32], &[1; 32]]), &[2; 32]]));
         assert_eq!(of_sha256[17], sha256(&[&[0xFF; 32], &[3; 32]]));
@@ -166,11 +175,30 @@ mod tests {
         begun[31] = 3;
         assert_eq!(first(&[header(&BANKS), locality(3), extending(0, 1)].concat()), sha256(&[&begun, &[1; 32]]));
         assert_eq!(first(&[header(&BANKS), extending(0, 1)].concat()), sha256(&[&[0; 32], &[1; 32]]));
+        let counted = |log: &[u8]| replay(log).map(|replayed| (replayed.events, replayed.notes)).unwrap();
+        assert_eq!(counted(&[header(&BANKS), locality(3), extending(0, 1)].concat()), (1, 0));
+        assert_eq!(counted(&[header(&BANKS), locality(4), locality(3), extending(0, 1)].concat()), (1, 1));
         let late = replay(&[header(&BANKS), extending(0, 1), locality(3)].concat()).unwrap_err();
         assert_eq!(
             late.to_string(),
             "a log whose record 2 has a locality a late one instead of one before PCR 0 is extended"
         );
+    }
+
+    /// Whatever is put in of what extends nothing, neither the registers nor the number of events move.
+    #[test]
+    fn what_extends_nothing_is_no_event() {
+        let whole = [header(&BANKS), extending(4, 1), extending(9, 2)].concat();
+        let digests = three(9);
+        let digests: Vec<_> = digests.iter().map(|(id, digest)| (*id, digest.as_slice())).collect();
+        let replayed = replay(&whole).unwrap();
+        for register in [0, 4, 9, 23] {
+            let invented = event(register, 3, &digests, b"invented").repeat(500);
+            let longer = replay(&[&whole[..], &invented].concat()).unwrap();
+            assert_eq!(longer, Replayed { notes: 500, ..replayed.clone() }, "{register}");
+        }
+        let one_more = replay(&[&whole[..], &extending(9, 3)].concat()).unwrap();
+        assert_eq!((one_more.events, one_more.notes, one_more.extended[9]), (3, 0, 2));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::check::Check;
 use crate::findings::{Comparison, Findings};
 use crate::intel::words::{AdvisoryId, TcbStatus};
 use crate::judge::judge;
-use crate::logs::{Kind, ccel, is_of_a_tpm, kind};
+use crate::logs::ccel::{self, Replayed};
+use crate::logs::{AN_EVENT, Kind, beside, is_of_a_tpm, kind, only_notes};
 use crate::memory::{Memory, NO_MEMORY, Platform};
 use crate::platform::Wanted;
 use crate::report::Text;
@@ -333,7 +334,8 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
 }
 
 /// A log that was supplied is judged even where the policy could do without: whoever reads it afterwards reads events that
-/// the TD extended, all of them, or learns here that they are not.
+/// the TD extended, all of them, or learns here that they are not. Registers of zeros (a TD under a paravisor has them) agree with
+/// every log that extends nothing, so that one without an event is refused, and what extends nothing is not counted as one.
 ///
 /// What carries a TD may have registers of its own: a log that is none of a TD's is then held against those, and not here.
 fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
@@ -351,43 +353,51 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, profile: &TdxProfile, fi
             }
         };
     }
-    let replayed = event_log.map(|log| match ccel::replay(log) {
-        Err(_) if is_of_a_tpm(log) => Err(format!("{}, whose registers no quote of a TD holds", Kind::Tpm.name())),
-        replayed => replayed.map_err(|defect| defect.to_string()),
-    });
-    match &replayed {
-        Some(Ok(replayed)) => findings.facts.number("event_log_events", replayed.events),
-        Some(Err(_)) | None => findings.facts.absent("event_log_events"),
-    }
-    let (holds, expected, actual) = match (replayed, rule) {
+    let held = match (event_log, rule) {
         (None, EventLog::Unchecked) => {
+            findings.facts.absent("event_log_events");
             let why = "the policy requires no event log, and none was supplied";
-            findings.not_checked(Check::TDX_LOG_REPLAY, "event_log", why);
-            return;
+            return findings.not_checked(Check::TDX_LOG_REPLAY, "event_log", why);
         }
-        (None, EventLog::Required) => (false, ANY_LOG.to_owned(), "no event log".to_owned()),
-        (Some(Err(defect)), _) => (false, ANY_LOG.to_owned(), defect),
-        (Some(Ok(replayed)), _) => {
-            let pairs = (0..).zip(body.rtmrs.iter().zip(&replayed.rtmrs));
-            let missed: Vec<_> = pairs.filter(|(_, (quoted, replayed))| quoted != replayed).collect();
-            let events = replayed.events;
-            if missed.is_empty() {
-                (true, ANY_LOG.to_owned(), format!("{events} events that replay to all four"))
-            } else {
-                let quoted: Vec<_> =
-                    missed.iter().map(|(number, (quoted, _))| format!("RTMR{number} {quoted}")).collect();
-                let found: Vec<_> = missed.iter().map(|(number, (_, found))| format!("RTMR{number} {found}")).collect();
-                let (quoted, found) = (quoted.join(", "), found.join(", "));
-                (
-                    false,
-                    format!("an event log that replays to {quoted}"),
-                    format!("{events} events that replay to {found}"),
-                )
-            }
+        (None, EventLog::Required) => Err((ANY_LOG.to_owned(), "no event log".to_owned())),
+        (Some(log), _) => held_against(&body.rtmrs, log),
+    };
+    let (holds, expected, actual) = match held {
+        Ok(replayed) => {
+            findings.facts.number("event_log_events", replayed.events);
+            let actual = format!("{} events that replay to all four{}", replayed.events, beside(replayed.notes));
+            (true, ANY_LOG.to_owned(), actual)
+        }
+        // Nothing of a log that does not replay is shown.
+        Err((expected, actual)) => {
+            findings.facts.absent("event_log_events");
+            (false, expected, actual)
         }
     };
     findings
         .judge(holds, Comparison { check: Check::TDX_LOG_REPLAY, expected: expected.into(), actual: actual.into() });
+}
+
+/// What a log that leads to these registers adds up to; or what was expected of another, and what it is.
+fn held_against(rtmrs: &[Mr; 4], log: &[u8]) -> Result<Replayed, (String, String)> {
+    let replayed = ccel::replay(log).map_err(|defect| {
+        let of_a_tpm = || format!("{}, whose registers no quote of a TD holds", Kind::Tpm.name());
+        (ANY_LOG.to_owned(), if is_of_a_tpm(log) { of_a_tpm() } else { defect.to_string() })
+    })?;
+    if replayed.events == 0 {
+        return Err((AN_EVENT.to_owned(), only_notes(replayed.notes)));
+    }
+    let pairs = (0..).zip(rtmrs.iter().zip(&replayed.rtmrs));
+    let missed: Vec<_> = pairs.filter(|(_, (quoted, replayed))| quoted != replayed).collect();
+    if missed.is_empty() {
+        return Ok(replayed);
+    }
+    let quoted: Vec<_> = missed.iter().map(|(number, (quoted, _))| format!("RTMR{number} {quoted}")).collect();
+    let found: Vec<_> = missed.iter().map(|(number, (_, found))| format!("RTMR{number} {found}")).collect();
+    Err((
+        format!("an event log that replays to {}", quoted.join(", ")),
+        format!("{} events that replay to {}", replayed.events, found.join(", ")),
+    ))
 }
 
 /// Whether anybody judged the ACPI tables. They are code that the host supplies and the guest runs (BadAML), and firmware extends

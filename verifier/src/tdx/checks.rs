@@ -231,8 +231,8 @@ checks! {
         claims: [InstanceIdentity],
     }
     TDX_LOG_REPLAY "tdx.log.replay" Appraise Derived {
-        stops: "an event log, where one is supplied or the policy requires one, replays to all four RTMRs",
+        stops: "an event log, where one is supplied or the policy requires one, replays to all four RTMRs; of each register the digests of the events that extend it are all that was extended, in this order. Not covered: the order between registers, records that extend nothing, and the data of an event beyond its digest",
         source: "UEFI 2.10, section 38 (CCEL); TCG PC Client Platform Firmware Profile",
-        remedy: "supply the event log of this boot, with every event up to the quote",
+        remedy: "supply the event log of this boot, with every event up to the quote; a log in which nothing extends a register shows nothing: hand in none, unless the policy requires one",
     }
 }

@@ -215,6 +215,40 @@ fn the_time_of_the_signer() -> Vec<Case> {
     ]
 }
 
+/// Some bytes under that label are called a timestamp, and nothing else is. No signature covers them, so that whoever carries the
+/// message can write what they like there.
+#[test]
+fn a_timestamp_came_along_where_bytes_of_one_did() {
+    let said = |edit: &dyn Fn(&mut Vec<u8>, usize)| {
+        let subject = altered(|bytes| {
+            let at = bytes.windows(9).position(|window| window == b"timestamp").unwrap() + 9;
+            // A byte string of 15.
+            assert_eq!(bytes[at..at + 16], *b"\x4Fnot taken apart");
+            edit(bytes, at);
+        });
+        let report = subject.under("uvm_signer_validity", "\"unchecked\"").accepted();
+        report.finding(Check::UVM_SIGNER_VALIDITY).unwrap().outcome().why().unwrap().to_owned()
+    };
+    let (some, none) = ("and a timestamp came along, which is not verified", "and no timestamp came along");
+    let empty = |bytes: &mut Vec<u8>, at: usize| drop(bytes.splice(at..at + 16, [0x40]));
+    let shorter = |bytes: &mut Vec<u8>, at: usize| drop(bytes.splice(at..at + 16, [0x41, 0]));
+    // A text of 15 characters, and a number.
+    let text = |bytes: &mut Vec<u8>, at: usize| bytes[at] = 0x6F;
+    let number = |bytes: &mut Vec<u8>, at: usize| drop(bytes.splice(at..at + 16, [0x00]));
+    let another = |bytes: &mut Vec<u8>, at: usize| bytes[at - 1] = b'q';
+    for (edit, expected) in [
+        (&(|_: &mut Vec<u8>, _: usize| ()) as &dyn Fn(&mut Vec<u8>, usize), some),
+        (&shorter, some),
+        (&empty, none),
+        (&text, none),
+        (&number, none),
+        (&another, none),
+    ] {
+        let why = said(edit);
+        assert!(why.contains(expected), "{expected}: {why}");
+    }
+}
+
 fn what_is_endorsed() -> Vec<Case> {
     let unchecked = "\"unchecked\"";
     let claims = |subject: Subject| subject.under("bound_to", unchecked).under("host_data", unchecked);

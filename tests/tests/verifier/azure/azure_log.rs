@@ -16,8 +16,9 @@ use teegate_verifier::{Check, FactValue, Report, Tee, UnixTime, verify};
 
 use crate::case::{Case, cases, refused};
 use crate::subject::{Subject, azure};
+use crate::tdx_log::of_nothing;
 
-cases! { replay another_boot form another_kind_of_log absence }
+cases! { replay what_extends_nothing another_boot form another_kind_of_log absence }
 
 const REQUIRED: &str = "\"required\"";
 const LOG: &str = "hcl.log.replay";
@@ -75,7 +76,7 @@ fn replay() -> Vec<Case> {
             &format!("an event log that replays to PCR {register} {quoted}"),
             &format!(
                 "{} events, {count} of them of PCR {register}, that replay to {}",
-                events.len(),
+                events.iter().filter(|Event(_, kind, _)| *kind != NO_ACTION).count(),
                 hex::encode(found)
             ),
         ));
@@ -101,13 +102,73 @@ fn replay() -> Vec<Case> {
     add(3, &|events| {
         events.remove(6);
     });
-    add(0, &|events| events.clear());
     cases
+}
+
+/// A vTPM whose registers these events alone extended. Of a guest that has not booted no policy can claim anything.
+fn before_the_boot(tee: Tee, events: &[Event]) -> Subject {
+    let fields = ["pcr4", "pcr7", "pcr8", "pcr9", "pcr11", "pcr12", "secure_boot"].into_iter();
+    fields.fold(stating(tee, &registers(events)).claiming_nothing(), |subject, field| subject.under(field, UNCHECKED))
+}
+
+/// Registers that nothing extended agree with every log that extends nothing. One event beside it, which was extended, makes the twin.
+fn what_extends_nothing() -> Vec<Case> {
+    let note = Event(9, NO_ACTION, 0x77);
+    let event = [Event(9, 6, 0x0D)];
+    let logs = [
+        (encode(&[]), "no record but the first, which describes the format"),
+        (encode(&[note]), "no event that extends a register, and 1 record that extends nothing"),
+        (encode(&[note; 500]), "no event that extends a register, and 500 records that extend nothing"),
+    ];
+    let expected = "an event log with an event that extends a register";
+    let mut cases: Vec<_> = logs.iter().flat_map(|(log, why)| on_both(log, expected, why)).collect();
+    for tee in Tee::all() {
+        let twin = before_the_boot(tee, &event).with_event_log(encode(&[&event[..], &[note; 500]].concat()));
+        for (log, why) in &logs {
+            let subject = before_the_boot(tee, &[]).with_event_log(log.clone());
+            let case = refused(LOG, subject).twin(twin.clone()).expected(expected).actual(*why);
+            cases.extend([case.clone().under("vtpm_log", UNCHECKED), case]);
+        }
+    }
+    // A TD under the paravisor, whose own registers are zero: a TD's log that anybody can invent.
+    let td = |events: &[ccel::Event]| {
+        let values = ccel::registers(events);
+        let td = azure(Tee::Tdx, |vm| {
+            vm.tdx(move |device| (0..4).fold(device, |device, number| device.rtmr(number, values[number])))
+        });
+        let fields = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].iter();
+        fields.fold(td, |subject, field| subject.under(field, UNCHECKED)).under("event_log", REQUIRED)
+    };
+    let extended = [ccel::Event(4, 6, 8)];
+    let twin = td(&extended).with_event_log(ccel::encode(&extended));
+    for (log, why) in of_nothing() {
+        let case = refused("tdx.log.replay", td(&[]).with_event_log(log)).twin(twin.clone());
+        let case = case.expected(expected).actual(why);
+        cases.extend([case.clone().under("event_log", UNCHECKED), case]);
+    }
+    cases
+}
+
+/// However many are put in, and wherever: the registers and the number of events stay, and the words say what was put in.
+#[test]
+fn what_extends_nothing_is_counted_apart() {
+    for register in [0, 4, 8, 9, 23] {
+        let mut events = BOOT.to_vec();
+        events.splice(7..7, [Event(register, NO_ACTION, 0x77); 4]);
+        let report = booted_with(Tee::SevSnp, encode(&events)).accepted();
+        assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(15)));
+        let said = said(&report);
+        assert!(said.starts_with("15 events that replay to PCR 0, 1, 2, 3, 4, 5, 6, 7, 9, 11; "), "{said}");
+        assert!(said.ends_with("; 5 records extend nothing, and nobody vouches for those"), "{said}");
+    }
+    let events: Vec<_> = BOOT.into_iter().filter(|Event(_, kind, _)| *kind != NO_ACTION).collect();
+    let said = said(&booted_with(Tee::SevSnp, encode(&events)).accepted());
+    assert!(said.ends_with("; extended without an event: PCR 8"), "{said}");
 }
 
 fn another_boot() -> Vec<Case> {
     let other = BOOT.map(|Event(register, kind, byte)| Event(register, kind, byte ^ 0x40));
-    let mut cases = on_both(&encode(&other), "replays to PCR 0", "16 events, 2 of them of PCR 0,");
+    let mut cases = on_both(&encode(&other), "replays to PCR 0", "15 events, 2 of them of PCR 0,");
     // A log that begins at another locality ends elsewhere.
     let mut log = encode(&BOOT);
     let record = encode(&[Event(0, NO_ACTION, 0)]);
@@ -116,7 +177,7 @@ fn another_boot() -> Vec<Case> {
     locality.extend([17, 0, 0, 0]);
     locality.extend(b"StartupLocality\0\x03");
     log.splice(header..header, locality);
-    cases.extend(on_both(&log, "replays to PCR 0", "17 events, 2 of them of PCR 0,"));
+    cases.extend(on_both(&log, "replays to PCR 0", "15 events, 2 of them of PCR 0,"));
     cases
 }
 
@@ -184,9 +245,10 @@ fn a_log_that_replays_says_which_registers_its_events_are_of() {
             // Of the initdata there is no event.
             assert_eq!(
                 said(&report),
-                "16 events that replay to PCR 0, 1, 2, 3, 4, 5, 6, 7, 9, 11; extended without an event: PCR 8"
+                "15 events that replay to PCR 0, 1, 2, 3, 4, 5, 6, 7, 9, 11; extended without an event: PCR 8; \
+                 1 record extends nothing, and nobody vouches for it"
             );
-            assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(16)));
+            assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(15)));
             let named = [0, 1, 2, 3, 4, 5, 6, 7, 9, 11].map(|number| format!("pcr{number}")).to_vec();
             assert_eq!(report.fact("event_log_registers"), Some(&FactValue::List(named)));
         }
@@ -233,7 +295,7 @@ fn under_a_paravisor_each_log_is_judged_against_its_own_registers() {
         (outcome(&report, Check::TDX_LOG_REPLAY), outcome(&report, Check::HCL_LOG_REPLAY)),
         ("pass", "not-applicable")
     );
-    assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(8)));
+    assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(6)));
     assert_eq!(report.facts().filter(|(name, _)| *name == "event_log_events").count(), 1);
     let other = of_the_td.under("vtpm_log", REQUIRED).rejected();
     assert_eq!(other.failed_checks(), ["hcl.log.replay"]);
@@ -348,8 +410,10 @@ fn the_log_of_our_own_guest_replays_to_its_registers_and_to_no_others() {
             .iter()
             .fold(before.claiming_nothing(), |subject, field| subject.under(field, UNCHECKED))
             .under("report_data", &format!("\"{}\"", hex::encode(&asked)));
-        let report = before.clone().with_event_log(encode(&[])).accepted();
-        assert_eq!(said(&report), "0 events that replay to PCR 0, 1, 2, 3, 4, 5, 6, 7");
+        // A log that extends nothing leads there, and shows nothing.
+        before.clone().under("vtpm_log", UNCHECKED).accepted();
+        let refused = before.clone().with_event_log(encode(&[])).rejected();
+        assert_eq!(said(refused.report()), "no record but the first, which describes the format");
         let refused = before.with_event_log(log.clone()).rejected();
         assert_eq!(refused.failed_checks(), ["hcl.log.replay"]);
         assert!(said(refused.report()).starts_with("35 events, "), "{}", said(refused.report()));

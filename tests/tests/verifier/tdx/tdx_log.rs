@@ -16,7 +16,7 @@ use teegate_verifier::{Check, FactValue, Policy, Rejection, Report, Tee, UnixTim
 use crate::case::{Case, cases, refused};
 use crate::subject::{Subject, good, tdx};
 
-cases! { replay form absence }
+cases! { replay form absence what_extends_nothing what_extends_nothing_on_registers_of_zeros }
 
 /// The registers after these events, by another implementation of SHA-384 than the verifier's.
 fn registers(events: &[Event]) -> [[u8; 48]; 4] {
@@ -31,6 +31,11 @@ fn registers(events: &[Event]) -> [[u8; 48]; 4] {
 #[test]
 fn the_forged_guest_has_the_registers_of_its_boot() {
     assert_eq!(event_log::registers(&BOOT), registers(&BOOT));
+}
+
+/// How many of these extend a register.
+fn extending(events: &[Event]) -> usize {
+    events.iter().filter(|Event(register, kind, _)| *register != 0 && *kind != NO_ACTION).count()
 }
 
 /// A TD whose registers are these, under a policy that expects them and requires a log.
@@ -64,7 +69,7 @@ fn replay() -> Vec<Case> {
         let (quoted, found) = (registers(&BOOT)[register], registers(&events)[register]);
         let case = case(encode(&events))
             .expected(format!("an event log that replays to RTMR{register} {}", hex::encode(quoted)))
-            .actual(format!("{} events that replay to RTMR{register} {}", events.len(), hex::encode(found)));
+            .actual(format!("{} events that replay to RTMR{register} {}", extending(&events), hex::encode(found)));
         // A log that is there is judged where the policy does not require one, too.
         cases.extend([case.clone().under("event_log", "\"unchecked\""), case]);
     };
@@ -131,6 +136,81 @@ fn absence() -> Vec<Case> {
     ]
 }
 
+/// Records that nobody vouches for: of the register that nothing extends, and of the type that extends nothing.
+const INVENTED: [Event; 3] = [Event(0, SEPARATOR, 9), Event(0, 0x8000_0003, 9), Event(2, NO_ACTION, 9)];
+const AN_EVENT: &str = "an event log with an event that extends a register";
+
+/// Logs that extend nothing, each with what is said of it.
+pub(crate) fn of_nothing() -> Vec<(Vec<u8>, &'static str)> {
+    let one = |event: Event| (encode(&[event]), "no event that extends a register, and 1 record that extends nothing");
+    let mut logs = INVENTED.map(one).to_vec();
+    logs.push((encode(&[]), "no record but the first, which describes the format"));
+    let many = encode(&INVENTED.repeat(167));
+    logs.push((many, "no event that extends a register, and 501 records that extend nothing"));
+    logs
+}
+
+fn what_extends_nothing() -> Vec<Case> {
+    let case = |(log, why)| {
+        let case = case(log).expected(AN_EVENT).actual(why);
+        [case.clone().under("event_log", "\"unchecked\""), case]
+    };
+    of_nothing().into_iter().flat_map(case).collect()
+}
+
+/// Whatever extends nothing leads to them. One event beside it, which the TD did extend, makes the twin.
+fn what_extends_nothing_on_registers_of_zeros() -> Vec<Case> {
+    let open = |registers| {
+        let fields = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].into_iter();
+        fields.fold(stating(registers).claiming_nothing(), |subject, field| subject.under(field, "\"unchecked\""))
+    };
+    let event = [Event(4, 6, 8)];
+    let twin = open(registers(&event)).with_event_log(encode(&[&event[..], &INVENTED.repeat(167)].concat()));
+    let case = |(log, why)| {
+        let subject = open([[0; 48]; 4]).with_event_log(log);
+        let case = refused("tdx.log.replay", subject).twin(twin.clone()).expected(AN_EVENT).actual(why);
+        [case.clone().under("event_log", "\"unchecked\""), case]
+    };
+    of_nothing().into_iter().flat_map(case).collect()
+}
+
+/// However many are put in, and wherever: the registers and the number of events stay, and the words say what was put in.
+#[test]
+fn what_extends_nothing_is_counted_apart() {
+    for invented in INVENTED {
+        for place in 0..=BOOT.len() {
+            let mut events = BOOT.to_vec();
+            events.insert(place, invented);
+            let report = booted_with(encode(&events)).accepted();
+            assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(6)));
+            let said = "6 events that replay to all four; 3 records extend nothing, and nobody vouches for those";
+            assert_eq!(report.finding(Check::TDX_LOG_REPLAY).unwrap().actual(), said);
+        }
+    }
+    let events: Vec<_> = BOOT.into_iter().filter(|event| extending(&[*event]) == 1).collect();
+    let said = |events: &[Event]| {
+        let report = booted_with(encode(events)).accepted();
+        report.finding(Check::TDX_LOG_REPLAY).unwrap().actual().to_owned()
+    };
+    assert_eq!(said(&events), "6 events that replay to all four");
+    assert_eq!(
+        said(&[&events[..], &INVENTED[..1]].concat()),
+        "6 events that replay to all four; 1 record extends nothing, and nobody vouches for it"
+    );
+}
+
+/// Nothing of a log that misses is shown as a fact, and none of one that shows nothing.
+#[test]
+fn nothing_of_a_log_that_does_not_replay_is_believed() {
+    for log in [encode(&BOOT[1..]), encode(&INVENTED), encode(&[]), b"no log".to_vec()] {
+        let rejection = booted_with(log).rejected();
+        assert_eq!(rejection.failed_checks(), ["tdx.log.replay"]);
+        assert_eq!(rejection.report().fact("event_log_events"), Some(&FactValue::Absent));
+        let stated = rejection.report().facts().filter(|(name, _)| *name == "event_log_events").count();
+        assert_eq!(stated, 1);
+    }
+}
+
 #[test]
 fn a_log_that_replays_says_how_many_events_it_has() {
     for (word, filling) in
@@ -138,8 +218,9 @@ fn a_log_that_replays_says_how_many_events_it_has() {
     {
         let log = [&encode(&BOOT), filling].concat();
         let report = booted_with(log).under("event_log", &format!("\"{word}\"")).accepted();
-        assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(8)));
-        assert_eq!(report.finding(Check::TDX_LOG_REPLAY).unwrap().actual(), "8 events that replay to all four");
+        assert_eq!(report.fact("event_log_events"), Some(&FactValue::Number(6)));
+        let said = "6 events that replay to all four; 2 records extend nothing, and nobody vouches for those";
+        assert_eq!(report.finding(Check::TDX_LOG_REPLAY).unwrap().actual(), said);
     }
 }
 
@@ -218,7 +299,12 @@ fn recorded_logs_lead_to_the_registers_that_hardware_and_others_found() {
         });
         let log = std::fs::read(folder.join(name)).unwrap();
         let report = stating(registers).with_event_log(log.clone()).accepted();
-        assert_eq!(report.fact("event_log_events"), facts["events"].as_u64().map(FactValue::Number).as_ref(), "{name}");
+        // Others count records. One guest wrote two (SP800-155 Event3, EV_NO_ACTION) that extend nothing.
+        let notes = if name == "trustee-grub-gke.ccel" { 2 } else { 0 };
+        let events = facts["events"].as_u64().map(|records| FactValue::Number(records - notes));
+        assert_eq!(report.fact("event_log_events"), events.as_ref(), "{name}");
+        let said = report.finding(Check::TDX_LOG_REPLAY).unwrap().actual().to_owned();
+        assert_eq!(said.contains("; 2 records extend nothing"), notes == 2, "{name}: {said}");
         let mut others = registers;
         others[1][47] ^= 1;
         let rejection = stating(others).with_event_log(log).rejected();

@@ -37,7 +37,7 @@ pub(crate) struct Endorsement<'a> {
     pub(crate) measurement: Measurement,
     /// The version of the virtual machine, which is not the `GUEST_SVN` of the report.
     pub(crate) svn: u32,
-    /// Whether a timestamp came along, which is not taken apart here.
+    /// Whether a timestamp came along: some bytes under that label, which are not taken apart here.
     pub(crate) has_timestamp: bool,
 }
 
@@ -83,7 +83,8 @@ impl<'a> Endorsement<'a> {
         };
         let path = chain.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let (measurement, svn) = payload(message.payload())?;
-        let has_timestamp = message.unprotected().get(Label::Text("timestamp")).is_some();
+        let timestamp = message.unprotected().get(Label::Text("timestamp")).and_then(|value| value.bytes());
+        let has_timestamp = timestamp.is_some_and(|bytes| !bytes.is_empty());
         Ok(Self { root, path, issuer, feed, measurement, svn, has_timestamp, message })
     }
 }

@@ -29,7 +29,7 @@ checks! {
         claims: [InstanceIdentity],
     }
     HCL_AK "hcl.ak" Authenticate Hardware {
-        stops: "the claims hold exactly one attestation key (HCLAkPub), RSA of 2,048 bits, and no member twice, so that no two readers see two keys",
+        stops: "the claims hold exactly one attestation key (HCLAkPub), RSA of 2,048 bits, and in no object of them a member twice, so that no two readers see two keys",
         source: "layout of recorded machines: verifier/src/carriage/azure_vtpm/claims.rs; RFC 7517",
         remedy: "take the paravisor's report again; claims with two keys are nobody's",
         claims: [InstanceIdentity],
@@ -70,7 +70,7 @@ checks! {
         claims: [Configuration],
     }
     HCL_LOG_REPLAY "hcl.log.replay" Appraise Derived {
-        stops: "an event log of the guest's boot leads to the registers that the vTPM quoted: to PCR 0 to 7, which only firmware extends, and to every other one that it has events of; so no event in it was added, left out, moved, or taken from another machine",
+        stops: "an event log of the guest's boot leads to the registers that the vTPM quoted: to PCR 0 to 7, which only firmware extends, and to every other one that it has events of; of each register that `event_log_registers` names, the digests of the events that extend it are all that was extended, in this order. Not covered: the order between registers, records that extend nothing, the data of an event beyond its digest, and, above PCR 7, all events of a register left out together (it is then named as extended without an event)",
         source: "TCG PC Client Platform Firmware Profile 1.06, 2.3.4 and 10.2; systemd-pcrphase(8)",
         remedy: "take evidence and log from one boot of one machine (`/sys/kernel/security/tpm0/binary_bios_measurements`); a guest that extends, after its boot, a register which its log has events of has no log that replays: hand in none, unless the policy requires it",
     }

@@ -50,12 +50,15 @@ const AK: &str = "HCLAkPub";
 const DEPTH: usize = 8;
 /// Most members of an object, and most keys.
 const MOST: usize = 64;
+/// Most members or elements of what is read for doubles alone.
+const MOST_UNUSED: usize = 4_096;
 
 impl Claims {
-    /// Reads them strictly: no member twice, exactly one attestation key.
+    /// Reads them strictly: no member twice, in no object of them, and exactly one attestation key.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable("claims that are not UTF-8".to_owned()))?;
         let members = Members::parse(text, DEPTH, MOST)?;
+        members.each().try_for_each(|(_, value)| has_no_doubles(value))?;
         let keys = members.get("keys").ok_or_else(|| Unreadable("claims without `keys`".to_owned()))?;
         let configuration =
             members.get("vm-configuration").map(|text| Members::parse(text, DEPTH, MOST)).transpose()?;
@@ -88,6 +91,19 @@ impl Claims {
             Some(id) => facts.text("vm_id", id.chars().filter(|c| !c.is_control()).take(80).collect::<String>()),
             None => facts.absent("vm_id"),
         }
+    }
+}
+
+/// No member stands twice in any object of this value, whether or not anything is read of it here: whoever reads more of the claims
+/// sees the same as every other reader. Depth was counted over the claims as a whole.
+fn has_no_doubles(text: &str) -> Result<(), JsonError> {
+    match text.bytes().next() {
+        Some(b'{') => {
+            let members = Members::parse(text, DEPTH, MOST_UNUSED)?;
+            members.each().try_for_each(|(_, value)| has_no_doubles(value))
+        }
+        Some(b'[') => json::elements(text, MOST_UNUSED)?.into_iter().try_for_each(has_no_doubles),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The paravisor's report: a header, the hardware's report, and the paravisor's claims as JSON, of which the hardware's report holds
 //! the digest. It is what NV index 0x01400001 of the vTPM holds. No document of Microsoft's gives the whole layout; the one below is
-//! of recorded machines (header versions 1 and 2), and what was never recorded is refused.
+//! of recorded machines (header versions 1 and 2), and what was never recorded is refused. No signature covers header and request, so
+//! that each field has to be what it was in every recorded report, and the lengths have to fit. The header's version may be one of two:
+//! whoever carries the report can write the other one unseen, and nothing rests on it.
 //!
 //! | offset | length | field, little-endian |
 //! |---|---|---|

@@ -1,6 +1,7 @@
 //! Whether the event log that came along is that of this vTPM: what it adds up to stands in the quote.
 //!
-//! The log is hostile, and nothing but its digests is proven. Registers 0 to 7 are extended by the firmware alone, which writes
+//! The log is hostile, and nothing is proven but which digests were extended into each register that is named, in which order. What
+//! extends nothing is counted apart, and a log of nothing else is refused: a vTPM before its boot agrees with every such log. Registers 0 to 7 are extended by the firmware alone, which writes
 //! down each event, so that they are always compared. Of the others the log must lead to each that it has events of. A register
 //! that it has none of may hold anything (PCR 8 the initdata, PCR 10 what the kernel measures): nothing is said of it.
 //!
@@ -12,7 +13,7 @@ use super::quote::{NAMES, REGISTERS, Registers};
 use crate::check::Check;
 use crate::findings::{Comparison, Findings};
 use crate::logs::tpm::{self, Replayed};
-use crate::logs::{Kind, kind};
+use crate::logs::{AN_EVENT, Kind, beside, kind, only_notes};
 use crate::signature::sha256;
 
 const WANTED: &str = "the event log of the vTPM, which replays to the registers of its quote";
@@ -40,6 +41,7 @@ pub(super) fn judge(
         Some(log) if kind(log) == Kind::Ccel => (false, WANTED.to_owned(), Kind::Ccel.name().to_owned()),
         Some(log) => match tpm::replay(log).map_err(|defect| defect.to_string()).and_then(Bank::of) {
             Err(why) => (false, WANTED.to_owned(), why),
+            Ok(bank) if bank.events == 0 => (false, AN_EVENT.to_owned(), only_notes(bank.notes)),
             Ok(bank) => match bank.led_to(&vouched.registers) {
                 Ok(led) => {
                     findings.facts.number("event_log_events", bank.events);
@@ -70,6 +72,7 @@ fn say_nothing(platform_says: bool, findings: &mut Findings) {
 /// The bank that a quote is about, as the log leaves it.
 struct Bank {
     events: u32,
+    notes: u32,
     extended: [u32; REGISTERS],
     registers: Registers,
 }
@@ -82,9 +85,9 @@ struct Led {
 }
 
 impl Bank {
-    fn of(Replayed { events, extended, sha256, .. }: Replayed) -> Result<Self, String> {
+    fn of(Replayed { events, notes, extended, sha256, .. }: Replayed) -> Result<Self, String> {
         let registers = sha256.ok_or("an event log without the SHA-256 bank, which the quote is about")?;
-        Ok(Self { events, extended, registers })
+        Ok(Self { events, notes, extended, registers })
     }
 
     /// Which registers the events lead to; or the first that they miss, with what was expected and what they lead to.
@@ -120,6 +123,7 @@ impl Bank {
         if !silent.is_empty() {
             words.push_str(&format!("; extended without an event: PCR {}", silent.join(", ")));
         }
+        words.push_str(&beside(self.notes));
         let registers = led.iter().filter_map(|number| NAMES.get(*number)).map(|name| (*name).to_owned()).collect();
         Ok(Led { registers, words })
     }
