@@ -126,6 +126,9 @@ pub fn rtmr2(uki: &[u8]) -> Result<Prediction, PredictError> {
         "stub and kernel know EFI_CC_MEASUREMENT_PROTOCOL, and are taken to extend RTMR2 by it as they extend PCR 11 and 9 of a TPM: \
          those were compared with boots, and no boot of a TD was"
             .to_owned(),
+        "RTMR2 differs when credentials, extensions or add-ons lie beside the image, and where the running guest extends it again \
+         (systemd-pcrphase)"
+            .to_owned(),
     ];
     Ok(Prediction { kind: "tdx", tee: Some(Tee::Tdx), values: vec![Predicted { field: "rtmr2", value, of }], notes })
 }
