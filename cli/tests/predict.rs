@@ -241,5 +241,5 @@ fn a_log_is_held_against_a_prediction_event_by_event() {
         text.contains("rtmr2   1 same          load options") && text.contains("rtmr2   2 same          initrd"),
         "{text}"
     );
-    assert!(text.contains("rtmr1   1 DIFFERS") && text.contains("the log ends"), "{text}");
+    assert!(text.contains("rtmr1   2 DIFFERS") && text.contains("the log ends"), "{text}");
 }

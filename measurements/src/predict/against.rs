@@ -42,7 +42,7 @@ pub struct ComparedEvent {
 pub enum Outcome {
     /// Its digest is the predicted one.
     Same,
-    /// There is such an event, and its digest was not predicted.
+    /// Its digest was not predicted, and maybe there is no such event.
     NotPredicted,
     /// It is another, is missing, or was not expected. What follows in the register is not compared.
     Differs,
@@ -91,6 +91,9 @@ fn beside(register: &'static str, expected: &[&TdEvent], logged: &[&LogEvent]) -
                 return events;
             }
             (Some(expected), Some(logged)) => compared(expected, logged),
+            (Some(expected), None) if expected.digest.is_none() => {
+                (Outcome::NotPredicted, format!("{}; the log has no such event", described(expected)))
+            }
             (Some(expected), None) => {
                 (Outcome::Differs, format!("{} is predicted, and the log ends", described(expected)))
             }

@@ -30,7 +30,14 @@ const ABOVE_4G: u16 = 2;
 impl TdKernel<'_> {
     /// The hash of the kernel as its file has it: later QEMU hands it over so to every confidential guest, earlier QEMU to those of SEV.
     pub(super) fn as_file(&self) -> Result<Vec<u8>, PredictError> {
-        hash(self.kernel)
+        let image = Image::parse("the kernel", self.kernel)?;
+        if image.has(".linux") {
+            return Err(image.input.wrong(
+                "it has a section `.linux`, so it is a unified kernel image, whose stub measures its sections and starts the kernel inside \
+                 with its own command line and initrd; name it with `--uki`",
+            ));
+        }
+        authenticode::hash(&image, DigestAlgorithm::Sha384)
     }
 
     /// The hash of the kernel with the fields of its header filled in that a loader without UEFI needs: where command line and initrd lie.
@@ -68,7 +75,7 @@ impl TdKernel<'_> {
             set(0x218, &((most - length) & !0xFFF).to_le_bytes());
             set(0x21C, &length.to_le_bytes());
         }
-        hash(&edited)
+        authenticode::hash(&Image::parse("the kernel", &edited)?, DigestAlgorithm::Sha384)
     }
 
     /// What QEMU needs to find in a kernel: `HdrS`, a version from 2.2 on, loaded high.
@@ -100,8 +107,4 @@ impl TdKernel<'_> {
         let wide = options.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
         Ok((!options.is_empty()).then_some(wide))
     }
-}
-
-fn hash(kernel: &[u8]) -> Result<Vec<u8>, PredictError> {
-    authenticode::hash(&Image::parse("the kernel", kernel)?, DigestAlgorithm::Sha384)
 }

@@ -8,6 +8,8 @@ mod aci;
 mod acpi;
 mod against;
 mod authenticode;
+mod cc;
+mod cpio;
 mod cpu;
 mod digest;
 mod direct;

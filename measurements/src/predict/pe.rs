@@ -96,14 +96,16 @@ impl<'a> Image<'a> {
 
     /// Whether a section has this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        let name = name.as_bytes();
-        self.sections.iter().any(|section| {
-            section.name.starts_with(name) && section.name.iter().skip(name.len()).all(|byte| *byte == 0)
-        })
+        self.sections.iter().any(|section| section.is_named(name))
     }
 }
 
 impl Section {
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        self.name.starts_with(name) && self.name.iter().skip(name.len()).all(|byte| *byte == 0)
+    }
+
     /// Name of 8 bytes, length in memory u32, address u32, length in the file u32, offset in the file u32.
     fn read(input: Input<'_>, at: usize) -> Result<Self, PredictError> {
         let section = Self {

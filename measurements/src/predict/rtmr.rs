@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | RTMR0 | TDVF | TD HOB, the volume of variables (CFV), `SecureBoot` `PK` `KEK` `db` `dbx`, a separator, three ACPI files, boot variables |
 //! | RTMR1 | TDVF | the kernel's PE hash, that a boot option is started, that boot services end |
-//! | RTMR2 | the kernel's EFI stub | its load options, its initrd |
+//! | RTMR2 | the kernel's EFI stub, where it knows the protocol | its load options, its initrd |
 //!
 //! UEFI 2.10, section 38.4.1; EDK2, `OvmfPkg/Library/TdxHelperLib`, `OvmfPkg/Tcg/TdTcg2Dxe`, `OvmfPkg/AcpiPlatformDxe`. What builds of firmware and
 //! VMM decide is a [`Choice`]: one value follows for each. An event that is not known leaves its register without a value.
@@ -14,6 +14,7 @@ use teegate_encoding::hex;
 use teegate_verifier::Tee;
 
 use super::acpi::AcpiBlobs;
+use super::cc;
 use super::digest::DigestAlgorithm;
 use super::direct::TdKernel;
 use super::hob::td_hob;
@@ -176,6 +177,10 @@ impl TdBoot {
                 }
             }
         }
+        let lists = REGISTERS.iter().filter(|field| values.iter().filter(|one| one.field == **field).count() > 1);
+        if lists.count() > 1 {
+            notes.push(MIXTURES.to_owned());
+        }
         notes.extend(NOTES.map(str::to_owned));
         Prediction { kind: "tdx", tee: Some(Tee::Tdx), values, notes }
     }
@@ -188,10 +193,13 @@ impl TdBoot {
 /// Those that are predicted, in the order of the log's numbers from 1 on.
 pub(super) const REGISTERS: [&str; 3] = ["rtmr0", "rtmr1", "rtmr2"];
 
+const MIXTURES: &str = "several registers have a value for each build, and a policy that lists them takes any of one register beside any of \
+     another, also where no build has both; name the build (`--build`), or take it from the log of a guest that you started (`--against`)";
+
 const NOTES: [&str; 4] = [
     "RTMRs hold for EDK2 from 2022-11 to before 2025-05, whose events are those of recorded logs: later builds measure more (the boot menu, the \
      boot order of fw_cfg) and have other boot options; and for QEMU's `q35` without devices that something boots from",
-    "RTMR2 holds for a kernel whose EFI stub measures into RTMRs; older ones leave it at zero, and then the log has no event of it",
+    "RTMR2 is that of a kernel whose EFI stub holds the GUID of EFI_CC_MEASUREMENT_PROTOCOL; whether it used it in a boot of a TD was not compared",
     "the three files of ACPI tables are measured as given, whole, in the order of EDK2's source: no recorded log has the files beside it, so their \
      events were not compared. That they are those of this VM is the word of whoever rebuilt them, and what AML does is not looked at",
     "hold it once against the log of a guest that you started (`--against`) before pinning it",
@@ -332,7 +340,13 @@ fn rtmr2(guest: &TdGuest<'_>) -> Result<Vec<TdEvent>, PredictError> {
         list.unknown("kernel", "it is of what boots; known only with `--kernel` or `--uki`", true);
         return Ok(list.0);
     };
-    match kernel.load_options()? {
+    let options = kernel.load_options()?;
+    if !cc::is_known([kernel.kernel]) {
+        let why = "its EFI stub does not hold the GUID of EFI_CC_MEASUREMENT_PROTOCOL, without which nothing extends an RTMR; Linux 6.12 does";
+        list.unknown("kernel", why, true);
+        return Ok(list.0);
+    }
+    match options {
         Some(options) => list.over("load options", &options, "the command line, in UTF-16 with a zero", None),
         None => list.unknown("load options", "no log of a boot without a command line was compared", true),
     }

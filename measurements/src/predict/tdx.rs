@@ -61,12 +61,18 @@ pub fn mrtd(firmware: &[u8], orders: &[PageOrder]) -> Result<Prediction, Predict
 /// The registers to which an event log (CCEL) of a TD's boot adds up.
 ///
 /// # Errors
-/// Where the bytes are no such log.
+/// Where the bytes are no such log, and where it extends nothing.
 pub fn rtmrs(log: &[u8]) -> Result<Prediction, PredictError> {
     let log = read_event_log(log).map_err(|defect| PredictError::new(format!("event log: {defect}")))?;
     let LogRegisters::Rtmrs(rtmrs) = &log.registers else {
         return Err(PredictError::new("event log: it is the log of a TPM; a TD's (CCEL) has SHA-384 alone"));
     };
+    if rtmrs.iter().flatten().all(|byte| *byte == 0) {
+        return Err(PredictError::new(
+            "event log: none of its events extends an RTMR, so it adds up to zeros, which are no boot's; take the log of a guest that \
+             has booted (`/sys/firmware/acpi/tables/data/CCEL`)",
+        ));
+    }
     let values = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].into_iter().zip(rtmrs).map(|(field, value)| Predicted {
         field,
         value: value.to_vec(),

@@ -25,9 +25,20 @@ fn kernel() -> Vec<u8> {
 
 /// An image on a stub of version 252, with these sections beside its kernel.
 fn uki(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    on(MAGIC, sections)
+}
+
+/// The same on another stub.
+fn on(magic: &[u8], sections: &[(&str, &[u8])]) -> Vec<u8> {
     let kernel = kernel();
-    let own: [(&str, &[u8]); 2] = [(".sdmagic", MAGIC), (".linux", &kernel)];
+    let own: [(&str, &[u8]); 2] = [(".sdmagic", magic), (".linux", &kernel)];
     pe::image(&[own.as_slice(), sections].concat(), b"", 0)
+}
+
+/// A register of a prediction, if it has a value.
+fn register(image: &[u8], field: &str) -> Option<String> {
+    let values = pcrs(image, SHA256).unwrap().values;
+    values.iter().find(|one| one.field == field).map(|one| hex(&one.value))
 }
 
 const GOOD: [(&str, &[u8]); 3] = [(".osrel", b"ID=x\n"), (".cmdline", b"quiet"), (".initrd", b"initrd")];
@@ -114,7 +125,7 @@ fn a_recorded_boot(log: &Path, registers: &Path, osrel: &[u8], of: &str) {
     assert_eq!(in_place(&boot.pcr9), extended(9));
     assert_eq!(in_place(&boot.pcr11), extended(11));
     // The action, the separator, and the kernel inside; between them the image itself.
-    let (own, recorded) = (&boot.pcr4, extended(4));
+    let (own, recorded) = (boot.pcr4.as_ref().unwrap(), extended(4));
     assert_eq!((&own[0], &own[1], &own[3], own.len()), (&recorded[0], &recorded[1], &recorded[3], recorded.len()));
 
     note(
@@ -139,8 +150,11 @@ fn systemd_measure_says_the_same_of_pcr_11() {
     let kernel = kernel();
     let all: [(&str, &[u8]); 5] =
         [GOOD[0], GOOD[1], GOOD[2], (".splash", b"picture"), (".pcrpkey", b"-----BEGIN PUBLIC KEY-----\n")];
+    // Without bytes, each that can be so.
+    let empty = all.map(|(name, content)| (name, if name == ".cmdline" { content } else { b"".as_slice() }));
+    let one_empty = [(".osrel", b"".as_slice()), all[1], all[2], all[3], all[4]];
     let mut compared = 0;
-    for sections in [&GOOD[1..2], &GOOD[..], &all[..]] {
+    for sections in [&GOOD[1..2], &GOOD[..], &all[..], &empty[..], &one_empty[..]] {
         for bank in DigestAlgorithm::ALL {
             let mut command = Command::new(measure);
             command.args(["calculate", "--phase=", &format!("--bank={}", bank.name())]);
@@ -165,16 +179,139 @@ fn systemd_measure_says_the_same_of_pcr_11() {
     note(&format!("PCR 11 beside systemd-measure: {compared} equal"));
 }
 
+/// The GUID of `EFI_CC_MEASUREMENT_PROTOCOL`, in one piece and as two moves have it.
+const CC: &[u8] = b"\x3d\x1a\x75\x96\xf4\x72\xa6\x41\xa7\x94\xed\x5d\x0e\x67\xae\x6b";
+const CC_IN_TWO: &[u8] = b"\x48\xb8\xa7\x94\xed\x5d\x0e\x67\xae\x6b\x48\xb8\x3d\x1a\x75\x96\xf4\x72\xa6\x41";
+
 #[test]
-fn rtmr2_is_what_the_stub_and_then_the_kernel_extend() {
-    let image = uki(&GOOD);
-    let boot = UkiBoot::of(&image, DigestAlgorithm::Sha384).unwrap();
+fn rtmr2_is_what_the_stub_and_then_the_kernel_extend_if_both_know_how() {
+    let image = |stub: &[u8], kernel: &[u8], osrel: &[u8]| {
+        let kernel = pe::image(&[(".text", kernel)], b"", 0);
+        let magic = b"#### LoaderInfo: systemd-stub 257.1 ####".as_slice();
+        let own = [(".text", stub), (".sdmagic", magic), (".linux", &kernel), (".osrel", osrel)];
+        pe::image(&[own.as_slice(), &GOOD[1..]].concat(), b"", 0)
+    };
+    let good = image(CC, CC_IN_TWO, b"ID=x\n");
+    let boot = UkiBoot::of(&good, DigestAlgorithm::Sha384).unwrap();
     assert_eq!((boot.pcr9.len(), boot.pcr11.len()), (2, 8));
-    let prediction = rtmr2(&image).unwrap();
-    assert_eq!((prediction.values[0].field, prediction.values[0].value.len()), ("rtmr2", 48));
+    let prediction = rtmr2(&good).unwrap();
+    let extended = boot.pcr11.iter().chain(&boot.pcr9).fold(vec![0; 48], |value, digest| {
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA384, &[value, digest.clone()].concat()).as_ref().to_vec()
+    });
+    assert_eq!((prediction.values[0].field, &prediction.values[0].value), ("rtmr2", &extended));
+    assert!(rtmr2(&image(CC_IN_TWO, CC, b"ID=x\n")).is_ok());
+    for (stub, kernel, osrel, says) in [
+        (b"stub".as_slice(), CC, b"ID=x\n".as_slice(), "UKI: its stub (`systemd-stub 257.1`) does not hold the GUID"),
+        (CC, b"kernel", b"ID=x\n", "UKI: the kernel in it does not hold the GUID"),
+        (b"stub", b"kernel", b"ID=x\n", "its stub (`systemd-stub 257.1`) and the kernel in it do not hold the GUID"),
+        // One half says nothing, and what the stub measures is not its code.
+        (&CC[..8], CC, b"ID=x\n", "its stub (`systemd-stub 257.1`) does not hold the GUID"),
+        (CC, &CC[8..], b"ID=x\n", "the kernel in it does not hold the GUID"),
+        (b"stub", CC, CC, "its stub (`systemd-stub 257.1`) does not hold the GUID"),
+    ] {
+        let error = rtmr2(&image(stub, kernel, osrel)).unwrap_err().to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    }
     // Registers of a TPM are no fields of a policy of this release, and say so.
-    let error = pcrs(&image, SHA256).unwrap().reference_values("x", "y").unwrap_err().to_string();
+    let error = pcrs(&good, SHA256).unwrap().reference_values("x", "y").unwrap_err().to_string();
     assert!(error.contains("belongs to no TEE by itself"), "{error}");
+}
+
+/// Debian's kernels, of which each says by its bytes whether it knows: 6.1 does not.
+#[test]
+fn debians_kernel_and_stub_know_nothing_of_rtmrs() {
+    let of = "RTMR2 of Debian's stub and kernel";
+    let Some(stub) = found::debian("usr/lib/systemd/boot/efi/linuxx64.efi.stub", of) else { return };
+    let Some(kernel) = found::debian("boot/vmlinuz-6.1.0-56-cloud-amd64", of) else { return };
+    let kernel = std::fs::read(kernel).unwrap();
+    let image = pe::with_sections(&std::fs::read(stub).unwrap(), &[GOOD[1], (".linux", &kernel)]);
+    let error = rtmr2(&image).unwrap_err().to_string();
+    assert!(error.contains("its stub (`systemd-stub 252.39-1~deb12u2`) and the kernel in it do not hold"), "{error}");
+}
+
+/// What guests read of a TPM behind five versions of the stub, each with every section that a stub hands on, with none, and with empty ones
+/// (`stubs/boot.py`). PCR 9 follows from small inputs alone; PCR 11 from Debian's kernel too.
+#[test]
+fn booted_images_of_each_stub_have_what_is_predicted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/predict/stubs");
+    let boots: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("boots.json")).unwrap()).unwrap();
+    let initrd = std::fs::read(folder.join("initrd.bin")).unwrap();
+    assert_eq!(initrd.len() % 4, 1, "what stands between it and the first archive is not seen");
+    let kernel = found::debian("boot/vmlinuz-6.1.0-56-cloud-amd64", "PCR 11 of images on five stubs");
+    let kernel = kernel.map(|file| std::fs::read(file).unwrap());
+    let small = pe::image(&[(".text", b"kernel")], b"", 0);
+    let mut versions = Vec::new();
+    for boot in boots.as_array().unwrap() {
+        let text = |field: &str| boot.get(field).and_then(serde_json::Value::as_str).unwrap();
+        let mut sbat = text("sbat").as_bytes().to_vec();
+        sbat.resize(usize::try_from(boot["sbat_bytes"].as_u64().unwrap()).unwrap(), 0);
+        let mut sections = vec![(".sdmagic", text("sdmagic").as_bytes()), (".initrd", &initrd), (".sbat", &sbat)];
+        let of = boot["of"].as_object().unwrap();
+        sections.extend(of.iter().map(|(name, content)| (name.as_str(), content.as_str().unwrap().as_bytes())));
+        let image = |kernel: &[u8]| pe::image(&[sections.as_slice(), &[(".linux", kernel)]].concat(), b"", 0);
+        let said = format!("{} {}", text("sections"), text("sdmagic"));
+        assert_eq!(register(&image(&small), "pcr9").as_deref(), Some(text("pcr9")), "{said}");
+        assert_eq!(register(&image(&small), "pcr12").as_deref(), Some(text("pcr12")), "{said}");
+        if let Some(kernel) = &kernel {
+            assert_eq!(register(&image(kernel), "pcr11").as_deref(), Some(text("pcr11")), "{said}");
+        }
+        // PCR 4 has the hash of the whole image in it, which is not kept; that of 262 was without the kernel's.
+        assert_eq!(register(&image(&small), "pcr4").is_none(), text("sdmagic").contains("systemd-stub 262"), "{said}");
+        versions.push(text("sdmagic").split(' ').nth(3).unwrap().to_owned());
+    }
+    versions.dedup();
+    assert_eq!(versions, ["252.39-1~deb12u2", "254.26-1~bpo12+1", "255.4-1ubuntu8", "257.13-1~deb13u1", "262.1-1"]);
+    found::note(
+        "PCR 9 of 15 booted images on five versions of systemd-stub, and PCR 11 where Debian's kernel is there",
+    );
+}
+
+/// Images without `.initrd`: what the stub hands on is all that the kernel gets. Nothing in such a guest reads a TPM, so these values of PCR 9 were
+/// found in the state of swtpm, beside a kernel that had ended in a panic.
+#[test]
+fn booted_images_without_an_initrd_hand_on_what_the_stub_adds() {
+    let sections: [(&str, &[u8]); 3] =
+        [(".osrel", b"ID=x\n"), (".cmdline", b"console=ttyS0"), (".pcrsig", b"{\"sha256\":[]}")];
+    for (version, pcr9) in [
+        ("252", "014a21c9b090a0c0aae44daad9231c85de3f99a289fcad9d80403445a67af74c"),
+        ("257", "24715820cb0bf81f1db0281155385bf12e1d56391eeec7d6b977a18bf8ed4846"),
+        ("262", "24715820cb0bf81f1db0281155385bf12e1d56391eeec7d6b977a18bf8ed4846"),
+    ] {
+        let magic = format!("#### LoaderInfo: systemd-stub {version} ####");
+        assert_eq!(register(&on(magic.as_bytes(), &sections), "pcr9").as_deref(), Some(pcr9), "{version}");
+    }
+}
+
+#[test]
+fn a_stub_that_loads_the_kernel_by_itself_leaves_pcr_4_without_a_value_and_says_why() {
+    let prediction = |magic: &[u8]| pcrs(&on(magic, &GOOD), SHA256).unwrap();
+    let fields = |magic| prediction(magic).values.iter().map(|one| one.field).collect::<Vec<_>>();
+    let new = b"#### LoaderInfo: systemd-stub 262.1-1 ####".as_slice();
+    assert_eq!(fields(MAGIC), ["pcr4", "pcr9", "pcr11", "pcr12"]);
+    assert_eq!(fields(new), ["pcr9", "pcr11", "pcr12"]);
+    let note = |magic| {
+        prediction(magic)
+            .notes
+            .iter()
+            .any(|note| note.starts_with("PCR 4 has no value here: systemd-stub 262.1-1 loads"))
+    };
+    assert!(note(new) && !note(MAGIC));
+}
+
+#[test]
+fn a_section_without_bytes_is_as_if_it_were_not_there() {
+    let stub = b"#### LoaderInfo: systemd-stub 257.1 ####".as_slice();
+    let with: [(&str, &[u8]); 6] =
+        [(".osrel", b""), (".sbat", b""), (".uname", b""), (".splash", b""), (".pcrsig", b""), (".pcrpkey", b"")];
+    for magic in [MAGIC, stub] {
+        for field in ["pcr9", "pcr11"] {
+            let without = register(&on(magic, &GOOD[1..]), field);
+            assert_eq!(register(&on(magic, &[&GOOD[1..], &with].concat()), field), without, "{field}");
+            let none = register(&on(magic, &GOOD[1..2]), field);
+            assert_eq!(register(&on(magic, &[GOOD[1], (".initrd", b"")]), field), none, "{field}");
+            assert_ne!(none, without, "{field}");
+        }
+    }
 }
 
 #[test]
@@ -193,9 +330,9 @@ fn every_part_changes_its_registers_and_no_other() {
     assert_eq!(with(0, b"ID=y\n"), [true, false, true]);
     assert_eq!(with(1, b"quiet debug"), [true, true, true]);
     assert_eq!(with(2, b"Initrd"), [true, true, true]);
-    // Not measured by the stub itself, but a part of the image.
+    // Not measured by the stub itself, but put behind the initrd, which the kernel measures.
     let signed = registers(&[GOOD.as_slice(), &[(".pcrsig", b"{}")]].concat());
-    assert_eq!([0, 1, 2].map(|at| signed[at] != good[at]), [true, false, false]);
+    assert_eq!([0, 1, 2].map(|at| signed[at] != good[at]), [true, true, false]);
 }
 
 #[test]
@@ -207,24 +344,28 @@ fn images_without_an_answer_are_refused_with_the_reason() {
     let command_line = (".cmdline", b"quiet".as_slice());
     assert_eq!(of(&[magic, linux, command_line]), Ok(()));
     let version = |number: &str| format!("#### LoaderInfo: systemd-stub {number} ####");
-    let (old, between, new) = (version("251.1"), version("254.5"), version("257~rc1"));
+    let [old, between, later, newest, new] = ["251.1", "253.5", "256.4", "263", "257~rc1"].map(version);
     assert_eq!(of(&[(".sdmagic", new.as_bytes()), linux, command_line]), Ok(()));
-    let cases: [(Sections<'_>, &str); 15] = [
+    let compared = "boots were compared of systemd-stub 252, 254, 255, 257 and 262";
+    let cases: [(Sections<'_>, &str); 18] = [
         (&[linux, command_line], "no section `.sdmagic`"),
         (&[(".sdmagic", b"#### LoaderInfo: sd-boot 252 ####"), linux, command_line], "its stub is `sd-boot 252`"),
-        (&[(".sdmagic", old.as_bytes()), linux, command_line], "known from systemd-stub 252 on"),
-        (&[(".sdmagic", between.as_bytes()), linux, command_line], "253 and 254"),
+        (&[(".sdmagic", old.as_bytes()), linux, command_line], compared),
+        (&[(".sdmagic", between.as_bytes()), linux, command_line], compared),
+        (&[(".sdmagic", later.as_bytes()), linux, command_line], compared),
+        (&[(".sdmagic", newest.as_bytes()), linux, command_line], compared),
         (&[magic, command_line], "no section `.linux`"),
         (&[magic, linux], "whoever starts it chooses the command line"),
         (&[magic, linux, (".cmdline", b"quiet\n")], "space at its ends"),
-        (&[magic, linux, (".cmdline", b"")], "command line is empty"),
+        (&[magic, linux, (".cmdline", b"")], "`.cmdline`, or an empty one"),
         (&[magic, linux, (".cmdline", "größe".as_bytes())], "other characters than ASCII"),
         (&[magic, linux, command_line, command_line], "two sections `.cmdline`"),
         (&[magic, linux, command_line, (".profile", b"")], "which profile boots"),
         (&[magic, linux, command_line, (".ucode", b"u")], "joins it with the initrd"),
         (&[magic, linux, command_line, (".dtbauto", b"d")], "the machine decides"),
         (&[magic, (".linux", b"no image"), command_line], "the kernel in the UKI: it is no PE image"),
-        (&[magic, (".linux", b""), command_line], "the kernel in the UKI: the header needs 2 bytes"),
+        (&[magic, (".linux", b""), command_line], "no section `.linux`, or an empty one"),
+        (&[magic, (".linux", b"M"), command_line], "the kernel in the UKI: the header needs 2 bytes"),
     ];
     for (sections, says) in cases {
         let error = of(sections).unwrap_err().to_string();

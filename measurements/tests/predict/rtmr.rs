@@ -4,7 +4,7 @@ use std::path::Path;
 
 use teegate_encoding::hex;
 use teegate_measurements::ReferenceValues;
-use teegate_measurements::predict::{AcpiBlobs, Choice, Outcome, TdBoot, TdEvent, TdGuest, TdKernel};
+use teegate_measurements::predict::{AcpiBlobs, Choice, Outcome, Prediction, TdBoot, TdEvent, TdGuest, TdKernel};
 use teegate_verifier::{EventLog, LogRegisters, read_event_log};
 
 use crate::acpi::{LOADER, RSDP, TABLES, blobs};
@@ -182,7 +182,15 @@ fn firmware_and_kernel_of_debian_extend_what_is_predicted() {
     let separator = hex::encode(of(&boot, "rtmr0", "separator")[0].digest.as_ref().unwrap());
     let without: Vec<_> = logged(&[4, 5]).into_iter().filter(|digest| *digest != separator).collect();
     assert_eq!(predicted("rtmr1", &[]), without);
-    assert_eq!(predicted("rtmr2", &[]), logged(&[9]));
+    // This kernel measures with a TPM alone: what it then measures is what one that knows TDs is predicted to.
+    let in_a_td = &of(&boot, "rtmr2", "kernel")[0];
+    assert!(in_a_td.digest.is_none() && in_a_td.of.contains("does not hold the GUID"), "{in_a_td:?}");
+    let knowing = [&kernel, CC].concat();
+    let knowing = TdGuest { kernel: guest.kernel.map(|own| TdKernel { kernel: &knowing, ..own }), ..guest };
+    let knowing = TdBoot::of(&knowing, &choices).unwrap();
+    let measured = knowing.events.iter().filter(|event| event.register == "rtmr2");
+    let measured: Vec<_> = measured.map(|event| hex::encode(event.digest.as_ref().unwrap())).collect();
+    assert_eq!(measured, logged(&[9]));
     // The kernel as its file is another.
     let as_file = TdBoot::of(&guest, &[Choice::KernelAsFile]).unwrap();
     assert_ne!(of(&as_file, "rtmr1", "kernel")[0].digest, of(&boot, "rtmr1", "kernel")[0].digest);
@@ -224,9 +232,16 @@ fn another_shape_has_other_tables_and_another_rtmr0() {
     found::note("ACPI tables rebuilt twice are the same, and others for other processors, memory and devices");
 }
 
+/// The GUID of `EFI_CC_MEASUREMENT_PROTOCOL`, by which a kernel asks for the registers of a TD.
+const CC: &[u8] = b"\x3d\x1a\x75\x96\xf4\x72\xa6\x41\xa7\x94\xed\x5d\x0e\x67\xae\x6b";
+
 /// A kernel that QEMU loads: a PE image with a header of the boot protocol, 2.15.
 fn kernel() -> Vec<u8> {
-    let mut kernel = pe::image(&[(".text", &[0x90; 0x400])], b"", 0);
+    of_sections(&[(".text", &[&[0x90; 0x3F0], CC].concat())])
+}
+
+fn of_sections(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut kernel = pe::image(sections, b"", 0);
     kernel[0x1F1] = 1;
     kernel[0x202..0x206].copy_from_slice(b"HdrS");
     kernel[0x206..0x208].copy_from_slice(&0x20F_u16.to_le_bytes());
@@ -273,10 +288,15 @@ fn each_part_changes_its_own_registers_and_what_is_missing_is_named() {
     let prediction = TdBoot::of(&whole, &[]).unwrap().prediction();
     let count = |register: &str| prediction.values.iter().filter(|one| one.field == register).count();
     assert_eq!([count("rtmr0"), count("rtmr1"), count("rtmr2")], [4, 4, 1]);
+    let mixed =
+        |prediction: &Prediction| prediction.notes.iter().any(|note| note.contains("also where no build has both"));
+    assert!(mixed(&prediction) && !mixed(&TdBoot::of(&whole, &choices).unwrap().prediction()));
     let text = prediction.reference_values("td", "teegate predict tdx; acpi tables: given as files").unwrap();
     ReferenceValues::parse(&text).unwrap();
     assert!(text.contains("acpi tables: given as files"), "{text}");
 
+    let ignorant = of_sections(&[(".text", &[0x90; 0x400])]);
+    let ignorant = TdKernel { kernel: &ignorant, initrd: b"initrd", command_line: "quiet" };
     for (guest, register, says) in [
         (TdGuest { memory: None, ..whole }, 0, "TD HOB (no memory is named)"),
         (TdGuest { acpi: None, ..whole }, 0, "etc/acpi/tables: no ACPI tables are given"),
@@ -284,6 +304,11 @@ fn each_part_changes_its_own_registers_and_what_is_missing_is_named() {
         (TdGuest { kernel: None, ..whole }, 1, "what boots from which disk"),
         (TdGuest { firmware: None, ..whole }, 0, "no firmware is named"),
         (TdGuest { kernel: Some(other(b"", "")), ..whole }, 2, "a boot without a command line"),
+        (
+            TdGuest { kernel: Some(ignorant), ..whole },
+            2,
+            "kernel (its EFI stub does not hold the GUID of EFI_CC_MEASUREMENT",
+        ),
     ] {
         let prediction = TdBoot::of(&guest, &choices).unwrap().prediction();
         assert_eq!(values(&guest)[register], None, "{says}");
@@ -350,6 +375,7 @@ fn kernels_memory_and_logs_without_an_answer_are_refused_with_the_reason() {
         kernel
     };
     let large = vec![0; 16 << 20];
+    let unified = of_sections(&[(".text", &[0x90; 0x400]), (".linux", &good)]);
     assert_eq!(with(2 << 30, &good, b"", "quiet"), Ok(()));
     for (result, says) in [
         (with(2 << 30, b"MZ", b"", "quiet"), "the kernel: the offset of the PE header"),
@@ -357,6 +383,10 @@ fn kernels_memory_and_logs_without_an_answer_are_refused_with_the_reason() {
         (with(2 << 30, &edited(0x207, 1), b"", "quiet"), "expected a bzImage"),
         (with(2 << 30, &edited(0x211, 0), b"", "quiet"), "expected a bzImage"),
         (with(2 << 30, &edited(0x1F1, 200), b"", "quiet"), "setup of 200 sectors"),
+        (
+            with(2 << 30, &unified, b"", "quiet"),
+            "the kernel: it has a section `.linux`, so it is a unified kernel image",
+        ),
         (with(2 << 30, &good, b"", "vga=ask"), "`vga=`"),
         (with(2 << 30, &good, b"", "größe"), "other characters than ASCII"),
         (with(16 << 20, &good, &large, "quiet"), "does not fit into 16777216 bytes"),
@@ -373,6 +403,45 @@ fn kernels_memory_and_logs_without_an_answer_are_refused_with_the_reason() {
         ..TdGuest::default()
     };
     assert!(TdBoot::of(&guest, &[Choice::KernelAsFile]).is_ok());
+    // And a unified kernel image is refused whatever hands it over.
+    let kernel = TdKernel { kernel: &unified, initrd: b"", command_line: "quiet" };
+    let error =
+        TdBoot::of(&TdGuest { kernel: Some(kernel), ..guest }, &[Choice::KernelAsFile]).unwrap_err().to_string();
+    assert!(error.contains("name it with `--uki`"), "{error}");
     let boot = TdBoot::of(&guest, &[Choice::KernelAsFile]).unwrap();
     assert!(boot.against(b"log").unwrap_err().to_string().starts_with("event log: a log whose record 0 needs"));
+}
+
+/// A log that ends early differs where an event was predicted, and not where none was.
+#[test]
+fn a_log_that_ends_differs_from_what_was_predicted_alone() {
+    let (firmware, kernel) = (firmware(&volume(&[])), kernel());
+    let log = crate::tdx::header();
+    let ends = |memory| {
+        let kernel = Some(TdKernel { kernel: &kernel, initrd: b"", command_line: "quiet" });
+        let guest = TdGuest { firmware: Some(&firmware), memory, acpi: None, kernel };
+        let compared = TdBoot::of(&guest, &[]).unwrap().against(&log).unwrap();
+        assert!(!compared.is_same());
+        compared
+            .events
+            .into_iter()
+            .filter(|event| event.register == "rtmr0")
+            .map(|event| (event.outcome, event.words))
+            .collect::<Vec<_>>()
+    };
+    let words = |text: &str| text.to_owned();
+    assert_eq!(
+        ends(Some(2 << 30)),
+        [(Outcome::Differs, words("TD HOB: 2048 MiB of memory is predicted, and the log ends"))]
+    );
+    assert_eq!(
+        ends(None),
+        [
+            (Outcome::NotPredicted, words("TD HOB: no memory is named; the log has no such event")),
+            (Outcome::Differs, words("CFV: the volume of variables in the firmware is predicted, and the log ends")),
+        ]
+    );
+    // Nothing that was predicted is missing: a boot of which nothing is known.
+    let nothing = TdBoot::of(&TdGuest::default(), &[]).unwrap().against(&log).unwrap();
+    assert!(nothing.is_same(), "{nothing:?}");
 }

@@ -132,3 +132,28 @@ fn recorded_logs_of_tds_give_their_registers_and_others_none() {
     assert!(error.contains("the log of a TPM"), "{error}");
     assert!(rtmrs(b"log").unwrap_err().to_string().starts_with("event log: a log whose record 0 needs"));
 }
+
+/// The first record describes the log. Without another the registers are zeros, which are those of no boot.
+#[test]
+fn a_log_that_extends_nothing_has_no_registers() {
+    let mrtd = event(0);
+    for log in [header(), [header(), mrtd.clone()].concat()] {
+        let error = rtmrs(&log).unwrap_err().to_string();
+        assert!(error.contains("none of its events extends an RTMR"), "{error}");
+    }
+    for register in 1..=4 {
+        assert_eq!(rtmrs(&[header(), mrtd.clone(), event(register)].concat()).unwrap().values.len(), 4);
+    }
+}
+
+/// The record with which the log of a TD begins: it has SHA-384 alone.
+pub(crate) fn header() -> Vec<u8> {
+    let head = [3_u32.to_le_bytes(), 33_u32.to_le_bytes()];
+    let form = b"Spec ID Event03\0\0\0\0\0\x00\x02\x00\x02\x01\0\0\0\x0c\0\x30\0\0";
+    [&1_u32.to_le_bytes()[..], &head[0], &[0; 20], &head[1], form].concat()
+}
+
+/// A record that extends this register, as the log counts: 0 is MRTD, which nothing extends at run time.
+fn event(register: u32) -> Vec<u8> {
+    [&[register, 4, 1].map(u32::to_le_bytes).concat()[..], &[0x0C, 0], &[7; 48], &0_u32.to_le_bytes()].concat()
+}
