@@ -3,7 +3,10 @@
 //!
 //! Version 0 has no member `version` and writes bytes as arrays of numbers; versions 1 and 2 write a quote in hexadecimal and the
 //! rest in base64url, with or without padding, since both were recorded. They have one shape: version 2 promises that the claims in
-//! the paravisor's report hold the bytes that were asked for. Unknown, missing and repeated members are refused.
+//! the paravisor's report hold the bytes that were asked for. Unknown, missing and repeated members are refused, and so are members that
+//! stand without their names, by position.
+//!
+//! Which version it says is not judged: nothing signs that word. What the claims hold decides, and they are read whatever it says.
 
 use std::fmt;
 
@@ -13,12 +16,13 @@ use serde_json::json;
 use teegate_encoding::{base64, hex};
 
 use crate::evidence::EvidenceKind;
+use crate::members::{Members, object};
 use crate::words::Shown;
 
 /// Evidence of an Azure vTPM, every part as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VtpmEvidence {
-    /// 0, 1 or 2.
+    /// 0, 1 or 2, as its sender says; no verdict depends on it.
     pub version: u8,
     /// The paravisor's report (NV index 0x01400001).
     pub hcl_report: Vec<u8>,
@@ -65,13 +69,12 @@ impl VtpmEvidence {
     pub fn parse(text: &[u8]) -> Result<Self, VtpmError> {
         // Version and platform show in a few members; the whole is then read by their rules.
         #[derive(Deserialize)]
-        #[serde(expecting = "a JSON object")]
         struct Hint {
             version: Option<u64>,
             td_quote: Option<IgnoredAny>,
             hcl_report: Option<IgnoredAny>,
         }
-        let hint: Hint = serde_json::from_slice(text).map_err(|error| not_json(&error))?;
+        let hint: Hint = object(text).map_err(|error| not_json(&error))?;
         match (hint.version, hint.td_quote.is_some(), hint.hcl_report.is_some()) {
             (None, false, false) => of_snp_0(text),
             (None, true, _) => of_tdx_0(text),
@@ -162,25 +165,24 @@ fn of_snp_0(text: &[u8]) -> Result<VtpmEvidence, VtpmError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Evidence {
-        quote: Numbers,
+        quote: Members<Numbers>,
         report: Vec<u8>,
         vcek: Option<String>,
     }
-    let Evidence { quote, report, vcek } = serde_json::from_slice(text).map_err(|error| not_json(&error))?;
-    Ok(quote.with(report, VtpmPlatform::SevSnp(vcek.map(String::into_bytes))))
+    let Evidence { quote, report, vcek } = object(text).map_err(|error| not_json(&error))?;
+    Ok(quote.0.with(report, VtpmPlatform::SevSnp(vcek.map(String::into_bytes))))
 }
 
 fn of_tdx_0(text: &[u8]) -> Result<VtpmEvidence, VtpmError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Evidence {
-        tpm_quote: Numbers,
+        tpm_quote: Members<Numbers>,
         hcl_report: Vec<u8>,
         td_quote: Vec<u8>,
     }
-    let Evidence { tpm_quote, hcl_report, td_quote } =
-        serde_json::from_slice(text).map_err(|error| not_json(&error))?;
-    Ok(tpm_quote.with(hcl_report, VtpmPlatform::Tdx(td_quote)))
+    let Evidence { tpm_quote, hcl_report, td_quote } = object(text).map_err(|error| not_json(&error))?;
+    Ok(tpm_quote.0.with(hcl_report, VtpmPlatform::Tdx(td_quote)))
 }
 
 fn of_snp(text: &[u8], version: u8) -> Result<VtpmEvidence, VtpmError> {
@@ -189,13 +191,13 @@ fn of_snp(text: &[u8], version: u8) -> Result<VtpmEvidence, VtpmError> {
     struct Evidence {
         #[serde(rename = "version")]
         _version: IgnoredAny,
-        tpm_quote: Texts,
+        tpm_quote: Members<Texts>,
         hcl_report: String,
         vcek: Option<String>,
     }
-    let found: Evidence = serde_json::from_slice(text).map_err(|error| not_json(&error))?;
+    let found: Evidence = object(text).map_err(|error| not_json(&error))?;
     let vcek = found.vcek.map(|text| url("vcek", &text)).transpose()?;
-    found.tpm_quote.with(version, &found.hcl_report, VtpmPlatform::SevSnp(vcek))
+    found.tpm_quote.0.with(version, &found.hcl_report, VtpmPlatform::SevSnp(vcek))
 }
 
 fn of_tdx(text: &[u8], version: u8) -> Result<VtpmEvidence, VtpmError> {
@@ -204,13 +206,13 @@ fn of_tdx(text: &[u8], version: u8) -> Result<VtpmEvidence, VtpmError> {
     struct Evidence {
         #[serde(rename = "version")]
         _version: IgnoredAny,
-        tpm_quote: Texts,
+        tpm_quote: Members<Texts>,
         hcl_report: String,
         td_quote: String,
     }
-    let found: Evidence = serde_json::from_slice(text).map_err(|error| not_json(&error))?;
+    let found: Evidence = object(text).map_err(|error| not_json(&error))?;
     let quote = url("td_quote", &found.td_quote)?;
-    found.tpm_quote.with(version, &found.hcl_report, VtpmPlatform::Tdx(quote))
+    found.tpm_quote.0.with(version, &found.hcl_report, VtpmPlatform::Tdx(quote))
 }
 
 #[cfg(test)]
@@ -270,5 +272,32 @@ mod tests {
         for text in ["", "[]", "{}", r#"{"hcl_report":[1]}"#] {
             VtpmEvidence::parse(text.as_bytes()).unwrap_err();
         }
+    }
+
+    /// A derived reader takes an array in the order of the fields for an object. No agent writes that, and no other reader takes it.
+    #[test]
+    fn members_by_position_are_refused() {
+        let good = evidence(VtpmPlatform::SevSnp(None)).to_json();
+        let quote: serde_json::Value = serde_json::from_str(&good).unwrap();
+        let quote = quote.get("tpm_quote").unwrap();
+        let by_position = json!([quote.get("signature"), quote.get("message"), quote.get("pcrs")]);
+        assert!(good.contains(&quote.to_string()), "{good}");
+        let numbers = r#"{"signature":[3],"message":[1],"pcrs":[]}"#;
+        let snp_0 = format!(r#"{{"quote":{numbers},"report":[72]}}"#);
+        let tdx_0 = format!(r#"{{"tpm_quote":{numbers},"hcl_report":[72],"td_quote":[9]}}"#);
+        let tdx = evidence(VtpmPlatform::Tdx(vec![6; 5])).to_json();
+        for (named, from, to) in [
+            (&good, quote.to_string(), by_position.to_string()),
+            (&tdx, quote.to_string(), by_position.to_string()),
+            (&snp_0, numbers.to_owned(), "[[3],[1],[]]".to_owned()),
+            (&tdx_0, numbers.to_owned(), "[[3],[1],[]]".to_owned()),
+        ] {
+            VtpmEvidence::parse(named.as_bytes()).unwrap();
+            let refused = VtpmEvidence::parse(named.replace(&from, &to).as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains("invalid type: sequence, expected an object"), "{refused}");
+        }
+        // The whole of it neither.
+        let refused = VtpmEvidence::parse(b"[2,null,\"\"]").unwrap_err().to_string();
+        assert!(refused.contains("invalid type: sequence, expected an object"), "{refused}");
     }
 }

@@ -17,6 +17,7 @@ pub use chain::{Chain, ChainKind};
 pub use error::CocoError;
 
 use crate::evidence::EvidenceKind;
+use crate::members::object;
 use words::not_json;
 
 /// Evidence as the platform signed it, out of the agent's JSON.
@@ -37,19 +38,17 @@ impl CocoEvidence {
     pub fn parse(json: &[u8]) -> Result<Self, CocoError> {
         // Which platform it is shows in one member; the rest of the object is then read by that platform's rules.
         #[derive(Deserialize)]
-        #[serde(expecting = "a JSON object")]
         struct Hint {
             attestation_report: Option<IgnoredAny>,
             quote: Option<IgnoredAny>,
         }
-        match serde_json::from_slice(json).map_err(|error| not_json(&error))? {
+        match object(json).map_err(|error| not_json(&error))? {
             Hint { attestation_report: Some(_), quote: None } => {
                 let (bytes, chain) = snp::rebuild(json)?;
                 Ok(Self { kind: EvidenceKind::SnpReport, bytes, chain, event_log_base64: None })
             }
             Hint { attestation_report: None, quote: Some(_) } => {
-                let TdxEvidence { quote, cc_eventlog, .. } =
-                    serde_json::from_slice(json).map_err(|error| not_json(&error))?;
+                let TdxEvidence { quote, cc_eventlog, .. } = object(json).map_err(|error| not_json(&error))?;
                 let bytes = base64::decode(quote)
                     .map_err(|_| CocoError::new("`quote` of the attestation agent", "base64 with padding"))?;
                 let kind = EvidenceKind::TdxQuote;
@@ -65,7 +64,7 @@ impl CocoEvidence {
 
 /// The agent's answer for the attester `tdx`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[serde(deny_unknown_fields)]
 struct TdxEvidence {
     quote: String,
     #[serde(deserialize_with = "Option::deserialize")]
@@ -109,6 +108,9 @@ mod tests {
             (r#"{"quote":"","quote":"","cc_eventlog":null}"#, "duplicate field `quote`"),
             (r#"{"quote":"","hcl_report":"","cc_eventlog":null}"#, "unknown field `hcl_report`"),
             (r#"{"quote":"","attestation_report":{}}"#, "answer of the attestation agent"),
+            // By position: as a derived reader would take it.
+            (r#"[null,"cXVvdGU="]"#, "invalid type: sequence, expected an object"),
+            (r#"{"attestation_report":[null],"cert_chain":null}"#, "invalid type: sequence, expected an object"),
         ] {
             let error = CocoEvidence::parse(json.as_bytes()).unwrap_err();
             assert!(error.place.contains(place), "{json}: {error}");

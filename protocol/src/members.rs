@@ -37,6 +37,11 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for List<T, M
     }
 }
 
+/// The object that fills `text`, and no array in its place.
+pub(crate) fn object<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(text).map(|Members(found)| found)
+}
+
 /// What stands where `error` was found in `text`, if it is one of the numbers for which JSON has no word and which many
 /// programs write all the same.
 #[must_use]

@@ -15,6 +15,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use super::chain::{Chain, ChainKind};
 use super::error::CocoError;
 use super::words::not_json;
+use crate::members::{Members, object};
 
 /// Length of a report.
 const REPORT_BYTES: usize = 0x4A0;
@@ -23,34 +24,32 @@ const REPORT_BYTES: usize = 0x4A0;
 pub(super) fn rebuild(json: &[u8]) -> Result<(Vec<u8>, Chain), CocoError> {
     // Which of the two shapes it is shows in one member; the rest is then read by the rules of that shape.
     #[derive(Deserialize)]
-    #[serde(expecting = "a JSON object")]
     struct Hint {
-        attestation_report: Shape,
+        attestation_report: Members<Shape>,
     }
     #[derive(Deserialize)]
-    #[serde(expecting = "the fields of a report")]
     struct Shape {
         #[serde(rename = "_author_key_en")]
         author_key_en: Option<IgnoredAny>,
     }
-    let hint: Hint = serde_json::from_slice(json).map_err(|error| not_json(&error))?;
-    match hint.attestation_report.author_key_en {
+    let hint: Hint = object(json).map_err(|error| not_json(&error))?;
+    match hint.attestation_report.0.author_key_en {
         Some(IgnoredAny) => read::<raw::Report>(json)?.rebuild(),
         None => read::<decoded::Report>(json)?.rebuild(),
     }
 }
 
 fn read<'j, R: Deserialize<'j>>(json: &'j [u8]) -> Result<SnpEvidence<R>, CocoError> {
-    serde_json::from_slice(json).map_err(|error| not_json(&error))
+    object(json).map_err(|error| not_json(&error))
 }
 
 /// The agent's answer for the attester `snp`, with a report of one of the two shapes.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[serde(deny_unknown_fields)]
 struct SnpEvidence<R> {
-    attestation_report: R,
+    attestation_report: Members<R>,
     #[serde(deserialize_with = "Option::deserialize")]
-    cert_chain: Option<Vec<ChainEntry>>,
+    cert_chain: Option<Vec<Members<ChainEntry>>>,
 }
 
 /// A report that can be put together again.
@@ -61,19 +60,20 @@ trait Rebuild {
 
 impl<R: Rebuild> SnpEvidence<R> {
     fn rebuild(self) -> Result<(Vec<u8>, Chain), CocoError> {
-        let bytes = self.attestation_report.bytes()?;
+        let bytes = self.attestation_report.0.bytes()?;
         if bytes.len() != REPORT_BYTES {
             let place = "`attestation_report` of the attestation agent";
             return Err(CocoError::new(place, "fields of 1,184 bytes together"));
         }
         let chain = self.cert_chain.unwrap_or_default();
-        let chain = chain.into_iter().filter_map(|entry| entry.cert_type.kind().map(|kind| (kind, entry.data.0)));
+        let chain =
+            chain.into_iter().filter_map(|Members(entry)| entry.cert_type.kind().map(|kind| (kind, entry.data.0)));
         Ok((bytes, chain.collect()))
     }
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "`cert_type` and `data`")]
+#[serde(deny_unknown_fields)]
 struct ChainEntry {
     cert_type: CertType,
     data: Bytes,

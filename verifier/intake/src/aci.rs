@@ -53,11 +53,19 @@ pub(crate) fn unwrap(members: &Members<'_>) -> Result<Unwrapped, Defect> {
 /// The value of a record of this kind: the same object.
 pub(crate) fn from_record(value: &[u8], form: &'static str) -> Result<Unwrapped, Defect> {
     let text = std::str::from_utf8(value).map_err(|_| broken("is no JSON: not UTF-8".to_owned()))?;
-    let members = Members::parse(text).map_err(|error| match error {
+    let members = Members::parse(text).map_err(|error| match said_of_a_context(error) {
         Defect::Broken { defect, .. } => broken(format!("is no JSON: {defect}")),
         other => other,
     })?;
     from_members(&members, form)
+}
+
+/// What is wrong with a member, with what to do about a security context.
+fn said_of_a_context(defect: Defect) -> Defect {
+    match defect {
+        Defect::Broken { defect, .. } => broken(defect),
+        other => other,
+    }
 }
 
 fn from_members(members: &Members<'_>, form: &'static str) -> Result<Unwrapped, Defect> {
@@ -68,12 +76,13 @@ fn from_members(members: &Members<'_>, form: &'static str) -> Result<Unwrapped, 
     if let Some(other) = members.names().find(|name| !known.contains(name)) {
         return Err(broken(format!("has a member `{}`: expected {}", shown(other), known.join(", "))));
     }
-    let text = |name: &str| if members.has(name) { members.text(name).map(Some) } else { Ok(None) };
-    let report = members.text(REPORT)?;
+    let needed = |name: &str| members.text(name).map_err(said_of_a_context);
+    let text = |name: &str| if members.has(name) { needed(name).map(Some) } else { Ok(None) };
+    let report = needed(REPORT)?;
     let report = hex::decode(report.trim()).ok().map_or_else(|| from_base64(REPORT, &report), Ok)?;
     // As in a host's table: what is unreadable costs nobody the evidence, which its certificates may reach another way.
     let host = text(name(&HOST))?.and_then(|text| host_certificates(&text).ok()).unwrap_or_default();
-    of(report, &members.text(name(&POLICY))?, text(name(&REFERENCE))?.as_deref(), host, form)
+    of(report, &needed(name(&POLICY))?, text(name(&REFERENCE))?.as_deref(), host, form)
 }
 
 fn of(
@@ -130,7 +139,8 @@ fn report_in(folder: &Path, others: &[&str]) -> Result<Vec<u8>, IntakeError> {
             return Err(failed(format!("holds more than {MAX_FILES} files")));
         }
         let is_other = entry.file_name().to_str().is_some_and(|name| others.contains(&name));
-        if is_other || !entry.file_type().map_err(unreadable)?.is_file() {
+        // Links are followed, as the three texts' are: in a volume of Kubernetes every file is one.
+        if is_other || !entry.path().is_file() {
             continue;
         }
         found.extend(report(&files::read(&entry.path())?));
@@ -196,7 +206,8 @@ mod tests {
             "{mixed}"
         );
         assert!(refused(&old.replace("cA==", "c A=")).contains("`security-policy-base64` is not base64"));
-        assert!(refused(r#"{"UVM_SECURITY_POLICY": "cA=="}"#).contains("`report` is missing"));
+        let missing = refused(r#"{"UVM_SECURITY_POLICY": "cA=="}"#);
+        assert!(missing.contains("`report` is missing; copy `security-policy-base64`"), "{missing}");
         for (host, count) in [("?", 0), ("e30=", 0), (CERTIFICATES, 2)] {
             let with = old.replace('}', &format!(r#", "UVM_HOST_AMD_CERTIFICATE": "{host}"}}"#));
             let found = unwrap(&Members::parse(&with).unwrap()).unwrap();
@@ -219,6 +230,15 @@ mod tests {
         report[0] = 2;
         report[0x34] = 1;
         put("notes.txt", b"notes");
+        // As in a volume of Kubernetes: the file is a link into a folder beside it, and a link to nowhere is no report.
+        let data = folder.path().join("..data");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("report.bin"), &report).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("gone")).unwrap();
+        std::os::unix::fs::symlink("..data/report.bin", folder.path().join("report.bin")).unwrap();
+        let found = from_folder(folder.path()).unwrap();
+        assert_eq!(found.bytes, report);
+        fs::remove_file(folder.path().join("report.bin")).unwrap();
         put("report.bin", &report);
         let found = from_folder(folder.path()).unwrap();
         assert_eq!((found.bytes.len(), found.aci.unwrap().security_policy), (1_184, b"p".to_vec()));

@@ -19,7 +19,7 @@ use crate::bundle::{self, Bundle};
 use crate::encoded::{self, Decoded};
 use crate::error::{Defect, IntakeError};
 use crate::first_bytes::{SNP_REPORT_BYTES, begins_like, could_be};
-use crate::json::Members;
+use crate::json::{Members, of_evidence};
 use crate::statement::Statement;
 use crate::tsm::{self, Blobs};
 use crate::unwrapped::Unwrapped;
@@ -151,7 +151,7 @@ fn from_json(text: &str, insist: Option<Tee>) -> Result<OwnedEvidence, Defect> {
     if wrapper::looks_like_record(text) {
         return wrapper::from_record(text).map(OwnedEvidence::from);
     }
-    let members = if text.starts_with('{') { Some(Members::parse(text)?) } else { None };
+    let members = if text.starts_with('{') { Some(Members::parse(text).map_err(of_evidence)?) } else { None };
     if let Some(members) = &members {
         if wrapper::is_envelope(members) {
             return wrapper::from_envelope(text).map(OwnedEvidence::from);
@@ -409,6 +409,26 @@ mod tests {
                 assert!(matches!(error.defect(), Defect::Unrecognised { .. }), "{words} {insist:?}: {error}");
             }
         }
+    }
+
+    /// Whoever hands in evidence is told what to do with evidence. The twin is read as an endorsement, and told what helps there.
+    #[test]
+    fn json_that_is_broken_as_evidence_is_not_answered_as_an_endorsement() {
+        for twice in [
+            r#"{"version":1,"version":2,"tpm_quote":{},"hcl_report":""}"#,
+            r#"{"UVM_SECURITY_POLICY":"cA==","UVM_SECURITY_POLICY":"cA==","report":"0203"}"#,
+        ] {
+            let error = recognise(twice.as_bytes(), None).unwrap_err().to_string();
+            assert!(
+                error.contains("stands twice") && error.contains("save the evidence as the attester answered it"),
+                "{error}"
+            );
+            assert!(!error.contains("vendor"), "{error}");
+        }
+        let error = recognise(br#"{"outblob":1}"#, None).unwrap_err().to_string();
+        assert!(error.contains("`outblob` is not a string; save the evidence as the attester answered it"), "{error}");
+        let twin = endorsements::statements(br#"{"vcekCert":"","vcekCert":""}"#).unwrap_err().to_string();
+        assert!(twin.contains("save the vendor's answer as it was sent"), "{twin}");
     }
 
     #[test]

@@ -75,6 +75,18 @@ pub(crate) fn broken(defect: String) -> Defect {
     }
 }
 
+/// The same defect, of a document that was to be evidence: what its maker may do about it is not what helps with a vendor's answer.
+pub(crate) fn of_evidence(defect: Defect) -> Defect {
+    match defect {
+        Defect::Broken { kind, defect, .. } => Defect::Broken {
+            kind,
+            defect,
+            remedy: "save the evidence as the attester answered it, without editing it; `teegate record --into DIR` takes it in the guest",
+        },
+        other => other,
+    }
+}
+
 /// JSON without the white space that stands outside its strings: nothing that is said by it changes.
 pub(crate) fn without_white_space(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);

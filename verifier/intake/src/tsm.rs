@@ -9,7 +9,7 @@ use teegate_protocol::certificate_table::is_empty_table;
 use crate::encoded::{self, Decoded};
 use crate::endorsements;
 use crate::error::Defect;
-use crate::json::Members;
+use crate::json::{Members, of_evidence};
 use crate::statement::Statement;
 use crate::words::shown;
 
@@ -27,7 +27,7 @@ const MAX_MEMBERS: u64 = 16;
 /// Takes the blobs out of an object that has them.
 pub(crate) fn from_json(members: &Members<'_>) -> Result<Blobs, Defect> {
     let blob = |name: &str| {
-        let text = members.text(name)?;
+        let text = members.text(name).map_err(of_evidence)?;
         match encoded::decode(&text) {
             Some(Decoded { bytes, .. }) => Ok(bytes),
             None => Err(broken(format!("`{name}` is neither base64 nor hexadecimal"))),

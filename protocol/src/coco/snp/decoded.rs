@@ -3,12 +3,14 @@
 
 use serde::Deserialize;
 
+use crate::members::Members;
+
 use super::{CocoError, Fixed, REPORT_BYTES, Rebuild, Writer, malformed};
 
 /// `AttestationReport` of the `sev` crate. `Option` is for `null`; the members of version 5 may be missing in what
 /// older agents write.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the fields of a report")]
+#[serde(deny_unknown_fields)]
 pub(super) struct Report {
     version: u32,
     guest_svn: u32,
@@ -17,7 +19,7 @@ pub(super) struct Report {
     image_id: Fixed<16>,
     vmpl: u32,
     sig_algo: u32,
-    current_tcb: Tcb,
+    current_tcb: Members<Tcb>,
     plat_info: u64,
     key_info: u32,
     report_data: Fixed<64>,
@@ -27,7 +29,7 @@ pub(super) struct Report {
     author_key_digest: Fixed<48>,
     report_id: Fixed<32>,
     report_id_ma: Fixed<32>,
-    reported_tcb: Tcb,
+    reported_tcb: Members<Tcb>,
     #[serde(deserialize_with = "Option::deserialize")]
     cpuid_fam_id: Option<u8>,
     #[serde(deserialize_with = "Option::deserialize")]
@@ -35,19 +37,19 @@ pub(super) struct Report {
     #[serde(deserialize_with = "Option::deserialize")]
     cpuid_step: Option<u8>,
     chip_id: Fixed<64>,
-    committed_tcb: Tcb,
-    current: Firmware,
-    committed: Firmware,
-    launch_tcb: Tcb,
+    committed_tcb: Members<Tcb>,
+    current: Members<Firmware>,
+    committed: Members<Firmware>,
+    launch_tcb: Members<Tcb>,
     #[serde(default)]
     launch_mit_vector: Option<u64>,
     #[serde(default)]
     current_mit_vector: Option<u64>,
-    signature: Signature,
+    signature: Members<Signature>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the parts of a TCB version")]
+#[serde(deny_unknown_fields)]
 struct Tcb {
     #[serde(deserialize_with = "Option::deserialize")]
     fmc: Option<u8>,
@@ -58,7 +60,7 @@ struct Tcb {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "`major`, `minor` and `build`")]
+#[serde(deny_unknown_fields)]
 struct Firmware {
     major: u8,
     minor: u8,
@@ -66,7 +68,7 @@ struct Firmware {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "`r` and `s`")]
+#[serde(deny_unknown_fields)]
 struct Signature {
     r: Fixed<72>,
     s: Fixed<72>,
@@ -92,7 +94,7 @@ impl Rebuild for Report {
         report.put(self.image_id.0);
         report.put(self.vmpl.to_le_bytes());
         report.put(self.sig_algo.to_le_bytes());
-        report.put(self.current_tcb.bytes(layout, "current_tcb")?);
+        report.put(self.current_tcb.0.bytes(layout, "current_tcb")?);
         report.put(self.plat_info.to_le_bytes());
         report.put(self.key_info.to_le_bytes());
         report.reserved_to(0x050);
@@ -103,22 +105,22 @@ impl Rebuild for Report {
         report.put(self.author_key_digest.0);
         report.put(self.report_id.0);
         report.put(self.report_id_ma.0);
-        report.put(self.reported_tcb.bytes(layout, "reported_tcb")?);
+        report.put(self.reported_tcb.0.bytes(layout, "reported_tcb")?);
         report.put(self.cpuid()?);
         report.reserved_to(0x1A0);
         report.put(self.chip_id.0);
-        report.put(self.committed_tcb.bytes(layout, "committed_tcb")?);
-        report.put([self.current.build, self.current.minor, self.current.major]);
+        report.put(self.committed_tcb.0.bytes(layout, "committed_tcb")?);
+        report.put([self.current.0.build, self.current.0.minor, self.current.0.major]);
         report.reserved_to(0x1EC);
-        report.put([self.committed.build, self.committed.minor, self.committed.major]);
+        report.put([self.committed.0.build, self.committed.0.minor, self.committed.0.major]);
         report.reserved_to(0x1F0);
-        report.put(self.launch_tcb.bytes(layout, "launch_tcb")?);
+        report.put(self.launch_tcb.0.bytes(layout, "launch_tcb")?);
         let [launch, current] = self.mitigation_vectors()?;
         report.put(launch.to_le_bytes());
         report.put(current.to_le_bytes());
         report.reserved_to(0x2A0);
-        report.put(self.signature.r.0);
-        report.put(self.signature.s.0);
+        report.put(self.signature.0.r.0);
+        report.put(self.signature.0.s.0);
         report.reserved_to(REPORT_BYTES);
         Ok(report.0)
     }
@@ -128,7 +130,7 @@ impl Report {
     fn tcb_layout(&self) -> Result<TcbLayout, CocoError> {
         match (self.version, self.cpuid_fam_id) {
             // Version 2 does not name the processor; the agent has decided by the chip id, and `fmc` shows how.
-            (2, None) if self.current_tcb.fmc.is_some() => Ok(TcbLayout::WithFmc),
+            (2, None) if self.current_tcb.0.fmc.is_some() => Ok(TcbLayout::WithFmc),
             (2, None) => Ok(TcbLayout::WithoutFmc),
             (3..=5, Some(0x19)) => Ok(TcbLayout::WithoutFmc),
             (3..=5, Some(0x1A)) => Ok(TcbLayout::WithFmc),
@@ -263,9 +265,12 @@ mod tests {
             let reason = rebuild(&json).unwrap_err();
             assert!(reason.contains(&format!("missing field `{name}`")), "{name}: {reason}");
         }
-        let edits: [(&[&str], Value, &str); 12] = [
+        let edits: [(&[&str], Value, &str); 15] = [
             (&["attestation_report", "new_field"], json!(0), "unknown field `new_field`"),
             (&["attestation_report", "current_tcb", "new_part"], json!(0), "unknown field `new_part`"),
+            (&["attestation_report", "current_tcb"], json!([null, 0, 0, 0, 0]), "sequence, expected an object"),
+            (&["attestation_report", "current"], json!([1, 55, 0]), "sequence, expected an object"),
+            (&["cert_chain"], json!([["VCEK", [0x30]]]), "sequence, expected an object"),
             (&["new_member"], json!(0), "unknown field `new_member`"),
             (&["attestation_report", "version"], json!(6), "`attestation_report.version`"),
             (

@@ -4,11 +4,13 @@
 
 use serde::Deserialize;
 
+use crate::members::Members;
+
 use super::{CocoError, Fixed, Rebuild, Writer};
 
 /// `AttestationReport` of the `sev` crate, versions 3 to 5. AMD 56860, table 23, as of report version 2.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the fields of a report")]
+#[serde(deny_unknown_fields)]
 pub(super) struct Report {
     version: u32,
     guest_svn: u32,
@@ -17,7 +19,7 @@ pub(super) struct Report {
     image_id: Fixed<16>,
     vmpl: u32,
     sig_algo: u32,
-    current_tcb: Tcb,
+    current_tcb: Members<Tcb>,
     plat_info: u64,
     /// AUTHOR_KEY_EN, and what was reserved then: MASK_CHIP_KEY, SIGNING_KEY.
     #[serde(rename = "_author_key_en")]
@@ -31,11 +33,11 @@ pub(super) struct Report {
     author_key_digest: Fixed<48>,
     report_id: Fixed<32>,
     report_id_ma: Fixed<32>,
-    reported_tcb: Tcb,
+    reported_tcb: Members<Tcb>,
     #[serde(rename = "_reserved_1")]
     reserved_1: Fixed<24>,
     chip_id: Fixed<64>,
-    committed_tcb: Tcb,
+    committed_tcb: Members<Tcb>,
     current_build: u8,
     current_minor: u8,
     current_major: u8,
@@ -46,15 +48,15 @@ pub(super) struct Report {
     committed_major: u8,
     #[serde(rename = "_reserved_3")]
     reserved_3: u8,
-    launch_tcb: Tcb,
+    launch_tcb: Members<Tcb>,
     #[serde(rename = "_reserved_4")]
     reserved_4: Fixed<168>,
-    signature: Signature,
+    signature: Members<Signature>,
 }
 
 /// Eight bytes in order, under the names that they have on Milan and Genoa.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "the parts of a TCB version")]
+#[serde(deny_unknown_fields)]
 struct Tcb {
     bootloader: u8,
     tee: u8,
@@ -65,7 +67,7 @@ struct Tcb {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "`r`, `s` and what is reserved")]
+#[serde(deny_unknown_fields)]
 struct Signature {
     r: Fixed<72>,
     s: Fixed<72>,
@@ -91,7 +93,7 @@ impl Rebuild for Report {
         report.put(self.image_id.0);
         report.put(self.vmpl.to_le_bytes());
         report.put(self.sig_algo.to_le_bytes());
-        self.current_tcb.put_into(&mut report);
+        self.current_tcb.0.put_into(&mut report);
         report.put(self.plat_info.to_le_bytes());
         report.put(self.key_info.to_le_bytes());
         report.put(self.reserved_0.to_le_bytes());
@@ -102,17 +104,17 @@ impl Rebuild for Report {
         report.put(self.author_key_digest.0);
         report.put(self.report_id.0);
         report.put(self.report_id_ma.0);
-        self.reported_tcb.put_into(&mut report);
+        self.reported_tcb.0.put_into(&mut report);
         report.put(self.reserved_1.0);
         report.put(self.chip_id.0);
-        self.committed_tcb.put_into(&mut report);
+        self.committed_tcb.0.put_into(&mut report);
         report.put([self.current_build, self.current_minor, self.current_major, self.reserved_2]);
         report.put([self.committed_build, self.committed_minor, self.committed_major, self.reserved_3]);
-        self.launch_tcb.put_into(&mut report);
+        self.launch_tcb.0.put_into(&mut report);
         report.put(self.reserved_4.0);
-        report.put(self.signature.r.0);
-        report.put(self.signature.s.0);
-        report.put(self.signature.reserved.0);
+        report.put(self.signature.0.r.0);
+        report.put(self.signature.0.s.0);
+        report.put(self.signature.0.reserved.0);
         Ok(report.0)
     }
 }
@@ -212,6 +214,8 @@ mod tests {
             ("/attestation_report/signature/_reserved", json!(vec![0; 369]), "more than 368 byte numbers"),
             ("/attestation_report/current_tcb/_reserved", json!([0, 0, 0]), "3 byte numbers, expected 4"),
             ("/attestation_report/current_tcb", json!({"fmc": null}), "unknown field `fmc`"),
+            ("/attestation_report/current_tcb", json!([0, 0, [0, 0, 0, 0], 0, 0]), "sequence, expected an object"),
+            ("/attestation_report/signature", json!([0, 0, 0]), "sequence, expected an object"),
             ("/attestation_report/current_build", json!(256), "expected u8"),
         ] {
             let mut json = good.clone();
