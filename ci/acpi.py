@@ -7,6 +7,7 @@ three files are read out of fw_cfg, QEMU's box of files for firmware.
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import socket
@@ -229,6 +230,16 @@ def main():
         raise Wrong(f"{refused[0]} is not part of a shape" if refused else "no shape: behind `--`, name -machine, -smp, -m and the devices")
     if not asked.firmware.is_file():
         raise Wrong(f"{asked.firmware} is no file")
+    # Before QEMU runs for what could not be written then.
+    try:
+        asked.into.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Wrong(f"--into {asked.into}: it, or what it lies in, is a file; name a folder, which is made where there is none") from error
+    except OSError as error:
+        raise Wrong(f"--into {asked.into}: {error}") from error
+    taken = [name for name in (*BLOBS.values(), "shape") if (asked.into / name).is_dir()]
+    if taken or not os.access(asked.into, os.W_OK):
+        raise Wrong(f"--into {asked.into}: " + (f"{taken[0]} in it is a folder" if taken else "nobody may write there as this user"))
     said = version(asked.qemu)
     with tempfile.TemporaryDirectory(prefix="teegate-acpi-") as temporary:
         folder = pathlib.Path(temporary)
@@ -241,7 +252,6 @@ def main():
             if software:
                 software.kill()
                 software.wait()
-    asked.into.mkdir(parents=True, exist_ok=True)
     for name, content in read.items():
         (asked.into / BLOBS[name]).write_bytes(content)
     shape = " ".join(asked.shape) + (" with a TPM" if asked.measured else "")

@@ -48,6 +48,11 @@ shape() { # name, processors, memory, and more
   python3 "$root/ci/acpi.py" --limit 900 --into "$incoming/$name" --firmware "$firmware" -- \
     -machine q35 -smp "$processors" -m "$memory" -nodefaults "$@"
 }
+# What cannot be written is refused before QEMU runs for it.
+if said=$(python3 "$root/ci/acpi.py" --qemu /nowhere --into "$firmware" --firmware "$firmware" -- -machine q35 2>&1); then
+  fail 'a file was taken for the folder that the tables go to'
+fi
+[[ $said == "acpi.sh: --into $firmware: it, or what it lies in, is a file; "* ]] || fail "of --into a file it said: $said"
 shape one 2 256M
 shape again 2 256M
 shape processors 3 256M

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import pathlib
+import re
 import struct
 import tarfile
 import tempfile
@@ -299,6 +300,17 @@ class Release(unittest.TestCase):
                 release.check(release.written(value))
         with self.assertRaisesRegex(release.Release, "not JSON"):
             release.check(b"\xff")
+
+    def test_the_values_beside_a_manifest_are_not_taken_for_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            stated, values = pathlib.Path(folder, "0.1.0.json"), pathlib.Path(folder, "0.1.0.toml")
+            values.write_text("schema = 1\n")
+            # With nothing beside it there is nothing to name.
+            self.assertEqual(release.read(values), b"schema = 1\n")
+            stated.write_bytes(manifest())
+            self.assertEqual(release.read(stated), manifest())
+            with self.assertRaisesRegex(release.Release, re.escape(f"name that one, {stated}")):
+                release.read(values)
 
     def test_an_image_or_a_measurement_that_stands_twice_or_elsewhere_is_refused(self):
         two = [{**MEASURED, "command": "teegate predict sev-snp --vcpus 2"}, {**MEASURED, "command": "teegate predict sev-snp --vcpus 4"}]

@@ -257,8 +257,17 @@ def digits(value, length, where):
         raise Release(f"{where}: `{str(value)[:80]}` is not {2 * length} lower-case hexadecimal digits")
 
 
+def read(file):
+    """The bytes of a manifest. The reference values that are written out of one lie beside it, under its name, and are none."""
+    path = pathlib.Path(file)
+    beside = path.with_suffix(".json")
+    if path.suffix == ".toml" and beside.is_file():
+        raise Release(f"{file} has the reference values that were written out of a release manifest; name that one, {beside}")
+    return path.read_bytes()
+
+
 def main(verb="", *files):
-    contents = [pathlib.Path(file).read_bytes() for file in files]
+    contents = [read(file) for file in files]
     if verb == "check" and len(files) == 1:
         check(contents[0])
         print(f"{files[0]} sha256:{hashlib.sha256(contents[0]).hexdigest()} {len(contents[0])} bytes: what a signer signs")

@@ -38,13 +38,14 @@ pub(crate) fn refused(error: &Refused) -> Error {
     let found =
         |found: Option<String>| found.map_or_else(|| "nobody".to_owned(), |found| format!("`{}`", line(&found)));
     Error(match error {
+        // Names are compared before the signature, so of the file nothing is known yet: the bundle may be another file's.
         Refused::IdentityMismatch { expected, actual } => format!(
-            "signed by {}, expected the identity `{}`",
+            "the bundle's certificate is for {}, expected the identity `{}`",
             found(actual.as_ref().map(ToString::to_string)),
             line(&expected.to_string())
         ),
         Refused::IssuerMismatch { expected, actual } => {
-            format!("the signer was vouched for by {}, expected the issuer `{}`", found(actual.clone()), line(expected))
+            format!("the bundle's certificate was vouched for by {}, expected the issuer `{}`", found(actual.clone()), line(expected))
         }
         Refused::Timestamp(TimestampError::NoVerifiedTimestamp(_)) => {
             "nothing says when it was signed: expected the log's own promise (`inclusionPromise` with `integratedTime`), or an RFC 3161 \

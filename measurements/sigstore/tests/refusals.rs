@@ -111,16 +111,29 @@ fn another_identity_or_issuer_is_refused_and_neither_may_be_left_out() {
             (IDENTITY.strip_suffix('1').unwrap(), ISSUER, "expected the identity `https://github.com/"),
             (&IDENTITY.to_uppercase(), ISSUER, "expected the identity `HTTPS://"),
             (IDENTITY, "https://accounts.example.com", "expected the issuer `https://accounts.example.com`"),
-            (IDENTITY, &format!("{ISSUER}/"), "the signer was vouched for by `https://token.actions"),
+            (IDENTITY, &format!("{ISSUER}/"), "the bundle's certificate was vouched for by `https://token.actions"),
         ] {
             let error = judge_at(&signed, &Expected::new(identity, issuer).unwrap(), AT).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
     }
+    // Of another file: nobody is said to have signed that one, whether or not the names are those expected.
+    let other = Signed { file: b"another file".to_vec(), ..v1().build() };
+    let error = judge_at(&other, &Expected::new("b@example.com", ISSUER).unwrap(), AT).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the bundle's certificate is for `https://github.com/") && !error.contains("signed by"),
+        "{error}"
+    );
     assert!(Expected::new("", ISSUER).unwrap_err().to_string().starts_with("no identity: "));
     assert!(Expected::new(IDENTITY, "").unwrap_err().to_string().starts_with("no issuer: "));
-    refused_on_both(|builder| builder.identity = Identity::None, "signed by nobody, expected the identity");
-    refused_on_both(|builder| builder.issuer = None, "vouched for by nobody, expected the issuer");
+    refused_on_both(
+        |builder| builder.identity = Identity::None,
+        "the bundle's certificate is for nobody, expected the identity",
+    );
+    refused_on_both(
+        |builder| builder.issuer = None,
+        "the bundle's certificate was vouched for by nobody, expected the issuer",
+    );
 }
 
 #[test]
