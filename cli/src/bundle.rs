@@ -287,6 +287,7 @@ says nothing about AMD's or Intel's hardware. To ask what you want to know, give
 
 /// Reads the bundle at `path`.
 fn read(path: &Path) -> Result<Bundle, Stop> {
+    supplied::no_stream(path)?;
     let (name, bytes) = if path == Path::new("-") {
         ("standard input".to_owned(), bounded(std::io::stdin().lock()))
     } else {

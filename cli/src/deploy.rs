@@ -10,10 +10,10 @@ use teegate_measurements::deploy::{Deployed, Deployment, Platform, drift};
 use crate::atomic::Place;
 use crate::exit::{self, Stop};
 use crate::verify::Format;
-use crate::{help, output};
+use crate::{file, help, output};
 
 /// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Options of `deploy`.
 #[derive(Args)]
@@ -192,19 +192,13 @@ fn differs(place: &Path, found: Vec<String>) -> Result<(), Stop> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    use std::io::Read as _;
-    let failed = |error: std::io::Error| format!("`{}`: {error}", named(path));
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_BYTES + 1).read_to_string(&mut text)
+    let failed = |what: String| format!("`{}` {what}", named(path));
+    let bytes = if path == Path::new("-") {
+        file::at_most(std::io::stdin().lock(), MAX_BYTES).map_err(failed)?
     } else {
-        std::fs::File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_string(&mut text)
+        file::read(path, MAX_BYTES).map_err(failed)?
     };
-    read.map_err(failed)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(format!("`{}`: more than {MAX_BYTES} bytes", named(path)));
-    }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| failed("is not UTF-8 text".to_owned()))
 }
 
 fn named(path: &Path) -> String {

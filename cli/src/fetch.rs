@@ -86,6 +86,7 @@ pub(crate) fn run(args: &FetchArgs) -> ExitCode {
 }
 
 fn fetch(args: &FetchArgs) -> Result<(String, u8), Stop> {
+    supplied::no_stream(&args.evidence)?;
     let evidence =
         evidence::load(&args.evidence, args.tee.map(Tee::from)).map_err(|error| Stop::of_evidence(&error))?;
     supplied::note_member(&args.evidence, &evidence);

@@ -168,6 +168,7 @@ Exit status: 0 written; 1 could not run, or no strict policy can expect what the
 pub(crate) const POLICY_FILL: &str = "\
 Examples:
   teegate policy fill strict --reference-values values.toml --output own.toml
+  teegate policy fill strict --tee tdx --reference-values both.toml
   teegate policy fill own.toml --root amd=forged-root.pem --output forged.toml
 
 Exit status: 0 written; 1 could not run, or the policy, the values or a root are refused.";

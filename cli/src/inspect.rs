@@ -14,6 +14,7 @@ use crate::help;
 use crate::inspect_log;
 use crate::output::{self, plain};
 use crate::screen::{Length, Screen, Tone};
+use crate::supplied;
 use crate::verify::{Format, TeeName};
 
 /// Show what evidence says, without verifying any of it.
@@ -43,9 +44,12 @@ pub(crate) fn run(args: &InspectArgs) -> ExitCode {
             Err(stop) => output::stop(&stop),
         };
     }
-    let evidence = match evidence::load(&args.evidence, args.tee.map(Tee::from)) {
+    let loaded = supplied::no_stream(&args.evidence).map_err(Stop::from).and_then(|()| {
+        evidence::load(&args.evidence, args.tee.map(Tee::from)).map_err(|error| Stop::of_evidence(&error))
+    });
+    let evidence = match loaded {
         Ok(evidence) => evidence,
-        Err(error) => return output::stop(&Stop::of_evidence(&error)),
+        Err(stop) => return output::stop(&stop),
     };
     let facts = evidence.inspect();
     let status = if facts.is_ok() { exit::ACCEPTED } else { exit::of_rejection(Stage::Parse) };

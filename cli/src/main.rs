@@ -10,6 +10,7 @@ mod deploy;
 mod exit;
 mod explain;
 mod fetch;
+mod file;
 mod fold;
 mod format;
 mod gateway;
@@ -44,9 +45,11 @@ mod vouched;
 mod watch;
 mod watcher;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::screen::Colour;
 
@@ -100,8 +103,22 @@ enum Verb {
     Man(offered::ManArgs),
 }
 
+/// The command that these words call.
+fn parsed<I: IntoIterator<Item = T>, T: Into<OsString> + Clone>(words: I) -> Result<Command, clap::Error> {
+    let mut known = Command::command();
+    let matches = known.try_get_matches_from_mut(words)?;
+    if let Some((verb, unused)) = matches.subcommand_matches("predict").and_then(predict::refused) {
+        // Said with the usage of the command that was called.
+        let called = known.find_subcommand_mut("predict").and_then(|predict| predict.find_subcommand_mut(verb));
+        return Err(called
+            .map_or_else(clap::Command::default, |called| called.clone())
+            .error(ErrorKind::ArgumentConflict, unused));
+    }
+    Command::from_arg_matches(&matches).map_err(|error| error.format(&mut known))
+}
+
 fn main() -> ExitCode {
-    let command = match Command::try_parse() {
+    let command = match parsed(std::env::args_os()) {
         Ok(command) => command,
         Err(message) => {
             // `--help` and `--version` arrive here too; they are answers, not errors.
@@ -164,7 +181,7 @@ mod tests {
                 let own = called == "teegate" || example.trim_start().starts_with(&called);
                 assert!(own, "{called}: `{example}` shows another command");
                 assert!(example.len() < 80, "{called}: `{example}` is broken by a narrow terminal");
-                if let Err(error) = Command::try_parse_from(words) {
+                if let Err(error) = parsed(words) {
                     panic!("{called}: `{example}`: {error}");
                 }
             }

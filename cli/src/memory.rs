@@ -3,32 +3,26 @@
 
 mod lock;
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use teegate_verifier::Memory;
 
 use crate::atomic::{self, Existing};
+use crate::file;
 use crate::output::short;
 use lock::Lock;
 
 /// A full memory, 65,536 platforms, takes less.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// What earlier runs have seen; nothing, if this is the first.
 pub(crate) fn read(path: &Path) -> Result<Memory, String> {
-    let cannot = |why: &dyn std::fmt::Display| format!("memory `{}` cannot be read: {why}", path.display());
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Memory::new()),
-        Err(cause) => return Err(cannot(&cause)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| cannot(&cause))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(cannot(&format_args!("more than {MAX_BYTES} bytes")));
+    if let Err(missing) = std::fs::metadata(path) {
+        if missing.kind() == std::io::ErrorKind::NotFound {
+            return Ok(Memory::new());
+        }
     }
+    let bytes = file::read(path, MAX_BYTES).map_err(|what| format!("memory `{}` {what}", path.display()))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         format!(
             "`{}` is not the memory of an earlier run: {}; name another file, or remove it to forget what was seen",

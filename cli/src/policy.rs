@@ -1,16 +1,15 @@
 //! The policy that the user names: one of those that are built in, or a file.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use teegate_measurements::POLICIES;
 use teegate_verifier::{Policy, PolicyError};
 
+use crate::file;
 use crate::nearest::nearest;
 
 /// Reference values of a large fleet fit many times over.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Reads the policy called `name`. The names of those that are built in are taken; a file of that name is `./genuine`.
 pub(crate) fn read(name: &str) -> Result<Policy, String> {
@@ -23,10 +22,24 @@ pub(crate) fn read_text(name: &str) -> Result<String, String> {
     shipped.map_or_else(|| read_file(name), |(_, text)| Ok(text.to_owned()))
 }
 
+/// Why the policy called `name` was refused with the reference values that the user gave: the error names what they lack.
+pub(crate) fn refused_with_values(name: &str, error: &PolicyError) -> String {
+    if is_template(name) {
+        return format!(
+            "policy `{name}` is a template, and the reference values that are given do not make a policy of it: {error}"
+        );
+    }
+    format!("policy `{name}`, with the reference values that are given: {error}")
+}
+
+fn is_template(name: &str) -> bool {
+    name != "genuine" && POLICIES.iter().any(|(own, _)| *own == name)
+}
+
 /// Why the policy called `name` was refused.
 pub(crate) fn refused(name: &str, error: &PolicyError) -> String {
     match name {
-        template if template != "genuine" && POLICIES.iter().any(|(own, _)| *own == template) => format!(
+        template if is_template(template) => format!(
             "policy `{template}` is a template: give your reference values with `--reference-values`, or put them into a copy of \
              `measurements/policy/{template}.toml` and name the copy: {error}"
         ),
@@ -50,11 +63,5 @@ fn names() -> String {
 
 /// The text of a file that a policy, or what belongs to one, stands in; or what is wrong with it.
 pub(crate) fn file_text(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|cause| format!("cannot be read: {cause}"))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| format!("cannot be read: {cause}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(format!("more than {MAX_BYTES} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+    String::from_utf8(file::read(path, MAX_BYTES)?).map_err(|_| "is not UTF-8 text".to_owned())
 }

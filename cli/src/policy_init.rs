@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use teegate_encoding::hex;
 use teegate_intake::evidence::OwnedEvidence;
 use teegate_measurements::Rewritten;
-use teegate_verifier::{BoundTo, Endorsements, FactValue, Policy, ReportData, Stage, Tee, UnixTime, verify};
+use teegate_verifier::{BoundTo, Draft, Endorsements, FactValue, Policy, ReportData, Stage, Tee, UnixTime, verify};
 
 use crate::atomic::{self, Existing};
 use crate::exit::{self, Stop};
@@ -63,6 +63,9 @@ pub(crate) struct FillArgs {
     file: String,
     #[command(flatten)]
     values: values::ValuesArgs,
+    /// Keep the profiles of this TEE alone, and take from the values what is of it: for files that hold values of both
+    #[arg(long, value_enum)]
+    tee: Option<TeeName>,
     /// Pin this root (a self-signed certificate, PEM) in place of the vendor's, `amd` or `intel`: for forged hardware, whose
     /// acceptance is never better than a warning; may be given again
     #[arg(long, value_name = "VENDOR=FILE", value_parser = root)]
@@ -126,18 +129,23 @@ pub(crate) fn init(args: &InitArgs) -> Result<(String, u8), Stop> {
     let text = first(&evidence, &facts, args)?;
     let verified = if vouched { "its maker vouches for it, at that time" } else { "nothing of it was verified" };
     let head = format!(
-        "# Made by `teegate policy init` at {now} from the evidence `{}`.\n# The measurements are what that evidence shows, and {verified}: \
-         compare them with what you built\n# before you send anything. `teegate policy explain` says what this policy asks, \
+        "# Made by `teegate policy init` at {now} from the evidence `{}`.\n# {FIRST_USE}.\n# The measurements are what that evidence shows, \
+         and {verified}: compare them with what you built\n# before you send anything. `teegate policy explain` says what this policy asks, \
          `teegate policy lint` what is weak in it.\n\n",
         plain(&args.from.display().to_string())
     );
     let text = head + &text;
     let written = written(&args.output, &text)?;
+    output::note(FIRST_USE);
     for line in remarks(&evidence, &facts, &pool, &text, vouched, now) {
         output::note(&line);
     }
     Ok(written)
 }
+
+/// What such a policy is, whoever vouches for the evidence.
+const FIRST_USE: &str = "this is trust on first use: it expects from now on whatever ran when the evidence was taken; endorsements prove that \
+                         the hardware is genuine, not that these are the measurements that you want";
 
 /// What the author should know of the policy at once: who vouches for its values, and whether it accepts the evidence that it was
 /// made of.
@@ -201,7 +209,9 @@ fn first(evidence: &OwnedEvidence, facts: &[(&'static str, FactValue)], args: &I
 
 /// Writes a template with its values in it.
 pub(crate) fn fill(args: &FillArgs) -> Result<(String, u8), String> {
-    let (text, kinds) = args.values.filled(&args.file)?;
+    let (text, kinds) = args.values.filled(&args.file, args.tee.map(Tee::from))?;
+    // Before a root: what is wrong with the template is no fault of `--root`.
+    Draft::parse(&text).map_err(|error| policy::refused(&args.file, &error))?;
     let read = |(vendor, file): &(String, PathBuf)| {
         let pem = policy::file_text(file).map_err(|what| format!("the root `{}`: {what}", file.display()))?;
         Ok((vendor.clone(), pem))
@@ -257,6 +267,7 @@ mod tests {
             text.starts_with("# Made by `teegate policy init` at ") && text.contains("nothing of it was verified"),
             "{text}"
         );
+        assert!(text.lines().nth(1).unwrap().starts_with("# this is trust on first use: "), "{text}");
         let policy = Policy::parse(&text).unwrap();
         assert_eq!((policy.name(), policy.document().profiles()[0].place()), ("mine", "sev-snp.own".to_owned()));
         assert!(text.contains(&format!("measurement = \"{}\"", "2a".repeat(48))), "{text}");
@@ -323,13 +334,22 @@ mod tests {
             let values = values::ValuesArgs::default();
             let root = vec![root(&format!("{vendor}={}", file.display())).unwrap()];
             let output = Output { output: None, force: false };
-            fill(&FillArgs { file: "genuine".to_owned(), values, root, output }).map(|(text, _)| text)
+            fill(&FillArgs { file: "genuine".to_owned(), values, tee: None, root, output }).map(|(text, _)| text)
         };
         let policy = Policy::parse(&filled("amd", &file).unwrap()).unwrap();
         assert_eq!((policy.name(), policy.trusts_only_vendors()), ("genuine, under roots of its own", false));
         assert!(filled("arm", &file).unwrap_err().starts_with("`--root`: `arm`: no such vendor: expected "));
         let missing = filled("amd", &folder.path().join("none.pem")).unwrap_err();
         assert!(missing.contains("none.pem`: cannot be read: "), "{missing}");
+        // What is wrong with the template is said of it, with a root and without.
+        let empty = folder.path().join("empty.toml");
+        std::fs::write(&empty, "").unwrap();
+        for root in [vec![], vec![root(&format!("amd={}", file.display())).unwrap()]] {
+            let output = Output { output: None, force: false };
+            let (values, name) = (values::ValuesArgs::default(), empty.display().to_string());
+            let refused = fill(&FillArgs { file: name.clone(), values, tee: None, root, output }).unwrap_err();
+            assert!(refused.starts_with(&format!("policy `{name}`: ")), "{refused}");
+        }
         std::fs::write(&file, "no PEM").unwrap();
         assert!(filled("amd", &file).unwrap_err().contains("expected certificates in PEM"));
         for wrong in ["amd", "=root.pem", "amd="] {

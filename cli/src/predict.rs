@@ -13,9 +13,10 @@ use teegate_verifier::Tee;
 use crate::output::{self, plain};
 use crate::screen::Screen;
 use crate::verify::{Format, TeeName};
-use crate::{exit, help};
+use crate::{exit, file, help};
 
 mod tdx;
+mod unused;
 
 /// Compute what hardware will measure of a guest, before it runs
 #[derive(Args)]
@@ -72,7 +73,7 @@ struct SevSnpArgs {
     #[arg(long, value_name = "TEXT", requires = "kernel", default_value = "", hide_default_value = true)]
     append: String,
     /// Virtual processors
-    #[arg(long, value_name = "N", required_unless_present = "igvm")]
+    #[arg(long, value_name = "N", required_unless_present = "igvm", value_parser = vcpus())]
     vcpus: Option<u32>,
     /// The processor that QEMU shows the guest
     #[arg(long, value_name = "NAME", value_parser = cpu_named)]
@@ -162,6 +163,10 @@ struct AciArgs {
     shown: Shown,
 }
 
+fn vcpus() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(predict::MAX_VCPUS))
+}
+
 fn cpu_named(name: &str) -> Result<CpuSignature, String> {
     CpuSignature::named(name).map_err(|error| error.to_string())
 }
@@ -169,6 +174,11 @@ fn cpu_named(name: &str) -> Result<CpuSignature, String> {
 fn bits(text: &str) -> Result<u64, String> {
     let read = text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |digits| u64::from_str_radix(digits, 16).ok());
     read.ok_or_else(|| "expected a number, in decimal or in hexadecimal with `0x`".to_owned())
+}
+
+/// The verb whose options, which clap read, are refused, and why: one of them goes unused.
+pub(crate) fn refused(matches: &clap::ArgMatches) -> Option<(&str, String)> {
+    unused::refused(matches)
 }
 
 /// Runs the command.
@@ -182,7 +192,11 @@ pub(crate) fn run(args: &PredictArgs) -> ExitCode {
                 BankName::Sha384 => DigestAlgorithm::Sha384,
                 BankName::Sha512 => DigestAlgorithm::Sha512,
             };
-            (of_file(&args.uki, |bytes| predict::pcrs(bytes, bank)).and_then(|one| under(one, args.tee)), &args.shown)
+            (
+                of_file(&args.uki, predict::MAX_IMAGE_BYTES, |bytes| predict::pcrs(bytes, bank))
+                    .and_then(|one| under(one, args.tee)),
+                &args.shown,
+            )
         }
         Verb::Initdata(args) => {
             let place = match args.platform {
@@ -191,11 +205,12 @@ pub(crate) fn run(args: &PredictArgs) -> ExitCode {
                 PlaceName::AzureVtpm => InitdataFor::AzureVtpm,
             };
             (
-                of_file(&args.file, |bytes| predict::initdata(bytes, place)).and_then(|one| under(one, args.tee)),
+                of_file(&args.file, predict::MAX_INITDATA_BYTES, |bytes| predict::initdata(bytes, place))
+                    .and_then(|one| under(one, args.tee)),
                 &args.shown,
             )
         }
-        Verb::AciPolicy(args) => (of_file(&args.file, predict::aci_policy), &args.shown),
+        Verb::AciPolicy(args) => (of_file(&args.file, predict::MAX_ACI_POLICY_BYTES, predict::aci_policy), &args.shown),
     };
     match prediction.and_then(|prediction| written(&prediction, shown)) {
         Ok(text) => output::finish(&text, exit::ACCEPTED),
@@ -207,19 +222,23 @@ pub(crate) fn run(args: &PredictArgs) -> ExitCode {
 fn under(prediction: Prediction, tee: Option<TeeName>) -> Result<Prediction, String> {
     match (tee.map(Tee::from), prediction.tee) {
         (Some(named), Some(own)) if named != own => Err(format!("this is of {own}, and `--tee` names {named}")),
-        (named, own) => Ok(Prediction { tee: named.or(own), ..prediction }),
+        (named, own) => {
+            let mut notes = prediction.notes;
+            notes.extend(named.map(|named| format!("it is taken for a guest under {named}")));
+            Ok(Prediction { tee: named.or(own), notes, ..prediction })
+        }
     }
 }
 
 fn sev_snp(args: &SevSnpArgs) -> Result<Prediction, String> {
     if let Some(file) = &args.igvm {
-        return of_file(file, predict::igvm);
+        return of_file(file, predict::MAX_IGVM_BYTES, predict::igvm);
     }
     let missing = || "`--firmware` and `--vcpus` are needed".to_owned();
     let firmware_file = args.firmware.as_deref().ok_or_else(missing)?;
-    let firmware = read(firmware_file)?;
-    let kernel = args.kernel.as_deref().map(read).transpose()?;
-    let initrd = args.initrd.as_deref().map(read).transpose()?.unwrap_or_default();
+    let firmware = read(firmware_file, predict::MAX_FIRMWARE_BYTES)?;
+    let measured = |file: &Option<PathBuf>| file.as_deref().map(|file| read(file, predict::MAX_FILE_BYTES)).transpose();
+    let (kernel, initrd) = (measured(&args.kernel)?, measured(&args.initrd)?.unwrap_or_default());
     let cpu = match (args.cpu, args.cpu_family, args.cpu_model, args.cpu_stepping) {
         (named, None, ..) => named,
         (_, Some(family), Some(model), Some(stepping)) => {
@@ -239,30 +258,35 @@ fn sev_snp(args: &SevSnpArgs) -> Result<Prediction, String> {
             VmmName::Gce => SnpVmm::Gce,
         },
     };
-    predict::sev_snp(&guest).map_err(|error| about(firmware_file, &error))
-}
-
-fn of_file(file: &Path, predict: impl FnOnce(&[u8]) -> Result<Prediction, PredictError>) -> Result<Prediction, String> {
-    predict(&read(file)?).map_err(|error| about(file, &error))
-}
-
-fn about(file: &Path, error: &PredictError) -> String {
-    format!("`{}`: {error}", file.display())
-}
-
-/// Nothing that is measured whole is larger: an initrd comes nearest.
-const MAX_FILE_BYTES: u64 = 2 << 30;
-
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("`{}` cannot be read: {error}", file.display());
-    let about = std::fs::metadata(file).map_err(unreadable)?;
-    if !about.is_file() {
-        return Err(format!("`{}` is no file", file.display()));
+    let prediction = predict::sev_snp(&guest).map_err(|error| about(&error, &[("firmware", Some(firmware_file))]))?;
+    if let (Some(file), Some(kernel)) = (&args.kernel, &kernel) {
+        if !predict::is_bzimage(kernel) {
+            output::note(&format!(
+                "`--kernel`: `{}` is no bzImage (`HdrS` at 0x202), and whatever is handed over is measured; is it the right file, and not \
+                 swapped with the initrd?",
+                file.display()
+            ));
+        }
     }
-    if about.len() > MAX_FILE_BYTES {
-        return Err(format!("`{}` has {} bytes: at most {MAX_FILE_BYTES} are read", file.display(), about.len()));
-    }
-    std::fs::read(file).map_err(unreadable)
+    Ok(prediction)
+}
+
+fn of_file(
+    file: &Path,
+    most: usize,
+    predict: impl FnOnce(&[u8]) -> Result<Prediction, PredictError>,
+) -> Result<Prediction, String> {
+    predict(&read(file, most)?).map_err(|error| format!("`{}`: {error}", file.display()))
+}
+
+/// The error with the file that it is about, among these inputs; one about a number, or about who starts the guest, is about none.
+fn about(error: &PredictError, files: &[(&str, Option<&Path>)]) -> String {
+    let named = files.iter().find(|(name, _)| error.input().is_some_and(|input| input.ends_with(name)));
+    named.and_then(|(_, file)| *file).map_or_else(|| error.to_string(), |file| format!("`{}`: {error}", file.display()))
+}
+
+fn read(path: &Path, most: usize) -> Result<Vec<u8>, String> {
+    file::read(path, most).map_err(|what| format!("`{}` {what}", path.display()))
 }
 
 /// Schema `teegate/prediction/1`.

@@ -10,10 +10,11 @@ use teegate_intake::{Defect, endorsements, evidence};
 use teegate_verifier::{Tee, Wrapping};
 
 use crate::exit::Stop;
-use crate::output;
+use crate::{file, output};
 
 /// The evidence at `path`, with the event log in place of one that it carries.
 pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) -> Result<OwnedEvidence, Stop> {
+    no_stream(path)?;
     let mut evidence = evidence::load(path, tee).map_err(|error| Stop::of_evidence(&error))?;
     if evidence.form == bundle::FORM {
         output::note(&format!(
@@ -31,9 +32,15 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
             )
             .into());
         }
+        no_stream(log)?;
         evidence.event_log = Some(evidence::load_event_log(log).map_err(|error| error.to_string())?);
     }
     Ok(evidence)
+}
+
+/// That nothing is opened which may never give anything.
+pub(crate) fn no_stream(path: &Path) -> Result<(), String> {
+    file::is_no_stream(path).map_err(|what| format!("`{}` {what}; `-` is standard input", path.display()))
 }
 
 /// Says which member of somebody's JSON the evidence was taken out of.
@@ -50,6 +57,7 @@ pub(crate) fn note_member(path: &Path, evidence: &OwnedEvidence) {
 
 /// The endorsements at `paths`, with a note on every file that holds none.
 pub(crate) fn endorsements(paths: &[PathBuf]) -> Result<Loaded, String> {
+    paths.iter().try_for_each(|path| no_stream(path))?;
     let loaded = endorsements::load(paths).map_err(|error| error.to_string())?;
     for ignored in &loaded.ignored {
         let found = match ignored.defect() {

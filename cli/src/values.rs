@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use teegate_measurements::{Filled, ReferenceValues};
-use teegate_verifier::{Policy, UnixTime};
+use teegate_verifier::{Draft, Policy, Tee, UnixTime};
 
 use crate::vouched::{SigstoreArgs, Vouched, read};
 use crate::{instant, output, policy};
@@ -43,11 +43,16 @@ impl ValuesArgs {
     }
 
     /// The text of the policy called `name`, filled in, and of each file of values a sentence: of which kind it is, and who signed it.
-    pub(crate) fn filled(&self, name: &str) -> Result<(String, Vec<String>), String> {
+    /// With a TEE, its profiles alone, and of the values what is of it.
+    pub(crate) fn filled(&self, name: &str, tee: Option<Tee>) -> Result<(String, Vec<String>), String> {
         let files = self.files(None)?;
         let said = files.iter().map(ValuesFile::kind).collect();
-        let text = policy::read_text(name)?;
-        let text = match joined(files)? {
+        let mut text = policy::read_text(name)?;
+        if let Some(tee) = tee {
+            text = teegate_measurements::only(&text, tee).map_err(|error| format!("policy `{name}`: {error}"))?;
+        }
+        let of_tee = |values: ReferenceValues| tee.map_or(values.clone(), |tee| values.of(tee));
+        let text = match joined(files)?.map(of_tee) {
             Some(values) => fill(name, &text, &values)?.text().to_owned(),
             None => text,
         };
@@ -89,10 +94,20 @@ impl ValuesArgs {
             let is_corim = bytes.first().is_some_and(|first| *first >= 0x80);
             values
                 .map(|values| ValuesFile { path: path.clone(), is_corim, values })
-                .map_err(|what| of_file(path, &what))
+                .map_err(|what| of_file(path, &swapped(&bytes).unwrap_or(what)))
         };
         self.reference_values.iter().enumerate().map(one).collect()
     }
+}
+
+/// What is wrong with a file of reference values that is a policy: it was given in the other's place.
+fn swapped(bytes: &[u8]) -> Option<String> {
+    let policy = Draft::parse(std::str::from_utf8(bytes).ok()?).ok()?;
+    Some(format!(
+        "it is a policy (`{}`), and no reference values: the policy is named first, or with `--policy`, and the file with its values behind \
+         `--reference-values`",
+        output::short(policy.document().name())
+    ))
 }
 
 /// One file of them.
@@ -136,7 +151,7 @@ fn of_file(path: &Path, what: &str) -> String {
 
 /// The template with its values; what they did beside filling fields is said on standard error.
 pub(crate) fn fill(name: &str, text: &str, values: &ReferenceValues) -> Result<Filled, String> {
-    let filled = teegate_measurements::fill(text, values).map_err(|error| policy::refused(name, &error))?;
+    let filled = teegate_measurements::fill(text, values).map_err(|error| policy::refused_with_values(name, &error))?;
     filled.notes().iter().for_each(|note| output::note(note));
     Ok(filled)
 }
@@ -201,7 +216,24 @@ mod tests {
         assert_eq!(explain(&Policy::parse(&text).unwrap()), explain(&policy));
         // One of them is not enough, and the template says where it stops.
         let error = args(&[&measurement]).policy("strict", None).unwrap_err();
-        assert!(error.contains("is a template") && error.contains("host_data"), "{error}");
+        assert!(
+            error.starts_with(
+                "policy `strict` is a template, and the reference values that are given do not make a policy of it: "
+            ) && error.contains("`sev-snp.strict.host_data`")
+                && !error.contains("give your reference values"),
+            "{error}"
+        );
+        // Of one TEE, from values of both.
+        let part = put("part.toml", toml(&format!("[tdx]\nmrtd = \"{}\"", "22".repeat(48))).as_bytes());
+        let both = args(&[&measurement, &host, &part]);
+        let error = both.filled("strict", None).unwrap_err();
+        assert!(error.contains("`tdx.strict.rtmr0`"), "{error}");
+        let (text, _) = both.filled("strict", Some(Tee::SevSnp)).unwrap();
+        assert_eq!(explain(&Policy::parse(&text).unwrap()), explain(&policy));
+        // A policy in the values' place is called one; its twin is what it should be.
+        let own = put("own.toml", text.as_bytes());
+        let error = args(&[&own]).load(None).unwrap_err();
+        assert!(error.contains("own.toml`: it is a policy (`strict`), and no reference values: "), "{error}");
         let error = args(&[&host, &host]).load(None).unwrap_err();
         assert!(error.contains("h.toml`: `sev-snp.host_data`: given by `app` and by `app`"), "{error}");
         // Nothing is passed over in silence.
@@ -227,7 +259,7 @@ mod tests {
             );
         }
         assert!(args(&[&folder.path().join("none")]).load(None).unwrap_err().contains("cannot be read"));
-        let (_, said) = args(&[&measurement, &host]).filled("strict").unwrap();
+        let (_, said) = args(&[&measurement, &host]).filled("strict", None).unwrap();
         let of = |path: &Path| {
             let unsigned = "TOML, unsigned: it counts for whoever gave you the file";
             format!("reference values `{}`: 1 field of `app`, {unsigned}", path.display())

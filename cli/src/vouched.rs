@@ -1,7 +1,5 @@
 //! Who must have signed the reference values that the user names: nobody, a key, or a Sigstore identity.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,8 +7,10 @@ use teegate_measurements::{ReferenceValues, reference_values, signed_reference_v
 use teegate_sigstore::{Expected, TrustedRoot};
 use teegate_verifier::{Signer, UnixTime};
 
+use crate::file;
+
 /// Reference values of a large fleet fit many times over.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Reference values that somebody signed through Sigstore. The words are those of `cosign verify-blob`.
 #[derive(Args, Debug, Default)]
@@ -92,11 +92,5 @@ impl Vouched {
 
 /// The bytes of a file, if they are no more than reference values may have.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|cause| format!("cannot be read: {cause}"))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|cause| format!("cannot be read: {cause}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(format!("more than {MAX_BYTES} bytes"));
-    }
-    Ok(bytes)
+    file::read(path, MAX_BYTES)
 }

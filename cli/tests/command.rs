@@ -148,6 +148,21 @@ fn a_memory_is_kept_from_run_to_run_and_refuses_what_is_older() {
     assert!(stderr(&unreadable).contains("is not the memory of an earlier run"), "{}", stderr(&unreadable));
 }
 
+/// Endorsements prove that the hardware is genuine, and not that its measurements are the wanted ones: either way it is said.
+#[test]
+fn a_policy_out_of_evidence_is_said_to_be_trust_on_first_use() {
+    let Some([report, vcek, chain]) = milan() else { return };
+    let endorsed = ["--endorsements", &vcek, "--endorsements", &chain, "--at", MILAN_AT];
+    for (more, vouched) in [(&endorsed[..], "its maker vouches for it"), (&[], "nothing of it was verified")] {
+        let output = teegate(&[&["policy", "init", "--from", &report], more].concat());
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+        let (text, said) = (stdout(&output), stderr(&output));
+        assert!(text.lines().nth(1).unwrap().starts_with("# this is trust on first use: "), "{text}");
+        assert!(text.contains(vouched), "{text}");
+        assert!(said.contains("note: this is trust on first use: "), "{said}");
+    }
+}
+
 #[test]
 fn each_kind_of_rejection_has_its_status_its_check_and_its_remedy() {
     let Some(files) = milan() else { return };

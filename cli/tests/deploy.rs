@@ -274,7 +274,10 @@ fn what_cannot_be_read_or_written_is_named() {
         assert_eq!((status(&output), stdout(&output).as_str()), (Some(1), ""), "{args:?}");
         stderr(&output)
     };
-    assert!(asked(&["none.yaml", "--platform", "azure-snp", "--into", "out"]).contains("`none.yaml`: No such file"));
+    assert!(
+        asked(&["none.yaml", "--platform", "azure-snp", "--into", "out"])
+            .contains("`none.yaml` cannot be read: No such file")
+    );
     assert!(asked(&["pod.yaml", "--platform", "azure", "--into", "out"]).contains("possible values: azure-snp"));
     assert!(asked(&["pod.yaml", "--into", "out"]).contains("--platform <PLATFORM>"));
     assert!(asked(&["pod.yaml", "--platform", "azure-snp"]).contains("--into <DIR>"));
@@ -282,7 +285,8 @@ fn what_cannot_be_read_or_written_is_named() {
     assert!(both.contains("cannot be used with"), "{both}");
     let unwritten = asked(&["pod.yaml", "--platform", "azure-snp", "--into", "out", "--check"]);
     assert!(
-        unwritten.contains("`out/initdata.toml`: No such file") && unwritten.contains("without `--check`"),
+        unwritten.contains("`out/initdata.toml` cannot be read: No such file")
+            && unwritten.contains("without `--check`"),
         "{unwritten}"
     );
     // Somebody's own file of that name, and no policy beside it that says where it comes from.

@@ -136,6 +136,349 @@ fn what_gives_no_prediction_ends_with_1_and_says_why() {
     }
 }
 
+/// Each of these printed a value that looked as if the option counted.
+#[test]
+fn what_goes_unused_is_refused_with_what_it_counts_beside() {
+    let folder = inputs();
+    let snp = "teegate predict sev-snp --firmware OVMF.amdsev.fd --vcpus 1 --cpu EPYC";
+    for (used, line, option, beside) in [
+        (
+            format!("{snp} --kernel vmlinuz --append y"),
+            "sev-snp --igvm guest.igvm --append y".to_owned(),
+            "--append",
+            "`--kernel`",
+        ),
+        (
+            format!("{snp} --kernel vmlinuz --initrd initrd.img"),
+            "sev-snp --igvm guest.igvm --initrd initrd.img".to_owned(),
+            "--initrd",
+            "`--kernel`",
+        ),
+        (
+            format!("{snp} --guest-features 0x21"),
+            "sev-snp --igvm guest.igvm --guest-features 0x21".to_owned(),
+            "--guest-features",
+            "`--firmware`",
+        ),
+        (
+            "teegate predict tdx --kernel bzImage --append y".to_owned(),
+            "tdx --uki guest.efi --append y".to_owned(),
+            "--append",
+            "`--kernel`",
+        ),
+        (
+            "teegate predict tdx --kernel bzImage --append y --initrd initrd.img".to_owned(),
+            "tdx --event-log ccel.bin --initrd initrd.img".to_owned(),
+            "--initrd",
+            "`--kernel`",
+        ),
+        (
+            "teegate predict tdx --firmware TDVF.fd --memory 2G --build secure-boot-off".to_owned(),
+            "tdx --firmware TDVF.fd --build secure-boot-off".to_owned(),
+            "--build secure-boot-off",
+            "`--memory` or `--acpi`",
+        ),
+        (
+            format!("{WHOLE} --build separator-rtmr0"),
+            "tdx --firmware TDVF.fd --memory 2G --build separator-rtmr0".to_owned(),
+            "--build separator-rtmr0",
+            "`--kernel`",
+        ),
+        (
+            "teegate predict pcr --uki guest.efi --tee tdx --reference-values --name x".to_owned(),
+            "pcr --uki guest.efi --format json --name x".to_owned(),
+            "--name",
+            "`--reference-values`",
+        ),
+    ] {
+        answered(folder.path(), &used);
+        let error = refused(folder.path(), &format!("teegate predict {line}"));
+        assert!(error.starts_with(&format!("error: `{option}` goes unused here")), "{line}: {error}");
+        assert!(error.contains(&format!("it counts beside {beside}")), "{line}: {error}");
+        let verb = line.split(' ').next().unwrap();
+        assert!(error.contains(&format!("Usage: teegate predict {verb} ")), "{line}: {error}");
+    }
+}
+
+/// The ways to ask each command, and for each of its options a value that is not the one that it has without.
+const MODES: &[(&str, &[&str])] = &[
+    (
+        "sev-snp",
+        &[
+            "--igvm guest.igvm",
+            "--firmware OVMF.amdsev.fd --vcpus 4 --cpu EPYC-v4",
+            "--firmware OVMF.amdsev.fd --vcpus 4 --cpu-family 25 --cpu-model 1 --cpu-stepping 1",
+            "--firmware OVMF.amdsev.fd --vcpus 4 --vmm ec2",
+            "--firmware OVMF.amdsev.fd --vcpus 4 --cpu EPYC-v4 --kernel vmlinuz",
+        ],
+    ),
+    (
+        "tdx",
+        &[
+            "--firmware TDVF.fd",
+            "--event-log ccel.bin",
+            "--firmware TDVF.fd --event-log ccel.bin",
+            "--uki guest.efi",
+            "--firmware TDVF.fd --uki guest.efi",
+            "--kernel bzImage --append console=hvc0",
+            "--firmware TDVF.fd --memory 2G",
+            "--firmware TDVF.fd --memory 2G --acpi tables",
+            "--firmware TDVF.fd --memory 2G --acpi tables --uki guest.efi",
+            "--firmware TDVF.fd --memory 2G --acpi tables --kernel bzImage --append console=hvc0",
+            "--firmware TDVF.fd --against ccel.bin",
+        ],
+    ),
+    ("pcr", &["--uki guest.efi", "--uki guest.efi --format json"]),
+    ("initdata", &["initdata.toml --platform azure-vtpm", "initdata.toml --platform sev-snp --format json"]),
+    ("aci-policy", &["policy.rego", "policy.rego --reference-values"]),
+];
+const VALUES: &[(&str, &[&str])] = &[
+    ("--acpi", &["tables"]),
+    ("--acpi-loader", &["tables/table-loader"]),
+    ("--acpi-rsdp", &["tables/acpi-rsdp"]),
+    ("--acpi-tables", &["tables/acpi-tables"]),
+    ("--against", &["ccel.bin"]),
+    ("--append", &["quiet"]),
+    ("--bank", &["sha384"]),
+    (
+        "--build",
+        &[
+            "secure-boot-absent",
+            "secure-boot-off",
+            "separator-rtmr0",
+            "separator-rtmr1",
+            "kernel-as-file",
+            "kernel-by-qemu",
+        ],
+    ),
+    ("--cpu", &["EPYC-Milan"]),
+    ("--cpu-family", &["26"]),
+    ("--cpu-model", &["2"]),
+    ("--cpu-stepping", &["2"]),
+    ("--event-log", &["ccel.bin"]),
+    ("--firmware", &["TDVF.fd", "OVMF.amdsev.fd"]),
+    ("--format", &["json"]),
+    ("--guest-features", &["0x21"]),
+    ("--igvm", &["guest.igvm"]),
+    ("--initrd", &["initrd.img"]),
+    ("--kernel", &["bzImage"]),
+    ("--memory", &["3G"]),
+    ("--name", &["mine"]),
+    ("--page-order", &["page-by-page", "two-passes"]),
+    ("--platform", &["tdx"]),
+    ("--reference-values", &[""]),
+    ("--tee", &["tdx", "sev-snp"]),
+    ("--uki", &["guest.efi"]),
+    ("--vcpus", &["3"]),
+    ("--vmm", &["gce"]),
+];
+
+/// Beside each way to ask, each option is refused, or changes what is printed. One that does neither is ignored, and whoever gave it
+/// does not learn that.
+#[test]
+fn no_option_of_a_prediction_is_ignored() {
+    let folder = inputs();
+    let (mut counted, mut refusals) = (0, 0);
+    for (command, modes) in MODES {
+        let help = answered(folder.path(), &format!("teegate predict {command} --help"));
+        let own = help.lines().filter_map(|line| {
+            let (_, option) = line
+                .split_once("--")
+                .filter(|(before, _)| before.trim_matches([' ', '-', ',', 'h', 'V']).is_empty())?;
+            Some(format!("--{}", option.split([' ', '=']).next().unwrap_or_default()))
+        });
+        let own: Vec<_> = own.filter(|option| !["--help", "--version", "--color"].contains(&option.as_str())).collect();
+        assert!(own.len() > 2, "{help}");
+        for mode in *modes {
+            let line = format!("teegate predict {command} {mode}");
+            let without = run(folder.path(), &line);
+            assert!(matches!(without.status.code(), Some(0 | 4)), "{line}: {without:?}");
+            for option in own.iter().filter(|option| !mode.split(' ').any(|word| word == *option)) {
+                let values = VALUES.iter().find(|(known, _)| known == option);
+                let (_, values) = values.unwrap_or_else(|| panic!("give {option} a value here"));
+                for value in *values {
+                    let with = run(folder.path(), &format!("{line} {option} {value}"));
+                    match with.status.code() {
+                        Some(0 | 4) => {
+                            counted += 1;
+                            assert_ne!(with.stdout, without.stdout, "ignored: {line} {option} {value}");
+                        }
+                        code => {
+                            refusals += 1;
+                            assert_eq!(code, Some(1), "{line} {option} {value}: {with:?}");
+                            assert!(with.stdout.is_empty() && !with.stderr.is_empty(), "{line} {option} {value}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(counted > 60 && refusals > 60, "{counted} counted, {refusals} refused");
+}
+
+#[test]
+fn tables_of_a_vm_with_other_memory_are_refused() {
+    let folder = inputs();
+    let shape = folder.path().join("tables/shape");
+    let named = std::fs::read_to_string(&shape).unwrap().trim().to_owned();
+    let with = |more: &str| std::fs::write(&shape, format!("{named}{more}\n")).unwrap();
+    with(" -m 256M -nodefaults");
+    let error = refused(folder.path(), WHOLE);
+    assert!(
+        error.contains("`--memory` is 2048 MiB, and the tables in `tables` were rebuilt of a VM with 256 MiB"),
+        "{error}"
+    );
+    for same in ["", " -m 2G", " -m 2048,slots=2,maxmem=8G", " -m unknown"] {
+        with(same);
+        answered(folder.path(), WHOLE);
+    }
+}
+
+/// What a unified kernel image extends is known, so nothing may say that it is not.
+#[test]
+fn a_unified_kernel_image_beside_firmware_gives_one_rtmr2() {
+    let folder = inputs();
+    let text =
+        answered(folder.path(), "teegate predict tdx --firmware TDVF.fd --memory 2G --acpi tables --uki guest.efi");
+    let value = |text: &str| text.lines().find_map(|line| line.strip_prefix("rtmr2        ")).unwrap().to_owned();
+    let alone = answered(folder.path(), "teegate predict tdx --uki guest.efi");
+    assert_eq!((value(&text), text.matches("\nrtmr2        ").count()), (value(&alone), 1), "{text}");
+    assert!(!text.contains("rtmr2 has no value here") && !text.contains("rtmr2  kernel"), "{text}");
+    assert!(text.contains("rtmr2  UKI          "), "{text}");
+    // The twin: with nothing that boots, it is said to be unknown.
+    let none = answered(folder.path(), "teegate predict tdx --firmware TDVF.fd --memory 2G --acpi tables");
+    assert!(none.contains("rtmr2 has no value here") && none.contains("rtmr2  kernel       not predicted"), "{none}");
+}
+
+/// A file of 3 GiB of nothing, in a process that may have 1 GiB: no more is read than the kind may have.
+#[test]
+fn a_file_that_is_too_long_is_refused_before_it_is_read() {
+    let folder = inputs();
+    std::fs::File::create(folder.path().join("big")).unwrap().set_len(3 << 30).unwrap();
+    for (line, most) in [
+        ("predict initdata big --platform sev-snp", 1_usize << 20),
+        ("predict aci-policy big", 8 << 20),
+        ("predict tdx --event-log big", 1 << 20),
+        ("predict tdx --firmware TDVF.fd --against big", 1 << 20),
+        ("predict tdx --firmware big", 64 << 20),
+        ("predict sev-snp --firmware big --vcpus 1 --cpu EPYC", 64 << 20),
+        ("policy fill strict --reference-values big", 1 << 20),
+        ("policy explain big", 1 << 20),
+    ] {
+        let error = refused(folder.path(), &format!("ulimit -v 1048576; teegate {line}"));
+        assert!(error.contains(&format!("has more than {most} bytes")), "{line}: {error}");
+    }
+}
+
+/// A pipe that nobody writes to: opening it never returns, and `timeout` would end with 124.
+#[test]
+fn a_pipe_is_refused_wherever_a_file_is_named() {
+    let folder = inputs();
+    answered(folder.path(), "mkfifo pipe");
+    for line in [
+        "predict initdata pipe --platform sev-snp",
+        "predict tdx --firmware pipe",
+        "policy fill strict --reference-values pipe",
+        "policy fill pipe",
+        "policy fill strict --root amd=pipe",
+        "policy init --from pipe",
+        "verify pipe --policy genuine",
+        "verify initrd.img --policy genuine --endorsements pipe",
+        "inspect pipe",
+        "fetch pipe --into into",
+        "deploy initdata pipe --platform azure-snp --into into",
+        "bundle verify pipe",
+        "bundle show pipe",
+    ] {
+        let error = refused(folder.path(), &format!("timeout 60 teegate {line}"));
+        assert!(error.contains("is no file: it is a pipe"), "{line}: {error}");
+    }
+    // Standard input is one, and welcome where it is named.
+    let piped =
+        run(folder.path(), "teegate deploy initdata - --name Pod/app --platform azure-snp --into into < /dev/null");
+    assert!(!String::from_utf8_lossy(&piped.stderr).contains("is no file"), "{piped:?}");
+}
+
+/// What is wrong is said of what it is about: a file, a number, or nobody's file.
+#[test]
+fn an_error_names_what_it_is_about() {
+    let folder = inputs();
+    let tdvf = std::fs::read(folder.path().join("TDVF.fd")).unwrap();
+    std::fs::write(folder.path().join("wrong.fd"), [tdvf.as_slice(), &[0xFF; 4096]].concat()).unwrap();
+    std::fs::write(folder.path().join("vars.fd"), [0xFF; 8192]).unwrap();
+    answered(folder.path(), "gzip -c initdata.toml > initdata.gz; base64 -w 0 initdata.gz > annotation");
+    std::fs::write(folder.path().join("template.json"), "{\"a\": {\"ccePolicy\": \"aGVsbG8=\"}}").unwrap();
+    let snp = "teegate predict sev-snp --firmware OVMF.amdsev.fd";
+    for (line, says) in [
+        (format!("{snp} --vcpus 0 --cpu EPYC"), "0 is not in 1..=4096"),
+        (format!("{snp} --vcpus 4294967296 --cpu EPYC"), "4294967296 is not in 1..=4096"),
+        (format!("{snp} --vcpus 1 --vmm ec2 --cpu EPYC"), "error: EC2 and GCE do not measure"),
+        (format!("{snp} --vcpus 1 --cpu EPYC --guest-features 0x20"), "error: guest features 0x20 without bit 0"),
+        (
+            "teegate predict sev-snp --firmware OVMF.fd --vcpus 1 --cpu EPYC".to_owned(),
+            "error: `OVMF.fd`: firmware: it has no metadata of SEV",
+        ),
+        ("teegate predict tdx --kernel initrd.img".to_owned(), "error: `initrd.img`: the kernel: "),
+        ("teegate predict tdx --firmware OVMF.amdsev.fd --memory 2G".to_owned(), "error: `OVMF.amdsev.fd`: firmware: "),
+        ("teegate predict tdx --firmware wrong.fd".to_owned(), "joined in the wrong order, or something is behind it"),
+        (
+            "teegate predict tdx --firmware vars.fd".to_owned(),
+            "the code is the last: `cat OVMF_VARS.fd OVMF_CODE.fd > OVMF.fd`",
+        ),
+        ("teegate predict initdata annotation --platform sev-snp".to_owned(), "which `base64 -d FILE | gunzip` gives"),
+        ("teegate predict initdata initdata.gz --platform sev-snp".to_owned(), "which `gunzip < FILE` gives"),
+        ("teegate predict aci-policy annotation".to_owned(), "which `teegate predict initdata` takes"),
+        ("teegate predict aci-policy template.json".to_owned(), "`jq -r '.. | .ccePolicy? // empty' FILE`"),
+    ] {
+        let error = refused(folder.path(), &line);
+        assert!(error.contains(says), "{line}: {error}");
+    }
+    // What is told to do gives what is wanted.
+    answered(folder.path(), "base64 -d annotation | gunzip > own.toml; cmp own.toml initdata.toml");
+}
+
+/// QEMU measures whatever it is handed, so a swap is no error; whoever made one is told.
+#[test]
+fn a_kernel_that_is_none_is_remarked_on() {
+    let folder = inputs();
+    let line = |kernel: &str, initrd: &str| {
+        let line = format!(
+            "teegate predict sev-snp --firmware OVMF.amdsev.fd --vcpus 1 --cpu EPYC --kernel {kernel} --initrd {initrd} --reference-values"
+        );
+        let output = run(folder.path(), &line);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(line("bzImage", "initrd.img"), "");
+    std::fs::write(folder.path().join("empty"), "").unwrap();
+    for (kernel, initrd) in [("initrd.img", "bzImage"), ("empty", "initrd.img")] {
+        let said = line(kernel, initrd);
+        assert!(said.starts_with(&format!("note: `--kernel`: `{kernel}` is no bzImage")), "{said}");
+    }
+}
+
+/// Reference values of a release are of both TEEs; a policy of one needs what is of that one.
+#[test]
+fn a_policy_of_one_tee_is_filled_from_values_of_both() {
+    let folder = inputs();
+    let release = root().join("measurements/values/0.1.0.toml");
+    std::fs::copy(release, folder.path().join("release.toml")).unwrap();
+    let node = format!(
+        "schema = 1\nname = \"node\"\n[sev-snp]\nmeasurement = \"{}\"\npcr7 = \"{}\"\npcr8 = \"{}\"\n",
+        "22".repeat(48),
+        "33".repeat(32),
+        "44".repeat(32)
+    );
+    std::fs::write(folder.path().join("node.toml"), node).unwrap();
+    let line = "teegate policy fill azure-peer-pod --reference-values release.toml --reference-values node.toml";
+    let error = refused(folder.path(), line);
+    assert!(error.contains("`tdx.azure-peer-pod.mrtd`") && !error.contains("`sev-snp."), "{error}");
+    let text = answered(folder.path(), &format!("{line} --tee sev-snp"));
+    assert!(text.contains("[sev-snp.azure-peer-pod]") && !text.contains("[tdx"), "{text}");
+    let error = refused(folder.path(), &format!("{line} --tee tdx"));
+    assert!(error.contains("`tdx.azure-peer-pod.mrtd`"), "{error}");
+}
+
 #[test]
 fn a_log_is_shown_with_its_registers_and_believed_by_nobody() {
     let folder = inputs();

@@ -26,7 +26,7 @@ pub use lint::{
     Acknowledged, Acknowledgements, AcknowledgementsError, Remark, RemarkKind, Review, Reviewed, Stale, StaleKind, lint,
 };
 pub use pinned::pinned;
-pub use reference::{Filled, ReferenceValue, ReferenceValues, ReferenceValuesError, Stated, fill};
+pub use reference::{Filled, ReferenceValue, ReferenceValues, ReferenceValuesError, Stated, fill, only};
 pub use rewritten::Rewritten;
 pub use schema::schema;
 pub use shipped::{ACI, AZURE_CVM_NODE, AZURE_PEER_POD, GENUINE, POLICIES, SEEN, SHIPPED, STRICT, Shipped};

@@ -9,7 +9,7 @@ use teegate_measurements::predict::{
     self, AcpiBlobs, Choice, Compared, Outcome, PageOrder, Prediction, TdBoot, TdEvent, TdGuest, TdKernel,
 };
 
-use super::{Document, Shown, command, of_file, read, text};
+use super::{Document, Shown, about, command, of_file, read, text};
 use crate::output::{self, plain};
 use crate::screen::Screen;
 use crate::verify::Format;
@@ -137,15 +137,19 @@ fn predicted(args: &TdxArgs) -> Result<All, String> {
     let boot = boot(args)?;
     let compared = match (&args.against, &boot) {
         (Some(file), Some(boot)) => {
-            Some(boot.against(&read(file)?).map_err(|error| format!("`{}`: {error}", file.display()))?)
+            let log = read(file, MAX_LOG_BYTES)?;
+            Some(boot.against(&log).map_err(|error| format!("`{}`: {error}", file.display()))?)
         }
         _ => None,
     };
     let parts = [
-        args.firmware.as_deref().map(|file| of_file(file, |bytes| predict::mrtd(bytes, orders))),
-        args.event_log.as_deref().map(|file| of_file(file, predict::rtmrs)),
+        args.firmware
+            .as_deref()
+            .map(|file| of_file(file, predict::MAX_FIRMWARE_BYTES, |bytes| predict::mrtd(bytes, orders))),
+        args.event_log.as_deref().map(|file| of_file(file, MAX_LOG_BYTES, predict::rtmrs)),
+        // Before the boot, which counts the image's events: this says which image they are of.
+        args.uki.as_deref().map(|file| of_file(file, predict::MAX_IMAGE_BYTES, predict::rtmr2)),
         boot.as_ref().map(|boot| Ok(boot.prediction())),
-        args.uki.as_deref().map(|file| of_file(file, predict::rtmr2)),
     ];
     let mut joined: Option<Prediction> = None;
     for part in parts.into_iter().flatten() {
@@ -155,7 +159,8 @@ fn predicted(args: &TdxArgs) -> Result<All, String> {
             Some(others) => others.and(part).map_err(|error| error.to_string())?,
         });
     }
-    let prediction = joined.ok_or_else(|| "name `--firmware`, `--event-log`, `--uki` or `--kernel`".to_owned())?;
+    let mut prediction = joined.ok_or_else(|| "name `--firmware`, `--event-log`, `--uki` or `--kernel`".to_owned())?;
+    prediction.values.sort_by_key(|one| one.field);
     Ok(All { prediction, boot, compared })
 }
 
@@ -165,9 +170,10 @@ fn boot(args: &TdxArgs) -> Result<Option<TdBoot>, String> {
     if args.memory.is_none() && acpi.is_none() && args.kernel.is_none() && args.against.is_none() {
         return Ok(None);
     }
-    let firmware = args.firmware.as_deref().map(read).transpose()?;
-    let kernel = args.kernel.as_deref().map(read).transpose()?;
-    let initrd = args.initrd.as_deref().map(read).transpose()?.unwrap_or_default();
+    let whole = |file: &Option<PathBuf>, most| file.as_deref().map(|file| read(file, most)).transpose();
+    let firmware = whole(&args.firmware, predict::MAX_FIRMWARE_BYTES)?;
+    let kernel = whole(&args.kernel, predict::MAX_IMAGE_BYTES)?;
+    let initrd = whole(&args.initrd, predict::MAX_FILE_BYTES)?.unwrap_or_default();
     let guest = TdGuest {
         firmware: firmware.as_deref(),
         memory: args.memory,
@@ -180,7 +186,11 @@ fn boot(args: &TdxArgs) -> Result<Option<TdBoot>, String> {
         kernel: kernel.as_deref().map(|kernel| TdKernel { kernel, initrd: &initrd, command_line: &args.append }),
     };
     let choices: Vec<Choice> = args.build.iter().copied().map(Choice::from).collect();
-    TdBoot::of(&guest, &choices).map(Some).map_err(|error| error.to_string())
+    let inputs = [("firmware", args.firmware.as_deref()), ("the kernel", args.kernel.as_deref())];
+    let boot = TdBoot::of(&guest, &choices).map_err(|error| about(&error, &inputs))?;
+    let Some(file) = &args.uki else { return Ok(Some(boot)) };
+    let image = read(file, predict::MAX_IMAGE_BYTES)?;
+    boot.of_image(&image).map(Some).map_err(|error| format!("`{}`: {error}", file.display()))
 }
 
 struct Acpi {
@@ -192,23 +202,60 @@ struct Acpi {
 
 /// What `ci/acpi.sh` writes of a shape is a line.
 const MAX_SHAPE_BYTES: usize = 16 << 10;
+/// Firmware gives a log 64 KiB; more than this no reader takes.
+const MAX_LOG_BYTES: usize = 1 << 20;
 
 fn acpi(args: &TdxArgs) -> Result<Option<Acpi>, String> {
     let of = |tables: &Path, rsdp: &Path, loader: &Path, origin: String| {
-        Ok(Some(Acpi { tables: read(tables)?, rsdp: read(rsdp)?, loader: read(loader)?, origin }))
+        let [tables, rsdp, loader] = [tables, rsdp, loader].map(|file| read(file, predict::MAX_ACPI_BYTES));
+        Ok(Some(Acpi { tables: tables?, rsdp: rsdp?, loader: loader?, origin }))
     };
     match (&args.acpi, &args.acpi_tables, &args.acpi_rsdp, &args.acpi_loader) {
         (Some(folder), ..) => {
             let file = folder.join("shape");
-            let shape = read(&file).map_err(|error| format!("{error}; `ci/acpi.sh --into` makes such a folder"))?;
-            let shape = String::from_utf8(shape).ok().filter(|shape| shape.len() <= MAX_SHAPE_BYTES);
-            let shape = shape.ok_or_else(|| format!("`{}` is no line of text", file.display()))?;
+            let shape = read(&file, MAX_SHAPE_BYTES);
+            let shape = shape.map_err(|error| format!("{error}; `ci/acpi.sh --into` makes such a folder"))?;
+            let shape = String::from_utf8(shape).map_err(|_| format!("`{}` is no line of text", file.display()))?;
+            if let (Some(own), Some(asked)) = (memory_of(&shape), args.memory) {
+                if own != asked {
+                    return Err(format!(
+                        "`--memory` is {} MiB, and the tables in `{}` were rebuilt of a VM with {} MiB (`-m` in `{}`): no VM has both; rebuild \
+                         them with `ci/acpi.sh`, or name that memory",
+                        asked >> 20,
+                        folder.display(),
+                        own >> 20,
+                        file.display()
+                    ));
+                }
+            }
             let [tables, rsdp, loader] = ["acpi-tables", "acpi-rsdp", "table-loader"].map(|name| folder.join(name));
             of(&tables, &rsdp, &loader, format!("rebuilt from {}", plain(shape.trim())))
         }
         (None, Some(tables), Some(rsdp), Some(loader)) => of(tables, rsdp, loader, "given as files".to_owned()),
         _ => Ok(None),
     }
+}
+
+/// The memory that a shape names in QEMU's words: `-m 2048`, `-m 2G`, `-m size=2G,slots=4`; the last one counts. None where it names none,
+/// or in words that are not known.
+fn memory_of(shape: &str) -> Option<u64> {
+    let words: Vec<&str> = shape.split_whitespace().collect();
+    let named = words.windows(2).filter_map(|pair| match pair {
+        ["-m" | "--m", value] => Some(*value),
+        _ => None,
+    });
+    let value = named.last()?;
+    let size = value.split(',').find_map(|part| part.strip_prefix("size=")).or_else(|| value.split(',').next())?;
+    let end = size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len());
+    let (digits, suffix) = size.split_at_checked(end)?;
+    let shift = match suffix {
+        "K" | "k" => 10,
+        "" | "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Schema `teegate/prediction/1`, with the events of the boot.
@@ -277,4 +324,26 @@ fn beside(compared: &Compared) -> String {
         "what follows a difference in its register is not compared\n"
     };
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_of;
+
+    #[test]
+    fn the_memory_of_a_shape_is_read_as_qemu_reads_it() {
+        for (shape, mib) in [
+            ("QEMU emulator version 7.2: -machine q35 -smp 2 -m 256M -nodefaults", Some(256)),
+            ("x: -m 2048", Some(2048)),
+            ("x: -m 4G,slots=3,maxmem=32G", Some(4096)),
+            ("x: -m slots=3,size=4g", Some(4096)),
+            ("x: -m 1024K -m 2g with a TPM", Some(2048)),
+            ("x: -machine q35", None),
+            ("x: -m", None),
+            ("x: -m 4E", None),
+            ("x: -m 99999999999999T", None),
+        ] {
+            assert_eq!(memory_of(shape), mib.map(|mib: u64| mib << 20), "{shape}");
+        }
+    }
 }

@@ -7,11 +7,12 @@ use teegate_encoding::base64;
 use teegate_verifier::Tee;
 
 use super::digest::DigestAlgorithm;
+use super::initdata::carried;
 use super::input::{Input, PredictError};
 use super::prediction::{Predicted, Prediction};
 
 /// Policies of large groups have some 100 KB.
-const MAX_BYTES: usize = 8 << 20;
+pub const MAX_BYTES: usize = 8 << 20;
 
 /// Predicts `host_data` from a policy, as Rego or in base64.
 ///
@@ -22,6 +23,22 @@ pub fn aci_policy(bytes: &[u8]) -> Result<Prediction, PredictError> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| input.wrong("it is not text: expected Rego, or Rego in base64"))?;
     let trimmed = text.trim();
+    if carried(trimmed.as_bytes()).is_some() {
+        return Err(input.wrong(
+            "gzip in base64, as an annotation carries initdata, and no policy of ACI: `base64 -d FILE | gunzip` gives the TOML, which \
+             `teegate predict initdata` takes",
+        ));
+    }
+    if trimmed.starts_with('{') {
+        let template = if trimmed.contains("\"ccePolicy\"") {
+            "JSON with a member `ccePolicy`, as a template has"
+        } else {
+            "JSON"
+        };
+        return Err(input.wrong(format_args!(
+            "{template}: expected the policy alone, Rego or Rego in base64; `jq -r '.. | .ccePolicy? // empty' FILE` takes it out of a template"
+        )));
+    }
     let (policy, form) = if is_rego(text) {
         (bytes.to_vec(), "Rego")
     } else {

@@ -7,7 +7,7 @@
 use super::input::{Input, PredictError};
 
 /// QEMU has 128 KiB, and twice that for machines of many processors.
-const MAX_TABLES_BYTES: usize = 8 << 20;
+pub const MAX_TABLES_BYTES: usize = 8 << 20;
 const MAX_LOADER_BYTES: usize = 1 << 20;
 const COMMAND: usize = 128;
 const NAME: usize = 56;

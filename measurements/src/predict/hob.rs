@@ -38,7 +38,8 @@ pub(super) fn td_hob(sections: &[Section<'_>], memory: u64) -> Result<Vec<u8>, P
         return Err(wrong("expected whole MiB, at least one and at most 64 TiB".to_owned()));
     }
     let place = sections.iter().find(|section| section.kind == Kind::TdHob);
-    let place = place.ok_or_else(|| PredictError::new("firmware: its metadata of TDX name no place for the TD HOB"))?;
+    let place =
+        place.ok_or_else(|| PredictError::about("firmware", "its metadata of TDX name no place for the TD HOB"))?;
     let mut ranges = below_and_above(memory);
     for section in sections.iter().filter(|section| matches!(section.kind, Kind::TdHob | Kind::Temporary)) {
         let (start, end) = (section.gpa, section.gpa.saturating_add(section.pages.saturating_mul(4096)));

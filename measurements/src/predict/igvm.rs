@@ -13,7 +13,7 @@ use super::launch::{KVM_VMSA_GPA, LaunchDigest, PAGE, PAGE_U64, PageType};
 use super::prediction::{Predicted, Prediction};
 
 /// Paravisors have some 20 to 60 MiB.
-const MAX_BYTES: usize = 512 << 20;
+pub const MAX_BYTES: usize = 512 << 20;
 /// Of all pages together: 4 GiB of memory.
 const MAX_PAGES: u64 = 1 << 20;
 const PAGES_OF_2_MIB: u64 = 512;

@@ -4,6 +4,7 @@
 //! not over what it says.
 
 use teegate_verifier::Tee;
+use teegate_verifier::place::{readable, shortened};
 use toml::de::{DeTable, DeValue};
 
 use super::digest::DigestAlgorithm;
@@ -11,7 +12,7 @@ use super::input::{Input, PredictError};
 use super::prediction::{Predicted, Prediction};
 
 /// Azure takes 64 KiB of it in base64.
-const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// Where the digest of initdata goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +71,27 @@ pub fn initdata(bytes: &[u8], place: InitdataFor) -> Result<Prediction, PredictE
     Ok(Prediction { kind: "initdata", tee, values: vec![Predicted { field, value, of }], notes })
 }
 
+const GZIP: &str = "it is gzip";
+
+/// The form in which an annotation carries initdata (`io.katacontainers.config.hypervisor.cc_init_data`), by how it begins.
+pub(super) fn carried(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        // RFC 1952: its two bytes, and deflate; and the same in base64.
+        [0x1F, 0x8B, 8, ..] => Some(GZIP),
+        [b'H', b'4', b's', b'I', ..] => Some("it is gzip in base64, as an annotation carries initdata"),
+        _ => None,
+    }
+}
+
 fn algorithm(input: Input<'_>) -> Result<DigestAlgorithm, PredictError> {
+    if let Some(carried) = carried(input.bytes()) {
+        return Err(input.wrong(format_args!(
+            "{carried}: the digest is over the TOML in it, which `{}` gives",
+            if carried == GZIP { "gunzip < FILE" } else { "base64 -d FILE | gunzip" }
+        )));
+    }
     let text = std::str::from_utf8(input.bytes()).map_err(|_| input.wrong("it is not UTF-8"))?;
-    let document = DeTable::parse(text)
-        .map_err(|error| input.wrong(format_args!("no TOML: {}", teegate_verifier::place::readable(&error))))?;
+    let document = DeTable::parse(text).map_err(|error| input.wrong(format_args!("no TOML: {}", readable(&error))))?;
     let member =
         |name: &str| document.get_ref().iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value.get_ref());
     let written = |name: &str| match member(name) {
@@ -83,14 +101,15 @@ fn algorithm(input: Input<'_>) -> Result<DigestAlgorithm, PredictError> {
     if written("version") != Some("0.1.0") {
         return Err(input.wrong("expected `version = \"0.1.0\"`"));
     }
-    if !matches!(member("data"), Some(DeValue::Table(_))) {
+    let Some(DeValue::Table(data)) = member("data") else {
         return Err(input.wrong("expected a table `[data]`"));
+    };
+    if let Some((key, _)) = data.iter().find(|(_, value)| !matches!(value.get_ref(), DeValue::String(_))) {
+        let name = shortened(key.get_ref(), 80);
+        return Err(input.wrong(format_args!("`{name}` in `[data]` is no string: expected the text of a file")));
     }
+    // Letter for letter, as the agents' readers have them: a guest would not start with any other spelling.
     let named = written("algorithm");
-    let known = DigestAlgorithm::ALL.into_iter().find(|known| {
-        named.is_some_and(|named| {
-            named.eq_ignore_ascii_case(known.name()) || named.replace('-', "").eq_ignore_ascii_case(known.name())
-        })
-    });
+    let known = DigestAlgorithm::ALL.into_iter().find(|known| named == Some(known.name()));
     known.ok_or_else(|| input.wrong("expected `algorithm` to be \"sha256\", \"sha384\" or \"sha512\""))
 }

@@ -4,17 +4,31 @@ use std::fmt;
 
 /// Why there is no prediction: which input, where in it, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PredictError(String);
+pub struct PredictError {
+    input: Option<&'static str>,
+    what: String,
+}
 
 impl PredictError {
+    /// One that is about no input: a number, or who starts the guest.
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self { input: None, what: what.into() }
+    }
+
+    /// One about the input of this name.
+    pub(super) fn about(input: &'static str, what: impl fmt::Display) -> Self {
+        Self { input: Some(input), what: format!("{input}: {what}") }
+    }
+
+    /// The name of the input that it is about, with which it begins: `firmware`, `the kernel`. None where it is about no input.
+    pub const fn input(&self) -> Option<&'static str> {
+        self.input
     }
 }
 
 impl fmt::Display for PredictError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 
@@ -47,7 +61,7 @@ impl<'a> Input<'a> {
 
     /// An error about this input.
     pub(super) fn wrong(self, what: impl fmt::Display) -> PredictError {
-        PredictError(format!("{}: {what}", self.what))
+        PredictError::about(self.what, what)
     }
 
     /// `length` bytes at `offset`.

@@ -6,7 +6,7 @@
 use super::input::{Input, PredictError};
 
 /// Firmware images have 2 to 16 MiB.
-pub(super) const MAX_FIRMWARE_BYTES: usize = 64 << 20;
+pub const MAX_FIRMWARE_BYTES: usize = 64 << 20;
 
 /// A GUID as it lies in memory: its first three parts little-endian.
 const fn guid(first: u32, second: u16, third: u16, rest: [u8; 8]) -> [u8; 16] {
@@ -112,8 +112,16 @@ impl<'a> Firmware<'a> {
 }
 
 fn no_table(input: Input<'_>) -> PredictError {
-    input.wrong(
-        "no table of GUIDs stands at its end, so it says nothing of SEV-SNP or TDX: expected OVMF (or EDK2-derived firmware), raw, \
-         not compressed",
-    )
+    // The code of a split image has the table at its end, and its variables have none.
+    let joined = input.bytes().windows(FOOTER.len()).any(|window| window == FOOTER);
+    let found = if joined {
+        "its table of GUIDs stands inside it, and not at its end: code and variables of a split image are joined in the wrong order, or \
+         something is behind it"
+    } else {
+        "no table of GUIDs stands at its end, so it says nothing of SEV-SNP or TDX: expected OVMF (or EDK2-derived firmware), raw, not \
+         compressed"
+    };
+    input.wrong(format_args!(
+        "{found}; where it comes in two files, the code is the last: `cat OVMF_VARS.fd OVMF_CODE.fd > OVMF.fd`"
+    ))
 }

@@ -5,7 +5,7 @@
 use super::input::{Input, PredictError};
 
 /// A unified kernel image has some 20 to 200 MiB.
-const MAX_IMAGE_BYTES: usize = 1 << 30;
+pub const MAX_IMAGE_BYTES: usize = 1 << 30;
 /// The format allows 96 sections to an executable.
 const MAX_SECTIONS: usize = 96;
 

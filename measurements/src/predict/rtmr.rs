@@ -20,6 +20,7 @@ use super::direct::TdKernel;
 use super::hob::td_hob;
 use super::input::PredictError;
 use super::ovmf::Firmware;
+use super::pcr::UkiBoot;
 use super::prediction::{Predicted, Prediction};
 use super::tdvf::{Kind, sections};
 use super::variables::{GLOBAL, SECURITY, Variables, measured};
@@ -142,6 +143,24 @@ impl TdBoot {
         Ok(Self { events, acpi, builds })
     }
 
+    /// The same boot, where it is known to start this unified kernel image: what it extends RTMR2 with is known then.
+    ///
+    /// # Errors
+    /// As [`UkiBoot::of`].
+    pub fn of_image(mut self, uki: &[u8]) -> Result<Self, PredictError> {
+        let image = UkiBoot::of(uki, DigestAlgorithm::Sha384)?;
+        let mut list = List(Vec::new(), "rtmr2");
+        for digest in image.pcr11 {
+            list.digest("UKI", digest, "name or content of a section, in the order of PCR 11".to_owned(), None);
+        }
+        for digest in image.pcr9 {
+            list.digest("UKI", digest, "load options or initrd, in the order of PCR 9".to_owned(), None);
+        }
+        self.events.retain(|event| event.register != "rtmr2");
+        self.events.append(&mut list.0);
+        Ok(self)
+    }
+
     /// The events of a register in one build.
     fn in_build(&self, register: &str, build: [Choice; 3]) -> Vec<&TdEvent> {
         let is_own =
@@ -237,8 +256,9 @@ fn rtmr0(guest: &TdGuest<'_>) -> Result<Vec<TdEvent>, PredictError> {
     let mut is_enrolled = false;
     match sections.as_ref().and_then(|sections| sections.iter().find(|section| section.kind == Kind::Variables)) {
         None if sections.is_some() => {
-            return Err(PredictError::new(
-                "firmware: its metadata of TDX name no volume of variables (CFV), which TDVF measures",
+            return Err(PredictError::about(
+                "firmware",
+                "its metadata of TDX name no volume of variables (CFV), which TDVF measures",
             ));
         }
         None => list.unknown("variables", "no firmware is named", true),
@@ -282,8 +302,9 @@ fn rtmr0(guest: &TdGuest<'_>) -> Result<Vec<TdEvent>, PredictError> {
 fn secure_boot(list: &mut List, volume: &[u8]) -> Result<bool, PredictError> {
     let variables = Variables::read(volume)?;
     if variables.get(SECURITY, "dbt").is_some() {
-        return Err(PredictError::new(
-            "the variables in the firmware: `dbt` is among them, and no log of such a boot was compared",
+        return Err(PredictError::about(
+            "the variables in the firmware",
+            "`dbt` is among them, and no log of such a boot was compared",
         ));
     }
     let platform_key = variables.get(GLOBAL, "PK");

@@ -43,13 +43,13 @@ pub struct SnpKernel<'a> {
 }
 
 /// Nobody sells a guest with more.
-const MAX_VCPUS: u32 = 4096;
+pub const MAX_VCPUS: u32 = 4096;
 /// Recorded firmware has 6 or 7.
 const MAX_SECTIONS: usize = 64;
 /// Of all sections together: 256 MiB. Recorded firmware has some hundred.
 const MAX_SECTION_PAGES: u64 = 1 << 16;
 /// A kernel or a memory disk may have so many bytes.
-const MAX_FILE_BYTES: usize = 2 << 30;
+pub const MAX_FILE_BYTES: usize = 2 << 30;
 
 /// Predicts `measurement`.
 ///
@@ -153,6 +153,13 @@ fn prediction(guest: &SnpGuest<'_>, digest: &LaunchDigest, cpu: u32) -> Predicti
     }
     let values = vec![Predicted { field: "measurement", value: digest.value().to_vec(), of }];
     Prediction { kind: "sev-snp", tee: Some(Tee::SevSnp), values, notes }
+}
+
+/// Whether this is a kernel as Linux builds it for x86 (`bzImage`), by what a loader looks for in it (Linux,
+/// `Documentation/arch/x86/boot.rst`). QEMU measures for SEV-SNP whatever it is handed.
+#[must_use]
+pub fn is_bzimage(kernel: &[u8]) -> bool {
+    kernel.get(0x202..0x206) == Some(b"HdrS")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,6 +74,13 @@ impl ReferenceValues {
         &self.given
     }
 
+    /// Those of one TEE alone.
+    #[must_use]
+    pub fn of(mut self, tee: Tee) -> Self {
+        self.given.retain(|given| given.tee() == tee);
+        self
+    }
+
     /// Says that a field may be any of `accepted`; `source` is how to compute them again.
     pub fn add(
         &mut self,

@@ -76,6 +76,19 @@ pub fn fill(text: &str, values: &ReferenceValues) -> Result<Filled, PolicyError>
     Ok(Filled { policy, text: own_text, notes })
 }
 
+/// The text of a policy, or of a template, with the profiles of one TEE alone: evidence of every other is refused.
+///
+/// # Errors
+/// It is refused, or it has no profile for that TEE.
+pub fn only(text: &str, tee: Tee) -> Result<String, PolicyError> {
+    let draft = Draft::parse(text)?;
+    if !draft.document().profiles().iter().any(|profile| profile.tee() == tee) {
+        return Err(PolicyError::new(format!("it has no profile for {tee}, and nothing would be left of it")));
+    }
+    let others: Vec<Tee> = Tee::all().filter(|other| *other != tee).collect();
+    without(text, &others)
+}
+
 /// The document without the profiles of some TEEs: the text that is left when their tables are cut out, with the reasons that it
 /// gives beside its rules. Where that would say something else, the bare rules.
 fn without(text: &str, left_out: &[Tee]) -> Result<String, PolicyError> {
@@ -202,6 +215,24 @@ mod tests {
         // With no values at all the template is what it was.
         let nothing = fill(STRICT, &ReferenceValues::new("nothing")).unwrap_err();
         assert_eq!(nothing, Policy::parse(STRICT).unwrap_err());
+    }
+
+    /// Values of both TEEs, of which one is wanted: the other's profile needs more than there is.
+    #[test]
+    fn one_tee_alone_is_filled_from_values_of_both() {
+        let both = values(&(snp() + "[tdx]\nmrtd = \"" + &"22".repeat(48) + "\"\n"));
+        let error = fill(STRICT, &both).unwrap_err().to_string();
+        assert!(error.contains("`tdx.strict.rtmr0`"), "{error}");
+        let text = only(STRICT, Tee::SevSnp).unwrap();
+        assert!(text.contains("# ") && !text.contains("[tdx"), "{text}");
+        let filled = fill(&text, &both.clone().of(Tee::SevSnp)).unwrap();
+        assert!(tees(&filled) == [Tee::SevSnp] && filled.notes().is_empty(), "{:?}", filled.notes());
+        assert_eq!(differences(filled.policy(), fill(STRICT, &values(&snp())).unwrap().policy()), []);
+        // A profile that needs nothing goes too: it was not asked for.
+        assert!(tees(&fill(&only(GENUINE, Tee::Tdx).unwrap(), &ReferenceValues::new("none")).unwrap()) == [Tee::Tdx]);
+        let error = only(&text, Tee::Tdx).unwrap_err().to_string();
+        assert_eq!(error, "it has no profile for tdx, and nothing would be left of it");
+        assert_eq!(both.of(Tee::Tdx).given().len(), 1);
     }
 
     #[test]

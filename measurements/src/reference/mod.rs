@@ -5,4 +5,4 @@ mod fill;
 mod text;
 
 pub use collected::{ReferenceValue, ReferenceValues, ReferenceValuesError, Stated};
-pub use fill::{Filled, fill};
+pub use fill::{Filled, fill, only};

@@ -48,6 +48,12 @@ fn initdata_whose_digest_does_not_fit_is_refused_before_a_guest_refuses_it() {
         for (text, says) in [
             (file("sha256").replace("0.1.0", "0.2.0"), "version = \"0.1.0\""),
             (file("md5"), "`algorithm` to be"),
+            // Spellings that the agents do not read: a guest would not start with them.
+            (file("sha-256"), "`algorithm` to be"),
+            (file("sha-2-56"), "`algorithm` to be"),
+            (file("SHA256"), "`algorithm` to be"),
+            (file("sha256") + "number = 5\n", "`number` in `[data]` is no string"),
+            (file("sha256") + "[data.inner]\n", "`inner` in `[data]` is no string"),
             (file("sha256").replace("[data]", "[other]"), "a table `[data]`"),
             (file("sha256") + "[", "no TOML"),
             (String::new(), "version = \"0.1.0\""),
@@ -56,6 +62,13 @@ fn initdata_whose_digest_does_not_fit_is_refused_before_a_guest_refuses_it() {
             assert!(error.contains(says), "{says}: {error}");
         }
         assert!(initdata(&[0xFF], place).unwrap_err().to_string().contains("not UTF-8"));
+        for (carried, says) in [
+            (b"H4sIAAAAAAAAA0vOSy1JBQC".as_slice(), "it is gzip in base64, as an annotation carries initdata"),
+            (&[0x1F, 0x8B, 8, 0], "it is gzip: "),
+        ] {
+            let error = initdata(carried, place).unwrap_err().to_string();
+            assert!(error.contains(says), "{says}: {error}");
+        }
     }
 }
 
@@ -80,6 +93,9 @@ fn a_policy_of_aci_is_hashed_as_text_whichever_way_it_is_carried() {
         (not_rego.as_bytes(), "what it holds is no Rego"),
         (&[0xFF], "not text"),
         (b"", "what it holds is no Rego"),
+        (b"H4sIAAAAAAAAA0vOSy1JBQC", "gzip in base64, as an annotation carries initdata"),
+        (b"{\"properties\": {\"ccePolicy\": \"cA==\"}}", "JSON with a member `ccePolicy`, as a template has"),
+        (b"{}", "policy: JSON: expected the policy alone"),
     ] {
         let error = aci_policy(bytes).unwrap_err().to_string();
         assert!(error.contains(says), "{says}: {error}");

@@ -316,6 +316,21 @@ fn each_part_changes_its_own_registers_and_what_is_missing_is_named() {
     }
 }
 
+/// What is about an input says about which, and what is about a number says about none.
+#[test]
+fn an_error_says_which_input_it_is_about() {
+    let (firmware, good) = (firmware(&volume(&[])), kernel());
+    let of = |firmware: &[u8], memory: u64, kernel: &[u8]| {
+        let kernel = Some(TdKernel { kernel, initrd: b"", command_line: "quiet" });
+        let guest = TdGuest { firmware: Some(firmware), memory: Some(memory), acpi: None, kernel };
+        TdBoot::of(&guest, &[]).map(drop).map_err(|error| error.input())
+    };
+    assert_eq!(of(&firmware, 2 << 30, &good), Ok(()));
+    assert_eq!(of(b"no firmware", 2 << 30, &good), Err(Some("firmware")));
+    assert_eq!(of(&firmware, 2 << 30, b"no kernel"), Err(Some("the kernel")));
+    assert_eq!(of(&firmware, 4 << 20, &good), Err(None));
+}
+
 #[test]
 fn what_is_enrolled_for_secure_boot_is_read_and_leaves_rtmr0_open() {
     let kernel = kernel();
