@@ -17,10 +17,8 @@ const MAX_BYTES: usize = 64 << 20;
 
 /// What earlier runs have seen; nothing, if this is the first.
 pub(crate) fn read(path: &Path) -> Result<Memory, String> {
-    if let Err(missing) = std::fs::metadata(path) {
-        if missing.kind() == std::io::ErrorKind::NotFound {
-            return Ok(Memory::new());
-        }
+    if std::fs::metadata(path).is_err_and(|missing| missing.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(Memory::new());
     }
     let bytes = file::read(path, MAX_BYTES).map_err(|what| format!("memory `{}` {what}", path.display()))?;
     serde_json::from_slice(&bytes).map_err(|error| {

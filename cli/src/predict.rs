@@ -259,14 +259,14 @@ fn sev_snp(args: &SevSnpArgs) -> Result<Prediction, String> {
         },
     };
     let prediction = predict::sev_snp(&guest).map_err(|error| about(&error, &[("firmware", Some(firmware_file))]))?;
-    if let (Some(file), Some(kernel)) = (&args.kernel, &kernel) {
-        if !predict::is_bzimage(kernel) {
-            output::note(&format!(
-                "`--kernel`: `{}` is no bzImage (`HdrS` at 0x202), and whatever is handed over is measured; is it the right file, and not \
-                 swapped with the initrd?",
-                file.display()
-            ));
-        }
+    if let (Some(file), Some(kernel)) = (&args.kernel, &kernel)
+        && !predict::is_bzimage(kernel)
+    {
+        output::note(&format!(
+            "`--kernel`: `{}` is no bzImage (`HdrS` at 0x202), and whatever is handed over is measured; is it the right file, and not \
+             swapped with the initrd?",
+            file.display()
+        ));
     }
     Ok(prediction)
 }

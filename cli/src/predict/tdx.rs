@@ -216,17 +216,17 @@ fn acpi(args: &TdxArgs) -> Result<Option<Acpi>, String> {
             let shape = read(&file, MAX_SHAPE_BYTES);
             let shape = shape.map_err(|error| format!("{error}; `ci/acpi.sh --into` makes such a folder"))?;
             let shape = String::from_utf8(shape).map_err(|_| format!("`{}` is no line of text", file.display()))?;
-            if let (Some(own), Some(asked)) = (memory_of(&shape), args.memory) {
-                if own != asked {
-                    return Err(format!(
-                        "`--memory` is {} MiB, and the tables in `{}` were rebuilt of a VM with {} MiB (`-m` in `{}`): no VM has both; rebuild \
-                         them with `ci/acpi.sh`, or name that memory",
-                        asked >> 20,
-                        folder.display(),
-                        own >> 20,
-                        file.display()
-                    ));
-                }
+            if let (Some(own), Some(asked)) = (memory_of(&shape), args.memory)
+                && own != asked
+            {
+                return Err(format!(
+                    "`--memory` is {} MiB, and the tables in `{}` were rebuilt of a VM with {} MiB (`-m` in `{}`): no VM has both; rebuild \
+                     them with `ci/acpi.sh`, or name that memory",
+                    asked >> 20,
+                    folder.display(),
+                    own >> 20,
+                    file.display()
+                ));
             }
             let [tables, rsdp, loader] = ["acpi-tables", "acpi-rsdp", "table-loader"].map(|name| folder.join(name));
             of(&tables, &rsdp, &loader, format!("rebuilt from {}", plain(shape.trim())))
@@ -240,11 +240,11 @@ fn acpi(args: &TdxArgs) -> Result<Option<Acpi>, String> {
 /// or in words that are not known.
 fn memory_of(shape: &str) -> Option<u64> {
     let words: Vec<&str> = shape.split_whitespace().collect();
-    let named = words.windows(2).filter_map(|pair| match pair {
+    let mut named = words.windows(2).filter_map(|pair| match pair {
         ["-m" | "--m", value] => Some(*value),
         _ => None,
     });
-    let value = named.last()?;
+    let value = named.next_back()?;
     let size = value.split(',').find_map(|part| part.strip_prefix("size=")).or_else(|| value.split(',').next())?;
     let end = size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len());
     let (digits, suffix) = size.split_at_checked(end)?;
