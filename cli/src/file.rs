@@ -1,16 +1,17 @@
 //! The one reader of the files that a user names: regular files alone, and no more bytes of them than their kind may have.
 //!
-//! What a program hands over (a pipe, a device) may never end, and opening a pipe that nobody writes to never returns. Where a stream is
-//! welcome, it is standard input, by the name `-`.
+//! A device may never end, and opening a pipe that nobody writes to never returns. A pipe that the shell has opened is another matter: its
+//! writer is there (`<(…)` of bash, which is `/dev/fd/63`). Where one stream is welcome, it is standard input, by the name `-`.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 /// The bytes of the file at `path`, or what is wrong with it, said of it: `cannot be read: …`.
 pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, String> {
     let unreadable = |cause: std::io::Error| format!("cannot be read: {cause}");
-    regular(&fs::metadata(path).map_err(unreadable)?)?;
+    ends(path, &fs::metadata(path).map_err(unreadable)?)?;
     at_most(File::open(path).map_err(unreadable)?, most)
 }
 
@@ -25,15 +26,17 @@ pub(crate) fn at_most(source: impl Read, most: usize) -> Result<Vec<u8>, String>
     Ok(bytes)
 }
 
-/// That `path`, which something else is going to read, names neither a pipe nor a device.
+/// That `path`, which something else is going to read, names no device and no pipe that may have no writer.
 pub(crate) fn is_no_stream(path: &Path) -> Result<(), String> {
     // What is not there, or is a folder, its reader has words for; `-` is standard input.
     let found = fs::metadata(path).ok().filter(|found| !found.is_dir() && path != Path::new("-"));
-    found.map_or(Ok(()), |found| regular(&found))
+    found.map_or(Ok(()), |found| ends(path, &found))
 }
 
-fn regular(found: &Metadata) -> Result<(), String> {
-    if found.is_file() {
+/// That reading it comes to an end.
+fn ends(path: &Path, found: &Metadata) -> Result<(), String> {
+    let is_open = ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
+    if found.is_file() || (is_open && found.file_type().is_fifo()) {
         return Ok(());
     }
     Err(if found.is_dir() {
@@ -74,15 +77,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        for refused in [read(&pipe, 7).map(drop), is_no_stream(&pipe)] {
-            let refused = refused.unwrap_err();
-            assert!(refused.starts_with("is no file: it is a pipe"), "{refused}");
-        }
+        let refused = is_no_stream(&pipe).unwrap_err();
+        assert!(refused.starts_with("is no file: it is a pipe"), "{refused}");
+        // Asked second: where the rule is gone, this would wait for ever.
+        assert_eq!(read(&pipe, 7).unwrap_err(), refused);
         assert_eq!(read(folder.path(), 7).unwrap_err(), "is no file: it is a folder");
         assert!(read(&folder.path().join("none"), 7).unwrap_err().starts_with("cannot be read: "));
         for other in [folder.path(), &folder.path().join("none"), Path::new("-")] {
             is_no_stream(other).unwrap();
         }
+        // One that the shell has opened has its writer.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let open = Path::new("/dev/fd").join(std::os::fd::AsRawFd::as_raw_fd(&reader).to_string());
+        std::io::Write::write_all(&mut &writer, b"77").unwrap();
+        drop(writer);
+        assert_eq!(read(&open, 7).unwrap(), b"77");
         // A link to a file is that file.
         let link = folder.path().join("link");
         fs::write(folder.path().join("file"), "x").unwrap();

@@ -299,7 +299,7 @@ struct Document<'a> {
 
 fn written(prediction: &Prediction, shown: &Shown) -> Result<String, String> {
     if shown.reference_values {
-        return prediction.reference_values(&shown.name, &command()).map_err(|error| error.to_string());
+        return prediction.reference_values(&shown.name, &command(), None).map_err(|error| error.to_string());
     }
     match shown.format {
         Format::Json => output::to_json(&serde_json::json!(Document { schema: "teegate/prediction/1", prediction })),

@@ -537,6 +537,19 @@ fn rtmrs_follow_from_components_and_say_whose_tables_are_behind_them() {
     answered(folder.path(), &format!("{WHOLE} --reference-values --name td > whole.toml"));
     let text = std::fs::read_to_string(folder.path().join("whole.toml")).unwrap();
     assert!(text.contains("; acpi tables: rebuilt from nothing, by make.py") && text.contains(RTMR0), "{text}");
+    // And a policy that is filled from them says so for itself.
+    let rebuilt = "rebuilt_acpi_tables = \"nothing, by make.py: -machine q35\"";
+    let mut lacking = text.clone();
+    lacking.push_str(&format!("mrconfigid = \"{}\"\n", "11".repeat(48)));
+    std::fs::write(folder.path().join("filled.toml"), &lacking).unwrap();
+    let filled = answered(folder.path(), "teegate policy fill strict --reference-values filled.toml");
+    assert!(text.contains(rebuilt) && filled.contains(rebuilt), "{filled}");
+    let files = WHOLE.replace(
+        "--acpi tables",
+        "--acpi-tables tables/acpi-tables --acpi-rsdp tables/acpi-rsdp --acpi-loader tables/table-loader",
+    );
+    let unsaid = answered(folder.path(), &format!("{files} --reference-values --name td"));
+    assert!(unsaid.contains("; acpi tables: given as files") && !unsaid.contains("rebuilt_acpi_tables"), "{unsaid}");
     let logged = answered(folder.path(), "teegate predict tdx --event-log ccel.bin --reference-values");
     assert!(logged.contains("; acpi tables: as the log has them, not looked at"), "{logged}");
     // What is missing is named, and its register has no value.

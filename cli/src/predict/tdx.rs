@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use teegate_measurements::predict::{
-    self, AcpiBlobs, Choice, Compared, Outcome, PageOrder, Prediction, TdBoot, TdEvent, TdGuest, TdKernel,
+    self, AcpiBlobs, AcpiOrigin, Choice, Compared, Outcome, PageOrder, Prediction, TdBoot, TdEvent, TdGuest, TdKernel,
 };
 
 use super::{Document, Shown, about, command, of_file, read, text};
@@ -181,7 +181,7 @@ fn boot(args: &TdxArgs) -> Result<Option<TdBoot>, String> {
             tables: &acpi.tables,
             rsdp: &acpi.rsdp,
             loader: &acpi.loader,
-            origin: &acpi.origin,
+            origin: acpi.shape.as_deref().map_or(AcpiOrigin::Files, AcpiOrigin::Rebuilt),
         }),
         kernel: kernel.as_deref().map(|kernel| TdKernel { kernel, initrd: &initrd, command_line: &args.append }),
     };
@@ -197,7 +197,8 @@ struct Acpi {
     tables: Vec<u8>,
     rsdp: Vec<u8>,
     loader: Vec<u8>,
-    origin: String,
+    /// Of the VM from which they were rebuilt, if they were.
+    shape: Option<String>,
 }
 
 /// What `ci/acpi.sh` writes of a shape is a line.
@@ -206,9 +207,9 @@ const MAX_SHAPE_BYTES: usize = 16 << 10;
 const MAX_LOG_BYTES: usize = 1 << 20;
 
 fn acpi(args: &TdxArgs) -> Result<Option<Acpi>, String> {
-    let of = |tables: &Path, rsdp: &Path, loader: &Path, origin: String| {
+    let of = |tables: &Path, rsdp: &Path, loader: &Path, shape: Option<String>| {
         let [tables, rsdp, loader] = [tables, rsdp, loader].map(|file| read(file, predict::MAX_ACPI_BYTES));
-        Ok(Some(Acpi { tables: tables?, rsdp: rsdp?, loader: loader?, origin }))
+        Ok(Some(Acpi { tables: tables?, rsdp: rsdp?, loader: loader?, shape }))
     };
     match (&args.acpi, &args.acpi_tables, &args.acpi_rsdp, &args.acpi_loader) {
         (Some(folder), ..) => {
@@ -229,9 +230,9 @@ fn acpi(args: &TdxArgs) -> Result<Option<Acpi>, String> {
                 ));
             }
             let [tables, rsdp, loader] = ["acpi-tables", "acpi-rsdp", "table-loader"].map(|name| folder.join(name));
-            of(&tables, &rsdp, &loader, format!("rebuilt from {}", plain(shape.trim())))
+            of(&tables, &rsdp, &loader, Some(plain(shape.trim()).to_string()))
         }
-        (None, Some(tables), Some(rsdp), Some(loader)) => of(tables, rsdp, loader, "given as files".to_owned()),
+        (None, Some(tables), Some(rsdp), Some(loader)) => of(tables, rsdp, loader, None),
         _ => Ok(None),
     }
 }
@@ -279,7 +280,9 @@ fn written(all: &All, args: &TdxArgs) -> Result<(String, u8), String> {
         // Whoever reads the value is told what stands behind it.
         let taken = args.event_log.as_ref().map(|_| "acpi tables: as the log has them, not looked at");
         let source = acpi.or(taken).map_or_else(command, |acpi| format!("{}; {acpi}", command()));
-        let text = prediction.reference_values(&args.shown.name, &source).map_err(|error| error.to_string())?;
+        let rebuilt = boot.as_ref().and_then(|boot| boot.rebuilt_acpi_tables.as_deref());
+        let text =
+            prediction.reference_values(&args.shown.name, &source, rebuilt).map_err(|error| error.to_string())?;
         return Ok((text, status));
     }
     match args.shown.format {

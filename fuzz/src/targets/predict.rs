@@ -5,8 +5,8 @@ use teegate_encoding::hex;
 use teegate_fuzz_engine::{Effort, Target, mutate};
 use teegate_measurements::ReferenceValues;
 use teegate_measurements::predict::{
-    AcpiBlobs, CpuSignature, DigestAlgorithm, InitdataFor, PageOrder, PredictError, Prediction, SnpGuest, SnpKernel,
-    SnpVmm, TdBoot, TdGuest, UkiBoot, aci_policy, igvm, initdata, mrtd, pcrs, rtmr2, rtmrs, sev_snp,
+    AcpiBlobs, AcpiOrigin, CpuSignature, DigestAlgorithm, InitdataFor, PageOrder, PredictError, Prediction, SnpGuest,
+    SnpKernel, SnpVmm, TdBoot, TdGuest, UkiBoot, aci_policy, igvm, initdata, mrtd, pcrs, rtmr2, rtmrs, sev_snp,
 };
 use teegate_verifier::{LogRegisters, is_event_log, read_event_log};
 
@@ -137,7 +137,7 @@ fn event_log(input: &[u8]) {
 fn predicted(input: &[u8], predict: impl Fn() -> Result<Prediction, PredictError>) {
     let Some(prediction) = hold::same(input, &predict) else { return };
     assert!(!prediction.values.is_empty(), "a prediction of nothing");
-    match prediction.reference_values("fuzz", "teegate predict") {
+    match prediction.reference_values("fuzz", "teegate predict", None) {
         Ok(text) => {
             ReferenceValues::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
             for one in prediction.values.iter().filter(|one| one.field != "rtmr3") {
@@ -166,7 +166,7 @@ fn acpi(input: &[u8]) {
     let Some((number, rest)) = input.split_first() else { return };
     let (loader, rest) = rest.split_at(rest.len().min(usize::from(*number) * 128));
     let (rsdp, tables) = rest.split_at(rest.len().min(20));
-    let acpi = Some(AcpiBlobs { tables, rsdp, loader, origin: "given as files" });
+    let acpi = Some(AcpiBlobs { tables, rsdp, loader, origin: AcpiOrigin::Files });
     boot(input, &TdGuest { acpi, ..TdGuest::default() });
 }
 

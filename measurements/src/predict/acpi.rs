@@ -23,8 +23,26 @@ pub struct AcpiBlobs<'a> {
     pub rsdp: &'a [u8],
     /// `etc/table-loader`.
     pub loader: &'a [u8],
-    /// In a sentence's words: `rebuilt from QEMU …`, `given as files`.
-    pub origin: &'a str,
+    /// Who made them.
+    pub origin: AcpiOrigin<'a>,
+}
+
+/// Where ACPI tables are from, as whoever hands them in says.
+#[derive(Clone, Copy, Debug)]
+pub enum AcpiOrigin<'a> {
+    /// They were rebuilt from this declared shape of a VM.
+    Rebuilt(&'a str),
+    /// They are files, and no more is known.
+    Files,
+}
+
+impl std::fmt::Display for AcpiOrigin<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rebuilt(shape) => write!(f, "rebuilt from {shape}"),
+            Self::Files => f.write_str("given as files"),
+        }
+    }
 }
 
 impl<'a> AcpiBlobs<'a> {

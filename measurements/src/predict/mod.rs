@@ -31,7 +31,7 @@ mod variables;
 mod vmsa;
 
 pub use aci::{MAX_BYTES as MAX_ACI_POLICY_BYTES, aci_policy};
-pub use acpi::{AcpiBlobs, MAX_TABLES_BYTES as MAX_ACPI_BYTES};
+pub use acpi::{AcpiBlobs, AcpiOrigin, MAX_TABLES_BYTES as MAX_ACPI_BYTES};
 pub use against::{Compared, ComparedEvent, Outcome};
 pub use authenticode::authenticode;
 pub use cpu::{CpuSignature, cpu_names};

@@ -74,13 +74,13 @@ impl Prediction {
     }
 
     /// As reference values in TOML, version 1, which `teegate policy fill` takes. `command` is how to compute them again; it
-    /// stands in the file as the source of each.
+    /// stands in the file as the source of each; `rebuilt` is the shape of the VM from which the ACPI tables behind RTMR0 were rebuilt.
     ///
     /// RTMR3 is left out: it changes while the guest runs.
     ///
     /// # Errors
     /// Where a value is no field of a policy, or belongs to no TEE.
-    pub fn reference_values(&self, name: &str, command: &str) -> Result<String, PredictError> {
+    pub fn reference_values(&self, name: &str, command: &str, rebuilt: Option<&str>) -> Result<String, PredictError> {
         let tee = self.tee.ok_or_else(|| {
             PredictError::new(format!(
                 "{} belongs to no TEE by itself, and reference values stand in the table of one: name it (`--tee`)",
@@ -110,9 +110,14 @@ impl Prediction {
         }
         text += &format!("schema = 1\nname = {}\n\n[{}]\nsource = {}\n", quoted(name), tee.name(), quoted(command));
         for (field, values) in fields {
-            match values.as_slice() {
-                [value] => text += &format!("{field} = \"{value}\"\n"),
-                several => {
+            match (values.as_slice(), rebuilt.filter(|_| field == "rtmr0")) {
+                (values, Some(shape)) => {
+                    let values: Vec<_> = values.iter().map(|value| format!("\"{value}\"")).collect();
+                    let (values, shape) = (values.join(", "), quoted(shape));
+                    text += &format!("{field} = {{ value = [{values}], rebuilt_acpi_tables = {shape} }}\n");
+                }
+                ([value], None) => text += &format!("{field} = \"{value}\"\n"),
+                (several, None) => {
                     let several: Vec<_> = several.iter().map(|value| format!("    \"{value}\",\n")).collect();
                     text += &format!("{field} = [\n{}]\n", several.concat());
                 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use teegate_encoding::hex;
 use teegate_verifier::Tee;
 
-use super::acpi::AcpiBlobs;
+use super::acpi::{AcpiBlobs, AcpiOrigin};
 use super::cc;
 use super::digest::DigestAlgorithm;
 use super::direct::TdKernel;
@@ -114,6 +114,8 @@ pub struct TdBoot {
     pub events: Vec<TdEvent>,
     /// Where the ACPI tables behind RTMR0 are from, where it has a value.
     pub acpi: Option<String>,
+    /// The declared shape of the VM from which they were rebuilt, where they were.
+    pub rebuilt_acpi_tables: Option<String>,
     /// The builds that are thought of.
     builds: Vec<[Choice; 3]>,
 }
@@ -140,7 +142,11 @@ impl TdBoot {
         events.extend(rtmr2(guest)?);
         events.retain(is_thought_of);
         let acpi = guest.acpi.map(|acpi| format!("acpi tables: {}", acpi.origin));
-        Ok(Self { events, acpi, builds })
+        let rebuilt_acpi_tables = guest.acpi.and_then(|acpi| match acpi.origin {
+            AcpiOrigin::Rebuilt(shape) => Some(shape.to_owned()),
+            AcpiOrigin::Files => None,
+        });
+        Ok(Self { events, acpi, rebuilt_acpi_tables, builds })
     }
 
     /// The same boot, where it is known to start this unified kernel image: what it extends RTMR2 with is known then.

@@ -1,6 +1,6 @@
 //! Files of ACPI tables: small ones that hang together, and such as no firmware could take.
 
-use teegate_measurements::predict::{AcpiBlobs, TdBoot, TdGuest};
+use teegate_measurements::predict::{AcpiBlobs, AcpiOrigin, TdBoot, TdGuest};
 
 /// Two tables, each of 36 bytes and two more, and zeros behind.
 pub(crate) const TABLES: [u8; 128] = tables();
@@ -49,7 +49,7 @@ const fn name(bytes: &mut [u8; 768], command: usize, at: usize, name: &[u8]) {
 }
 
 pub(crate) const fn blobs<'a>(tables: &'a [u8], rsdp: &'a [u8], loader: &'a [u8]) -> AcpiBlobs<'a> {
-    AcpiBlobs { tables, rsdp, loader, origin: "given as files" }
+    AcpiBlobs { tables, rsdp, loader, origin: AcpiOrigin::Files }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn the_digest_of_initdata_stands_in_the_field_of_each_platform() {
     ] {
         assert_eq!((prediction.values[0].field, value(&prediction)), (field, expected));
     }
-    let text = of(&short, InitdataFor::SevSnp).reference_values("pod", "teegate predict initdata x").unwrap();
+    let text = of(&short, InitdataFor::SevSnp).reference_values("pod", "teegate predict initdata x", None).unwrap();
     assert!(ReferenceValues::parse(&text).is_ok() && text.contains(SHA256), "{text}");
 }
 

@@ -213,7 +213,7 @@ fn rtmr2_is_what_the_stub_and_then_the_kernel_extend_if_both_know_how() {
         assert!(error.contains(says), "{says}: {error}");
     }
     // Registers of a TPM are no fields of a policy of this release, and say so.
-    let error = pcrs(&good, SHA256).unwrap().reference_values("x", "y").unwrap_err().to_string();
+    let error = pcrs(&good, SHA256).unwrap().reference_values("x", "y", None).unwrap_err().to_string();
     assert!(error.contains("belongs to no TEE by itself"), "{error}");
 }
 

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use teegate_encoding::hex;
 use teegate_measurements::ReferenceValues;
-use teegate_measurements::predict::{AcpiBlobs, Choice, Outcome, Prediction, TdBoot, TdEvent, TdGuest, TdKernel};
+use teegate_measurements::predict::{
+    AcpiBlobs, AcpiOrigin, Choice, Outcome, Prediction, TdBoot, TdEvent, TdGuest, TdKernel,
+};
 use teegate_verifier::{EventLog, LogRegisters, read_event_log};
 
 use crate::acpi::{LOADER, RSDP, TABLES, blobs};
@@ -214,13 +216,18 @@ fn another_shape_has_other_tables_and_another_rtmr0() {
         let guest = TdGuest {
             firmware: Some(&firmware),
             memory: Some(memory << 20),
-            acpi: Some(AcpiBlobs { tables: &tables, rsdp: &rsdp, loader: &loader, origin: shape.trim() }),
+            acpi: Some(AcpiBlobs {
+                tables: &tables,
+                rsdp: &rsdp,
+                loader: &loader,
+                origin: AcpiOrigin::Rebuilt(shape.trim()),
+            }),
             kernel: Some(TdKernel { kernel: &kernel, initrd: b"", command_line: "quiet" }),
         };
         let choices = [Choice::SecureBootOff, Choice::SeparatorInRtmr0, Choice::KernelAsFile];
         let values = TdBoot::of(&guest, &choices).unwrap().prediction().values;
         let own: Vec<_> = values.into_iter().filter(|one| one.field == "rtmr0").collect();
-        assert!(own.len() == 1 && own[0].of.contains("acpi tables: QEMU emulator version"), "{own:?}");
+        assert!(own.len() == 1 && own[0].of.contains("acpi tables: rebuilt from QEMU emulator version"), "{own:?}");
         own[0].value.clone()
     };
     let good = rtmr0("one", 256);
@@ -291,9 +298,18 @@ fn each_part_changes_its_own_registers_and_what_is_missing_is_named() {
     let mixed =
         |prediction: &Prediction| prediction.notes.iter().any(|note| note.contains("also where no build has both"));
     assert!(mixed(&prediction) && !mixed(&TdBoot::of(&whole, &choices).unwrap().prediction()));
-    let text = prediction.reference_values("td", "teegate predict tdx; acpi tables: given as files").unwrap();
+    let text = prediction.reference_values("td", "teegate predict tdx; acpi tables: given as files", None).unwrap();
     ReferenceValues::parse(&text).unwrap();
-    assert!(text.contains("acpi tables: given as files"), "{text}");
+    assert!(text.contains("acpi tables: given as files") && !text.contains("rebuilt_acpi_tables"), "{text}");
+    // Said of RTMR0 alone, whether it has one value or several.
+    for prediction in [&prediction, &TdBoot::of(&whole, &choices).unwrap().prediction()] {
+        let text = prediction.reference_values("td", "teegate predict tdx", Some("QEMU 7.2: -m \"2G\"")).unwrap();
+        let read = ReferenceValues::parse(&text).unwrap();
+        let rebuilt: Vec<_> = read.given().iter().map(|one| (one.field(), one.rebuilt_acpi_tables())).collect();
+        assert_eq!(rebuilt, [("rtmr0", Some("QEMU 7.2: -m \"2G\"")), ("rtmr1", None), ("rtmr2", None)], "{text}");
+        let plain = ReferenceValues::parse(&prediction.reference_values("td", "x", None).unwrap()).unwrap();
+        assert!(read.given().iter().zip(plain.given()).all(|(one, other)| one.rule() == other.rule()), "{text}");
+    }
 
     let ignorant = of_sections(&[(".text", &[0x90; 0x400])]);
     let ignorant = TdKernel { kernel: &ignorant, initrd: b"initrd", command_line: "quiet" };

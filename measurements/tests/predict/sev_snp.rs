@@ -237,7 +237,7 @@ fn a_prediction_fills_a_policy() {
     let firmware = firmware::snp();
     let kernel = SnpKernel { kernel: b"k", initrd: b"i", command_line: "quiet" };
     let prediction = sev_snp(&SnpGuest { kernel: Some(kernel), ..guest(&firmware) }).unwrap();
-    let text = prediction.reference_values("app \"1\"", "teegate predict sev-snp --append 'a \"b\"'").unwrap();
+    let text = prediction.reference_values("app \"1\"", "teegate predict sev-snp --append 'a \"b\"'", None).unwrap();
     let with_host_data = text.replace("measurement =", &format!("host_data = \"{}\"\nmeasurement =", "11".repeat(32)));
     let values = ReferenceValues::parse(&with_host_data).unwrap();
     let filled = fill(STRICT, &values).unwrap();

@@ -45,7 +45,7 @@ fn made_up_firmware_has_the_mrtd_that_another_implementation_computes() {
     let values: Vec<_> = both.values.iter().map(|one| teegate_encoding::hex::encode(&one.value)).collect();
     assert_eq!(values, MADE_UP);
     // Both are taken where the order is not known.
-    let text = both.reference_values("firmware", "teegate predict tdx --firmware OVMF.fd").unwrap();
+    let text = both.reference_values("firmware", "teegate predict tdx --firmware OVMF.fd", None).unwrap();
     ReferenceValues::parse(&text).unwrap();
     assert!(MADE_UP.iter().all(|value| text.contains(value)), "{text}");
 }
@@ -56,7 +56,7 @@ fn a_value_to_which_both_orders_lead_is_written_once() {
     let page = (0x3000, 0x1000, 0xFFFF_F000, 0x1000, 0, 1);
     let both = mrtd(&tdx(&[page]), &PageOrder::ALL).unwrap();
     assert_eq!(both.values[0].value, both.values[1].value);
-    let text = both.reference_values("firmware", "teegate predict tdx --firmware OVMF.fd").unwrap();
+    let text = both.reference_values("firmware", "teegate predict tdx --firmware OVMF.fd", None).unwrap();
     ReferenceValues::parse(&text).unwrap();
 }
 
