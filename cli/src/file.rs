@@ -1,4 +1,4 @@
-//! The one reader of the files that a user names: regular files alone, and no more bytes of them than their kind may have.
+//! The reader of evidence, policies, values and inputs that a user names: regular files alone, and no more bytes of them than their kind may have.
 //!
 //! A device may never end, and opening a pipe that nobody writes to never returns. A pipe that the shell has opened is another matter: its
 //! writer is there (`<(…)` of bash, which is `/dev/fd/63`). Where one stream is welcome, it is standard input, by the name `-`.
@@ -35,7 +35,8 @@ pub(crate) fn is_no_stream(path: &Path) -> Result<(), String> {
 
 /// That reading it comes to an end.
 fn ends(path: &Path, found: &Metadata) -> Result<(), String> {
-    let is_open = ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
+    let is_open = ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)))
+        || path == Path::new("/dev/stdin");
     if found.is_file() || (is_open && found.file_type().is_fifo()) {
         return Ok(());
     }

@@ -129,10 +129,11 @@ pub(crate) fn init(args: &InitArgs) -> Result<(String, u8), Stop> {
     let text = first(&evidence, &facts, args)?;
     let verified = if vouched { "its maker vouches for it, at that time" } else { "nothing of it was verified" };
     let head = format!(
-        "# Made by `teegate policy init` at {now} from the evidence `{}`.\n# {FIRST_USE}.\n# The measurements are what that evidence shows, \
+        "# Made by `teegate policy init` at {now} from the evidence `{}`.\n{}# The measurements are what that evidence shows, \
          and {verified}: compare them with what you built\n# before you send anything. `teegate policy explain` says what this policy asks, \
          `teegate policy lint` what is weak in it.\n\n",
-        plain(&args.from.display().to_string())
+        plain(&args.from.display().to_string()),
+        commented(FIRST_USE),
     );
     let text = head + &text;
     let written = written(&args.output, &text)?;
@@ -144,8 +145,23 @@ pub(crate) fn init(args: &InitArgs) -> Result<(String, u8), Stop> {
 }
 
 /// What such a policy is, whoever vouches for the evidence.
-const FIRST_USE: &str = "this is trust on first use: it expects from now on whatever ran when the evidence was taken; endorsements prove that \
+const FIRST_USE: &str = "This is trust on first use: it expects from now on whatever ran when the evidence was taken; endorsements prove that \
                          the hardware is genuine, not that these are the measurements that you want";
+
+/// As lines of a comment.
+fn commented(text: &str) -> String {
+    let mut lines = vec![String::from("#")];
+    for word in text.split(' ') {
+        if lines.last().is_some_and(|line| line.len() + word.len() > 126) {
+            lines.push(String::from("#"));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n") + ".\n"
+}
 
 /// What the author should know of the policy at once: who vouches for its values, and whether it accepts the evidence that it was
 /// made of.
@@ -168,9 +184,26 @@ fn remarks(
                 .to_owned(),
         );
     }
-    let (Ok(policy), Some(bytes)) = (Policy::parse(text), bytes) else {
+    let shows = |name: &str| facts.iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_string());
+    let is_zeros = |digits: &String| digits.bytes().all(|digit| digit == b'0');
+    if shows("pcr8").is_some_and(|digits| !is_zeros(&digits)) && shows("pcr11").as_ref().is_some_and(is_zeros) {
+        lines.push(
+            "PCR 11 is zero, so that no unified kernel image booted, and a boot loader may have extended PCR 8: compare it with \
+             `teegate predict initdata` before you take it for a pod's"
+                .to_owned(),
+        );
+    }
+    let Ok(policy) = Policy::parse(text) else {
         lines.push(
             "it still needs reference values that this evidence does not show: `teegate policy explain` names them"
+                .to_owned(),
+        );
+        return lines;
+    };
+    let Some(bytes) = bytes else {
+        lines.push(
+            "what the evidence reports is no challenge of 64 bytes, so that no policy which asks for one accepts it; take evidence over \
+             64 bytes of your own (`teegate record`)"
                 .to_owned(),
         );
         return lines;
@@ -267,7 +300,7 @@ mod tests {
             text.starts_with("# Made by `teegate policy init` at ") && text.contains("nothing of it was verified"),
             "{text}"
         );
-        assert!(text.lines().nth(1).unwrap().starts_with("# this is trust on first use: "), "{text}");
+        assert!(text.lines().nth(1).unwrap().starts_with("# This is trust on first use: "), "{text}");
         let policy = Policy::parse(&text).unwrap();
         assert_eq!((policy.name(), policy.document().profiles()[0].place()), ("mine", "sev-snp.own".to_owned()));
         assert!(text.contains(&format!("measurement = \"{}\"", "2a".repeat(48))), "{text}");

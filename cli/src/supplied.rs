@@ -14,7 +14,7 @@ use crate::{file, output};
 
 /// The evidence at `path`, with the event log in place of one that it carries.
 pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) -> Result<OwnedEvidence, Stop> {
-    no_stream(path)?;
+    no_stream(path).map_err(|what| format!("{what}; `-` is standard input"))?;
     let mut evidence = evidence::load(path, tee).map_err(|error| Stop::of_evidence(&error))?;
     if evidence.form == bundle::FORM {
         output::note(&format!(
@@ -40,7 +40,7 @@ pub(crate) fn evidence(path: &Path, tee: Option<Tee>, event_log: Option<&Path>) 
 
 /// That nothing is opened which may never give anything.
 pub(crate) fn no_stream(path: &Path) -> Result<(), String> {
-    file::is_no_stream(path).map_err(|what| format!("`{}` {what}; `-` is standard input", path.display()))
+    file::is_no_stream(path).map_err(|what| format!("`{}` {what}", path.display()))
 }
 
 /// Says which member of somebody's JSON the evidence was taken out of.

@@ -157,9 +157,9 @@ fn a_policy_out_of_evidence_is_said_to_be_trust_on_first_use() {
         let output = teegate(&[&["policy", "init", "--from", &report], more].concat());
         assert_eq!(status(&output), 0, "{}", stderr(&output));
         let (text, said) = (stdout(&output), stderr(&output));
-        assert!(text.lines().nth(1).unwrap().starts_with("# this is trust on first use: "), "{text}");
+        assert!(text.lines().nth(1).unwrap().starts_with("# This is trust on first use: "), "{text}");
         assert!(text.contains(vouched), "{text}");
-        assert!(said.contains("note: this is trust on first use: "), "{said}");
+        assert!(said.contains("note: This is trust on first use: "), "{said}");
     }
 }
 

@@ -54,12 +54,11 @@ pub fn init_bearing(
             template.replacen("\nrtmr0 = ", &written, 1)
         }
     };
-    let template = match (shows("pcr8"), shows("pcr11")) {
-        // What booted is no unified kernel image, so that what its boot loader was told stands in PCR 8.
-        (Some(pcr8), Some(pcr11)) if is_zeros(&pcr11) => {
-            template.replacen("\npcr8 = \"unchecked\"", &format!("\npcr8 = \"{pcr8}\""), 1)
-        }
-        _ => template,
+    let is_zero = |name: &str| shows(name).is_some_and(|digits| is_zeros(&digits));
+    // Neither a unified kernel image nor a command line was measured, so that what the boot loader was told stands in PCR 8.
+    let template = match shows("pcr8").filter(|_| is_zero("pcr11") && is_zero("pcr12")) {
+        Some(pcr8) => template.replacen("\npcr8 = \"unchecked\"", &format!("\npcr8 = \"{pcr8}\""), 1),
+        None => template,
     };
     let draft = Draft::parse(&template)?;
     let (mut text, mut from) = (String::with_capacity(2 * template.len()), 0);
@@ -160,9 +159,15 @@ mod tests {
                 assert_eq!(text.contains(&format!("pcr8 = \"{}\"", "3b".repeat(32))), initdata, "{text}");
             }
             // Without a unified kernel image, what the boot loader was told is pinned as well.
-            let by_grub = |field: &str| if field == "pcr11" { Some("00".repeat(32)) } else { shows(field) };
-            let text = init((tee, Wrapping::AzureVtpm), "mine", BoundTo::Guest, by_grub).unwrap();
+            let by_grub = |zeros: &'static [&'static str]| {
+                move |field: &str| if zeros.contains(&field) { Some("00".repeat(32)) } else { shows(field) }
+            };
+            let made = |zeros| init((tee, Wrapping::AzureVtpm), "mine", BoundTo::Guest, by_grub(zeros)).unwrap();
+            let text = made(&["pcr11", "pcr12"]);
             assert!(text.contains(&format!("\npcr8 = \"{}\"", "3b".repeat(32))), "{text}");
+            for text in [made(&["pcr11"]), made(&["pcr12"])] {
+                assert!(text.contains("\npcr8 = \"unchecked\""), "{text}");
+            }
         }
     }
 

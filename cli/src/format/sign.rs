@@ -57,6 +57,7 @@ impl SigningKey {
     fn read(path: &Path) -> Result<Self, String> {
         let failed = |what: &str| format!("signing key `{}`: {what}; {HOW}", path.display());
         let unreadable = |cause: std::io::Error| failed(&format!("cannot be read: {cause}"));
+        crate::file::is_no_stream(path).map_err(|what| failed(&what))?;
         let mut text = Zeroizing::new(String::new());
         File::open(path).map_err(unreadable)?.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
         Self::parse(&text).map_err(|what| failed(&what))

@@ -176,13 +176,13 @@ impl Lint<'_> {
             }
         }
         if blanks.contains(&Some(Blank::Unextended)) {
-            let opens = "zeros: nothing was extended there, as under a firmware that does not measure what this register is for";
+            let opens = "zeros: nothing was extended there, as where nothing measures what this register is for";
             self.say(
                 Severity::Note,
                 Unextended,
                 field.name,
                 opens,
-                format!("{instead}, unless its firmware measures it elsewhere"),
+                format!("{instead}, unless nothing extends it on your machines"),
             );
         }
     }

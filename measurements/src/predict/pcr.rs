@@ -84,10 +84,12 @@ pub fn pcrs(uki: &[u8], bank: DigestAlgorithm) -> Result<Prediction, PredictErro
             boot.stub
         )
     });
+    let registers = if boot.pcr4.is_some() { "PCR 4 and 9 hold" } else { "PCR 9 holds" };
     let notes = [
-        "PCR 4 and 9 hold for firmware that starts the image as a boot option (`EFI/BOOT/BOOTX64.EFI`), not from a boot loader or a \
-         shell, and for a kernel whose EFI stub measures its options and its initrd"
-            .to_owned(),
+        format!(
+            "{registers} for firmware that starts the image as a boot option (`EFI/BOOT/BOOTX64.EFI`), not from a boot loader or a shell, \
+             and for a kernel whose EFI stub measures its options and its initrd"
+        ),
         "PCR 9 and 12 differ when credentials, extensions or add-ons lie beside the image"
             .to_owned(),
         "PCR 11 is that of the boot: a guest with systemd-pcrphase extends it again as it goes on".to_owned(),

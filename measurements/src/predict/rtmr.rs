@@ -141,8 +141,11 @@ impl TdBoot {
         events.extend(rtmr1(guest, kernel.contains(&Choice::KernelByQemu))?);
         events.extend(rtmr2(guest)?);
         events.retain(is_thought_of);
-        let acpi = guest.acpi.map(|acpi| format!("acpi tables: {}", acpi.origin));
-        let rebuilt_acpi_tables = guest.acpi.and_then(|acpi| match acpi.origin {
+        // Where RTMR0 has no value, no tables stand behind it.
+        let has_value = events.iter().all(|event| event.register != "rtmr0" || event.digest.is_some());
+        let measured = guest.acpi.filter(|_| has_value);
+        let acpi = measured.map(|acpi| format!("acpi tables: {}", acpi.origin));
+        let rebuilt_acpi_tables = measured.and_then(|acpi| match acpi.origin {
             AcpiOrigin::Rebuilt(shape) => Some(shape.to_owned()),
             AcpiOrigin::Files => None,
         });
@@ -206,7 +209,10 @@ impl TdBoot {
         if lists.count() > 1 {
             notes.push(MIXTURES.to_owned());
         }
-        notes.extend(NOTES.map(str::to_owned));
+        let has = |register: &str| values.iter().any(|one| one.field == register);
+        let is_by_kernel = self.events.iter().any(|event| event.register == "rtmr2" && event.what == "load options");
+        let applies = [true, has("rtmr2") && is_by_kernel, has("rtmr0"), true];
+        notes.extend(NOTES.iter().zip(applies).filter(|(_, applies)| *applies).map(|(note, _)| (*note).to_owned()));
         Prediction { kind: "tdx", tee: Some(Tee::Tdx), values, notes }
     }
 

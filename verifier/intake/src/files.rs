@@ -30,6 +30,12 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, IntakeError> {
 /// Reads one file, pipe or device, at most `limit` bytes of it.
 pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, IntakeError> {
     let metadata = fs::metadata(path).map_err(|cause| IntakeError::unreadable(path, cause))?;
+    // One that somebody made may have no writer; the shell's (`/dev/fd/63`) has.
+    let is_stream = !metadata.is_file() && !metadata.is_dir();
+    if is_stream && !["/dev", "/proc"].iter().any(|open| path.starts_with(open)) {
+        let cause = io::Error::new(io::ErrorKind::InvalidInput, "a pipe or a socket, to which nobody may ever write");
+        return Err(IntakeError::unreadable(path, cause));
+    }
     if metadata.is_file() && metadata.len() > limit {
         return Err(too_large(path, "bytes", metadata.len(), limit));
     }
@@ -134,6 +140,21 @@ mod tests {
     fn a_stream_without_end_is_given_up() {
         assert!(read_bounded(io::repeat(0), MAX_FILE_BYTES).unwrap().is_none());
         assert_eq!(read_bounded(&b"abc"[..], 3).unwrap().unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_pipe_that_somebody_made_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = read(&pipe).unwrap_err();
+        assert!(error.to_string().contains("a pipe or a socket, to which nobody may ever write"), "{error}");
+        assert!(read_all(&[folder.path().to_owned()]).unwrap().is_empty());
+        let (reader, writer) = io::pipe().unwrap();
+        io::Write::write_all(&mut &writer, b"abc").unwrap();
+        drop(writer);
+        let open = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        assert_eq!(read(Path::new(&open)).unwrap(), b"abc");
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub(crate) fn replay(log: &[u8]) -> Result<Replayed, Defect> {
     Ok(replayed)
 }
 
+/// Whether the log has its description and nothing behind it.
+pub(crate) fn is_without_records(log: &[u8]) -> bool {
+    Log::open(log, Kind::Ccel).and_then(|mut log| Ok(log.next()?.is_none())) == Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tcg2::{MAX_LOG_BYTES, is_filling};
@@ -125,6 +130,16 @@ mod tests {
         let one_more = replay(&[log(), event(1, 4, 9, b"")].concat()).unwrap();
         assert_eq!((one_more.events, one_more.notes), (whole.events + 1, whole.notes));
         assert_ne!(one_more.rtmrs, whole.rtmrs);
+    }
+
+    #[test]
+    fn a_log_that_was_never_written_is_told_from_one_that_shows_nothing() {
+        for filling in [&[][..], &[0; 100], &[0xFF; 9]] {
+            assert!(is_without_records(&[&header()[..], filling].concat()));
+        }
+        for log in [log(), [header(), event(0, 4, 2, b"")].concat(), header()[1..].to_vec(), Vec::new()] {
+            assert!(!is_without_records(&log));
+        }
     }
 
     #[test]

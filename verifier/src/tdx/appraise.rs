@@ -335,7 +335,7 @@ fn judge_service_td(body: &Body<'_>, profile: &TdxProfile, findings: &mut Findin
 
 /// A log that was supplied is judged even where the policy could do without: whoever reads it afterwards reads events that
 /// the TD extended, all of them, or learns here that they are not. Registers of zeros (a TD under a paravisor has them) agree with
-/// every log that extends nothing, so that one without an event is refused, and what extends nothing is not counted as one.
+/// every log that extends nothing, so that one of records without an event is refused, and what extends nothing is not counted as one.
 ///
 /// What carries a TD may have registers of its own: a log that is none of a TD's is then held against those, and not here.
 fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, profile: &TdxProfile, findings: &mut Findings) {
@@ -360,6 +360,11 @@ fn judge_log(event_log: Option<&[u8]>, body: &Body<'_>, profile: &TdxProfile, fi
             return findings.not_checked(Check::TDX_LOG_REPLAY, "event_log", why);
         }
         (None, EventLog::Required) => Err((ANY_LOG.to_owned(), "no event log".to_owned())),
+        (Some(log), EventLog::Unchecked) if body.rtmrs == [Mr([0; 48]); 4] && ccel::is_without_records(log) => {
+            findings.facts.absent("event_log_events");
+            let why = "the event log that came along has no record, as firmware leaves it that measures nothing there";
+            return findings.not_checked(Check::TDX_LOG_REPLAY, "event_log", why);
+        }
         (Some(log), _) => held_against(&body.rtmrs, log),
     };
     let (holds, expected, actual) = match held {
@@ -407,6 +412,9 @@ fn held_against(rtmrs: &[Mr; 4], log: &[u8]) -> Result<Replayed, (String, String
 /// the host does not.
 fn acpi_tables(body: &Body<'_>, profile: &TdxProfile) -> Text {
     let [rtmr0, ..] = &body.rtmrs;
+    if profile.rtmr0.is_met_by(rtmr0) == Some(false) {
+        return "not those that the policy names".into();
+    }
     match (*rtmr0 == Mr([0; 48]), profile.rtmr0.is_asked(), &profile.unjudged_acpi_tables) {
         (true, _, Some(reason)) => format!("not measured, which the policy bears: {reason}").into(),
         (true, _, None) => "not measured".into(),

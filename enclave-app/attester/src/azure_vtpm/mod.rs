@@ -6,7 +6,7 @@
 //! as `extraData`. The reference client waits three seconds after it wrote and takes what is there; here the report is read
 //! until it names what was written, and for ten seconds at most. It is read in parts, and may be renewed between two of them: so it is
 //! read again as well while the hardware's report is not over the claims beside it. Another process may write to that index too: while the
-//! claims name what somebody else wrote, the 64 bytes are written again, once a second. Registers may be extended between the
+//! claims name other bytes, the index is looked at once a second, and written again where it does not hold the 64 bytes any more. Registers may be extended between the
 //! quote and the reading of their values: both are taken again until they fit, a few times at most.
 //!
 //! **What was not answered is an error, and what does not fit goes out all the same**: claims over other bytes are no answer; but a hardware's
@@ -64,7 +64,7 @@ struct Patience {
     renewal: Duration,
     /// Between two readings of it.
     pause: Duration,
-    /// Until the 64 bytes are written again, where the claims name other ones.
+    /// Until it is looked whether the index still holds the 64 bytes, where the claims name other ones.
     rewrite: Duration,
 }
 
@@ -221,10 +221,15 @@ impl Taken {
                 Ok(hcl) if is_ours(&hcl) => None,
                 Ok(Hcl { user_data: Some(_), .. }) => {
                     if written.elapsed() >= patience.rewrite {
-                        tpm.nv_write(USER_DATA, report_data).map_err(failed)?;
                         written = Instant::now();
+                        // What is there and not taken up yet is not written anew: that might begin the renewal again.
+                        if tpm.nv_read(USER_DATA, 64).map_err(failed)? != report_data {
+                            tpm.nv_write(USER_DATA, report_data).map_err(failed)?;
+                        }
                     }
-                    Some("its `user-data` is still something else; does another process write them?")
+                    Some(
+                        "its `user-data` is still something else; is the paravisor slow, or does another process write them?",
+                    )
                 }
                 Ok(Hcl { user_data: None, .. }) => Some("it has no `user-data`: this paravisor is too old to bind any"),
                 Err(error) if is_late => return Err(error),

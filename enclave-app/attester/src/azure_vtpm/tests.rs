@@ -17,8 +17,9 @@ struct Vtpm {
     /// `None` until the index is made.
     user_data: Option<Vec<u8>>,
     report_type: u8,
-    /// Readings of the report that still give the old one.
+    /// Readings of the report that still give the old one, and how many after each write.
     stale: u32,
+    slow: u32,
     /// Readings whose first part is of the report before.
     torn: u32,
     /// How often the 64 bytes were written, and what another process writes behind so many of them.
@@ -44,6 +45,7 @@ impl Vtpm {
             user_data: Some(vec![0; 64]),
             report_type: 2,
             stale: 0,
+            slow: 0,
             torn: 0,
             writes: Arc::default(),
             others: 0,
@@ -97,8 +99,12 @@ impl Vtpm {
             0x137 => {
                 let is_overwritten = self.writes.fetch_add(1, Ordering::Relaxed) < self.others;
                 self.user_data = Some(if is_overwritten { vec![0xEE; 64] } else { request[33..97].to_vec() });
+                if self.slow > 0 {
+                    self.stale = self.slow;
+                }
                 authorised(&[])
             }
+            0x14E if word(14) == USER_DATA => authorised(&sized(self.user_data.as_deref().unwrap_or_default())),
             0x14E => {
                 let (size, offset) = (usize::from(half(31)), usize::from(half(33)));
                 let is_old = offset == 0 && self.torn > 0;
@@ -195,7 +201,8 @@ fn the_same_bytes_are_in_the_claims_and_in_the_quote() {
     }
 }
 
-const FOREIGN: &str = "its `user-data` is still something else; does another process write them?";
+const FOREIGN: &str =
+    "its `user-data` is still something else; is the paravisor slow, or does another process write them?";
 
 #[test]
 fn an_index_that_is_not_there_is_made_and_an_old_report_is_waited_out() {
@@ -259,6 +266,18 @@ fn what_another_process_writes_is_overwritten_and_not_for_ever() {
     let (given_up, writes) = overwritten(u32::MAX, soon, at_once);
     assert!(given_up.is_err() && writes > 1, "{writes}");
     assert_eq!(PATIENCE.rewrite, Duration::from_secs(1));
+}
+
+/// Each write begins the renewal again: whoever wrote once a second would wait for ever.
+#[test]
+fn a_slow_renewal_is_waited_for_and_not_begun_again() {
+    let vtpm = Vtpm { slow: 5, ..Vtpm::new() };
+    let writes = Arc::clone(&vtpm.writes);
+    let patience =
+        Patience { renewal: Duration::from_secs(60), pause: Duration::ZERO, rewrite: Duration::ZERO, ..PATIENCE };
+    let taken = Taken::from(&mut Tpm::new(vtpm), &DATA, patience, "the vTPM").unwrap();
+    assert_eq!(Hcl::parse(&taken.hcl_report).unwrap().user_data, Some(DATA.to_vec()));
+    assert_eq!(writes.load(Ordering::Relaxed), 1);
 }
 
 #[test]

@@ -142,9 +142,12 @@ fn what_extends_nothing() -> Vec<Case> {
     let extended = [ccel::Event(4, 6, 8)];
     let twin = td(&extended).with_event_log(ccel::encode(&extended));
     for (log, why) in of_nothing() {
+        // One that was never written is no log where nobody asks for one.
+        let is_unwritten = log == ccel::encode(&[]);
         let case = refused("tdx.log.replay", td(&[]).with_event_log(log)).twin(twin.clone());
         let case = case.expected(expected).actual(why);
-        cases.extend([case.clone().under("event_log", UNCHECKED), case]);
+        cases.extend((!is_unwritten).then(|| case.clone().under("event_log", UNCHECKED)));
+        cases.push(case);
     }
     cases
 }

@@ -63,8 +63,13 @@ fn registers_count_only_beside_the_code_that_they_rest_on() {
         refused(good(tee).under("pcr9", &zeros).under("pcr11", &zeros), "pcr8", "pcr9");
         let listed = format!("[\"{}\", {zeros}]", "3c".repeat(32));
         refused(good(tee).under("pcr9", &zeros).under("pcr11", &listed), "pcr8", "pcr9");
-        // Without a unified kernel image, what the boot loader was told stands in PCR 8.
-        refused(good(tee).under("pcr11", &zeros).under("pcr8", unchecked), "bound_to", "pcr8");
+        // Without a unified kernel image and a command line of its own, what the boot loader was told stands in PCR 8.
+        let by_grub = good(tee).under("pcr11", &zeros).under("pcr12", &zeros);
+        refused(by_grub.clone().under("pcr8", unchecked), "bound_to", "pcr8");
+        loaded(&by_grub).unwrap();
+        let shown = format!("\"{}\"", "3c".repeat(32));
+        loaded(&by_grub.under("pcr12", &shown).under("pcr8", unchecked)).unwrap();
+        loaded(&good(tee).under("pcr12", &zeros).under("pcr8", unchecked)).unwrap();
         loaded(&good(tee).under("pcr9", &zeros).under("pcr8", unchecked)).unwrap();
         // Secure Boot says nothing without the keys under which it was.
         refused(good(tee).under("pcr7", unchecked), "pcr8", "pcr7");

@@ -92,6 +92,27 @@ fn every_machine_is_accepted_and_no_other_machines_part_is() {
     note(&format!("recorded Azure evidence: {} machines accepted, and 3 mixtures of two refused", run + 1));
 }
 
+/// What the loader asks of a node's registers, recorded machines show: the shipped template takes their values, and a first policy is made of them.
+#[test]
+fn the_registers_of_recorded_machines_make_a_policy_of_a_node() {
+    use teegate_measurements::{AZURE_CVM_NODE, ReferenceValues, fill, init};
+    let Some(fixtures) = fixtures() else { return };
+    for (name, ..) in ACCEPTED {
+        let text = std::fs::read(fixtures.join("azure-hcl").join(name)).unwrap();
+        let evidence = evidence::recognise(&text, None).unwrap();
+        let (tee, facts) = (evidence.tee, evidence.inspect().unwrap());
+        let shows = |field: &str| facts.iter().find(|(own, _)| *own == field).map(|(_, value)| value.to_string());
+        let code = if tee == Tee::Tdx { "mrtd" } else { "measurement" };
+        let fields = [code, "pcr4", "pcr7", "pcr9", "pcr11", "pcr12"];
+        let lines = fields.map(|field| format!("{field} = \"{}\"\n", shows(field).unwrap())).concat();
+        let values = ReferenceValues::parse(&format!("schema = 1\nname = \"node\"\n[{tee}]\n{lines}")).unwrap();
+        let filled = fill(AZURE_CVM_NODE, &values).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(filled.policy().document().profiles().len(), 1, "{name}");
+        let made = init((tee, Wrapping::AzureVtpm), "node", teegate_verifier::BoundTo::Guest, shows);
+        teegate_verifier::Policy::parse(&made.unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
 /// Evidence of version 2 holds its challenge in the claims too; of version 1 it does not.
 #[test]
 fn recorded_user_data_is_that_of_its_version() {

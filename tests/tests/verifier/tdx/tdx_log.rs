@@ -167,11 +167,30 @@ fn what_extends_nothing_on_registers_of_zeros() -> Vec<Case> {
     let event = [Event(4, 6, 8)];
     let twin = open(registers(&event)).with_event_log(encode(&[&event[..], &INVENTED.repeat(167)].concat()));
     let case = |(log, why)| {
+        let is_unwritten = log == encode(&[]);
         let subject = open([[0; 48]; 4]).with_event_log(log);
         let case = refused("tdx.log.replay", subject).twin(twin.clone()).expected(AN_EVENT).actual(why);
-        [case.clone().under("event_log", "\"unchecked\""), case]
+        let unasked = case.clone().under("event_log", "\"unchecked\"");
+        // One that was never written says what the registers say, and nobody asked for one.
+        if is_unwritten { vec![case] } else { vec![unasked, case] }
     };
     of_nothing().into_iter().flat_map(case).collect()
+}
+
+/// Firmware that measures nothing leaves the log as it was made, and an agent hands it on: that is no log, and costs nobody the evidence.
+#[test]
+fn a_log_that_was_never_written_is_no_log_where_the_registers_say_the_same() {
+    let open = |registers| {
+        let fields = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].into_iter();
+        let open = fields.fold(stating(registers).claiming_nothing(), |open, field| open.under(field, "\"unchecked\""));
+        open.under("event_log", "\"unchecked\"").with_event_log(encode(&[]))
+    };
+    let report = open([[0; 48]; 4]).accepted();
+    let finding = report.finding(Check::TDX_LOG_REPLAY).unwrap();
+    assert_eq!(finding.outcome().name(), "not-checked");
+    let why = finding.outcome().why().unwrap();
+    assert!(why.starts_with("the event log that came along has no record"), "{why}");
+    assert_eq!(open(registers(&BOOT)).rejected().failed_checks(), ["tdx.log.replay"]);
 }
 
 /// However many are put in, and wherever: the registers and the number of events stay, and the words say what was put in.
@@ -256,6 +275,10 @@ fn a_verdict_says_whether_anybody_judged_the_acpi_tables() {
     assert_eq!(said(stating(registers).with_event_log(encode(&BOOT))), "pinned");
     let rebuilt = stating(registers).with_event_log(encode(&BOOT)).under("rebuilt_acpi_tables", "\"q35, 4 GiB\"");
     assert_eq!(said(rebuilt), "pinned as rebuilt from the declared shape of the VM: q35, 4 GiB");
+    let others =
+        stating(registers).under("rtmr0", &format!("\"{}\"", "2a".repeat(48))).under("rebuilt_acpi_tables", "\"q35\"");
+    let refused = others.rejected();
+    assert_eq!(refused.report().fact("acpi_tables").unwrap().to_string(), "not those that the policy names");
     let open = ["rtmr0", "rtmr3", "mrconfigid", "mrowner", "mrownerconfig"]
         .into_iter()
         .fold(stating(registers).claiming_nothing(), |subject, field| subject.under(field, "\"unchecked\""));

@@ -18,8 +18,8 @@ pub(crate) fn undertaken(profile: &VtpmProfile, code: Vec<Pin>, bound_to: Option
 }
 
 /// What pins the image that the guest boots. Registers 9, 11 and 12 of zeros count, since what boots another way leaves them so; but what
-/// was started must stand in one of them. Without a unified kernel image that is the boot loader's doing, which (GRUB) measures its commands
-/// and the kernel's command line into PCR 8.
+/// was started must stand in one of them: initial file system and command line in PCR 9 or 11; and where neither a unified kernel image
+/// (PCR 11) nor the command line (PCR 12) need be there, in PCR 8, into which a boot loader like GRUB measures what it was told.
 fn image(profile: &VtpmProfile) -> [Pin; 7] {
     let named = |name: &str, rule: &Expect<Pcr>| field(name).is_some_and(|field| pins(field, rule));
     let may_be_zero = |rule: &Expect<Pcr>| !rule.accepts_only(|Pcr(value)| *value != [0; 32]);
@@ -47,9 +47,9 @@ fn image(profile: &VtpmProfile) -> [Pin; 7] {
         ),
         pin(
             "pcr8",
-            profile.pcr8.is_asked() || !may_be_zero(&profile.pcr11),
-            "`pcr11` may be zero, so that no unified kernel image need have booted, and what a boot loader like GRUB was told stands in \
-             PCR 8; name the value that your image boots to",
+            profile.pcr8.is_asked() || !may_be_zero(&profile.pcr11) || !may_be_zero(&profile.pcr12),
+            "`pcr11` and `pcr12` may be zero, so that no unified kernel image need have booted and no command line was measured there; what \
+             a boot loader like GRUB was told stands in PCR 8: write its value in place of `unchecked`",
         ),
     ]
 }

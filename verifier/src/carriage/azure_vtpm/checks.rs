@@ -64,14 +64,14 @@ checks! {
         claims: [Executables],
     }
     HCL_PCR_8 "hcl.pcr8" Appraise Hardware {
-        stops: "the pod was started with the expected initdata: PCR 8 is SHA-256 of 32 zero bytes and of the SHA-256 of that document",
+        stops: "the pod was started with the expected initdata: PCR 8 is SHA-256 of 32 zero bytes and of the SHA-256 of that document. Of a node it is what the boot loader was told, or zero",
         source: "Confidential Containers: attestation agent, init-data on vTPM",
-        remedy: "start the pod with the expected initdata, whose algorithm must be sha256; `teegate predict initdata` computes the register",
+        remedy: "start the pod with the expected initdata, whose algorithm must be sha256; `teegate predict initdata` computes the register. Of a node, compare the commands and the command line of its boot loader",
         claims: [Configuration],
     }
     HCL_LOG_REPLAY "hcl.log.replay" Appraise Derived {
         stops: "an event log of the guest's boot leads to the registers that the vTPM quoted: to PCR 0 to 7, which only firmware extends, and to every other one that it has events of; of each register that `event_log_registers` names, the digests of the events that extend it are all that was extended, in this order. Not covered: the order between registers, records that extend nothing, the data of an event beyond its digest, and, above PCR 7, all events of a register left out together (it is then named as extended without an event)",
         source: "TCG PC Client Platform Firmware Profile 1.06, 2.3.4 and 10.2; systemd-pcrphase(8)",
-        remedy: "take evidence and log from one boot of one machine (`/sys/kernel/security/tpm0/binary_bios_measurements`); a guest that extends, after its boot, a register which its log has events of has no log that replays: hand in none, unless the policy requires it",
+        remedy: "take evidence and log from one boot of one machine (`/sys/kernel/security/tpm0/binary_bios_measurements`); a guest that extends, after its boot, a register which its log has events of has no log that replays: hand in none, unless the policy requires it, and likewise of a log in which nothing extends a register",
     }
 }

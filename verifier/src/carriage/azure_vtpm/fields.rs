@@ -68,7 +68,7 @@ pub(crate) const FIELDS: &[Row] = &[
     Row {
         field: register(
             "pcr8",
-            "PCR 8, the initdata of a pod,",
+            "PCR 8, the initdata of a pod or what a boot loader was told,",
             "the host can start the measured guest with an initdata of its own",
         )
         .blanks(&[(0x00, Blank::Unextended)]),
