@@ -186,7 +186,10 @@ fn remarks(
     }
     let shows = |name: &str| facts.iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_string());
     let is_zeros = |digits: &String| digits.bytes().all(|digit| digit == b'0');
-    if shows("pcr8").is_some_and(|digits| !is_zeros(&digits)) && shows("pcr11").as_ref().is_some_and(is_zeros) {
+    // A policy of a guest mostly leaves PCR 8 alone.
+    let names_pcr8 =
+        shows("pcr8").is_some_and(|digits| !is_zeros(&digits) && text.contains(&format!("pcr8 = \"{digits}\"")));
+    if names_pcr8 && shows("pcr11").as_ref().is_some_and(is_zeros) {
         lines.push(
             "PCR 11 is zero, so that no unified kernel image booted, and a boot loader may have extended PCR 8: compare it with \
              `teegate predict initdata` before you take it for a pod's"
@@ -420,6 +423,32 @@ mod tests {
             let said = remarks(&evidence, &facts, &pool, &text, true, now);
             assert_eq!(said[0], "it accepts the evidence that it was made of", "{said:?}");
             assert!(said.last().unwrap().ends_with(&"a5".repeat(64)), "{said:?}");
+            // Whether PCR 8 is of initdata nobody can say where no unified kernel image booted.
+            let mut by_grub = facts.clone();
+            let zeros = |(name, value): &mut (&str, FactValue)| {
+                if *name == "pcr11" {
+                    *value = FactValue::Bytes((&[0_u8; 32][..]).into());
+                }
+            };
+            by_grub.iter_mut().for_each(zeros);
+            let text = first(&evidence, &by_grub, &asked).unwrap();
+            let said = remarks(&evidence, &by_grub, &pool, &text, true, now);
+            let warned =
+                said.iter().any(|line| line.starts_with("PCR 11 is zero, so that no unified kernel image booted"));
+            assert_eq!(warned, !text.contains("pcr8 = \"unchecked\""), "{said:?}");
+            // A quote over something else than a challenge is said to be one.
+            let short = |(name, value): &mut (&str, FactValue)| {
+                if *name == evidence.wrapping().report_data_fact() {
+                    *value = FactValue::Bytes((&[7_u8; 48][..]).into());
+                }
+            };
+            let mut of_48 = facts.clone();
+            of_48.iter_mut().for_each(short);
+            let said = remarks(&evidence, &of_48, &pool, &text, true, now);
+            assert!(
+                said.last().unwrap().starts_with("what the evidence reports is no challenge of 64 bytes"),
+                "{said:?}"
+            );
         }
     }
 }
