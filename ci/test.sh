@@ -7,7 +7,7 @@
 #   ci/test.sh --no-clients without the stock clients of the Open Inference Protocol (about 100 MB of downloads less)
 #
 # A fresh machine needs rustup's toolchain, gcc and python3 with pip. What is installed on top is said as it happens:
-# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, ONNX's node tests, the
+# crates from the public registry into cargo's own cache, ONNX Runtime, the MiniLM model, the stock clients, ONNX's node tests, sigstore-python, the
 # schemas of result formats, kubectl and helm for deploy/ and, where valgrind is not installed, Debian's package of it into `.cache`, builds into `target`. Nothing
 # is installed system-wide but, where they are missing and root runs this, Debian's packages of swtpm, QEMU and zstd. The last line is the count over all test binaries, in which a test
 # that says of itself that it was skipped is not counted as passed; the exit status is cargo's own when a test fails, and 1
@@ -56,6 +56,16 @@ step() { # step NAME COMMAND...: runs it and remembers a failure
   shift
   say "$name"
   "$@" || failed+=("$name")
+}
+beside() { # beside NAME SCRIPT: holds ours against what others wrote; status 3 says that it could not be had
+  local code=0
+  say "$1"
+  "$2" || code=$?
+  case $code in
+    0) ;;
+    3) not_run+=("$1: $2 could not get what it needs, its message stands above") ;;
+    *) failed+=("$1: $2") ;;
+  esac
 }
 component() { # component NAME: makes sure that the toolchain has it
   if ! cargo "${1#rust}" --version >/dev/null 2>&1; then
@@ -117,7 +127,6 @@ ci/swtpm.sh || not_run+=("Azure's vTPM behind a forged paravisor: ci/swtpm.sh fo
 [[ -e /sys/kernel/config/tsm/report ]] ||
   not_run+=('evidence from a real TEE: this machine has no /sys/kernel/config/tsm/report')
 not_run+=('tests/bench: ci/bench.sh builds and runs it')
-not_run+=("the TPM module beside Microsoft's crate azure-tpm: ci/azure_tpm.sh builds and runs it")
 not_run+=('tests/load, the path under load and a fleet of a thousand: ci/load.sh and ci/gateway.sh build and run it')
 not_run+=('images of enclave-app and gateway: ci/images.sh builds and checks them; the tests of what writes them ran')
 not_run+=('the long run of the fuzz targets: ci/fuzz.sh; what ran is some thousand mutations of each')
@@ -158,6 +167,11 @@ if ((status == 0)); then
     3) not_run+=('our own guest, booted in QEMU and attested: ci/guest.sh could not get what it needs, its message stands above') ;;
     *) failed+=('our own guest: ci/guest.sh') ;;
   esac
+fi
+
+if ((status == 0)); then
+  beside "the TPM module beside Microsoft's crate azure-tpm" ci/azure_tpm.sh
+  beside 'signers of bundles beside sigstore-python' ci/sigstore.sh
 fi
 
 say 'summary'
