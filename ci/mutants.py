@@ -44,6 +44,9 @@ def main():
     wrong = [complaint for mutant in mutants if (complaint := misplaced(root, mutant))]
     names = [mutant["name"] for mutant in mutants]
     wrong += [f"{name}: the name stands twice" for name in sorted(set(names)) if names.count(name) > 1]
+    program = re.compile(r"-p [\w-]+ (--lib|(--bin|--test) [\w-]+)( -- .+)?")
+    for mutant in mutants:
+        wrong += [f"{mutant['name']}: `{tests}` names no test program" for tests in mutant["tests"] if not program.fullmatch(tests)]
     if wrong:
         sys.exit("\n".join(["mutants.toml does not fit the tree:", *wrong]))
     if arguments.list:
