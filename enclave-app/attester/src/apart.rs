@@ -85,7 +85,9 @@ mod tests {
         assert!(refused.may_pass());
         // A thread of the runtime's would be waited for here, and for ever.
         drop((asked, runtime));
-        assert!(!*ended.lock().unwrap() && turn.take("the driver").is_err());
+        assert!(!*ended.lock().unwrap());
+        let still = turn.take("the driver").map(drop).unwrap_err();
+        assert_eq!(still, refused, "the thread that was given up has its turn still");
         end.send(()).unwrap();
         while turn.take("the driver").is_err() {
             std::thread::yield_now();
